@@ -1,0 +1,122 @@
+import type { Random } from '../util/random.js';
+import type { Result } from '../util/result.js';
+import type { SecretKey } from '../util/secret.js';
+
+/** An encryption transform: IANA number (wire/ike/registry.ts `Encr`) and key length in bits (0 when fixed). */
+export interface CipherId {
+  readonly id: number;
+  readonly keyBits: number;
+}
+
+/** What a negotiated IKE SA uses. `integrity` is 0 with an AEAD cipher. Numbers are IANA transform ids. */
+export interface IkeSuite {
+  readonly encryption: CipherId;
+  readonly integrity: number;
+  readonly prf: number;
+  readonly dh: number;
+}
+
+/** What a negotiated child SA uses. `integrity` is 0 with an AEAD cipher; `dh` is 0 without PFS. */
+export interface EspSuite {
+  readonly encryption: CipherId;
+  readonly integrity: number;
+  readonly dh: number;
+  readonly esn: boolean;
+}
+
+export type HashName = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512';
+
+/** A keyed pseudo-random function (RFC 7296 §2.13). Lengths in octets. */
+export interface PrfFunction {
+  readonly id: number;
+  /** Preferred key length: that of SK_d and SK_p. */
+  readonly keyLength: number;
+  readonly outputLength: number;
+  compute(key: Uint8Array, ...chunks: readonly Uint8Array[]): Uint8Array;
+}
+
+/** A MAC truncated to its ICV (RFC 2403, 2404, 4868). Lengths in octets. */
+export interface IntegrityFunction {
+  readonly id: number;
+  readonly keyLength: number;
+  readonly icvLength: number;
+  compute(key: Uint8Array, ...chunks: readonly Uint8Array[]): Uint8Array;
+  /** Recomputes and compares in constant time. */
+  verify(key: Uint8Array, icv: Uint8Array, ...chunks: readonly Uint8Array[]): boolean;
+}
+
+/** A block cipher in CBC mode, without padding of its own. Lengths in octets. */
+export interface CbcCipher {
+  readonly aead: false;
+  readonly id: number;
+  readonly keyLength: number;
+  readonly ivLength: number;
+  readonly blockLength: number;
+  /** `plaintext` is a whole number of blocks, else RangeError. The last ciphertext block is the next IV in IKEv1. */
+  encrypt(key: Uint8Array, iv: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  decrypt(key: Uint8Array, iv: Uint8Array, ciphertext: Uint8Array): Uint8Array;
+}
+
+/**
+ * An AEAD cipher as ESP and IKE use it (RFC 4106, 5282, 7634): the nonce is the salt from the key material
+ * followed by the explicit IV of the packet. Lengths in octets.
+ */
+export interface AeadCipher {
+  readonly aead: true;
+  readonly id: number;
+  /** Without the salt. */
+  readonly keyLength: number;
+  readonly saltLength: number;
+  readonly ivLength: number;
+  readonly icvLength: number;
+  /** Ciphertext followed by the ICV. `nonce` is salt and IV, 12 octets. */
+  seal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** The plaintext, or undefined when the ICV does not hold. */
+  open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+}
+
+export type Cipher = CbcCipher | AeadCipher;
+
+/** Why a peer's public value was refused (RFC 6989 §2). */
+export interface DhError {
+  readonly code: 'bad_length' | 'out_of_range' | 'not_on_curve' | 'weak_result';
+  readonly message: string;
+}
+
+/** One side of one Diffie-Hellman exchange. */
+export interface DhExchange {
+  readonly group: number;
+  /** As it stands in the KE payload, always `publicLength` octets. */
+  readonly publicValue: Uint8Array;
+  /** g^ir, padded to `sharedLength` octets, after the checks of RFC 6989. May be called once. */
+  agree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
+  /** Forgets the private value. */
+  wipe(): void;
+}
+
+export interface DhGroup {
+  readonly id: number;
+  readonly publicLength: number;
+  readonly sharedLength: number;
+  /** A fresh private value from `random`, never one used before. */
+  generate(random: Random): DhExchange;
+}
+
+/** What a transform asks for, to find out whether a backend has it. */
+export type TransformNeed =
+  | { readonly kind: 'encryption'; readonly id: number; readonly keyBits: number }
+  | { readonly kind: 'integrity' | 'prf' | 'dh'; readonly id: number };
+
+/**
+ * All algorithms of one implementation. The lookups throw RangeError for what `supports` denies; asking
+ * first is the caller's duty, since a missing algorithm is a matter of negotiation, not of one packet.
+ */
+export interface CryptoBackend {
+  readonly name: string;
+  supports(need: TransformNeed): boolean;
+  hash(name: HashName, ...chunks: readonly Uint8Array[]): Uint8Array;
+  prf(id: number): PrfFunction;
+  integrity(id: number): IntegrityFunction;
+  cipher(id: number, keyBits: number): Cipher;
+  dh(id: number): DhGroup;
+}

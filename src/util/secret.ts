@@ -1,0 +1,54 @@
+/**
+ * Octets that must not be seen: keys, shared secrets, pre-shared keys. Printing one in any way (string,
+ * JSON, console, util.inspect) shows only its length, and `wipe()` overwrites it when its work is done.
+ */
+export class SecretKey {
+  #bytes: Uint8Array;
+  #wiped = false;
+
+  /** Takes ownership of `bytes`: the caller keeps no other reference. */
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Octets in the key. Stays known after `wipe()`. */
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  get wiped(): boolean {
+    return this.#wiped;
+  }
+
+  /**
+   * The octets themselves, not a copy: use them at once and do not keep them.
+   * @throws Error when the key was wiped; using a key after its life is a bug
+   */
+  expose(): Uint8Array {
+    if (this.#wiped) throw new Error('this key was wiped: it cannot be used any more');
+    return this.#bytes;
+  }
+
+  /** A second key with the same octets and a life of its own. */
+  clone(): SecretKey {
+    return new SecretKey(Uint8Array.from(this.expose()));
+  }
+
+  /** Overwrites the octets with zeros. Safe to call twice. */
+  wipe(): void {
+    this.#bytes.fill(0);
+    this.#wiped = true;
+  }
+
+  toString(): string {
+    return `[secret, ${this.length} bytes]`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+}
