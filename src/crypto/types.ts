@@ -120,3 +120,12 @@ export interface CryptoBackend {
   cipher(id: number, keyBits: number): Cipher;
   dh(id: number): DhGroup;
 }
+
+/**
+ * Key material of one direction of a child SA. `encryption` is the cipher key, for AEAD followed by the salt,
+ * in the order KEYMAT yields it (RFC 7296 §2.17, RFC 4106 §8.1). `integrity` is absent with AEAD.
+ */
+export interface EspKeys {
+  readonly encryption: SecretKey;
+  readonly integrity?: SecretKey;
+}

@@ -1,0 +1,92 @@
+/** The status document: what `culvert status --output json`, the console and the API are made of. */
+
+export type ConnectionStatus = 'up' | 'down' | 'degraded';
+
+/** The public codes of the control plane's contract. */
+export type StatusReasonCode =
+  | 'cannot_authenticate_connection'
+  | 'ike_policy_mismatch'
+  | 'ike_v1_id_local_remote_cidr_mismatch'
+  | 'ike_v2_local_remote_cidr_mismatch'
+  | 'ipsec_policy_mismatch'
+  | 'peer_not_responding'
+  | 'internal_error';
+
+export interface StatusReason {
+  readonly code: StatusReasonCode;
+  /** One or two sentences: what is wrong and what to do. */
+  readonly message: string;
+  readonly more_info?: string;
+  /** `cause` is one of the finer causes; the rest is evidence. */
+  readonly details?: { readonly cause: string; readonly [field: string]: unknown };
+}
+
+export interface Advisory {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Times are RFC 3339 in UTC. */
+export interface IkeStatus {
+  readonly version: 1 | 2;
+  readonly state: 'connecting' | 'established' | 'deleting';
+  readonly role: 'initiator' | 'responder';
+  readonly initiator_spi: string;
+  readonly responder_spi: string;
+  readonly encryption: string;
+  readonly integrity: string | null;
+  readonly prf: string;
+  readonly dh_group: string;
+  readonly nat: { readonly local: boolean; readonly peer: boolean };
+  readonly local_endpoint: string;
+  readonly peer_endpoint: string;
+  readonly peer_identity: string;
+  readonly established_at: string;
+  readonly rekey_at: string;
+}
+
+/** SPIs are 8 hexadecimal digits; selectors are readable, for example `10.1.0.0/24`. */
+export interface ChildStatus {
+  readonly state: 'installed' | 'rekeyed';
+  readonly local_ts: readonly string[];
+  readonly peer_ts: readonly string[];
+  readonly spi_in: string;
+  readonly spi_out: string;
+  readonly encryption: string;
+  readonly integrity: string | null;
+  readonly dh_group: string | null;
+  readonly encapsulation: 'udp' | 'esp';
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  readonly packets_in: number;
+  readonly packets_out: number;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly established_at: string;
+  readonly rekey_at: string;
+}
+
+export interface ConnectionStatusDocument {
+  readonly name: string;
+  readonly status: ConnectionStatus;
+  readonly admin_state_up: boolean;
+  readonly establish_mode: 'bidirectional' | 'peer_only';
+  readonly peer: string;
+  readonly ike: IkeStatus | null;
+  readonly children: readonly ChildStatus[];
+  readonly status_reasons: readonly StatusReason[];
+  readonly advisories: readonly Advisory[];
+}
+
+export interface StatusDocument {
+  readonly gateway: {
+    readonly name: string;
+    readonly mode: 'policy' | 'route';
+    readonly address: string;
+    readonly interface: string;
+    readonly data_plane: 'ffi' | 'portable';
+    readonly version: string;
+    readonly started_at: string;
+    readonly drops: Readonly<Record<string, number>>;
+  };
+  readonly connections: readonly ConnectionStatusDocument[];
+}

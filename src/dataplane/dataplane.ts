@@ -1,0 +1,51 @@
+import type { DropCounts } from '../esp/drops.js';
+import type { EspPair } from '../esp/params.js';
+import type { Endpoint } from '../util/ip.js';
+import type { Millis } from '../util/units.js';
+
+/** Traffic of one child SA since its installation. Octets are those of inner packets. */
+export interface ChildCounters {
+  readonly id: number;
+  readonly packetsIn: number;
+  readonly bytesIn: number;
+  readonly packetsOut: number;
+  readonly bytesOut: number;
+  /** Last authentic inbound packet on the daemon's clock, 0 when there was none. */
+  readonly lastInbound: Millis;
+  /** Next outbound sequence number minus one: packets under this key. */
+  readonly sequenceOut: number;
+  readonly drops: DropCounts;
+}
+
+/**
+ * The packet path of one gateway. `install`, `remove` and the others may be carried out a moment later in
+ * another thread, but always in the order of the calls.
+ */
+export interface DataPlane {
+  /** `ffi`: worker threads on TUN and sockets; `portable`: node:dgram and an injected packet device. */
+  readonly kind: 'ffi' | 'portable';
+  /** Takes ownership of the keys in `pair` and wipes them when they are consumed. */
+  install(pair: EspPair): void;
+  /** Outbound traffic matching the pair's selectors uses it from now on. */
+  activateOutbound(id: number): void;
+  updatePeer(id: number, peer: Endpoint): void;
+  remove(id: number): void;
+  /** Counters of every installed child SA. */
+  counters(): readonly ChildCounters[];
+  /** Drops that belong to no SA (unknown SPI, no policy, …). */
+  drops(): DropCounts;
+  /** Stops the threads and closes what was opened. Resolves when nothing is left behind. */
+  close(): Promise<void>;
+}
+
+/** What the packet path tells the daemon. Called on the main thread. */
+export interface DataPlaneListener {
+  /** An IKE datagram that arrived at an ESP socket, non-ESP marker removed. */
+  ikeDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
+  /** A packet for these networks met a policy without an SA that may send. */
+  acquire?(destination: Uint8Array): void;
+  /** An authentic packet of the SA came from an address or port that is not the known one (RFC 7296 §2.23). */
+  peerMoved?(id: number, from: Endpoint): void;
+  /** The path cannot go on (TUN gone, socket broken). The daemon closes it and reports `reason`. */
+  failed(reason: string): void;
+}

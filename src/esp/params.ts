@@ -1,0 +1,27 @@
+import type { EspKeys, EspSuite } from '../crypto/types.js';
+import type { Endpoint } from '../util/ip.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+
+/** Packets the anti-replay window spans by default (RFC 6479). */
+export const DEFAULT_REPLAY_WINDOW = 1024;
+
+/**
+ * A pair of ESP SAs in tunnel mode as the packet path installs it. SPIs are unsigned 32-bit numbers.
+ * `outbound: false` receives only, until outbound traffic is switched over to it.
+ */
+export interface EspPair {
+  readonly id: number;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly keysIn: EspKeys;
+  readonly keysOut: EspKeys;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  readonly encapsulation: 'udp' | 'esp';
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  readonly outbound: boolean;
+  /** Packets the anti-replay window spans; `DEFAULT_REPLAY_WINDOW` when left out. */
+  readonly replayWindow?: number;
+}

@@ -1,0 +1,82 @@
+import type { CipherId } from '../crypto/types.js';
+import type { SecretKey } from '../util/secret.js';
+import type { Seconds } from '../util/units.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+
+/**
+ * What the engine is told to do: the desired connections in the engine's own terms. The daemon derives it
+ * from the configuration file or the API; the engine never sees a file.
+ */
+export interface EngineConfig {
+  readonly connections: readonly ConnectionConfig[];
+}
+
+/** An IKE identity (RFC 7296 §3.5): type number and octets as in the ID payload. */
+export interface Identity {
+  readonly idType: number;
+  readonly data: Uint8Array;
+}
+
+/**
+ * One proposal with a choice per transform type, most preferred first: it stands for every combination of
+ * its parts. AEAD and other ciphers never share one (RFC 7296 §3.3); with AEAD `integrity` is empty.
+ */
+export interface IkeProposalSpec {
+  readonly encryption: readonly CipherId[];
+  readonly integrity: readonly number[];
+  readonly prf: readonly number[];
+  readonly dh: readonly number[];
+}
+
+/** As `IkeProposalSpec` for ESP. `dh` is empty without PFS. */
+export interface EspProposalSpec {
+  readonly encryption: readonly CipherId[];
+  readonly integrity: readonly number[];
+  readonly dh: readonly number[];
+}
+
+export type EstablishMode = 'bidirectional' | 'peer_only';
+export type DpdAction = 'restart' | 'clear' | 'hold' | 'none';
+
+/** `interval`: idle time before a probe. `timeout`: time without authentic inbound traffic until dead. */
+export interface DpdConfig {
+  readonly action: DpdAction;
+  readonly interval: Seconds;
+  readonly timeout: Seconds;
+}
+
+export interface ConnectionConfig {
+  /** Unique name: the key by which commands and events speak of the connection. */
+  readonly name: string;
+  readonly psk: SecretKey;
+  /** Version used as initiator. */
+  readonly initiateVersion: 1 | 2;
+  /** Versions accepted as responder. */
+  readonly acceptVersions: readonly (1 | 2)[];
+  readonly establishMode: EstablishMode;
+  /** False: requests for this connection are refused and it is never initiated. */
+  readonly adminUp: boolean;
+  readonly local: {
+    /** Address this gateway uses towards the peer. */
+    readonly address: string;
+    readonly identity: Identity;
+    readonly selectors: readonly TrafficSelector[];
+  };
+  readonly peer: {
+    /**
+     * Addresses of the peer, tried in turn. Empty while a host name is not resolved. A `peer_only`
+     * connection with an explicit identity also takes a peer from any other address.
+     */
+    readonly addresses: readonly string[];
+    readonly identity: Identity;
+    readonly selectors: readonly TrafficSelector[];
+  };
+  /** In order of preference, as initiator and as responder. */
+  readonly ikeProposals: readonly IkeProposalSpec[];
+  readonly espProposals: readonly EspProposalSpec[];
+  readonly ikeLifetime: Seconds;
+  readonly childLifetime: Seconds;
+  readonly dpd: DpdConfig;
+  /** `always`: ask for UDP encapsulation even without a NAT (RFC 7296 §2.23). */
+  readonly encapsulation: 'always' | 'auto';
+}

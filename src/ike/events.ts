@@ -1,0 +1,246 @@
+import type { EspSuite, IkeSuite } from '../crypto/types.js';
+import type { Endpoint } from '../util/ip.js';
+import type { Millis } from '../util/units.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+
+/**
+ * All that the engine reports, as a closed union. Log lines, metrics, status and the API are made of these
+ * and of nothing else. Events hold no secrets. Points in time are on the engine's clock.
+ */
+export type IkeEvent =
+  | {
+      readonly kind: 'ike-initiating';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly version: 1 | 2;
+      readonly peer: Endpoint;
+    }
+  | {
+      readonly kind: 'ike-responding';
+      readonly ikeId: number;
+      readonly version: 1 | 2;
+      readonly peer: Endpoint;
+    }
+  | { readonly kind: 'ike-established'; readonly connection: string; readonly ike: IkeSaInfo }
+  /** An established IKE SA is gone. `failure` says why when it was not asked for. */
+  | {
+      readonly kind: 'ike-closed';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly reason: CloseReason;
+      readonly failure?: Failure;
+    }
+  /** An IKE SA did not come to be. `connection` is absent when the peer could not be matched to one. */
+  | {
+      readonly kind: 'ike-failed';
+      readonly connection?: string;
+      readonly ikeId?: number;
+      readonly role: Role;
+      readonly peer: Endpoint;
+      readonly failure: Failure;
+    }
+  | { readonly kind: 'child-established'; readonly connection: string; readonly child: ChildSaInfo }
+  | {
+      readonly kind: 'child-closed';
+      readonly connection: string;
+      readonly childId: number;
+      readonly reason: CloseReason;
+    }
+  | {
+      readonly kind: 'child-failed';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly role: Role;
+      readonly failure: Failure;
+    }
+  | {
+      readonly kind: 'peer-moved';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly from: Endpoint;
+      readonly to: Endpoint;
+    }
+  | {
+      readonly kind: 'liveness-probe';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly idle: Millis;
+    }
+  | {
+      readonly kind: 'retransmit';
+      readonly connection?: string;
+      readonly ikeId: number;
+      readonly exchange: string;
+      readonly attempt: number;
+      readonly peer: Endpoint;
+    }
+  | { readonly kind: 'cookie-demanded'; readonly peer: Endpoint; readonly halfOpen: number }
+  | {
+      readonly kind: 'cookie-answered';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly peer: Endpoint;
+    }
+  /** A request of the other group was asked for and sent again (RFC 7296 §1.2). */
+  | {
+      readonly kind: 'ke-group-changed';
+      readonly connection?: string;
+      readonly ikeId: number;
+      readonly from: number;
+      readonly to: number;
+    }
+  /** A legal but weak choice, or something an operator should know while the connection works. */
+  | {
+      readonly kind: 'advisory';
+      readonly connection: string;
+      readonly code: AdvisoryCode;
+      readonly message: string;
+    }
+  /** A datagram that changed nothing. */
+  | {
+      readonly kind: 'datagram-dropped';
+      readonly reason: DatagramDropReason;
+      readonly peer: Endpoint;
+      readonly detail: string;
+    }
+  /** One IKE message in readable form, for the debug log. */
+  | {
+      readonly kind: 'message';
+      readonly direction: 'in' | 'out';
+      readonly peer: Endpoint;
+      readonly connection?: string;
+      readonly ikeId?: number;
+      readonly summary: string;
+    };
+
+export type Role = 'initiator' | 'responder';
+
+/** An established IKE SA. SPIs in hexadecimal. */
+export interface IkeSaInfo {
+  readonly ikeId: number;
+  readonly version: 1 | 2;
+  readonly role: Role;
+  readonly initiatorSpi: string;
+  readonly responderSpi: string;
+  readonly suite: IkeSuite;
+  /** Which side the NAT detection found to be behind a NAT (RFC 7296 §2.23). */
+  readonly nat: { readonly local: boolean; readonly peer: boolean };
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  readonly peerIdentity: string;
+  readonly establishedAt: Millis;
+  readonly rekeyAt: Millis;
+  /** Names of vendors the peer's vendor ids tell, or their octets in hexadecimal. */
+  readonly peerVendors: readonly string[];
+}
+
+/** An established child SA. SPIs are unsigned 32-bit numbers. */
+export interface ChildSaInfo {
+  readonly childId: number;
+  readonly ikeId: number;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  readonly encapsulation: 'udp' | 'esp';
+  readonly establishedAt: Millis;
+  readonly rekeyAt: Millis;
+  /** True when the peer accepted less than the configured selectors. */
+  readonly narrowed: boolean;
+  /** The child SA this one takes over from. */
+  readonly replaces?: number;
+}
+
+export type CloseReason =
+  /** A command of ours. */
+  | 'terminated'
+  | 'shutdown'
+  /** The peer sent DELETE. */
+  | 'peer-deleted'
+  /** No sign of life within the dead peer detection timeout, or retransmissions ran out. */
+  | 'peer-dead'
+  | 'rekeyed'
+  | 'expired'
+  /** A newer SA of the same connection took its place (INITIAL_CONTACT or an authenticated duplicate). */
+  | 'replaced'
+  | 'configuration-changed'
+  | 'failed';
+
+/**
+ * Finer causes than the seven public codes, from the experience of operators. The public code, the
+ * wording for people and the advice are derived in connection/.
+ */
+export type FailureCause =
+  | 'dns_failed'
+  | 'peer_silent'
+  | 'port_4500_blocked'
+  | 'psk_mismatch'
+  | 'psk_mismatch_likely'
+  | 'identity_mismatch'
+  /** The peer answered AUTHENTICATION_FAILED: it knows whether PSK or identity, we do not. */
+  | 'authentication_refused'
+  | 'ike_version_mismatch'
+  | 'ike_proposal_mismatch'
+  | 'child_proposal_mismatch'
+  | 'ts_mismatch'
+  | 'pfs_mismatch'
+  | 'invalid_syntax'
+  | 'cookie_loop'
+  | 'half_open_limit'
+  | 'peer_deleted'
+  | 'dpd_timeout'
+  | 'rekey_failed'
+  | 'admin_down'
+  | 'no_matching_connection'
+  | 'terminated'
+  | 'unsupported'
+  | 'internal_error';
+
+/** Why something did not work, with the evidence. `details` is plain JSON: what was sent, what came back. */
+export interface Failure {
+  readonly cause: FailureCause;
+  /** One sentence that names what differs. */
+  readonly message: string;
+  readonly details?: FailureDetails;
+}
+
+export interface FailureDetails {
+  /** Proposals in readable form, one string a proposal: `AES_CBC-256 HMAC_SHA2_256_128 PRF… MODP_2048`. */
+  readonly ours?: readonly string[];
+  readonly theirs?: readonly string[];
+  /** The offer that came closest and the transform types in which it differs. */
+  readonly nearest?: {
+    readonly proposal: number;
+    readonly differs: readonly string[];
+    readonly advice: string;
+  };
+  /** Identities in readable form, `type:value`. */
+  readonly expectedIdentity?: string;
+  readonly receivedIdentity?: string;
+  readonly localSelectors?: readonly string[];
+  readonly peerSelectors?: readonly string[];
+  readonly receivedLocalSelectors?: readonly string[];
+  readonly receivedPeerSelectors?: readonly string[];
+  /** Name of the notify the peer sent. */
+  readonly notify?: string;
+  readonly exchange?: string;
+  readonly tries?: number;
+}
+
+export type AdvisoryCode =
+  | 'weak_algorithm'
+  | 'ts_narrowed'
+  | 'identity_of_private_address'
+  | 'pfs_unverified';
+
+export type DatagramDropReason =
+  | 'malformed'
+  | 'unknown_spi'
+  | 'bad_version'
+  | 'decryption_failed'
+  | 'outside_window'
+  | 'unexpected'
+  | 'half_open_limit'
+  | 'rate_limited'
+  | 'too_large';

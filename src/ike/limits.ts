@@ -1,0 +1,40 @@
+import type { ByteCount, Millis } from '../util/units.js';
+
+/** Bounds on what peers, known or not, can make the engine hold or do. */
+export interface EngineLimits {
+  /** Half-open IKE SAs as responder, in all: further requests are dropped. */
+  readonly halfOpenTotal: number;
+  /** The same from one source address. */
+  readonly halfOpenPerSource: number;
+  /** Half-open SAs in all from which a COOKIE is demanded (RFC 7296 §2.6). */
+  readonly cookieThreshold: number;
+  /** Age at which a half-open SA is forgotten. */
+  readonly halfOpenTimeout: Millis;
+  /** Established IKE SAs in all. */
+  readonly ikeSas: number;
+  /** Longest IKE message that is read. */
+  readonly messageBytes: ByteCount;
+  /** Time a cookie secret signs new cookies; the one before stays valid as long again. */
+  readonly cookieSecretLife: Millis;
+  readonly retransmit: RetransmitPolicy;
+}
+
+/** Wait before retry n (from 0): `initial * factor^n`, at most `ceiling`; given up after `tries` sendings. */
+export interface RetransmitPolicy {
+  readonly initial: Millis;
+  readonly factor: number;
+  readonly ceiling: Millis;
+  readonly tries: number;
+}
+
+export const DEFAULT_LIMITS: EngineLimits = {
+  halfOpenTotal: 500,
+  halfOpenPerSource: 20,
+  cookieThreshold: 30,
+  halfOpenTimeout: 30_000,
+  ikeSas: 1000,
+  messageBytes: 65_507,
+  cookieSecretLife: 60_000,
+  // 0.5, 0.9, 1.6, 2.9, 5.2, 9.4, 10, 10: dead after about 40 s.
+  retransmit: { initial: 500, factor: 1.8, ceiling: 10_000, tries: 8 },
+};

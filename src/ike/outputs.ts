@@ -1,0 +1,46 @@
+import type { EspKeys, EspSuite } from '../crypto/types.js';
+import type { Endpoint } from '../util/ip.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+import type { IkeEvent } from './events.js';
+
+/** All that the engine asks of its surroundings, in the order in which it is to be done. */
+export type Output =
+  | SendOutput
+  | { readonly kind: 'install-child'; readonly child: ChildSa }
+  /** Outbound traffic of the connection's selectors moves to this child SA (RFC 7296 §2.8). */
+  | { readonly kind: 'activate-outbound'; readonly childId: number }
+  /** Both directions go, keys are wiped. */
+  | { readonly kind: 'remove-child'; readonly childId: number }
+  /** An authentic packet came from a new address or port (RFC 7296 §2.23). */
+  | { readonly kind: 'update-peer'; readonly childId: number; readonly peer: Endpoint }
+  | { readonly kind: 'event'; readonly event: IkeEvent };
+
+/** `natTraversalPort`: leave from the UDP 4500 socket, with the non-ESP marker in front (RFC 3948 §2.2). */
+export interface SendOutput {
+  readonly kind: 'send';
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly natTraversalPort: boolean;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A negotiated pair of ESP SAs in tunnel mode. SPIs are unsigned 32-bit numbers. The receiver of the output
+ * owns the keys and wipes them.
+ */
+export interface ChildSa {
+  readonly id: number;
+  readonly connection: string;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly keysIn: EspKeys;
+  readonly keysOut: EspKeys;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  readonly encapsulation: 'udp' | 'esp';
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  /** Whether outbound traffic may use it at once; else after `activate-outbound`. */
+  readonly outbound: boolean;
+}
