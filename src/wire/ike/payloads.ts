@@ -25,7 +25,11 @@ export interface Proposal {
   readonly transforms: readonly Transform[];
 }
 
-/** One traffic selector, RFC 7296 §3.13.1. Protocol 0 means any. Addresses have 4 or 16 octets. */
+/**
+ * One traffic selector, RFC 7296 §3.13.1. Protocol 0 means any. Addresses have 4 or 16 octets. A selector
+ * of another type than the two address ranges is carried through: `other` is all behind its length field,
+ * the addresses are empty.
+ */
 export interface TrafficSelector {
   readonly tsType: number;
   readonly protocol: number;
@@ -33,6 +37,7 @@ export interface TrafficSelector {
   readonly endPort: number;
   readonly startAddress: Uint8Array;
   readonly endAddress: Uint8Array;
+  readonly other?: Uint8Array;
 }
 
 /** RFC 7296 §3.15.1. */

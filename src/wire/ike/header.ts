@@ -1,0 +1,98 @@
+import type { Result } from '../../util/result.js';
+import { err, ok } from '../../util/result.js';
+import type { WireError } from '../error.js';
+import { Reader, WireFault } from '../reader.js';
+import type { Writer } from '../writer.js';
+import type { IkeHeader } from './payloads.js';
+
+/** Octets of the IKE header, the same in both versions (RFC 7296 §3.1, RFC 2408 §3.1). */
+export const IKE_HEADER_LENGTH = 28;
+
+/** Where the length field stands in the header. */
+export const LENGTH_OFFSET = 24;
+
+/** RFC 7296 §3.1; the bits not named are ignored on receipt and sent as zero. */
+const FLAG_INITIATOR = 0x08;
+const FLAG_VERSION = 0x10;
+const FLAG_RESPONSE = 0x20;
+
+/** The header as received: `nextPayload` is the type of the first payload, `length` the whole message. */
+export type DecodedHeader = IkeHeader & { readonly nextPayload: number; readonly length: number };
+
+/**
+ * Reads the header of an IKE datagram (without non-ESP marker) of any major version and holds its length
+ * field against the datagram. SPIs are views. Errors: `truncated`, `bad_length`, `trailing_octets`.
+ */
+export function decodeHeader(bytes: Uint8Array): Result<DecodedHeader, WireError> {
+  try {
+    return ok(readHeader(new Reader(bytes, 'IKE header')));
+  } catch (fault) {
+    if (fault instanceof WireFault) return err(fault.error);
+    throw fault;
+  }
+}
+
+/** The same on a reader that stands at the start of a datagram. @throws WireFault */
+export function readHeader(reader: Reader): DecodedHeader {
+  const present = reader.left;
+  if (present < IKE_HEADER_LENGTH) {
+    reader.fail('truncated', `the header needs ${IKE_HEADER_LENGTH} octets, the datagram has ${present}`);
+  }
+  const initiatorSpi = reader.take(8, 'initiator SPI');
+  const responderSpi = reader.take(8, 'responder SPI');
+  const nextPayload = reader.u8('next payload');
+  const version = reader.u8('version');
+  const exchangeType = reader.u8('exchange type');
+  const flags = reader.u8('flags');
+  const messageId = reader.u32('message id');
+  const lengthOffset = reader.offset;
+  const length = reader.u32('length');
+  if (length < IKE_HEADER_LENGTH) {
+    reader.fail('bad_length', `length field ${length} is less than the header's own`, lengthOffset);
+  }
+  if (length > present) {
+    reader.fail('truncated', `length field ${length}, but the datagram has ${present} octets`, lengthOffset);
+  }
+  if (length < present) {
+    const start = lengthOffset - LENGTH_OFFSET;
+    reader.fail('trailing_octets', `length field ${length}, the datagram has ${present}`, start + length);
+  }
+  return {
+    initiatorSpi,
+    responderSpi,
+    majorVersion: version >>> 4,
+    minorVersion: version & 0x0f,
+    exchangeType,
+    fromInitiator: (flags & FLAG_INITIATOR) !== 0,
+    higherVersion: (flags & FLAG_VERSION) !== 0,
+    response: (flags & FLAG_RESPONSE) !== 0,
+    messageId,
+    nextPayload,
+    length,
+  };
+}
+
+/**
+ * Writes an IKEv2 header.
+ * @throws RangeError when an SPI does not have 8 octets or a number does not fit its field
+ */
+export function writeHeader(writer: Writer, header: IkeHeader, nextPayload: number, length: number): void {
+  writeSpi(writer, header.initiatorSpi);
+  writeSpi(writer, header.responderSpi);
+  writer.u8(nextPayload);
+  writer.u8((header.majorVersion << 4) | header.minorVersion);
+  writer.u8(header.exchangeType);
+  writer.u8(
+    (header.fromInitiator ? FLAG_INITIATOR : 0) |
+      (header.higherVersion ? FLAG_VERSION : 0) |
+      (header.response ? FLAG_RESPONSE : 0),
+  );
+  writer.u32(header.messageId);
+  writer.u32(length);
+}
+
+/** @throws RangeError when the SPI does not have 8 octets */
+export function writeSpi(writer: Writer, spi: Uint8Array): void {
+  if (spi.length !== 8) throw new RangeError(`an IKE SPI has 8 octets, not ${spi.length}`);
+  writer.bytes(spi);
+}
