@@ -1,0 +1,81 @@
+import type { Random } from '../../util/random.js';
+import { err, ok, type Result } from '../../util/result.js';
+import { SecretKey } from '../../util/secret.js';
+import type { DhError, DhExchange, DhGroup } from '../types.js';
+
+/** What a backend knows about one group: the arithmetic, without the life of an exchange around it. */
+export interface DhArithmetic {
+  readonly id: number;
+  readonly publicLength: number;
+  readonly sharedLength: number;
+  /** A fresh private value. */
+  draw(random: Random): Uint8Array;
+  /** The public value, any length up to `publicLength`. */
+  publicValue(privateValue: Uint8Array): Uint8Array;
+  /** Why this value of the peer must not be used. Called before `combine`. */
+  check(peerPublic: Uint8Array): DhError | undefined;
+  /** The shared secret, any length up to `sharedLength`, or why there is none. */
+  combine(privateValue: Uint8Array, peerPublic: Uint8Array): Uint8Array | DhError;
+}
+
+/** A group that draws a new private value for each exchange. */
+export function dhGroup(arithmetic: DhArithmetic): DhGroup {
+  return {
+    id: arithmetic.id,
+    publicLength: arithmetic.publicLength,
+    sharedLength: arithmetic.sharedLength,
+    generate: (random) => startExchange(arithmetic, arithmetic.draw(random)),
+  };
+}
+
+/** An exchange with a given private value, which it takes over and wipes. Also the way in for known answers. */
+export function startExchange(arithmetic: DhArithmetic, privateValue: Uint8Array): DhExchange {
+  return new Exchange(arithmetic, privateValue);
+}
+
+/**
+ * The octets with zeros in front up to `length`; what is longer is a bug. OpenSSL and bignum libraries drop
+ * leading zeros, but IKE wants public values and secrets at full length (RFC 7296 §2.14, §3.4).
+ */
+export function leftPad(value: Uint8Array, length: number): Uint8Array {
+  if (value.length === length) return value;
+  if (value.length > length) throw new RangeError(`a value of ${value.length} octets exceeds ${length}`);
+  const out = new Uint8Array(length);
+  out.set(value, length - value.length);
+  return out;
+}
+
+class Exchange implements DhExchange {
+  readonly group: number;
+  readonly publicValue: Uint8Array;
+  readonly #arithmetic: DhArithmetic;
+  readonly #private: Uint8Array;
+  #over = false;
+
+  constructor(arithmetic: DhArithmetic, privateValue: Uint8Array) {
+    this.group = arithmetic.id;
+    this.#arithmetic = arithmetic;
+    this.#private = privateValue;
+    this.publicValue = leftPad(arithmetic.publicValue(privateValue), arithmetic.publicLength);
+  }
+
+  agree(peerPublic: Uint8Array): Result<SecretKey, DhError> {
+    if (this.#over) throw new Error(`this exchange of DH group ${this.group} is over: start a new one`);
+    const refusal = this.#arithmetic.check(peerPublic);
+    if (refusal !== undefined) {
+      this.wipe();
+      return err(refusal);
+    }
+    const shared = this.#arithmetic.combine(this.#private, peerPublic);
+    this.wipe();
+    if (!(shared instanceof Uint8Array)) return err(shared);
+    const padded = leftPad(shared, this.#arithmetic.sharedLength);
+    if (padded !== shared) shared.fill(0);
+    return ok(new SecretKey(padded));
+  }
+
+  wipe(): void {
+    this.#private.fill(0);
+    this.#over = true;
+  }
+}

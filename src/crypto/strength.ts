@@ -1,0 +1,74 @@
+import { Dh, Encr, Integ, Prf } from '../wire/ike/registry.js';
+import { findDh, findEncryption, INTEGRITY_TRANSFORMS, PRF_TRANSFORMS } from './transforms.js';
+import type { CipherId, TransformNeed } from './types.js';
+
+/** MODP 768, 1024, 1536: MUST NOT, SHOULD NOT and SHOULD NOT in RFC 8247 §2.4. */
+const WEAK_DH: ReadonlySet<number> = new Set([Dh.MODP_768, Dh.MODP_1024, Dh.MODP_1536]);
+/** RFC 8221 §5: DES MUST NOT, 3DES SHOULD NOT (blocks of 64 bits, RFC 8221 §5 and Sweet32). */
+const WEAK_ENCR: ReadonlySet<number> = new Set([Encr.DES, Encr.TRIPLE_DES, Encr.NULL]);
+/** RFC 8247 §2.2 and §2.3: MD5 MUST NOT, SHA-1 on its way out (MUST-). */
+const WEAK_INTEG: ReadonlySet<number> = new Set([Integ.HMAC_MD5_96, Integ.HMAC_SHA1_96]);
+const WEAK_PRF: ReadonlySet<number> = new Set([Prf.HMAC_MD5, Prf.HMAC_SHA1]);
+
+/** Whether a transform is one an operator should be advised to leave: md5, sha1, 3des, DH 2 and 5. */
+export function isWeak(need: TransformNeed): boolean {
+  switch (need.kind) {
+    case 'encryption':
+      return WEAK_ENCR.has(need.id);
+    case 'integrity':
+      return WEAK_INTEG.has(need.id);
+    case 'prf':
+      return WEAK_PRF.has(need.id);
+    case 'dh':
+      return WEAK_DH.has(need.id);
+  }
+}
+
+/**
+ * The weak transforms in a suite, in the order encryption, integrity, PRF, DH. Takes IKE and ESP suites; no
+ * integrity (AEAD) and no DH (no PFS) are not weak.
+ */
+export function weakTransforms(suite: {
+  readonly encryption: CipherId;
+  readonly integrity: number;
+  readonly prf?: number;
+  readonly dh: number;
+}): TransformNeed[] {
+  const all: TransformNeed[] = [
+    { kind: 'encryption', ...suite.encryption },
+    { kind: 'integrity', id: suite.integrity },
+    ...(suite.prf === undefined ? [] : [{ kind: 'prf', id: suite.prf } as const]),
+    { kind: 'dh', id: suite.dh },
+  ];
+  return all.filter(isWeak);
+}
+
+/** Order of two ciphers, the stronger first; AEAD goes before CBC. Unknown ones go last. For `Array.sort`. */
+export function compareEncryption(a: CipherId, b: CipherId): number {
+  const rank = (cipher: CipherId): number => {
+    const found = findEncryption(cipher.id, cipher.keyBits);
+    return found === undefined ? -1 : found.strength + (found.aead ? 1000 : 0);
+  };
+  return rank(b) - rank(a);
+}
+
+/** Order of two MACs by number, the stronger first; unknown ones go last. */
+export function compareIntegrity(a: number, b: number): number {
+  return place(INTEGRITY_TRANSFORMS, a) - place(INTEGRITY_TRANSFORMS, b);
+}
+
+/** Order of two PRFs by number, the stronger first; unknown ones go last. */
+export function comparePrf(a: number, b: number): number {
+  return place(PRF_TRANSFORMS, a) - place(PRF_TRANSFORMS, b);
+}
+
+/** Order of two DH groups by number, the stronger first; unknown ones go last. */
+export function compareDh(a: number, b: number): number {
+  return (findDh(b)?.strength ?? -1) - (findDh(a)?.strength ?? -1);
+}
+
+/** The tables of transforms.ts list the stronger first. */
+function place(table: readonly { readonly id: number }[], id: number): number {
+  const at = table.findIndex((x) => x.id === id);
+  return at < 0 ? table.length : at;
+}
