@@ -60,10 +60,11 @@ export class Reader {
     return this.#base + this.at;
   }
 
-  /** The path to this structure, for example `SA payload > proposal 2 > transform 1`. */
+  /** The path to this structure below the whole, for example `SA payload > proposal 2 > transform 1`. */
   get context(): string {
     const name = this.#index === 0 ? this.#label : `${this.#label} ${this.#index}`;
-    return this.#parent === undefined ? name : `${this.#parent.context} > ${name}`;
+    const parent = this.#parent;
+    return parent === undefined || parent.#parent === undefined ? name : `${parent.context} > ${name}`;
   }
 
   /** One octet. @throws WireFault `truncated` */

@@ -159,6 +159,60 @@ export const AuthMethod = {
   DIGITAL_SIGNATURE: 14,
 } as const;
 
+/** RFC 7296 §3.6. */
+export const CertEncoding = {
+  PKCS7: 1,
+  PGP: 2,
+  DNS_SIGNED_KEY: 3,
+  X509_SIGNATURE: 4,
+  KERBEROS: 6,
+  CRL: 7,
+  ARL: 8,
+  SPKI: 9,
+  X509_ATTRIBUTE: 10,
+  RAW_RSA_KEY: 11,
+  HASH_AND_URL_X509: 12,
+  HASH_AND_URL_BUNDLE: 13,
+  OCSP: 14,
+  RAW_PUBLIC_KEY: 15,
+} as const;
+
+/** RFC 7296 §3.15. */
+export const CfgType = { CFG_REQUEST: 1, CFG_REPLY: 2, CFG_SET: 3, CFG_ACK: 4 } as const;
+
+/** RFC 7296 §3.15.1 and later extensions. */
+export const ConfigAttributeType = {
+  INTERNAL_IP4_ADDRESS: 1,
+  INTERNAL_IP4_NETMASK: 2,
+  INTERNAL_IP4_DNS: 3,
+  INTERNAL_IP4_NBNS: 4,
+  INTERNAL_IP4_DHCP: 6,
+  APPLICATION_VERSION: 7,
+  INTERNAL_IP6_ADDRESS: 8,
+  INTERNAL_IP6_DNS: 10,
+  INTERNAL_IP6_DHCP: 12,
+  INTERNAL_IP4_SUBNET: 13,
+  SUPPORTED_ATTRIBUTES: 14,
+  INTERNAL_IP6_SUBNET: 15,
+  MIP6_HOME_PREFIX: 16,
+  INTERNAL_IP6_LINK: 17,
+  INTERNAL_IP6_PREFIX: 18,
+  HOME_AGENT_ADDRESS: 19,
+  P_CSCF_IP4_ADDRESS: 20,
+  P_CSCF_IP6_ADDRESS: 21,
+  INTERNAL_DNS_DOMAIN: 25,
+  INTERNAL_DNSSEC_TA: 26,
+} as const;
+
+/** Hash algorithms of the SIGNATURE_HASH_ALGORITHMS notify, RFC 7427 §7. */
+export const SignatureHash = {
+  SHA1: 1,
+  SHA2_256: 2,
+  SHA2_384: 3,
+  SHA2_512: 4,
+  IDENTITY: 5,
+} as const;
+
 /** RFC 7296 §3.13.1. */
 export const TsType = { IPV4_ADDR_RANGE: 7, IPV6_ADDR_RANGE: 8, FC_ADDR_RANGE: 9 } as const;
 
@@ -269,6 +323,10 @@ const NAMES = {
   esn: reverse(Esn),
   idType: reverse(IdType),
   authMethod: reverse(AuthMethod),
+  certEncoding: reverse(CertEncoding),
+  cfgType: reverse(CfgType),
+  configAttribute: reverse(ConfigAttributeType),
+  signatureHash: reverse(SignatureHash),
   tsType: reverse(TsType),
   notify: reverse(NotifyType),
 } as const;
