@@ -1,0 +1,73 @@
+/** RFC 4303 §3.4.3: a window of 32 packets must be supported. */
+const SMALLEST = 32;
+/** 8 KiB of bits: far more than any path reorders. */
+const LARGEST = 65536;
+
+/**
+ * The anti-replay window of one inbound SA, by the algorithm of RFC 6479: a ring of 32-bit words in which the
+ * right edge clears whole words as it moves on, so no bit is ever shifted. Sequence numbers are unsigned 32-bit.
+ *
+ * `check` before the packet is decrypted spares the work on replays; only `advance`, after the ICV held,
+ * changes the window. No call allocates: the right edge lives in the array too, since a number above 2^31
+ * in a field of its own would be a heap object.
+ */
+export class ReplayWindow {
+  /** Packets the window spans. */
+  readonly size: number;
+  /** The ring, and behind it the highest sequence number seen. */
+  readonly #words: Uint32Array;
+  /** Words in the ring, a power of two. */
+  readonly #ring: number;
+
+  /** @throws RangeError when `size` is not a whole number from 32 to 65536 */
+  constructor(size: number) {
+    if (!Number.isInteger(size) || size < SMALLEST || size > LARGEST) {
+      throw new RangeError(
+        `replay window of ${size} packets: use a whole number from ${SMALLEST} to ${LARGEST}`,
+      );
+    }
+    this.size = size;
+    // One word more than the window covers: the word being filled at the right edge (RFC 6479 §2).
+    let ring = 2;
+    while (ring < Math.ceil(size / 32) + 1) ring *= 2;
+    this.#ring = ring;
+    this.#words = new Uint32Array(ring + 1);
+  }
+
+  /** The right edge: the highest sequence number accepted, 0 before the first. */
+  get highest(): number {
+    return this.#words[this.#ring]!;
+  }
+
+  /** Whether a packet with this number could be new. Sequence number 0 is never sent (RFC 4303 §3.3.3). */
+  check(sequence: number): boolean {
+    if (sequence === 0) return false;
+    const highest = this.#words[this.#ring]!;
+    if (sequence > highest) return true;
+    if (highest - sequence >= this.size) return false;
+    const word = this.#words[(sequence >>> 5) & (this.#ring - 1)]!;
+    return ((word >>> (sequence & 31)) & 1) === 0;
+  }
+
+  /**
+   * Marks the number of an authentic packet as seen and moves the right edge when it lies beyond.
+   * @returns false, and nothing changed, when `check` would refuse the number now: another packet with the
+   *   same number may have been accepted since the first check
+   */
+  advance(sequence: number): boolean {
+    if (!this.check(sequence)) return false;
+    const words = this.#words;
+    const mask = this.#ring - 1;
+    const highest = words[this.#ring]!;
+    const index = sequence >>> 5;
+    if (sequence > highest) {
+      const from = highest >>> 5;
+      const clear = Math.min(index - from, this.#ring);
+      for (let i = 1; i <= clear; i++) words[(from + i) & mask] = 0;
+      words[this.#ring] = sequence;
+    }
+    const at = index & mask;
+    words[at] = words[at]! | (1 << (sequence & 31));
+    return true;
+  }
+}
