@@ -10,12 +10,18 @@ export interface DhArithmetic {
   readonly sharedLength: number;
   /** A fresh private value. */
   draw(random: Random): Uint8Array;
-  /** The public value, any length up to `publicLength`. */
-  publicValue(privateValue: Uint8Array): Uint8Array;
   /** Why this value of the peer must not be used. Called before `combine`. */
   check(peerPublic: Uint8Array): DhError | undefined;
+  /** The private value may be referred to until it is wiped, at the end of the exchange. */
+  begin(privateValue: Uint8Array): DhHalf;
+}
+
+/** The own half of an exchange. */
+export interface DhHalf {
+  /** Any length up to `publicLength`. */
+  readonly publicValue: Uint8Array;
   /** The shared secret, any length up to `sharedLength`, or why there is none. */
-  combine(privateValue: Uint8Array, peerPublic: Uint8Array): Uint8Array | DhError;
+  combine(peerPublic: Uint8Array): Uint8Array | DhError;
 }
 
 /** A group that draws a new private value for each exchange. */
@@ -50,32 +56,36 @@ class Exchange implements DhExchange {
   readonly publicValue: Uint8Array;
   readonly #arithmetic: DhArithmetic;
   readonly #private: Uint8Array;
-  #over = false;
+  /** Undefined once the exchange is over. */
+  #half: DhHalf | undefined;
 
   constructor(arithmetic: DhArithmetic, privateValue: Uint8Array) {
     this.group = arithmetic.id;
     this.#arithmetic = arithmetic;
     this.#private = privateValue;
-    this.publicValue = leftPad(arithmetic.publicValue(privateValue), arithmetic.publicLength);
+    this.#half = arithmetic.begin(privateValue);
+    this.publicValue = leftPad(this.#half.publicValue, arithmetic.publicLength);
   }
 
   agree(peerPublic: Uint8Array): Result<SecretKey, DhError> {
-    if (this.#over) throw new Error(`this exchange of DH group ${this.group} is over: start a new one`);
-    const refusal = this.#arithmetic.check(peerPublic);
-    if (refusal !== undefined) {
+    const half = this.#half;
+    if (half === undefined)
+      throw new Error(`this exchange of DH group ${this.group} is over: start a new one`);
+    try {
+      const refusal = this.#arithmetic.check(peerPublic);
+      if (refusal !== undefined) return err(refusal);
+      const shared = half.combine(peerPublic);
+      if (!(shared instanceof Uint8Array)) return err(shared);
+      const padded = leftPad(shared, this.#arithmetic.sharedLength);
+      if (padded !== shared) shared.fill(0);
+      return ok(new SecretKey(padded));
+    } finally {
       this.wipe();
-      return err(refusal);
     }
-    const shared = this.#arithmetic.combine(this.#private, peerPublic);
-    this.wipe();
-    if (!(shared instanceof Uint8Array)) return err(shared);
-    const padded = leftPad(shared, this.#arithmetic.sharedLength);
-    if (padded !== shared) shared.fill(0);
-    return ok(new SecretKey(padded));
   }
 
   wipe(): void {
     this.#private.fill(0);
-    this.#over = true;
+    this.#half = undefined;
   }
 }

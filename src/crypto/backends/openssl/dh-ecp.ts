@@ -1,4 +1,4 @@
-import { createECDH, type ECDH } from 'node:crypto';
+import { createECDH } from 'node:crypto';
 import { concat } from '../../../util/bytes.js';
 import { checkEcpPublic, notOnCurve } from '../../dh/checks.js';
 import type { EcpGroup } from '../../dh/ecp-groups.js';
@@ -18,26 +18,26 @@ export function opensslCurveName(group: EcpGroup): string {
 
 /** An ECP group by OpenSSL. */
 export function opensslEcp(group: EcpGroup): DhArithmetic {
-  const withPrivate = (value: Uint8Array): ECDH => {
-    const ecdh = createECDH(opensslCurveName(group));
-    ecdh.setPrivateKey(value);
-    return ecdh;
-  };
   return {
     id: group.id,
     publicLength: 2 * group.fieldLength,
     sharedLength: group.fieldLength,
     draw: (random) => drawEcpPrivate(group, random),
-    publicValue: (value) => plain(withPrivate(value).getPublicKey()).slice(UNCOMPRESSED.length),
     check: (peer) => checkEcpPublic(group, peer),
-    combine: (value, peer) => {
-      const ecdh = withPrivate(value);
-      try {
-        return plain(ecdh.computeSecret(concat(UNCOMPRESSED, peer)));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ERR_CRYPTO_ECDH_INVALID_PUBLIC_KEY') throw error;
-        return notOnCurve(group.id);
-      }
+    begin: (value) => {
+      const ecdh = createECDH(opensslCurveName(group));
+      ecdh.setPrivateKey(value);
+      return {
+        publicValue: plain(ecdh.getPublicKey()).slice(UNCOMPRESSED.length),
+        combine: (peer) => {
+          try {
+            return plain(ecdh.computeSecret(concat(UNCOMPRESSED, peer)));
+          } catch (error) {
+            if ((error as NodeJS.ErrnoException).code !== 'ERR_CRYPTO_ECDH_INVALID_PUBLIC_KEY') throw error;
+            return notOnCurve(group.id);
+          }
+        },
+      };
     },
   };
 }

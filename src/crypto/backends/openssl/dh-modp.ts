@@ -49,8 +49,10 @@ export function opensslModp(group: ModpGroup): DhArithmetic {
     publicLength: group.prime.length,
     sharedLength: group.prime.length,
     draw: (random) => drawModpPrivate(group, random),
-    publicValue: (value) => withPrivate(group, value, (object) => object.generateKeys()),
     check: (peer) => checkModpPublic(group, peer),
-    combine: (value, peer) => withPrivate(group, value, (object) => object.computeSecret(peer)),
+    begin: (value) => ({
+      publicValue: withPrivate(group, value, (object) => object.generateKeys()),
+      combine: (peer) => withPrivate(group, value, (object) => object.computeSecret(peer)),
+    }),
   };
 }

@@ -7,12 +7,12 @@ import type { DhArithmetic } from '../../dh/exchange.js';
 import { drawX25519Private } from '../../dh/private-value.js';
 import { plain } from './plain.js';
 
-/** The DER in front of the 32 octets of a key: PrivateKeyInfo and SubjectPublicKeyInfo of RFC 8410 §4, §7. */
+/** The DER in front of the 32 octets of a private key: PrivateKeyInfo of RFC 8410 §7. */
 const PRIVATE_PREFIX = fromHex('302e020100300506032b656e04220420');
-const PUBLIC_PREFIX = fromHex('302a300506032b656e032100');
 
 const LENGTH = 32;
 
+/** By DER and not by JWK, which would be faster but leaves the private value behind in a string. */
 function importPrivate(value: Uint8Array): KeyObject {
   const der = concat(PRIVATE_PREFIX, value);
   try {
@@ -22,9 +22,15 @@ function importPrivate(value: Uint8Array): KeyObject {
   }
 }
 
+/** By JWK (RFC 8037 §2): a tenth of the time that OpenSSL 3 takes for the same in DER. */
 function importPublic(value: Uint8Array): KeyObject {
-  const der = concat(PUBLIC_PREFIX, value);
-  return createPublicKey({ key: Buffer.from(der.buffer), format: 'der', type: 'spki' });
+  const x = Buffer.from(value).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+}
+
+function exportPublic(privateKey: KeyObject): Uint8Array {
+  const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
+  return plain(Buffer.from(x!, 'base64url'));
 }
 
 /** Curve25519 by OpenSSL (RFC 7748, RFC 8031). */
@@ -34,21 +40,22 @@ export function opensslX25519(): DhArithmetic {
     publicLength: LENGTH,
     sharedLength: LENGTH,
     draw: drawX25519Private,
-    publicValue: (value) => {
-      const der = createPublicKey(importPrivate(value)).export({ format: 'der', type: 'spki' });
-      return plain(der).slice(PUBLIC_PREFIX.length);
-    },
     check: (peer) => checkLength(Dh.CURVE25519, peer, LENGTH),
-    combine: (value, peer) => {
+    begin: (value) => {
       const privateKey = importPrivate(value);
-      const publicKey = importPublic(peer);
-      try {
-        const shared = plain(diffieHellman({ privateKey, publicKey }));
-        return isZeroConstantTime(shared) ? weakResult(Dh.CURVE25519) : shared;
-      } catch {
-        // Both keys were accepted, so the one cause left is OpenSSL's own refusal of an all-zero result.
-        return weakResult(Dh.CURVE25519);
-      }
+      return {
+        publicValue: exportPublic(privateKey),
+        combine: (peer) => {
+          const publicKey = importPublic(peer);
+          try {
+            const shared = plain(diffieHellman({ privateKey, publicKey }));
+            return isZeroConstantTime(shared) ? weakResult(Dh.CURVE25519) : shared;
+          } catch {
+            // Both keys were accepted, so the one cause left is OpenSSL's own refusal of an all-zero result.
+            return weakResult(Dh.CURVE25519);
+          }
+        },
+      };
     },
   };
 }

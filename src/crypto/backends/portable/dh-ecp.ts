@@ -26,16 +26,18 @@ export function portableEcp(group: EcpGroup): DhArithmetic {
     publicLength: 2 * group.fieldLength,
     sharedLength: group.fieldLength,
     draw: (random) => drawEcpPrivate(group, random),
-    publicValue: (value) => curve.getPublicKey(value, false).slice(UNCOMPRESSED.length),
     check: (peer) => checkEcpPublic(group, peer),
-    combine: (value, peer) => {
-      const encoded = concat(UNCOMPRESSED, peer);
-      if (!isPoint(encoded)) return notOnCurve(group.id);
-      // Compressed form: one octet for the sign of y, then x.
-      const point = curve.getSharedSecret(value, encoded, true);
-      const x = point.slice(1);
-      point.fill(0);
-      return x;
-    },
+    begin: (value) => ({
+      publicValue: curve.getPublicKey(value, false).slice(UNCOMPRESSED.length),
+      combine: (peer) => {
+        const encoded = concat(UNCOMPRESSED, peer);
+        if (!isPoint(encoded)) return notOnCurve(group.id);
+        // Compressed form: one octet for the sign of y, then x.
+        const point = curve.getSharedSecret(value, encoded, true);
+        const x = point.slice(1);
+        point.fill(0);
+        return x;
+      },
+    }),
   };
 }

@@ -49,8 +49,10 @@ export function portableModp(group: ModpGroup): DhArithmetic {
     publicLength: length,
     sharedLength: length,
     draw: (random) => drawModpPrivate(group, random),
-    publicValue: (value) => power(contextOf(group).generator, value, length),
     check: (peer) => checkModpPublic(group, peer),
-    combine: (value, peer) => power(new BN(peer).toRed(contextOf(group).reduction), value, length),
+    begin: (value) => ({
+      publicValue: power(contextOf(group).generator, value, length),
+      combine: (peer) => power(new BN(peer).toRed(contextOf(group).reduction), value, length),
+    }),
   };
 }

@@ -14,16 +14,18 @@ export function portableX25519(): DhArithmetic {
     publicLength: LENGTH,
     sharedLength: LENGTH,
     draw: drawX25519Private,
-    publicValue: (value) => x25519.getPublicKey(value),
     check: (peer) => checkLength(Dh.CURVE25519, peer, LENGTH),
-    combine: (value, peer) => {
-      try {
-        const shared = x25519.getSharedSecret(value, peer);
-        return isZeroConstantTime(shared) ? weakResult(Dh.CURVE25519) : shared;
-      } catch {
-        // Both lengths are right, so the one cause left is the library's own refusal of small order.
-        return weakResult(Dh.CURVE25519);
-      }
-    },
+    begin: (value) => ({
+      publicValue: x25519.getPublicKey(value),
+      combine: (peer) => {
+        try {
+          const shared = x25519.getSharedSecret(value, peer);
+          return isZeroConstantTime(shared) ? weakResult(Dh.CURVE25519) : shared;
+        } catch {
+          // Both lengths are right, so the one cause left is the library's own refusal of small order.
+          return weakResult(Dh.CURVE25519);
+        }
+      },
+    }),
   };
 }
