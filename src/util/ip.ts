@@ -159,24 +159,26 @@ export function intersectRanges(a: IpRange, b: IpRange): IpRange | undefined {
 export function rangeToCidrs(range: IpRange): Cidr[] {
   const out: Cidr[] = [];
   const bits = range.start.length * 8;
-  let at = toBig(range.start);
-  const last = toBig(range.end);
+  let at = ipToNumber(range.start);
+  const last = ipToNumber(range.end);
   while (at <= last) {
     let size = at === 0n ? bits : trailingZeros(at, bits);
     while (at + (1n << BigInt(size)) - 1n > last) size--;
-    out.push({ address: fromBig(at, range.start.length), prefix: bits - size });
+    out.push({ address: ipFromNumber(at, range.start.length), prefix: bits - size });
     at += 1n << BigInt(size);
   }
   return out;
 }
 
-function toBig(ip: IpBytes): bigint {
+/** The address as an unsigned number. */
+export function ipToNumber(ip: IpBytes): bigint {
   let out = 0n;
   for (const octet of ip) out = (out << 8n) | BigInt(octet);
   return out;
 }
 
-function fromBig(value: bigint, length: number): IpBytes {
+/** The address of `length` octets (4 or 16) that `ipToNumber` made this number of. */
+export function ipFromNumber(value: bigint, length: number): IpBytes {
   const out = new Uint8Array(length);
   let rest = value;
   for (let i = length - 1; i >= 0; i--) {

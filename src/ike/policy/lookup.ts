@@ -1,0 +1,169 @@
+import { equalBytes } from '../../util/bytes.js';
+import { parseIp } from '../../util/ip.js';
+import { err, ok, type Result } from '../../util/result.js';
+import { IdType } from '../../wire/ike/registry.js';
+import type { ConnectionConfig, EngineConfig, Identity } from '../config.js';
+import type { Failure, Role } from '../events.js';
+import { addressOfIdentity, formatIdentity, sameIdentity } from './identity.js';
+
+/** Identities named in one message; the rest is counted. */
+const MOST_NAMED = 8;
+
+/**
+ * The connections that an IKE SA between the two addresses may belong to, before any identity is known. As
+ * responder those whose peer has the address come first, then those that take their peer from anywhere
+ * (`peer_only` with an identity of its own). Within each, connections that are administratively down come
+ * last, so that their request can be refused by name (`chooseByIdentity`).
+ */
+export function candidatesByAddress(
+  config: EngineConfig,
+  localAddress: string,
+  remoteAddress: string,
+  version: 1 | 2,
+  role: Role,
+): ConnectionConfig[] {
+  const fitting = config.connections.filter(
+    (connection) =>
+      isLocalAddress(connection.local.address, localAddress) &&
+      (role === 'initiator'
+        ? connection.initiateVersion === version
+        : connection.acceptVersions.includes(version)),
+  );
+  const byAddress = fitting.filter((connection) => hasPeerAddress(connection, remoteAddress));
+  const fromAnywhere =
+    role === 'initiator'
+      ? []
+      : fitting.filter((connection) => !byAddress.includes(connection) && takesAnyAddress(connection));
+  const ordered = [...byAddress, ...fromAnywhere];
+  return [...ordered.filter((c) => c.adminUp), ...ordered.filter((c) => !c.adminUp)];
+}
+
+/**
+ * The candidate that the peer means by its identity and, when given, by the one of ours it asks for (IDi
+ * and IDr of the IKE_AUTH request, RFC 7296 §1.2). `source` is the address its packets come from, for a
+ * better explanation.
+ */
+export function chooseByIdentity(
+  candidates: readonly ConnectionConfig[],
+  idi: Identity,
+  idr?: Identity,
+  source?: string,
+): Result<ConnectionConfig, Failure> {
+  const byPeer = candidates.filter((connection) => sameIdentity(connection.peer.identity, idi));
+  const chosen = byPeer.filter(
+    (connection) => idr === undefined || sameIdentity(connection.local.identity, idr),
+  );
+  const connection = chosen.find((one) => one.adminUp) ?? chosen[0];
+  if (connection !== undefined) {
+    if (connection.adminUp) return ok(connection);
+    const message = `connection ${connection.name} is administratively down: set admin_state_up to true`;
+    return err({ cause: 'admin_down', message });
+  }
+  if (byPeer.length > 0) return err(localMismatch(byPeer, idr!));
+  return err(peerMismatch(candidates, idi, source));
+}
+
+/** As initiator: whether the identity the responder proved (IDr) is the one the connection expects. */
+export function checkPeerIdentity(
+  connection: ConnectionConfig,
+  received: Identity,
+  source?: string,
+): Result<ConnectionConfig, Failure> {
+  return sameIdentity(connection.peer.identity, received)
+    ? ok(connection)
+    : err(peerMismatch([connection], received, source));
+}
+
+/**
+ * Whether a peer seems to sit behind a NAT and to name itself by its private address: it sends an IPv4
+ * identity that is not the address its packets come from, where that address is the identity expected.
+ */
+export function isIdentityOfPrivateAddress(expected: Identity, received: Identity, source: string): boolean {
+  const from = parseIp(source);
+  return (
+    from !== undefined &&
+    received.idType === IdType.IPV4_ADDR &&
+    expected.idType === IdType.IPV4_ADDR &&
+    equalBytes(expected.data, from) &&
+    !equalBytes(received.data, from)
+  );
+}
+
+function peerMismatch(
+  candidates: readonly ConnectionConfig[],
+  received: Identity,
+  source: string | undefined,
+): Failure {
+  const got = formatIdentity(received);
+  const expected = named(candidates.map((connection) => formatIdentity(connection.peer.identity)));
+  const details = { expectedIdentity: expected, receivedIdentity: got };
+  const behindNat =
+    source === undefined
+      ? undefined
+      : candidates.find((one) => isIdentityOfPrivateAddress(one.peer.identity, received, source));
+  if (behindNat !== undefined) {
+    const message =
+      `the peer says it is ${got}, but its packets come from ${source}, which connection ${behindNat.name} expects ` +
+      `as its identity: a peer behind NAT sends its private address. Set peer.ike_identity to ` +
+      `{ type: ipv4_address, value: ${addressOfIdentity(received)} }, or give the peer ${formatIdentity(behindNat.peer.identity)} as its own identity`;
+    return { cause: 'identity_mismatch', message, details };
+  }
+  return {
+    cause: 'identity_mismatch',
+    message: `the peer says it is ${got}; ${namesOf(candidates)} ${expects(candidates)} ${expected || 'no peer'}`,
+    details,
+  };
+}
+
+function localMismatch(candidates: readonly ConnectionConfig[], wanted: Identity): Failure {
+  const got = formatIdentity(wanted);
+  const own = named(candidates.map((connection) => formatIdentity(connection.local.identity)));
+  const message =
+    `the peer asks for ${got}; ${namesOf(candidates)} ${candidates.length === 1 ? 'has' : 'have'} the local identity ${own}: ` +
+    'make the identity the peer expects and local.ike_identities the same';
+  return { cause: 'identity_mismatch', message, details: { expectedIdentity: own, receivedIdentity: got } };
+}
+
+function namesOf(candidates: readonly ConnectionConfig[]): string {
+  if (candidates.length === 0) return 'no connection';
+  return `${candidates.length === 1 ? 'connection' : 'connections'} ${named(candidates.map(({ name }) => name))}`;
+}
+
+function expects(candidates: readonly ConnectionConfig[]): string {
+  return candidates.length > 1 ? 'expect' : 'expects';
+}
+
+function named(names: readonly string[]): string {
+  const all = [...new Set(names)];
+  const more = all.length - MOST_NAMED;
+  return more > 0 ? `${all.slice(0, MOST_NAMED).join(', ')} and ${more} more` : all.join(', ');
+}
+
+/** An unspecified local address (0.0.0.0, ::) stands for any of its family. */
+function isLocalAddress(configured: string, actual: string): boolean {
+  const a = parseIp(configured);
+  const b = parseIp(actual);
+  if (a === undefined || b === undefined) return false;
+  return a.length === b.length && (equalBytes(a, b) || a.every((octet) => octet === 0));
+}
+
+function hasPeerAddress(connection: ConnectionConfig, remote: string): boolean {
+  const address = parseIp(remote);
+  return (
+    address !== undefined &&
+    connection.peer.addresses.some((text) => {
+      const one = parseIp(text);
+      return one !== undefined && equalBytes(one, address);
+    })
+  );
+}
+
+/**
+ * Only where the peer alone establishes, and names itself by something else than the address it is
+ * configured with: a name, a key id, or the address it has behind its NAT.
+ */
+function takesAnyAddress(connection: ConnectionConfig): boolean {
+  if (connection.establishMode !== 'peer_only') return false;
+  const address = addressOfIdentity(connection.peer.identity);
+  return address === undefined || !hasPeerAddress(connection, address);
+}
