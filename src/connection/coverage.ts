@@ -1,0 +1,68 @@
+import { compareBytes } from '../util/bytes.js';
+import { describeSelector } from '../wire/ike/describe.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+
+/** The selectors of one child SA. */
+export interface CoveringChild {
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+}
+
+/** One configured local network with one configured peer network. */
+export interface SelectorPair {
+  readonly local: string;
+  readonly peer: string;
+}
+
+/**
+ * The configured pairs of networks that no child SA carries. A pair counts as carried when one child SA holds
+ * both of its sides; a side may be spread over several selectors of that child.
+ */
+export function uncoveredPairs(
+  local: readonly TrafficSelector[],
+  peer: readonly TrafficSelector[],
+  children: readonly CoveringChild[],
+): SelectorPair[] {
+  const out: SelectorPair[] = [];
+  for (const ours of local) {
+    for (const theirs of peer) {
+      const covered = children.some((child) => holds(child.localTs, ours) && holds(child.peerTs, theirs));
+      if (!covered) out.push({ local: describeSelector(ours), peer: describeSelector(theirs) });
+    }
+  }
+  return out;
+}
+
+/** Whether the selectors together hold every address of `wanted`, with its protocol and ports. */
+export function holds(selectors: readonly TrafficSelector[], wanted: TrafficSelector): boolean {
+  const useful = selectors
+    .filter((one) => one.tsType === wanted.tsType && allowsUpperLayer(one, wanted))
+    .sort((a, b) => compareBytes(a.startAddress, b.startAddress));
+  let next: Uint8Array | undefined = wanted.startAddress;
+  for (const one of useful) {
+    if (compareBytes(one.startAddress, next) > 0) return false;
+    if (compareBytes(one.endAddress, next) < 0) continue;
+    if (compareBytes(one.endAddress, wanted.endAddress) >= 0) return true;
+    next = successor(one.endAddress);
+    if (next === undefined) return true;
+  }
+  return false;
+}
+
+function allowsUpperLayer(one: TrafficSelector, wanted: TrafficSelector): boolean {
+  if (one.protocol !== 0 && one.protocol !== wanted.protocol) return false;
+  return one.startPort <= wanted.startPort && one.endPort >= wanted.endPort;
+}
+
+/** The address after this one, undefined after the last of all. */
+function successor(address: Uint8Array): Uint8Array | undefined {
+  const out = Uint8Array.from(address);
+  for (let i = out.length - 1; i >= 0; i--) {
+    if (out[i]! < 0xff) {
+      out[i] = out[i]! + 1;
+      return out;
+    }
+    out[i] = 0;
+  }
+  return undefined;
+}

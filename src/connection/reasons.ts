@@ -1,0 +1,208 @@
+import type { Failure, FailureCause, FailureDetails, Role } from '../ike/events.js';
+import type { StatusReason, StatusReasonCode } from './status.js';
+
+/** Where the public codes are explained: document and anchor, relative to the documentation's root. */
+export const MORE_INFO = 'vpc-vpn-health#vpn-connection-health';
+
+/**
+ * Causes that only this room knows: they come from comparing the state with what is wanted, not from one
+ * negotiation.
+ */
+export type StatusCause = FailureCause | 'ts_narrowed' | 'waiting_for_peer';
+
+/** When something failed, how often in a row, and in which role; times in RFC 3339. */
+export interface Occurrence {
+  readonly role?: Role;
+  readonly version?: 1 | 2;
+  readonly firstAt?: string;
+  readonly lastAt?: string;
+  readonly count?: number;
+  /** The peer as the operator wrote it. */
+  readonly peer?: string;
+}
+
+interface CauseInfo {
+  readonly code: StatusReasonCode;
+  /** How much the cause tells: of two failures with one public code the more telling one is shown. */
+  readonly rank: number;
+  /** What to do, in one sentence. */
+  readonly advice: string;
+}
+
+const CHECK_PSK =
+  'Enter the same pre-shared key at both ends; look for a leading or trailing space or a wrong character.';
+
+const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
+  dns_failed: {
+    code: 'peer_not_responding',
+    rank: 3,
+    advice:
+      "Check the peer's host name and this machine's DNS resolver; it is looked up again at every attempt.",
+  },
+  peer_silent: {
+    code: 'peer_not_responding',
+    rank: 1,
+    advice:
+      'Check the peer address, that the peer is running, and that UDP 500 and 4500 are open in both directions.',
+  },
+  port_4500_blocked: {
+    code: 'peer_not_responding',
+    rank: 4,
+    advice:
+      'UDP 500 gets through and UDP 4500 does not: open UDP 4500 in both directions on every firewall between.',
+  },
+  psk_mismatch: { code: 'cannot_authenticate_connection', rank: 4, advice: CHECK_PSK },
+  psk_mismatch_likely: { code: 'cannot_authenticate_connection', rank: 2, advice: CHECK_PSK },
+  identity_mismatch: {
+    code: 'cannot_authenticate_connection',
+    rank: 4,
+    advice:
+      "Set peer.ike_identity to the identity that was received, or change the peer's local identity to the expected one.",
+  },
+  authentication_refused: {
+    code: 'cannot_authenticate_connection',
+    rank: 1,
+    advice:
+      'The peer knows whether the pre-shared key or an identity is wrong: read its log, or let the peer initiate once to see it here.',
+  },
+  ike_version_mismatch: {
+    code: 'ike_policy_mismatch',
+    rank: 3,
+    advice: 'Set the same IKE version at both ends.',
+  },
+  ike_proposal_mismatch: {
+    code: 'ike_policy_mismatch',
+    rank: 2,
+    advice:
+      'Make one IKE proposal the same at both ends: encryption, integrity, PRF and Diffie-Hellman group.',
+  },
+  child_proposal_mismatch: {
+    code: 'ipsec_policy_mismatch',
+    rank: 2,
+    advice: 'Make one IPsec proposal the same at both ends: encryption, integrity and PFS group.',
+  },
+  pfs_mismatch: {
+    code: 'ipsec_policy_mismatch',
+    rank: 3,
+    advice: 'Set the same PFS group at both ends, or disable PFS at both.',
+  },
+  ts_mismatch: {
+    code: 'ike_v2_local_remote_cidr_mismatch',
+    rank: 3,
+    advice: "Our local CIDRs must be the peer's remote ones and the other way round.",
+  },
+  ts_narrowed: {
+    code: 'ike_v2_local_remote_cidr_mismatch',
+    rank: 2,
+    advice: 'Add the missing networks at the peer, or take them out here.',
+  },
+  invalid_syntax: {
+    code: 'internal_error',
+    rank: 2,
+    advice: 'One end could not read a message of the other: the debug log shows the message.',
+  },
+  cookie_loop: {
+    code: 'peer_not_responding',
+    rank: 2,
+    advice:
+      'The peer keeps asking for a cookie: it may be under load, or something between changes our address.',
+  },
+  half_open_limit: {
+    code: 'peer_not_responding',
+    rank: 2,
+    advice: 'Too many unfinished negotiations at once: wait, or find out who floods UDP 500.',
+  },
+  peer_deleted: {
+    code: 'internal_error',
+    rank: 2,
+    advice: 'The peer ended the connection on purpose: its log says why.',
+  },
+  dpd_timeout: {
+    code: 'peer_not_responding',
+    rank: 2,
+    advice:
+      'Check the path to the peer and that the peer is running; if it comes and goes, raise the timeout.',
+  },
+  rekey_failed: {
+    code: 'internal_error',
+    rank: 2,
+    advice: 'Compare lifetimes and PFS at both ends.',
+  },
+  admin_down: {
+    code: 'internal_error',
+    rank: 3,
+    advice: 'Bring the connection up at the end where it is down (admin_state_up, or `culvert up`).',
+  },
+  no_matching_connection: {
+    code: 'internal_error',
+    rank: 1,
+    advice:
+      "No connection here has this peer: compare the peer's address and identity with the configuration.",
+  },
+  terminated: { code: 'internal_error', rank: 0, advice: 'Bring it up again with `culvert up`.' },
+  unsupported: {
+    code: 'internal_error',
+    rank: 2,
+    advice: 'Turn the feature off at the peer.',
+  },
+  internal_error: { code: 'internal_error', rank: 1, advice: 'The log has more.' },
+  waiting_for_peer: {
+    code: 'peer_not_responding',
+    rank: 0,
+    advice: 'Nothing to do here when that is meant; else set establish_mode to bidirectional.',
+  },
+};
+
+/** The public code of a cause. IKEv1 has a code of its own for networks that differ. */
+export function codeOf(cause: StatusCause, version: 1 | 2 = 2): StatusReasonCode {
+  const { code } = CAUSES[cause];
+  return version === 1 && code === 'ike_v2_local_remote_cidr_mismatch'
+    ? 'ike_v1_id_local_remote_cidr_mismatch'
+    : code;
+}
+
+/** How much a cause tells; see `CauseInfo.rank`. Evidence from the peer's own offer counts on top. */
+export function rankOf(failure: Failure): number {
+  const { rank } = CAUSES[failure.cause];
+  return failure.details?.theirs !== undefined || failure.details?.nearest !== undefined ? rank + 10 : rank;
+}
+
+/** The status reason of a failure: public code, one or two sentences with advice, and the evidence. */
+export function statusReason(
+  failure: { readonly cause: StatusCause; readonly message: string; readonly details?: FailureDetails },
+  seen: Occurrence = {},
+): StatusReason {
+  const advice = failure.details?.nearest?.advice ?? CAUSES[failure.cause].advice;
+  return {
+    code: codeOf(failure.cause, seen.version),
+    message: `${sentence(failure.message)} ${sentence(advice)}`,
+    more_info: MORE_INFO,
+    details: {
+      cause: failure.cause,
+      advice: sentence(advice),
+      ...(seen.role === undefined ? {} : { role: seen.role }),
+      ...(seen.peer === undefined ? {} : { peer: seen.peer }),
+      ...(seen.count === undefined ? {} : { count: seen.count }),
+      ...(seen.firstAt === undefined ? {} : { first_at: seen.firstAt }),
+      ...(seen.lastAt === undefined ? {} : { last_at: seen.lastAt }),
+      ...evidence(failure.details ?? {}),
+    },
+  };
+}
+
+/** The engine's details under the names of the status document. */
+export function evidence(details: FailureDetails): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(details)) {
+    if (value === undefined) continue;
+    out[key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = value;
+  }
+  return out;
+}
+
+/** The text as a sentence: capital first, full stop last. */
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  const ended = /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
+}

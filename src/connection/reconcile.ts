@@ -1,0 +1,358 @@
+import type { ConnectionConfig, DpdAction } from '../ike/config.js';
+import type { CloseReason, IkeEvent } from '../ike/events.js';
+import type { Random } from '../util/random.js';
+import type { Millis } from '../util/units.js';
+import { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF, fraction } from './backoff.js';
+
+/** What the reconciler wants done, in this order. The daemon turns it into inputs of the engine. */
+export type Command =
+  | { readonly kind: 'initiate' | 'terminate'; readonly connection: string }
+  /** Whether requests of the peer for this connection are answered: not while an operator holds it down. */
+  | { readonly kind: 'admit' | 'refuse'; readonly connection: string };
+
+/** All that can happen to the reconciler. Time is an argument of `handle`. */
+export type ReconcileInput =
+  | { readonly kind: 'configure'; readonly connections: readonly ConnectionConfig[] }
+  /** All events of one step of the engine, in order: together they tell why something was lost. */
+  | { readonly kind: 'events'; readonly events: readonly IkeEvent[] }
+  | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: string }
+  | { readonly kind: 'timer' };
+
+/**
+ * - `disabled`: admin_state_up is false
+ * - `stopped`: an operator took it down
+ * - `passive`: waits for the peer (peer_only), or for the peer or an operator (DPD action clear)
+ * - `trapped`: waits for traffic (DPD action hold)
+ * - `due`: will be initiated at `deadline`
+ * - `connecting`: initiated, no outcome yet
+ * - `up`: an IKE SA and a child SA stand
+ */
+export type State = 'disabled' | 'stopped' | 'passive' | 'trapped' | 'due' | 'connecting' | 'up';
+
+/** What can happen to one connection, as the table below sees it. */
+export type Stimulus =
+  | 'enable'
+  | 'disable'
+  | 'up'
+  | 'down'
+  | 'acquire'
+  | 'deadline'
+  | 'established'
+  /** Our attempt did not succeed. */
+  | 'failed'
+  /** The connection was up: the peer died, deleted it, or it ended otherwise. */
+  | 'lost-dead'
+  | 'lost-deleted'
+  | 'lost';
+
+/** The pace of retries. */
+export interface ReconcilePolicy {
+  readonly backoff: BackoffPolicy;
+  /** At most this long after the peer deleted a connection we want, so that its own new attempt may come first. */
+  readonly afterDelete: Millis;
+  /** A connection that was up this long has proven itself: the next failure starts with short waits again. */
+  readonly settled: Millis;
+  /** An attempt without any outcome is repeated after this long. The engine gives up far earlier. */
+  readonly watchdog: Millis;
+  /** Distance between the first attempts of two connections at start. */
+  readonly stagger: Millis;
+}
+
+export const DEFAULT_POLICY: ReconcilePolicy = {
+  backoff: DEFAULT_BACKOFF,
+  afterDelete: 500,
+  settled: 10_000,
+  watchdog: 180_000,
+  stagger: 10,
+};
+
+/** One connection as the reconciler sees it. */
+export interface ConnectionView {
+  readonly state: State;
+  /** Failed attempts in a row. */
+  readonly failures: number;
+  /** When it will be initiated, in state `due`. */
+  readonly nextAttemptAt: Millis | undefined;
+}
+
+interface Entry {
+  config: ConnectionConfig;
+  state: State;
+  failures: number;
+  deadline: Millis | undefined;
+  upSince: Millis | undefined;
+  /** Whether an IKE SA and a child SA stood after the last events. */
+  standing: boolean;
+  readonly ikes: Set<number>;
+  readonly children: Set<number>;
+}
+
+/** What a row of the table may use. */
+interface Step {
+  readonly entry: Entry;
+  readonly now: Millis;
+  readonly commands: Command[];
+}
+
+type Action = (step: Step) => State;
+
+/** What the events of one step of the engine mean for one connection. */
+interface Outcome {
+  failed: boolean;
+  reason: CloseReason | undefined;
+}
+
+/**
+ * Keeps every connection in the state that is wanted of it, for ever: there is no last try. A table of state
+ * and stimulus decides; a pair that is not in the table changes nothing.
+ */
+export class Reconciler {
+  readonly #entries = new Map<string, Entry>();
+  readonly #random: Random;
+  readonly #policy: ReconcilePolicy;
+  readonly #table: Readonly<Record<State, Readonly<Partial<Record<Stimulus, Action>>>>>;
+
+  constructor(random: Random, policy: ReconcilePolicy = DEFAULT_POLICY) {
+    this.#random = random;
+    this.#policy = policy;
+    this.#table = this.#makeTable();
+  }
+
+  handle(input: ReconcileInput, now: Millis): Command[] {
+    const commands: Command[] = [];
+    switch (input.kind) {
+      case 'configure':
+        this.#configure(input.connections, now, commands);
+        break;
+      case 'events':
+        this.#events(input.events, now, commands);
+        break;
+      case 'timer':
+        for (const entry of this.#entries.values()) {
+          if (entry.deadline !== undefined && entry.deadline <= now)
+            this.#apply(entry, 'deadline', now, commands);
+        }
+        break;
+      default: {
+        const entry = this.#entries.get(input.connection);
+        if (entry !== undefined) this.#apply(entry, input.kind, now, commands);
+      }
+    }
+    return commands;
+  }
+
+  /** When `timer` is due next, undefined when nothing waits. */
+  nextDeadline(): Millis | undefined {
+    let next: Millis | undefined;
+    for (const { deadline } of this.#entries.values()) {
+      if (deadline !== undefined && (next === undefined || deadline < next)) next = deadline;
+    }
+    return next;
+  }
+
+  view(connection: string): ConnectionView | undefined {
+    const entry = this.#entries.get(connection);
+    if (entry === undefined) return undefined;
+    return {
+      state: entry.state,
+      failures: entry.failures,
+      nextAttemptAt: entry.state === 'due' ? entry.deadline : undefined,
+    };
+  }
+
+  #makeTable(): Readonly<Record<State, Readonly<Partial<Record<Stimulus, Action>>>>> {
+    const disable: Action = (step) => this.#end(step, 'disabled');
+    const down: Action = (step) => this.#end(step, 'stopped');
+    const up: Action = () => 'up';
+    // The peer was quicker than our refusal.
+    const again: Action = ({ entry, commands }) => {
+      commands.push({ kind: 'terminate', connection: entry.config.name });
+      return entry.state;
+    };
+    const start: Action = (step) => this.#start(step);
+    const wake: Action = (step) => this.#wake(step);
+    const lost = {
+      'lost-dead': (step) => this.#afterDpd(step),
+      'lost-deleted': (step) => this.#soon(step),
+      lost: (step) => this.#retry(step),
+    } satisfies Partial<Record<Stimulus, Action>>;
+    return {
+      disabled: { enable: start, established: again },
+      stopped: { up: wake, disable, established: again },
+      passive: { up: start, down, disable, established: up },
+      trapped: { up: start, acquire: start, down, disable, established: up },
+      due: { up: start, deadline: start, down, disable, established: up },
+      connecting: {
+        established: up,
+        failed: (step) => this.#retry(step),
+        deadline: start,
+        down,
+        disable,
+      },
+      up: { ...lost, down, disable },
+    };
+  }
+
+  #apply(entry: Entry, stimulus: Stimulus, now: Millis, commands: Command[]): void {
+    const action = this.#table[entry.state][stimulus];
+    if (action === undefined) {
+      // A deadline has done its work even where it means nothing any more.
+      if (stimulus === 'deadline') entry.deadline = undefined;
+      return;
+    }
+    entry.deadline = undefined;
+    if (entry.upSince !== undefined && now - entry.upSince >= this.#policy.settled) entry.failures = 0;
+    entry.state = action({ entry, now, commands });
+    entry.upSince = entry.state === 'up' ? now : undefined;
+  }
+
+  /** Initiates, or waits for the peer where we never initiate. */
+  #start({ entry, now, commands }: Step): State {
+    if (entry.config.establishMode === 'peer_only') return 'passive';
+    commands.push({ kind: 'initiate', connection: entry.config.name });
+    entry.deadline = now + this.#policy.watchdog;
+    return 'connecting';
+  }
+
+  #wake(step: Step): State {
+    step.entry.failures = 0;
+    step.commands.push({ kind: 'admit', connection: step.entry.config.name });
+    return this.#start(step);
+  }
+
+  #end({ entry, commands }: Step, state: 'disabled' | 'stopped'): State {
+    entry.failures = 0;
+    if (entry.state === 'stopped') {
+      commands.push({ kind: 'admit', connection: entry.config.name });
+      return state;
+    }
+    commands.push({ kind: 'terminate', connection: entry.config.name });
+    if (state === 'stopped') commands.push({ kind: 'refuse', connection: entry.config.name });
+    return state;
+  }
+
+  #retry({ entry, now }: Step): State {
+    if (entry.config.establishMode === 'peer_only') return 'passive';
+    entry.failures++;
+    entry.deadline = now + backoffDelay(entry.failures, this.#random, this.#policy.backoff);
+    return 'due';
+  }
+
+  /** The peer deleted what we want: again, but let a new attempt of its own come first. */
+  #soon(step: Step): State {
+    const { entry, now } = step;
+    if (entry.failures > 0) return this.#retry(step);
+    if (entry.config.establishMode === 'peer_only') return 'passive';
+    entry.failures = 1;
+    entry.deadline = now + Math.ceil(this.#policy.afterDelete * fraction(this.#random));
+    return 'due';
+  }
+
+  /** "At once" holds for a connection that has proven itself; one that flaps waits longer each time. */
+  #restart(step: Step): State {
+    if (step.entry.failures > 0) return this.#retry(step);
+    step.entry.failures = 1;
+    return this.#start(step);
+  }
+
+  #afterDpd(step: Step): State {
+    const { entry } = step;
+    const next: Readonly<Record<DpdAction, () => State>> = {
+      restart: () => this.#restart(step),
+      clear: () => 'passive',
+      hold: () => (entry.config.establishMode === 'peer_only' ? 'passive' : 'trapped'),
+      none: () => this.#retry(step),
+    };
+    return next[entry.config.dpd.action]();
+  }
+
+  #configure(connections: readonly ConnectionConfig[], now: Millis, commands: Command[]): void {
+    const wanted = new Set(connections.map((one) => one.name));
+    // The engine ends the SAs of a connection that left the configuration by itself.
+    for (const name of this.#entries.keys()) if (!wanted.has(name)) this.#entries.delete(name);
+    let starts = 0;
+    for (const config of connections) {
+      let entry = this.#entries.get(config.name);
+      const fresh = entry === undefined;
+      if (entry === undefined) {
+        entry = {
+          config,
+          state: 'disabled',
+          failures: 0,
+          deadline: undefined,
+          upSince: undefined,
+          standing: false,
+          ikes: new Set(),
+          children: new Set(),
+        };
+        this.#entries.set(config.name, entry);
+      }
+      entry.config = config;
+      if (!config.adminUp) this.#apply(entry, 'disable', now, commands);
+      else if (fresh && config.establishMode === 'bidirectional' && starts > 0) {
+        // A few milliseconds between first attempts keep many connections from one burst of key exchanges.
+        entry.state = 'due';
+        entry.deadline = now + starts * this.#policy.stagger;
+        starts++;
+      } else {
+        const before = commands.length;
+        this.#apply(entry, 'enable', now, commands);
+        if (commands.length > before) starts++;
+      }
+    }
+  }
+
+  #events(events: readonly IkeEvent[], now: Millis, commands: Command[]): void {
+    const outcomes = new Map<Entry, Outcome>();
+    for (const event of events) {
+      const entry =
+        'connection' in event && event.connection ? this.#entries.get(event.connection) : undefined;
+      if (entry === undefined) continue;
+      const outcome = outcomes.get(entry) ?? { failed: false, reason: undefined };
+      note(entry, event, outcome);
+      outcomes.set(entry, outcome);
+    }
+    for (const [entry, outcome] of outcomes) {
+      const standing = entry.ikes.size > 0 && entry.children.size > 0;
+      const before = entry.standing;
+      entry.standing = standing;
+      if (standing && !before) this.#apply(entry, 'established', now, commands);
+      else if (!standing && before && entry.state === 'up')
+        this.#apply(entry, lossOf(outcome.reason), now, commands);
+      else if (outcome.failed && !standing) this.#apply(entry, 'failed', now, commands);
+    }
+  }
+}
+
+/** Follows which SAs stand and what of the events speaks of our attempt. */
+function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
+  switch (event.kind) {
+    case 'ike-established':
+      entry.ikes.add(event.ike.ikeId);
+      return;
+    case 'ike-closed': {
+      // The reason of the IKE SA explains the reasons of its children.
+      if (entry.ikes.delete(event.ikeId)) outcome.reason = event.reason;
+      if (entry.ikes.size === 0) entry.children.clear();
+      if (entry.ikes.size === 0 && entry.state === 'connecting') outcome.failed = true;
+      return;
+    }
+    case 'child-established':
+      entry.children.add(event.child.childId);
+      return;
+    case 'child-closed':
+      entry.children.delete(event.childId);
+      outcome.reason ??= event.reason;
+      return;
+    case 'ike-failed':
+    case 'child-failed':
+      if (event.role === 'initiator') outcome.failed = true;
+      return;
+    default:
+  }
+}
+
+function lossOf(reason: CloseReason | undefined): Stimulus {
+  if (reason === 'peer-dead') return 'lost-dead';
+  return reason === 'peer-deleted' ? 'lost-deleted' : 'lost';
+}

@@ -1,0 +1,364 @@
+import type { ConnectionConfig } from '../ike/config.js';
+import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
+import { formatEndpoint } from '../util/ip.js';
+import type { Millis } from '../util/units.js';
+import { describeSelector } from '../wire/ike/describe.js';
+import { uncoveredPairs } from './coverage.js';
+import { FailureMemory } from './failures.js';
+import { espSuiteNames, ikeSuiteNames } from './names.js';
+import { statusReason } from './reasons.js';
+import type {
+  Advisory,
+  ChildStatus,
+  ConnectionStatus,
+  ConnectionStatusDocument,
+  IkeStatus,
+  StatusReason,
+} from './status.js';
+
+/** A configured connection with the peer as the operator wrote it, host name or address. */
+export interface TrackedConnection {
+  readonly config: ConnectionConfig;
+  readonly peer: string;
+}
+
+/** Traffic of one child SA, as the packet path counts it. Octets are those of inner packets. */
+export interface ChildTraffic {
+  readonly id: number;
+  readonly packetsIn: number;
+  readonly bytesIn: number;
+  readonly packetsOut: number;
+  readonly bytesOut: number;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/** What the operator or the reconciler adds to the picture. */
+export interface ConnectionNote {
+  /** Stopped by an operator's `down` although it is configured up. */
+  readonly stopped: boolean;
+}
+
+interface Tracked {
+  connection: TrackedConnection;
+  readonly ikes: Map<number, IkeSaInfo>;
+  readonly children: Map<number, ChildSaInfo>;
+  /** Children that a newer one takes over from. */
+  readonly replaced: Set<number>;
+  /** Our negotiations under way: IKE version and requests sent again so far. */
+  readonly attempts: Map<number, { readonly version: 1 | 2; readonly retransmits: number }>;
+  readonly failures: FailureMemory;
+  readonly advisories: Map<string, Advisory>;
+}
+
+/** Why an SA that the engine closed without naming a failure is gone; undefined when it was meant. */
+const CLOSED: Readonly<Record<CloseReason, Failure | undefined>> = {
+  terminated: undefined,
+  shutdown: undefined,
+  rekeyed: undefined,
+  replaced: undefined,
+  'configuration-changed': undefined,
+  'peer-deleted': { cause: 'peer_deleted', message: 'The peer deleted the connection' },
+  'peer-dead': { cause: 'dpd_timeout', message: 'The peer gave no sign of life any more' },
+  expired: { cause: 'rekey_failed', message: 'The SA reached the end of its lifetime and was not replaced' },
+  failed: { cause: 'internal_error', message: 'The SA failed' },
+};
+
+/**
+ * Follows the engine's events and tells the status of every configured connection. Pure: points in time come
+ * with the events, on a monotonic clock.
+ */
+export class ConnectionTracker {
+  readonly #tracked = new Map<string, Tracked>();
+  readonly #epoch: number;
+  #revision = 0;
+
+  /** @param epoch milliseconds since 1970 (UTC) at point 0 of the monotonic clock */
+  constructor(epoch: number) {
+    this.#epoch = epoch;
+  }
+
+  /** Changes whenever a status other than its counters may have changed. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Replaces the configured connections; what is known of those that stay is kept. */
+  configure(connections: readonly TrackedConnection[]): void {
+    const names = new Set(connections.map((one) => one.config.name));
+    for (const name of this.#tracked.keys()) if (!names.has(name)) this.#tracked.delete(name);
+    for (const connection of connections) {
+      const known = this.#tracked.get(connection.config.name);
+      if (known !== undefined) {
+        known.connection = connection;
+        continue;
+      }
+      this.#tracked.set(connection.config.name, {
+        connection,
+        ikes: new Map(),
+        children: new Map(),
+        replaced: new Set(),
+        attempts: new Map(),
+        failures: new FailureMemory(),
+        advisories: new Map(),
+      });
+    }
+    this.#revision++;
+  }
+
+  handle(event: IkeEvent, now: Millis): void {
+    switch (event.kind) {
+      case 'ike-initiating':
+        this.#with(event.connection, (one) =>
+          one.attempts.set(event.ikeId, { version: event.version, retransmits: 0 }),
+        );
+        return;
+      case 'retransmit':
+        if (event.connection !== undefined) this.#retransmitted(event.connection, event.ikeId, event.attempt);
+        return;
+      case 'ike-established':
+        this.#with(event.connection, (one) => {
+          one.ikes.set(event.ike.ikeId, event.ike);
+          one.attempts.delete(event.ike.ikeId);
+          if (coverage(one) !== 'down') one.failures.clear();
+        });
+        return;
+      case 'ike-closed':
+        this.#with(event.connection, (one) => this.#ikeClosed(one, event, now));
+        return;
+      case 'ike-failed':
+        this.#ikeFailed(event, now);
+        return;
+      case 'child-established':
+        this.#with(event.connection, (one) => {
+          one.children.set(event.child.childId, event.child);
+          if (event.child.replaces !== undefined) one.replaced.add(event.child.replaces);
+          if (coverage(one) !== 'down') one.failures.clear();
+        });
+        return;
+      case 'child-closed':
+        this.#with(event.connection, (one) => {
+          one.children.delete(event.childId);
+          one.replaced.delete(event.childId);
+          const failure = CLOSED[event.reason];
+          if (failure !== undefined && coverage(one) === 'down')
+            this.#record(one, 'initiator', failure, 2, now);
+        });
+        return;
+      case 'child-failed':
+        this.#with(event.connection, (one) => {
+          const version = one.ikes.get(event.ikeId)?.version ?? 2;
+          this.#record(one, event.role, event.failure, version, now);
+        });
+        return;
+      case 'peer-moved':
+        this.#with(event.connection, (one) => {
+          const ike = one.ikes.get(event.ikeId);
+          if (ike !== undefined) one.ikes.set(event.ikeId, { ...ike, peer: event.to });
+        });
+        return;
+      case 'advisory':
+        this.#with(event.connection, (one) =>
+          one.advisories.set(`${event.code} ${event.message}`, { code: event.code, message: event.message }),
+        );
+        return;
+      default:
+    }
+  }
+
+  /** The status of every configured connection, in the order of the configuration. */
+  status(
+    traffic: ReadonlyMap<number, ChildTraffic> = new Map(),
+    notes: ReadonlyMap<string, ConnectionNote> = new Map(),
+  ): ConnectionStatusDocument[] {
+    return [...this.#tracked.values()].map((one) =>
+      this.#document(one, traffic, notes.get(one.connection.config.name)),
+    );
+  }
+
+  #with(name: string, change: (one: Tracked) => unknown): void {
+    const one = this.#tracked.get(name);
+    if (one === undefined) return;
+    change(one);
+    this.#revision++;
+  }
+
+  #retransmitted(name: string, ikeId: number, retransmits: number): void {
+    const one = this.#tracked.get(name);
+    const attempt = one?.attempts.get(ikeId);
+    if (one === undefined || attempt === undefined) return;
+    one.attempts.set(ikeId, { ...attempt, retransmits });
+    if (attempt.retransmits === 0) this.#revision++;
+  }
+
+  #ikeClosed(one: Tracked, event: Extract<IkeEvent, { kind: 'ike-closed' }>, now: Millis): void {
+    const version = one.ikes.get(event.ikeId)?.version ?? 2;
+    one.ikes.delete(event.ikeId);
+    one.attempts.delete(event.ikeId);
+    // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one.
+    if (one.ikes.size === 0) {
+      one.children.clear();
+      one.replaced.clear();
+      one.advisories.clear();
+    }
+    const failure = event.failure ?? CLOSED[event.reason];
+    if (failure !== undefined && coverage(one) !== 'up')
+      this.#record(one, 'initiator', failure, version, now);
+  }
+
+  #ikeFailed(event: Extract<IkeEvent, { kind: 'ike-failed' }>, now: Millis): void {
+    for (const one of this.#concerned(event)) {
+      const attempt = event.ikeId === undefined ? undefined : one.attempts.get(event.ikeId);
+      const version = attempt?.version ?? 2;
+      if (event.ikeId !== undefined) one.attempts.delete(event.ikeId);
+      this.#record(one, event.role, event.failure, version, now);
+      this.#revision++;
+    }
+  }
+
+  /** The connection of a failure, or those with the peer's address when it could not be matched to one. */
+  #concerned(event: Extract<IkeEvent, { kind: 'ike-failed' }>): Tracked[] {
+    if (event.connection !== undefined) {
+      const one = this.#tracked.get(event.connection);
+      return one === undefined ? [] : [one];
+    }
+    return [...this.#tracked.values()].filter((one) =>
+      one.connection.config.peer.addresses.includes(event.peer.address),
+    );
+  }
+
+  #record(
+    one: Tracked,
+    role: 'initiator' | 'responder',
+    failure: Failure,
+    version: 1 | 2,
+    now: Millis,
+  ): void {
+    // Giving up on our own wish is no failure, and a stray attempt beside a working tunnel is none of its own.
+    if (failure.cause === 'terminated' || coverage(one) === 'up') return;
+    one.failures.record(role, failure, version, now);
+  }
+
+  #utc(at: Millis): string {
+    return new Date(this.#epoch + at).toISOString();
+  }
+
+  #document(
+    one: Tracked,
+    traffic: ReadonlyMap<number, ChildTraffic>,
+    note: ConnectionNote | undefined,
+  ): ConnectionStatusDocument {
+    const { config, peer } = one.connection;
+    const status = coverage(one);
+    const ike = newest([...one.ikes.values()]);
+    const advisories = [...one.advisories.values()];
+    if (note?.stopped === true) {
+      advisories.push({
+        code: 'stopped_by_operator',
+        message: `An operator took the connection down; bring it up with \`culvert up ${config.name}\`.`,
+      });
+    }
+    return {
+      name: config.name,
+      status,
+      admin_state_up: config.adminUp,
+      establish_mode: config.establishMode,
+      peer,
+      ike: ike === undefined ? null : this.#ike(ike),
+      children: [...one.children.values()].map((child) =>
+        this.#child(one, child, traffic.get(child.childId)),
+      ),
+      status_reasons: status === 'up' ? [] : this.#reasons(one, status, note?.stopped === true),
+      advisories,
+    };
+  }
+
+  #reasons(one: Tracked, status: ConnectionStatus, stopped: boolean): StatusReason[] {
+    const { config, peer } = one.connection;
+    const out = one.failures.reasons(peer, (at) => this.#utc(at));
+    const version = newest([...one.ikes.values()])?.version ?? 2;
+    if (status === 'degraded') {
+      const gaps = uncoveredPairs(config.local.selectors, config.peer.selectors, [...one.children.values()]);
+      const gap = gaps[0];
+      const words = gap === undefined ? '' : `: no child SA carries ${gap.local} with ${gap.peer}`;
+      const reason = statusReason(
+        {
+          cause: 'ts_narrowed',
+          message: `The peer accepted only a part of the configured networks${words}`,
+        },
+        { version, peer },
+      );
+      const details = { cause: 'ts_narrowed', ...reason.details, uncovered: gaps };
+      if (!out.some((other) => other.code === reason.code)) out.push({ ...reason, details });
+    }
+    const idle = out.length === 0 && config.adminUp && !stopped;
+    if (idle && config.establishMode === 'peer_only') {
+      const message = `Waiting for the peer ${peer}: establish_mode is peer_only, so this side never initiates`;
+      out.push(statusReason({ cause: 'waiting_for_peer', message }, { peer }));
+    }
+    const tries = Math.max(0, ...[...one.attempts.values()].map((attempt) => attempt.retransmits));
+    if (idle && tries > 0) {
+      const message = `No answer from ${peer} yet, after ${tries + 1} tries`;
+      out.push(
+        statusReason({ cause: 'peer_silent', message, details: { tries: tries + 1 } }, { version, peer }),
+      );
+    }
+    return out;
+  }
+
+  #ike(ike: IkeSaInfo): IkeStatus {
+    return {
+      version: ike.version,
+      state: 'established',
+      role: ike.role,
+      initiator_spi: ike.initiatorSpi,
+      responder_spi: ike.responderSpi,
+      ...ikeSuiteNames(ike.suite),
+      nat: ike.nat,
+      local_endpoint: formatEndpoint(ike.local),
+      peer_endpoint: formatEndpoint(ike.peer),
+      peer_identity: ike.peerIdentity,
+      established_at: this.#utc(ike.establishedAt),
+      rekey_at: this.#utc(ike.rekeyAt),
+    };
+  }
+
+  #child(one: Tracked, child: ChildSaInfo, traffic: ChildTraffic | undefined): ChildStatus {
+    return {
+      state: one.replaced.has(child.childId) ? 'rekeyed' : 'installed',
+      local_ts: child.localTs.map(describeSelector),
+      peer_ts: child.peerTs.map(describeSelector),
+      spi_in: hex32(child.spiIn),
+      spi_out: hex32(child.spiOut),
+      ...espSuiteNames(child.suite),
+      encapsulation: child.encapsulation,
+      bytes_in: traffic?.bytesIn ?? 0,
+      bytes_out: traffic?.bytesOut ?? 0,
+      packets_in: traffic?.packetsIn ?? 0,
+      packets_out: traffic?.packetsOut ?? 0,
+      drops: traffic?.drops ?? {},
+      established_at: this.#utc(child.establishedAt),
+      rekey_at: this.#utc(child.rekeyAt),
+    };
+  }
+}
+
+/** `up` when an IKE SA stands and every configured pair of networks has a child SA, `degraded` when some have. */
+function coverage(one: Tracked): ConnectionStatus {
+  if (one.ikes.size === 0 || one.children.size === 0) return 'down';
+  const { local, peer } = one.connection.config;
+  return uncoveredPairs(local.selectors, peer.selectors, [...one.children.values()]).length === 0
+    ? 'up'
+    : 'degraded';
+}
+
+/** During a rekey there are two IKE SAs: the younger one is the one in use. */
+function newest(ikes: readonly IkeSaInfo[]): IkeSaInfo | undefined {
+  return ikes.reduce<IkeSaInfo | undefined>(
+    (best, one) => (best === undefined || one.establishedAt >= best.establishedAt ? one : best),
+    undefined,
+  );
+}
+
+function hex32(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0');
+}
