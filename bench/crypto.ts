@@ -3,15 +3,18 @@ import { dhName, encryptionName, prfName } from '#culvert/crypto/names.js';
 import { DH_TRANSFORMS, ENCRYPTION_TRANSFORMS, PRF_TRANSFORMS } from '#culvert/crypto/transforms.js';
 import type { Cipher, CryptoBackend } from '#culvert/crypto/types.js';
 import type { Random } from '#culvert/util/random.js';
+import type { BenchRow } from './row.js';
 
-/** One figure: so many operations, or so many megabits, a second on one core. */
-export interface CryptoBenchRow {
-  readonly part: 'dh' | 'prf' | 'seal' | 'open';
-  /** The algorithm by the name operators use, and the octets per operation where that matters. */
-  readonly name: string;
+/**
+ * One figure: so many operations, or so many megabits, a second on one core. `name` is backend, algorithm by
+ * the name operators use, operation, and octets per operation where they matter.
+ */
+export interface CryptoBenchRow extends BenchRow {
+  readonly part: 'crypto';
   readonly backend: string;
+  readonly algorithm: string;
+  readonly operation: 'exchange' | 'prf' | 'seal' | 'open';
   readonly unit: 'ops/s' | 'Mbit/s';
-  readonly value: number;
   /** How long one operation takes on average. */
   readonly microseconds: number;
   /** Operations measured. A figure from few of them is rough. */
@@ -32,9 +35,11 @@ const LARGEST_PORTABLE_MODP = 512;
 
 /** A task to measure. `bits` is the payload of one operation, absent where operations are counted. */
 interface Task {
-  readonly part: CryptoBenchRow['part'];
-  readonly name: string;
+  readonly operation: CryptoBenchRow['operation'];
+  readonly algorithm: string;
   readonly backend: string;
+  /** Octets per operation for the name, where they matter. */
+  readonly octets?: number;
   readonly bits?: number;
   readonly run: () => unknown;
 }
@@ -73,8 +78,8 @@ function dhTasks(backend: CryptoBackend, random: Random): Task[] {
     .map(({ id }) => {
       const group = backend.dh(id);
       return {
-        part: 'dh',
-        name: `${dhName(id)} (${id})`,
+        operation: 'exchange',
+        algorithm: dhName(id),
         backend: backend.name,
         run: () => {
           // The own public value will do as the peer's: the arithmetic is the same.
@@ -93,8 +98,9 @@ function prfTasks(backend: CryptoBackend, random: Random): Task[] {
     const key = random.bytes(prf.keyLength);
     const data = random.bytes(200);
     return {
-      part: 'prf',
-      name: `${prfName(id)} 200 B`,
+      operation: 'prf',
+      octets: data.length,
+      algorithm: prfName(id),
       backend: backend.name,
       run: () => prf.compute(key, data),
     };
@@ -119,10 +125,10 @@ function packetTasks(
   const plaintext = random.bytes(length);
   const both = (seal: () => Uint8Array, open: (sealed: Uint8Array) => unknown): Task[] => {
     const sealed = seal();
-    const common = { name: `${name} ${length} B`, backend: backend.name, bits: length * 8 };
+    const common = { algorithm: name, octets: length, backend: backend.name, bits: length * 8 };
     return [
-      { ...common, part: 'seal', run: seal },
-      { ...common, part: 'open', run: () => open(sealed) },
+      { ...common, operation: 'seal', run: seal },
+      { ...common, operation: 'open', run: () => open(sealed) },
     ];
   };
   if (cipher.aead) {
@@ -155,9 +161,16 @@ function measure(task: Task, share: number): CryptoBenchRow {
   }
   const perSecond = (operations * 1000) / elapsed;
   return {
-    part: task.part,
-    name: task.name,
+    part: 'crypto',
+    name: [
+      task.backend,
+      task.algorithm,
+      task.operation,
+      ...(task.octets === undefined ? [] : [`${task.octets} B`]),
+    ].join(' '),
     backend: task.backend,
+    algorithm: task.algorithm,
+    operation: task.operation,
     unit: task.bits === undefined ? 'ops/s' : 'Mbit/s',
     value: task.bits === undefined ? perSecond : (perSecond * task.bits) / 1e6,
     microseconds: 1e6 / perSecond,
