@@ -1,0 +1,25 @@
+import { DROP_REASONS, type DropCounts, type DropReason } from './drops.js';
+
+const INDEX = new Map<DropReason, number>(DROP_REASONS.map((reason, i) => [reason, i]));
+
+/** Counts dropped packets by reason. Exact up to 2^53. */
+export class DropCounter {
+  readonly #counts = new Float64Array(DROP_REASONS.length);
+
+  add(reason: DropReason): void {
+    const at = INDEX.get(reason)!;
+    this.#counts[at] = this.#counts[at]! + 1;
+  }
+
+  /** The counts now, all reasons present. */
+  snapshot(): DropCounts {
+    return dropCounts(this.#counts);
+  }
+}
+
+/** The counts of an array in the order of `DROP_REASONS`, as a record. */
+export function dropCounts(counts: ArrayLike<number>): DropCounts {
+  const out = {} as Record<DropReason, number>;
+  for (const [i, reason] of DROP_REASONS.entries()) out[reason] = counts[i] ?? 0;
+  return out;
+}
