@@ -1,0 +1,65 @@
+import type { CryptoBackend } from '../crypto/types.js';
+import { DropCounter } from '../esp/drop-counter.js';
+import { InboundSa } from '../esp/open.js';
+import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../esp/params.js';
+import { OutboundSa } from '../esp/seal.js';
+import { SelectorSet } from '../esp/selectors.js';
+import type { Endpoint } from '../util/ip.js';
+import type { Random } from '../util/random.js';
+import type { Millis } from '../util/units.js';
+import type { ChildCounters } from './dataplane.js';
+
+/** A pair of ESP SAs with its counters, as the portable data plane keeps it. */
+export class PortableChild {
+  readonly id: number;
+  readonly spiIn: number;
+  readonly local: Endpoint;
+  readonly inbound: InboundSa;
+  readonly outbound: OutboundSa;
+  readonly drops = new DropCounter();
+  /** Where outbound packets go. */
+  peer: Endpoint;
+  /** The last new address of the peer that was reported, so that it is reported once. */
+  reportedPeer: Endpoint | undefined;
+  packetsIn = 0;
+  bytesIn = 0;
+  packetsOut = 0;
+  bytesOut = 0;
+  lastInbound: Millis = 0;
+
+  /** Takes over and wipes the keys in `pair`. @throws RangeError for a suite or keys that do not fit */
+  constructor(pair: EspPair, crypto: CryptoBackend, random: Random) {
+    this.id = pair.id;
+    this.spiIn = pair.spiIn;
+    this.local = pair.local;
+    this.peer = pair.peer;
+    const { suite } = pair;
+    this.outbound = new OutboundSa({ spi: pair.spiOut, suite, keys: pair.keysOut, crypto, random });
+    this.inbound = new InboundSa({
+      spi: pair.spiIn,
+      suite,
+      keys: pair.keysIn,
+      crypto,
+      selectors: new SelectorSet(pair.localTs, pair.peerTs),
+      replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
+    });
+  }
+
+  counters(): ChildCounters {
+    return {
+      id: this.id,
+      packetsIn: this.packetsIn,
+      bytesIn: this.bytesIn,
+      packetsOut: this.packetsOut,
+      bytesOut: this.bytesOut,
+      lastInbound: this.lastInbound,
+      sequenceOut: this.outbound.sequence,
+      drops: this.drops.snapshot(),
+    };
+  }
+
+  wipe(): void {
+    this.inbound.wipe();
+    this.outbound.wipe();
+  }
+}

@@ -1,0 +1,220 @@
+import type { Socket } from 'node:dgram';
+import type { CryptoBackend, EspKeys } from '../crypto/types.js';
+import { DropCounter } from '../esp/drop-counter.js';
+import type { DropCounts } from '../esp/drops.js';
+import type { EspPair } from '../esp/params.js';
+import { createOutboundTable, NO_POLICY, NO_SA } from '../esp/policy-table.js';
+import { copyOf, readU32 } from '../util/bytes.js';
+import type { Endpoint } from '../util/ip.js';
+import type { Random } from '../util/random.js';
+import type { Millis } from '../util/units.js';
+import { ESP_HEADER_LENGTH } from '../wire/esp.js';
+import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
+import type { ChildCounters, DataPlane, DataPlaneListener } from './dataplane.js';
+import type { PacketDevice } from './packet-device.js';
+import { PortableChild } from './portable-child.js';
+import { attachUdpSocket, type SendEsp, type UdpLink } from './udp-link.js';
+
+interface PortableDeps {
+  readonly crypto: CryptoBackend;
+  readonly random: Random;
+  readonly device: PacketDevice;
+  readonly listener: DataPlaneListener;
+  /** The daemon's clock, for `lastInbound`. */
+  readonly now: () => Millis;
+}
+
+/**
+ * `socket`: a bound UDP socket on port 4500; ESP is taken from it and IKE handed to the listener. `send`: the
+ * caller has the sockets, sends what it is given and brings ESP to `espDatagram`.
+ */
+export type PortableOptions = PortableDeps &
+  ({ readonly socket: Socket; readonly send?: never } | { readonly send: SendEsp; readonly socket?: never });
+
+export interface PortableDataPlane extends DataPlane {
+  readonly kind: 'portable';
+  /** An ESP packet, from the SPI on, that arrived in UDP. Nothing in it can make this throw. */
+  espDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
+}
+
+/** A data plane on the main thread: any crypto backend, any packet device, ESP in UDP only. */
+export function createPortableDataPlane(options: PortableOptions): PortableDataPlane {
+  return new Portable(options);
+}
+
+class Portable implements PortableDataPlane {
+  readonly kind = 'portable';
+  readonly #deps: PortableDeps;
+  readonly #send: SendEsp;
+  readonly #link: UdpLink | undefined;
+  readonly #children = new Map<number, PortableChild>();
+  readonly #bySpi = new Map<number, PortableChild>();
+  readonly #table = createOutboundTable();
+  readonly #drops = new DropCounter();
+  readonly #view = createPacketView();
+  #closed = false;
+
+  constructor(options: PortableOptions) {
+    this.#deps = options;
+    if (options.send !== undefined) {
+      this.#send = options.send;
+    } else {
+      this.#link = attachUdpSocket(options.socket, {
+        espDatagram: (local, remote, bytes) => this.espDatagram(local, remote, bytes),
+        ikeDatagram: (local, remote, bytes) => options.listener.ikeDatagram(local, remote, bytes),
+        runt: () => this.#drops.add('malformed'),
+      });
+      this.#send = this.#link.send;
+    }
+    options.device.onPacket((packet) => this.#outbound(packet));
+  }
+
+  /**
+   * @throws RangeError for an id or SPI in use, a suite the crypto backend lacks, keys that do not fit, or
+   *   ESP without UDP. The keys are wiped then, too
+   */
+  install(pair: EspPair): void {
+    let child: PortableChild | undefined;
+    try {
+      this.#admit(pair);
+      child = new PortableChild(pair, this.#deps.crypto, this.#deps.random);
+      this.#table.insert(pair);
+      this.#children.set(child.id, child);
+      this.#bySpi.set(child.spiIn, child);
+    } catch (error) {
+      child?.wipe();
+      wipeEspKeys(pair.keysIn);
+      wipeEspKeys(pair.keysOut);
+      throw error;
+    }
+  }
+
+  #admit(pair: EspPair): void {
+    if (this.#closed) throw new RangeError(`child SA ${pair.id}: the data plane is closed`);
+    if (pair.encapsulation !== 'udp') {
+      throw new RangeError(
+        `child SA ${pair.id} wants ESP as IP protocol 50, and this data plane has UDP only: ` +
+          'set "encapsulation: always"',
+      );
+    }
+    if (this.#children.has(pair.id)) throw new RangeError(`child SA ${pair.id} is installed already`);
+    if (this.#bySpi.has(pair.spiIn)) {
+      throw new RangeError(`child SA ${pair.id}: inbound SPI ${pair.spiIn} is in use`);
+    }
+  }
+
+  activateOutbound(id: number): void {
+    this.#table.activate(id);
+  }
+
+  updatePeer(id: number, peer: Endpoint): void {
+    const child = this.#children.get(id);
+    if (child === undefined) return;
+    child.peer = peer;
+    child.reportedPeer = undefined;
+  }
+
+  remove(id: number): void {
+    const child = this.#children.get(id);
+    if (child === undefined) return;
+    this.#table.remove(id);
+    this.#children.delete(id);
+    this.#bySpi.delete(child.spiIn);
+    child.wipe();
+  }
+
+  counters(): readonly ChildCounters[] {
+    return [...this.#children.values()].map((child) => child.counters());
+  }
+
+  drops(): DropCounts {
+    return this.#drops.snapshot();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deps.device.onPacket(undefined);
+    this.#link?.detach();
+    for (const id of [...this.#children.keys()]) this.remove(id);
+  }
+
+  espDatagram(_local: Endpoint, remote: Endpoint, bytes: Uint8Array): void {
+    if (this.#closed) return;
+    if (bytes.length < ESP_HEADER_LENGTH) {
+      this.#drops.add('malformed');
+      return;
+    }
+    const child = this.#bySpi.get(readU32(bytes, 0));
+    if (child === undefined) {
+      this.#drops.add('unknown_spi');
+      return;
+    }
+    const { inbound } = child;
+    const authentic = inbound.authenticPackets;
+    const highest = inbound.highestSequence;
+    const opened = inbound.open(bytes);
+    if (inbound.authenticPackets !== authentic) {
+      child.lastInbound = this.#deps.now();
+      // Only the newest packet says where the peer is: an older one may have been held back and sent again
+      // from elsewhere (RFC 7296 §2.23).
+      if (inbound.highestSequence !== highest) this.#watchPeer(child, remote);
+    }
+    if (!opened.ok) {
+      child.drops.add(opened.error);
+    } else if (!this.#deps.device.write(opened.value)) {
+      child.drops.add('tun_write');
+    } else {
+      child.packetsIn++;
+      child.bytesIn += opened.value.length;
+    }
+  }
+
+  #watchPeer(child: PortableChild, remote: Endpoint): void {
+    if (sameEndpoint(child.peer, remote)) {
+      child.reportedPeer = undefined;
+    } else if (child.reportedPeer === undefined || !sameEndpoint(child.reportedPeer, remote)) {
+      child.reportedPeer = remote;
+      this.#deps.listener.peerMoved?.(child.id, remote);
+    }
+  }
+
+  #outbound(packet: Uint8Array): void {
+    const view = this.#view;
+    if (!readPacket(packet, 0, packet.length, view)) {
+      this.#drops.add('malformed');
+      return;
+    }
+    const child = this.#children.get(this.#route(view));
+    if (child === undefined) return;
+    const sealed = child.outbound.seal(packet.subarray(0, view.totalLength));
+    if (!sealed.ok) {
+      child.drops.add(sealed.error);
+      return;
+    }
+    child.packetsOut++;
+    child.bytesOut += view.totalLength;
+    this.#send(child.local, child.peer, sealed.value, (reason) => child.drops.add(reason));
+  }
+
+  /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */
+  #route(view: PacketView): number {
+    const id = this.#table.lookup(view);
+    if (id === NO_POLICY) {
+      this.#drops.add('no_policy');
+    } else if (id === NO_SA) {
+      this.#drops.add('no_sa');
+      this.#deps.listener.acquire?.(copyOf(destinationOf(view)));
+    }
+    return id;
+  }
+}
+
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a.port === b.port && a.address === b.address;
+}
+
+function wipeEspKeys(keys: EspKeys): void {
+  keys.encryption.wipe();
+  keys.integrity?.wipe();
+}
