@@ -1,0 +1,140 @@
+import { type IpBytes, parseIp } from '../util/ip.js';
+import { bindError, linuxError } from './errors.js';
+import { addressOf, checked, hostBuffer, lastErrno, libc } from './ffi.js';
+import { AF_INET, AF_INET6, SOCKADDR_SPACE, writeSockaddr } from './sockaddr.js';
+import { steeringProgram } from './steering.js';
+
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+
+/**
+ * Octets asked for each socket buffer. The kernel's default of 212,992 overflows in the bursts of one fast
+ * flow; the kernel counts more than the payload, so this is room for some 3,000 full datagrams.
+ */
+export const SOCKET_BUFFER = 7 * 1024 * 1024;
+
+export interface PortGroupOptions {
+  /** An address of this host, IPv4 or IPv6, or the unspecified address of the family. */
+  readonly address: string;
+  readonly port: number;
+  /** ESP sockets, a power of two. */
+  readonly workers: number;
+}
+
+/** The sockets of one UDP port: IKE and ESP apart. All are non-blocking. */
+export interface PortGroup {
+  /** For node:dgram: `socket.bind({ fd })`. */
+  readonly ikeFd: number;
+  /** `espFds[w]` gets the ESP datagrams with SPI mod workers = w. */
+  readonly espFds: readonly number[];
+  /** The IKE socket now belongs to the caller: `close()` leaves it alone. Answers with `ikeFd`. */
+  releaseIke(): number;
+  /** Closes the sockets. Safe to call twice. Not while a worker still polls them. */
+  close(): void;
+}
+
+/**
+ * Opens the IKE socket and the ESP sockets of one UDP port as one SO_REUSEPORT group with a steering
+ * program. The port must be free: the first socket is bound without SO_REUSEPORT, so that a second daemon is
+ * refused instead of silently taking a share of the datagrams.
+ * @throws LinuxError EADDRINUSE, EADDRNOTAVAIL, EACCES, naming the port
+ * @throws RangeError when the address is no IP address or `workers` no power of two
+ */
+export function openPortGroup(options: PortGroupOptions): PortGroup {
+  const { address, port, workers } = options;
+  const ip = parseIp(address);
+  if (ip === undefined) throw new RangeError(`"${address}" is not an IP address`);
+  const program = steeringProgram(workers);
+  const fds: number[] = [];
+  const owned = new Set<number>();
+  const close = (): void => {
+    for (const fd of owned) libc().close(fd);
+    owned.clear();
+  };
+  try {
+    for (let i = 0; i <= workers; i++) {
+      const fd = openUdp(ip);
+      fds.push(fd);
+      owned.add(fd);
+      if (i > 0) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
+      bindUdp(fd, ip, port, address);
+      if (i === 0) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
+    }
+    // The group exists from its second member on; its first is index 0, the others follow as they joined.
+    attach(fds[1]!, program);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const [ikeFd, ...espFds] = fds as [number, ...number[]];
+  return {
+    ikeFd,
+    espFds,
+    releaseIke() {
+      owned.delete(ikeFd);
+      return ikeFd;
+    },
+    close,
+  };
+}
+
+/** A UDP socket with large buffers, not yet bound. */
+function openUdp(ip: IpBytes): number {
+  const v6 = ip.length === 16;
+  const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const fd = checked(libc().socket(v6 ? AF_INET6 : AF_INET, type, 0), 'UDP socket');
+  if (v6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, 'IPV6_V6ONLY');
+  raiseBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+  raiseBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  return fd;
+}
+
+/** By force where we may, else as far as net.core.rmem_max and wmem_max allow. */
+function raiseBuffer(fd: number, force: number, plain: number): void {
+  if (trySetOption(fd, SOL_SOCKET, force, SOCKET_BUFFER) !== 0) {
+    trySetOption(fd, SOL_SOCKET, plain, SOCKET_BUFFER);
+  }
+}
+
+function bindUdp(fd: number, ip: IpBytes, port: number, address: string): void {
+  const sockaddr = hostBuffer(SOCKADDR_SPACE);
+  const length = writeSockaddr(sockaddr, 0, ip, port);
+  if (libc().bind(fd, addressOf(sockaddr), length) < 0) throw bindError(lastErrno(), address, port);
+}
+
+/** Zero, or the error number. */
+function trySetOption(fd: number, level: number, option: number, value: number): number {
+  const cell = hostBuffer(8);
+  new DataView(cell.buffer).setInt32(0, value, true);
+  return libc().setsockopt(fd, level, option, addressOf(cell), 4) < 0 ? lastErrno() : 0;
+}
+
+function setOption(fd: number, level: number, option: number, value: number, name: string): void {
+  const errno = trySetOption(fd, level, option, value);
+  if (errno !== 0) throw linuxError(errno, `setting ${name}`);
+}
+
+/** struct sock_fprog: length u16 (in instructions), 6 octets of padding, address u64. */
+function attach(fd: number, program: Uint8Array): void {
+  const descriptor = hostBuffer(16);
+  const view = new DataView(descriptor.buffer);
+  view.setUint16(0, program.length / 8, true);
+  view.setBigUint64(8, BigInt(addressOf(program)), true);
+  checked(
+    libc().setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, addressOf(descriptor), 16),
+    'attaching the steering program to the socket group',
+    'Linux 4.5 or newer with CONFIG_BPF is needed',
+  );
+}
