@@ -32,6 +32,9 @@ interface VectorFile extends VectorEntry {
 
 const SETS = ['', 'more/'];
 
+/** Entries without a kind come from files that hold nothing but IKE. */
+const IKE_KINDS: readonly (string | undefined)[] = [undefined, 'ike', 'ike-natt'];
+
 function list(folder: string): string[] {
   try {
     return readdirSync(vectorPath(folder))
@@ -44,7 +47,7 @@ function list(folder: string): string[] {
 
 function toMessage(name: string, entry: VectorEntry): RecordedMessage | undefined {
   const hex = entry.ike_message ?? entry.hex;
-  if (hex === undefined || (entry.kind !== undefined && entry.kind !== 'ike')) return undefined;
+  if (hex === undefined || !IKE_KINDS.includes(entry.kind)) return undefined;
   let bytes = fromHex(hex);
   if (bytes.length >= 4 && bytes.subarray(0, 4).every((octet) => octet === 0)) bytes = bytes.subarray(4);
   const { first_inner_payload: first, inner_payloads: inner, decrypted } = entry;

@@ -22,7 +22,10 @@ import {
 import { skipWithoutVectors } from '../../helpers/vectors.js';
 
 const options = { skip: skipWithoutVectors };
-const messages = recordedMessages().filter((message) => message.majorVersion === 2);
+/** Damaged on its way: the header's next-payload field is 127 instead of SK, so the chain cannot end. */
+const DAMAGED = 'more/vendors/vowifi-epdg-ikev2.jsonl:69';
+const recorded = recordedMessages().filter((message) => message.majorVersion === 2);
+const messages = recorded.filter(({ name }) => name !== DAMAGED);
 const malformed = malformedMessages().filter((message) => message.majorVersion === 2);
 const chains = recordedChains().filter((chain) => chain.first >= 33 || chain.first === 0);
 
@@ -38,7 +41,7 @@ function isCanonical(name: string, hex: string): boolean {
 }
 
 t.test('every recorded IKEv2 message decodes and encodes to the same octets', options, async (t) => {
-  t.ok(messages.length >= 400, `${messages.length} messages`);
+  t.ok(messages.length >= 650, `${messages.length} messages`);
   let exceptions = 0;
   for (const { name, bytes } of messages) {
     const decoded = decodeMessage(bytes);
@@ -57,6 +60,9 @@ t.test('every recorded IKEv2 message decodes and encodes to the same octets', op
     }
   }
   t.equal(exceptions, 1, 'messages that are not canonical');
+  for (const { bytes } of recorded.filter(({ name }) => name === DAMAGED)) {
+    t.match(decodeMessage(bytes), { ok: false, error: { code: 'truncated', offset: bytes.length } });
+  }
 });
 
 t.test('every decrypted chain decodes and encodes to the same octets', options, async (t) => {
@@ -90,7 +96,7 @@ t.test('a sealed message is its prefix and its body', options, async (t) => {
     deepStrictEqual(toHex(concat(prefix, last.body)), toHex(bytes), name);
     deepStrictEqual(toHex(bytes.subarray(last.offset)), toHex(last.body), name);
   }
-  t.ok(seen > 80, `${seen} sealed messages`);
+  t.ok(seen > 300, `${seen} sealed messages`);
 });
 
 t.test('a message cut at any octet is an error, whatever its length field says', options, async (t) => {
