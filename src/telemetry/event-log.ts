@@ -58,10 +58,9 @@ export class EventLog {
   flush(now: Millis): void {
     for (const { kind, line, repeats } of this.#folder.due(now)) {
       const level = kind.split(' ', 1)[0] as Level;
-      this.#logger[level](
-        { event: kind.slice(level.length + 1), repeats },
-        `${line} (and ${repeats - 1} more)`,
-      );
+      const more = repeats === 1 ? '' : ` (and ${repeats - 1} more)`;
+      const fields = { event: kind.slice(level.length + 1), repeats: repeats - 1 };
+      this.#logger[level](fields, `${line}${more}`);
     }
   }
 
