@@ -1,0 +1,129 @@
+import type { ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import { ControlClient } from '../../src/daemon/control-client.js';
+import type { NetworkLab } from '../../src/linux/namespaces.js';
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+/** The built daemon, `culvert run`, in a namespace of a lab, driven through its control socket. */
+export class CulvertDaemon {
+  readonly control: string;
+  readonly #process: ChildProcess;
+  readonly #client: ControlClient;
+  readonly #log: string[];
+
+  private constructor(process: ChildProcess, client: ControlClient, control: string, log: string[]) {
+    this.#process = process;
+    this.#client = client;
+    this.control = control;
+    this.#log = log;
+  }
+
+  /** `config` is the configuration file as an object; its control socket is put into `folder`. */
+  static async start(
+    lab: NetworkLab,
+    node: string,
+    folder: string,
+    config: { readonly gateway: object; readonly [section: string]: unknown },
+  ): Promise<CulvertDaemon> {
+    const control = join(folder, `${node}.sock`);
+    const file = join(folder, `${node}.yaml`);
+    writeFileSync(file, stringify({ ...config, gateway: { ...config.gateway, control } }), { mode: 0o600 });
+    const argv = [process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug'];
+    const child = lab.spawn(node, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const log: string[] = [];
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => log.push(text));
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => log.push(text));
+    for (let tries = 0; tries < 200; tries++) {
+      if (child.exitCode !== null) break;
+      try {
+        const client = await ControlClient.connect(control);
+        await client.status();
+        return new CulvertDaemon(child, client, control, log);
+      } catch {
+        await sleep(25);
+      }
+    }
+    child.kill('SIGKILL');
+    throw new Error(`the daemon did not start:\n${log.join('')}`);
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Everything the daemon wrote so far. */
+  log(): string {
+    return this.#log.join('');
+  }
+
+  status(): Promise<StatusDocument> {
+    return this.#client.status();
+  }
+
+  async connection(name: string): Promise<ConnectionStatusDocument> {
+    const document = await this.status();
+    const found = document.connections.find((connection) => connection.name === name);
+    if (found === undefined) throw new Error(`no connection "${name}" in ${JSON.stringify(document)}`);
+    return found;
+  }
+
+  /** Resolves when the connection is up; rejects with the daemon's reason otherwise. */
+  async up(name: string): Promise<unknown> {
+    return this.#client.up(name, { wait: true });
+  }
+
+  async down(name: string): Promise<unknown> {
+    return this.#client.down(name);
+  }
+
+  /** Polls until the connection satisfies `wanted`. @throws Error with its last state after `seconds` */
+  async until(
+    name: string,
+    wanted: (connection: ConnectionStatusDocument) => boolean,
+    seconds = 10,
+  ): Promise<ConnectionStatusDocument> {
+    const tries = Math.ceil((seconds * 1000) / 25);
+    let last: ConnectionStatusDocument | undefined;
+    for (let n = 0; n < tries; n++) {
+      last = await this.connection(name);
+      if (wanted(last)) return last;
+      await sleep(25);
+    }
+    throw new Error(`"${name}" did not get there: ${JSON.stringify(last)}\n${this.log().slice(-4000)}`);
+  }
+
+  /** A clean stop; the exit code of the process. */
+  async stop(): Promise<number | null> {
+    this.#client.close();
+    return this.#end('SIGTERM');
+  }
+
+  /** As a crash or the kernel would end it. */
+  async kill(): Promise<void> {
+    this.#client.close();
+    await this.#end('SIGKILL');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    if (!this.running) return this.#process.exitCode;
+    const exited = new Promise<number | null>((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill(signal);
+    const timeout = sleep(10_000, 'timeout' as const, { ref: false });
+    const code = await Promise.race([exited, timeout]);
+    if (code === 'timeout') {
+      this.#process.kill('SIGKILL');
+      throw new Error(`the daemon ignored ${signal}:\n${this.log().slice(-4000)}`);
+    }
+    return code;
+  }
+}

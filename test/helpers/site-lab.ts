@@ -1,0 +1,94 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NetworkLab } from '../../src/linux/namespaces.js';
+
+/** A gateway's namespace: its outer address and the address that stands for its LAN. */
+export interface LabSite {
+  readonly node: string;
+  readonly address: string;
+  readonly inside: string;
+  readonly cidr: string;
+}
+
+export const SITE_A: LabSite = { node: 'a', address: '192.0.2.1', inside: '10.1.0.1', cidr: '10.1.0.0/24' };
+export const SITE_B: LabSite = { node: 'b', address: '192.0.2.2', inside: '10.2.0.1', cidr: '10.2.0.0/24' };
+
+/** Site A behind a masquerading router: its own address is private, the world sees the router's. */
+export const SITE_A_NATTED: LabSite = { ...SITE_A, address: '172.16.9.2' };
+export const ROUTER_OUTSIDE = '192.0.2.9';
+
+/** Two gateways' namespaces and a private folder for their files. */
+export interface SiteLab {
+  readonly lab: NetworkLab;
+  readonly folder: string;
+  dispose(): Promise<void>;
+}
+
+/** `behindNat` puts a router with nftables masquerading between the two sites. */
+export async function createSiteLab(options: { readonly behindNat?: boolean } = {}): Promise<SiteLab> {
+  const folder = mkdtempSync(join(tmpdir(), 'culvert-test-'));
+  const lab = NetworkLab.create();
+  const dispose = async (): Promise<void> => {
+    await lab.dispose();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await lab.add('a');
+    await lab.add('b');
+    if (options.behindNat === true) await addNatRouter(lab);
+    else await joinDirectly(lab);
+    for (const site of [SITE_A, SITE_B]) {
+      await lab.check(site.node, ['ip', 'address', 'add', `${site.inside}/24`, 'dev', 'lo']);
+    }
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { lab, folder, dispose };
+}
+
+async function joinDirectly(lab: NetworkLab): Promise<void> {
+  await lab.link(
+    { node: 'a', device: 'wan', addresses: [`${SITE_A.address}/24`] },
+    { node: 'b', device: 'wan', addresses: [`${SITE_B.address}/24`] },
+  );
+}
+
+async function addNatRouter(lab: NetworkLab): Promise<void> {
+  await lab.add('r');
+  await lab.link(
+    { node: 'a', device: 'wan', addresses: [`${SITE_A_NATTED.address}/24`] },
+    { node: 'r', device: 'inner', addresses: ['172.16.9.1/24'] },
+  );
+  await lab.link(
+    { node: 'r', device: 'outer', addresses: [`${ROUTER_OUTSIDE}/24`] },
+    { node: 'b', device: 'wan', addresses: [`${SITE_B.address}/24`] },
+  );
+  await lab.forward('r');
+  await lab.check('a', ['ip', 'route', 'add', 'default', 'via', '172.16.9.1']);
+  await lab.check('r', [
+    'nft',
+    'add table ip nat; add chain ip nat post { type nat hook postrouting priority 100 ; }; add rule ip nat post oifname "outer" masquerade',
+  ]);
+}
+
+/** Pings from one site's inside to the other's; the number of answers. */
+export async function ping(lab: NetworkLab, from: LabSite, to: LabSite, count = 1): Promise<number> {
+  const argv = [
+    'ping',
+    '-q',
+    '-n',
+    '-c',
+    String(count),
+    '-i',
+    '0.02',
+    '-W',
+    '2',
+    '-I',
+    from.inside,
+    to.inside,
+  ];
+  const { stdout } = await lab.run(from.node, argv);
+  return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+}

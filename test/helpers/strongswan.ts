@@ -1,0 +1,243 @@
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NetworkLab } from '../../src/linux/namespaces.js';
+import { parseViciText, type ViciValue } from './vici-text.js';
+
+const SUBFOLDERS = [
+  'x509',
+  'x509ca',
+  'x509ocsp',
+  'x509aa',
+  'x509ac',
+  'x509crl',
+  'pubkey',
+  'private',
+  'rsa',
+  'ecdsa',
+  'bliss',
+  'pkcs8',
+  'pkcs12',
+  'conf.d',
+];
+
+/** Plugins in order: openssl before the C ones for speed, kernel-libipsec before kernel-netlink. */
+const PLUGINS =
+  'random nonce openssl sha1 md5 sha2 hmac kdf gcm chapoly curve25519 gmp pem pkcs1 vici kernel-libipsec kernel-netlink socket-default updown';
+
+/** For tap's `skip` option: why interop with strongSwan cannot run here, or false. */
+export function skipWithoutStrongswan(): string | false {
+  for (const program of ['charon-systemd', 'swanctl']) {
+    if (!onPath(program)) return `${program} is not installed (packages charon-systemd, strongswan-swanctl)`;
+  }
+  if (!existsSync('/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so')) {
+    return 'the kernel-libipsec plugin is not installed (package libcharon-extra-plugins)';
+  }
+  if (process.getuid?.() !== 0) return 'interop with strongSwan needs root';
+  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
+  return false;
+}
+
+export function onPath(program: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One connection as swanctl.conf writes it; one child with the same name. */
+export interface SwanConnection {
+  readonly name?: string;
+  readonly version?: 1 | 2;
+  readonly proposals: string;
+  readonly espProposals: string;
+  readonly local: { readonly address: string; readonly id: string; readonly ts: string };
+  readonly remote: { readonly address: string; readonly id: string; readonly ts: string };
+  readonly psk: string;
+  /** Further lines of the connection and of the child. */
+  readonly extra?: string;
+  readonly childExtra?: string;
+}
+
+/** What `list-sas` tells of one IKE SA and its child SAs. */
+export interface SwanSa {
+  readonly name: string;
+  readonly state: string;
+  readonly version: string;
+  readonly fields: Readonly<Record<string, ViciValue>>;
+  readonly children: readonly SwanChild[];
+}
+
+export interface SwanChild {
+  readonly state: string;
+  readonly spiIn: string;
+  readonly spiOut: string;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly encap: boolean;
+  readonly fields: Readonly<Record<string, ViciValue>>;
+}
+
+/** One charon-systemd with kernel-libipsec in a namespace of its own, driven by swanctl. */
+export class StrongSwan {
+  readonly #process: ChildProcess;
+  readonly #lab: NetworkLab;
+  readonly #node: string;
+  readonly #folder: string;
+  readonly #environment: NodeJS.ProcessEnv;
+
+  private constructor(
+    process: ChildProcess,
+    lab: NetworkLab,
+    node: string,
+    folder: string,
+    environment: NodeJS.ProcessEnv,
+  ) {
+    this.#process = process;
+    this.#lab = lab;
+    this.#node = node;
+    this.#folder = folder;
+    this.#environment = environment;
+  }
+
+  static async start(lab: NetworkLab, node: string, folder: string): Promise<StrongSwan> {
+    for (const name of SUBFOLDERS) mkdirSync(join(folder, 'swanctl', name), { recursive: true });
+    writeFileSync(
+      join(folder, 'strongswan.conf'),
+      `charon-systemd {
+  load_modular = no
+  load = ${PLUGINS}
+  retransmit_timeout = 1.0
+  retransmit_tries = 3
+  plugins { vici { socket = unix://${folder}/vici } }
+  filelog {
+    log {
+      path = ${folder}/log
+      default = 1
+      ike = 2
+      cfg = 2
+      flush_line = yes
+    }
+  }
+}
+`,
+    );
+    const { NOTIFY_SOCKET: _, ...inherited } = process.env;
+    const environment = {
+      ...inherited,
+      STRONGSWAN_CONF: join(folder, 'strongswan.conf'),
+      SWANCTL_DIR: join(folder, 'swanctl'),
+    };
+    const child = lab.spawn(node, ['charon-systemd'], { env: environment, stdio: 'ignore' });
+    const swan = new StrongSwan(child, lab, node, folder, environment);
+    for (let tries = 0; tries < 100; tries++) {
+      if (existsSync(join(folder, 'vici'))) return swan;
+      if (child.exitCode !== null) break;
+      await sleep(50);
+    }
+    throw new Error(`strongSwan did not start: ${swan.log().slice(-2000)}`);
+  }
+
+  /** Replaces all connections and secrets. */
+  async load(...connections: readonly SwanConnection[]): Promise<void> {
+    const file = `connections {\n${connections.map(connectionSection).join('')}}\nsecrets {\n${connections
+      .map((c, n) => `  ike-${n} { id-1 = ${c.remote.id}\n secret = "${c.psk}" }\n`)
+      .join('')}}\n`;
+    writeFileSync(join(this.#folder, 'swanctl', 'swanctl.conf'), file, { mode: 0o600 });
+    const result = await this.#swanctl('--load-all', '--clear');
+    if (result.code !== 0) throw new Error(`swanctl --load-all: ${result.stderr}${result.stdout}`);
+  }
+
+  /** Brings the child up; the log of the attempt is in `output`. */
+  async initiate(child = 'c', seconds = 10): Promise<{ readonly ok: boolean; readonly output: string }> {
+    const result = await this.#swanctl('--initiate', '--child', child, '--timeout', String(seconds));
+    return { ok: result.code === 0, output: result.stdout + result.stderr };
+  }
+
+  /** Deletes the IKE SA and waits for the peer's answer. */
+  async terminate(ike = 'c'): Promise<void> {
+    await this.#swanctl('--terminate', '--ike', ike, '--timeout', '5');
+  }
+
+  async sas(): Promise<SwanSa[]> {
+    const result = await this.#swanctl('--list-sas', '--raw');
+    if (result.code !== 0) throw new Error(`swanctl --list-sas: ${result.stderr}`);
+    const found: SwanSa[] = [];
+    for (const { title, body } of parseViciText(result.stdout)) {
+      if (!title.startsWith('list-sa event')) continue;
+      for (const [name, sa] of Object.entries(body)) found.push(swanSa(name, sa));
+    }
+    return found;
+  }
+
+  /** Everything charon wrote so far. */
+  log(): string {
+    try {
+      return readFileSync(join(this.#folder, 'log'), 'utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exited = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill('SIGTERM');
+    await Promise.race([exited, sleep(5000)]);
+    if (this.#process.exitCode === null) this.#process.kill('SIGKILL');
+  }
+
+  #swanctl(...args: readonly string[]) {
+    return this.#lab.run(this.#node, ['swanctl', ...args, '--uri', `unix://${this.#folder}/vici`], {
+      env: this.#environment,
+    });
+  }
+}
+
+function connectionSection(c: SwanConnection): string {
+  const name = c.name ?? 'c';
+  return `  ${name} {
+    version = ${c.version ?? 2}
+    mobike = no
+    encap = yes
+    local_addrs = ${c.local.address}
+    remote_addrs = ${c.remote.address}
+    proposals = ${c.proposals}
+    ${c.extra ?? ''}
+    local { auth = psk
+      id = ${c.local.id} }
+    remote { auth = psk
+      id = ${c.remote.id} }
+    children { ${name} {
+      local_ts = ${c.local.ts}
+      remote_ts = ${c.remote.ts}
+      esp_proposals = ${c.espProposals}
+      ${c.childExtra ?? ''}
+    } }
+  }
+`;
+}
+
+function swanSa(name: string, value: ViciValue): SwanSa {
+  const fields = value as Record<string, ViciValue>;
+  const children = Object.values((fields['child-sas'] ?? {}) as Record<string, ViciValue>).map((child) => {
+    const c = child as Record<string, ViciValue>;
+    return {
+      state: String(c.state),
+      spiIn: String(c['spi-in']).padStart(8, '0'),
+      spiOut: String(c['spi-out']).padStart(8, '0'),
+      packetsIn: Number(c['packets-in']),
+      packetsOut: Number(c['packets-out']),
+      bytesIn: Number(c['bytes-in']),
+      bytesOut: Number(c['bytes-out']),
+      encap: c.encap === 'yes',
+      fields: c,
+    };
+  });
+  return { name, state: String(fields.state), version: String(fields.version), fields, children };
+}
