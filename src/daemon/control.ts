@@ -1,0 +1,281 @@
+import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import type { Logger } from '../telemetry/log.js';
+import {
+  ControlError,
+  type ControlMethod,
+  type ControlRequest,
+  LineSplitter,
+  MAX_REQUEST,
+  parseRequest,
+  requestId,
+} from './control-protocol.js';
+import { StartError } from './start-error.js';
+
+/** What the server answers with. Methods throw `ControlError` for an answer in the negative. */
+export interface ControlHandler {
+  status(name?: string): StatusDocument;
+  up(name: string): ConnectionStatusDocument;
+  down(name: string): ConnectionStatusDocument;
+  /** Resolves when the connection is up. @throws ControlError failed with the reason, on `signal` too */
+  waitUp(
+    name: string,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<ConnectionStatusDocument>;
+  /** `changed` is called at every change of status until the answer is called. */
+  subscribe(changed: () => void): () => void;
+  stop(): void;
+}
+
+/** Clients at once; a daemon has a console, some scripts and a supervisor. */
+const MAX_CLIENTS = 64;
+/** A client that does not read is cut off when this much waits for it. */
+const MAX_UNREAD = 4 * 1024 * 1024;
+/** How long `up` waits unless told otherwise, and at most. */
+const DEFAULT_WAIT_SECONDS = 60;
+const MAX_WAIT_SECONDS = 3600;
+/** How long a process behind an existing socket may take to show that it lives. */
+const PROBE_MS = 1000;
+
+export interface ControlServer {
+  /** From now on requests are answered by it; before, with the error `starting`. */
+  serve(handler: ControlHandler): void;
+  /** Hangs up and removes the socket, and the folder when it was made for it and is empty. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens at a Unix socket of mode 0600. A socket that nobody answers on is the rest of a crash and is replaced.
+ * @throws StartError when a daemon answers there, the path is no socket, or it cannot be made
+ */
+export async function listenControl(path: string, logger: Logger): Promise<ControlServer> {
+  await clearStale(path, logger);
+  const madeFolder = makeFolder(dirname(path));
+  const clients = new Set<Client>();
+  let handler: ControlHandler | undefined;
+  const server = createServer((socket) => {
+    const client = new Client(socket, () => handler, logger);
+    clients.add(client);
+    socket.once('close', () => clients.delete(client));
+  });
+  server.maxConnections = MAX_CLIENTS;
+  await listen(server, path);
+  server.on('error', (error) => logger.error({ err: error }, 'the control socket failed'));
+  return {
+    serve(given) {
+      handler = given;
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const client of clients) client.close();
+      await closed;
+      rmSync(path, { force: true });
+      if (madeFolder !== undefined) removeFolder(madeFolder);
+    },
+  };
+}
+
+async function clearStale(path: string, logger: Logger): Promise<void> {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (entry === undefined) return;
+  const remedy = 'set another gateway.control';
+  if (!entry.isSocket()) throw new StartError(`control socket ${path}: something else is there`, remedy);
+  if (await answers(path)) {
+    throw new StartError(
+      `control socket ${path}: another daemon answers there`,
+      `stop it first, or ${remedy}; \`culvert status --control ${path}\` shows it`,
+    );
+  }
+  logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order');
+  try {
+    rmSync(path);
+  } catch (error) {
+    throw controlPathError(path, error);
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = openSocket(path);
+    const end = (alive: boolean): void => {
+      socket.destroy();
+      resolve(alive);
+    };
+    socket.setTimeout(PROBE_MS, () => end(true));
+    socket.once('connect', () => end(true));
+    // Only a refusal proves that nobody listens; with no right to ask, assume that somebody does.
+    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code !== 'ECONNREFUSED'));
+  });
+}
+
+/** The uppermost folder that had to be made. */
+function makeFolder(folder: string): string | undefined {
+  try {
+    return mkdirSync(folder, { recursive: true, mode: 0o755 }) === undefined ? undefined : folder;
+  } catch (error) {
+    throw controlPathError(folder, error);
+  }
+}
+
+function removeFolder(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Somebody else uses it by now.
+  }
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(controlPathError(path, error)));
+    // The socket must at no moment be open to others: it takes its mode from the umask.
+    const umask = process.umask(0o177);
+    try {
+      server.listen(path, () => {
+        server.removeAllListeners('error');
+        try {
+          chmodSync(path, 0o600);
+          resolve();
+        } catch (error) {
+          server.close();
+          reject(controlPathError(path, error));
+        }
+      });
+    } finally {
+      process.umask(umask);
+    }
+  });
+}
+
+function controlPathError(path: string, error: unknown): StartError {
+  const { code } = error as NodeJS.ErrnoException;
+  const remedies: Readonly<Record<string, string>> = {
+    EACCES: 'choose a place this user may write to (gateway.control), or run as root',
+    EPERM: 'choose a place this user may write to (gateway.control), or run as root',
+    EROFS: 'the file system is read-only: set another gateway.control',
+    ENOTDIR: 'a part of the path is a file: set another gateway.control',
+    ENAMETOOLONG: 'the path of a Unix socket has 107 characters at most: set a shorter gateway.control',
+    EINVAL: 'the path of a Unix socket has 107 characters at most: set a shorter gateway.control',
+    EADDRINUSE: 'another daemon has just taken it: set another gateway.control',
+  };
+  return new StartError(
+    `control socket ${path}: ${(error as Error).message}`,
+    remedies[code ?? ''] ?? 'set another gateway.control',
+  );
+}
+
+/** One client: its requests, its watch, its waits. */
+class Client {
+  readonly #socket: Socket;
+  readonly #handler: () => ControlHandler | undefined;
+  readonly #logger: Logger;
+  readonly #splitter = new LineSplitter(MAX_REQUEST);
+  readonly #gone = new AbortController();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(socket: Socket, handler: () => ControlHandler | undefined, logger: Logger) {
+    this.#socket = socket;
+    this.#handler = handler;
+    this.#logger = logger;
+    socket.on('data', (chunk) => this.#data(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      this.#unsubscribe?.();
+      this.#gone.abort();
+    });
+  }
+
+  close(): void {
+    this.#unsubscribe?.();
+    this.#gone.abort();
+    // What was written still leaves; a client that does not read is cut off.
+    this.#socket.end();
+    setTimeout(() => this.#socket.destroy(), 100).unref();
+  }
+
+  #data(chunk: Uint8Array): void {
+    let lines: string[];
+    try {
+      lines = this.#splitter.push(chunk);
+    } catch (error) {
+      this.#refuse(null, error);
+      this.#socket.end();
+      return;
+    }
+    for (const line of lines) void this.#request(line);
+  }
+
+  async #request(line: string): Promise<void> {
+    try {
+      const request = parseRequest(line);
+      const handler = this.#handler();
+      if (handler === undefined)
+        throw new ControlError('starting', 'the daemon is still starting: try again');
+      const result = await this.#answer(request, handler);
+      this.#write({ id: request.id, result });
+      if (request.method === 'stop') handler.stop();
+    } catch (error) {
+      this.#refuse(requestId(line), error);
+    }
+  }
+
+  #answer(request: ControlRequest, handler: ControlHandler): unknown {
+    const { params } = request;
+    const methods: Readonly<Record<ControlMethod, () => unknown>> = {
+      status: () => handler.status(params.name === undefined ? undefined : nameIn(params)),
+      up: () => this.#up(request, handler),
+      down: () => handler.down(nameIn(params)),
+      watch: () => this.#watch(handler),
+      stop: () => ({ stopping: true }),
+    };
+    return methods[request.method]();
+  }
+
+  async #up({ id, params }: ControlRequest, handler: ControlHandler): Promise<unknown> {
+    const name = nameIn(params);
+    const wait = params.wait ?? false;
+    if (typeof wait !== 'boolean') throw new ControlError('bad_request', '"wait" is not true or false');
+    const seconds = params.timeout ?? DEFAULT_WAIT_SECONDS;
+    if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= MAX_WAIT_SECONDS)) {
+      throw new ControlError('bad_request', `"timeout" is not a number of seconds up to ${MAX_WAIT_SECONDS}`);
+    }
+    const document = handler.up(name);
+    if (!wait) return document;
+    const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(seconds * 1000)]);
+    return await handler.waitUp(name, (message) => this.#write({ event: 'progress', id, message }), signal);
+  }
+
+  #watch(handler: ControlHandler): unknown {
+    this.#unsubscribe ??= handler.subscribe(() => this.#write({ event: 'status', status: handler.status() }));
+    return handler.status();
+  }
+
+  #refuse(id: unknown, error: unknown): void {
+    if (error instanceof ControlError) {
+      this.#write({ id, error: { code: error.code, message: error.message } });
+      return;
+    }
+    this.#logger.error({ err: error }, 'a control request failed: this is a bug');
+    this.#write({ id, error: { code: 'internal_error', message: 'the daemon failed: its log has more' } });
+  }
+
+  #write(message: unknown): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
+    if (this.#socket.writableLength > MAX_UNREAD) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#socket.write(`${JSON.stringify(message)}\n`);
+  }
+}
+
+function nameIn(params: Readonly<Record<string, unknown>>): string {
+  const { name } = params;
+  if (typeof name !== 'string' || name === '') {
+    throw new ControlError('bad_request', '"name" is missing: name a connection');
+  }
+  return name;
+}
