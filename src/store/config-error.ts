@@ -1,0 +1,44 @@
+/** A place in a configuration: field names and list indexes from the root. */
+export type ConfigPath = readonly (string | number)[];
+
+/** What is wrong with a place in a configuration, before it has a line and a column. */
+export interface ConfigIssue {
+  readonly path: ConfigPath;
+  readonly message: string;
+  /** Point at the name of the field, not at its value. */
+  readonly atName?: boolean;
+}
+
+/** One fault of a configuration file. `line` and `column` count from 1. Never holds a secret. */
+export interface ConfigError {
+  /** `connections[0].peer.address`; empty when the fault is of the file as a whole. */
+  readonly path: string;
+  readonly line?: number;
+  readonly column?: number;
+  /** What is wrong and what to do, to be read behind the path: `is missing`. */
+  readonly message: string;
+}
+
+/** Text form of a path: `connections[0].peer.address`. */
+export function formatPath(path: ConfigPath): string {
+  let out = '';
+  for (const step of path) {
+    if (typeof step === 'number') out += `[${step}]`;
+    else out += out === '' ? step : `.${step}`;
+  }
+  return out;
+}
+
+/**
+ * The errors as text, one line each: `FILE:12:5: connections[0].psk: has 3 characters …`. `sourceName` may be
+ * left out.
+ */
+export function formatConfigErrors(errors: readonly ConfigError[], sourceName?: string): string {
+  return errors
+    .map((error) => {
+      const place = error.line === undefined ? [] : [String(error.line), String(error.column ?? 1)];
+      const where = [...(sourceName === undefined ? [] : [sourceName]), ...place].join(':');
+      return [where, error.path, error.message].filter((part) => part !== '').join(': ');
+    })
+    .join('\n');
+}

@@ -1,0 +1,122 @@
+import { encryptionFromName, integrityFromName, prfFromName } from '../crypto/names.js';
+import { findEncryption } from '../crypto/transforms.js';
+import type {
+  ConnectionConfig,
+  EngineConfig,
+  EspProposalSpec,
+  Identity,
+  IkeProposalSpec,
+} from '../ike/config.js';
+import { makeIdentity } from '../ike/policy/identity.js';
+import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
+import { cidrSelector } from '../ike/policy/selectors.js';
+import { type Cidr, parseCidr } from '../util/ip.js';
+import type { SecretKey } from '../util/secret.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+import type { GatewayConnection, GatewayFile, IkeIdentity, IkePolicy, IpsecPolicy } from './model.js';
+import { DEFAULTS } from './schema.js';
+
+/**
+ * What the engine is told to do. `psks` comes from `readPsks`; `addresses` are those that a peer's host name
+ * was resolved to, by connection name (a missing entry stands for "not resolved"); a connection with
+ * `peer.address` needs none.
+ * @throws Error when a connection has no key or the file was not made by `readGatewayFile`: both are bugs
+ */
+export function toEngineConfig(
+  file: GatewayFile,
+  psks: ReadonlyMap<string, SecretKey>,
+  addresses: ReadonlyMap<string, readonly string[]>,
+): EngineConfig {
+  return {
+    connections: file.connections.map((connection) => toConnection(file, connection, psks, addresses)),
+  };
+}
+
+function toConnection(
+  file: GatewayFile,
+  connection: GatewayConnection,
+  psks: ReadonlyMap<string, SecretKey>,
+  addresses: ReadonlyMap<string, readonly string[]>,
+): ConnectionConfig {
+  const { gateway } = file;
+  const { local, peer, name } = connection;
+  const psk = psks.get(name);
+  if (psk === undefined) throw new Error(`connection ${name} has no pre-shared key: readPsks comes first`);
+  const ike = named(file.ikePolicies, connection.ikePolicy);
+  const ipsec = named(file.ipsecPolicies, connection.ipsecPolicy);
+  return {
+    name,
+    psk,
+    // Auto-negotiation begins with IKEv2 and answers both; a policy means one version.
+    initiateVersion: ike?.ikeVersion ?? 2,
+    acceptVersions: ike === undefined ? [1, 2] : [ike.ikeVersion],
+    establishMode: connection.establishMode,
+    adminUp: connection.adminStateUp,
+    local: {
+      address: gateway.address,
+      // Route mode names an identity for each of two members; this process is the first.
+      identity: toIdentity(local.ikeIdentities[0]!),
+      selectors: toSelectors(local.cidrs),
+    },
+    peer: {
+      addresses: peer.address === undefined ? (addresses.get(name) ?? []) : [peer.address],
+      identity: toIdentity(peer.ikeIdentity),
+      selectors: toSelectors(peer.cidrs),
+    },
+    ikeProposals: ike === undefined ? autoIkeProposals(gateway.profile) : [toIkeProposal(ike)],
+    espProposals: ipsec === undefined ? autoEspProposals(gateway.profile) : [toEspProposal(ipsec)],
+    ikeLifetime: ike?.keyLifetime ?? DEFAULTS.ikeKeyLifetime,
+    childLifetime: ipsec?.keyLifetime ?? DEFAULTS.ipsecKeyLifetime,
+    dpd: connection.deadPeerDetection,
+    encapsulation: gateway.encapsulation,
+  };
+}
+
+/** The proposal that an IKE policy stands for: every combination of its lists, in its order. */
+export function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
+  return {
+    encryption: policy.encryption.map(cipher),
+    integrity: isAeadPolicy(policy) ? [] : policy.authentication.map((hash) => integrityFromName(hash)!),
+    prf: policy.authentication.map((hash) => prfFromName(hash)!),
+    dh: policy.dhGroups,
+  };
+}
+
+/** As `toIkeProposal`. PFS `disabled` alone is an empty list, beside groups it is DH NONE. */
+export function toEspProposal(policy: IpsecPolicy): EspProposalSpec {
+  return {
+    encryption: policy.encryption.map(cipher),
+    integrity: policy.authentication.map((hash) => integrityFromName(hash)!),
+    dh: policy.pfsGroups.every((group) => group === 0) ? [] : policy.pfsGroups,
+  };
+}
+
+function cipher(name: string) {
+  return encryptionFromName(name)!;
+}
+
+function isAeadPolicy(policy: IkePolicy): boolean {
+  return policy.encryption.map(cipher).every(({ id, keyBits }) => findEncryption(id, keyBits)?.aead === true);
+}
+
+function named<T extends { readonly name: string }>(
+  policies: readonly T[],
+  name: string | undefined,
+): T | undefined {
+  if (name === undefined) return undefined;
+  const policy = policies.find((one) => one.name === name);
+  if (policy === undefined) throw new Error(`there is no policy ${name}`);
+  return policy;
+}
+
+function toIdentity({ type, value }: IkeIdentity): Identity {
+  const made = makeIdentity(type, value);
+  if (!made.ok) throw new Error(`identity ${type} ${made.error}`);
+  return made.value;
+}
+
+/** No networks means route mode: everything, and the routes decide. */
+function toSelectors(cidrs: readonly string[]): TrafficSelector[] {
+  const all = cidrs.length === 0 ? ['0.0.0.0/0', '::/0'] : cidrs;
+  return all.map((text) => cidrSelector(parseCidr(text) as Cidr));
+}

@@ -1,0 +1,121 @@
+import { formatIp, parseIp } from '../util/ip.js';
+import { err, ok, type Result } from '../util/result.js';
+import type { ConfigError, ConfigIssue, ConfigPath } from './config-error.js';
+import { readConnection, unicastProblem } from './connection-rules.js';
+import type { GatewayFile, GatewaySettings } from './model.js';
+import { checkOwnNetworks, checkPair, type PlacedConnection } from './overlap-rules.js';
+import { type Placed, readIkePolicy, readIpsecPolicy } from './policy-rules.js';
+import { type ConfigFileInput, ConfigFileSchema, DEFAULTS, type GatewayInput } from './schema.js';
+import { SchemaCheck, shown } from './schema-check.js';
+import { readYaml } from './yaml-source.js';
+
+const check = new SchemaCheck(ConfigFileSchema);
+
+/**
+ * Reads a gateway's configuration file: YAML, then the schema, then the rules between fields. Gives the
+ * configuration with all defaults, or every error found, in the order of the file. Files named by
+ * `psk_file` are read by `readPsks`.
+ */
+export function readGatewayFile(text: string, sourceName: string): Result<GatewayFile, ConfigError[]> {
+  const yaml = readYaml(text);
+  if (!yaml.ok) return yaml;
+  const { value, locate } = yaml.value;
+  if (value === null || value === undefined) {
+    return err([{ path: '', message: 'the file is empty: a gateway is needed at least' }]);
+  }
+  const input = check.withoutNulls(value);
+  const issues = check.issues(input);
+  const file = readValid(input, sourceName, issues);
+  if (issues.length === 0 && file !== undefined) return ok(file);
+  const errors = issues.map(locate);
+  return err(errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0)));
+}
+
+/**
+ * Applies the rules to all objects that fit the schema, so that one fault does not hide the others. The
+ * result is only good when `issues` stays empty; undefined when the gateway itself cannot be read.
+ */
+function readValid(input: unknown, source: string, issues: ConfigIssue[]): GatewayFile | undefined {
+  const broken = issues.map(({ path }) => path);
+  const isValid = (path: ConfigPath) => !broken.some((bad) => startsWith(bad, path) || startsWith(path, bad));
+  if (!isValid(['gateway'])) return undefined;
+  const file = input as ConfigFileInput;
+  const gateway = readGateway(file.gateway, issues);
+  const valid = <T>(list: string, items: readonly T[] | undefined): Placed<T>[] =>
+    isList(items)
+      ? items.map((item, index) => ({ path: [list, index], input: item })).filter(({ path }) => isValid(path))
+      : [];
+  checkNames('ike_policies', file.ike_policies, 'policies', issues);
+  checkNames('ipsec_policies', file.ipsec_policies, 'policies', issues);
+  checkNames('connections', file.connections, 'connections', issues);
+  const ikePolicies = valid('ike_policies', file.ike_policies).map((policy) =>
+    readIkePolicy(policy, gateway.profile, issues),
+  );
+  const ipsecPolicies = valid('ipsec_policies', file.ipsec_policies).map((policy) =>
+    readIpsecPolicy(policy, gateway.profile, issues),
+  );
+  const around = {
+    gateway,
+    // With the names of policies that are at fault: a reference to one of these is no fault of its own.
+    ikePolicies: namesOf(file.ike_policies),
+    ipsecPolicies: namesOf(file.ipsec_policies),
+  };
+  const connections: PlacedConnection[] = valid('connections', file.connections).map((item) => ({
+    path: item.path,
+    connection: readConnection(item, around, issues),
+  }));
+  for (const [index, one] of connections.entries()) {
+    checkOwnNetworks(one, issues);
+    for (const earlier of connections.slice(0, index)) checkPair(earlier, one, issues);
+  }
+  return {
+    source,
+    gateway,
+    ikePolicies,
+    ipsecPolicies,
+    connections: connections.map(({ connection }) => connection),
+  };
+}
+
+function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySettings {
+  const path = ['gateway', 'address'];
+  const problem = unicastProblem(input.address);
+  if (problem !== undefined) issues.push({ path, message: `${shown(input.address, path)} ${problem}` });
+  const ip = parseIp(input.address);
+  return {
+    name: input.name,
+    mode: input.mode ?? DEFAULTS.mode,
+    address: ip === undefined ? input.address : formatIp(ip),
+    interface: input.interface ?? DEFAULTS.interface,
+    encapsulation: input.encapsulation ?? DEFAULTS.encapsulation,
+    profile: input.profile ?? DEFAULTS.profile,
+    control: input.control ?? DEFAULTS.control,
+  };
+}
+
+function checkNames(list: string, items: unknown, what: string, issues: ConfigIssue[]): void {
+  const names = isList(items) ? items.map(nameOf) : [];
+  for (const [index, name] of names.entries()) {
+    const first = names.indexOf(name);
+    if (name === undefined || first === index) continue;
+    const message = `"${name}" is the name of ${list}[${first}] already: ${what} need different names`;
+    issues.push({ path: [list, index, 'name'], message });
+  }
+}
+
+function namesOf(items: unknown): string[] {
+  return isList(items) ? items.map(nameOf).filter((name) => name !== undefined) : [];
+}
+
+function nameOf(item: unknown): string | undefined {
+  const name = typeof item === 'object' && item !== null && 'name' in item ? item.name : undefined;
+  return typeof name === 'string' && /^[-a-z0-9]{1,63}$/.test(name) ? name : undefined;
+}
+
+function isList<T>(value: readonly T[] | unknown): value is readonly T[] {
+  return Array.isArray(value);
+}
+
+function startsWith(path: ConfigPath, beginning: ConfigPath): boolean {
+  return beginning.every((step, index) => path[index] === step);
+}

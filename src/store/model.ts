@@ -1,0 +1,80 @@
+import type { DpdConfig, EstablishMode } from '../ike/config.js';
+import type { IdentityTypeName } from '../ike/policy/identity.js';
+import type { Profile } from '../ike/policy/matrix.js';
+import type { SecretKey } from '../util/secret.js';
+import type { Seconds } from '../util/units.js';
+
+/** A configuration that was read and found right: every default is filled in, every list has its order. */
+export interface GatewayFile {
+  /** Where it came from; relative paths in it are relative to its folder. */
+  readonly source: string;
+  readonly gateway: GatewaySettings;
+  readonly ikePolicies: readonly IkePolicy[];
+  readonly ipsecPolicies: readonly IpsecPolicy[];
+  readonly connections: readonly GatewayConnection[];
+}
+
+export interface GatewaySettings {
+  readonly name: string;
+  readonly mode: 'policy' | 'route';
+  /** In canonical text. */
+  readonly address: string;
+  /** Name of the TUN device. */
+  readonly interface: string;
+  readonly encapsulation: 'always' | 'auto';
+  readonly profile: Profile;
+  /** Path of the control socket. */
+  readonly control: string;
+}
+
+/** Algorithms by name, most preferred first. With AEAD ciphers `authentication` names the PRF's hash. */
+export interface IkePolicy {
+  readonly name: string;
+  readonly ikeVersion: 1 | 2;
+  readonly encryption: readonly string[];
+  readonly authentication: readonly string[];
+  readonly dhGroups: readonly number[];
+  readonly keyLifetime: Seconds;
+}
+
+/** `authentication` is empty with AEAD ciphers. `pfsGroups` are numbers, 0 for "none". */
+export interface IpsecPolicy {
+  readonly name: string;
+  readonly encryption: readonly string[];
+  readonly authentication: readonly string[];
+  readonly pfsGroups: readonly number[];
+  readonly keyLifetime: Seconds;
+}
+
+export interface IkeIdentity {
+  readonly type: IdentityTypeName;
+  readonly value: string;
+}
+
+export type PskSource =
+  | { readonly kind: 'inline'; readonly key: SecretKey }
+  | { readonly kind: 'file'; readonly path: string };
+
+export interface GatewayConnection {
+  readonly name: string;
+  readonly psk: PskSource;
+  readonly adminStateUp: boolean;
+  readonly establishMode: EstablishMode;
+  readonly deadPeerDetection: DpdConfig;
+  /** Names of policies; absent for auto-negotiation. */
+  readonly ikePolicy?: string;
+  readonly ipsecPolicy?: string;
+  readonly local: {
+    /** Canonical; empty in route mode. */
+    readonly cidrs: readonly string[];
+    /** One in policy mode, one or two in route mode (one a gateway member). */
+    readonly ikeIdentities: readonly IkeIdentity[];
+  };
+  readonly peer: {
+    /** Either an address or a host name is there. */
+    readonly address?: string;
+    readonly fqdn?: string;
+    readonly cidrs: readonly string[];
+    readonly ikeIdentity: IkeIdentity;
+  };
+}

@@ -1,0 +1,142 @@
+import { makeIdentity, sameIdentity } from '../ike/policy/identity.js';
+import { equalBytes } from '../util/bytes.js';
+import { type Cidr, cidrRange, intersectRanges, parseCidr } from '../util/ip.js';
+import { type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
+import type { GatewayConnection, IkeIdentity, PskSource } from './model.js';
+import { under } from './yaml-source.js';
+
+/** A connection that was read, and where it stands. */
+export interface PlacedConnection {
+  readonly path: ConfigPath;
+  readonly connection: GatewayConnection;
+}
+
+/** A network of a connection, and where it stands. */
+interface PlacedCidr {
+  readonly path: ConfigPath;
+  readonly text: string;
+  readonly cidr: Cidr;
+}
+
+/** Networks within one connection: no two may overlap, on one side or across, and each needs a partner. */
+export function checkOwnNetworks({ path, connection }: PlacedConnection, issues: ConfigIssue[]): void {
+  const local = placed(path, 'local', connection);
+  const peer = placed(path, 'peer', connection);
+  for (const [index, one] of local.entries()) {
+    const other = local.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr));
+    if (other !== undefined) issues.push({ path: one.path, message: clash(one, other) });
+  }
+  for (const [index, one] of peer.entries()) {
+    const other =
+      peer.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr)) ??
+      local.find((own) => overlap(own.cidr, one.cidr) && !isDefault(one.cidr));
+    if (other !== undefined) issues.push({ path: one.path, message: clash(one, other) });
+  }
+  for (const [own, across, side] of [
+    [local, peer, 'peer'],
+    [peer, local, 'local'],
+  ] as const) {
+    for (const one of own) {
+      if (across.length === 0 || across.some(({ cidr }) => sameFamily(cidr, one.cidr))) continue;
+      const message = `"${one.text}" has no network of its family in ${side}.cidrs to talk to: add one or leave it out`;
+      issues.push({ path: one.path, message });
+    }
+  }
+}
+
+/**
+ * Two connections: networks of different peers may not overlap, since a packet could go to either; to one
+ * peer the same pair of networks may not be there twice; and two connections that no identity tells apart
+ * must agree in all that is settled before their networks are known (RFC 7296 §2.9, §2.15).
+ */
+export function checkPair(first: PlacedConnection, second: PlacedConnection, issues: ConfigIssue[]): void {
+  const alike = sameEnds(first.connection, second.connection);
+  if (alike) checkAgreement(first, second, issues);
+  const ownLocal = placed(second.path, 'local', second.connection);
+  const otherLocal = placed(first.path, 'local', first.connection);
+  const otherPeer = placed(first.path, 'peer', first.connection);
+  for (const one of placed(second.path, 'peer', second.connection)) {
+    const other = otherPeer.find((earlier) => clashes(earlier.cidr, one.cidr));
+    if (other === undefined) continue;
+    if (!alike) {
+      issues.push({ path: one.path, message: `${clash(one, other)} of connection ${first.connection.name}` });
+      continue;
+    }
+    const pair = ownLocal.find((own) => otherLocal.some((earlier) => overlap(earlier.cidr, own.cidr)));
+    if (pair === undefined) continue;
+    const message = `"${pair.text}" to "${one.text}" overlaps a pair of connection ${first.connection.name} to the same peer: give each pair to one connection`;
+    issues.push({ path: one.path, message });
+  }
+}
+
+function checkAgreement(first: PlacedConnection, second: PlacedConnection, issues: ConfigIssue[]): void {
+  const a = first.connection;
+  const b = second.connection;
+  const differs = [
+    ...(samePsk(a.psk, b.psk) ? [] : ['psk']),
+    ...(a.ikePolicy === b.ikePolicy ? [] : ['ike_policy']),
+    ...(a.ipsecPolicy === b.ipsecPolicy ? [] : ['ipsec_policy']),
+  ];
+  if (differs.length === 0) return;
+  const message = `has the peer and the IKE identities of connection ${a.name} but another ${differs.join(' and ')}: nothing would tell the two apart; make them equal, or give one of them other IKE identities`;
+  issues.push({ path: second.path, message });
+}
+
+function sameEnds(a: GatewayConnection, b: GatewayConnection): boolean {
+  return (
+    peerKey(a) === peerKey(b) &&
+    sameNames(a.peer.ikeIdentity, b.peer.ikeIdentity) &&
+    sameNames(a.local.ikeIdentities[0], b.local.ikeIdentities[0])
+  );
+}
+
+function peerKey({ peer }: GatewayConnection): string {
+  return peer.address ?? (peer.fqdn ?? '').toLowerCase();
+}
+
+function sameNames(a: IkeIdentity | undefined, b: IkeIdentity | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const one = makeIdentity(a.type, a.value);
+  const other = makeIdentity(b.type, b.value);
+  return one.ok && other.ok && sameIdentity(one.value, other.value);
+}
+
+/** Two places in one operator's file: nothing is learned from how long the comparison takes. */
+function samePsk(a: PskSource, b: PskSource): boolean {
+  if (a.kind === 'inline' && b.kind === 'inline') return equalBytes(a.key.expose(), b.key.expose());
+  return a.kind === 'file' && b.kind === 'file' && a.path === b.path;
+}
+
+function placed(path: ConfigPath, side: 'local' | 'peer', connection: GatewayConnection): PlacedCidr[] {
+  const out: PlacedCidr[] = [];
+  for (const [index, text] of connection[side].cidrs.entries()) {
+    const cidr = parseCidr(text);
+    if (typeof cidr !== 'string') out.push({ path: under(path, side, 'cidrs', index), text, cidr });
+  }
+  return out;
+}
+
+/**
+ * 0.0.0.0/0 and ::/0 stand for "all the rest": beside them every other network is more specific and goes
+ * first, so they clash only with themselves.
+ */
+function clashes(a: Cidr, b: Cidr): boolean {
+  return overlap(a, b) && isDefault(a) === isDefault(b);
+}
+
+function isDefault(cidr: Cidr): boolean {
+  return cidr.prefix === 0;
+}
+
+function overlap(a: Cidr, b: Cidr): boolean {
+  return intersectRanges(cidrRange(a), cidrRange(b)) !== undefined;
+}
+
+function sameFamily(a: Cidr, b: Cidr): boolean {
+  return a.address.length === b.address.length;
+}
+
+function clash(one: PlacedCidr, other: PlacedCidr): string {
+  const verb = one.text === other.text ? 'is the same as' : 'overlaps';
+  return `"${one.text}" ${verb} "${other.text}" in ${formatPath(other.path)}`;
+}

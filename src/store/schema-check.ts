@@ -1,0 +1,200 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { nearestWord } from '../util/nearest.js';
+import type { ConfigIssue, ConfigPath } from './config-error.js';
+import { pskProblem } from './psk-rule.js';
+import { isShowableName, under } from './yaml-source.js';
+
+/** Longest value that a message repeats. */
+const MOST_SHOWN = 60;
+/** Fields whose value is never repeated. */
+const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk']);
+
+/** The parts of JSON Schema that the configuration uses. */
+interface SchemaNode {
+  readonly type?: string;
+  readonly description?: string;
+  readonly enum?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly required?: readonly string[];
+  readonly items?: SchemaNode;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+/** Checks values against one schema, without changing them, and explains in sentences. */
+export class SchemaCheck {
+  readonly #schema: SchemaNode;
+  readonly #validate: ValidateFunction;
+
+  constructor(schema: object) {
+    this.#schema = schema as SchemaNode;
+    // Verbose errors carry the schema and the value at fault; unknown keywords in a schema are a bug.
+    this.#validate = new Ajv({ allErrors: true, verbose: true, strict: true }).compile(schema);
+  }
+
+  /**
+   * The value without the known fields that are null, which is how YAML and the API's clients write "not
+   * given".
+   */
+  withoutNulls(value: unknown): unknown {
+    return dropNulls(value, this.#schema);
+  }
+
+  /** All that does not fit the schema; empty when the value does. */
+  issues(value: unknown): ConfigIssue[] {
+    if (this.#validate(value)) return [];
+    return (this.#validate.errors ?? []).map(explain);
+  }
+}
+
+function dropNulls(value: unknown, schema: SchemaNode | undefined): unknown {
+  if (Array.isArray(value)) return value.map((item) => dropNulls(item, schema?.items));
+  if (!isRecord(value) || schema?.properties === undefined) return value;
+  const known = schema.properties;
+  const kept = Object.entries(value).filter(([name, item]) => item !== null || !Object.hasOwn(known, name));
+  return Object.fromEntries(
+    kept.map(([name, item]) => [name, dropNulls(item, Object.hasOwn(known, name) ? known[name] : undefined)]),
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function explain(error: ErrorObject): ConfigIssue {
+  const path = pathOf(error.instancePath);
+  const schema = (error.parentSchema ?? {}) as SchemaNode;
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return unknownField(path, String(error.params.additionalProperty), schema);
+    case 'required': {
+      const name = String(error.params.missingProperty);
+      const what = schema.properties?.[name]?.description;
+      return { path: under(path, name), message: what === undefined ? 'is missing' : `is missing: ${what}` };
+    }
+    case 'type':
+      return { path, message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, path)}` };
+    case 'enum':
+      return { path, message: notListed(error.data, schema.enum ?? [], path) };
+    case 'minItems':
+      return { path, message: 'is empty: leave it out or name at least one' };
+    case 'maxItems':
+      return { path, message: `has ${lengthOf(error.data)} items: at most ${error.params.limit} are taken` };
+    case 'uniqueItems':
+      return {
+        path: under(path, Number(error.params.i)),
+        message: `${shown(itemOf(error.data, Number(error.params.i)), path)} stands in the list twice: keep one`,
+      };
+    case 'minimum':
+    case 'maximum': {
+      const size = error.keyword === 'minimum' ? 'small' : 'large';
+      return {
+        path,
+        message: `${shown(error.data, path)} is too ${size}: ${schema.description ?? error.message}`,
+      };
+    }
+    default:
+      return { path, message: unfit(error, schema, path) };
+  }
+}
+
+function unfit(error: ErrorObject, schema: SchemaNode, path: ConfigPath): string {
+  if (isSecret(path)) {
+    const problem = typeof error.data === 'string' ? pskProblem(error.data) : undefined;
+    return problem ?? 'does not fit';
+  }
+  return `${shown(error.data, path)} does not fit: ${schema.description ?? error.message}`;
+}
+
+function unknownField(path: ConfigPath, name: string, schema: SchemaNode): ConfigIssue {
+  const known = Object.keys(schema.properties ?? {});
+  const colon = name.indexOf(':');
+  if (colon > 0 && known.includes(name.slice(0, colon))) {
+    const field = name.slice(0, colon);
+    return { path, message: `"${field}:" needs a blank behind the colon` };
+  }
+  if (!isShowableName(name)) {
+    return { path, message: `holds a field whose name is not one; known here are ${known.join(', ')}` };
+  }
+  const near = nearestWord(name, known);
+  const remedy = near === undefined ? `known here are ${known.join(', ')}` : `did you mean "${near}"?`;
+  return { path: under(path, name), atName: true, message: `is not a known field; ${remedy}` };
+}
+
+function wantedOf(schema: SchemaNode): string {
+  switch (schema.type) {
+    case 'object':
+      return `a map of fields (${Object.keys(schema.properties ?? {}).join(', ')})`;
+    case 'array':
+      return 'a list';
+    case 'integer':
+      return schema.description === undefined ? 'a whole number' : `a whole number (${schema.description})`;
+    case 'boolean':
+      return 'true or false';
+    case 'string':
+      return 'a text';
+    default:
+      return schema.type ?? 'another kind of value';
+  }
+}
+
+/** What stands there instead. Numbers and the like where a text is due only lack quotes. */
+function kindOf(value: unknown, path: ConfigPath): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  // Only a short text that no one could mean as a secret is repeated where another type was due.
+  if (typeof value === 'string')
+    return isSecret(path) || !isShowableName(value) ? 'a text' : `the text ${shown(value, path)}`;
+  return isSecret(path)
+    ? 'a number or a truth value: put it in quotes'
+    : `${shown(value, path)}: put it in quotes`;
+}
+
+function notListed(value: unknown, list: readonly unknown[], path: ConfigPath): string {
+  const names = list.map(String);
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
+  const near = text === undefined ? undefined : closest(text, names);
+  const hint = near === undefined ? '' : `; did you mean ${near}?`;
+  return `${shown(value, path)} is not one of ${names.join(', ')}${hint}`;
+}
+
+/** Group numbers and group names go by their number, all else by spelling. */
+function closest(text: string, names: readonly string[]): string | undefined {
+  const digits = /^(?:(?:dh|group|modp)[_-]?)?([0-9]+)$/i.exec(text)?.[1];
+  const byNumber =
+    digits === undefined ? undefined : names.find((name) => name === digits || name === `group_${digits}`);
+  if (byNumber !== undefined || (digits !== undefined && digits === text)) return byNumber;
+  return nearestWord(text, names);
+}
+
+function isSecret(path: ConfigPath): boolean {
+  return path.some((step) => SECRET_FIELDS.has(step));
+}
+
+/** A value as a message repeats it: in quotes, cut, without characters that could disturb a terminal. */
+export function shown(value: unknown, path: ConfigPath): string {
+  if (isSecret(path)) return 'the value';
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'a map';
+  if (typeof value !== 'string') return String(value);
+  const cut = value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value;
+  const plain = cut.replace(/[^ -~…]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
+  return `"${plain}"`;
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
+}
+
+function itemOf(value: unknown, index: number): unknown {
+  return Array.isArray(value) ? value[index] : undefined;
+}
+
+/** A JSON pointer (RFC 6901) as steps. */
+function pathOf(pointer: string): ConfigPath {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((step) => (/^(?:0|[1-9][0-9]*)$/.test(step) ? Number(step) : step));
+}

@@ -1,0 +1,219 @@
+import Type from 'typebox';
+import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
+import { PSK_PATTERN } from './psk-rule.js';
+
+/**
+ * The objects of the configuration file and of the API: the one source of their types and of their
+ * validation. A `description` is also the remedy in an error message, so it says what is allowed.
+ */
+
+/** Lifetimes of IKE and child SAs, in seconds. The minimum is that of the 2019 API. */
+export const KEY_LIFETIME = { min: 300, max: 86_400 } as const;
+
+/** Values that fields have when they are left out. */
+export const DEFAULTS = {
+  mode: 'policy',
+  interface: 'culvert0',
+  encapsulation: 'always',
+  profile: 'compatible',
+  control: '/run/culvert/control.sock',
+  ikeVersion: 2,
+  ikeKeyLifetime: 28_800,
+  ipsecKeyLifetime: 3600,
+  pfs: 'disabled',
+  adminStateUp: true,
+  establishMode: 'bidirectional',
+  dpd: { action: 'restart', interval: 2, timeout: 10 },
+} as const;
+
+/** `3des` and `triple_des` are one algorithm. */
+export const ENCRYPTION_NAMES = [
+  'aes256',
+  'aes192',
+  'aes128',
+  '3des',
+  'triple_des',
+  'aes256gcm16',
+  'aes192gcm16',
+  'aes128gcm16',
+  'chacha20poly1305',
+] as const;
+export const AUTHENTICATION_NAMES = ['sha256', 'sha384', 'sha512', 'sha1', 'md5'] as const;
+export const DH_GROUPS = [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31] as const;
+export const PFS_NAMES = [
+  'disabled',
+  'group_2',
+  'group_5',
+  'group_14',
+  'group_15',
+  'group_16',
+  'group_17',
+  'group_18',
+  'group_19',
+  'group_20',
+  'group_21',
+  'group_31',
+] as const;
+
+/** Selectors of one side: the count in a TS payload is one octet (RFC 7296 §3.13). */
+const MOST_CIDRS = 255;
+
+const closed = { additionalProperties: false } as const;
+
+const Name = Type.String({
+  pattern: '^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$',
+  description:
+    'a letter, then lower-case letters, digits and hyphens, no hyphen at the end, 63 characters at most',
+});
+
+const KeyLifetime = Type.Integer({
+  minimum: KEY_LIFETIME.min,
+  maximum: KEY_LIFETIME.max,
+  description: `seconds, from ${KEY_LIFETIME.min} to ${KEY_LIFETIME.max}`,
+});
+
+const Cidrs = Type.Array(
+  Type.String({ description: 'a network as address/prefix, for example 10.1.0.0/24' }),
+  {
+    minItems: 1,
+    maxItems: MOST_CIDRS,
+  },
+);
+
+/** Several algorithms of one category, most preferred first. */
+function several<T extends Type.TSchema>(item: T, most: number) {
+  return Type.Optional(Type.Array(item, { minItems: 1, maxItems: most, uniqueItems: true }));
+}
+
+const Encryption = Type.Enum(ENCRYPTION_NAMES);
+const IkeAuthentication = Type.Enum(AUTHENTICATION_NAMES);
+const IpsecAuthentication = Type.Enum([...AUTHENTICATION_NAMES, 'disabled']);
+const DhGroup = Type.Enum(DH_GROUPS);
+const Pfs = Type.Enum(PFS_NAMES);
+
+export const GatewaySchema = Type.Object(
+  {
+    name: Name,
+    mode: Type.Optional(Type.Enum(['policy', 'route'])),
+    address: Type.String({ description: 'the IP address on which IKE and ESP listen' }),
+    interface: Type.Optional(
+      Type.String({
+        pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,15}$',
+        description: 'the name of a TUN device: letters, digits, - _ and ., 15 characters at most',
+      }),
+    ),
+    encapsulation: Type.Optional(Type.Enum(['always', 'auto'])),
+    profile: Type.Optional(Type.Enum(['compatible', 'modern'])),
+    control: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 107,
+        description: 'the path of a Unix socket, 1 to 107 characters',
+      }),
+    ),
+  },
+  closed,
+);
+
+export const IkePolicySchema = Type.Object(
+  {
+    name: Name,
+    ike_version: Type.Optional(Type.Enum([1, 2])),
+    encryption_algorithm: Type.Optional(Encryption),
+    encryption_algorithms: several(Encryption, 3),
+    authentication_algorithm: Type.Optional(IkeAuthentication),
+    authentication_algorithms: several(IkeAuthentication, 3),
+    dh_group: Type.Optional(DhGroup),
+    dh_groups: several(DhGroup, 12),
+    key_lifetime: Type.Optional(KeyLifetime),
+  },
+  closed,
+);
+
+export const IpsecPolicySchema = Type.Object(
+  {
+    name: Name,
+    encryption_algorithm: Type.Optional(Encryption),
+    encryption_algorithms: several(Encryption, 3),
+    authentication_algorithm: Type.Optional(IpsecAuthentication),
+    authentication_algorithms: several(IpsecAuthentication, 3),
+    pfs: Type.Optional(Pfs),
+    pfs_groups: several(Pfs, 12),
+    key_lifetime: Type.Optional(KeyLifetime),
+  },
+  closed,
+);
+
+export const IkeIdentitySchema = Type.Object(
+  {
+    type: Type.Enum([...IDENTITY_TYPE_NAMES]),
+    value: Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' }),
+  },
+  closed,
+);
+
+export const DeadPeerDetectionSchema = Type.Object(
+  {
+    action: Type.Optional(Type.Enum(['restart', 'clear', 'hold', 'none'])),
+    interval: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 86_399, description: 'seconds, from 1 to 86399' }),
+    ),
+    timeout: Type.Optional(
+      Type.Integer({ minimum: 2, maximum: 86_399, description: 'seconds, from 2 to 86399' }),
+    ),
+  },
+  closed,
+);
+
+export const ConnectionSchema = Type.Object(
+  {
+    name: Name,
+    psk: Type.Optional(
+      Type.String({ pattern: PSK_PATTERN, description: '6 to 128 characters, not beginning with 0x or 0s' }),
+    ),
+    psk_file: Type.Optional(
+      Type.String({ minLength: 1, description: 'the path of a file that holds the key' }),
+    ),
+    admin_state_up: Type.Optional(Type.Boolean()),
+    establish_mode: Type.Optional(Type.Enum(['bidirectional', 'peer_only'])),
+    dead_peer_detection: Type.Optional(DeadPeerDetectionSchema),
+    ike_policy: Type.Optional(Type.String({ description: 'the name of an IKE policy' })),
+    ipsec_policy: Type.Optional(Type.String({ description: 'the name of an IPsec policy' })),
+    local: Type.Optional(
+      Type.Object(
+        {
+          cidrs: Type.Optional(Cidrs),
+          ike_identities: Type.Optional(Type.Array(IkeIdentitySchema, { maxItems: 2 })),
+        },
+        closed,
+      ),
+    ),
+    peer: Type.Object(
+      {
+        address: Type.Optional(Type.String({ description: 'the IP address of the peer' })),
+        fqdn: Type.Optional(Type.String({ description: 'the host name of the peer' })),
+        cidrs: Type.Optional(Cidrs),
+        ike_identity: Type.Optional(IkeIdentitySchema),
+      },
+      closed,
+    ),
+  },
+  closed,
+);
+
+export const ConfigFileSchema = Type.Object(
+  {
+    gateway: GatewaySchema,
+    ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
+    ipsec_policies: Type.Optional(Type.Array(IpsecPolicySchema)),
+    connections: Type.Optional(Type.Array(ConnectionSchema)),
+  },
+  closed,
+);
+
+export type GatewayInput = Type.Static<typeof GatewaySchema>;
+export type IkePolicyInput = Type.Static<typeof IkePolicySchema>;
+export type IpsecPolicyInput = Type.Static<typeof IpsecPolicySchema>;
+export type IkeIdentityInput = Type.Static<typeof IkeIdentitySchema>;
+export type ConnectionInput = Type.Static<typeof ConnectionSchema>;
+export type ConfigFileInput = Type.Static<typeof ConfigFileSchema>;

@@ -1,0 +1,151 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
+import { err, ok, type Result } from '../util/result.js';
+import { type ConfigError, type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
+
+/** A file of a thousand connections has some 400 kB. */
+const MOST_CHARACTERS = 4 * 1024 * 1024;
+/** Faults of YAML itself that are reported: one slip often causes many. */
+const MOST_YAML_ERRORS = 3;
+
+const SPECIAL = '& * ! | > @ ` % # { } [ ] , ?';
+
+/**
+ * Words for the parser's error codes. Its own messages quote the text at fault, which may be a pre-shared
+ * key: they are never shown.
+ */
+const MEANING: Readonly<Partial<Record<YAMLError['code'], string>>> = {
+  BAD_SCALAR_START: `a plain text cannot begin with this character: put it in quotes (so for texts that begin with ${SPECIAL})`,
+  BLOCK_AS_IMPLICIT_KEY: 'a second ": " in one line: put a text that holds it in quotes, or begin a new line',
+  BAD_INDENT: 'the indentation does not fit, or a bracket before it is not closed',
+  BAD_DQ_ESCAPE:
+    'unknown escape in a text with double quotes: write \\\\ for a backslash, or use single quotes',
+  MISSING_CHAR: 'a closing quote, bracket, comma or colon is missing',
+  MULTIPLE_DOCS: 'more than one document: remove what stands from the second "---" on',
+  MULTILINE_IMPLICIT_KEY: 'a field name runs over several lines: a colon may be missing',
+  TAB_AS_INDENT: 'a tab is used for indentation: use spaces',
+  NON_STRING_KEY: 'a list or map is used as a field name: put a name in quotes',
+  BLOCK_IN_FLOW: 'a list with "- " stands inside brackets or braces: use commas there',
+  UNEXPECTED_TOKEN: 'something unexpected stands here: check the indentation, colons and quotes',
+};
+
+/** A parsed file that still knows where everything stands. */
+export interface YamlSource {
+  readonly value: unknown;
+  /** Gives an issue its line and column: those of the nearest place that exists. */
+  locate(issue: ConfigIssue): ConfigError;
+}
+
+/** Reads the text as one YAML document without anchors, aliases and tags. */
+export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
+  if (text.length > MOST_CHARACTERS) {
+    const message = `the file has ${text.length} characters: at most ${MOST_CHARACTERS} are read`;
+    return err([{ path: '', message }]);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines, stringKeys: true });
+  const at = (offset: number): Pick<ConfigError, 'line' | 'column'> => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  if (document.errors.length > 0) {
+    const errors = document.errors.map((error) => ({
+      path: '',
+      ...at(error.pos[0]),
+      message: meaning(error, document),
+    }));
+    return err(errors.slice(0, MOST_YAML_ERRORS));
+  }
+  const indirect = indirections(document);
+  if (indirect.length > 0) {
+    const message =
+      'YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes';
+    return err(indirect.slice(0, MOST_YAML_ERRORS).map((offset) => ({ path: '', ...at(offset), message })));
+  }
+  const locate = (issue: ConfigIssue): ConfigError => {
+    const offset = offsetOf(document.contents, issue);
+    return {
+      path: formatPath(issue.path),
+      ...(offset === undefined ? {} : at(offset)),
+      message: issue.message,
+    };
+  };
+  return ok({ value: document.toJS() as unknown, locate });
+}
+
+function meaning(error: YAMLError, document: Document.Parsed): string {
+  if (error.code !== 'DUPLICATE_KEY') {
+    return `not YAML: ${MEANING[error.code] ?? 'check the indentation, colons and quotes'}`;
+  }
+  const name = keyAt(document, error.pos[0]);
+  return `the field ${name === undefined ? '' : `"${name}" `}stands here a second time: keep one of the two`;
+}
+
+/** A field name may be shown when it looks like one: behind a forgotten blank (`psk:secret`) it holds a value. */
+export function isShowableName(name: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(name);
+}
+
+function keyAt(document: Document.Parsed, offset: number): string | undefined {
+  let found: string | undefined;
+  visit(document, {
+    Pair(_, pair) {
+      if (isScalar(pair.key) && pair.key.range?.[0] === offset) found = String(pair.key.value);
+    },
+  });
+  return found !== undefined && isShowableName(found) ? found : undefined;
+}
+
+function indirections(document: Document.Parsed): number[] {
+  const offsets: number[] = [];
+  visit(document, {
+    Node(_, node) {
+      const marked =
+        isAlias(node) || ('anchor' in node && node.anchor !== undefined) || node.tag !== undefined;
+      if (marked) offsets.push(node.range?.[0] ?? 0);
+    },
+  });
+  return offsets;
+}
+
+function offsetOf(root: unknown, issue: ConfigIssue): number | undefined {
+  let offset = startOf(root);
+  let node = root;
+  const last = issue.path.length - 1;
+  for (const [depth, step] of issue.path.entries()) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === step);
+      if (pair === undefined) return offset;
+      offset = startOf(pair.key) ?? offset;
+      if (issue.atName === true && depth === last) return offset;
+      node = pair.value;
+    } else if (isSeq(node) && typeof step === 'number') {
+      node = node.items[step];
+    } else {
+      return offset;
+    }
+    offset = startOf(node) ?? offset;
+  }
+  return offset;
+}
+
+function startOf(node: unknown): number | undefined {
+  return isNode(node) ? (node as Node).range?.[0] : undefined;
+}
+
+/** The path `steps` appended to `path`. */
+export function under(path: ConfigPath, ...steps: readonly (string | number)[]): ConfigPath {
+  return [...path, ...steps];
+}
