@@ -1,13 +1,21 @@
 import { equalBytes } from '../../util/bytes.js';
 import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { IdType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig, EngineConfig, Identity } from '../config.js';
 import type { Failure, Role } from '../events.js';
 import { addressOfIdentity, formatIdentity, sameIdentity } from './identity.js';
+import { narrow } from './selectors.js';
 
 /** Identities named in one message; the rest is counted. */
 const MOST_NAMED = 8;
+
+/** Selectors as a peer proposes them, from this gateway's point of view: as responder `local` is TSr. */
+export interface ProposedSelectors {
+  readonly local: readonly TrafficSelector[];
+  readonly peer: readonly TrafficSelector[];
+}
 
 /**
  * The connections that an IKE SA between the two addresses may belong to, before any identity is known. As
@@ -40,20 +48,23 @@ export function candidatesByAddress(
 
 /**
  * The candidate that the peer means by its identity and, when given, by the one of ours it asks for (IDi
- * and IDr of the IKE_AUTH request, RFC 7296 §1.2). `source` is the address its packets come from, for a
- * better explanation.
+ * and IDr of the IKE_AUTH request, RFC 7296 §1.2). Several connections to one peer may share both identities
+ * and differ in their networks: `proposed`, the selectors of the first child seen from here, decides among
+ * them. `source` is the address the peer's packets come from, for a better explanation.
  */
 export function chooseByIdentity(
   candidates: readonly ConnectionConfig[],
   idi: Identity,
   idr?: Identity,
   source?: string,
+  proposed?: ProposedSelectors,
 ): Result<ConnectionConfig, Failure> {
   const byPeer = candidates.filter((connection) => sameIdentity(connection.peer.identity, idi));
   const chosen = byPeer.filter(
     (connection) => idr === undefined || sameIdentity(connection.local.identity, idr),
   );
-  const connection = chosen.find((one) => one.adminUp) ?? chosen[0];
+  const wanted = proposed === undefined ? [] : chosen.filter((one) => shares(one, proposed));
+  const connection = [...wanted, ...chosen].find((one) => one.adminUp) ?? chosen[0];
   if (connection !== undefined) {
     if (connection.adminUp) return ok(connection);
     const message = `connection ${connection.name} is administratively down: set admin_state_up to true`;
@@ -86,6 +97,13 @@ export function isIdentityOfPrivateAddress(expected: Identity, received: Identit
     expected.idType === IdType.IPV4_ADDR &&
     equalBytes(expected.data, from) &&
     !equalBytes(received.data, from)
+  );
+}
+
+function shares(connection: ConnectionConfig, proposed: ProposedSelectors): boolean {
+  return (
+    narrow(connection.local.selectors, proposed.local).length > 0 &&
+    narrow(connection.peer.selectors, proposed.peer).length > 0
   );
 }
 
