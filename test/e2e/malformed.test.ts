@@ -52,7 +52,7 @@ function samples(): string[] {
     ...readVectorLines<{ kind: string; hex: string }>('malformed/ike-from-test-suites.jsonl'),
   ];
   return [
-    ...OWN_SAMPLES,
+    ownSample(),
     ...lines.map((line) => line.hex).filter((hex) => hex.length > 0 && hex.length < 4000),
   ];
 }
