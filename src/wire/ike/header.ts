@@ -80,7 +80,7 @@ export function writeHeader(writer: Writer, header: IkeHeader, nextPayload: numb
   writeSpi(writer, header.initiatorSpi);
   writeSpi(writer, header.responderSpi);
   writer.u8(nextPayload);
-  writer.u8((header.majorVersion << 4) | header.minorVersion);
+  writeVersion(writer, header.majorVersion, header.minorVersion);
   writer.u8(header.exchangeType);
   writer.u8(
     (header.fromInitiator ? FLAG_INITIATOR : 0) |
@@ -95,4 +95,10 @@ export function writeHeader(writer: Writer, header: IkeHeader, nextPayload: numb
 export function writeSpi(writer: Writer, spi: Uint8Array): void {
   if (spi.length !== 8) throw new RangeError(`an IKE SPI has 8 octets, not ${spi.length}`);
   writer.bytes(spi);
+}
+
+/** @throws RangeError when one of the two does not fit four bits */
+export function writeVersion(writer: Writer, major: number, minor: number): void {
+  if (major > 15 || minor > 15) throw new RangeError(`version ${major}.${minor}: each part has four bits`);
+  writer.u8(16 * major + minor);
 }

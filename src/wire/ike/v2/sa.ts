@@ -1,5 +1,6 @@
 import type { Reader } from '../../reader.js';
 import type { Writer } from '../../writer.js';
+import { readAttribute, writeAttribute } from '../attribute.js';
 import { LIMITS } from '../limits.js';
 import type { Proposal, SaPayload, Transform, TransformAttribute } from '../payloads.js';
 import { AttributeType } from '../registry.js';
@@ -7,8 +8,6 @@ import { AttributeType } from '../registry.js';
 /** "Last Substruc" of a proposal and of a transform that is not the last (RFC 7296 §3.3.1, §3.3.2). */
 const MORE_PROPOSALS = 2;
 const MORE_TRANSFORMS = 3;
-/** Attribute format bit: set when the value stands in the length field's place (RFC 7296 §3.3.5). */
-const FIXED_FORM = 0x8000;
 
 /** RFC 7296 §3.3: one or more proposals. */
 export function readSa(reader: Reader): Pick<SaPayload, 'proposals'> {
@@ -84,27 +83,6 @@ function readTransform(reader: Reader): Transform {
   }
   if (attributes.length === 0) return { type, id, keyBits: keyBits! };
   return keyBits === undefined ? { type, id, attributes } : { type, id, keyBits, attributes };
-}
-
-/** One attribute in fixed or variable form: RFC 7296 §3.3.5, RFC 2408 §3.3. */
-export function readAttribute(reader: Reader): TransformAttribute {
-  const head = reader.u16('attribute type');
-  const lengthOrValue = reader.u16('attribute value');
-  if ((head & FIXED_FORM) !== 0) return { type: head & ~FIXED_FORM, value: lengthOrValue };
-  return { type: head, value: reader.take(lengthOrValue, 'attribute value') };
-}
-
-/** @throws RangeError for a type of more than 15 bits or a value that does not fit */
-export function writeAttribute(writer: Writer, attribute: TransformAttribute): void {
-  if (attribute.type >= FIXED_FORM) throw new RangeError(`attribute type ${attribute.type} exceeds 15 bits`);
-  if (typeof attribute.value === 'number') {
-    writer.u16(FIXED_FORM | attribute.type);
-    writer.u16(attribute.value);
-  } else {
-    writer.u16(attribute.type);
-    writer.u16(attribute.value.length);
-    writer.bytes(attribute.value);
-  }
 }
 
 export function writeSa(writer: Writer, payload: SaPayload): void {
