@@ -112,7 +112,7 @@ export function innerPacket(source: string, destination: string, length: number)
   const filled = (size: number) => Uint8Array.from({ length: size }, (_, i) => i * 7 + length);
   return length < header + 8
     ? buildPacket({ ...fields, protocol: 253 }, filled(length - header))
-    : buildUdpPacket(fields, 4660, 53, filled(length - header - 8));
+    : buildUdpPacket(fields, 4660, 61000, filled(length - header - 8));
 }
 
 /** Key material that the caller keeps: `espKeys` of it may be wiped by whoever takes them. */
