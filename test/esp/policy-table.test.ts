@@ -62,7 +62,7 @@ t.test('the most specific selectors win', async (t) => {
   table.insert({
     id: 5,
     localTs: [selector('10.1.0.0/16')],
-    peerTs: [selector('10.2.0.0/16', { protocol: 17, ports: [53, 53] })],
+    peerTs: [selector('10.2.0.0/16', { protocol: 17, ports: [61000, 61000] })],
     outbound: true,
   });
   table.insert(policy(6, '2001:db8:1::/48', '::/0'));
