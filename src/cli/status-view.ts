@@ -1,0 +1,241 @@
+import type {
+  ChildStatus,
+  ConnectionStatusDocument,
+  IkeStatus,
+  StatusDocument,
+  StatusReason,
+} from '../connection/status.js';
+import { formatBytes, formatDuration } from './amounts.js';
+import type { Style } from './style.js';
+import { type Column, renderPairs, renderTable, wrapText } from './table.js';
+
+export interface ViewOptions {
+  readonly style: Style;
+  /** Columns of the screen; undefined for a pipe. */
+  readonly width?: number | undefined;
+  /** The moment ages are counted to, milliseconds since 1970. */
+  readonly now: number;
+}
+
+const OVERVIEW: readonly Column[] = [
+  { title: 'NAME', whole: true },
+  { title: 'STATUS', whole: true },
+  { title: 'PEER', whole: true },
+  { title: 'IKE' },
+  { title: 'CHILD' },
+  { title: 'ESP' },
+  { title: 'IN', align: 'right' },
+  { title: 'OUT', align: 'right' },
+  { title: 'SINCE', align: 'right' },
+];
+
+/** The whole gateway: one line about it, a table of its connections, then what is wrong with which. */
+export function renderStatus(document: StatusDocument, options: ViewOptions): string[] {
+  const { gateway, connections } = document;
+  const up = connections.filter(({ status }) => status === 'up').length;
+  const lines = [
+    `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
+      `${gateway.data_plane} data plane, running for ${age(gateway.started_at, options.now)}, ` +
+      `${up} of ${connections.length} connections up`,
+    '',
+  ];
+  if (connections.length === 0) return [...lines, 'No connections are configured.'];
+  lines.push(...overview(connections, options));
+  for (const connection of connections) {
+    const explained = explain(connection, options);
+    if (explained.length > 0) lines.push('', `${options.style.bold(connection.name)}:`, ...explained);
+  }
+  return lines;
+}
+
+/** One connection with everything known about it. */
+export function renderConnection(connection: ConnectionStatusDocument, options: ViewOptions): string[] {
+  const { style } = options;
+  const lines = [`${style.bold(connection.name)}: ${paintStatus(connection.status, style)}`];
+  const facts: [string, string][] = [
+    ['wanted', connection.admin_state_up ? 'up' : 'down (admin_state_up: false)'],
+    ['establish mode', connection.establish_mode],
+    ['peer', connection.peer],
+  ];
+  if (connection.ike !== null) facts.push(...ikeFacts(connection.ike, options.now));
+  lines.push(...renderPairs(facts, layout(options)));
+  for (const child of connection.children) {
+    lines.push(
+      '',
+      `  child SA, ${child.state}`,
+      ...renderPairs(childFacts(child, options.now), layout(options)),
+    );
+  }
+  const explained = explain(connection, options);
+  if (explained.length > 0) lines.push('', ...explained);
+  return lines;
+}
+
+/** `IKEv2 aes256/sha256/modp_2048`: cipher, integrity (the PRF with an AEAD cipher) and group. */
+export function ikeSuiteText(ike: IkeStatus): string {
+  return `IKEv${ike.version} ${[ike.encryption, ike.integrity ?? ike.prf, ike.dh_group].join('/')}`;
+}
+
+/** Cipher, integrity unless AEAD, and the group with PFS. */
+export function espSuiteText(child: ChildStatus): string {
+  return [child.encryption, child.integrity, child.dh_group].filter((part) => part !== null).join('/');
+}
+
+function overview(connections: readonly ConnectionStatusDocument[], options: ViewOptions): string[] {
+  const rows: string[][] = [];
+  for (const connection of connections) {
+    const { ike } = connection;
+    const common = [connection.name, connection.status, connection.peer];
+    const suite = ike === null ? '-' : ike.state === 'established' ? ikeSuiteText(ike) : ike.state;
+    const since = ike?.state === 'established' ? age(ike.established_at, options.now) : '-';
+    if (connection.children.length === 0) rows.push([...common, suite, '-', '-', '-', '-', since]);
+    for (const [i, child] of connection.children.entries()) {
+      rows.push([
+        ...(i === 0 ? [...common, suite] : ['', '', '', '']),
+        selectors(child),
+        espSuiteText(child) + (child.state === 'rekeyed' ? ' (rekeyed)' : ''),
+        formatBytes(child.bytes_in),
+        formatBytes(child.bytes_out),
+        age(child.established_at, options.now),
+      ]);
+    }
+  }
+  return renderTable(OVERVIEW, rows, {
+    ...(options.width === undefined ? {} : { width: options.width }),
+    title: options.style.bold,
+    cell: (text, _row, column) =>
+      column === 1 && /^(up|down|degraded)/.test(text) ? paintStatus(text, options.style) : text,
+  });
+}
+
+/** Reasons with their evidence, then advisories, indented under the name of the connection. */
+function explain(connection: ConnectionStatusDocument, options: ViewOptions): string[] {
+  const { style } = options;
+  const lines = connection.status_reasons.flatMap((reason) => [
+    ...paragraph(`${style.bad(reason.code)}: ${reason.message}`, options),
+    ...evidence(reason, options),
+  ]);
+  for (const advisory of connection.advisories) {
+    lines.push(...paragraph(`${style.warn(`advisory ${advisory.code}`)}: ${advisory.message}`, options));
+  }
+  return lines;
+}
+
+/** What `details` holds: both offers side by side, the nearest miss, identities, selectors, the rest. */
+function evidence(reason: StatusReason, options: ViewOptions): string[] {
+  const details: Readonly<Record<string, unknown>> = reason.details ?? {};
+  const { cause, ours, theirs, nearest, advice, ...rest } = details;
+  const lines: string[] = [];
+  const facts: [string, string][] = [];
+  if (cause !== undefined) facts.push(['cause', String(cause)]);
+  lines.push(...renderPairs(facts, layout(options, '    ')));
+  if (isTexts(ours) || isTexts(theirs)) {
+    lines.push('', ...sideBySide(isTexts(ours) ? ours : [], isTexts(theirs) ? theirs : [], options), '');
+  }
+  const more: [string, string][] = [];
+  if (typeof nearest === 'object' && nearest !== null) more.push(['nearest miss', nearestText(nearest)]);
+  // The message usually ends with the advice already.
+  if (typeof advice === 'string' && !reason.message.includes(advice)) more.push(['advice', advice]);
+  for (const [name, value] of Object.entries(rest)) more.push([fieldName(name), plainText(value)]);
+  if (reason.more_info !== undefined) more.push(['more', reason.more_info]);
+  lines.push(...renderPairs(more, layout(options, '    ')));
+  while (lines.at(-1) === '') lines.pop();
+  return lines;
+}
+
+function sideBySide(ours: readonly string[], theirs: readonly string[], options: ViewOptions): string[] {
+  const rows = Array.from({ length: Math.max(ours.length, theirs.length) }, (_, i) => [
+    String(i + 1),
+    ours[i] ?? '',
+    theirs[i] ?? '',
+  ]);
+  const columns: Column[] = [
+    { title: '#', align: 'right' },
+    { title: 'we accept' },
+    { title: 'peer offers' },
+  ];
+  if (theirs.length === 0) columns[2] = { title: 'peer offers (not told)' };
+  const width = options.width === undefined ? {} : { width: Math.max(40, options.width - 4) };
+  return renderTable(columns, rows, { ...width, title: options.style.bold }).map((line) => `    ${line}`);
+}
+
+function nearestText(nearest: object): string {
+  const { proposal, differs } = nearest as { proposal?: unknown; differs?: unknown };
+  return `proposal ${plainText(proposal)}: differs in ${plainText(differs)}`;
+}
+
+function ikeFacts(ike: IkeStatus, now: number): [string, string][] {
+  const behind = [ike.nat.local ? 'this side' : '', ike.nat.peer ? 'the peer' : ''].filter((s) => s !== '');
+  return [
+    ['IKE', `${ikeSuiteText(ike)}, PRF ${ike.prf}, ${ike.state} as ${ike.role}`],
+    ['IKE SPIs', `${ike.initiator_spi} (initiator), ${ike.responder_spi} (responder)`],
+    ['endpoints', `${ike.local_endpoint} - ${ike.peer_endpoint}`],
+    ['peer identity', ike.peer_identity],
+    ['behind a NAT', behind.length === 0 ? 'no' : behind.join(' and ')],
+    ['established', `${ike.established_at}, ${age(ike.established_at, now)} ago`],
+    ['rekey', `${ike.rekey_at}, in ${remaining(ike.rekey_at, now)}`],
+  ];
+}
+
+function childFacts(child: ChildStatus, now: number): [string, string][] {
+  const drops = Object.entries(child.drops).filter(([, count]) => count > 0);
+  return [
+    ['selectors', selectors(child)],
+    ['ESP', `${espSuiteText(child)}, ${child.encapsulation === 'udp' ? 'in UDP' : 'IP protocol 50'}`],
+    ['SPIs', `${child.spi_in} (in), ${child.spi_out} (out)`],
+    ['in', `${formatBytes(child.bytes_in)}, ${child.packets_in} packets`],
+    ['out', `${formatBytes(child.bytes_out)}, ${child.packets_out} packets`],
+    ['dropped', drops.length === 0 ? 'none' : drops.map(([name, count]) => `${name} ${count}`).join(', ')],
+    ['established', `${child.established_at}, ${age(child.established_at, now)} ago`],
+    ['rekey', `${child.rekey_at}, in ${remaining(child.rekey_at, now)}`],
+  ];
+}
+
+function selectors(child: ChildStatus): string {
+  return `${child.local_ts.join(',')} <> ${child.peer_ts.join(',')}`;
+}
+
+function paintStatus(text: string, style: Style): string {
+  const paint = text.startsWith('up') ? style.good : text.startsWith('down') ? style.bad : style.warn;
+  return paint(text);
+}
+
+function paragraph(text: string, options: ViewOptions): string[] {
+  if (options.width === undefined) return [`  ${text}`];
+  return wrapText(text, Math.max(40, options.width - 4)).map((line, i) =>
+    i === 0 ? `  ${line}` : `    ${line}`,
+  );
+}
+
+function layout(options: ViewOptions, indent = '  ') {
+  return {
+    indent,
+    name: options.style.dim,
+    ...(options.width === undefined ? {} : { width: options.width }),
+  };
+}
+
+function age(at: string, now: number): string {
+  return formatDuration(now - Date.parse(at));
+}
+
+function remaining(at: string, now: number): string {
+  return formatDuration(Date.parse(at) - now);
+}
+
+/** `receivedIdentity` and `received_identity` read as `received identity`. */
+function fieldName(name: string): string {
+  return name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .replaceAll('_', ' ')
+    .toLowerCase();
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function plainText(value: unknown): string {
+  if (isTexts(value)) return value.join(', ');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
