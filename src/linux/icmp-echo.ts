@@ -4,12 +4,12 @@ import { checksum } from '../wire/checksum.js';
 import { ICMP_HEADER_LENGTH, IcmpType } from '../wire/icmp.js';
 import { LinuxError } from './errors.js';
 import { addressOf, checked, hostBuffer, libc } from './ffi.js';
+import { POLLFD_SIZE, POLLIN, poll, writePollFd } from './poll.js';
 import { AF_INET, SOCKADDR_SPACE, writeSockaddr } from './sockaddr.js';
 
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_ICMP = 1;
-const POLLIN = 1;
 /** A raw IPv4 socket delivers the IP header too; with options it has up to 60 octets. */
 const RECEIVE_LENGTH = 60 + 1500;
 
@@ -22,7 +22,7 @@ export class IcmpEcho {
   readonly #send: Uint8Array<ArrayBuffer>;
   readonly #receive = hostBuffer(RECEIVE_LENGTH);
   readonly #sockaddr = hostBuffer(SOCKADDR_SPACE);
-  readonly #poll = hostBuffer(8);
+  readonly #poll = hostBuffer(POLLFD_SIZE);
   readonly #address: IpBytes;
   readonly #identifier: number;
 
@@ -85,11 +85,8 @@ export class IcmpEcho {
   }
 
   #readable(timeoutMs: number): boolean {
-    const entry = new DataView(this.#poll.buffer);
-    entry.setInt32(0, this.#fd, true);
-    entry.setInt16(4, POLLIN, true);
-    entry.setInt16(6, 0, true);
-    return checked(libc().poll(addressOf(this.#poll), 1, Math.ceil(timeoutMs)), 'waiting for ICMP') > 0;
+    writePollFd(new DataView(this.#poll.buffer), 0, this.#fd, POLLIN);
+    return checked(poll(addressOf(this.#poll), 1, Math.ceil(timeoutMs)), 'waiting for an ICMP reply') > 0;
   }
 
   /** A raw socket sees the replies to every program, and with loopback our own requests. */
