@@ -20,8 +20,8 @@ export interface ProposedSelectors {
 /**
  * The connections that an IKE SA between the two addresses may belong to, before any identity is known. As
  * responder those whose peer has the address come first, then those that take their peer from anywhere
- * (`peer_only` with an identity of its own). Within each, connections that are administratively down come
- * last, so that their request can be refused by name (`chooseByIdentity`).
+ * (`peer_only` with an identity of its own). Connections that are administratively down come after all others:
+ * they are there so that their request can be refused by name (`chooseByIdentity`).
  */
 export function candidatesByAddress(
   config: EngineConfig,
@@ -63,8 +63,9 @@ export function chooseByIdentity(
   const chosen = byPeer.filter(
     (connection) => idr === undefined || sameIdentity(connection.local.identity, idr),
   );
-  const wanted = proposed === undefined ? [] : chosen.filter((one) => shares(one, proposed));
-  const connection = [...wanted, ...chosen].find((one) => one.adminUp) ?? chosen[0];
+  const sharing = proposed === undefined ? [] : chosen.filter((one) => shares(one, proposed));
+  const fitting = sharing.length > 0 ? sharing : chosen;
+  const connection = fitting.find((one) => one.adminUp) ?? fitting[0];
   if (connection !== undefined) {
     if (connection.adminUp) return ok(connection);
     const message = `connection ${connection.name} is administratively down: set admin_state_up to true`;

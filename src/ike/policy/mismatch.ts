@@ -126,12 +126,7 @@ function missesOf(set: TransformSet, proposal: Proposal): Miss[] {
     // The wrong kind of cipher brings the wrong integrity with it: one difference to an operator, not two.
     const follows = axis.axis === 'integrity' && misses.length > 0 && holdsAead(proposal) !== set.aead;
     if (follows) continue;
-    const label = LABELS[axis.axis];
-    misses.push({
-      name: axis.axis,
-      theirs: `${label} ${offeredNames(proposal, axis.type) || 'NONE'}`,
-      ours: allowedNames(axis) || 'NONE',
-    });
+    misses.push({ name: axis.axis, theirs: offeredOf(axis, proposal), ours: allowedOf(axis, set.protocol) });
   }
   for (const type of foreignTypes(set, proposal)) {
     const name = nameOf('transformType', type);
@@ -146,6 +141,19 @@ function missesOf(set: TransformSet, proposal: Proposal): Miss[] {
     });
   }
   return misses;
+}
+
+/** `DH MODP_1024`; names of PRFs say themselves what they are. */
+function offeredOf({ axis, type }: AxisSet, proposal: Proposal): string {
+  const names = offeredNames(proposal, type);
+  if (names === '') return `no ${LABELS[axis]}`;
+  return axis === 'prf' ? names : `${LABELS[axis]} ${names}`;
+}
+
+function allowedOf(axis: AxisSet, protocol: number): string {
+  const names = allowedNames(axis);
+  if (names !== '') return names;
+  return axis.axis === 'dh_group' && protocol === ProtocolId.ESP ? 'none (PFS is disabled)' : 'none';
 }
 
 function holdsAead(proposal: Proposal): boolean {
