@@ -11,8 +11,8 @@ export interface RecordedMessage {
   readonly majorVersion: number;
   /** Decrypted payloads without padding. */
   readonly inner?: { readonly first: number; readonly bytes: Uint8Array };
-  /** Decrypted text with padding. */
-  readonly decrypted?: Uint8Array;
+  /** IKEv1: decrypted text with padding, and how many octets of it are payloads. */
+  readonly plaintext?: { readonly bytes: Uint8Array; readonly payloadsLength: number };
 }
 
 /** The fields of vector lines and cases that matter here. */
@@ -22,7 +22,8 @@ interface VectorEntry {
   readonly ike_message?: string;
   readonly first_inner_payload?: number;
   readonly inner_payloads?: string;
-  readonly decrypted?: string;
+  readonly plaintext?: string;
+  readonly payloads_length?: number;
 }
 
 interface VectorFile extends VectorEntry {
@@ -50,13 +51,15 @@ function toMessage(name: string, entry: VectorEntry): RecordedMessage | undefine
   if (hex === undefined || !IKE_KINDS.includes(entry.kind)) return undefined;
   let bytes = fromHex(hex);
   if (bytes.length >= 4 && bytes.subarray(0, 4).every((octet) => octet === 0)) bytes = bytes.subarray(4);
-  const { first_inner_payload: first, inner_payloads: inner, decrypted } = entry;
+  const { first_inner_payload: first, inner_payloads: inner, plaintext, payloads_length: length } = entry;
   return {
     name,
     bytes,
     majorVersion: (bytes[17] ?? 0) >>> 4,
     ...(first !== undefined && inner !== undefined ? { inner: { first, bytes: fromHex(inner) } } : {}),
-    ...(decrypted !== undefined ? { decrypted: fromHex(decrypted) } : {}),
+    ...(plaintext !== undefined && length !== undefined
+      ? { plaintext: { bytes: fromHex(plaintext), payloadsLength: length } }
+      : {}),
   };
 }
 
