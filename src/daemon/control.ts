@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import type { Logger } from '../telemetry/log.js';
 import {
@@ -53,7 +53,7 @@ export interface ControlServer {
  */
 export async function listenControl(path: string, logger: Logger): Promise<ControlServer> {
   await clearStale(path, logger);
-  const madeFolder = makeFolder(dirname(path));
+  const madeFolders = makeFolder(dirname(path));
   const clients = new Set<Client>();
   let handler: ControlHandler | undefined;
   const server = createServer((socket) => {
@@ -62,7 +62,12 @@ export async function listenControl(path: string, logger: Logger): Promise<Contr
     socket.once('close', () => clients.delete(client));
   });
   server.maxConnections = MAX_CLIENTS;
-  await listen(server, path);
+  try {
+    await listen(server, path);
+  } catch (error) {
+    removeFolders(madeFolders);
+    throw error;
+  }
   server.on('error', (error) => logger.error({ err: error }, 'the control socket failed'));
   return {
     serve(given) {
@@ -73,7 +78,7 @@ export async function listenControl(path: string, logger: Logger): Promise<Contr
       for (const client of clients) client.close();
       await closed;
       rmSync(path, { force: true });
-      if (madeFolder !== undefined) removeFolder(madeFolder);
+      removeFolders(madeFolders);
     },
   };
 }
@@ -111,18 +116,23 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-/** The uppermost folder that had to be made. */
-function makeFolder(folder: string): string | undefined {
+/** The folders that had to be made, innermost first. */
+function makeFolder(folder: string): string[] {
+  let first: string | undefined;
   try {
-    return mkdirSync(folder, { recursive: true, mode: 0o755 }) === undefined ? undefined : folder;
+    first = mkdirSync(folder, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw controlPathError(folder, error);
   }
+  const made: string[] = [];
+  for (let at = resolve(folder); first !== undefined && at.startsWith(resolve(first)); at = dirname(at))
+    made.push(at);
+  return made;
 }
 
-function removeFolder(folder: string): void {
+function removeFolders(folders: readonly string[]): void {
   try {
-    rmdirSync(folder);
+    for (const folder of folders) rmdirSync(folder);
   } catch {
     // Somebody else uses it by now.
   }

@@ -41,10 +41,12 @@ const RTMSG_SIZE = 12;
  */
 export const ROUTE_PROTOCOL = 223;
 
-/** A route to a network through a device, without a gateway. */
+/** A route to a network through a device. */
 export interface DeviceRoute {
   readonly cidr: Cidr;
   readonly device: string;
+  /** Next hop on the device's link; none when the destination is reached directly. */
+  readonly gateway?: IpBytes;
   /** Source address the host itself uses on this route. */
   readonly source?: IpBytes;
   /** `ROUTE_PROTOCOL` when left out. */
@@ -79,8 +81,10 @@ function change(type: number, flags: number, route: DeviceRoute, refused: (errno
     { type: RTA_OIF, value: u32(linkIndex(route.device)) },
   ];
   if (route.source !== undefined) attributes.push({ type: RTA_PREFSRC, value: route.source });
+  if (route.gateway !== undefined) attributes.push({ type: RTA_GATEWAY, value: route.gateway });
   const adding = type === RTM_NEWROUTE;
-  const scope = adding ? (v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK) : RT_SCOPE_NOWHERE;
+  const direct = v6 || route.gateway !== undefined ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+  const scope = adding ? direct : RT_SCOPE_NOWHERE;
   const family = v6 ? AF_INET6 : AF_INET;
   const fixed = message(family, prefix, route.protocol ?? ROUTE_PROTOCOL, scope, adding ? RTN_UNICAST : 0);
   netlinkRequest(type, flags, fixed, attributes, RTMSG_SIZE, refused);

@@ -10,7 +10,7 @@ import { RepeatFolder } from './repeats.js';
 
 type Level = 'debug' | 'info' | 'warn';
 
-interface Line {
+export interface EventLine {
   readonly level: Level;
   readonly text: string;
   readonly fields?: Readonly<Record<string, unknown>>;
@@ -43,7 +43,7 @@ export class EventLog {
   }
 
   handle(event: IkeEvent, now: Millis): void {
-    const line = lineOf(event);
+    const line = describeEvent(event);
     if (!this.#logger.isLevelEnabled(line.level)) return;
     if (line.fold === undefined) {
       this.#write(line.level, line.text, event, line.fields);
@@ -79,7 +79,8 @@ function hex32(value: number): string {
   return (value >>> 0).toString(16).padStart(8, '0');
 }
 
-function lineOf(event: IkeEvent): Line {
+/** What an event says to a person, and how much it matters. */
+export function describeEvent(event: IkeEvent): EventLine {
   switch (event.kind) {
     case 'ike-initiating':
       return { level: 'info', text: `initiating IKEv${event.version} to ${formatEndpoint(event.peer)}` };
@@ -151,7 +152,7 @@ function lineOf(event: IkeEvent): Line {
   }
 }
 
-function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>): Line {
+function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>): EventLine {
   const { ike } = event;
   const suite = ikeSuiteNames(ike.suite);
   const behind = ike.nat.local && ike.nat.peer ? 'both ends' : ike.nat.local ? 'this end' : 'the peer';
@@ -166,7 +167,7 @@ function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>):
   };
 }
 
-function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-established' }>): Line {
+function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-established' }>): EventLine {
   const { child } = event;
   const instead = child.replaces === undefined ? '' : ` instead of ${child.replaces}`;
   const text =
@@ -176,7 +177,7 @@ function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-establishe
   return { level: 'info', text, fields: { spi_in: hex32(child.spiIn), spi_out: hex32(child.spiOut) } };
 }
 
-function ikeFailedLine(event: Extract<IkeEvent, { kind: 'ike-failed' }>): Line {
+function ikeFailedLine(event: Extract<IkeEvent, { kind: 'ike-failed' }>): EventLine {
   const { failure, role, peer } = event;
   if (failure.cause === 'terminated') {
     return { level: 'info', text: `negotiation with ${formatEndpoint(peer)} given up` };

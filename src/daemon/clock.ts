@@ -1,0 +1,15 @@
+import { performance } from 'node:perf_hooks';
+import type { Millis } from '../util/units.js';
+
+/** The daemon's clock: monotonic, so that setting the system's time disturbs no lifetime and no timeout. */
+export interface Clock {
+  now(): Millis;
+  /** Milliseconds since 1970 (UTC) at point 0 of this clock. */
+  readonly epoch: number;
+}
+
+/** The clock of this process, in whole milliseconds. */
+export const systemClock: Clock = {
+  now: () => Math.floor(performance.now()),
+  epoch: performance.timeOrigin,
+};

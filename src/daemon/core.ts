@@ -1,0 +1,425 @@
+import { espSuiteNames, suiteWord } from '../connection/names.js';
+import { type Command, type ReconcileInput, Reconciler } from '../connection/reconcile.js';
+import type { ConnectionStatusDocument } from '../connection/status.js';
+import { ConnectionTracker } from '../connection/tracker.js';
+import type { DataPlane } from '../dataplane/dataplane.js';
+import type { EspPair } from '../esp/params.js';
+import type { EngineConfig } from '../ike/config.js';
+import type { IkeEvent, IkeSaInfo } from '../ike/events.js';
+import type { Input } from '../ike/inputs.js';
+import type { ChildSa, Output, SendOutput } from '../ike/outputs.js';
+import { toEngineConfig } from '../store/engine-config.js';
+import type { GatewayFile } from '../store/model.js';
+import { EventLog } from '../telemetry/event-log.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Endpoint, IpBytes } from '../util/ip.js';
+import type { Random } from '../util/random.js';
+import type { SecretKey } from '../util/secret.js';
+import type { Millis } from '../util/units.js';
+import type { Clock } from './clock.js';
+import type { Resolve } from './names-service.js';
+import { connectionTo } from './network.js';
+
+/** The sans-IO engine, as far as the daemon sees it. */
+export interface EngineLike {
+  handle(input: Input, now: Millis): Output[];
+  nextDeadline(): Millis | undefined;
+}
+
+export interface CoreDeps {
+  readonly file: GatewayFile;
+  readonly psks: ReadonlyMap<string, SecretKey>;
+  readonly engine: EngineLike;
+  readonly plane: DataPlane;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly resolve: Resolve;
+  /** Sends one IKE message. */
+  send(output: SendOutput): void;
+  sendKeepalive(remote: Endpoint): void;
+  /** A peer's host name was resolved: its routes may have to change before it is spoken to. */
+  peerResolved(addresses: readonly string[]): void;
+}
+
+/** Between two looks at counters, keepalives and folded log lines. */
+const TICK: Millis = 1000;
+/** RFC 3948 §4: a keepalive at least this often while we are behind a NAT. */
+const KEEPALIVE: Millis = 20_000;
+/** One packet's time may be told a little differently twice: two clocks are compared. */
+const CLOCK_NOISE: Millis = 5;
+/** Host names of peers are looked up again this often, and at every attempt. */
+const RESOLVE_AGAIN: Millis = 300_000;
+/** setTimeout takes no more. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+/** After the engine failed on a timer: no busy loop around a bug. */
+const AFTER_BUG: Millis = 1000;
+
+/**
+ * The heart of the daemon: feeds the engine, carries out what it asks for in its order, and keeps tracker, log
+ * and reconciler informed. Everything happens on one thread, one input after the other.
+ */
+export class GatewayCore {
+  readonly #deps: CoreDeps;
+  readonly #tracker: ConnectionTracker;
+  readonly #reconciler: Reconciler;
+  readonly #log: EventLog;
+  readonly #queue: Input[] = [];
+  readonly #addresses = new Map<string, readonly string[]>();
+  /** Connections an operator holds down. */
+  readonly #stopped = new Set<string>();
+  readonly #ikes = new Map<number, { readonly ike: IkeSaInfo; keepaliveAt: Millis }>();
+  /** IKE SA of each child SA, and the last inbound traffic reported. */
+  readonly #children = new Map<number, { readonly ikeId: number; reported: Millis }>();
+  readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
+  #draining = false;
+  #timer: NodeJS.Timeout | undefined;
+  #tick: NodeJS.Timeout | undefined;
+  #revision = -1;
+  #resolvedAt: Millis = 0;
+  #notBefore: Millis = 0;
+  #closing = false;
+
+  constructor(deps: CoreDeps) {
+    this.#deps = deps;
+    this.#tracker = new ConnectionTracker(deps.clock.epoch);
+    this.#reconciler = new Reconciler(deps.random);
+    this.#log = new EventLog(deps.logger);
+  }
+
+  /** Configures the engine and begins with what the configuration wants. */
+  start(): void {
+    this.#resolvedAt = this.#now();
+    const config = this.#configure();
+    this.#reconcile({ kind: 'configure', connections: config.connections });
+    this.#resolvePassive();
+    this.#tick = setInterval(() => this.#everySecond(), TICK);
+    this.#tick.unref();
+  }
+
+  /** One input of the engine, with all that follows from it. */
+  input(input: Input): void {
+    this.#queue.push(input);
+    this.#drain();
+  }
+
+  /** A packet for this address found no SA that may send. */
+  acquire(destination: IpBytes): void {
+    const found = connectionTo(destination, this.#deps.file.connections);
+    if (found?.adminStateUp === true) this.#reconcile({ kind: 'acquire', connection: found.name });
+  }
+
+  /** An authentic ESP packet came from elsewhere (RFC 7296 §2.23). */
+  peerMoved(childId: number, from: Endpoint): void {
+    const child = this.#children.get(childId);
+    const ike = child === undefined ? undefined : this.#ikes.get(child.ikeId)?.ike;
+    // Only the side that is not behind a NAT follows: the other's peer does not move.
+    if (ike === undefined || !ike.nat.peer || ike.nat.local) return;
+    this.#deps.logger.info(
+      { from: `${from.address}:${from.port}` },
+      'the peer sends ESP from a new address: answering there',
+    );
+    for (const [id, { ikeId }] of this.#children)
+      if (ikeId === ike.ikeId) this.#deps.plane.updatePeer(id, from);
+  }
+
+  up(name: string): void {
+    this.#reconcile({ kind: 'up', connection: name });
+  }
+
+  down(name: string): void {
+    this.#reconcile({ kind: 'down', connection: name });
+  }
+
+  /** Failed attempts in a row, to tell a waiting operator that one more failed. */
+  failures(name: string): number {
+    return this.#reconciler.view(name)?.failures ?? 0;
+  }
+
+  status(): ConnectionStatusDocument[] {
+    const traffic = new Map(this.#deps.plane.counters().map((one) => [one.id, one]));
+    return this.#tracker.status(
+      traffic,
+      new Map([...this.#stopped].map((name) => [name, { stopped: true }])),
+    );
+  }
+
+  /** `changed` is called after every step that changed a status, with the events of the step. */
+  subscribe(changed: (events: readonly IkeEvent[]) => void): () => void {
+    this.#listeners.add(changed);
+    return () => this.#listeners.delete(changed);
+  }
+
+  /** Deletes all SAs at their peers; resolves when they have answered, or after `patience`. */
+  async shutdown(patience: Millis): Promise<void> {
+    this.#closing = true;
+    this.input({ kind: 'shutdown' });
+    const deadline = this.#now() + patience;
+    while (this.#now() < deadline && this.#deps.engine.nextDeadline() !== undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    this.stop();
+  }
+
+  /** No more timers, and what the log held back is written. */
+  stop(): void {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#tick);
+    this.#timer = undefined;
+    this.#log.flush(Number.POSITIVE_INFINITY);
+  }
+
+  #now(): Millis {
+    return this.#deps.clock.now();
+  }
+
+  /** The configuration as it is now: resolved addresses filled in, what an operator holds down is down. */
+  #configure(): EngineConfig {
+    const { file, psks } = this.#deps;
+    const full = toEngineConfig(file, psks, this.#addresses);
+    const config = {
+      connections: full.connections.map((one) =>
+        this.#stopped.has(one.name) ? { ...one, adminUp: false } : one,
+      ),
+    };
+    this.#tracker.configure(
+      full.connections.map((one, i) => {
+        const { peer } = file.connections[i]!;
+        return { config: one, peer: peer.address ?? peer.fqdn ?? '' };
+      }),
+    );
+    this.input({ kind: 'configure', config });
+    return full;
+  }
+
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let input = this.#queue.shift(); input !== undefined; input = this.#queue.shift())
+        this.#step(input);
+    } finally {
+      this.#draining = false;
+    }
+    this.#arm();
+  }
+
+  #step(input: Input): void {
+    const { engine, logger } = this.#deps;
+    let outputs: Output[];
+    try {
+      outputs = engine.handle(input, this.#now());
+    } catch (error) {
+      logger.error(
+        { err: error, input: input.kind },
+        'the engine failed on an input, which is dropped: this is a bug',
+      );
+      if (input.kind === 'timer') this.#notBefore = this.#now() + AFTER_BUG;
+      return;
+    }
+    const events: IkeEvent[] = [];
+    for (const output of outputs) {
+      try {
+        this.#perform(output, events);
+      } catch (error) {
+        logger.error({ err: error, output: output.kind }, 'an output of the engine could not be carried out');
+      }
+    }
+    this.#report(events);
+  }
+
+  #perform(output: Output, events: IkeEvent[]): void {
+    const { plane } = this.#deps;
+    switch (output.kind) {
+      case 'send':
+        this.#deps.send(output);
+        return;
+      case 'install-child':
+        this.#install(output.child);
+        return;
+      case 'activate-outbound':
+        plane.activateOutbound(output.childId);
+        return;
+      case 'remove-child':
+        plane.remove(output.childId);
+        this.#children.delete(output.childId);
+        return;
+      case 'update-peer':
+        plane.updatePeer(output.childId, output.peer);
+        return;
+      case 'event':
+        events.push(output.event);
+    }
+  }
+
+  #install(child: ChildSa): void {
+    const { connection: _, ...pair } = child;
+    try {
+      this.#deps.plane.install(pair satisfies EspPair);
+    } catch (error) {
+      const reason = (error as Error).message;
+      const suite = suiteWord(espSuiteNames(child.suite));
+      this.#deps.logger.error(
+        { connection: child.connection, suite },
+        `a child SA was not installed: ${reason}`,
+      );
+      this.#queue.push({ kind: 'install-failed', childId: child.id, reason });
+    }
+  }
+
+  /** Everybody who lives from events gets them, in the order in which they happened. */
+  #report(events: readonly IkeEvent[]): void {
+    const now = this.#now();
+    for (const event of events) {
+      this.#follow(event, now);
+      this.#tracker.handle(event, now);
+      this.#log.handle(event, now);
+    }
+    if (events.length > 0 && !this.#closing) this.#reconcile({ kind: 'events', events });
+    this.#notify(events);
+  }
+
+  #notify(events: readonly IkeEvent[]): void {
+    if (this.#tracker.revision === this.#revision) return;
+    this.#revision = this.#tracker.revision;
+    for (const listener of this.#listeners) listener(events);
+  }
+
+  #follow(event: IkeEvent, now: Millis): void {
+    switch (event.kind) {
+      case 'ike-established':
+        this.#ikes.set(event.ike.ikeId, { ike: event.ike, keepaliveAt: now + KEEPALIVE });
+        return;
+      case 'ike-closed':
+        this.#ikes.delete(event.ikeId);
+        return;
+      case 'peer-moved': {
+        const known = this.#ikes.get(event.ikeId);
+        if (known !== undefined)
+          this.#ikes.set(event.ikeId, { ...known, ike: { ...known.ike, peer: event.to } });
+        return;
+      }
+      case 'child-established':
+        this.#children.set(event.child.childId, { ikeId: event.child.ikeId, reported: 0 });
+        return;
+      case 'child-closed':
+        this.#children.delete(event.childId);
+        return;
+      default:
+    }
+  }
+
+  #reconcile(input: ReconcileInput): void {
+    if (this.#closing) return;
+    for (const command of this.#reconciler.handle(input, this.#now())) this.#command(command);
+    this.#drain();
+    this.#notify([]);
+  }
+
+  #command(command: Command): void {
+    const { connection } = command;
+    switch (command.kind) {
+      case 'initiate':
+        this.#initiate(connection);
+        return;
+      case 'terminate':
+        this.#queue.push({ kind: 'terminate', connection });
+        return;
+      case 'refuse':
+        this.#stopped.add(connection);
+        break;
+      case 'admit':
+        this.#stopped.delete(connection);
+        break;
+    }
+    this.#configure();
+  }
+
+  #initiate(name: string): void {
+    const fqdn = this.#deps.file.connections.find((one) => one.name === name)?.peer.fqdn;
+    if (fqdn === undefined) {
+      this.#queue.push({ kind: 'initiate', connection: name });
+      return;
+    }
+    void this.#lookUp(name, fqdn).then((problem) => {
+      if (this.#closing || this.#reconciler.view(name)?.state !== 'connecting') return;
+      if (problem === undefined) {
+        this.input({ kind: 'initiate', connection: name });
+        return;
+      }
+      const failure = {
+        cause: 'dns_failed',
+        message: `The host name ${fqdn} cannot be resolved: ${problem}`,
+      } as const;
+      const peer = { address: fqdn, port: 500 };
+      this.#report([{ kind: 'ike-failed', connection: name, role: 'initiator', peer, failure }]);
+      this.#arm();
+    });
+  }
+
+  /** Brings the engine's addresses of this peer up to date; answers what went wrong, if anything did. */
+  async #lookUp(name: string, fqdn: string): Promise<string | undefined> {
+    const { resolve, file } = this.#deps;
+    try {
+      const found = await resolve(fqdn, file.gateway.address.includes(':') ? 6 : 4);
+      if (found.length === 0) return 'it has no address of the right family';
+      if (this.#closing || this.#addresses.get(name)?.join() === found.join()) return undefined;
+      this.#deps.logger.info({ connection: name, fqdn, addresses: found }, `${fqdn} is ${found.join(', ')}`);
+      this.#deps.peerResolved(found);
+      this.#addresses.set(name, found);
+      this.#configure();
+      return undefined;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    }
+  }
+
+  /** As responder, too, a peer is found by its address. */
+  #resolvePassive(): void {
+    for (const { name, peer, adminStateUp } of this.#deps.file.connections) {
+      if (peer.fqdn !== undefined && adminStateUp) void this.#lookUp(name, peer.fqdn);
+    }
+  }
+
+  #everySecond(): void {
+    const now = this.#now();
+    for (const { id, lastInbound } of this.#deps.plane.counters()) {
+      const child = this.#children.get(id);
+      if (child === undefined || lastInbound <= child.reported + CLOCK_NOISE) continue;
+      child.reported = lastInbound;
+      this.input({ kind: 'inbound-traffic', childId: id, at: lastInbound });
+    }
+    for (const entry of this.#ikes.values()) {
+      if (!entry.ike.nat.local || now < entry.keepaliveAt) continue;
+      entry.keepaliveAt = now + KEEPALIVE;
+      this.#deps.sendKeepalive(entry.ike.peer);
+    }
+    if (now - this.#resolvedAt >= RESOLVE_AGAIN) {
+      this.#resolvedAt = now;
+      this.#resolvePassive();
+    }
+    this.#log.flush(now);
+  }
+
+  /** One timer for the engine and the reconciler together. */
+  #arm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const engine = this.#deps.engine.nextDeadline();
+    const reconciler = this.#closing ? undefined : this.#reconciler.nextDeadline();
+    const next = Math.min(engine ?? Number.POSITIVE_INFINITY, reconciler ?? Number.POSITIVE_INFINITY);
+    if (next === Number.POSITIVE_INFINITY) return;
+    const wait = Math.max(next, this.#notBefore) - this.#now();
+    this.#timer = setTimeout(() => this.#onTimer(), Math.min(LONGEST_TIMER, Math.max(1, wait)));
+  }
+
+  #onTimer(): void {
+    const now = this.#now();
+    const engine = this.#deps.engine.nextDeadline();
+    if (engine !== undefined && engine <= now && now >= this.#notBefore) this.input({ kind: 'timer' });
+    const reconciler = this.#reconciler.nextDeadline();
+    if (reconciler !== undefined && reconciler <= now) this.#reconcile({ kind: 'timer' });
+    this.#arm();
+  }
+}

@@ -1,0 +1,302 @@
+import { createRequire } from 'node:module';
+import { isIP } from 'node:net';
+import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import { createOpensslBackend } from '../crypto/backend.js';
+import type { CryptoBackend } from '../crypto/types.js';
+import type { DataPlane } from '../dataplane/dataplane.js';
+import type { PacketDevice } from '../dataplane/packet-device.js';
+import { Engine } from '../ike/engine.js';
+import { DEFAULT_LIMITS, type EngineLimits } from '../ike/limits.js';
+import type { GatewayFile } from '../store/model.js';
+import { describeEvent } from '../telemetry/event-log.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Random } from '../util/random.js';
+import type { SecretKey } from '../util/secret.js';
+import { type Clock, systemClock } from './clock.js';
+import { type ControlHandler, listenControl } from './control.js';
+import { ControlError } from './control-protocol.js';
+import { GatewayCore } from './core.js';
+import { type Resolve, systemResolve } from './names-service.js';
+import { GatewayRoutes, type HostNetwork, linuxNetwork } from './network.js';
+import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
+import { type Ports, STANDARD_PORTS } from './ports.js';
+import { hostWarnings, weakPolicyWarnings } from './preflight.js';
+import { systemRandom } from './system-random.js';
+import { UndoStack } from './undo.js';
+
+export interface GatewayOptions {
+  readonly file: GatewayFile;
+  /** By connection name, from `readPsks`. The caller wipes them after `stop`. */
+  readonly psks: ReadonlyMap<string, SecretKey>;
+  readonly logger: Logger;
+  /** Default `auto`. */
+  readonly dataPlane?: DataPlaneChoice;
+  /** For the portable data plane, in place of a TUN device. */
+  readonly device?: PacketDevice;
+  /** Worker threads of the data plane. */
+  readonly workers?: number;
+  /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
+  readonly mtu?: number;
+  /** Called when a client asks the daemon to end. */
+  readonly onStopRequest?: () => void;
+
+  // What tests put in the place of the machine.
+  readonly ports?: Ports;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly crypto?: CryptoBackend;
+  readonly limits?: EngineLimits;
+  readonly resolve?: Resolve;
+  /** `none`: the host's routing stays as it is. */
+  readonly network?: HostNetwork | 'none';
+}
+
+/** A running gateway. */
+export interface Gateway {
+  status(): StatusDocument;
+  /** Deletes the SAs at the peers and undoes all that the start did. Safe to call twice. */
+  stop(): Promise<void>;
+  /** Resolves with the reason when the gateway cannot go on; it must be stopped then. */
+  readonly failed: Promise<string>;
+}
+
+/** How long peers may take to answer our DELETE at a stop. */
+const FAREWELL_MS = 2000;
+
+/**
+ * Inner MTU when nothing else is said: fits a path of 1500 octets with every suite, UDP encapsulation included
+ * (AES-CBC with a 32-octet ICV leaves 1406 behind IPv4 and 1390 behind IPv6).
+ */
+const INNER_MTU = { 4: 1400, 6: 1380 } as const;
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/**
+ * Brings a gateway up: control socket, UDP 500 and 4500, TUN device, routes, and then the connections. All or
+ * nothing: when a step fails, everything before it is undone.
+ * @throws StartError or LinuxError: one line with `message` and `remedy`
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const undo = new UndoStack();
+  try {
+    return await bringUp(options, undo);
+  } catch (error) {
+    await undo.run(options.logger);
+    throw error;
+  }
+}
+
+async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gateway> {
+  const { file, psks, logger } = options;
+  const { gateway } = file;
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? systemRandom;
+  const crypto = options.crypto ?? createOpensslBackend();
+  const startedAt = new Date(clock.epoch + clock.now()).toISOString();
+  for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
+
+  const control = await listenControl(gateway.control, logger);
+  undo.push('the control socket', () => control.close());
+
+  let fail: (reason: string) => void = () => undefined;
+  const failed = new Promise<string>((resolve) => {
+    fail = resolve;
+  });
+  let core: GatewayCore | undefined;
+  const { plane, sockets } = await openPacketPath(
+    {
+      choice: options.dataPlane ?? 'auto',
+      address: gateway.address,
+      interface: gateway.interface,
+      mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
+      ports: options.ports ?? STANDARD_PORTS,
+      workers: options.workers ?? 1,
+      ...(options.device === undefined ? {} : { device: options.device }),
+      crypto,
+      random,
+      clock,
+      logger,
+      listener: {
+        ikeDatagram: (local, remote, bytes) =>
+          core?.input({ kind: 'datagram', local, remote, natTraversalPort: true, bytes }),
+        acquire: (destination) => core?.acquire(destination),
+        peerMoved: (id, from) => core?.peerMoved(id, from),
+        failed: (reason) => {
+          logger.fatal(`the data plane cannot go on: ${reason}`);
+          fail(reason);
+        },
+      },
+    },
+    undo,
+  );
+
+  const network = options.network ?? (plane.kind === 'ffi' ? linuxNetwork : 'none');
+  const routes = network === 'none' ? undefined : new GatewayRoutes(network, gateway.interface);
+  if (routes !== undefined) {
+    undo.push('the routes', () => routes.remove());
+    const peers = file.connections.flatMap(({ peer }) => (peer.address === undefined ? [] : [peer.address]));
+    routes.install(file.connections, peers);
+    for (const warning of hostWarnings(gateway.interface)) logger.warn(warning);
+  }
+
+  const running = new GatewayCore({
+    file,
+    psks,
+    engine: new Engine({
+      crypto,
+      random,
+      limits: options.limits ?? DEFAULT_LIMITS,
+      config: { connections: [] },
+    }),
+    plane,
+    clock,
+    random,
+    logger,
+    resolve: options.resolve ?? systemResolve,
+    send: (output) => sockets.send(output),
+    sendKeepalive: (remote) => sockets.sendKeepalive(remote),
+    peerResolved: (addresses) => {
+      for (const address of addresses) routes?.leadAround(address);
+    },
+  });
+  core = running;
+  undo.push('timers', () => running.stop());
+  sockets.receive({
+    ike: (input) => running.input(input),
+    esp: (local, remote, bytes) => handOver(plane, local, remote, bytes),
+  });
+  running.start();
+  const status = (): StatusDocument => ({
+    gateway: {
+      name: gateway.name,
+      mode: gateway.mode,
+      address: gateway.address,
+      interface: gateway.interface,
+      data_plane: plane.kind,
+      version,
+      started_at: startedAt,
+      drops: plane.drops(),
+    },
+    connections: running.status(),
+  });
+  control.serve(new Commands(file, running, status, options.onStopRequest ?? (() => undefined)));
+  logger.info(
+    {
+      gateway: gateway.name,
+      address: gateway.address,
+      interface: gateway.interface,
+      data_plane: plane.kind,
+      version,
+    },
+    `gateway ${gateway.name} listens on ${gateway.address}, ${file.connections.length} connections`,
+  );
+
+  let stopping: Promise<void> | undefined;
+  return {
+    status,
+    failed,
+    stop() {
+      stopping ??= (async () => {
+        await running.shutdown(FAREWELL_MS);
+        await undo.run(logger);
+        logger.info({ gateway: gateway.name }, `gateway ${gateway.name} has ended`);
+      })();
+      return stopping;
+    },
+  };
+}
+
+/** ESP that the kernel delivered to the IKE socket: the packet path takes it if it can. */
+function handOver(plane: DataPlane, ...datagram: Parameters<EspTaker['espDatagram']>): void {
+  if ('espDatagram' in plane) (plane as unknown as EspTaker).espDatagram(...datagram);
+}
+
+interface EspTaker {
+  espDatagram(
+    local: { readonly address: string; readonly port: number },
+    remote: { readonly address: string; readonly port: number },
+    bytes: Uint8Array,
+  ): void;
+}
+
+/** What clients of the control socket may ask. */
+class Commands implements ControlHandler {
+  readonly #file: GatewayFile;
+  readonly #core: GatewayCore;
+  readonly #status: () => StatusDocument;
+  readonly stop: () => void;
+
+  constructor(file: GatewayFile, core: GatewayCore, status: () => StatusDocument, stop: () => void) {
+    this.#file = file;
+    this.#core = core;
+    this.#status = status;
+    this.stop = stop;
+  }
+
+  status(name?: string): StatusDocument {
+    const document = this.#status();
+    return name === undefined ? document : { ...document, connections: [this.#document(name)] };
+  }
+
+  up(name: string): ConnectionStatusDocument {
+    const { admin_state_up } = this.#document(name);
+    if (!admin_state_up) {
+      throw new ControlError('refused', `${name} is administratively down: set admin_state_up to true`);
+    }
+    this.#core.up(name);
+    return this.#document(name);
+  }
+
+  down(name: string): ConnectionStatusDocument {
+    this.#document(name);
+    this.#core.down(name);
+    return this.#document(name);
+  }
+
+  subscribe(changed: () => void): () => void {
+    return this.#core.subscribe(changed);
+  }
+
+  waitUp(
+    name: string,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<ConnectionStatusDocument> {
+    const before = this.#core.failures(name);
+    return new Promise((resolve, reject) => {
+      const end = (finish: () => void): void => {
+        unsubscribe();
+        signal.removeEventListener('abort', over);
+        finish();
+      };
+      const over = (): void => end(() => reject(new ControlError('failed', this.#whyNot(name))));
+      const look = (): void => {
+        const document = this.#document(name);
+        if (document.status === 'up') end(() => resolve(document));
+        else if (this.#core.failures(name) > before) over();
+      };
+      const unsubscribe = this.#core.subscribe((events) => {
+        for (const event of events) {
+          const about = 'connection' in event && event.connection === name;
+          const line = about ? describeEvent(event) : undefined;
+          if (line !== undefined && line.level !== 'debug') progress(line.text);
+        }
+        look();
+      });
+      signal.addEventListener('abort', over, { once: true });
+      look();
+    });
+  }
+
+  #whyNot(name: string): string {
+    const reasons = this.#document(name).status_reasons.map((reason) => reason.message);
+    return `${name} is not up. ${reasons.join(' ')}`.trim();
+  }
+
+  #document(name: string): ConnectionStatusDocument {
+    const found = this.#status().connections.find((one) => one.name === name);
+    if (found !== undefined) return found;
+    const known = this.#file.connections.map((one) => one.name).join(', ');
+    throw new ControlError('not_found', `there is no connection ${name}: configured are ${known || 'none'}`);
+  }
+}

@@ -1,0 +1,60 @@
+import { type Gateway, type GatewayOptions, startGateway } from './gateway.js';
+import { oneLine } from './start-error.js';
+
+export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
+  /** Where signals come from; the process unless given. */
+  readonly signals?: SignalSource;
+  /** Ends the process at once; `process.exit` unless given. */
+  readonly exit?: (code: number) => void;
+  /** Called when the gateway runs. */
+  readonly started?: (gateway: Gateway) => void;
+}
+
+/** The part of `process` that delivers signals. */
+export interface SignalSource {
+  on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
+  removeListener(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
+}
+
+/** Exit code of a process that a second signal ends in the middle of its farewell. */
+const EXIT_IMPATIENT = 130;
+
+/**
+ * Runs a gateway until it is told to end: by SIGTERM or SIGINT, by a client of the control socket, or because
+ * its data plane failed. A second signal ends the process at once.
+ * @returns the exit code: 0 after a clean end, 1 when it could not start or go on; the log has one line why
+ */
+export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
+  const { logger } = options;
+  const signals = options.signals ?? process;
+  const exit = options.exit ?? ((code) => process.exit(code));
+  let end: (why: string) => void = () => undefined;
+  const told = new Promise<string>((resolve) => {
+    end = resolve;
+  });
+  let signalled = false;
+  const onSignal = (): void => {
+    if (signalled) exit(EXIT_IMPATIENT);
+    signalled = true;
+    end('signal');
+  };
+  signals.on('SIGTERM', onSignal);
+  signals.on('SIGINT', onSignal);
+  try {
+    let gateway: Gateway;
+    try {
+      gateway = await startGateway({ ...options, onStopRequest: () => end('request') });
+    } catch (error) {
+      logger.fatal(oneLine(error));
+      return 1;
+    }
+    options.started?.(gateway);
+    const broken = await Promise.race([told.then(() => false), gateway.failed.then(() => true)]);
+    if (!broken) logger.info('ending: deleting the SAs at the peers');
+    await gateway.stop();
+    return broken ? 1 : 0;
+  } finally {
+    signals.removeListener('SIGTERM', onSignal);
+    signals.removeListener('SIGINT', onSignal);
+  }
+}

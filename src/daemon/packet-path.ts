@@ -1,0 +1,103 @@
+import type { CryptoBackend } from '../crypto/types.js';
+import type { DataPlane, DataPlaneListener } from '../dataplane/dataplane.js';
+import { createFfiDataPlane } from '../dataplane/ffi/data-plane.js';
+import type { PacketDevice } from '../dataplane/packet-device.js';
+import { createPortableDataPlane } from '../dataplane/portable.js';
+import { ffiAvailable } from '../linux/ffi.js';
+import { setLinkUp } from '../linux/links.js';
+import { openPortGroup } from '../linux/sockets.js';
+import { openTun } from '../linux/tun.js';
+import type { Logger } from '../telemetry/log.js';
+import type { Random } from '../util/random.js';
+import type { Clock } from './clock.js';
+import { IkeSockets } from './ike-sockets.js';
+import type { Ports } from './ports.js';
+import { StartError } from './start-error.js';
+import type { UndoStack } from './undo.js';
+
+/** `auto` is `ffi`; the portable path is taken only when it is asked for and a device is given. */
+export type DataPlaneChoice = 'auto' | 'ffi' | 'portable';
+
+export interface PacketPathOptions {
+  readonly choice: DataPlaneChoice;
+  readonly address: string;
+  /** Name of the TUN device to make. */
+  readonly interface: string;
+  /** Octets of the longest inner packet. */
+  readonly mtu: number;
+  readonly ports: Ports;
+  readonly workers: number;
+  /** For the portable path: in place of a TUN device. */
+  readonly device?: PacketDevice;
+  readonly crypto: CryptoBackend;
+  readonly random: Random;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly listener: DataPlaneListener;
+}
+
+export interface PacketPath {
+  readonly plane: DataPlane;
+  readonly sockets: IkeSockets;
+}
+
+/**
+ * Opens the sockets of IKE and ESP and the packet path on them. What is opened is noted in `undo` at once, so
+ * that a failure in the middle leaves nothing behind.
+ * @throws LinuxError or StartError, each with its remedy
+ */
+export async function openPacketPath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
+  return options.choice === 'portable' ? await portablePath(options, undo) : await ffiPath(options, undo);
+}
+
+async function portablePath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
+  const { address, ports, device, logger, clock, crypto, random, listener } = options;
+  if (device === undefined) {
+    throw new StartError(
+      'the portable data plane has no TUN device of its own',
+      'leave the data plane at "auto"; "portable" is for tests and programs that give it a packet device',
+    );
+  }
+  const sockets = await IkeSockets.open({ address, ports, logger, clock });
+  undo.push('the IKE sockets', () => sockets.close());
+  const plane = createPortableDataPlane({
+    crypto,
+    random,
+    device,
+    listener,
+    now: () => clock.now(),
+    send: (_local, remote, packet, dropped) => sockets.sendEsp(remote, packet, dropped),
+  });
+  undo.push('the data plane', () => plane.close());
+  return { plane, sockets };
+}
+
+async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
+  const { address, ports, workers, mtu, logger, clock, listener } = options;
+  const support = ffiAvailable();
+  if (!support.ok) {
+    throw new StartError(
+      `the data plane needs FFI: ${support.reason}`,
+      'install with optional dependencies (`npm ci` without --omit=optional) on Linux x86-64 or arm64',
+    );
+  }
+  const group = openPortGroup({ address, port: ports.natt, workers });
+  undo.push('the ESP sockets', () => group.close());
+  const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
+  undo.push('the IKE sockets', () => sockets.close());
+  const tun = openTun(options.interface);
+  undo.push(`the TUN device ${tun.name}`, () => tun.close());
+  setLinkUp(tun.name, mtu);
+  const plane = createFfiDataPlane({
+    espFds: group.espFds,
+    tun,
+    listener,
+    now: () => clock.now(),
+    ready: (crypto, note) => {
+      logger.info({ crypto }, `packets are encrypted by ${crypto}`);
+      if (note !== undefined) logger.warn(note);
+    },
+  });
+  undo.push('the data plane', () => plane.close());
+  return { plane, sockets };
+}

@@ -1,0 +1,26 @@
+import type { Endpoint } from '../util/ip.js';
+
+/** The UDP ports of IKE and of NAT traversal (RFC 7296 §2.23). Others are for tests without rights only. */
+export interface Ports {
+  readonly ike: number;
+  readonly natt: number;
+}
+
+export const STANDARD_PORTS: Ports = { ike: 500, natt: 4500 };
+
+/**
+ * The engine knows the standard ports only. Where a gateway and its peers listen on others, this translates:
+ * every other port, that of a NAT for example, stays what it is.
+ */
+export function toWire(endpoint: Endpoint, ports: Ports): Endpoint {
+  if (endpoint.port === STANDARD_PORTS.ike) return { address: endpoint.address, port: ports.ike };
+  if (endpoint.port === STANDARD_PORTS.natt) return { address: endpoint.address, port: ports.natt };
+  return endpoint;
+}
+
+/** The opposite of `toWire`. */
+export function fromWire(endpoint: Endpoint, ports: Ports): Endpoint {
+  if (endpoint.port === ports.ike) return { address: endpoint.address, port: STANDARD_PORTS.ike };
+  if (endpoint.port === ports.natt) return { address: endpoint.address, port: STANDARD_PORTS.natt };
+  return endpoint;
+}
