@@ -12,11 +12,16 @@ import {
   textOrHex,
   u16List,
 } from './describe.js';
-import { decodeMessage } from './message.js';
+import { decodeMessage, IKE_HEADER_LENGTH } from './message.js';
 import type { ConfigAttribute, IkeHeader, IkeMessage, NotifyPayload, Payload } from './payloads.js';
 import { FIRST_STATUS_NOTIFY, NotifyType, nameOf } from './registry.js';
+import { dissectV1 } from './v1/dissect.js';
+import { decodeV1Message } from './v1/message.js';
 
 export { describeIdentity, describeProposal, describeSelector, describeTransform } from './describe.js';
+
+/** Where the version stands in the header: major in the upper half. */
+const VERSION_OFFSET = 17;
 
 /**
  * One line, for example `IKE_AUTH response 1 [ IDr AUTH SA TSi TSr N(TEMPORARY_FAILURE) ]`. Give the header
@@ -34,11 +39,15 @@ export function summarize(first: IkeMessage | IkeHeader, second?: readonly Paylo
 }
 
 /**
- * Several lines: the summary, SPIs and direction, then each payload with its content. Octets that are no
- * IKEv2 message give a text that says why, with the first octets.
+ * Several lines: the summary, SPIs and direction, then each payload with its content. Octets may hold either
+ * version; those that are no IKE message give a text that says why, with the first octets.
  */
 export function dissect(what: Uint8Array | IkeMessage): string {
   if (!(what instanceof Uint8Array)) return lines(what, undefined).join('\n');
+  if (what.length >= IKE_HEADER_LENGTH && what[VERSION_OFFSET]! >>> 4 === 1) {
+    const old = decodeV1Message(what);
+    return old.ok ? dissectV1(old.value, what.length) : unreadable(what, old.error);
+  }
   const decoded = decodeMessage(what);
   if (!decoded.ok) return unreadable(what, decoded.error);
   return lines(decoded.value, what.length).join('\n');
@@ -51,7 +60,7 @@ export function describeWireError(error: WireError): string {
 
 function unreadable(bytes: Uint8Array, error: WireError): string {
   return [
-    `not an IKEv2 message, ${octets(bytes, 0)}`,
+    `not an IKE message, ${octets(bytes, 0)}`,
     `  ${describeWireError(error)}`,
     `  begins ${toHex(bytes.subarray(0, 32))}${bytes.length > 32 ? '…' : ''}`,
   ].join('\n');

@@ -170,13 +170,13 @@ t.test('a decrypted answer', async (t) => {
 t.test('what is no message gives a text as well', async (t) => {
   t.equal(
     dissect(fromHex('00112233')),
-    `not an IKEv2 message, 4 octets
+    `not an IKE message, 4 octets
   truncated at octet 0 (IKE message): the header needs 28 octets, the datagram has 4
   begins 00112233`,
   );
   const long = dissect(new Uint8Array(70000).fill(0xff));
   t.ok(long.length < 300, 'however long it is');
-  t.match(dissect(new Uint8Array(0)), /^not an IKEv2 message, 0 octets/);
+  t.match(dissect(new Uint8Array(0)), /^not an IKE message, 0 octets/);
   t.equal(
     describeWireError({ code: 'bad_value', offset: 9, context: 'SA payload', message: 'no' }),
     'bad_value at octet 9 (SA payload): no',
