@@ -43,8 +43,11 @@ export function attachUdpSocket(socket: Socket, receiver: Port4500Receiver): Udp
   socket.on('message', onMessage);
   return {
     send: (_local, remote, packet, dropped) => {
-      if (socket.getSendQueueSize() > MAX_QUEUED_BYTES) return dropped('queue_full');
       try {
+        if (socket.getSendQueueSize() > MAX_QUEUED_BYTES) {
+          dropped('queue_full');
+          return;
+        }
         socket.send(packet, remote.port, remote.address, (error) => {
           if (error !== null) dropped('send_error');
         });
