@@ -1,7 +1,14 @@
-import { type IpBytes, parseIp } from '../util/ip.js';
+import { type Endpoint, type IpBytes, parseIp } from '../util/ip.js';
 import { bindError, linuxError } from './errors.js';
 import { addressOf, checked, hostBuffer, lastErrno, libc } from './ffi.js';
-import { AF_INET, AF_INET6, SOCKADDR_SPACE, writeSockaddr } from './sockaddr.js';
+import {
+  AF_INET,
+  AF_INET6,
+  SOCKADDR_SPACE,
+  sockaddrAddress,
+  sockaddrPort,
+  writeSockaddr,
+} from './sockaddr.js';
 import { steeringProgram } from './steering.js';
 
 const SOCK_DGRAM = 2;
@@ -88,6 +95,15 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
     },
     close,
   };
+}
+
+/** Where a bound socket listens. @throws LinuxError when `fd` is no IP socket */
+export function localEndpoint(fd: number): Endpoint {
+  const memory = hostBuffer(2 * SOCKADDR_SPACE);
+  const at = addressOf(memory);
+  new DataView(memory.buffer).setUint32(SOCKADDR_SPACE, SOCKADDR_SPACE, true);
+  checked(libc().getsockname(fd, at, at + SOCKADDR_SPACE), 'getsockname');
+  return { address: sockaddrAddress(memory, 0), port: sockaddrPort(memory, 0) };
 }
 
 /** A UDP socket with large buffers, not yet bound. */

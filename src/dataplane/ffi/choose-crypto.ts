@@ -1,0 +1,38 @@
+import type { CryptoBackend } from '../../crypto/types.js';
+import type { Random } from '../../util/random.js';
+import type { Arena } from './arena.js';
+import { createEvpCrypto } from './evp.js';
+import { createFallbackCrypto } from './fallback-crypto.js';
+import { loadOpenssl, type OpensslProbe } from './openssl.js';
+import type { PacketCrypto } from './packet-crypto.js';
+import { runSelfTest } from './self-test.js';
+
+export interface CryptoChoice {
+  readonly crypto: PacketCrypto;
+  /** Why EVP is not used, or not for everything; undefined when all is well. */
+  readonly note?: string;
+}
+
+/**
+ * EVP for every suite that passes its known answers, the fallback for the others. Run once a thread, before
+ * the arena carries packets.
+ */
+export function choosePacketCrypto(
+  arena: Arena,
+  backend: CryptoBackend,
+  random: Random,
+  probe: OpensslProbe = loadOpenssl(),
+): CryptoChoice {
+  const fallback = createFallbackCrypto(backend, random, arena);
+  if (!probe.ok) return { crypto: fallback, note: `OpenSSL is not reachable by FFI: ${probe.reason}` };
+  const evp = createEvpCrypto(probe.openssl, arena);
+  const test = runSelfTest(probe.openssl, arena);
+  const crypto: PacketCrypto = {
+    name: evp.name,
+    supports: (suite) => test.holds(suite) || fallback.supports(suite),
+    sealer: (suite, spi, keys) => (test.holds(suite) ? evp : fallback).sealer(suite, spi, keys),
+    opener: (suite, keys) => (test.holds(suite) ? evp : fallback).opener(suite, keys),
+  };
+  if (test.failed.length === 0) return { crypto };
+  return { crypto, note: `OpenSSL by FFI does not give the known answers of ${test.failed.join(', ')}` };
+}

@@ -1,0 +1,280 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { EspKeys } from '../../crypto/types.js';
+import type { DropCounts } from '../../esp/drops.js';
+import { espLayout } from '../../esp/layout.js';
+import type { EspPair } from '../../esp/params.js';
+import { openEventFd } from '../../linux/eventfd.js';
+import { localEndpoint } from '../../linux/sockets.js';
+import type { TunDevice } from '../../linux/tun.js';
+import { type Endpoint, parseIp } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import type { ChildCounters, DataPlane, DataPlaneListener } from '../dataplane.js';
+import { type Arena, createArena, MAX_CHILDREN } from './arena.js';
+import { MAX_ORDER, OrderWriter } from './control-ring.js';
+import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops } from './counters.js';
+import type { WorkerReport, WorkerSetup } from './messages.js';
+import { encodeInstall, encodePeer, Order } from './orders.js';
+
+export interface FfiDataPlaneOptions {
+  /**
+   * Bound non-blocking UDP sockets of port 4500, of one family. They stay the caller's, who closes them
+   * after `close()` has resolved.
+   */
+  readonly espFds: readonly number[];
+  /** Closed by `close()`. */
+  readonly tun: Pick<TunDevice, 'fd' | 'close'>;
+  readonly listener: DataPlaneListener;
+  /** The daemon's clock, for `lastInbound`. */
+  readonly now: () => Millis;
+  /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
+  readonly ready?: (crypto: string, note: string | undefined) => void;
+}
+
+/** How long the worker may take to end before it is ended by force, in milliseconds. */
+const STOP_MILLIS = 2000;
+
+interface Installed {
+  readonly block: number;
+  readonly spiIn: number;
+}
+
+interface PendingOrder {
+  readonly kind: number;
+  readonly length: number;
+  write(arena: Arena, at: number): void;
+  /** Wipes what must not stay when the order is never carried out. */
+  discard?(): void;
+}
+
+/**
+ * The fast data plane: one worker thread that moves packets between TUN and the ESP sockets by FFI.
+ * @throws LinuxError without FFI, RangeError when `espFds` is empty
+ */
+export function createFfiDataPlane(options: FfiDataPlaneOptions): DataPlane {
+  return new FfiDataPlane(options);
+}
+
+class FfiDataPlane implements DataPlane {
+  readonly kind = 'ffi';
+  readonly #options: FfiDataPlaneOptions;
+  readonly #arena: Arena = createArena();
+  readonly #orders: OrderWriter = new OrderWriter(this.#arena);
+  readonly #wake = openEventFd();
+  readonly #worker: Worker;
+  readonly #exited: Promise<void>;
+  readonly #locals: readonly Endpoint[];
+  readonly #children = new Map<number, Installed>();
+  readonly #spis = new Set<number>();
+  /** Counter blocks nobody uses; taken from the front, given back at the end. */
+  readonly #blocks: number[] = Array.from({ length: MAX_CHILDREN }, (_, i) => i + 1);
+  /** Orders that found the ring full, oldest first. */
+  readonly #pending: PendingOrder[] = [];
+  #closing: Promise<void> | undefined;
+  #failed = false;
+
+  constructor(options: FfiDataPlaneOptions) {
+    this.#options = options;
+    if (options.espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
+    this.#locals = options.espFds.map(localEndpoint);
+    const workerData: WorkerSetup = {
+      memory: this.#arena.memory,
+      tunFd: options.tun.fd,
+      espFds: options.espFds,
+      wakeFd: this.#wake.fd,
+    };
+    this.#worker = new Worker(workerEntry(), { workerData, name: 'culvert packets' });
+    this.#worker.on('message', (report: WorkerReport) => this.#hear(report));
+    this.#worker.on('error', (error) => this.#fail(`the packet thread broke: ${error.message}`));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once('exit', (code) => {
+        if (this.#closing === undefined) this.#fail(`the packet thread ended (exit code ${code})`);
+        resolve();
+      });
+    });
+  }
+
+  /** @throws RangeError for an id or SPI in use, a suite, keys or addresses that do not fit. Wipes the keys then */
+  install(pair: EspPair): void {
+    try {
+      this.#admit(pair);
+      const block = this.#blocks[0];
+      if (block === undefined) {
+        throw new RangeError(
+          `child SA ${pair.id}: ${MAX_CHILDREN} child SAs are installed, which is the limit`,
+        );
+      }
+      const order = encodeInstall(pair, block);
+      if (order.length > MAX_ORDER)
+        throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
+      this.#blocks.shift();
+      this.#children.set(pair.id, { block, spiIn: pair.spiIn });
+      this.#spis.add(pair.spiIn);
+      this.#order({ kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
+    } catch (error) {
+      wipePair(pair);
+      throw error;
+    }
+  }
+
+  #admit(pair: EspPair): void {
+    const refuse = (why: string): never => {
+      throw new RangeError(`child SA ${pair.id}${why}`);
+    };
+    if (this.#closing !== undefined) refuse(': the data plane is closed');
+    if (pair.encapsulation !== 'udp') {
+      refuse(' wants ESP as IP protocol 50, and this data plane has UDP only: set "encapsulation: always"');
+    }
+    if (!Number.isInteger(pair.id) || pair.id < 0 || pair.id > 0xffffffff) refuse(': ids are whole numbers');
+    if (this.#children.has(pair.id)) refuse(' is installed already');
+    if (this.#spis.has(pair.spiIn)) refuse(`: inbound SPI ${pair.spiIn} is in use`);
+    const layout = espLayout(pair.suite);
+    for (const keys of [pair.keysIn, pair.keysOut]) {
+      const fits =
+        keys.encryption.length === layout.keyLength + layout.saltLength &&
+        (keys.integrity?.length ?? 0) === layout.integrityKeyLength;
+      if (!fits) refuse(': the keys do not fit the suite');
+    }
+    this.#checkPeer(pair.id, pair.peer);
+  }
+
+  /** The kernel refuses every datagram from a socket of the other family: say so before. */
+  #checkPeer(id: number, peer: Endpoint): void {
+    const ip = parseIp(peer.address);
+    const local = parseIp(this.#locals[0]!.address);
+    if (ip === undefined || ip.length !== local?.length) {
+      throw new RangeError(
+        `child SA ${id}: the peer "${peer.address}" cannot be reached from ${this.#locals[0]!.address}`,
+      );
+    }
+  }
+
+  activateOutbound(id: number): void {
+    if (this.#children.has(id)) this.#order(idOrder(Order.ACTIVATE, id));
+  }
+
+  /** @throws RangeError when the address is not one of the sockets' family */
+  updatePeer(id: number, peer: Endpoint): void {
+    if (!this.#children.has(id)) return;
+    this.#checkPeer(id, peer);
+    this.#order({ kind: Order.UPDATE_PEER, ...encodePeer(id, peer) });
+  }
+
+  remove(id: number): void {
+    const child = this.#children.get(id);
+    if (child === undefined) return;
+    this.#children.delete(id);
+    this.#spis.delete(child.spiIn);
+    this.#blocks.push(child.block);
+    this.#order(idOrder(Order.REMOVE, id));
+  }
+
+  counters(): readonly ChildCounters[] {
+    const { now } = this.#options;
+    const offset = now() - monotonicMillis();
+    const toClock = (monotonic: number): Millis => monotonic + offset;
+    return [...this.#children].map(([id, { block }]) => readChild(this.#arena, block, id, toClock));
+  }
+
+  drops(): DropCounts {
+    return readDrops(this.#arena, GLOBAL_BLOCK);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#orders.stop();
+    this.#wake.signal();
+    const late = setTimeout(() => {
+      // It cannot interrupt a system call, but it ends a thread that is busy elsewhere.
+      void this.#worker.terminate();
+      this.#wake.signal();
+    }, STOP_MILLIS);
+    await this.#exited;
+    clearTimeout(late);
+    for (const order of this.#pending.splice(0)) order.discard?.();
+    this.#arena.bytes.fill(0);
+    this.#wake.close();
+    this.#options.tun.close();
+  }
+
+  #order(order: PendingOrder): void {
+    if (this.#closing !== undefined || this.#failed) {
+      order.discard?.();
+      return;
+    }
+    this.#pending.push(order);
+    this.#pump();
+  }
+
+  /** Moves what fits into the ring, in order. The rest goes when the worker reports space. */
+  #pump(): void {
+    let written = false;
+    while (this.#pending.length > 0) {
+      const order = this.#pending[0]!;
+      if (!this.#orders.write(order.kind, order.length, (at) => order.write(this.#arena, at))) break;
+      this.#pending.shift();
+      written = true;
+    }
+    if (written) this.#wake.signal();
+  }
+
+  #hear(report: WorkerReport): void {
+    const { listener, ready } = this.#options;
+    if (report.kind === 'ike') this.#orders.ikeHandled();
+    if (this.#closing !== undefined) return;
+    switch (report.kind) {
+      case 'ready':
+        ready?.(report.crypto, report.note);
+        break;
+      case 'space':
+        this.#pump();
+        break;
+      case 'ike': {
+        const { socket, address, port, bytes } = report;
+        listener.ikeDatagram(this.#locals[socket]!, { address, port }, bytes);
+        break;
+      }
+      case 'moved':
+        // The SA may have been removed while the news was on its way.
+        if (this.#children.has(report.id)) {
+          listener.peerMoved?.(report.id, { address: report.address, port: report.port });
+        }
+        break;
+      case 'acquire':
+        listener.acquire?.(report.destination);
+        break;
+      case 'failed':
+        this.#fail(report.reason);
+        break;
+    }
+  }
+
+  #fail(reason: string): void {
+    if (this.#failed || this.#closing !== undefined) return;
+    this.#failed = true;
+    for (const order of this.#pending.splice(0)) order.discard?.();
+    this.#options.listener.failed(reason);
+  }
+}
+
+function idOrder(kind: number, id: number): PendingOrder {
+  return { kind, length: 4, write: ({ view }, at) => view.setUint32(at, id, true) };
+}
+
+function wipePair(pair: EspPair): void {
+  for (const keys of [pair.keysIn, pair.keysOut] satisfies EspKeys[]) {
+    keys.encryption.wipe();
+    keys.integrity?.wipe();
+  }
+}
+
+/** The compiled entry; when this file runs uncompiled under a loader, its source. */
+function workerEntry(): URL {
+  const compiled = new URL('./worker.js', import.meta.url);
+  return existsSync(fileURLToPath(compiled)) ? compiled : new URL('./worker.ts', import.meta.url);
+}

@@ -1,0 +1,25 @@
+import type { SharedMemory } from './arena.js';
+
+/** What the worker is started with. */
+export interface WorkerSetup {
+  readonly memory: SharedMemory;
+  readonly tunFd: number;
+  readonly espFds: readonly number[];
+  readonly wakeFd: number;
+}
+
+/** What the worker tells main. `socket` is the index of the ESP socket; addresses are canonical text. */
+export type WorkerReport =
+  | { readonly kind: 'ready'; readonly crypto: string; readonly note?: string }
+  /** The control ring has room again. */
+  | { readonly kind: 'space' }
+  | {
+      readonly kind: 'ike';
+      readonly socket: number;
+      readonly address: string;
+      readonly port: number;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly kind: 'moved'; readonly id: number; readonly address: string; readonly port: number }
+  | { readonly kind: 'acquire'; readonly destination: Uint8Array }
+  | { readonly kind: 'failed'; readonly reason: string };

@@ -1,0 +1,150 @@
+import type { EspKeys, EspSuite } from '../../crypto/types.js';
+import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../esp/params.js';
+import { fromHex, fromUtf8, toHex, utf8 } from '../../util/bytes.js';
+import type { Endpoint } from '../../util/ip.js';
+import { SecretKey } from '../../util/secret.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import type { Arena } from './arena.js';
+
+/** Kinds of orders in the control ring. Remove and activate carry the id only. */
+export const Order = { INSTALL: 1, REMOVE: 2, ACTIVATE: 3, UPDATE_PEER: 4 } as const;
+
+/** A pair of SAs as the worker gets it. */
+export interface Installation {
+  /** Number of its counter block. */
+  readonly block: number;
+  readonly id: number;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly keysIn: EspKeys;
+  readonly keysOut: EspKeys;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  readonly peer: Endpoint;
+  readonly outbound: boolean;
+  readonly replayWindow: number;
+}
+
+type SelectorText = readonly [number, number, number, number, string, string];
+
+interface PublicPart {
+  readonly block: number;
+  readonly id: number;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly localTs: readonly SelectorText[];
+  readonly peerTs: readonly SelectorText[];
+  readonly peer: Endpoint;
+  readonly outbound: boolean;
+  readonly replayWindow: number;
+}
+
+function toText(selector: TrafficSelector): SelectorText {
+  const { tsType, protocol, startPort, endPort, startAddress, endAddress } = selector;
+  return [tsType, protocol, startPort, endPort, toHex(startAddress), toHex(endAddress)];
+}
+
+function fromText([tsType, protocol, startPort, endPort, start, end]: SelectorText): TrafficSelector {
+  const startAddress = fromHex(start);
+  return { tsType, protocol, startPort, endPort, startAddress, endAddress: fromHex(end) };
+}
+
+/** Lengths of public part and of the four keys, a u32 each, then the keys, then the public part as JSON. */
+const LENGTHS = 5 * 4;
+
+function keyList(pair: { readonly keysIn: EspKeys; readonly keysOut: EspKeys }): (SecretKey | undefined)[] {
+  return [pair.keysIn.encryption, pair.keysIn.integrity, pair.keysOut.encryption, pair.keysOut.integrity];
+}
+
+/** An install order: its length in octets, and how to write it. Writing wipes the keys of the pair. */
+export function encodeInstall(
+  pair: EspPair,
+  block: number,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  const part: PublicPart = {
+    block,
+    id: pair.id,
+    spiIn: pair.spiIn,
+    spiOut: pair.spiOut,
+    suite: pair.suite,
+    localTs: pair.localTs.map(toText),
+    peerTs: pair.peerTs.map(toText),
+    peer: pair.peer,
+    outbound: pair.outbound,
+    replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
+  };
+  const json = utf8(JSON.stringify(part));
+  const keys = keyList(pair);
+  const keyLength = keys.reduce((sum, key) => sum + (key?.length ?? 0), 0);
+  return {
+    length: LENGTHS + keyLength + json.length,
+    write({ bytes, view }, at) {
+      view.setUint32(at, json.length, true);
+      let to = at + LENGTHS;
+      keys.forEach((key, i) => {
+        view.setUint32(at + 4 + 4 * i, key?.length ?? 0, true);
+        if (key === undefined) return;
+        bytes.set(key.expose(), to);
+        to += key.length;
+      });
+      bytes.set(json, to);
+      for (const key of keys) key?.wipe();
+    },
+  };
+}
+
+/** The installation in an install order. Its keys are copies; those in the ring are zeroed at once. */
+export function decodeInstall({ bytes, view }: Arena, at: number): Installation {
+  let from = at + LENGTHS;
+  const take = (i: number): SecretKey => {
+    const length = view.getUint32(at + 4 + 4 * i, true);
+    const key = new SecretKey(Uint8Array.from(bytes.subarray(from, from + length)));
+    bytes.fill(0, from, from + length);
+    from += length;
+    return key;
+  };
+  const [encryptionIn, integrityIn, encryptionOut, integrityOut] = [take(0), take(1), take(2), take(3)];
+  // A copy: the decoder does not read shared memory.
+  const json = Uint8Array.from(bytes.subarray(from, from + view.getUint32(at, true)));
+  const part = JSON.parse(fromUtf8(json)) as PublicPart;
+  return {
+    ...part,
+    localTs: part.localTs.map(fromText),
+    peerTs: part.peerTs.map(fromText),
+    keysIn: espKeys(encryptionIn, integrityIn),
+    keysOut: espKeys(encryptionOut, integrityOut),
+  };
+}
+
+function espKeys(encryption: SecretKey, integrity: SecretKey): EspKeys {
+  return integrity.length === 0 ? { encryption } : { encryption, integrity };
+}
+
+/** An order to send to a new address: id and port (u32 each), then the text of the address. */
+export function encodePeer(
+  id: number,
+  peer: Endpoint,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  const address = utf8(peer.address);
+  return {
+    length: 12 + address.length,
+    write({ bytes, view }, at) {
+      view.setUint32(at, id, true);
+      view.setUint32(at + 4, peer.port, true);
+      view.setUint32(at + 8, address.length, true);
+      bytes.set(address, at + 12);
+    },
+  };
+}
+
+/** Id and address in an order of `encodePeer`. */
+export function decodePeer(
+  { bytes, view }: Arena,
+  at: number,
+): { readonly id: number; readonly peer: Endpoint } {
+  const length = view.getUint32(at + 8, true);
+  const address = fromUtf8(Uint8Array.from(bytes.subarray(at + 12, at + 12 + length)));
+  return { id: view.getUint32(at, true), peer: { address, port: view.getUint32(at + 4, true) } };
+}

@@ -1,0 +1,161 @@
+import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS, INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
+import type { EspSuite, HashName } from '../../crypto/types.js';
+import { equalBytes, fromHex } from '../../util/bytes.js';
+import { type Arena, At, rxPacket, txPacket } from './arena.js';
+import { cipherContext, evpCipherName, hmacContext } from './evp.js';
+import type { Openssl } from './openssl.js';
+
+/**
+ * Known answers for every algorithm, checked at start through the very calls that packets take. Key octets
+ * are 01 02 03…, IV or nonce 40 41…, AAD 20…27, plaintext and message 80…9f; AEAD answers end in the tag.
+ */
+const CIPHER_ANSWERS: Readonly<Record<string, string>> = {
+  'AES-128-CBC': '44aacab8e214c38c5038d7811b6acbfed06b08dc742abc5209133cb35112ebf9',
+  'AES-192-CBC': '073c54f591a30dd8c5a44569982105e73a6516ef06ef2513bb6d27ef58713bcd',
+  'AES-256-CBC': 'ceaec9278863920d1cbd6539d032b10e6b223de082e6e99114cb53109677084c',
+  'DES-EDE3-CBC': 'd0225282d7b007cb314b0982037d8acbdcb1b6178d563d75562456d9246da8ea',
+  'id-aes128-GCM':
+    '756dd86ca011d61beb93edf1c1a782fcd8a40c5a07b40358123392eae2e2042e53aa5e5b849c20031bae8da1617e1b9e',
+  'id-aes192-GCM':
+    'd824ce9e322200886b3f884760f8e941b07267e811ef25a1547d972dfc48365b18ab3ea12f26e19578b9c2c5fc14b6ce',
+  'id-aes256-GCM':
+    '5a155ef2ebca8a193414e82e98fb968c28e8a3c3a0a72e0fb967eb665348110db2afd49ba11dc52d214a6dc79462b7a5',
+  'ChaCha20-Poly1305':
+    '475ce731ecdc950d4f0b26e14c48709587e0531066f4a0c41c6ea76f6956995b9699286dd7348a1a815139a59d39dd6d',
+};
+
+const HMAC_ANSWERS: Readonly<Record<HashName, string>> = {
+  md5: '7d0390c463fb69ee5b0ee825bc090fba',
+  sha1: '661ece93beb4024ab94d9c53721459f3cfbc227e',
+  sha256: 'fd76210454674869e4fc3d636d1e16e5a42386f706bb8b4fbcb6437d53acb4f8',
+  sha384: 'b5950ce1738f6f2cfe5fa7c52cf46aa84039dc73eb4b4080f629fbf290d539f496ed33a6fc28270a41b97ce91a898f60',
+  sha512:
+    '80c261d81f8fe8df39c171a7fa65b717b1786e1e4677fc51132997483208b3147919adff3c1ba4df8a3fdf5ebf438a93dc2dec81ea9bd9bfeed447ebdc00b674',
+};
+
+const TEXT = 32;
+const TAG = 16;
+const AAD = 8;
+
+/** What passed. */
+export interface SelfTestResult {
+  readonly failed: readonly string[];
+  /** Whether cipher and MAC of the suite passed. */
+  holds(suite: EspSuite): boolean;
+}
+
+/** Runs all known answers. The arena must not be in use. */
+export function runSelfTest(openssl: Openssl, arena: Arena): SelfTestResult {
+  const passed = new Set<string>();
+  const failed: string[] = [];
+  const note = (name: string, test: () => boolean): void => {
+    let good = false;
+    try {
+      good = test();
+    } catch {
+      // OpenSSL lacks or refuses it: the fallback may have it.
+    }
+    openssl.ERR_clear_error();
+    if (good) passed.add(name);
+    else failed.push(name);
+  };
+  for (const { id, keyBits, keyLength, aead } of ENCRYPTION_TRANSFORMS) {
+    const name = evpCipherName(id, keyBits) ?? `cipher ${id}`;
+    note(name, () => testCipher(openssl, arena, name, keyLength, aead));
+  }
+  for (const { hash } of INTEGRITY_TRANSFORMS) note(hash, () => testHmac(openssl, arena, hash));
+  arena.bytes.fill(0, At.keys, At.keys + 128);
+  return {
+    failed,
+    holds(suite) {
+      const name = evpCipherName(suite.encryption.id, suite.encryption.keyBits);
+      const mac = INTEGRITY_TRANSFORMS.find((transform) => transform.id === suite.integrity);
+      return (
+        name !== undefined &&
+        passed.has(name) &&
+        (suite.integrity === 0 || (mac !== undefined && passed.has(mac.hash)))
+      );
+    },
+  };
+}
+
+function count(arena: Arena, at: number, length: number, from: number): void {
+  for (let i = 0; i < length; i++) arena.bytes[at + i] = from + i;
+}
+
+function answerIs(arena: Arena, at: number, hex: string): boolean {
+  const wanted = fromHex(hex);
+  return equalBytes(arena.bytes.slice(at, at + wanted.length), wanted);
+}
+
+/** Both directions, twice on the same contexts, and a changed tag that must be refused. */
+function testCipher(openssl: Openssl, arena: Arena, name: string, keyLength: number, aead: boolean): boolean {
+  const wanted = CIPHER_ANSWERS[name];
+  if (wanted === undefined) return false;
+  count(arena, At.keys, keyLength, 1);
+  const encrypt = cipherContext(openssl, arena, name, At.keys, 1);
+  const decrypt = cipherContext(openssl, arena, name, At.keys, 0);
+  const plain = rxPacket(0);
+  const sealed = txPacket(0);
+  const opened = rxPacket(1);
+  try {
+    for (let round = 0; round < 2; round++) {
+      count(arena, plain, TEXT, 0x80);
+      arena.bytes.fill(0, sealed, sealed + TEXT + TAG);
+      if (!crypt(openssl, arena, encrypt, plain, sealed, aead ? 'get' : undefined)) return false;
+      if (!answerIs(arena, sealed, wanted)) return false;
+      if (!crypt(openssl, arena, decrypt, sealed, opened, aead ? 'set' : undefined)) return false;
+      for (let i = 0; i < TEXT; i++) if (arena.bytes[opened + i] !== 0x80 + i) return false;
+      if (!aead) continue;
+      arena.bytes[sealed + TEXT] = arena.bytes[sealed + TEXT]! ^ 1;
+      if (crypt(openssl, arena, decrypt, sealed, opened, 'set')) return false;
+    }
+    return true;
+  } finally {
+    openssl.EVP_CIPHER_CTX_free(encrypt);
+    openssl.EVP_CIPHER_CTX_free(decrypt);
+  }
+}
+
+function crypt(
+  openssl: Openssl,
+  arena: Arena,
+  context: number,
+  from: number,
+  to: number,
+  tag: 'get' | 'set' | undefined,
+): boolean {
+  const { base } = arena;
+  const outLength = base + At.outLength;
+  const aadAt = rxPacket(2);
+  count(arena, At.nonce, 16, 0x40);
+  count(arena, aadAt, AAD, 0x20);
+  if (openssl.EVP_CipherInit_ex(context, 0, 0, 0, base + At.nonce, -1) !== 1) return false;
+  if (tag === 'set' && openssl.EVP_CIPHER_CTX_ctrl(context, 0x11, TAG, base + from + TEXT) !== 1)
+    return false;
+  if (tag !== undefined && openssl.EVP_CipherUpdate(context, 0, outLength, base + aadAt, AAD) !== 1)
+    return false;
+  if (openssl.EVP_CipherUpdate(context, base + to, outLength, base + from, TEXT) !== 1) return false;
+  if (openssl.EVP_CipherFinal_ex(context, base + to + TEXT, outLength) !== 1) return false;
+  return tag !== 'get' || openssl.EVP_CIPHER_CTX_ctrl(context, 0x10, TAG, base + to + TEXT) === 1;
+}
+
+function testHmac(openssl: Openssl, arena: Arena, hash: HashName): boolean {
+  const { base } = arena;
+  const keyLength = HASH_LENGTHS[hash].digest;
+  count(arena, At.keys, keyLength, 1);
+  count(arena, rxPacket(0), TEXT, 0x80);
+  const context = hmacContext(openssl, arena, hash, At.keys, keyLength);
+  try {
+    for (let round = 0; round < 2; round++) {
+      arena.bytes.fill(0, At.mac, At.mac + 64);
+      if (openssl.HMAC_Init_ex(context, 0, 0, 0, 0) !== 1) return false;
+      if (openssl.HMAC_Update(context, base + rxPacket(0), TEXT) !== 1) return false;
+      if (openssl.HMAC_Final(context, base + At.mac, base + At.outLength) !== 1) return false;
+      if (!answerIs(arena, At.mac, HMAC_ANSWERS[hash])) return false;
+    }
+    return true;
+  } finally {
+    openssl.HMAC_CTX_free(context);
+  }
+}

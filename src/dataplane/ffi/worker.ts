@@ -1,0 +1,30 @@
+import { randomBytes } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { createOpensslBackend } from '../../crypto/backend.js';
+import { useArena } from './arena.js';
+import { choosePacketCrypto } from './choose-crypto.js';
+import type { WorkerReport, WorkerSetup } from './messages.js';
+import { PacketLoop } from './packet-loop.js';
+
+/**
+ * The thread of the packet path. It never returns to its event loop before it ends: messages to main leave
+ * at once all the same, and nothing is sent to it but orders in the arena.
+ */
+function main(setup: WorkerSetup): void {
+  const report = (message: WorkerReport): void => parentPort?.postMessage(message);
+  let loop: PacketLoop | undefined;
+  try {
+    const arena = useArena(setup.memory);
+    const random = { bytes: (length: number): Uint8Array => Uint8Array.from(randomBytes(length)) };
+    const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random);
+    loop = new PacketLoop(arena, crypto, setup, report);
+    report({ kind: 'ready', crypto: crypto.name, ...(note === undefined ? {} : { note }) });
+    while (loop.turn(-1));
+  } catch (error) {
+    report({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+  } finally {
+    loop?.free();
+  }
+}
+
+main(workerData as WorkerSetup);

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { createOpensslBackend } from '../../../src/crypto/backend.js';
+import { ENCRYPTION_TRANSFORMS, INTEGRITY_TRANSFORMS } from '../../../src/crypto/transforms.js';
+import type { EspKeys, EspSuite } from '../../../src/crypto/types.js';
+import { At, createArena, rxPacket, txPacket } from '../../../src/dataplane/ffi/arena.js';
+import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
+import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
+import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
+import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js';
+import { runSelfTest } from '../../../src/dataplane/ffi/self-test.js';
+import { espLayout, espLength } from '../../../src/esp/layout.js';
+import { InboundSa } from '../../../src/esp/open.js';
+import { OutboundSa } from '../../../src/esp/seal.js';
+import { SelectorSet } from '../../../src/esp/selectors.js';
+import { ffiAvailable } from '../../../src/linux/ffi.js';
+import { SecretKey } from '../../../src/util/secret.js';
+import { buildPacket } from '../../../src/wire/ip.js';
+
+const ffi = ffiAvailable();
+const skip = ffi.ok ? false : ffi.reason;
+const probe = ffi.ok ? loadOpenssl() : undefined;
+const openssl = probe?.ok ? probe.openssl : undefined;
+
+const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
+const backend = createOpensslBackend();
+
+const suites: EspSuite[] = ENCRYPTION_TRANSFORMS.flatMap(({ id, keyBits, aead }) =>
+  (aead ? [0] : INTEGRITY_TRANSFORMS.map((mac) => mac.id)).map((integrity) => ({
+    encryption: { id, keyBits },
+    integrity,
+    dh: 0,
+    esn: false,
+  })),
+);
+
+function makeKeys(suite: EspSuite): () => EspKeys {
+  const layout = espLayout(suite);
+  const encryption = randomBytes(layout.keyLength + layout.saltLength);
+  const integrity = randomBytes(layout.integrityKeyLength);
+  return () => ({
+    encryption: new SecretKey(Uint8Array.from(encryption)),
+    ...(layout.aead ? {} : { integrity: new SecretKey(Uint8Array.from(integrity)) }),
+  });
+}
+
+const any = {
+  tsType: 7,
+  protocol: 0,
+  startPort: 0,
+  endPort: 65535,
+  startAddress: Uint8Array.of(0, 0, 0, 0),
+  endAddress: Uint8Array.of(255, 255, 255, 255),
+};
+const selectors = new SelectorSet([any], [any]);
+
+function innerPacket(payload: number): Uint8Array {
+  return buildPacket(
+    { source: Uint8Array.of(10, 1, 0, 1), destination: Uint8Array.of(10, 2, 0, 1), protocol: 253 },
+    new Uint8Array(randomBytes(payload)),
+  );
+}
+
+const SIZES = [0, 1, 2, 3, 5, 12, 13, 14, 15, 16, 27, 1380, 8000];
+
+t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, async (t) => {
+  t.ok(openssl !== undefined, probe?.ok === false ? probe.reason : 'OpenSSL is reachable');
+  const arena = createArena();
+  const implementations = [
+    createEvpCrypto(openssl!, arena),
+    createFallbackCrypto(backend, random, arena),
+    choosePacketCrypto(arena, backend, random).crypto,
+  ];
+  t.equal(suites.length, 4 + 4 * 5);
+  for (const suite of suites) {
+    for (const crypto of implementations) {
+      t.ok(crypto.supports(suite));
+      const keys = makeKeys(suite);
+      const spi = 0xc0ffee01;
+      const given = [keys(), keys()] as const;
+      const sealer = crypto.sealer(suite, spi, given[0]);
+      const opener = crypto.opener(suite, given[1]);
+      t.ok(
+        given.every((k) => k.encryption.wiped && (k.integrity?.wiped ?? true)),
+        'keys are wiped',
+      );
+      t.ok(arena.bytes.subarray(At.keys, At.keys + 256).every((octet) => octet === 0));
+      const out = new OutboundSa({ spi, suite, keys: keys(), crypto: backend, random });
+      const inbound = { spi, suite, crypto: backend, selectors, replayWindow: 64 };
+      const into = new InboundSa({ ...inbound, keys: keys() });
+      let good = true;
+      SIZES.forEach((size, i) => {
+        const inner = innerPacket(size);
+        arena.bytes.set(inner, At.inner);
+        const sequence = 0xfffffff0 + i;
+        const length = sealer.seal(At.inner, inner.length, 4, sequence, txPacket(3));
+        good &&= length === espLength(sealer.layout, inner.length);
+        const packet = arena.bytes.slice(txPacket(3), txPacket(3) + length);
+        const opened = into.open(packet);
+        good &&= opened.ok && Buffer.compare(opened.value, inner) === 0;
+
+        const sealed = out.seal(inner);
+        if (!sealed.ok) throw new Error(sealed.error);
+        arena.bytes.set(sealed.value, rxPacket(5));
+        const body = opener.open(rxPacket(5), sealed.value.length, At.plain);
+        good &&= body === sealed.value.length - sealer.layout.bodyOffset - sealer.layout.icvLength;
+        good &&= Buffer.compare(arena.bytes.slice(At.plain, At.plain + inner.length), inner) === 0;
+        // One bit anywhere in header, IV, ciphertext or ICV.
+        for (const at of [0, 7, 8, sealer.layout.bodyOffset, sealed.value.length - 1]) {
+          arena.bytes.fill(0x55, At.plain, At.plain + 9000);
+          arena.bytes[rxPacket(5) + at] = arena.bytes[rxPacket(5) + at]! ^ 0x10;
+          good &&= opener.open(rxPacket(5), sealed.value.length, At.plain) === -1;
+          arena.bytes[rxPacket(5) + at] = arena.bytes[rxPacket(5) + at]! ^ 0x10;
+          const scratch = arena.bytes.slice(At.plain, At.plain + body);
+          good &&= scratch.every((octet) => octet === 0) || scratch.every((octet) => octet === 0x55);
+        }
+      });
+      t.ok(
+        good,
+        `${crypto.name}: cipher ${suite.encryption.id}/${suite.encryption.keyBits} MAC ${suite.integrity}`,
+      );
+      sealer.free();
+      sealer.free();
+      opener.free();
+      opener.free();
+    }
+  }
+});
+
+t.test('IVs of CBC do not repeat and never come from the counter', { skip }, async (t) => {
+  const arena = createArena();
+  const suite = suites.find((s) => s.encryption.id === 12)!;
+  const sealer = createEvpCrypto(openssl!, arena).sealer(suite, 256, makeKeys(suite)());
+  const seen = new Set<string>();
+  const inner = innerPacket(20);
+  for (let i = 1; i <= 2000; i++) {
+    arena.bytes.set(inner, At.inner);
+    sealer.seal(At.inner, inner.length, 4, i, txPacket(0));
+    seen.add(Buffer.from(arena.bytes.slice(txPacket(0) + 8, txPacket(0) + 24)).toString('hex'));
+  }
+  t.equal(seen.size, 2000);
+  sealer.free();
+});
+
+t.test('known answers', { skip }, async (t) => {
+  const arena = createArena();
+  t.same(runSelfTest(openssl!, arena).failed, []);
+  t.equal(choosePacketCrypto(arena, backend, random).note, undefined);
+
+  const broken: Openssl = {
+    ...openssl!,
+    EVP_get_cipherbyname: (name) =>
+      openssl!.EVP_get_cipherbyname(name === 'AES-256-CBC' ? 'AES-256-ECB' : name),
+    EVP_get_digestbyname: (name) => (name === 'MD5' ? 0 : openssl!.EVP_get_digestbyname(name)),
+  };
+  const { crypto, note } = choosePacketCrypto(arena, backend, random, {
+    ok: true,
+    openssl: broken,
+    library: 'test',
+  });
+  t.match(note, /AES-256-CBC.*md5/);
+  for (const suite of suites) t.ok(crypto.supports(suite), 'what fails is taken over by the fallback');
+  t.match(runSelfTest(broken, arena).failed, ['AES-256-CBC', 'md5']);
+
+  const none = choosePacketCrypto(arena, backend, random, loadOpenssl(['/nowhere/libcrypto.so.9']));
+  t.equal(none.crypto.name, backend.name);
+  t.match(none.note, /not reachable.*nowhere/);
+});
+
+t.test('refusals', { skip }, async (t) => {
+  const arena = createArena();
+  const crypto = createEvpCrypto(openssl!, arena);
+  const suite = suites[0]!;
+  const short = { encryption: new SecretKey(new Uint8Array(5)) };
+  t.throws(() => crypto.opener(suite, short), /encryption key of 5 octets/);
+  t.throws(() => crypto.opener({ ...suite, esn: true }, makeKeys(suite)()), /extended sequence/);
+  t.notOk(crypto.supports({ ...suite, esn: true }));
+  t.notOk(crypto.supports({ ...suite, encryption: { id: 23, keyBits: 128 } }));
+});

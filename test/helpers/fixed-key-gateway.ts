@@ -1,0 +1,109 @@
+import { createInterface } from 'node:readline';
+import type { EspSuite } from '../../src/crypto/types.js';
+import { createFfiDataPlane } from '../../src/dataplane/ffi/data-plane.js';
+import { espLayout } from '../../src/esp/layout.js';
+import type { EspPair } from '../../src/esp/params.js';
+import { setLinkUp } from '../../src/linux/links.js';
+import { addRoute } from '../../src/linux/routes.js';
+import { openPortGroup } from '../../src/linux/sockets.js';
+import { openTun } from '../../src/linux/tun.js';
+import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
+import { SecretKey } from '../../src/util/secret.js';
+
+/**
+ * One gateway with fixed keys, without IKE: `node fixed-key-gateway.ts SETUP`, SETUP as JSON. Prints a line
+ * `{"ready":…}`, then answers each line on standard input: `counters`, `rekey ID`, `remove ID`; `close` and the
+ * end of input end it.
+ */
+export interface GatewaySetup {
+  readonly side: 'a' | 'b';
+  readonly local: string;
+  readonly peer: string;
+  readonly localNet: string;
+  readonly peerNet: string;
+  readonly suite: EspSuite;
+  readonly mtu: number;
+}
+
+function keyOf(length: number, id: number, direction: number): SecretKey {
+  return new SecretKey(Uint8Array.from({ length }, (_, i) => (i * 7 + id * 31 + direction * 101 + 1) & 0xff));
+}
+
+function pairOf(setup: GatewaySetup, id: number, outbound: boolean): EspPair {
+  const layout = espLayout(setup.suite);
+  const keys = (direction: number) => ({
+    encryption: keyOf(layout.keyLength + layout.saltLength, id, direction),
+    ...(layout.aead ? {} : { integrity: keyOf(layout.integrityKeyLength, id, direction + 8) }),
+  });
+  const towardsA = 0x90000000 + id;
+  const towardsB = 0x10000000 + id;
+  const selector = (text: string) => {
+    const range = cidrRange(parseCidr(text) as Cidr);
+    return {
+      tsType: range.start.length === 4 ? 7 : 8,
+      protocol: 0,
+      startPort: 0,
+      endPort: 65535,
+      startAddress: range.start,
+      endAddress: range.end,
+    };
+  };
+  const a = setup.side === 'a';
+  return {
+    id,
+    spiIn: a ? towardsA : towardsB,
+    spiOut: a ? towardsB : towardsA,
+    suite: setup.suite,
+    keysIn: keys(a ? 0 : 1),
+    keysOut: keys(a ? 1 : 0),
+    localTs: [selector(setup.localNet)],
+    peerTs: [selector(setup.peerNet)],
+    encapsulation: 'udp',
+    local: { address: setup.local, port: 4500 },
+    peer: { address: setup.peer, port: 4500 },
+    outbound,
+  };
+}
+
+function say(line: unknown): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+const setup = JSON.parse(process.argv[2]!) as GatewaySetup;
+const group = openPortGroup({ address: setup.local, port: 4500, workers: 1 });
+const tun = openTun('culvert0');
+setLinkUp('culvert0', setup.mtu);
+addRoute({ cidr: parseCidr(setup.peerNet) as Cidr, device: 'culvert0' });
+const plane = createFfiDataPlane({
+  espFds: group.espFds,
+  tun,
+  now: () => performance.now(),
+  listener: {
+    ikeDatagram: () => {},
+    failed: (reason) => say({ failed: reason }),
+    acquire: (destination) => say({ acquire: [...destination] }),
+    peerMoved: (id, from) => say({ moved: id, from }),
+  },
+  ready: (crypto, note) => {
+    plane.install(pairOf(setup, 1, true));
+    say({ ready: crypto, note: note ?? null });
+  },
+});
+
+async function close(): Promise<void> {
+  await plane.close();
+  group.close();
+  process.exitCode = 0;
+  input.close();
+}
+
+const input = createInterface({ input: process.stdin });
+input.on('line', (line) => {
+  const [command, id] = line.split(' ');
+  if (command === 'counters') say({ children: plane.counters(), drops: plane.drops() });
+  if (command === 'install') plane.install(pairOf(setup, Number(id), false));
+  if (command === 'activate') plane.activateOutbound(Number(id));
+  if (command === 'remove') plane.remove(Number(id));
+  if (command === 'close') void close().then(() => say({ closed: true }));
+});
+input.on('close', () => void close());
