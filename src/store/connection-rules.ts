@@ -66,11 +66,11 @@ function checkPolicy(
   const near = nearestWord(name, known);
   const remedy =
     near !== undefined
-      ? `did you mean "${near}"?`
+      ? `; did you mean "${near}"?`
       : known.length > 0
-        ? `there are ${known.join(', ')}`
-        : `${list} is empty; leave this out for auto-negotiation`;
-  issues.push({ path, message: `${shown(name, path)} is not in ${list}; ${remedy}` });
+        ? ` (${known.join(', ')}): add it, or leave this out for auto-negotiation`
+        : ', which is empty: add it, or leave this out for auto-negotiation';
+  issues.push({ path, message: `${shown(name, path)} is not in ${list}${remedy}` });
 }
 
 function readPsk(path: ConfigPath, input: ConnectionInput, issues: ConfigIssue[]): PskSource {
@@ -131,7 +131,7 @@ function checkPeerAddress(
   if (text === undefined) return '';
   const problem = unicastProblem(text);
   if (problem !== undefined) {
-    const remedy = isDomainName(text) ? '; write a host name as peer.fqdn' : '';
+    const remedy = isDomainName(text) && /[a-z]/i.test(text) ? ': write a host name as peer.fqdn' : '';
     issues.push({ path, message: `${shown(text, path)} ${problem}${remedy}` });
     return text;
   }

@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../util/result.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from './config-error.js';
 import { readConnection, unicastProblem } from './connection-rules.js';
 import type { GatewayFile, GatewaySettings } from './model.js';
-import { checkOwnNetworks, checkPair, type PlacedConnection } from './overlap-rules.js';
+import { checkOwnNetworks, checkPair, placeConnection } from './overlap-rules.js';
 import { type Placed, readIkePolicy, readIpsecPolicy } from './policy-rules.js';
 import { type ConfigFileInput, ConfigFileSchema, DEFAULTS, type GatewayInput } from './schema.js';
 import { SchemaCheck, shown } from './schema-check.js';
@@ -60,10 +60,9 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
     ikePolicies: namesOf(file.ike_policies),
     ipsecPolicies: namesOf(file.ipsec_policies),
   };
-  const connections: PlacedConnection[] = valid('connections', file.connections).map((item) => ({
-    path: item.path,
-    connection: readConnection(item, around, issues),
-  }));
+  const connections = valid('connections', file.connections).map((item) =>
+    placeConnection(item.path, readConnection(item, around, issues)),
+  );
   for (const [index, one] of connections.entries()) {
     checkOwnNetworks(one, issues);
     for (const earlier of connections.slice(0, index)) checkPair(earlier, one, issues);

@@ -1,15 +1,9 @@
-import { makeIdentity, sameIdentity } from '../ike/policy/identity.js';
+import { identityKey, makeIdentity } from '../ike/policy/identity.js';
 import { equalBytes } from '../util/bytes.js';
 import { type Cidr, cidrRange, intersectRanges, parseCidr } from '../util/ip.js';
 import { type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
 import type { GatewayConnection, IkeIdentity, PskSource } from './model.js';
 import { under } from './yaml-source.js';
-
-/** A connection that was read, and where it stands. */
-export interface PlacedConnection {
-  readonly path: ConfigPath;
-  readonly connection: GatewayConnection;
-}
 
 /** A network of a connection, and where it stands. */
 interface PlacedCidr {
@@ -18,19 +12,43 @@ interface PlacedCidr {
   readonly cidr: Cidr;
 }
 
+/** A connection that was read, where it stands, and what it is compared by. */
+export interface PlacedConnection {
+  readonly path: ConfigPath;
+  readonly connection: GatewayConnection;
+  /** Peer and both identities: equal when nothing in IKE tells two connections apart. */
+  readonly ends: string;
+  readonly local: readonly PlacedCidr[];
+  readonly peer: readonly PlacedCidr[];
+}
+
+/** Makes a connection ready for `checkOwnNetworks` and `checkPair`. */
+export function placeConnection(path: ConfigPath, connection: GatewayConnection): PlacedConnection {
+  const { local, peer } = connection;
+  const remote = peer.address ?? (peer.fqdn ?? '').toLowerCase();
+  const ends = [remote, keyOf(peer.ikeIdentity), keyOf(local.ikeIdentities[0])].join(' ');
+  return {
+    path,
+    connection,
+    ends,
+    local: placed(path, 'local', local.cidrs),
+    peer: placed(path, 'peer', peer.cidrs),
+  };
+}
+
 /** Networks within one connection: no two may overlap, on one side or across, and each needs a partner. */
-export function checkOwnNetworks({ path, connection }: PlacedConnection, issues: ConfigIssue[]): void {
-  const local = placed(path, 'local', connection);
-  const peer = placed(path, 'peer', connection);
-  for (const [index, one] of local.entries()) {
-    const other = local.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr));
-    if (other !== undefined) issues.push({ path: one.path, message: clash(one, other) });
+export function checkOwnNetworks({ local, peer }: PlacedConnection, issues: ConfigIssue[]): void {
+  for (const side of [local, peer]) {
+    for (const [index, one] of side.entries()) {
+      const other = side.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr));
+      if (other !== undefined)
+        issues.push({ path: one.path, message: `${clash(one, other)}: keep one of the two` });
+    }
   }
-  for (const [index, one] of peer.entries()) {
-    const other =
-      peer.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr)) ??
-      local.find((own) => overlap(own.cidr, one.cidr) && !isDefault(one.cidr));
-    if (other !== undefined) issues.push({ path: one.path, message: clash(one, other) });
+  for (const one of peer) {
+    const own = local.find(({ cidr }) => overlap(cidr, one.cidr) && !isDefault(cidr) && !isDefault(one.cidr));
+    if (own === undefined) continue;
+    issues.push({ path: one.path, message: `${clash(one, own)}: a network is on one side of the tunnel` });
   }
   for (const [own, across, side] of [
     [local, peer, 'peer'],
@@ -50,19 +68,17 @@ export function checkOwnNetworks({ path, connection }: PlacedConnection, issues:
  * must agree in all that is settled before their networks are known (RFC 7296 §2.9, §2.15).
  */
 export function checkPair(first: PlacedConnection, second: PlacedConnection, issues: ConfigIssue[]): void {
-  const alike = sameEnds(first.connection, second.connection);
+  const alike = first.ends === second.ends;
   if (alike) checkAgreement(first, second, issues);
-  const ownLocal = placed(second.path, 'local', second.connection);
-  const otherLocal = placed(first.path, 'local', first.connection);
-  const otherPeer = placed(first.path, 'peer', first.connection);
-  for (const one of placed(second.path, 'peer', second.connection)) {
-    const other = otherPeer.find((earlier) => clashes(earlier.cidr, one.cidr));
+  for (const one of second.peer) {
+    const other = first.peer.find(({ cidr }) => clashes(cidr, one.cidr));
     if (other === undefined) continue;
     if (!alike) {
-      issues.push({ path: one.path, message: `${clash(one, other)} of connection ${first.connection.name}` });
+      const message = `${clash(one, other)} of connection ${first.connection.name}: a network belongs to one peer`;
+      issues.push({ path: one.path, message });
       continue;
     }
-    const pair = ownLocal.find((own) => otherLocal.some((earlier) => overlap(earlier.cidr, own.cidr)));
+    const pair = second.local.find((own) => first.local.some(({ cidr }) => overlap(cidr, own.cidr)));
     if (pair === undefined) continue;
     const message = `"${pair.text}" to "${one.text}" overlaps a pair of connection ${first.connection.name} to the same peer: give each pair to one connection`;
     issues.push({ path: one.path, message });
@@ -82,23 +98,10 @@ function checkAgreement(first: PlacedConnection, second: PlacedConnection, issue
   issues.push({ path: second.path, message });
 }
 
-function sameEnds(a: GatewayConnection, b: GatewayConnection): boolean {
-  return (
-    peerKey(a) === peerKey(b) &&
-    sameNames(a.peer.ikeIdentity, b.peer.ikeIdentity) &&
-    sameNames(a.local.ikeIdentities[0], b.local.ikeIdentities[0])
-  );
-}
-
-function peerKey({ peer }: GatewayConnection): string {
-  return peer.address ?? (peer.fqdn ?? '').toLowerCase();
-}
-
-function sameNames(a: IkeIdentity | undefined, b: IkeIdentity | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  const one = makeIdentity(a.type, a.value);
-  const other = makeIdentity(b.type, b.value);
-  return one.ok && other.ok && sameIdentity(one.value, other.value);
+function keyOf(identity: IkeIdentity | undefined): string {
+  if (identity === undefined) return '';
+  const made = makeIdentity(identity.type, identity.value);
+  return made.ok ? identityKey(made.value) : `${identity.type}:${identity.value}`;
 }
 
 /** Two places in one operator's file: nothing is learned from how long the comparison takes. */
@@ -107,9 +110,9 @@ function samePsk(a: PskSource, b: PskSource): boolean {
   return a.kind === 'file' && b.kind === 'file' && a.path === b.path;
 }
 
-function placed(path: ConfigPath, side: 'local' | 'peer', connection: GatewayConnection): PlacedCidr[] {
+function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string[]): PlacedCidr[] {
   const out: PlacedCidr[] = [];
-  for (const [index, text] of connection[side].cidrs.entries()) {
+  for (const [index, text] of cidrs.entries()) {
     const cidr = parseCidr(text);
     if (typeof cidr !== 'string') out.push({ path: under(path, side, 'cidrs', index), text, cidr });
   }

@@ -73,7 +73,7 @@ function explain(error: ErrorObject): ConfigIssue {
       return { path: under(path, name), message: what === undefined ? 'is missing' : `is missing: ${what}` };
     }
     case 'type':
-      return { path, message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, path)}` };
+      return { path, message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, schema, path)}` };
     case 'enum':
       return { path, message: notListed(error.data, schema.enum ?? [], path) };
     case 'minItems':
@@ -139,32 +139,30 @@ function wantedOf(schema: SchemaNode): string {
 }
 
 /** What stands there instead. Numbers and the like where a text is due only lack quotes. */
-function kindOf(value: unknown, path: ConfigPath): string {
+function kindOf(value: unknown, schema: SchemaNode, path: ConfigPath): string {
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';
-  // Only a short text that no one could mean as a secret is repeated where another type was due.
+  const scalar = schema.type === 'integer' || schema.type === 'boolean';
+  // A text where a map or list is due may be a whole line whose colon lacks its blank, with a key in it.
   if (typeof value === 'string')
-    return isSecret(path) || !isShowableName(value) ? 'a text' : `the text ${shown(value, path)}`;
-  return isSecret(path)
-    ? 'a number or a truth value: put it in quotes'
-    : `${shown(value, path)}: put it in quotes`;
+    return scalar && !isSecret(path) ? `the text ${shown(value, path)}` : 'a text';
+  if (isSecret(path)) return 'a number or a truth value: put it in quotes';
+  return schema.type === 'string' ? `${shown(value, path)}: put it in quotes` : shown(value, path);
 }
 
 function notListed(value: unknown, list: readonly unknown[], path: ConfigPath): string {
   const names = list.map(String);
   const text = typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
   const near = text === undefined ? undefined : closest(text, names);
-  const hint = near === undefined ? '' : `; did you mean ${near}?`;
+  const hint = near === undefined ? '' : `; did you mean ${/^[0-9]+$/.test(near) ? near : `"${near}"`}?`;
   return `${shown(value, path)} is not one of ${names.join(', ')}${hint}`;
 }
 
 /** Group numbers and group names go by their number, all else by spelling. */
 function closest(text: string, names: readonly string[]): string | undefined {
   const digits = /^(?:(?:dh|group|modp)[_-]?)?([0-9]+)$/i.exec(text)?.[1];
-  const byNumber =
-    digits === undefined ? undefined : names.find((name) => name === digits || name === `group_${digits}`);
-  if (byNumber !== undefined || (digits !== undefined && digits === text)) return byNumber;
+  if (digits !== undefined) return names.find((name) => name === digits || name === `group_${digits}`);
   return nearestWord(text, names);
 }
 

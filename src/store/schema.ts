@@ -63,7 +63,7 @@ const closed = { additionalProperties: false } as const;
 const Name = Type.String({
   pattern: '^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$',
   description:
-    'a letter, then lower-case letters, digits and hyphens, no hyphen at the end, 63 characters at most',
+    'a name of 1 to 63 lower-case letters, digits and hyphens that begins with a letter and does not end in a hyphen',
 });
 
 const KeyLifetime = Type.Integer({

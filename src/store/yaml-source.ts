@@ -111,10 +111,13 @@ function keyAt(document: Document.Parsed, offset: number): string | undefined {
 function indirections(document: Document.Parsed): number[] {
   const offsets: number[] = [];
   visit(document, {
-    Node(_, node) {
+    Node(_, node, parents) {
       const marked =
         isAlias(node) || ('anchor' in node && node.anchor !== undefined) || node.tag !== undefined;
-      if (marked) offsets.push(node.range?.[0] ?? 0);
+      if (!marked) return;
+      // The node itself may begin behind its marker: the field it belongs to is easier to find.
+      const parent = parents[parents.length - 1];
+      offsets.push(startOf(isPair(parent) ? parent.key : node) ?? 0);
     },
   });
   return offsets;

@@ -11,7 +11,9 @@ export function nearestWord(typed: string, known: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
-    const distance = slips(word, fold(candidate));
+    const name = fold(candidate);
+    // A word that is cut off is meant more often than another one that is misspelt: sha2 is sha256, not sha1.
+    const distance = word.length >= 3 && name !== word && name.startsWith(word) ? 0.5 : slips(word, name);
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;

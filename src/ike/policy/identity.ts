@@ -53,6 +53,11 @@ export function sameIdentity(a: Identity, b: Identity): boolean {
   return a.idType === b.idType && equalBytes(canonical(a), canonical(b));
 }
 
+/** A key that is equal exactly for identities that are the same (`sameIdentity`), for maps. */
+export function identityKey(identity: Identity): string {
+  return `${identity.idType}:${toHex(canonical(identity))}`;
+}
+
 /**
  * `type:value` for people. Octets that could disturb a terminal or a log never pass: a name with others than
  * printable ASCII is shown as hexadecimal with `0x`, a key_id as base64, and long values are cut.
