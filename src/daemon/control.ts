@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
@@ -39,6 +39,9 @@ const DEFAULT_WAIT_SECONDS = 60;
 const MAX_WAIT_SECONDS = 3600;
 /** How long a process behind an existing socket may take to show that it lives. */
 const PROBE_MS = 1000;
+/** sun_path without the final zero octet (unix(7)). */
+const LONGEST_PATH = 107;
+const tooLong = `the path of a Unix socket has ${LONGEST_PATH} octets at most: set a shorter gateway.control`;
 
 export interface ControlServer {
   /** From now on requests are answered by it; before, with the error `starting`. */
@@ -84,7 +87,16 @@ export async function listenControl(path: string, logger: Logger): Promise<Contr
 }
 
 async function clearStale(path: string, logger: Logger): Promise<void> {
-  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (Buffer.byteLength(path) > LONGEST_PATH) {
+    // libuv would cut it without a word.
+    throw new StartError(`control socket ${path}: the path is too long`, tooLong);
+  }
+  let entry: Stats | undefined;
+  try {
+    entry = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw controlPathError(path, error);
+  }
   if (entry === undefined) return;
   const remedy = 'set another gateway.control';
   if (!entry.isSocket()) throw new StartError(`control socket ${path}: something else is there`, remedy);
@@ -167,8 +179,7 @@ function controlPathError(path: string, error: unknown): StartError {
     EPERM: 'choose a place this user may write to (gateway.control), or run as root',
     EROFS: 'the file system is read-only: set another gateway.control',
     ENOTDIR: 'a part of the path is a file: set another gateway.control',
-    ENAMETOOLONG: 'the path of a Unix socket has 107 characters at most: set a shorter gateway.control',
-    EINVAL: 'the path of a Unix socket has 107 characters at most: set a shorter gateway.control',
+    ENAMETOOLONG: tooLong,
     EADDRINUSE: 'another daemon has just taken it: set another gateway.control',
   };
   return new StartError(
