@@ -42,7 +42,10 @@ export interface DataPlane {
 export interface DataPlaneListener {
   /** An IKE datagram that arrived at an ESP socket, non-ESP marker removed. */
   ikeDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
-  /** A packet for these networks met a policy without an SA that may send. */
+  /**
+   * An outbound packet found no SA that may send: none for its networks at all, or none yet. At most a few
+   * times a second from worker threads; `destination` is the address in the packet.
+   */
   acquire?(destination: Uint8Array): void;
   /** An authentic packet of the SA came from an address or port that is not the known one (RFC 7296 §2.23). */
   peerMoved?(id: number, from: Endpoint): void;

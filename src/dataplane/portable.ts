@@ -202,6 +202,8 @@ class Portable implements PortableDataPlane {
     const id = this.#table.lookup(view);
     if (id === NO_POLICY) {
       this.#drops.add('no_policy');
+      // Without any SA there is no policy here either; the daemon knows which networks are wanted.
+      this.#deps.listener.acquire?.(copyOf(destinationOf(view)));
     } else if (id === NO_SA) {
       this.#drops.add('no_sa');
       this.#deps.listener.acquire?.(copyOf(destinationOf(view)));
