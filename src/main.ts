@@ -1,1 +1,6 @@
-console.log('main');
+#!/usr/bin/env node
+import { runProgram } from './cli/program.js';
+import { processTerminal, surviveClosedPipes } from './cli/terminal.js';
+
+surviveClosedPipes();
+process.exitCode = await runProgram(process.argv.slice(2), processTerminal());

@@ -1,0 +1,52 @@
+import type { InferredOptionType, Options, PositionalOptions } from 'yargs';
+import type { ExitCode } from './errors.js';
+import type { Terminal } from './terminal.js';
+
+export type OutputFormat = 'text' | 'json';
+
+type Arguments<O extends Record<string, Options>, P extends Record<string, PositionalOptions>> = {
+  readonly [K in keyof O]: InferredOptionType<O[K]>;
+} & { readonly [K in keyof P]: InferredOptionType<P[K]> } & { readonly output: OutputFormat };
+
+/** One subcommand as yargs needs it, and what it does. */
+export interface CliCommand {
+  readonly name: string;
+  /** Positional arguments as they stand behind the name, `<needed>` and `[optional]`. */
+  readonly operands: string;
+  readonly description: string;
+  readonly options: Readonly<Record<string, Options>>;
+  readonly positionals: Readonly<Record<string, PositionalOptions>>;
+  readonly examples: readonly (readonly [commandLine: string, does: string])[];
+  /** Text under the help of the command. */
+  readonly epilogue?: string;
+  run(args: never, terminal: Terminal): Promise<ExitCode>;
+}
+
+/** States a command, so that the arguments `run` receives have the types of the declared options. */
+export function defineCommand<
+  const O extends Record<string, Options>,
+  const P extends Record<string, PositionalOptions>,
+>(
+  command: Omit<CliCommand, 'run' | 'options' | 'positionals'> & {
+    readonly options: O;
+    readonly positionals: P;
+    run(args: Arguments<O, P>, terminal: Terminal): Promise<ExitCode>;
+  },
+): CliCommand {
+  return command as unknown as CliCommand;
+}
+
+/** `--output`, which every command has. */
+export const outputOption = {
+  choices: ['text', 'json'] as const,
+  default: 'text',
+  describe: 'Text for people or JSON of a stable shape for programs',
+} as const satisfies Options;
+
+/** `--control`, which every command that talks to a running daemon has. */
+export const controlOption = {
+  type: 'string',
+  requiresArg: true,
+  default: '/run/culvert/control.sock',
+  describe: 'Control socket of the daemon (gateway.control in its file)',
+} as const satisfies Options;

@@ -1,0 +1,71 @@
+import { defineCommand } from '../command.js';
+import { ExitCode } from '../errors.js';
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+export const runCommand = defineCommand({
+  name: 'run',
+  operands: '',
+  description: 'Run a gateway in the foreground',
+  positionals: {},
+  options: {
+    config: { type: 'string', requiresArg: true, demandOption: true, describe: 'Configuration file (YAML)' },
+    'log-level': {
+      choices: LOG_LEVELS,
+      default: 'info',
+      describe: 'What to log at least; debug shows every IKE message',
+    },
+    'log-format': {
+      choices: ['auto', 'text', 'json'] as const,
+      default: 'auto',
+      describe: 'Form of log lines on standard error; auto is text on a terminal, JSON elsewhere',
+    },
+    'data-plane': {
+      choices: ['auto', 'ffi', 'portable'] as const,
+      default: 'auto',
+      describe: 'Packet path; portable is for programs that bring a packet device of their own',
+    },
+  },
+  examples: [
+    ['run --config gateway.yaml', 'Until SIGTERM or Ctrl-C, which delete the SAs at the peers'],
+    ['run --config gateway.yaml --log-level debug --log-format text', 'With every IKE message in the log'],
+  ],
+  epilogue:
+    'It needs /dev/net/tun and the right to make network devices (root or CAP_NET_ADMIN).\n' +
+    'With --output json one object on standard output tells that the gateway runs; the log is on standard error.\n' +
+    'Exit codes: 0 ended in good order, 1 it could not start or go on, 2 wrong usage.',
+  async run(args, terminal) {
+    const { config: path, output } = args;
+    const { describeErrors, loadConfig } = await import('../gateway-config.js');
+    const loaded = loadConfig(path);
+    if (!loaded.ok) {
+      const { error: errors } = loaded;
+      if (output === 'json') terminal.json({ ok: false, file: path, gateway: null, errors, advisories: [] });
+      else terminal.note(describeErrors(path, errors));
+      return ExitCode.failed;
+    }
+    const { file, psks } = loaded.value;
+    const { createLogger } = await import('../../telemetry/log.js');
+    const { runDaemon } = await import('../../daemon/lifecycle.js');
+    const format = args['log-format'];
+    const logger = createLogger({
+      level: args['log-level'],
+      ...(format === 'auto' ? {} : { format }),
+    });
+    try {
+      return await runDaemon({
+        file,
+        psks,
+        logger,
+        dataPlane: args['data-plane'],
+        started: (gateway) => {
+          if (output !== 'json') return;
+          const { gateway: about } = gateway.status();
+          terminal.line(JSON.stringify({ started: true, gateway: about, control: file.gateway.control }));
+        },
+      });
+    } finally {
+      for (const key of psks.values()) key.wipe();
+    }
+  },
+});

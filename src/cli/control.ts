@@ -1,0 +1,97 @@
+import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import { ControlClient } from '../daemon/control-client.js';
+import { ControlError } from '../daemon/control-protocol.js';
+import { CliError, messageOf } from './errors.js';
+import { suggestion } from './nearest.js';
+
+/** What commands need of a running daemon. */
+export interface Control {
+  status(): Promise<StatusDocument>;
+  /**
+   * Asks for the connection to be initiated. Resolves when the daemon has taken the wish on, or with `wait`
+   * when the connection is up or has not come up in time.
+   */
+  up(name: string, wait?: UpWait): Promise<void>;
+  down(name: string): Promise<void>;
+  /** `changed` is called whenever a status may have changed. */
+  watch(changed: () => void): Promise<void>;
+  /** Resolves when the daemon has closed the connection. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+export interface UpWait {
+  /** Seconds. */
+  readonly timeout: number;
+  progress(line: string): void;
+}
+
+/** @throws CliError in plain words when no daemon listens there */
+export async function openControl(path: string): Promise<Control> {
+  let client: ControlClient;
+  try {
+    client = await ControlClient.connect(path);
+  } catch (error) {
+    throw new CliError(refusal(path, error));
+  }
+  return {
+    status: () => answered(client.status()),
+    up: async (name, wait) => {
+      const options = wait === undefined ? {} : { wait: true, ...wait };
+      const answer = client.up(name, options).catch((error: unknown) => {
+        // Whether it is up, and why not, is what the status tells better than this answer.
+        if (wait !== undefined && error instanceof ControlError && error.code === 'failed') return;
+        throw error;
+      });
+      await answered(answer);
+    },
+    down: async (name) => void (await answered(client.down(name))),
+    watch: async (changed) => void (await answered(client.watch(changed))),
+    closed: client.closed,
+    close: () => client.close(),
+  };
+}
+
+/** Talks to the daemon behind `path` and hangs up, whatever happens. */
+export async function withControl<T>(path: string, talk: (control: Control) => Promise<T>): Promise<T> {
+  const control = await openControl(path);
+  try {
+    return await talk(control);
+  } finally {
+    control.close();
+  }
+}
+
+/** The connection of that name. @throws CliError naming the nearest configured one when there is none */
+export function connectionNamed(document: StatusDocument, name: string): ConnectionStatusDocument {
+  const found = document.connections.find((connection) => connection.name === name);
+  if (found !== undefined) return found;
+  const known = document.connections.map((connection) => connection.name);
+  const hint = suggestion(name, known) || `; configured are: ${known.join(', ') || 'none'}`;
+  throw new CliError(`gateway "${document.gateway.name}" has no connection "${name}"${hint}`);
+}
+
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw new CliError(messageOf(error));
+  }
+}
+
+function refusal(path: string, error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOENT':
+      return `no daemon: there is no control socket ${path}; start one with culvert run --config FILE, or name its socket with --control`;
+    case 'ECONNREFUSED':
+      return `no daemon listens at ${path} any more; start it again with culvert run --config FILE`;
+    case 'EACCES':
+    case 'EPERM':
+      return `the control socket ${path} may not be used by this user; run the command as the user of the daemon`;
+    case 'ENOTSOCK':
+      return `${path} is not a control socket; name the one of gateway.control with --control`;
+    default:
+      return `the daemon at ${path} cannot be reached: ${messageOf(error)}`;
+  }
+}

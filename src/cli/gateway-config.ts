@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
+import { isWeak } from '../crypto/strength.js';
+import type { EspProposalSpec, IkeProposalSpec } from '../ike/config.js';
+import { type ConfigError, formatConfigErrors } from '../store/config-error.js';
+import { toEngineConfig } from '../store/engine-config.js';
+import { readGatewayFile } from '../store/gateway-file.js';
+import type { GatewayFile } from '../store/model.js';
+import { readPsks } from '../store/psk.js';
+import { err, ok, type Result } from '../util/result.js';
+import type { SecretKey } from '../util/secret.js';
+import { CliError } from './errors.js';
+
+/** Legal, but something an operator should know before the gateway runs. */
+export interface ConfigAdvisory {
+  readonly connection: string;
+  readonly code: 'weak_algorithm' | 'weak_algorithm_accepted';
+  readonly message: string;
+}
+
+export interface LoadedConfig {
+  readonly file: GatewayFile;
+  /** The caller wipes them. */
+  readonly psks: Map<string, SecretKey>;
+}
+
+/**
+ * Reads a configuration file and the key files it names. A file that is wrong gives all its errors.
+ * @throws CliError when the file itself cannot be read
+ */
+export function loadConfig(path: string): Result<LoadedConfig, readonly ConfigError[]> {
+  const file = readGatewayFile(readText(path), path);
+  if (!file.ok) return file;
+  const psks = readPsks(file.value);
+  return psks.ok ? ok({ file: file.value, psks: psks.value }) : err(psks.error);
+}
+
+/** The errors for people: `FILE:LINE:COLUMN: path: message`, one a line, and how many there are. */
+export function describeErrors(path: string, errors: readonly ConfigError[]): string {
+  const count = errors.length === 1 ? '1 error' : `${errors.length} errors`;
+  return `${formatConfigErrors(errors, path)}\nculvert: ${count} in ${path}; correct the file and check it again`;
+}
+
+/** Weak algorithms that a connection names, or that auto-negotiation may fall back to. */
+export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
+  const { connections } = toEngineConfig(file, psks, new Map());
+  return connections.flatMap((connection, i): ConfigAdvisory[] => {
+    const { ikePolicy, ipsecPolicy } = file.connections[i]!;
+    const weakIke = weakNames(connection.ikeProposals);
+    const weakEsp = weakNames(connection.espProposals);
+    const named = [
+      ...(ikePolicy === undefined ? [] : weakIke.map((name) => `${name} (IKE policy ${ikePolicy})`)),
+      ...(ipsecPolicy === undefined ? [] : weakEsp.map((name) => `${name} (IPsec policy ${ipsecPolicy})`)),
+    ];
+    const open = [...(ikePolicy === undefined ? weakIke : []), ...(ipsecPolicy === undefined ? weakEsp : [])];
+    const advisories: ConfigAdvisory[] = [];
+    if (named.length > 0) {
+      const message = `weak: ${named.join(', ')}; choose aes256, sha256 and group 14 or better when the peer can`;
+      advisories.push({ connection: connection.name, code: 'weak_algorithm', message });
+    }
+    if (open.length > 0) {
+      const message =
+        `auto-negotiation also accepts ${[...new Set(open)].join(', ')} when the peer has nothing better; ` +
+        'name policies, or set gateway.profile: modern';
+      advisories.push({ connection: connection.name, code: 'weak_algorithm_accepted', message });
+    }
+    return advisories;
+  });
+}
+
+function weakNames(specs: readonly (IkeProposalSpec | EspProposalSpec)[]): string[] {
+  const names = new Set<string>();
+  for (const spec of specs) {
+    for (const cipher of spec.encryption) {
+      if (isWeak({ kind: 'encryption', ...cipher })) names.add(encryptionName(cipher));
+    }
+    for (const id of spec.integrity) if (isWeak({ kind: 'integrity', id })) names.add(integrityName(id));
+    for (const id of 'prf' in spec ? spec.prf : []) {
+      if (isWeak({ kind: 'prf', id })) names.add(prfName(id));
+    }
+    for (const id of spec.dh) if (isWeak({ kind: 'dh', id })) names.add(`DH ${id} (${dhName(id)})`);
+  }
+  return [...names];
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    switch (code) {
+      case 'ENOENT':
+        throw new CliError(`there is no configuration file ${path}; name it with --config`);
+      case 'EACCES':
+        throw new CliError(
+          `the configuration file ${path} may not be read by this user; change its mode or owner`,
+        );
+      case 'EISDIR':
+        throw new CliError(`${path} is a folder; name the configuration file in it with --config`);
+      default:
+        throw new CliError(`the configuration file ${path} cannot be read: ${message}`);
+    }
+  }
+}

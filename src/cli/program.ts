@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv } from 'yargs';
+import { type CliCommand, outputOption } from './command.js';
+import { benchCommand } from './commands/bench.js';
+import { checkCommand } from './commands/check.js';
+import { downCommand } from './commands/down.js';
+import { pairCommand } from './commands/pair.js';
+import { runCommand } from './commands/run.js';
+import { statusCommand } from './commands/status.js';
+import { upCommand } from './commands/up.js';
+import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
+import { suggestion } from './nearest.js';
+import type { Terminal } from './terminal.js';
+
+const COMMANDS: readonly CliCommand[] = [
+  runCommand,
+  checkCommand,
+  pairCommand,
+  statusCommand,
+  upCommand,
+  downCommand,
+  benchCommand,
+];
+
+const GLOBAL_OPTIONS = ['output', 'help', 'version'];
+
+interface Chosen {
+  readonly command: CliCommand;
+  readonly args: Record<string, unknown>;
+}
+
+/** Version of this program, from its package.json. */
+export function programVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/**
+ * Runs one command line (without node and script) to its end and answers with the exit code. Expected
+ * errors become one line on standard error; only a bug shows a stack.
+ */
+export async function runProgram(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  let json = false;
+  try {
+    const chosen = await parse(argv, terminal);
+    if (chosen === undefined) return ExitCode.done;
+    json = chosen.args.output === 'json';
+    return await chosen.command.run(chosen.args as never, terminal);
+  } catch (thrown) {
+    if (!(thrown instanceof CliError)) {
+      const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+      terminal.note(`culvert: internal error, please report it: ${stack}`);
+      return ExitCode.failed;
+    }
+    const hint = thrown instanceof UsageError && !thrown.message.includes('--help') ? usageHint(argv) : '';
+    if (json) terminal.json({ error: { message: thrown.message } });
+    terminal.note(`culvert: ${thrown.message}${hint}`);
+    return thrown.exitCode;
+  }
+}
+
+/** What was asked for; undefined when help or the version has been printed instead. */
+async function parse(argv: readonly string[], terminal: Terminal): Promise<Chosen | undefined> {
+  let chosen: Chosen | undefined;
+  let parser = yargs([...argv])
+    .scriptName('culvert')
+    .usage('Usage: $0 <command> [options]\n\nIKE/IPsec site-to-site VPN gateway in userland.')
+    .locale('en')
+    // Options keep the one name they are documented by; a repeated option has its last value.
+    .parserConfiguration({
+      'camel-case-expansion': false,
+      'boolean-negation': false,
+      'dot-notation': false,
+      'duplicate-arguments-array': false,
+      'parse-positional-numbers': false,
+    })
+    .wrap(Math.min(110, terminal.width() ?? 100))
+    .version(programVersion())
+    .help()
+    .strict()
+    .demandCommand(1, 'name a command, for example "culvert pair --once"; culvert --help lists them all')
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error instanceof CliError ? error : usageError(argv, message ?? messageOf(error));
+    })
+    .example('$0 pair --once', 'Two gateways, a tunnel and traffic through it, on this machine')
+    .example('$0 check --config gateway.yaml', 'Validate a configuration file')
+    .example('$0 run --config gateway.yaml', 'The gateway in the foreground')
+    .epilogue('Exit codes: 0 done, 1 the thing failed, 2 wrong usage.') as Argv;
+  for (const command of COMMANDS) {
+    parser = parser.command(
+      `${command.name} ${command.operands}`.trim(),
+      command.description,
+      (sub) => describe(sub, command),
+      (args) => {
+        chosen = { command, args: args as unknown as Record<string, unknown> };
+      },
+    );
+  }
+  let printed = '';
+  await parser.parseAsync([...argv], {}, (_error, _args, output) => {
+    printed = output;
+  });
+  if (printed !== '') terminal.line(printed);
+  return chosen;
+}
+
+function describe(parser: Argv, command: CliCommand): Argv {
+  let sub = parser
+    .usage(`Usage: $0 ${`${command.name} ${command.operands}`.trim()} [options]\n\n${command.description}`)
+    .options({ ...command.options, output: outputOption });
+  for (const [name, positional] of Object.entries(command.positionals))
+    sub = sub.positional(name, positional);
+  for (const [line, does] of command.examples) sub = sub.example(`$0 ${line}`, does);
+  return sub.epilogue(command.epilogue ?? 'Exit codes: 0 done, 1 the thing failed, 2 wrong usage.');
+}
+
+/** Turns what yargs complains about into one sentence in our words, with the nearest known name. */
+function usageError(argv: readonly string[], message: string): UsageError {
+  const command = commandOf(argv);
+  const option = unknownOption(argv, command);
+  if (option !== undefined) return option;
+  const unknown = /^Unknown (?:argument|command)s?: (.*)$/m.exec(message);
+  if (unknown !== null) {
+    const name = unknown[1]!.split(', ')[0]!;
+    if (command === undefined) {
+      const known = COMMANDS.map(({ name: word }) => word);
+      return new UsageError(`unknown command "${name}"${suggestion(name, known)}`);
+    }
+    return new UsageError(`unexpected argument "${name}" after "${command.name}"`);
+  }
+  const missing = /^Missing required arguments?: (.*)$/m.exec(message);
+  if (missing !== null) {
+    const names = missing[1]!.split(', ').map((name) => `--${name}`);
+    return new UsageError(`"${command?.name}" needs ${names.join(' and ')}`);
+  }
+  const bare = /^Not enough arguments following: (.*)$/m.exec(message);
+  if (bare !== null) return new UsageError(`--${bare[1]} needs a value`);
+  if (/^Not enough non-option arguments/m.test(message)) {
+    const needed = /<([^>]+)>/.exec(command?.operands ?? '')?.[1] ?? 'argument';
+    return new UsageError(`"${command?.name}" needs a ${needed.toUpperCase()}`);
+  }
+  const choice = /Argument: (\S+), Given: (.*), Choices: (.*)$/m.exec(message);
+  if (choice !== null) {
+    const given = choice[2]!.replaceAll('"', '');
+    const known = choice[3]!.replaceAll('"', '').split(', ');
+    const what = command !== undefined && choice[1]! in command.positionals ? choice[1]! : `--${choice[1]}`;
+    return new UsageError(
+      `${what} does not take "${given}"${suggestion(given, known)}; it takes one of ${known.join(', ')}`,
+    );
+  }
+  return new UsageError(message.trim());
+}
+
+/** An unknown option comes before anything else that is wrong: it often is the reason for it. */
+function unknownOption(argv: readonly string[], command: CliCommand | undefined): UsageError | undefined {
+  const known = [...Object.keys(command?.options ?? {}), ...GLOBAL_OPTIONS];
+  for (const word of argv) {
+    const typed = /^--?([^-=][^=]*)/.exec(word);
+    if (word === '--') return undefined;
+    // A negative number is a value.
+    if (typed === null || known.includes(typed[1]!) || /^-[0-9.]+$/.test(word)) continue;
+    const option = word.split('=')[0]!;
+    return new UsageError(`unknown option "${option}"${suggestion(typed[1]!, known, '--')}`);
+  }
+  return undefined;
+}
+
+function commandOf(argv: readonly string[]): CliCommand | undefined {
+  const word = argv.find((argument) => !argument.startsWith('-'));
+  return COMMANDS.find(({ name }) => name === word);
+}
+
+function usageHint(argv: readonly string[]): string {
+  const command = commandOf(argv);
+  return ` (see culvert ${command === undefined ? '' : `${command.name} `}--help)`;
+}
