@@ -155,7 +155,7 @@ export class GatewayCore {
     this.#closing = true;
     this.input({ kind: 'shutdown' });
     const deadline = this.#now() + patience;
-    while (this.#now() < deadline && this.#deps.engine.nextDeadline() !== undefined) {
+    while (this.#now() < deadline && this.#ikes.size > 0) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.stop();
