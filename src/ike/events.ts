@@ -132,6 +132,8 @@ export interface IkeSaInfo {
   readonly rekeyAt: Millis;
   /** Names of vendors the peer's vendor ids tell, or their octets in hexadecimal. */
   readonly peerVendors: readonly string[];
+  /** The IKE SA this one takes over from, with all its child SAs (RFC 7296 §2.18). */
+  readonly replaces?: number;
 }
 
 /** An established child SA. SPIs are unsigned 32-bit numbers. */
@@ -232,7 +234,8 @@ export type AdvisoryCode =
   | 'weak_algorithm'
   | 'ts_narrowed'
   | 'identity_of_private_address'
-  | 'pfs_unverified';
+  | 'pfs_unverified'
+  | 'rekey_refused';
 
 export type DatagramDropReason =
   | 'malformed'

@@ -1,0 +1,82 @@
+import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
+import type { Random } from '../util/random.js';
+import type { Millis } from '../util/units.js';
+import type { ConnectionConfig, EngineConfig } from './config.js';
+import type { IkeEvent } from './events.js';
+import type { EngineLimits } from './limits.js';
+import type { Output } from './outputs.js';
+import { supportedEspSpecs, supportedIkeSpecs } from './policy/proposals.js';
+
+/** All that the engine takes from outside. */
+export interface EngineDeps {
+  readonly crypto: CryptoBackend;
+  readonly random: Random;
+  readonly limits: EngineLimits;
+  readonly config: EngineConfig;
+}
+
+/**
+ * What the parts of the engine share: the injected dependencies, the time of the input being handled, and
+ * the outputs it has caused so far.
+ */
+export class Context {
+  readonly crypto: CryptoBackend;
+  readonly random: Random;
+  readonly limits: EngineLimits;
+  /** Time of the current input. */
+  now: Millis = 0;
+  /** Set by a `shutdown` command: no SA is made any more. */
+  shuttingDown = false;
+  #config: EngineConfig;
+  #byName = new Map<string, ConnectionConfig>();
+  #outputs: Output[] = [];
+  #lastId = 0;
+
+  constructor(deps: EngineDeps) {
+    this.crypto = deps.crypto;
+    this.random = deps.random;
+    this.limits = deps.limits;
+    this.#config = this.configure(deps.config);
+  }
+
+  get config(): EngineConfig {
+    return this.#config;
+  }
+
+  /** Takes over the desired connections, less the transforms that the crypto backend lacks. */
+  configure(config: EngineConfig): EngineConfig {
+    const supports = (need: TransformNeed): boolean => this.crypto.supports(need);
+    const connections = config.connections.map((connection) => ({
+      ...connection,
+      ikeProposals: supportedIkeSpecs(connection.ikeProposals, supports),
+      espProposals: supportedEspSpecs(connection.espProposals, supports),
+    }));
+    this.#byName = new Map(connections.map((connection) => [connection.name, connection]));
+    this.#config = { connections };
+    return this.#config;
+  }
+
+  connection(name: string): ConnectionConfig | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** A number for an IKE or child SA, unique for the life of the engine. */
+  nextId(): number {
+    return ++this.#lastId;
+  }
+
+  emit(output: Output): void {
+    this.#outputs.push(output);
+  }
+
+  event(event: IkeEvent): void {
+    this.#outputs.push({ kind: 'event', event });
+  }
+
+  /** The outputs since the last call, in the order in which they are to be done. */
+  drain(): Output[] {
+    const outputs = this.#outputs;
+    this.#outputs = [];
+    return outputs;
+  }
+}

@@ -1,0 +1,152 @@
+import type { Millis } from '../util/units.js';
+import { describeWireError, summarize } from '../wire/ike/dissect.js';
+import { decodeHeader, encodeMessage } from '../wire/ike/message.js';
+import type { IkeHeader } from '../wire/ike/payloads.js';
+import { ExchangeType, NotifyType } from '../wire/ike/registry.js';
+import { Context, type EngineDeps } from './context.js';
+import type { DatagramDropReason } from './events.js';
+import type { DatagramInput, Input } from './inputs.js';
+import type { Output } from './outputs.js';
+import { RateLimit } from './rate-limit.js';
+import { notify } from './v2/payloads.js';
+import { IkeV2 } from './v2/protocol.js';
+import type { IkeVersion } from './version.js';
+
+export type { EngineDeps } from './context.js';
+
+/**
+ * The IKE engine, sans-IO: all that happens comes in by `handle`, all that is to be done goes out as its
+ * result. The same inputs at the same times with the same random octets give the same outputs.
+ */
+export class Engine {
+  readonly #ctx: Context;
+  readonly #v2: IkeV2;
+  readonly #versions: readonly IkeVersion[];
+  /** Bounds the answers to datagrams of other versions. */
+  readonly #versionAnswers = new RateLimit(10, 5);
+
+  constructor(deps: EngineDeps) {
+    this.#ctx = new Context(deps);
+    this.#v2 = new IkeV2(this.#ctx);
+    this.#versions = [this.#v2];
+  }
+
+  /** Handles one input at the time `now`, which never goes back. */
+  handle(input: Input, now: Millis): Output[] {
+    const ctx = this.#ctx;
+    ctx.now = Math.max(ctx.now, now);
+    switch (input.kind) {
+      case 'datagram':
+        this.#receive(input);
+        break;
+      case 'timer':
+        break;
+      case 'configure':
+        ctx.configure(input.config);
+        for (const version of this.#versions) version.reconfigured();
+        break;
+      case 'initiate':
+      case 'acquire':
+        this.#initiate(input.connection);
+        break;
+      case 'terminate':
+        for (const version of this.#versions) version.terminate(input.connection, 'terminated');
+        break;
+      case 'shutdown':
+        ctx.shuttingDown = true;
+        for (const version of this.#versions) version.terminateAll('shutdown');
+        break;
+      case 'inbound-traffic':
+        this.#versions.some((version) => version.inboundTraffic(input.childId, input.at));
+        break;
+      case 'install-failed':
+        this.#versions.some((version) => version.installFailed(input.childId, input.reason));
+        break;
+    }
+    for (const version of this.#versions) version.tick();
+    return ctx.drain();
+  }
+
+  /** When `handle` wants a `timer` input next; undefined when nothing waits for time. */
+  nextDeadline(): Millis | undefined {
+    let next: Millis | undefined;
+    for (const version of this.#versions) {
+      const at = version.deadline();
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
+    return next;
+  }
+
+  /** Sizes of the tables that peers can make grow, to hold them against the limits. */
+  get sizes(): { readonly ikeSas: number; readonly halfOpen: number; readonly sources: number } {
+    const { table, halfOpen } = this.#v2.world;
+    return { ikeSas: table.size, halfOpen: halfOpen.total, sources: halfOpen.sources };
+  }
+
+  #receive(datagram: DatagramInput): void {
+    if (datagram.bytes.length > this.#ctx.limits.messageBytes) {
+      this.#drop(datagram, 'too_large', `${datagram.bytes.length} octets`);
+      return;
+    }
+    const header = decodeHeader(datagram.bytes);
+    if (!header.ok) {
+      this.#drop(datagram, 'malformed', describeWireError(header.error));
+      return;
+    }
+    const { majorVersion } = header.value;
+    if (majorVersion === 2) this.#v2.receive(datagram);
+    else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
+    else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);
+  }
+
+  /** RFC 7296 §2.5: a request of a higher version is answered with the highest we speak, in its own terms. */
+  #refuseVersion(datagram: DatagramInput, request: IkeHeader): void {
+    this.#drop(datagram, 'bad_version', `major version ${request.majorVersion}`);
+    if (request.response || !this.#versionAnswers.take(this.#ctx.now)) return;
+    const header: IkeHeader = {
+      ...request,
+      majorVersion: 2,
+      minorVersion: 0,
+      exchangeType: request.exchangeType === 0 ? ExchangeType.IKE_SA_INIT : request.exchangeType,
+      fromInitiator: false,
+      higherVersion: false,
+      response: true,
+    };
+    const payloads = [notify(NotifyType.INVALID_MAJOR_VERSION, Uint8Array.of(2))];
+    const { local, remote, natTraversalPort } = datagram;
+    this.#ctx.event({
+      kind: 'message',
+      direction: 'out',
+      peer: remote,
+      summary: summarize(header, payloads),
+    });
+    this.#ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: encodeMessage(header, payloads) });
+  }
+
+  #initiate(name: string): void {
+    const connection = this.#ctx.connection(name);
+    if (connection === undefined || this.#ctx.shuttingDown) return;
+    const peer = { address: connection.peer.addresses[0] ?? '0.0.0.0', port: 500 };
+    const fail = (cause: 'admin_down' | 'unsupported', message: string): void =>
+      this.#ctx.event({
+        kind: 'ike-failed',
+        connection: name,
+        role: 'initiator',
+        peer,
+        failure: { cause, message },
+      });
+    if (!connection.adminUp) {
+      fail('admin_down', `connection ${name} is administratively down: set admin_state_up to true`);
+      return;
+    }
+    if (connection.initiateVersion === 1) {
+      fail('unsupported', 'IKEv1 cannot be initiated yet');
+      return;
+    }
+    this.#v2.initiate(connection);
+  }
+
+  #drop(datagram: DatagramInput, reason: DatagramDropReason, detail: string): void {
+    this.#ctx.event({ kind: 'datagram-dropped', reason, peer: datagram.remote, detail });
+  }
+}

@@ -1,0 +1,51 @@
+import type { EngineLimits } from './limits.js';
+
+/** What to do with a request for a new IKE SA, before any work is spent on it (RFC 7296 §2.6). */
+export type Admission = 'admit' | 'demand-cookie' | 'refuse';
+
+/**
+ * Counts the IKE SAs whose initiator has not authenticated yet, in all and by source address. Only these
+ * can be made by someone who has no key, so only these need a bound of their own.
+ */
+export class HalfOpenLedger {
+  readonly #limits: EngineLimits;
+  readonly #bySource = new Map<string, number>();
+  #total = 0;
+
+  constructor(limits: EngineLimits) {
+    this.#limits = limits;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Source addresses with a half-open SA: the size of the table. */
+  get sources(): number {
+    return this.#bySource.size;
+  }
+
+  /** `cookieValid`: the request carries a cookie of ours, so its source address is real. */
+  admission(source: string, cookieValid: boolean): Admission {
+    if (this.#total >= this.#limits.halfOpenTotal) return 'refuse';
+    // Without a cookie the source may be forged: a forger must not use up another's share, so the share of
+    // one source binds only those who proved to be there.
+    const crowded = (this.#bySource.get(source) ?? 0) >= this.#limits.halfOpenPerSource;
+    if (cookieValid) return crowded ? 'refuse' : 'admit';
+    return crowded || this.#total >= this.#limits.cookieThreshold ? 'demand-cookie' : 'admit';
+  }
+
+  opened(source: string): void {
+    this.#total++;
+    this.#bySource.set(source, (this.#bySource.get(source) ?? 0) + 1);
+  }
+
+  /** The SA was authenticated or forgotten. */
+  closed(source: string): void {
+    const count = this.#bySource.get(source);
+    if (count === undefined) throw new Error(`no half-open IKE SA of ${source} was counted`);
+    this.#total--;
+    if (count === 1) this.#bySource.delete(source);
+    else this.#bySource.set(source, count - 1);
+  }
+}

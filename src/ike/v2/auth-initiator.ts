@@ -1,0 +1,163 @@
+import type { Payload } from '../../wire/ike/payloads.js';
+import { AuthMethod, ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import type { Failure } from '../events.js';
+import { checkPeerIdentity } from '../policy/lookup.js';
+import { espOffer } from '../policy/proposals.js';
+import { ownAuth, peerAuthHolds } from './auth.js';
+import { installChild, releaseSpi, reserveSpi, spiBytes } from './child.js';
+import { acceptChild } from './child-answer.js';
+import { failSa } from './close.js';
+import { contactKey, establish, settleDuplicates } from './established.js';
+import { authRefused, failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from './init-initiator.js';
+import { find, findError, notify } from './payloads.js';
+import { sendRequest } from './send.js';
+import type { Inbound, World } from './world.js';
+
+/** HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SAi2, TSi, TSr}, RFC 7296 §1.2. */
+export function sendAuth(world: World, sa: IkeSa): void {
+  const connection = sa.connection!;
+  const { local, peer } = connection;
+  const spi = reserveSpi(world);
+  sa.initiating!.childSpi = spi;
+  const firstContact = !world.contacted.has(contactKey(sa));
+  const payloads: Payload[] = [
+    { kind: 'idi', ...local.identity },
+    ...(firstContact ? [notify(NotifyType.INITIAL_CONTACT)] : []),
+    { kind: 'idr', ...peer.identity },
+    { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: ownAuth(world, sa, local.identity) },
+    { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), false) },
+    { kind: 'tsi', selectors: local.selectors },
+    { kind: 'tsr', selectors: peer.selectors },
+  ];
+  sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
+}
+
+/** HDR, SK {IDr, AUTH, SAr2, TSi, TSr}, or an error in place of all or of the child SA. */
+export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
+  const { payloads } = message;
+  const idr = find(payloads, 'idr');
+  const auth = find(payloads, 'auth');
+  if (idr === undefined || auth === undefined) {
+    const error = findError(payloads);
+    if (error !== undefined) {
+      failSa(world, sa, authRefused(sa.connection!, error));
+      return;
+    }
+    refusePeer(
+      world,
+      sa,
+      failure('invalid_syntax', 'the answer to IKE_AUTH has no IDr or no AUTH', 'IKE_AUTH'),
+    );
+    return;
+  }
+  const identity = checkPeerIdentity(sa.connection!, idr, sa.remote.address);
+  if (!identity.ok) {
+    refusePeer(world, sa, identity.error);
+    return;
+  }
+  if (auth.method !== AuthMethod.SHARED_KEY_MIC) {
+    refusePeer(world, sa, wrongMethod(auth.method));
+    return;
+  }
+  if (!peerAuthHolds(world, sa, idr, auth.data)) {
+    refusePeer(world, sa, pskMismatch());
+    return;
+  }
+  establish(world, sa, idr);
+  takeFirstChild(world, sa, payloads);
+  sa.initiating = undefined;
+  settleDuplicates(world, sa);
+}
+
+function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): void {
+  const negotiation = sa.initiating!;
+  const connection = sa.connection!;
+  const spiIn = negotiation.childSpi!;
+  const nonces = { initiator: negotiation.nonce, responder: negotiation.responderNonce! };
+  const child = acceptChild(connection, payloads, { spiIn, withDh: false, nonces, exchange: 'IKE_AUTH' });
+  if (child.ok) {
+    installChild(world, sa, child.value);
+    return;
+  }
+  releaseSpi(world, spiIn);
+  world.ctx.event({
+    kind: 'child-failed',
+    connection: connection.name,
+    ikeId: sa.id,
+    role: 'initiator',
+    failure: child.error,
+  });
+  // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
+  if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [spiIn] });
+}
+
+/**
+ * The responder believes the SA to be established. It is told by an exchange of its own that it is not
+ * (RFC 7296 §2.21.2).
+ */
+function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
+  world.ctx.event({
+    kind: 'ike-failed',
+    connection: sa.connection!.name,
+    ikeId: sa.id,
+    role: 'initiator',
+    peer: sa.remote,
+    failure: reason,
+  });
+  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
+  sa.initiating?.dh.wipe();
+  sa.initiating = undefined;
+  sa.state = 'deleting';
+  sa.closing = { reason: 'failed', announced: true };
+  sa.tasks.push({ kind: 'refuse-auth' });
+}
+
+/** The peer's AUTH does not hold although its identity is the right one. */
+export function pskMismatch(): Failure {
+  return failure(
+    'psk_mismatch',
+    'the peer has the expected identity but another pre-shared key: enter the same key at both ends',
+    'IKE_AUTH',
+  );
+}
+
+export function wrongMethod(method: number): Failure {
+  const name = nameOf('authMethod', method);
+  return failure(
+    'unsupported',
+    `the peer authenticates by ${name}; only pre-shared keys are known here`,
+    'IKE_AUTH',
+  );
+}
+
+/** No answer to IKE_AUTH although IKE_SA_INIT had one. */
+export function authSilent(world: World, sa: IkeSa): void {
+  const name = sa.connection!.name;
+  const tries = sa.active?.retransmission.sent ?? 0;
+  const details = { exchange: 'IKE_AUTH', tries };
+  world.addressTurn.set(name, (world.addressTurn.get(name) ?? 0) + 1);
+  failSa(
+    world,
+    sa,
+    sa.natTraversalPort
+      ? {
+          cause: 'port_4500_blocked',
+          message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way`,
+          details,
+        }
+      : {
+          cause: 'peer_silent',
+          message: 'the peer answered IKE_SA_INIT but not IKE_AUTH: larger packets may be lost on the way',
+          details,
+        },
+  );
+}
+
+/** INFORMATIONAL with AUTHENTICATION_FAILED, usually with nothing else (RFC 7296 §2.21.2). */
+export function sendAuthRefusal(world: World, sa: IkeSa): void {
+  const payloads = [notify(NotifyType.AUTHENTICATION_FAILED)];
+  const { retransmit } = world.ctx.limits;
+  sendRequest(world, sa, { kind: 'refuse-auth' }, ExchangeType.INFORMATIONAL, payloads, retransmit);
+}

@@ -1,0 +1,136 @@
+import { err, ok, type Result } from '../../util/result.js';
+import type { Payload } from '../../wire/ike/payloads.js';
+import { AuthMethod, NotifyType } from '../../wire/ike/registry.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Failure } from '../events.js';
+import { sameIdentity } from '../policy/identity.js';
+import { chooseByIdentity } from '../policy/lookup.js';
+import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
+import { ownAuth, peerAuthHolds } from './auth.js';
+import { pskMismatch, wrongMethod } from './auth-initiator.js';
+import { type AgreedChild, installChild, reserveSpi, spiBytes } from './child.js';
+import { grantChild } from './child-answer.js';
+import { closeSa, failSa } from './close.js';
+import { establish, settleDuplicates } from './established.js';
+import { failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { find, findNotify, hasExactlyOne, notify } from './payloads.js';
+import { respond } from './send.js';
+import { type Inbound, sasOf, type World } from './world.js';
+
+/** HDR, SK {IDi, [CERT,] [IDr,] AUTH, SAi2, TSi, TSr}: the initiator says who it is (RFC 7296 §1.2). */
+export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
+  const { payloads } = message;
+  const authenticated = authenticate(world, sa, payloads);
+  if (!authenticated.ok) {
+    // One notification for every cause: the peer is not told whether it was the key or the identity.
+    const type =
+      authenticated.error.cause === 'invalid_syntax'
+        ? NotifyType.INVALID_SYNTAX
+        : authenticated.error.cause === 'ike_proposal_mismatch'
+          ? NotifyType.NO_PROPOSAL_CHOSEN
+          : NotifyType.AUTHENTICATION_FAILED;
+    respond(world, sa, message, [notify(type)]);
+    failSa(world, sa, authenticated.error, 'answer-repetitions');
+    return;
+  }
+  const connection = sa.connection!;
+  const idi = find(payloads, 'idi')!;
+  const auth = ownAuth(world, sa, connection.local.identity);
+  const nonces = { initiator: sa.responding!.initiatorNonce, responder: sa.responding!.responderNonce };
+  if (findNotify(payloads, NotifyType.INITIAL_CONTACT) !== undefined) dropForgotten(world, sa);
+  establish(world, sa, idi);
+  sa.responding?.dh.wipe();
+  sa.responding = undefined;
+
+  const granted = grantChild(connection, payloads, false);
+  const answer: Payload[] = [
+    { kind: 'idr', ...connection.local.identity },
+    { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
+  ];
+  if (!granted.ok) {
+    // The IKE SA stands without a child SA (RFC 7296 §1.2).
+    respond(world, sa, message, [...answer, granted.error.answer]);
+    world.ctx.event({
+      kind: 'child-failed',
+      connection: connection.name,
+      ikeId: sa.id,
+      role: 'responder',
+      failure: granted.error.failure,
+    });
+  } else {
+    const { selection, spiOut, localTs, peerTs } = granted.value;
+    const spiIn = reserveSpi(world);
+    const child: AgreedChild = {
+      spiIn,
+      spiOut,
+      suite: selection.suite,
+      localTs,
+      peerTs,
+      nonces,
+      initiated: false,
+    };
+    installChild(world, sa, child);
+    respond(world, sa, message, [
+      ...answer,
+      { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
+      { kind: 'tsi', selectors: peerTs },
+      { kind: 'tsr', selectors: localTs },
+    ]);
+  }
+  settleDuplicates(world, sa);
+}
+
+/** Finds the connection by the identities and checks AUTH. Sets `sa.connection` as soon as it is known. */
+function authenticate(
+  world: World,
+  sa: IkeSa,
+  payloads: readonly Payload[],
+): Result<ConnectionConfig, Failure> {
+  const { candidates } = sa.responding!;
+  if (!hasExactlyOne(payloads, 'idi')) {
+    return err(failure('invalid_syntax', 'the peer sent IKE_AUTH without exactly one IDi', 'IKE_AUTH'));
+  }
+  const idi = find(payloads, 'idi')!;
+  const auth = find(payloads, 'auth');
+  const chosen = chooseByIdentity(candidates, idi, find(payloads, 'idr'), sa.remote.address);
+  if (!chosen.ok) {
+    sa.connection =
+      candidates.find((one) => sameIdentity(one.peer.identity, idi)) ??
+      (candidates.length === 1 ? candidates[0] : undefined);
+    return err(chosen.error);
+  }
+  const connection = chosen.value;
+  sa.connection = connection;
+  const { suite } = sa;
+  const allowed = acceptIkeAnswer(
+    connection.ikeProposals,
+    ikeOffer([
+      {
+        encryption: [suite!.encryption],
+        integrity: suite!.integrity === 0 ? [] : [suite!.integrity],
+        prf: [suite!.prf],
+        dh: [suite!.dh],
+      },
+    ]),
+  );
+  if (!allowed.ok) return err(allowed.error);
+  // Without AUTH the initiator asks for EAP (RFC 7296 §2.16).
+  if (auth === undefined) {
+    return err(failure('unsupported', 'the peer wants EAP; only pre-shared keys are known here', 'IKE_AUTH'));
+  }
+  if (auth.method !== AuthMethod.SHARED_KEY_MIC) return err(wrongMethod(auth.method));
+  return peerAuthHolds(world, sa, idi, auth.data) ? ok(connection) : err(pskMismatch());
+}
+
+/**
+ * INITIAL_CONTACT: the peer knows no other SA with these identities (RFC 7296 §2.4). Those of this connection
+ * that stood when the peer began are gone at its end, so they go here without a DELETE. One that came to be
+ * while this exchange was under way is not meant.
+ */
+function dropForgotten(world: World, sa: IkeSa): void {
+  for (const other of sasOf(world, sa.connection!.name)) {
+    if (other === sa || other.establishedOrder === 0 || other.establishedOrder > sa.id) continue;
+    if (other.state === 'established' || other.state === 'rekeyed') closeSa(world, other, 'replaced');
+  }
+}

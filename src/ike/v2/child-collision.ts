@@ -1,0 +1,30 @@
+import { compareBytes } from '../../util/bytes.js';
+import { removeChild } from './child.js';
+import { lowest } from './established.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { World } from './world.js';
+
+/**
+ * Our rekey of `old` is done and made `made`. When the peer rekeyed the same SA at the same time, its `rival`
+ * stands too: of the two the one with the lowest of the four nonces is redundant and goes by the hand of
+ * the end that asked for it, and the other end deletes the old SA (RFC 7296 §2.8.1).
+ */
+export function settleChildRekey(
+  world: World,
+  sa: IkeSa,
+  made: ChildRecord,
+  old: ChildRecord | undefined,
+  rivalId: number | undefined,
+): void {
+  const rival = rivalId === undefined ? undefined : sa.children.get(rivalId);
+  if (rival !== undefined && compareBytes(lowest(made.nonces), lowest(rival.nonces)) < 0) {
+    if (old !== undefined) old.state = 'rekeyed';
+    removeChild(world, sa, made, 'replaced');
+    sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
+    return;
+  }
+  // The old SA receives until the peer has confirmed that it sends on the new one.
+  if (old === undefined) return;
+  old.state = 'deleting';
+  sa.tasks.push({ kind: 'delete-children', spis: [old.spiIn] });
+}

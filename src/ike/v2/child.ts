@@ -1,0 +1,184 @@
+import { deriveChildKeys, type NoncePair } from '../../crypto/keymat.js';
+import { weakTransforms } from '../../crypto/strength.js';
+import type { EspSuite, TransformNeed } from '../../crypto/types.js';
+import { readU32, writeU32 } from '../../util/bytes.js';
+import type { SecretKey } from '../../util/secret.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import { nameOf } from '../../wire/ike/registry.js';
+import type { CloseReason } from '../events.js';
+import { sameSelectors } from '../policy/selectors.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import { lifetime } from './lifetime.js';
+import type { World } from './world.js';
+
+/** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
+const FIRST_SPI = 256;
+
+/** A child SA that was agreed on, before its keys are made. */
+export interface AgreedChild {
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  /** Nonces of the exchange that made it (those of IKE_SA_INIT for the first one). */
+  readonly nonces: NoncePair;
+  /** The secret of its own Diffie-Hellman exchange, with PFS. Wiped here. */
+  readonly shared?: SecretKey;
+  /** This end sent the request. */
+  readonly initiated: boolean;
+  readonly replaces?: ChildRecord;
+}
+
+/** A fresh inbound SPI, reserved until `releaseSpi`. */
+export function reserveSpi(world: World): number {
+  for (;;) {
+    const spi = readU32(world.ctx.random.bytes(4), 0);
+    if (spi < FIRST_SPI || world.espSpis.has(spi)) continue;
+    world.espSpis.add(spi);
+    return spi;
+  }
+}
+
+export function releaseSpi(world: World, spi: number): void {
+  world.espSpis.delete(spi);
+}
+
+export function spiBytes(spi: number): Uint8Array {
+  const out = new Uint8Array(4);
+  writeU32(out, 0, spi);
+  return out;
+}
+
+/** The number of a 4-octet SPI; undefined when it has another length. */
+export function spiNumber(bytes: Uint8Array): number | undefined {
+  return bytes.length === 4 ? readU32(bytes, 0) : undefined;
+}
+
+/**
+ * Makes the keys (RFC 7296 §2.17) and hands the child SA to the data plane. The responder of a rekey
+ * receives on the new SA at once but sends on it only when the initiator is known to have it (§2.8).
+ */
+export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): ChildRecord {
+  const { ctx } = world;
+  const connection = sa.connection!;
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const keys = deriveChildKeys(prf, sa.keys!.skD, agreed.suite, agreed.nonces, agreed.shared);
+  agreed.shared?.wipe();
+  const outbound = agreed.initiated || agreed.replaces === undefined;
+  const forced = connection.encapsulation === 'always' && sa.natTraversal;
+  const encapsulation = sa.nat.local || sa.nat.peer || forced ? 'udp' : 'esp';
+  const child: ChildRecord = {
+    id: ctx.nextId(),
+    connection: connection.name,
+    spiIn: agreed.spiIn,
+    spiOut: agreed.spiOut,
+    suite: agreed.suite,
+    localTs: agreed.localTs,
+    peerTs: agreed.peerTs,
+    encapsulation,
+    ...lifetime(ctx.random, ctx.now, connection.childLifetime),
+    nonces: [agreed.nonces.initiator, agreed.nonces.responder],
+    initiated: agreed.initiated,
+    state: outbound ? 'installed' : 'pending-outbound',
+    replaces: agreed.replaces?.id,
+  };
+  sa.children.set(child.id, child);
+  world.childOwners.set(child.id, sa);
+  world.espSpis.add(child.spiIn);
+  const { initiatorToResponder, responderToInitiator } = keys;
+  ctx.emit({
+    kind: 'install-child',
+    child: {
+      id: child.id,
+      connection: child.connection,
+      spiIn: child.spiIn,
+      spiOut: child.spiOut,
+      suite: child.suite,
+      keysIn: agreed.initiated ? responderToInitiator : initiatorToResponder,
+      keysOut: agreed.initiated ? initiatorToResponder : responderToInitiator,
+      localTs: child.localTs,
+      peerTs: child.peerTs,
+      encapsulation,
+      local: sa.local,
+      peer: sa.remote,
+      outbound,
+    },
+  });
+  reportChild(world, sa, child);
+  return child;
+}
+
+function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
+  const { ctx } = world;
+  const connection = sa.connection!;
+  const narrowed =
+    !sameSelectors(connection.local.selectors, child.localTs) ||
+    !sameSelectors(connection.peer.selectors, child.peerTs);
+  ctx.event({
+    kind: 'child-established',
+    connection: child.connection,
+    child: {
+      childId: child.id,
+      ikeId: sa.id,
+      spiIn: child.spiIn,
+      spiOut: child.spiOut,
+      suite: child.suite,
+      localTs: child.localTs,
+      peerTs: child.peerTs,
+      encapsulation: child.encapsulation,
+      establishedAt: ctx.now,
+      rekeyAt: child.rekeyAt,
+      narrowed,
+      ...(child.replaces === undefined ? {} : { replaces: child.replaces }),
+    },
+  });
+  if (narrowed) {
+    ctx.event({
+      kind: 'advisory',
+      connection: child.connection,
+      code: 'ts_narrowed',
+      message: 'the peers agreed on fewer networks than are configured here: compare the CIDRs of both ends',
+    });
+  }
+  adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
+}
+
+/** Reports legal but weak algorithms in a negotiated suite. */
+export function adviseWeak(
+  world: World,
+  connection: string,
+  what: 'IKE' | 'ESP',
+  weak: readonly TransformNeed[],
+): void {
+  if (weak.length === 0) return;
+  const registry = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
+  const names = weak.map((need) => nameOf(registry[need.kind], need.id)).join(', ');
+  world.ctx.event({
+    kind: 'advisory',
+    connection,
+    code: 'weak_algorithm',
+    message: `${what} was negotiated with ${names}: choose stronger algorithms at both ends`,
+  });
+}
+
+/** The peer has the new SA: traffic moves to it. */
+export function activateOutbound(world: World, child: ChildRecord): void {
+  if (child.state !== 'pending-outbound') return;
+  child.state = 'installed';
+  world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
+}
+
+/** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
+export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
+  if (!sa.children.delete(child.id)) return;
+  world.childOwners.delete(child.id);
+  releaseSpi(world, child.spiIn);
+  for (const other of sa.children.values()) {
+    if (other.replaces !== child.id) continue;
+    other.replaces = undefined;
+    activateOutbound(world, other);
+  }
+  world.ctx.emit({ kind: 'remove-child', childId: child.id });
+  world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
+}

@@ -1,0 +1,105 @@
+import type { CloseReason, Failure } from '../events.js';
+import { releaseSpi, removeChild } from './child.js';
+import { type IkeSa, wipeTask } from './ike-sa.js';
+import { sasOf, type World } from './world.js';
+
+/** Why an SA is left in the table for a while: its last answer may have to be repeated. */
+type Leave = 'at-once' | 'answer-repetitions';
+
+/** The negotiation of an SA did not succeed. Reported once; the SA is forgotten. */
+export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave = 'at-once'): void {
+  world.ctx.event({
+    kind: 'ike-failed',
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ikeId: sa.id,
+    role: sa.role,
+    peer: sa.remote,
+    failure,
+  });
+  retire(world, sa, leave);
+}
+
+/** An established SA ends without (further) words to the peer. Its child SAs end with it (RFC 7296 §1.4.1). */
+export function closeSa(
+  world: World,
+  sa: IkeSa,
+  reason: CloseReason,
+  failure?: Failure,
+  leave: Leave = 'at-once',
+): void {
+  for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
+  world.ctx.event({
+    kind: 'ike-closed',
+    connection: sa.connection!.name,
+    ikeId: sa.id,
+    reason,
+    ...(failure === undefined ? {} : { failure }),
+  });
+  retire(world, sa, leave);
+}
+
+/** Begins the DELETE exchange of an established SA. Traffic stops now, the SA ends with the answer. */
+export function beginDelete(world: World, sa: IkeSa, reason: CloseReason, failure?: Failure): void {
+  if (sa.state !== 'established' && sa.state !== 'rekeyed') return;
+  for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
+  dropQueued(world, sa);
+  sa.state = 'deleting';
+  sa.forgetAt = undefined;
+  sa.closing = { reason, ...(failure === undefined ? {} : { failure }), announced: false };
+  sa.tasks.push({ kind: 'delete-ike' });
+}
+
+/** Ends an SA in whatever state it is: by DELETE when the peer has it, else by forgetting it. */
+export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Failure): void {
+  switch (sa.state) {
+    case 'established':
+    case 'rekeyed':
+      beginDelete(world, sa, reason);
+      break;
+    case 'init-sent':
+    case 'auth-sent':
+    case 'init-answered':
+      failSa(world, sa, failure);
+      break;
+    case 'deleting':
+    case 'gone':
+      break;
+  }
+}
+
+/** Forgets the tasks that were not begun. */
+function dropQueued(world: World, sa: IkeSa): void {
+  for (const task of sa.tasks.splice(0)) {
+    wipeTask(task);
+    if (task.kind === 'create-child' && task.spi !== 0) releaseSpi(world, task.spi);
+  }
+}
+
+function retire(world: World, sa: IkeSa, leave: Leave): void {
+  settleHalfOpen(world, sa);
+  const task = sa.active?.task;
+  if (task?.kind === 'create-child' && task.spi !== 0) releaseSpi(world, task.spi);
+  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
+  dropQueued(world, sa);
+  sa.wipe();
+  sa.state = 'gone';
+  if (leave === 'at-once') forget(world, sa);
+  else sa.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
+  if (sa.connection === undefined) return;
+  for (const other of sasOf(world, sa.connection.name)) {
+    if (other.redundantTo === sa.id) other.redundantTo = undefined;
+  }
+}
+
+/** Takes an SA out of the table. From now on its messages have an unknown SPI. */
+export function forget(world: World, sa: IkeSa): void {
+  world.table.remove(sa);
+  if (sa.firstRequestKey !== undefined) world.byFirstRequest.delete(sa.firstRequestKey);
+}
+
+/** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
+export function settleHalfOpen(world: World, sa: IkeSa): void {
+  if (sa.state === 'init-answered' && sa.responding !== undefined) {
+    world.halfOpen.closed(sa.responding.source);
+  }
+}

@@ -1,0 +1,143 @@
+import type { SecretKey } from '../../util/secret.js';
+import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
+import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import type { Failure } from '../events.js';
+import { installChild, reserveSpi, spiBytes, spiNumber } from './child.js';
+import { grantChild } from './child-answer.js';
+import { failure } from './failures.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
+import { rekeyIkeRequested } from './rekey-ike.js';
+import { respond } from './send.js';
+import type { Inbound, World } from './world.js';
+
+const NONCE_LENGTH = 32;
+
+/** CREATE_CHILD_SA of the peer: a new child SA, a rekey of one, or a rekey of the IKE SA (RFC 7296 §1.3). */
+export function createChildRequested(world: World, sa: IkeSa, message: Inbound): void {
+  const { payloads } = message;
+  const offered = find(payloads, 'sa')?.proposals[0];
+  if (offered?.protocol === ProtocolId.IKE) {
+    rekeyIkeRequested(world, sa, message);
+    return;
+  }
+  // RFC 7296 §2.25.2: children stand still while the IKE SA is being replaced.
+  if (sa.active?.task.kind === 'rekey-ike') {
+    refuseForNow(world, sa, message);
+    return;
+  }
+  const rekey = findNotify(payloads, NotifyType.REKEY_SA);
+  if (rekey === undefined) {
+    grant(world, sa, message, undefined);
+    return;
+  }
+  const old = childNamed(sa, rekey);
+  if (old === undefined) {
+    respond(world, sa, message, [notFound(rekey)]);
+    return;
+  }
+  // RFC 7296 §2.25.1: not one that is being deleted, nor one that was replaced already.
+  if (old.state === 'deleting' || old.state === 'rekeyed') {
+    refuseForNow(world, sa, message);
+    return;
+  }
+  grant(world, sa, message, old);
+}
+
+/** The peer is to ask again later (RFC 7296 §2.25). */
+export function refuseForNow(world: World, sa: IkeSa, message: Inbound): void {
+  respond(world, sa, message, [notify(NotifyType.TEMPORARY_FAILURE)]);
+}
+
+/** REKEY_SA carries the SPI the peer receives on, so it is the one we send on (RFC 7296 §1.3.3). */
+function childNamed(sa: IkeSa, rekey: NotifyPayload): ChildRecord | undefined {
+  const spi = rekey.protocol === ProtocolId.ESP ? spiNumber(rekey.spi) : undefined;
+  return spi === undefined ? undefined : sa.childByOutboundSpi(spi);
+}
+
+/** CHILD_SA_NOT_FOUND repeats protocol and SPI of the request (RFC 7296 §2.25). */
+function notFound(rekey: NotifyPayload): NotifyPayload {
+  const { protocol, spi } = rekey;
+  return { kind: 'notify', protocol, spi, type: NotifyType.CHILD_SA_NOT_FOUND, data: new Uint8Array(0) };
+}
+
+function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | undefined): void {
+  const { crypto, random } = world.ctx;
+  const { payloads } = message;
+  const refuse = (answer: NotifyPayload, reason: Failure): void => {
+    respond(world, sa, message, [answer]);
+    world.ctx.event({
+      kind: 'child-failed',
+      connection: sa.connection!.name,
+      ikeId: sa.id,
+      role: 'responder',
+      failure: reason,
+    });
+  };
+  if (!hasExactlyOne(payloads, 'nonce')) {
+    const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');
+    refuse(notify(NotifyType.INVALID_SYNTAX), reason);
+    return;
+  }
+  const granted = grantChild(sa.connection!, payloads, true);
+  if (!granted.ok) {
+    refuse(granted.error.answer, granted.error.failure);
+    return;
+  }
+  const { selection, spiOut, localTs, peerTs } = granted.value;
+  const group = selection.suite.dh;
+  const ke = find(payloads, 'ke');
+  // RFC 7296 §1.3: with a group agreed on, the KE payload must be of it.
+  if (group !== 0 && ke?.group !== group) {
+    respond(world, sa, message, [invalidKe(group)]);
+    return;
+  }
+  let shared: SecretKey | undefined;
+  const answerKe: Payload[] = [];
+  if (group !== 0) {
+    const dh = crypto.dh(group).generate(random);
+    answerKe.push({ kind: 'ke', group, data: dh.publicValue.slice() });
+    const agreed = dh.agree(ke!.data);
+    dh.wipe();
+    if (!agreed.ok) {
+      const reason = failure('invalid_syntax', agreed.error.message, 'CREATE_CHILD_SA');
+      refuse(notify(NotifyType.INVALID_SYNTAX), reason);
+      return;
+    }
+    shared = agreed.value;
+  }
+  const spiIn = reserveSpi(world);
+  const nonce = random.bytes(NONCE_LENGTH);
+  const child = installChild(world, sa, {
+    spiIn,
+    spiOut,
+    suite: selection.suite,
+    localTs,
+    peerTs,
+    nonces: { initiator: find(payloads, 'nonce')!.data.slice(), responder: nonce },
+    ...(shared === undefined ? {} : { shared }),
+    initiated: false,
+    ...(old === undefined ? {} : { replaces: old }),
+  });
+  if (old !== undefined) noteRekey(sa, old, child);
+  respond(world, sa, message, [
+    { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
+    { kind: 'nonce', data: nonce },
+    ...answerKe,
+    { kind: 'tsi', selectors: peerTs },
+    { kind: 'tsr', selectors: localTs },
+  ]);
+}
+
+/** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */
+function noteRekey(sa: IkeSa, old: ChildRecord, child: ChildRecord): void {
+  const task = sa.active?.task;
+  if (task?.kind === 'create-child' && task.rekeys === old.id) {
+    task.rival = child.id;
+    return;
+  }
+  old.state = 'rekeyed';
+  // A rekey of the same SA that has not left yet is not needed any more.
+  const queued = sa.tasks.findIndex((one) => one.kind === 'create-child' && one.rekeys === old.id);
+  if (queued >= 0) sa.tasks.splice(queued, 1);
+}

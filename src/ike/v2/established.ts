@@ -1,0 +1,111 @@
+import { weakTransforms } from '../../crypto/strength.js';
+import { compareBytes, toHex } from '../../util/bytes.js';
+import type { IkeSaInfo } from '../events.js';
+import { formatIdentity } from '../policy/identity.js';
+import { adviseWeak } from './child.js';
+import { beginDelete, failSa, settleHalfOpen } from './close.js';
+import { failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { lifetime } from './lifetime.js';
+import { sasOf, type World } from './world.js';
+
+/** Both ends are authenticated. */
+export function establish(world: World, sa: IkeSa, peer: { idType: number; data: Uint8Array }): void {
+  settleHalfOpen(world, sa);
+  sa.peerIdentity = formatIdentity(peer);
+  world.contacted.add(contactKey(sa));
+  reportEstablished(world, sa);
+  adviseWeak(world, sa.connection!.name, 'IKE', weakTransforms(sa.suite!));
+}
+
+/** The SA, new or made by a rekey, goes into service. */
+export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): void {
+  const { ctx } = world;
+  const connection = sa.connection!;
+  const { rekeyAt, expiresAt } = lifetime(ctx.random, ctx.now, connection.ikeLifetime);
+  sa.state = 'established';
+  sa.forgetAt = undefined;
+  sa.establishedAt = ctx.now;
+  sa.establishedOrder = ctx.nextId();
+  sa.lastInbound = ctx.now;
+  sa.rekeyAt = rekeyAt;
+  sa.expiresAt = expiresAt;
+  const ike: IkeSaInfo = {
+    ikeId: sa.id,
+    version: 2,
+    role: sa.role,
+    initiatorSpi: toHex(sa.initiatorSpi),
+    responderSpi: toHex(sa.responderSpi),
+    suite: sa.suite!,
+    nat: sa.nat,
+    local: sa.local,
+    peer: sa.remote,
+    peerIdentity: sa.peerIdentity,
+    establishedAt: ctx.now,
+    rekeyAt,
+    peerVendors: sa.peerVendors,
+    ...(replaces === undefined ? {} : { replaces: replaces.id }),
+  };
+  ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+}
+
+/** The pair of identities to which INITIAL_CONTACT refers (RFC 7296 §2.4). */
+export function contactKey(sa: IkeSa): string {
+  const { local, peer } = sa.connection!;
+  return [local.identity, peer.identity].map((id) => `${id.idType}:${toHex(id.data)}`).join(' ');
+}
+
+/**
+ * One connection keeps one IKE SA. What to do with the others of the same connection, now that `sa` is
+ * established with its child SA:
+ *
+ * - An attempt of ours that has not got an answer yet is given up: its peer is there already.
+ * - An SA that was established before `sa` began is one the peer has lost: it is deleted.
+ * - Otherwise both ends initiated at the same time, and both SAs stand or will stand at both ends. Both judge
+ *   alike, by the rule of RFC 7296 §2.8.1: the SA with the lowest of the four nonces is redundant, and the end
+ *   that initiated it deletes it. It first makes sure, by a probe, that the other end has the surviving one.
+ *
+ * "Before `sa` began" means the same at both ends: an end that still has an unanswered first request when
+ * the peer's SA is established gives it up, so its IKE_AUTH never comes.
+ */
+export function settleDuplicates(world: World, sa: IkeSa): void {
+  for (const other of sasOf(world, sa.connection!.name)) {
+    if (other === sa) continue;
+    if (other.state === 'init-sent') {
+      failSa(
+        world,
+        other,
+        failure('terminated', 'given up: the IKE SA that the peer initiated was established first'),
+      );
+    } else if (other.state === 'established') {
+      settlePair(world, other, sa);
+    }
+  }
+}
+
+function settlePair(world: World, older: IkeSa, newer: IkeSa): void {
+  if (older.establishedOrder < newer.id || older.role === newer.role) {
+    beginDelete(world, older, 'replaced');
+    return;
+  }
+  const redundant = compareBytes(lowest(older.nonces), lowest(newer.nonces)) < 0 ? older : newer;
+  const survivor = redundant === older ? newer : older;
+  if (redundant.role === 'initiator') {
+    redundant.redundantTo = survivor.id;
+    survivor.tasks.push({ kind: 'probe' });
+  } else {
+    // The peer deletes it, if it has it at all: when its own attempt failed, nobody answers this probe.
+    redundant.tasks.push({ kind: 'probe' });
+  }
+}
+
+export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
+  return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
+}
+
+/** The peer used an established SA, so it has it: what is redundant to it can go. */
+export function confirmSurvivor(world: World, sa: IkeSa): void {
+  for (const other of sasOf(world, sa.connection!.name)) {
+    if (other.redundantTo === sa.id) beginDelete(world, other, 'replaced');
+  }
+}

@@ -1,0 +1,218 @@
+import type { Millis } from '../../util/units.js';
+import { authAnswered, authSilent, sendAuth, sendAuthRefusal } from './auth-initiator.js';
+import { releaseSpi, removeChild } from './child.js';
+import { beginDelete, closeSa, failSa, forget } from './close.js';
+import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
+import { failure } from './failures.js';
+import { type IkeSa, wipeTask } from './ike-sa.js';
+import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
+import { initSilent, sendInit } from './init-initiator.js';
+import { deadAt, probeAt } from './liveness.js';
+import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
+import { resend } from './send.js';
+import { createChildTask, rekeyIkeTask, type Task } from './tasks.js';
+import { type Inbound, sasOf, type World } from './world.js';
+
+/** Begins the next waiting exchange, if none is under way. */
+export function beginNext(world: World, sa: IkeSa): void {
+  while (sa.active === undefined && sa.state !== 'gone') {
+    const task = sa.tasks.shift();
+    if (task === undefined) return;
+    begin(world, sa, task);
+  }
+}
+
+function begin(world: World, sa: IkeSa, task: Task): void {
+  switch (task.kind) {
+    case 'init':
+      sendInit(world, sa);
+      break;
+    case 'auth':
+      sendAuth(world, sa);
+      break;
+    case 'create-child':
+      sendCreateChild(world, sa, task);
+      break;
+    case 'rekey-ike':
+      sendRekeyIke(world, sa, task);
+      break;
+    case 'refuse-auth':
+      sendAuthRefusal(world, sa);
+      break;
+    case 'delete-children':
+    case 'delete-ike':
+    case 'probe':
+      sendInformational(world, sa, task);
+      break;
+  }
+}
+
+/** The answer to the exchange under way, all but IKE_SA_INIT: the exchange is over, whatever the answer says. */
+export function answered(world: World, sa: IkeSa, message: Inbound): void {
+  const { task } = sa.active!;
+  sa.active = undefined;
+  sa.nextMessageId++;
+  if (sa.state === 'deleting') {
+    answeredWhileDeleting(world, sa, task, message);
+    return;
+  }
+  switch (task.kind) {
+    case 'init':
+      break;
+    case 'auth':
+      authAnswered(world, sa, message);
+      break;
+    case 'create-child':
+      createChildAnswered(world, sa, task, message);
+      break;
+    case 'rekey-ike':
+      rekeyIkeAnswered(world, sa, task, message);
+      break;
+    case 'delete-children':
+      childDeleteAnswered(world, sa, task.spis);
+      break;
+    case 'probe':
+    case 'delete-ike':
+    case 'refuse-auth':
+      break;
+  }
+}
+
+/** What was under way when the SA was told to end does not matter any more, save a new IKE SA at the peer. */
+function answeredWhileDeleting(world: World, sa: IkeSa, task: Task, message: Inbound): void {
+  switch (task.kind) {
+    case 'delete-ike':
+    case 'refuse-auth':
+      finishDelete(world, sa);
+      break;
+    case 'rekey-ike': {
+      const before = new Set(sasOf(world, sa.connection!.name));
+      rekeyIkeAnswered(world, sa, task, message);
+      for (const made of sasOf(world, sa.connection!.name)) {
+        if (!before.has(made)) beginDelete(world, made, sa.closing!.reason);
+      }
+      break;
+    }
+    case 'create-child':
+      releaseSpi(world, task.spi);
+      wipeTask(task);
+      break;
+    default:
+      wipeTask(task);
+  }
+}
+
+/** When the SA needs `tick` next. */
+export function deadlineOf(sa: IkeSa): Millis {
+  let at = sa.forgetAt ?? Number.POSITIVE_INFINITY;
+  const refusal = sa.initiating?.refusal;
+  if (refusal !== undefined) at = Math.min(at, refusal.effectiveAt);
+  if (sa.active !== undefined) at = Math.min(at, sa.active.retransmission.nextAt);
+  if (sa.state !== 'established') return at;
+  at = Math.min(at, sa.rekeyAt, sa.expiresAt, sa.retryChildAt ?? at, deadAt(sa) ?? at, probeAt(sa) ?? at);
+  for (const child of sa.children.values()) {
+    at = Math.min(at, child.expiresAt);
+    if (child.state === 'installed') at = Math.min(at, child.rekeyAt);
+  }
+  return at;
+}
+
+/** Does what time has brought about. */
+export function tick(world: World, sa: IkeSa): void {
+  const { now } = world.ctx;
+  if (sa.forgetAt !== undefined && sa.forgetAt <= now) {
+    expireState(world, sa);
+    return;
+  }
+  const refusal = sa.initiating?.refusal;
+  if (refusal !== undefined && refusal.effectiveAt <= now) {
+    failSa(world, sa, refusal.failure);
+    return;
+  }
+  const dead = deadAt(sa);
+  if (dead !== undefined && dead <= now) {
+    peerDead(world, sa);
+    return;
+  }
+  if (sa.active !== undefined && sa.active.retransmission.nextAt <= now) {
+    if (sa.active.retransmission.expire(now) === 'exhausted') {
+      silent(world, sa);
+      return;
+    }
+    resend(world, sa);
+  }
+  if (sa.state !== 'established') return;
+  const probe = probeAt(sa);
+  if (probe !== undefined && probe <= now) {
+    const idle = now - sa.lastInbound;
+    world.ctx.event({ kind: 'liveness-probe', connection: sa.connection!.name, ikeId: sa.id, idle });
+    sa.tasks.push({ kind: 'probe' });
+  }
+  lifetimes(world, sa);
+}
+
+function lifetimes(world: World, sa: IkeSa): void {
+  const { now } = world.ctx;
+  if (sa.expiresAt <= now) {
+    beginDelete(world, sa, 'expired');
+    return;
+  }
+  if (sa.rekeyAt <= now) {
+    sa.rekeyAt = Number.POSITIVE_INFINITY;
+    // A redundant SA is about to go: no successor for it (RFC 7296 §2.8.2).
+    if (sa.redundantTo === undefined) sa.tasks.push(rekeyIkeTask());
+  }
+  if (sa.retryChildAt !== undefined && sa.retryChildAt <= now) {
+    sa.retryChildAt = undefined;
+    if (sa.children.size === 0) sa.tasks.push(createChildTask());
+  }
+  for (const child of [...sa.children.values()]) {
+    if (child.expiresAt <= now) {
+      removeChild(world, sa, child, child.state === 'installed' ? 'expired' : 'rekeyed');
+      sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
+    } else if (child.rekeyAt <= now && child.state === 'installed') {
+      child.rekeyAt = Number.POSITIVE_INFINITY;
+      sa.tasks.push(createChildTask(child.id));
+    }
+  }
+}
+
+/** A state that only waited for something has waited long enough. */
+function expireState(world: World, sa: IkeSa): void {
+  switch (sa.state) {
+    case 'init-answered':
+      failSa(world, sa, failure('peer_silent', 'the initiator did not go on after IKE_SA_INIT', 'IKE_AUTH'));
+      break;
+    case 'rekeyed':
+      closeSa(world, sa, 'rekeyed');
+      break;
+    default:
+      forget(world, sa);
+  }
+}
+
+/** All sendings of a request went without answer. */
+function silent(world: World, sa: IkeSa): void {
+  switch (sa.state) {
+    case 'init-sent':
+      initSilent(world, sa);
+      break;
+    case 'auth-sent':
+      authSilent(world, sa);
+      break;
+    case 'deleting':
+      finishDelete(world, sa);
+      break;
+    default:
+      peerDead(world, sa);
+  }
+}
+
+function peerDead(world: World, sa: IkeSa): void {
+  const idle = Math.round((world.ctx.now - sa.lastInbound) / 1000);
+  closeSa(world, sa, 'peer-dead', {
+    cause: 'dpd_timeout',
+    message: `the peer gave no sign of life for ${idle} s`,
+    details: { tries: sa.active?.retransmission.sent ?? 0 },
+  });
+}

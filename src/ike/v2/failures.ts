@@ -1,0 +1,119 @@
+import { describeSelector } from '../../wire/ike/dissect.js';
+import type { NotifyPayload, TrafficSelector } from '../../wire/ike/payloads.js';
+import { NotifyType, nameOf } from '../../wire/ike/registry.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Failure, FailureCause } from '../events.js';
+import { formatIdentity } from '../policy/identity.js';
+import { describeEspSpecs, describeIkeSpecs } from '../policy/proposals.js';
+
+/** What an error notification in answer to IKE_SA_INIT means. Nothing proves that the peer sent it. */
+export function initRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
+  const name = nameOf('notify', error.type);
+  const details = { notify: name, exchange: 'IKE_SA_INIT' };
+  switch (error.type) {
+    case NotifyType.NO_PROPOSAL_CHOSEN:
+      return {
+        cause: 'ike_proposal_mismatch',
+        message:
+          'the peer refused all IKE proposals we offered and does not say why: compare its IKE policy with ours, or let the peer initiate once to see its offer',
+        details: { ...details, ours: describeIkeSpecs(connection.ikeProposals) },
+      };
+    case NotifyType.INVALID_MAJOR_VERSION:
+      return { cause: 'ike_version_mismatch', message: 'the peer does not speak IKEv2', details };
+    case NotifyType.INVALID_KE_PAYLOAD:
+      return {
+        cause: 'ike_proposal_mismatch',
+        message: 'the peer wants a DH group that we did not offer, or one it was sent already',
+        details: { ...details, ours: describeIkeSpecs(connection.ikeProposals) },
+      };
+    case NotifyType.INVALID_SYNTAX:
+      return { cause: 'invalid_syntax', message: 'the peer could not read our IKE_SA_INIT request', details };
+    default:
+      return { cause: 'unsupported', message: `the peer refused IKE_SA_INIT with ${name}`, details };
+  }
+}
+
+/** What an error notification in answer to IKE_AUTH means for the IKE SA. */
+export function authRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
+  const name = nameOf('notify', error.type);
+  const details = { notify: name, exchange: 'IKE_AUTH' };
+  if (error.type === NotifyType.AUTHENTICATION_FAILED) {
+    return {
+      cause: 'authentication_refused',
+      message: `the peer refused our authentication as ${formatIdentity(connection.local.identity)}: the pre-shared key or one of the identities differs; the peer's log tells which`,
+      details,
+    };
+  }
+  const child = childRefused(connection, error, 'IKE_AUTH');
+  return child.cause === 'unsupported' ? { ...child, cause: 'authentication_refused' } : child;
+}
+
+/** What an error notification in place of a child SA means. */
+export function childRefused(
+  connection: ConnectionConfig,
+  error: NotifyPayload,
+  exchange: 'IKE_AUTH' | 'CREATE_CHILD_SA',
+): Failure {
+  const name = nameOf('notify', error.type);
+  const details = { notify: name, exchange };
+  switch (error.type) {
+    case NotifyType.NO_PROPOSAL_CHOSEN:
+      return {
+        cause: 'child_proposal_mismatch',
+        message:
+          'the peer refused all ESP proposals we offered: compare the IPsec policies, PFS group included',
+        details: { ...details, ours: describeEspSpecs(connection.espProposals) },
+      };
+    case NotifyType.INVALID_KE_PAYLOAD:
+      return {
+        cause: 'pfs_mismatch',
+        message: 'the peer wants a PFS group that our IPsec policy does not allow',
+        details: { ...details, ours: describeEspSpecs(connection.espProposals) },
+      };
+    case NotifyType.TS_UNACCEPTABLE:
+    case NotifyType.SINGLE_PAIR_REQUIRED:
+    case NotifyType.INVALID_SELECTORS:
+      return {
+        cause: 'ts_mismatch',
+        message:
+          'the peer accepts none of the networks we proposed: its local and remote CIDRs must mirror ours',
+        details: { ...details, ...ownSelectors(connection) },
+      };
+    case NotifyType.INVALID_SYNTAX:
+      return { cause: 'invalid_syntax', message: `the peer could not read our ${exchange} request`, details };
+    default:
+      return { cause: 'unsupported', message: `the peer refused the child SA with ${name}`, details };
+  }
+}
+
+/** The selectors of a request or an answer have nothing, or too much, in common with ours. */
+export function selectorMismatch(
+  connection: ConnectionConfig,
+  received: { readonly local: readonly TrafficSelector[]; readonly peer: readonly TrafficSelector[] },
+  message: string,
+): Failure {
+  return {
+    cause: 'ts_mismatch',
+    message,
+    details: {
+      ...ownSelectors(connection),
+      receivedLocalSelectors: received.local.map(describeSelector),
+      receivedPeerSelectors: received.peer.map(describeSelector),
+    },
+  };
+}
+
+function ownSelectors(connection: ConnectionConfig): {
+  localSelectors: string[];
+  peerSelectors: string[];
+} {
+  return {
+    localSelectors: connection.local.selectors.map(describeSelector),
+    peerSelectors: connection.peer.selectors.map(describeSelector),
+  };
+}
+
+/** A plain failure with the exchange in which it happened. */
+export function failure(cause: FailureCause, message: string, exchange?: string): Failure {
+  return exchange === undefined ? { cause, message } : { cause, message, details: { exchange } };
+}

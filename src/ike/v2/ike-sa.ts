@@ -1,0 +1,204 @@
+import type { IkeKeys } from '../../crypto/keymat.js';
+import { wipeIkeKeys } from '../../crypto/keymat.js';
+import type { DhExchange, EspSuite, IkeSuite } from '../../crypto/types.js';
+import { toHex } from '../../util/bytes.js';
+import type { Endpoint } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import type { ConnectionConfig } from '../config.js';
+import type { CloseReason, Failure, Role } from '../events.js';
+import type { TableEntry } from '../sa-table.js';
+import type { Protection } from './protect.js';
+import type { Task } from './tasks.js';
+import { RequestWindow, type SentRequest } from './window.js';
+
+/**
+ * - `init-sent`: initiator, IKE_SA_INIT is on its way
+ * - `init-answered`: responder, half-open: the initiator has not proved who it is
+ * - `auth-sent`: initiator, IKE_AUTH is on its way
+ * - `established`
+ * - `rekeyed`: another IKE SA took over; only its DELETE is still to come (RFC 7296 §2.18)
+ * - `deleting`: our DELETE, or our refusal of the peer's AUTH, is on its way
+ * - `gone`: keys are wiped; an exact repetition of the last request still gets its answer
+ */
+export const IKE_SA_STATES = [
+  'init-sent',
+  'init-answered',
+  'auth-sent',
+  'established',
+  'rekeyed',
+  'deleting',
+  'gone',
+] as const;
+
+export type IkeSaState = (typeof IKE_SA_STATES)[number];
+
+/** A child SA as its IKE SA remembers it; the keys went to the data plane. */
+export interface ChildRecord {
+  readonly id: number;
+  readonly connection: string;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+  readonly encapsulation: 'udp' | 'esp';
+  rekeyAt: Millis;
+  readonly expiresAt: Millis;
+  /** Nonces of the exchange that made it: they decide which of two redundant SAs goes (RFC 7296 §2.8.1). */
+  readonly nonces: readonly Uint8Array[];
+  /** This end sent the request that made it. */
+  readonly initiated: boolean;
+  /** `pending-outbound`: it receives; sending starts with the first packet on it or the old one's DELETE. */
+  state: 'installed' | 'pending-outbound' | 'rekeying' | 'rekeyed' | 'deleting';
+  /** The child SA that this one replaces, until that one is gone. */
+  replaces: number | undefined;
+}
+
+/** What an initiator keeps from the first request to the last answer of the negotiation. */
+export interface InitiatorNegotiation {
+  dh: DhExchange;
+  nonce: Uint8Array;
+  /** The IKE_SA_INIT request as last sent: AUTH covers it (RFC 7296 §2.15). */
+  request: Uint8Array;
+  cookie: Uint8Array | undefined;
+  /** Times the responder asked for another cookie, or for the one it got. */
+  cookieChanges: number;
+  cookieRepeats: number;
+  /** Groups that were sent: none is sent twice. */
+  readonly groupsTried: Set<number>;
+  /** Further addresses of the peer to try when this one stays silent. */
+  addressesLeft: number;
+  /** An unauthenticated refusal that came in. It counts when no real answer overtakes it (RFC 7296 §2.21.1). */
+  refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
+  responderNonce: Uint8Array | undefined;
+  response: Uint8Array | undefined;
+  /** SPI offered for the first child SA. */
+  childSpi: number | undefined;
+}
+
+/** What a responder keeps from the first request on. */
+export interface ResponderNegotiation {
+  readonly dh: DhExchange;
+  readonly peerPublic: Uint8Array;
+  readonly initiatorNonce: Uint8Array;
+  readonly responderNonce: Uint8Array;
+  /** Both IKE_SA_INIT messages as they were sent. */
+  readonly request: Uint8Array;
+  readonly response: Uint8Array;
+  readonly candidates: readonly ConnectionConfig[];
+  /** Source address it is counted under while half-open. */
+  readonly source: string;
+}
+
+export interface IkeSaInit {
+  readonly id: number;
+  readonly role: Role;
+  readonly state: IkeSaState;
+  readonly initiatorSpi: Uint8Array;
+  readonly responderSpi: Uint8Array;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly natTraversalPort: boolean;
+  readonly createdAt: Millis;
+}
+
+/** One IKE SA of version 2: a record of what is known, changed by the exchange modules only. */
+export class IkeSa implements TableEntry {
+  readonly id: number;
+  readonly role: Role;
+  readonly createdAt: Millis;
+  readonly localSpi: string;
+  readonly initiatorSpi: Uint8Array;
+  /** Zero for an initiator until the first answer. */
+  responderSpi: Uint8Array;
+  state: IkeSaState;
+  connection: ConnectionConfig | undefined;
+  local: Endpoint;
+  remote: Endpoint;
+  natTraversalPort: boolean;
+  /** The peer sent NAT detection. */
+  natTraversal = false;
+  nat: { local: boolean; peer: boolean } = { local: false, peer: false };
+  suite: IkeSuite | undefined;
+  keys: IkeKeys | undefined;
+  protection: Protection | undefined;
+  initiating: InitiatorNegotiation | undefined;
+  responding: ResponderNegotiation | undefined;
+  /** Under which the responder knows repetitions of the first request. */
+  firstRequestKey: string | undefined;
+  /** Nonces of the exchange that made the SA, initiator's first. Not secret. */
+  nonces: readonly Uint8Array[] = [];
+  peerVendors: readonly string[] = [];
+  peerIdentity = '';
+  readonly children = new Map<number, ChildRecord>();
+
+  /** Requests of the peer. */
+  readonly inbound = new RequestWindow();
+  /** Our exchanges: one is under way at most, the others wait (window size 1, RFC 7296 §2.3). */
+  nextMessageId = 0;
+  readonly tasks: Task[] = [];
+  active: SentRequest | undefined;
+
+  establishedAt: Millis = 0;
+  /** Place of the establishment in the order of all ids: what came to be before what. */
+  establishedOrder = 0;
+  rekeyAt = Number.POSITIVE_INFINITY;
+  expiresAt = Number.POSITIVE_INFINITY;
+  /** When a child SA that the peer put off is asked for again. */
+  retryChildAt: Millis | undefined;
+  /** Last authentic message of the peer, IKE or ESP (RFC 7296 §2.4). */
+  lastInbound: Millis = 0;
+  /** Why it ends, while a DELETE is under way. */
+  closing:
+    | { readonly reason: CloseReason; readonly failure?: Failure; readonly announced: boolean }
+    | undefined;
+  /** Another IKE SA of the same connection is to stay, and this one goes when that is confirmed. */
+  redundantTo: number | undefined;
+  /** Point at which the SA is forgotten in states init-answered, rekeyed and gone. */
+  forgetAt: Millis | undefined;
+
+  constructor(init: IkeSaInit) {
+    this.id = init.id;
+    this.role = init.role;
+    this.state = init.state;
+    this.initiatorSpi = init.initiatorSpi;
+    this.responderSpi = init.responderSpi;
+    this.local = init.local;
+    this.remote = init.remote;
+    this.natTraversalPort = init.natTraversalPort;
+    this.createdAt = init.createdAt;
+    this.lastInbound = init.createdAt;
+    this.localSpi = toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi);
+  }
+
+  /** Whether the peer is authenticated and the SA carries exchanges of its own. */
+  get isEstablished(): boolean {
+    return this.state === 'established';
+  }
+
+  /** The child SA whose packets the peer receives under this SPI. */
+  childByOutboundSpi(spi: number): ChildRecord | undefined {
+    for (const child of this.children.values()) if (child.spiOut === spi) return child;
+    return undefined;
+  }
+
+  /** Forgets all that is secret. Safe to call twice. */
+  wipe(): void {
+    this.initiating?.dh.wipe();
+    this.responding?.dh.wipe();
+    this.initiating = undefined;
+    this.responding = undefined;
+    if (this.keys !== undefined) wipeIkeKeys(this.keys);
+    this.keys = undefined;
+    this.protection = undefined;
+    for (const task of this.tasks.splice(0)) wipeTask(task);
+    if (this.active !== undefined) wipeTask(this.active.task);
+    this.active = undefined;
+  }
+}
+
+/** Forgets the private value of a task that has one. */
+export function wipeTask(task: Task): void {
+  if ('dh' in task) task.dh?.wipe();
+}

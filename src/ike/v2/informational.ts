@@ -1,0 +1,108 @@
+import type { DeletePayload, Payload } from '../../wire/ike/payloads.js';
+import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import { removeChild, spiBytes, spiNumber } from './child.js';
+import { closeSa } from './close.js';
+import { failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { exchangePolicy } from './liveness.js';
+import { findNotify } from './payloads.js';
+import { adoptRival } from './rekey-ike.js';
+import { respond, sendRequest } from './send.js';
+import type { Task } from './tasks.js';
+import type { Inbound, World } from './world.js';
+
+/** INFORMATIONAL of the peer on an SA in use: liveness, DELETE, or notifications (RFC 7296 §1.4). */
+export function informed(world: World, sa: IkeSa, message: Inbound): void {
+  const { payloads } = message;
+  const deletes = payloads.filter((p): p is DeletePayload => p.kind === 'delete');
+  if (deletes.some((p) => p.protocol === ProtocolId.IKE)) {
+    deleted(world, sa, message);
+    return;
+  }
+  if (findNotify(payloads, NotifyType.AUTHENTICATION_FAILED) !== undefined) {
+    // The initiator refuses what we answered to IKE_AUTH (RFC 7296 §2.21.2): no DELETE follows.
+    respond(world, sa, message, []);
+    const why = 'the peer did not accept our authentication: the pre-shared keys or the identities differ';
+    closeSa(world, sa, 'failed', failure('authentication_refused', why, 'IKE_AUTH'), 'answer-repetitions');
+    return;
+  }
+  // Unknown notifications are ignored; an empty request asks for nothing but an answer.
+  respond(world, sa, message, childrenDeleted(world, sa, deletes));
+}
+
+/**
+ * The peer closes its half of child SAs, named by the SPIs we send on; we close ours and name them by the
+ * SPIs the peer sends on. Those whose DELETE of ours is under way are not named (RFC 7296 §1.4.1).
+ */
+function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayload[]): Payload[] {
+  const ours: Uint8Array[] = [];
+  for (const spi of deletes.flatMap((p) => (p.protocol === ProtocolId.ESP ? p.spis : []))) {
+    const number = spiNumber(spi);
+    const child = number === undefined ? undefined : sa.childByOutboundSpi(number);
+    if (child === undefined) continue;
+    if (child.state !== 'deleting') ours.push(spiBytes(child.spiIn));
+    const replaced = child.state === 'rekeyed' || child.state === 'deleting';
+    removeChild(world, sa, child, replaced ? 'rekeyed' : 'peer-deleted');
+  }
+  return ours.length === 0 ? [] : [{ kind: 'delete', protocol: ProtocolId.ESP, spis: ours }];
+}
+
+/** The peer deletes the IKE SA and with it all child SAs: an empty answer (RFC 7296 §1.4.1). */
+export function deleted(world: World, sa: IkeSa, message: Inbound): void {
+  const wasRekeyed = sa.state === 'rekeyed';
+  adoptRival(world, sa);
+  respond(world, sa, message, []);
+  const replaced = wasRekeyed || sa.state === 'rekeyed';
+  closeSa(world, sa, replaced ? 'rekeyed' : 'peer-deleted', undefined, 'answer-repetitions');
+}
+
+/** A request while our own DELETE is under way: the two may cross, and then both are answered (§1.4.1). */
+export function informedWhileDeleting(world: World, sa: IkeSa, message: Inbound): void {
+  const closes = message.payloads.some((p) => p.kind === 'delete' && p.protocol === ProtocolId.IKE);
+  respond(world, sa, message, []);
+  if (closes) finishDelete(world, sa, 'answer-repetitions');
+}
+
+/** The SA that was being deleted is gone at both ends. */
+export function finishDelete(
+  world: World,
+  sa: IkeSa,
+  leave: 'at-once' | 'answer-repetitions' = 'at-once',
+): void {
+  const closing = sa.closing!;
+  if (closing.announced) {
+    forgetUnannounced(world, sa);
+    return;
+  }
+  closeSa(world, sa, closing.reason, closing.failure, leave);
+}
+
+/** An SA that failed its negotiation was reported then; it only had to tell the peer. */
+function forgetUnannounced(world: World, sa: IkeSa): void {
+  sa.wipe();
+  sa.state = 'gone';
+  world.table.remove(sa);
+}
+
+/** Sends the INFORMATIONAL request of a task. */
+export function sendInformational(world: World, sa: IkeSa, task: Task): void {
+  sendRequest(world, sa, task, ExchangeType.INFORMATIONAL, content(task), exchangePolicy(world, sa));
+}
+
+function content(task: Task): Payload[] {
+  switch (task.kind) {
+    case 'delete-ike':
+      return [{ kind: 'delete', protocol: ProtocolId.IKE, spis: [] }];
+    case 'delete-children':
+      return [{ kind: 'delete', protocol: ProtocolId.ESP, spis: task.spis.map(spiBytes) }];
+    default:
+      return [];
+  }
+}
+
+/** The peer has closed its half of the child SAs as well. */
+export function childDeleteAnswered(world: World, sa: IkeSa, spis: readonly number[]): void {
+  for (const child of [...sa.children.values()]) {
+    if (child.state === 'deleting' && spis.includes(child.spiIn)) removeChild(world, sa, child, 'rekeyed');
+  }
+}

@@ -1,0 +1,23 @@
+import { readU32 } from '../../util/bytes.js';
+import type { Random } from '../../util/random.js';
+import { type Millis, type Seconds, seconds } from '../../util/units.js';
+
+/** Part of a lifetime after which an SA is rekeyed at the latest, and how much earlier chance may put it. */
+const REKEY_AT = 0.9;
+const JITTER = 0.1;
+
+/** When an SA made now is rekeyed, and when it ends if that did not work. */
+export interface Lifetime {
+  readonly rekeyAt: Millis;
+  readonly expiresAt: Millis;
+}
+
+/**
+ * IKEv2 does not negotiate lifetimes: each end keeps its own (RFC 7296 §2.8). The jitter keeps the two ends
+ * of a connection with the same policy from rekeying in the same moment, and many connections too.
+ */
+export function lifetime(random: Random, now: Millis, life: Seconds): Lifetime {
+  const chance = readU32(random.bytes(4), 0) / 2 ** 32;
+  const whole = seconds(life);
+  return { rekeyAt: now + Math.floor(whole * (REKEY_AT - JITTER * chance)), expiresAt: now + whole };
+}

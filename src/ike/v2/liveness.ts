@@ -1,0 +1,41 @@
+import { type Millis, seconds } from '../../util/units.js';
+import type { RetransmitPolicy } from '../limits.js';
+import type { IkeSa } from './ike-sa.js';
+import type { World } from './world.js';
+
+/** However short the timeout, a request gets this long for its answer before the peer counts as dead. */
+const LEAST_PATIENCE = 3000;
+/** A request under dead peer detection is sent about this often at least before the timeout. */
+const TRIES_WITHIN_TIMEOUT = 4;
+
+/** Whether the connection wants its peer watched. */
+function isWatched(sa: IkeSa): boolean {
+  return sa.state === 'established' && sa.connection !== undefined && sa.connection.dpd.action !== 'none';
+}
+
+/**
+ * How requests of an established SA are repeated. Under dead peer detection the timeout decides when to give
+ * up, not the number of tries, and the waits are squeezed so that several tries fit into it.
+ */
+export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
+  const policy = world.ctx.limits.retransmit;
+  if (!isWatched(sa)) return policy;
+  const ceiling = seconds(sa.connection!.dpd.timeout) / TRIES_WITHIN_TIMEOUT;
+  return { ...policy, ceiling: Math.min(policy.ceiling, ceiling), tries: Number.POSITIVE_INFINITY };
+}
+
+/**
+ * When the peer counts as dead: `timeout` after its last sign of life, provided a request is waiting for an
+ * answer. Silence alone is no proof (RFC 7296 §2.4).
+ */
+export function deadAt(sa: IkeSa): Millis | undefined {
+  if (!isWatched(sa) || sa.active === undefined) return undefined;
+  const timeout = seconds(sa.connection!.dpd.timeout);
+  return Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, LEAST_PATIENCE));
+}
+
+/** When to ask for a sign of life, if none comes by itself: IKE or ESP, any authentic packet counts. */
+export function probeAt(sa: IkeSa): Millis | undefined {
+  if (!isWatched(sa) || sa.active !== undefined || sa.tasks.length > 0) return undefined;
+  return sa.lastInbound + seconds(sa.connection!.dpd.interval);
+}

@@ -1,0 +1,153 @@
+import type { Millis } from '../../util/units.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Context } from '../context.js';
+import type { CloseReason } from '../events.js';
+import type { DatagramInput } from '../inputs.js';
+import type { IkeVersion } from '../version.js';
+import { activateOutbound, removeChild } from './child.js';
+import { endSa } from './close.js';
+import { beginNext, deadlineOf, tick } from './exchanges.js';
+import { failure } from './failures.js';
+import { initiate } from './init-initiator.js';
+import { receive } from './receive.js';
+import { createChildTask } from './tasks.js';
+import { createWorld, sasOf, type World } from './world.js';
+
+/** How long a negotiation that the peer has begun is given before we begin one of our own. */
+const PEER_FIRST = 2000;
+
+/** IKEv2 (RFC 7296), both roles. */
+export class IkeV2 implements IkeVersion {
+  readonly world: World;
+  /** Connections that are initiated at a time unless the peer's own negotiation has succeeded by then. */
+  readonly #deferred = new Map<string, Millis>();
+
+  constructor(ctx: Context) {
+    this.world = createWorld(ctx);
+  }
+
+  receive(datagram: DatagramInput): void {
+    receive(this.world, datagram);
+    this.#work();
+  }
+
+  initiate(connection: ConnectionConfig): void {
+    this.#bringUp(connection);
+    this.#work();
+  }
+
+  terminate(connection: string, reason: CloseReason): void {
+    this.#deferred.delete(connection);
+    for (const sa of sasOf(this.world, connection)) {
+      endSa(this.world, sa, reason, failure('terminated', 'given up by command'));
+    }
+    this.#work();
+  }
+
+  terminateAll(reason: CloseReason): void {
+    this.#deferred.clear();
+    for (const sa of this.world.table.all()) {
+      endSa(this.world, sa, reason, failure('terminated', 'given up: the gateway is going down'));
+    }
+    this.#work();
+  }
+
+  reconfigured(): void {
+    const { ctx, table } = this.world;
+    for (const sa of table.all()) {
+      if (sa.connection === undefined) continue;
+      const connection = ctx.connection(sa.connection.name);
+      if (connection !== undefined) sa.connection = connection;
+      else
+        endSa(this.world, sa, 'configuration-changed', failure('terminated', 'the connection was removed'));
+    }
+    this.#work();
+  }
+
+  has(connection: string): boolean {
+    return sasOf(this.world, connection).some((sa) => sa.state !== 'deleting');
+  }
+
+  inboundTraffic(childId: number, at: Millis): boolean {
+    const sa = this.world.childOwners.get(childId);
+    if (sa === undefined) return false;
+    sa.lastInbound = Math.max(sa.lastInbound, at);
+    // RFC 7296 §2.8: traffic on the new SA proves that the peer has it.
+    const child = sa.children.get(childId);
+    if (child !== undefined) activateOutbound(this.world, child);
+    return true;
+  }
+
+  installFailed(childId: number, reason: string): boolean {
+    const sa = this.world.childOwners.get(childId);
+    const child = sa?.children.get(childId);
+    if (sa === undefined || child === undefined) return false;
+    removeChild(this.world, sa, child, 'failed');
+    this.world.ctx.event({
+      kind: 'child-failed',
+      connection: child.connection,
+      ikeId: sa.id,
+      role: sa.role,
+      failure: failure('internal_error', `the data plane could not install the child SA: ${reason}`),
+    });
+    sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
+    this.#work();
+    return true;
+  }
+
+  tick(): void {
+    const { ctx, table } = this.world;
+    for (const sa of table.all()) if (deadlineOf(sa) <= ctx.now) tick(this.world, sa);
+    for (const [name, at] of [...this.#deferred]) {
+      if (at > ctx.now) continue;
+      this.#deferred.delete(name);
+      const connection = ctx.connection(name);
+      if (connection !== undefined) this.#bringUp(connection);
+    }
+    this.#work();
+  }
+
+  deadline(): Millis | undefined {
+    let at = Number.POSITIVE_INFINITY;
+    for (const sa of this.world.table.values()) at = Math.min(at, deadlineOf(sa));
+    for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
+    return at === Number.POSITIVE_INFINITY ? undefined : at;
+  }
+
+  #bringUp(connection: ConnectionConfig): void {
+    const { now } = this.world.ctx;
+    const sas = sasOf(this.world, connection.name);
+    if (sas.some((sa) => sa.state === 'init-sent' || sa.state === 'auth-sent')) return;
+    const standing = sas.find((sa) => sa.state === 'established' && sa.redundantTo === undefined);
+    if (standing !== undefined) {
+      const onItsWay = [...standing.tasks, standing.active?.task].some(
+        (task) => task?.kind === 'create-child',
+      );
+      if (standing.children.size === 0 && !onItsWay) standing.tasks.push(createChildTask());
+      return;
+    }
+    const peerBegan = this.#peerBegan(connection);
+    if (peerBegan !== undefined && peerBegan + PEER_FIRST > now) {
+      this.#deferred.set(connection.name, peerBegan + PEER_FIRST);
+      return;
+    }
+    initiate(this.world, connection);
+  }
+
+  /** When the youngest half-open SA began that may become this connection's. */
+  #peerBegan(connection: ConnectionConfig): Millis | undefined {
+    let began: Millis | undefined;
+    for (const sa of this.world.table.values()) {
+      if (sa.state !== 'init-answered') continue;
+      if (!sa.responding?.candidates.some((one) => one.name === connection.name)) continue;
+      // Anyone can begin one with a forged address: only the first waiting time of a series counts.
+      began = Math.min(began ?? sa.createdAt, sa.createdAt);
+    }
+    return began;
+  }
+
+  /** Every SA that has something to ask and no request under way asks it now. */
+  #work(): void {
+    for (const sa of this.world.table.all()) if (sa.tasks.length > 0) beginNext(this.world, sa);
+  }
+}

@@ -1,0 +1,201 @@
+import { equalBytes, toHex } from '../../util/bytes.js';
+import { describeWireError, summarize } from '../../wire/ike/dissect.js';
+import { decodeMessage } from '../../wire/ike/message.js';
+import type { IkeMessage, Payload, SkPayload } from '../../wire/ike/payloads.js';
+import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import type { DatagramInput } from '../inputs.js';
+import { beginDelete, closeSa, failSa } from './close.js';
+import { confirmSurvivor } from './established.js';
+import { failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { completeKeys, initRequested } from './init-responder.js';
+import { notify } from './payloads.js';
+import type { OpenError } from './protect.js';
+import { reply, respond } from './send.js';
+import { kindOf, TRANSITIONS } from './transitions.js';
+import { drop, type Inbound, type World } from './world.js';
+
+/** An IKEv2 datagram, from anyone. What costs more comes after what costs less. */
+export function receive(world: World, datagram: DatagramInput): void {
+  const decoded = decodeMessage(datagram.bytes);
+  if (!decoded.ok) {
+    drop(world, datagram, 'malformed', describeWireError(decoded.error));
+    return;
+  }
+  const message: Inbound = { ...decoded.value, datagram };
+  if (message.header.exchangeType === ExchangeType.IKE_SA_INIT) receiveInit(world, message);
+  else receiveProtected(world, message);
+}
+
+function receiveInit(world: World, message: Inbound): void {
+  const { header, datagram } = message;
+  if (!header.response) {
+    if (!header.fromInitiator || header.responderSpi.some((octet) => octet !== 0)) {
+      drop(world, datagram, 'malformed', 'an IKE_SA_INIT request with a responder SPI or without flag I');
+      return;
+    }
+    report(world, message, undefined);
+    initRequested(world, message);
+    return;
+  }
+  const sa = world.table.find(toHex(header.initiatorSpi));
+  if (sa?.role !== 'initiator' || header.fromInitiator) {
+    drop(world, datagram, 'unknown_spi', 'an IKE_SA_INIT answer to a request that is not ours');
+    return;
+  }
+  // Not protected: that it comes from the address we asked is little, but all there is.
+  if (sa.state !== 'init-sent' || header.messageId !== 0 || datagram.remote.address !== sa.remote.address) {
+    drop(world, datagram, 'outside_window', 'an IKE_SA_INIT answer that is not waited for');
+    return;
+  }
+  report(world, message, sa);
+  TRANSITIONS[sa.state]['IKE_SA_INIT response'](world, sa, message);
+}
+
+function receiveProtected(world: World, message: Inbound): void {
+  const { header, datagram } = message;
+  const sa = world.table.find(toHex(header.fromInitiator ? header.responderSpi : header.initiatorSpi));
+  if (sa === undefined || !belongs(sa, message)) {
+    // No INVALID_IKE_SPI: it would only help those who scan (RFC 7296 §1.5 leaves it open).
+    drop(
+      world,
+      datagram,
+      'unknown_spi',
+      `no IKE SA has the SPIs of this ${nameOf('exchange', header.exchangeType)}`,
+    );
+    return;
+  }
+  if (!isFresh(world, sa, message)) return;
+  const sealed = message.payloads[message.payloads.length - 1];
+  if (sealed?.kind !== 'sk') {
+    drop(world, datagram, 'unexpected', sealed?.kind === 'skf' ? 'a fragment' : 'not protected');
+    return;
+  }
+  if (sa.state === 'init-answered' && !mayProveItself(world, sa, message)) return;
+  if (sa.protection === undefined) {
+    drop(world, datagram, 'unexpected', `in state ${sa.state}`);
+    return;
+  }
+  open(world, sa, message, sealed);
+}
+
+/** Both SPIs and the direction are those of the SA. */
+function belongs(sa: IkeSa, { header }: IkeMessage): boolean {
+  return (
+    header.fromInitiator === (sa.role === 'responder') &&
+    equalBytes(header.initiatorSpi, sa.initiatorSpi) &&
+    equalBytes(header.responderSpi, sa.responderSpi)
+  );
+}
+
+/** Message id and exchange, before any octet is decrypted. Answers exact repetitions (RFC 7296 §2.1, §2.2). */
+function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
+  const { header, datagram } = message;
+  if (header.response) {
+    const { active } = sa;
+    if (active?.messageId === header.messageId && active.exchangeType === header.exchangeType) return true;
+    drop(world, datagram, 'outside_window', `no request ${header.messageId} is waiting for this answer`);
+    return false;
+  }
+  const place = sa.inbound.place(header.messageId);
+  if (place === 'new') return true;
+  const cached = place === 'last' ? sa.inbound.answerTo(datagram.bytes) : undefined;
+  if (cached !== undefined) reply(world, datagram, cached);
+  else drop(world, datagram, 'outside_window', `request ${header.messageId}, ${sa.inbound.next} is the next`);
+  return false;
+}
+
+/** A half-open SA takes IKE_AUTH and nothing else; only now is its Diffie-Hellman exchange completed. */
+function mayProveItself(world: World, sa: IkeSa, message: Inbound): boolean {
+  const { header, datagram } = message;
+  if (header.exchangeType !== ExchangeType.IKE_AUTH || header.response) {
+    drop(world, datagram, 'unexpected', `${nameOf('exchange', header.exchangeType)} before IKE_AUTH`);
+    return false;
+  }
+  return completeKeys(world, sa);
+}
+
+function open(world: World, sa: IkeSa, message: Inbound, sealed: SkPayload): void {
+  const { header, datagram } = message;
+  const opened = sa.protection!.open(datagram.bytes, sealed);
+  if (!opened.ok && opened.error.kind === 'unauthentic') {
+    drop(world, datagram, 'decryption_failed', 'the integrity check value does not hold');
+    return;
+  }
+  sa.lastInbound = world.ctx.now;
+  followPeer(world, sa, datagram);
+  if (!opened.ok) {
+    refuseMalformed(world, sa, message, opened.error);
+    return;
+  }
+  const inner: Inbound = { header, payloads: opened.value as readonly Payload[], datagram };
+  report(world, inner, sa);
+  const wasEstablished = sa.state === 'established';
+  TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
+  if (wasEstablished && sa.connection !== undefined) confirmSurvivor(world, sa);
+}
+
+/**
+ * An authentic message that cannot be read. An unknown critical payload refuses the one request (RFC 7296
+ * §2.5); anything else means that the two ends do not understand each other, and the IKE SA ends (§2.21.3).
+ */
+function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenError): void {
+  if (error.kind !== 'malformed') return;
+  const wire = error.error;
+  drop(world, message.datagram, 'malformed', describeWireError(wire));
+  const reason = failure('invalid_syntax', `the peer sent what cannot be read: ${describeWireError(wire)}`);
+  const critical = wire.code === 'unsupported_critical_payload' && wire.payloadType !== undefined;
+  if (!message.header.response) {
+    const why = critical
+      ? notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, Uint8Array.of(wire.payloadType!))
+      : notify(NotifyType.INVALID_SYNTAX);
+    respond(world, sa, message, [why]);
+    if (critical && sa.state !== 'init-answered') return;
+    if (sa.state === 'init-answered') failSa(world, sa, reason, 'answer-repetitions');
+    else closeSa(world, sa, 'failed', reason, 'answer-repetitions');
+    return;
+  }
+  sa.active = undefined;
+  sa.nextMessageId++;
+  if (sa.state === 'auth-sent') failSa(world, sa, reason);
+  else beginDelete(world, sa, 'failed', reason);
+}
+
+/**
+ * The path of an authentic, new message becomes the SA's when the peer may have moved: with IKE_AUTH, where an
+ * initiator changes to port 4500, and later for a peer behind a NAT, whose mapping may change (RFC 7296 §2.23).
+ * An end behind a NAT itself is advised not to follow; with NATs at both ends nobody else would.
+ */
+function followPeer(world: World, sa: IkeSa, datagram: DatagramInput): void {
+  const { local, remote, natTraversalPort } = datagram;
+  const same =
+    sa.remote.address === remote.address &&
+    sa.remote.port === remote.port &&
+    sa.natTraversalPort === natTraversalPort;
+  if (same) return;
+  if (sa.state === 'init-answered') {
+    sa.local = local;
+    sa.remote = remote;
+    sa.natTraversalPort = natTraversalPort;
+    return;
+  }
+  if (!sa.nat.peer || !natTraversalPort || !sa.natTraversalPort || sa.connection === undefined) return;
+  const from = sa.remote;
+  sa.local = local;
+  sa.remote = remote;
+  world.ctx.event({ kind: 'peer-moved', connection: sa.connection.name, ikeId: sa.id, from, to: remote });
+  for (const child of sa.children.values()) {
+    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: remote });
+  }
+}
+
+function report(world: World, message: Inbound, sa: IkeSa | undefined): void {
+  world.ctx.event({
+    kind: 'message',
+    direction: 'in',
+    peer: message.datagram.remote,
+    ...(sa?.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa === undefined ? {} : { ikeId: sa.id }),
+    summary: summarize(message.header, message.payloads),
+  });
+}

@@ -1,0 +1,109 @@
+import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { authRequested } from './auth-responder.js';
+import { createChildRequested, refuseForNow } from './create-child-responder.js';
+import { answered } from './exchanges.js';
+import type { IkeSa, IkeSaState } from './ike-sa.js';
+import { informed, informedWhileDeleting } from './informational.js';
+import { initAnswered } from './init-initiator.js';
+import { notify } from './payloads.js';
+import { respond } from './send.js';
+import { drop, type Inbound, type World } from './world.js';
+
+/** Exchanges of IKEv2 that Culvert speaks, by direction (RFC 7296 §3.1). */
+export const MESSAGE_KINDS = [
+  'IKE_SA_INIT request',
+  'IKE_SA_INIT response',
+  'IKE_AUTH request',
+  'IKE_AUTH response',
+  'CREATE_CHILD_SA request',
+  'CREATE_CHILD_SA response',
+  'INFORMATIONAL request',
+  'INFORMATIONAL response',
+  'other request',
+  'other response',
+] as const;
+
+export type MessageKind = (typeof MESSAGE_KINDS)[number];
+
+export type Handler = (world: World, sa: IkeSa, message: Inbound) => void;
+
+/** The kind of a message, by the header alone. */
+export function kindOf(exchangeType: number, response: boolean): MessageKind {
+  const direction = response ? 'response' : 'request';
+  switch (exchangeType) {
+    case ExchangeType.IKE_SA_INIT:
+      return `IKE_SA_INIT ${direction}`;
+    case ExchangeType.IKE_AUTH:
+      return `IKE_AUTH ${direction}`;
+    case ExchangeType.CREATE_CHILD_SA:
+      return `CREATE_CHILD_SA ${direction}`;
+    case ExchangeType.INFORMATIONAL:
+      return `INFORMATIONAL ${direction}`;
+    default:
+      return `other ${direction}`;
+  }
+}
+
+/** It has no place in this state, and no answer would help: left to the sender's retransmission. */
+const unexpected: Handler = (world, sa, message) => {
+  const name = nameOf('exchange', message.header.exchangeType);
+  const direction = message.header.response ? 'response' : 'request';
+  drop(world, message.datagram, 'unexpected', `${name} ${direction} in state ${sa.state}`);
+};
+
+/** An authentic request that this end cannot serve gets an answer, else the peer would take us for dead. */
+const refused: Handler = (world, sa, message) => {
+  respond(world, sa, message, [notify(NotifyType.INVALID_SYNTAX)]);
+};
+
+const ALL_UNEXPECTED: Readonly<Record<MessageKind, Handler>> = {
+  'IKE_SA_INIT request': unexpected,
+  'IKE_SA_INIT response': unexpected,
+  'IKE_AUTH request': unexpected,
+  'IKE_AUTH response': unexpected,
+  'CREATE_CHILD_SA request': unexpected,
+  'CREATE_CHILD_SA response': unexpected,
+  'INFORMATIONAL request': unexpected,
+  'INFORMATIONAL response': unexpected,
+  'other request': unexpected,
+  'other response': unexpected,
+};
+
+/**
+ * What happens to a message, by the state of its IKE SA. All messages but those of IKE_SA_INIT are authentic
+ * and fresh when they come here; a response answers the exchange under way. First requests make an SA and are
+ * not in the table (`initRequested`).
+ */
+export const TRANSITIONS: Readonly<Record<IkeSaState, Readonly<Record<MessageKind, Handler>>>> = {
+  'init-sent': { ...ALL_UNEXPECTED, 'IKE_SA_INIT response': initAnswered },
+  'init-answered': { ...ALL_UNEXPECTED, 'IKE_AUTH request': authRequested },
+  'auth-sent': { ...ALL_UNEXPECTED, 'IKE_AUTH response': answered },
+  established: {
+    ...ALL_UNEXPECTED,
+    'IKE_AUTH request': refused,
+    'CREATE_CHILD_SA request': createChildRequested,
+    'CREATE_CHILD_SA response': answered,
+    'INFORMATIONAL request': informed,
+    'INFORMATIONAL response': answered,
+    'other request': refused,
+  },
+  rekeyed: {
+    ...ALL_UNEXPECTED,
+    'IKE_AUTH request': refused,
+    'CREATE_CHILD_SA request': refuseForNow,
+    'CREATE_CHILD_SA response': answered,
+    'INFORMATIONAL request': informed,
+    'INFORMATIONAL response': answered,
+    'other request': refused,
+  },
+  deleting: {
+    ...ALL_UNEXPECTED,
+    'IKE_AUTH request': refused,
+    'CREATE_CHILD_SA request': refuseForNow,
+    'CREATE_CHILD_SA response': answered,
+    'INFORMATIONAL request': informedWhileDeleting,
+    'INFORMATIONAL response': answered,
+    'other request': refused,
+  },
+  gone: ALL_UNEXPECTED,
+};

@@ -1,0 +1,58 @@
+import { copyOf, equalBytes } from '../../util/bytes.js';
+import type { Millis } from '../../util/units.js';
+import type { Retransmission } from '../retransmission.js';
+import type { Task } from './tasks.js';
+
+/** A request of ours that is not answered yet. */
+export interface SentRequest {
+  readonly task: Task;
+  readonly exchangeType: number;
+  readonly messageId: number;
+  readonly bytes: Uint8Array;
+  readonly sentAt: Millis;
+  readonly retransmission: Retransmission;
+}
+
+/** What a request of the peer is, by its message id alone. */
+export type RequestPlace =
+  /** The next one: to be handled. */
+  | 'new'
+  /** The last one handled: its answer may have been lost. */
+  | 'last'
+  /** Older, or ahead of the window. */
+  | 'outside';
+
+/**
+ * The peer's requests on one IKE SA, window size 1 (RFC 7296 §2.2, §2.3): message ids count up from 0, and
+ * the answer to the last request is kept until the next one arrives.
+ */
+export class RequestWindow {
+  #next = 0;
+  #request: Uint8Array | undefined;
+  #answer: Uint8Array | undefined;
+
+  /** The message id of the next request. */
+  get next(): number {
+    return this.#next;
+  }
+
+  place(messageId: number): RequestPlace {
+    if (messageId === this.#next) return 'new';
+    return messageId === this.#next - 1 && this.#answer !== undefined ? 'last' : 'outside';
+  }
+
+  /**
+   * The answer to the last request, when `request` repeats it octet by octet (RFC 7296 §2.1). Anything else
+   * under the same id is no repetition, and nobody needs to open it to see that.
+   */
+  answerTo(request: Uint8Array): Uint8Array | undefined {
+    return this.#request !== undefined && equalBytes(this.#request, request) ? this.#answer : undefined;
+  }
+
+  /** The request with the id `next` was handled and is answered by `answer`. */
+  answered(request: Uint8Array, answer: Uint8Array): void {
+    this.#next++;
+    this.#request = copyOf(request);
+    this.#answer = answer;
+  }
+}

@@ -1,0 +1,69 @@
+import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js';
+import type { Context } from '../context.js';
+import { CookieJar } from '../cookies.js';
+import type { DatagramDropReason } from '../events.js';
+import { HalfOpenLedger } from '../half-open.js';
+import type { DatagramInput } from '../inputs.js';
+import { RateLimit } from '../rate-limit.js';
+import { SaTable } from '../sa-table.js';
+import type { IkeSa } from './ike-sa.js';
+
+/** Answers a second to those who have not proved anything: to tell them, not to serve them. */
+const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
+
+/** All that the exchanges of version 2 work on. */
+export interface World {
+  readonly ctx: Context;
+  readonly table: SaTable<IkeSa>;
+  readonly halfOpen: HalfOpenLedger;
+  readonly cookies: CookieJar;
+  /** Bounds answers and reports that anyone can provoke without a key. */
+  readonly unauthenticated: RateLimit;
+  /** SAs we answered, by source address and SPI of their first request: to know its repetitions. */
+  readonly byFirstRequest: Map<string, IkeSa>;
+  /** The IKE SA that each child SA belongs to, by child id. */
+  readonly childOwners: Map<number, IkeSa>;
+  /** Inbound ESP SPIs in use or offered. */
+  readonly espSpis: Set<number>;
+  /** Connections that had an IKE SA since the start: no INITIAL_CONTACT for them any more (RFC 7296 §2.4). */
+  readonly contacted: Set<string>;
+  /** Which of its peer's addresses a connection tries next. */
+  readonly addressTurn: Map<string, number>;
+}
+
+export function createWorld(ctx: Context): World {
+  return {
+    ctx,
+    table: new SaTable(),
+    halfOpen: new HalfOpenLedger(ctx.limits),
+    cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
+    unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    byFirstRequest: new Map(),
+    childOwners: new Map(),
+    espSpis: new Set(),
+    contacted: new Set(),
+    addressTurn: new Map(),
+  };
+}
+
+/** A message of the peer, opened: `payloads` are those inside the encrypted payload, if it has one. */
+export interface Inbound extends IkeMessage {
+  readonly header: IkeHeader;
+  readonly payloads: readonly Payload[];
+  readonly datagram: DatagramInput;
+}
+
+/** Reports a datagram that changes nothing. */
+export function drop(
+  world: World,
+  datagram: DatagramInput,
+  reason: DatagramDropReason,
+  detail: string,
+): void {
+  world.ctx.event({ kind: 'datagram-dropped', reason, peer: datagram.remote, detail });
+}
+
+/** The live SAs of a connection, oldest first. */
+export function sasOf(world: World, connection: string): IkeSa[] {
+  return world.table.all().filter((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+}

@@ -1,0 +1,30 @@
+import type { Millis } from '../util/units.js';
+import type { ConnectionConfig } from './config.js';
+import type { CloseReason } from './events.js';
+import type { DatagramInput } from './inputs.js';
+
+/**
+ * One version of IKE inside the engine. It keeps its own SAs; the engine only asks which version a
+ * datagram, a connection or a child SA belongs to.
+ */
+export interface IkeVersion {
+  /** A datagram of this major version. */
+  receive(datagram: DatagramInput): void;
+  /** Brings a connection up as initiator, unless it is up or on its way. */
+  initiate(connection: ConnectionConfig): void;
+  /** Ends all SAs of a connection at both ends. */
+  terminate(connection: string, reason: CloseReason): void;
+  terminateAll(reason: CloseReason): void;
+  /** The desired connections were replaced. SAs of connections that are not among them any more end. */
+  reconfigured(): void;
+  /** Whether an established or starting SA of the connection is here. */
+  has(connection: string): boolean;
+  /** Authentic ESP traffic on a child SA. False when the child SA is not of this version. */
+  inboundTraffic(childId: number, at: Millis): boolean;
+  /** The data plane does not have a child SA it was told to install. False when it is not of this version. */
+  installFailed(childId: number, reason: string): boolean;
+  /** Does what is due at the current time. */
+  tick(): void;
+  /** When `tick` has something to do next. */
+  deadline(): Millis | undefined;
+}
