@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
-import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import type { StatusDocument } from '../connection/status.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
@@ -8,19 +8,19 @@ import type { PacketDevice } from '../dataplane/packet-device.js';
 import { Engine } from '../ike/engine.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../ike/limits.js';
 import type { GatewayFile } from '../store/model.js';
-import { describeEvent } from '../telemetry/event-log.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
 import { type Clock, systemClock } from './clock.js';
-import { type ControlHandler, listenControl } from './control.js';
-import { ControlError } from './control-protocol.js';
+import { ControlCommands } from './commands.js';
+import { listenControl } from './control.js';
 import { GatewayCore } from './core.js';
 import { type Resolve, systemResolve } from './names-service.js';
 import { GatewayRoutes, type HostNetwork, linuxNetwork } from './network.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
 import { type Ports, STANDARD_PORTS } from './ports.js';
 import { hostWarnings, weakPolicyWarnings } from './preflight.js';
+import { oneLine } from './start-error.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
 
@@ -155,9 +155,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     resolve: options.resolve ?? systemResolve,
     send: (output) => sockets.send(output),
     sendKeepalive: (remote) => sockets.sendKeepalive(remote),
-    peerResolved: (addresses) => {
-      for (const address of addresses) routes?.leadAround(address);
-    },
+    peerResolved: (addresses) => leadAround(routes, addresses, logger),
   });
   core = running;
   undo.push('timers', () => running.stop());
@@ -165,7 +163,6 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     ike: (input) => running.input(input),
     esp: (local, remote, bytes) => handOver(plane, local, remote, bytes),
   });
-  running.start();
   const status = (): StatusDocument => ({
     gateway: {
       name: gateway.name,
@@ -179,7 +176,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     },
     connections: running.status(),
   });
-  control.serve(new Commands(file, running, status, options.onStopRequest ?? (() => undefined)));
+  control.serve(new ControlCommands(file, running, status, options.onStopRequest ?? (() => undefined)));
   logger.info(
     {
       gateway: gateway.name,
@@ -190,6 +187,8 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     },
     `gateway ${gateway.name} listens on ${gateway.address}, ${file.connections.length} connections`,
   );
+
+  running.start();
 
   let stopping: Promise<void> | undefined;
   return {
@@ -206,6 +205,17 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   };
 }
 
+/** A peer's new address must not be looked for behind its own tunnel. */
+function leadAround(routes: GatewayRoutes | undefined, addresses: readonly string[], logger: Logger): void {
+  for (const address of addresses) {
+    try {
+      routes?.leadAround(address);
+    } catch (error) {
+      logger.error(oneLine(error));
+    }
+  }
+}
+
 /** ESP that the kernel delivered to the IKE socket: the packet path takes it if it can. */
 function handOver(plane: DataPlane, ...datagram: Parameters<EspTaker['espDatagram']>): void {
   if ('espDatagram' in plane) (plane as unknown as EspTaker).espDatagram(...datagram);
@@ -217,86 +227,4 @@ interface EspTaker {
     remote: { readonly address: string; readonly port: number },
     bytes: Uint8Array,
   ): void;
-}
-
-/** What clients of the control socket may ask. */
-class Commands implements ControlHandler {
-  readonly #file: GatewayFile;
-  readonly #core: GatewayCore;
-  readonly #status: () => StatusDocument;
-  readonly stop: () => void;
-
-  constructor(file: GatewayFile, core: GatewayCore, status: () => StatusDocument, stop: () => void) {
-    this.#file = file;
-    this.#core = core;
-    this.#status = status;
-    this.stop = stop;
-  }
-
-  status(name?: string): StatusDocument {
-    const document = this.#status();
-    return name === undefined ? document : { ...document, connections: [this.#document(name)] };
-  }
-
-  up(name: string): ConnectionStatusDocument {
-    const { admin_state_up } = this.#document(name);
-    if (!admin_state_up) {
-      throw new ControlError('refused', `${name} is administratively down: set admin_state_up to true`);
-    }
-    this.#core.up(name);
-    return this.#document(name);
-  }
-
-  down(name: string): ConnectionStatusDocument {
-    this.#document(name);
-    this.#core.down(name);
-    return this.#document(name);
-  }
-
-  subscribe(changed: () => void): () => void {
-    return this.#core.subscribe(changed);
-  }
-
-  waitUp(
-    name: string,
-    progress: (line: string) => void,
-    signal: AbortSignal,
-  ): Promise<ConnectionStatusDocument> {
-    const before = this.#core.failures(name);
-    return new Promise((resolve, reject) => {
-      const end = (finish: () => void): void => {
-        unsubscribe();
-        signal.removeEventListener('abort', over);
-        finish();
-      };
-      const over = (): void => end(() => reject(new ControlError('failed', this.#whyNot(name))));
-      const look = (): void => {
-        const document = this.#document(name);
-        if (document.status === 'up') end(() => resolve(document));
-        else if (this.#core.failures(name) > before) over();
-      };
-      const unsubscribe = this.#core.subscribe((events) => {
-        for (const event of events) {
-          const about = 'connection' in event && event.connection === name;
-          const line = about ? describeEvent(event) : undefined;
-          if (line !== undefined && line.level !== 'debug') progress(line.text);
-        }
-        look();
-      });
-      signal.addEventListener('abort', over, { once: true });
-      look();
-    });
-  }
-
-  #whyNot(name: string): string {
-    const reasons = this.#document(name).status_reasons.map((reason) => reason.message);
-    return `${name} is not up. ${reasons.join(' ')}`.trim();
-  }
-
-  #document(name: string): ConnectionStatusDocument {
-    const found = this.#status().connections.find((one) => one.name === name);
-    if (found !== undefined) return found;
-    const known = this.#file.connections.map((one) => one.name).join(', ');
-    throw new ControlError('not_found', `there is no connection ${name}: configured are ${known || 'none'}`);
-  }
 }

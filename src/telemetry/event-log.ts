@@ -155,8 +155,7 @@ export function describeEvent(event: IkeEvent): EventLine {
 function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>): EventLine {
   const { ike } = event;
   const suite = ikeSuiteNames(ike.suite);
-  const behind = ike.nat.local && ike.nat.peer ? 'both ends' : ike.nat.local ? 'this end' : 'the peer';
-  const nat = ike.nat.local || ike.nat.peer ? `, ${behind} behind NAT` : '';
+  const nat = natWords(ike.nat);
   const text =
     `IKEv${ike.version} SA ${ike.ikeId} established as ${ike.role} with ${ike.peerIdentity} at ` +
     `${formatEndpoint(ike.peer)}, ${suiteWord(suite)}${nat}`;
@@ -165,6 +164,12 @@ function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>):
     text,
     fields: { initiator_spi: ike.initiatorSpi, responder_spi: ike.responderSpi, prf: suite.prf },
   };
+}
+
+/** A peer that forces UDP encapsulation cannot be told from one behind a NAT (RFC 7296 §2.23). */
+function natWords({ local, peer }: { readonly local: boolean; readonly peer: boolean }): string {
+  if (local) return peer ? ', both ends behind NAT' : ', this end behind NAT';
+  return peer ? ', the peer behind NAT or forcing UDP encapsulation' : '';
 }
 
 function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-established' }>): EventLine {
