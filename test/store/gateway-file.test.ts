@@ -363,6 +363,8 @@ t.test('no message ever holds a key, wherever the fault is', async (t) => {
     (key: string) => `    psk: ${JSON.stringify(key)}\n    establish_mode: never\n`,
     (key: string) => `    psk:\n      - ${key}\n`,
     (key: string) => `   psk: ${key}\n`,
+    (key: string) => `    peer: { psk:${key} }\n`,
+    (key: string) => `    ${JSON.stringify(`psk:${key}`)}:\n`,
   ];
   let refused = 0;
   fc.assert(
