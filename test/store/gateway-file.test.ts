@@ -365,6 +365,7 @@ t.test('no message ever holds a key, wherever the fault is', async (t) => {
     (key: string) => `   psk: ${key}\n`,
     (key: string) => `    peer: { psk:${key} }\n`,
     (key: string) => `    ${JSON.stringify(`psk:${key}`)}:\n`,
+    (key: string) => `    ${JSON.stringify(`psk=${key}`)}:\n`,
   ];
   let refused = 0;
   fc.assert(
