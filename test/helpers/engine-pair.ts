@@ -1,0 +1,318 @@
+import type { CryptoBackend } from '../../src/crypto/types.js';
+import type { ConnectionConfig, EngineConfig } from '../../src/ike/config.js';
+import { Engine } from '../../src/ike/engine.js';
+import type { ChildSaInfo, IkeEvent, IkeSaInfo } from '../../src/ike/events.js';
+import type { Input } from '../../src/ike/inputs.js';
+import { DEFAULT_LIMITS, type EngineLimits } from '../../src/ike/limits.js';
+import type { ChildSa, Output } from '../../src/ike/outputs.js';
+import { makeIdentity } from '../../src/ike/policy/identity.js';
+import { autoEspProposals, autoIkeProposals } from '../../src/ike/policy/matrix.js';
+import { cidrSelector, sameSelectors } from '../../src/ike/policy/selectors.js';
+import { toHex, utf8 } from '../../src/util/bytes.js';
+import { parseCidr } from '../../src/util/ip.js';
+import { SecretKey } from '../../src/util/secret.js';
+import { SeededRandom } from './seeded-random.js';
+import { createToyBackend } from './toy-crypto.js';
+import { type NetConditions, VirtualNet } from './virtual-net.js';
+
+export const EAST = '192.0.2.1';
+export const WEST = '192.0.2.2';
+export const CALM: NetConditions = { latency: [5, 5], loss: 0, duplicate: 0 };
+
+/** Event of one kind. */
+export type EventOf<K extends IkeEvent['kind']> = Extract<IkeEvent, { kind: K }>;
+
+/** An engine with its surroundings: what it has installed, and what it has reported. */
+export class SimNode {
+  readonly name: string;
+  readonly address: string;
+  readonly engine: Engine;
+  readonly events: IkeEvent[] = [];
+  readonly outputs: Output[] = [];
+  /** The SAs that stand, by the events and outputs alone. */
+  readonly ikes = new Map<number, IkeSaInfo>();
+  readonly children = new Map<number, ChildSa>();
+  readonly childInfo = new Map<number, ChildSaInfo>();
+  /** Initiates again after each loss or failure, like the reconciler. */
+  reconnect: string | undefined;
+  reconnectAt: number | undefined;
+  /** Whether `events` and `outputs` are kept. */
+  record = true;
+
+  constructor(name: string, address: string, engine: Engine) {
+    this.name = name;
+    this.address = address;
+    this.engine = engine;
+  }
+
+  eventsOf<K extends IkeEvent['kind']>(kind: K): EventOf<K>[] {
+    return this.events.filter((event): event is EventOf<K> => event.kind === kind);
+  }
+
+  /** Follows an output; throws where the engine contradicts itself. */
+  apply(output: Output): void {
+    if (this.record) this.outputs.push(output);
+    switch (output.kind) {
+      case 'install-child':
+        if (this.children.has(output.child.id)) throw new Error(`child ${output.child.id} installed twice`);
+        for (const other of this.children.values()) {
+          if (other.spiIn === output.child.spiIn) throw new Error(`SPI ${other.spiIn} is in use`);
+        }
+        this.children.set(output.child.id, output.child);
+        break;
+      case 'remove-child':
+        if (!this.children.delete(output.childId)) throw new Error(`child ${output.childId} was not there`);
+        break;
+      case 'activate-outbound':
+      case 'update-peer':
+        if (!this.children.has(output.childId)) throw new Error(`child ${output.childId} is not there`);
+        break;
+      case 'event':
+        this.#note(output.event);
+        break;
+      case 'send':
+        break;
+    }
+  }
+
+  #note(event: IkeEvent): void {
+    if (this.record) this.events.push(event);
+    switch (event.kind) {
+      case 'ike-established':
+        if (this.ikes.has(event.ike.ikeId)) throw new Error(`IKE SA ${event.ike.ikeId} established twice`);
+        this.ikes.set(event.ike.ikeId, event.ike);
+        break;
+      case 'ike-closed':
+        if (!this.ikes.delete(event.ikeId))
+          throw new Error(`IKE SA ${event.ikeId} closed, but did not stand`);
+        break;
+      case 'child-established':
+        if (this.childInfo.has(event.child.childId)) throw new Error('child established twice');
+        this.childInfo.set(event.child.childId, event.child);
+        break;
+      case 'child-closed':
+        if (!this.childInfo.delete(event.childId)) throw new Error('child closed, but did not stand');
+        break;
+    }
+  }
+}
+
+export interface SimOptions {
+  readonly seed?: number;
+  readonly crypto?: CryptoBackend;
+  readonly conditions?: NetConditions;
+  readonly limits?: Partial<EngineLimits>;
+}
+
+const toy = createToyBackend();
+
+/** Engines on a virtual network in virtual time. */
+export class Simulation {
+  now = 0;
+  readonly net: VirtualNet;
+  readonly nodes: SimNode[] = [];
+  readonly #options: SimOptions;
+  readonly #random: SeededRandom;
+
+  constructor(options: SimOptions = {}) {
+    this.#options = options;
+    this.#random = new SeededRandom(options.seed ?? 1);
+    this.net = new VirtualNet(new SeededRandom(this.#random.u32()), options.conditions ?? CALM);
+  }
+
+  addNode(name: string, address: string, config: EngineConfig): SimNode {
+    const engine = new Engine({
+      crypto: this.#options.crypto ?? toy,
+      random: new SeededRandom(this.#random.u32()),
+      limits: { ...DEFAULT_LIMITS, ...this.#options.limits },
+      config,
+    });
+    const node = new SimNode(name, address, engine);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Gives an engine one input now. */
+  input(node: SimNode, input: Input): Output[] {
+    const outputs = node.engine.handle(input, this.now);
+    for (const output of outputs) {
+      node.apply(output);
+      if (output.kind === 'send') this.net.send(output, this.now);
+    }
+    if (node.reconnect !== undefined) {
+      const up = node.ikes.size > 0 && node.childInfo.size > 0;
+      const lost = outputs.some(
+        (o) =>
+          o.kind === 'event' &&
+          (o.event.kind === 'ike-failed' || o.event.kind === 'ike-closed' || o.event.kind === 'child-closed'),
+      );
+      if (up) node.reconnectAt = undefined;
+      else if (lost && node.reconnectAt === undefined) {
+        node.reconnectAt = this.now + 500 + this.#random.below(1500);
+      }
+    }
+    return outputs;
+  }
+
+  initiate(node: SimNode, connection = 'site'): Output[] {
+    return this.input(node, { kind: 'initiate', connection });
+  }
+
+  /** Runs until nothing is to do, the condition holds, or `until` is reached. False when it is by `until`. */
+  run(until: number, condition?: () => boolean): boolean {
+    for (;;) {
+      if (condition?.() === true) return true;
+      const next = this.#nextAt();
+      if (next === undefined || next > until) {
+        this.now = Math.max(this.now, until);
+        return condition === undefined;
+      }
+      this.now = Math.max(this.now, next);
+      this.step();
+    }
+  }
+
+  /** Does what is due at the present time. */
+  step(): void {
+    for (let arrival = this.net.take(this.now); arrival !== undefined; arrival = this.net.take(this.now)) {
+      const node = this.nodes.find((one) => one.address === arrival!.to);
+      if (node !== undefined) this.input(node, arrival.input);
+    }
+    for (const node of this.nodes) {
+      const deadline = node.engine.nextDeadline();
+      if (deadline !== undefined && deadline <= this.now) {
+        this.input(node, { kind: 'timer' });
+        const after = node.engine.nextDeadline();
+        if (after !== undefined && after <= this.now)
+          throw new Error(`${node.name} wants the same time again`);
+      }
+      if (node.reconnectAt !== undefined && node.reconnectAt <= this.now) {
+        node.reconnectAt = undefined;
+        this.initiate(node, node.reconnect);
+      }
+    }
+  }
+
+  #nextAt(): number | undefined {
+    let next = this.net.nextAt();
+    for (const node of this.nodes) {
+      for (const at of [node.engine.nextDeadline(), node.reconnectAt]) {
+        if (at !== undefined && (next === undefined || at < next)) next = at;
+      }
+    }
+    return next;
+  }
+}
+
+/** Part of a connection that a test wants other than usual. */
+export type ConnectionPatch = Partial<Omit<ConnectionConfig, 'local' | 'peer' | 'psk'>> & {
+  readonly psk?: string;
+  readonly local?: { address?: string; identity?: string; cidrs?: readonly string[] };
+  readonly peer?: { addresses?: readonly string[]; identity?: string; cidrs?: readonly string[] };
+};
+
+/** A connection as one end has it. */
+export function connection(side: 'east' | 'west', patch: ConnectionPatch = {}): ConnectionConfig {
+  const own = side === 'east' ? EAST : WEST;
+  const other = side === 'east' ? WEST : EAST;
+  const { psk, local, peer, ...rest } = patch;
+  return {
+    name: 'site',
+    psk: new SecretKey(utf8(psk ?? 'correct-horse-battery')),
+    initiateVersion: 2,
+    acceptVersions: [2],
+    establishMode: 'bidirectional',
+    adminUp: true,
+    ikeProposals: autoIkeProposals('compatible'),
+    espProposals: autoEspProposals('compatible'),
+    ikeLifetime: 28_800,
+    childLifetime: 3600,
+    dpd: { action: 'restart', interval: 10, timeout: 40 },
+    encapsulation: 'auto',
+    ...rest,
+    local: {
+      address: local?.address ?? own,
+      identity: identity(local?.identity ?? `${side}.example`),
+      selectors: selectors(local?.cidrs ?? [side === 'east' ? '10.1.0.0/24' : '10.2.0.0/24']),
+    },
+    peer: {
+      addresses: peer?.addresses ?? [other],
+      identity: identity(peer?.identity ?? `${side === 'east' ? 'west' : 'east'}.example`),
+      selectors: selectors(peer?.cidrs ?? [side === 'east' ? '10.2.0.0/24' : '10.1.0.0/24']),
+    },
+  };
+}
+
+export function identity(text: string): ConnectionConfig['local']['identity'] {
+  const made = /^[0-9.]+$/.test(text) ? makeIdentity('ipv4_address', text) : makeIdentity('fqdn', text);
+  if (!made.ok) throw new Error(made.error);
+  return made.value;
+}
+
+export function selectors(cidrs: readonly string[]): ConnectionConfig['local']['selectors'] {
+  return cidrs.map((text) => {
+    const cidr = parseCidr(text);
+    if (typeof cidr === 'string') throw new Error(`${text} ${cidr}`);
+    return cidrSelector(cidr);
+  });
+}
+
+export interface Pair {
+  readonly sim: Simulation;
+  readonly east: SimNode;
+  readonly west: SimNode;
+}
+
+/** Two gateways with one connection between them. */
+export function pair(
+  options: SimOptions & { readonly east?: ConnectionPatch; readonly west?: ConnectionPatch } = {},
+): Pair {
+  const sim = new Simulation(options);
+  const east = sim.addNode('east', EAST, { connections: [connection('east', options.east)] });
+  const west = sim.addNode('west', WEST, { connections: [connection('west', options.west)] });
+  return { sim, east, west };
+}
+
+/** A pair whose connection is up. */
+export function establishedPair(options: Parameters<typeof pair>[0] = {}): Pair {
+  const made = pair(options);
+  made.sim.initiate(made.east);
+  made.sim.run(made.sim.now + 1000);
+  const reason = faults(made);
+  if (reason !== undefined) throw new Error(reason);
+  return made;
+}
+
+/**
+ * What is wrong between the two, undefined when all is as it must be: one IKE SA and one child SA at each end,
+ * the same ones, with the same keys crosswise and mirrored selectors.
+ */
+export function faults({ east, west }: Pair): string | undefined {
+  for (const node of [east, west]) {
+    if (node.ikes.size !== 1) return `${node.name} has ${node.ikes.size} IKE SAs`;
+    if (node.children.size !== 1) return `${node.name} has ${node.children.size} child SAs installed`;
+    if (node.childInfo.size !== 1) return `${node.name} reports ${node.childInfo.size} child SAs`;
+  }
+  const [a] = east.ikes.values();
+  const [b] = west.ikes.values();
+  if (a!.initiatorSpi !== b!.initiatorSpi || a!.responderSpi !== b!.responderSpi)
+    return 'two different IKE SAs';
+  if (a!.role === b!.role) return 'both have the same role';
+  const [x] = east.children.values();
+  const [y] = west.children.values();
+  if (x!.spiIn !== y!.spiOut || x!.spiOut !== y!.spiIn) return 'two different child SAs';
+  for (const [one, other] of [
+    [x!.keysIn, y!.keysOut],
+    [x!.keysOut, y!.keysIn],
+  ] as const) {
+    if (toHex(one.encryption.expose()) !== toHex(other.encryption.expose())) return 'encryption keys differ';
+    if ((one.integrity === undefined) !== (other.integrity === undefined)) return 'integrity keys differ';
+    if (one.integrity !== undefined && toHex(one.integrity.expose()) !== toHex(other.integrity!.expose())) {
+      return 'integrity keys differ';
+    }
+  }
+  if (!sameSelectors(x!.localTs, y!.peerTs) || !sameSelectors(x!.peerTs, y!.localTs))
+    return 'selectors differ';
+  if (x!.encapsulation !== y!.encapsulation) return 'encapsulations differ';
+  return undefined;
+}
