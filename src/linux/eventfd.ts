@@ -7,6 +7,8 @@ const EFD_NONBLOCK = 0o4000;
 /** A kernel counter that wakes a thread blocked in poll(2), which worker.postMessage() cannot do. */
 export interface EventFd {
   readonly fd: number;
+  /** The eight octets of the calls: held here, since an address alone does not keep memory from being freed. */
+  readonly memory: Uint8Array;
   /** Makes the descriptor readable. Never blocks. */
   signal(): void;
   /** Makes it unreadable again. */
@@ -28,6 +30,7 @@ export function useEventFd(fd: number): EventFd {
   let open = true;
   return {
     fd,
+    memory: value,
     signal() {
       // EAGAIN: the counter is at its top, so it is readable already.
       if (calls.write(fd, address, 8) < 0 && lastErrno() !== Errno.EAGAIN) checked(-1, 'eventfd write');

@@ -131,10 +131,19 @@ export function checked(result: number, doing: string, remedy?: string): number 
 }
 
 /**
- * Address of the first octet of `bytes`. Valid while the array is reachable, and only for arrays that own
- * memory outside of the JavaScript heap: those of `hostBuffer` or of a WebAssembly.Memory.
+ * The arrays whose addresses were taken last. An address does not keep memory alive: without this the
+ * collector could free an array between the taking and the call it is for.
+ */
+const recent: (Uint8Array | undefined)[] = new Array(16).fill(undefined);
+let taken = 0;
+
+/**
+ * Address of the first octet of `bytes`. Valid while the array is reachable: enough for a call that follows at
+ * once; whoever keeps the address keeps the array, too. Only for arrays that own memory outside of the
+ * JavaScript heap: those of `hostBuffer` or of a WebAssembly.Memory.
  */
 export function addressOf(bytes: Uint8Array): number {
+  recent[taken++ & 15] = bytes;
   return Number(required().koffi.address(bytes));
 }
 

@@ -12,7 +12,8 @@ import { SecretKey } from '../../src/util/secret.js';
 
 /**
  * One gateway with fixed keys, without IKE: `node fixed-key-gateway.ts SETUP`, SETUP as JSON. Prints a line
- * `{"ready":…}`, then answers each line on standard input: `counters`, `rekey ID`, `remove ID`; `close` and the
+ * `{"ready":…}`, then answers each line on standard input: `counters`, `install ID`, `activate ID`,
+ * `remove ID`; `close` and the
  * end of input end it.
  */
 export interface GatewaySetup {
@@ -81,7 +82,6 @@ const plane = createFfiDataPlane({
   listener: {
     ikeDatagram: () => {},
     failed: (reason) => say({ failed: reason }),
-    acquire: (destination) => say({ acquire: [...destination] }),
     peerMoved: (id, from) => say({ moved: id, from }),
   },
   ready: (crypto, note) => {

@@ -10,8 +10,13 @@ import { type Path, survivable } from './path.js';
 /** The longest UDP payload over IPv4: 65,535 less IP and UDP header. */
 const MAX_PAYLOAD = 65507;
 
-/** Pause between two requests for an SA, in milliseconds: main needs one, the sender repeats itself anyway. */
-const ACQUIRE_PAUSE = 100;
+/**
+ * Pause between two requests for an SA to one destination, in milliseconds: the sender repeats itself anyway.
+ * Destinations share this many clocks, so that a flood to one does not hide the others, nor a flood to many
+ * keeps main busy.
+ */
+const ACQUIRE_PAUSE = 1000;
+const ACQUIRE_CLOCKS = 64;
 
 /** No reason to drop the packet. */
 const QUEUED = -1;
@@ -28,7 +33,7 @@ export class Outbound {
   readonly #owners: (Child | undefined)[] = new Array(BURST).fill(undefined);
   readonly #inner = new Int32Array(BURST);
   #count = 0;
-  #nextAcquire = 0;
+  readonly #nextAcquire = new Float64Array(ACQUIRE_CLOCKS);
 
   constructor(path: Path) {
     this.#path = path;
@@ -63,6 +68,8 @@ export class Outbound {
     const id = path.table.lookup(view);
     if (id === NO_POLICY) {
       path.drop(Drop.no_policy);
+      // Without any SA there is no policy here either; the daemon knows which networks are wanted.
+      this.#acquire();
     } else if (id === NO_SA) {
       path.drop(Drop.no_sa);
       this.#acquire();
@@ -95,8 +102,12 @@ export class Outbound {
   #acquire(): void {
     const path = this.#path;
     const now = monotonicMillis();
-    if (now < this.#nextAcquire) return;
-    this.#nextAcquire = now + ACQUIRE_PAUSE;
+    const { bytes, destinationOffset, addressLength } = this.#view;
+    let hash = 0;
+    for (let i = 0; i < addressLength; i++) hash = (hash * 31 + bytes[destinationOffset + i]!) | 0;
+    const clock = hash & (ACQUIRE_CLOCKS - 1);
+    if (now < this.#nextAcquire[clock]!) return;
+    this.#nextAcquire[clock] = now + ACQUIRE_PAUSE;
     path.report({ kind: 'acquire', destination: Uint8Array.from(destinationOf(this.#view)) });
   }
 
