@@ -12,6 +12,7 @@ import { err, ok, type Result } from '../util/result.js';
 import type { DropReason } from './drops.js';
 import {
   AAD_LENGTH,
+  ESP_TRAILER_LENGTH,
   type EspLayout,
   espLayout,
   LAST_SEQUENCE,
@@ -83,7 +84,7 @@ export class OutboundSa {
     this.#sequence++;
     const { layout } = this;
     const padding = padLength(layout, payload.length);
-    const bodyEnd = layout.bodyOffset + payload.length + padding + 2;
+    const bodyEnd = layout.bodyOffset + payload.length + padding + ESP_TRAILER_LENGTH;
     const packet = new Uint8Array(bodyEnd + layout.icvLength);
     writeU32(packet, 0, this.spi);
     writeU32(packet, SEQUENCE_OFFSET, this.#sequence);
