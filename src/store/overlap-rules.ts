@@ -1,6 +1,6 @@
 import { identityKey, makeIdentity } from '../ike/policy/identity.js';
 import { equalBytes } from '../util/bytes.js';
-import { type Cidr, cidrRange, intersectRanges, parseCidr } from '../util/ip.js';
+import { type Cidr, cidrRange, type IpRange, intersectRanges, parseCidr } from '../util/ip.js';
 import { type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
 import type { GatewayConnection, IkeIdentity, PskSource } from './model.js';
 import { under } from './yaml-source.js';
@@ -10,6 +10,7 @@ interface PlacedCidr {
   readonly path: ConfigPath;
   readonly text: string;
   readonly cidr: Cidr;
+  readonly range: IpRange;
 }
 
 /** A connection that was read, where it stands, and what it is compared by. */
@@ -40,13 +41,13 @@ export function placeConnection(path: ConfigPath, connection: GatewayConnection)
 export function checkOwnNetworks({ local, peer }: PlacedConnection, issues: ConfigIssue[]): void {
   for (const side of [local, peer]) {
     for (const [index, one] of side.entries()) {
-      const other = side.slice(0, index).find((earlier) => overlap(earlier.cidr, one.cidr));
+      const other = side.slice(0, index).find((earlier) => overlap(earlier, one));
       if (other !== undefined)
         issues.push({ path: one.path, message: `${clash(one, other)}: keep one of the two` });
     }
   }
   for (const one of peer) {
-    const own = local.find(({ cidr }) => overlap(cidr, one.cidr) && !isDefault(cidr) && !isDefault(one.cidr));
+    const own = local.find((net) => overlap(net, one) && !isDefault(net) && !isDefault(one));
     if (own === undefined) continue;
     issues.push({ path: one.path, message: `${clash(one, own)}: a network is on one side of the tunnel` });
   }
@@ -71,14 +72,14 @@ export function checkPair(first: PlacedConnection, second: PlacedConnection, iss
   const alike = first.ends === second.ends;
   if (alike) checkAgreement(first, second, issues);
   for (const one of second.peer) {
-    const other = first.peer.find(({ cidr }) => clashes(cidr, one.cidr));
+    const other = first.peer.find((earlier) => clashes(earlier, one));
     if (other === undefined) continue;
     if (!alike) {
       const message = `${clash(one, other)} of connection ${first.connection.name}: a network belongs to one peer`;
       issues.push({ path: one.path, message });
       continue;
     }
-    const pair = second.local.find((own) => first.local.some(({ cidr }) => overlap(cidr, own.cidr)));
+    const pair = second.local.find((own) => first.local.some((earlier) => overlap(earlier, own)));
     if (pair === undefined) continue;
     const message = `"${pair.text}" to "${one.text}" overlaps a pair of connection ${first.connection.name} to the same peer: give each pair to one connection`;
     issues.push({ path: one.path, message });
@@ -114,7 +115,9 @@ function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string
   const out: PlacedCidr[] = [];
   for (const [index, text] of cidrs.entries()) {
     const cidr = parseCidr(text);
-    if (typeof cidr !== 'string') out.push({ path: under(path, side, 'cidrs', index), text, cidr });
+    if (typeof cidr !== 'string') {
+      out.push({ path: under(path, side, 'cidrs', index), text, cidr, range: cidrRange(cidr) });
+    }
   }
   return out;
 }
@@ -123,16 +126,16 @@ function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string
  * 0.0.0.0/0 and ::/0 stand for "all the rest": beside them every other network is more specific and goes
  * first, so they clash only with themselves.
  */
-function clashes(a: Cidr, b: Cidr): boolean {
+function clashes(a: PlacedCidr, b: PlacedCidr): boolean {
   return overlap(a, b) && isDefault(a) === isDefault(b);
 }
 
-function isDefault(cidr: Cidr): boolean {
+function isDefault({ cidr }: PlacedCidr): boolean {
   return cidr.prefix === 0;
 }
 
-function overlap(a: Cidr, b: Cidr): boolean {
-  return intersectRanges(cidrRange(a), cidrRange(b)) !== undefined;
+function overlap(a: PlacedCidr, b: PlacedCidr): boolean {
+  return intersectRanges(a.range, b.range) !== undefined;
 }
 
 function sameFamily(a: Cidr, b: Cidr): boolean {
