@@ -3,13 +3,14 @@ import type { CryptoBackend, EspKeys } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts } from '../esp/drops.js';
 import type { EspPair } from '../esp/params.js';
-import { createOutboundTable, NO_POLICY, NO_SA } from '../esp/policy-table.js';
+import { createOutboundTable, NO_SA } from '../esp/policy-table.js';
 import { copyOf, readU32 } from '../util/bytes.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
+import { AcquireLimit } from './acquire-limit.js';
 import type { ChildCounters, DataPlane, DataPlaneListener } from './dataplane.js';
 import type { PacketDevice } from './packet-device.js';
 import { PortableChild } from './portable-child.js';
@@ -51,6 +52,7 @@ class Portable implements PortableDataPlane {
   readonly #bySpi = new Map<number, PortableChild>();
   readonly #table = createOutboundTable();
   readonly #drops = new DropCounter();
+  readonly #acquires = new AcquireLimit();
   readonly #view = createPacketView();
   #closed = false;
 
@@ -200,13 +202,12 @@ class Portable implements PortableDataPlane {
   /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */
   #route(view: PacketView): number {
     const id = this.#table.lookup(view);
-    if (id === NO_POLICY) {
-      this.#drops.add('no_policy');
-      // Without any SA there is no policy here either; the daemon knows which networks are wanted.
-      this.#deps.listener.acquire?.(copyOf(destinationOf(view)));
-    } else if (id === NO_SA) {
-      this.#drops.add('no_sa');
-      this.#deps.listener.acquire?.(copyOf(destinationOf(view)));
+    if (id >= 0) return id;
+    this.#drops.add(id === NO_SA ? 'no_sa' : 'no_policy');
+    // Without any SA there is no policy here either: the daemon knows which networks are wanted.
+    const { listener, now } = this.#deps;
+    if (listener.acquire !== undefined && this.#acquires.allows(view, now())) {
+      listener.acquire(copyOf(destinationOf(view)));
     }
     return id;
   }

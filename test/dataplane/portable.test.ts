@@ -105,7 +105,13 @@ t.test('outbound packets without an SA', async (t) => {
   site.device.inject(TO_B.subarray(0, 19));
   site.device.inject(new Uint8Array(0));
   t.match(site.plane.drops(), { no_policy: 3, no_sa: 1, malformed: 2 });
-  t.same(site.listener.acquired.map(formatIp), ['10.2.0.1']);
+  t.same(site.listener.acquired.map(formatIp), ['10.2.0.1', '10.9.0.1'], 'the daemon knows what is wanted');
+  site.now += 999;
+  site.device.inject(TO_B);
+  t.equal(site.listener.acquired.length, 2, 'once a second for a destination');
+  site.now += 1;
+  site.device.inject(TO_B);
+  t.equal(site.listener.acquired.length, 3);
   t.equal(site.sent.length, 0);
   site.plane.activateOutbound(1);
   site.device.inject(TO_B);
