@@ -11,6 +11,7 @@ type Part = (options: BenchOptions) => Promise<BenchRow[]>;
 /** In the order they are run. Each is loaded when it is wanted. */
 const PARTS: Readonly<Record<string, Part>> = {
   crypto: async () => await (await import('./crypto.js')).benchCrypto(),
+  esp: async () => await (await import('./esp.js')).benchEsp(),
   codec: async () =>
     (await import('./codec.js')).benchCodec().map((row) => ({
       part: 'codec',
