@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import t, { type Test } from 'tap';
-import type { ConnectionStatusDocument } from '../../src/connection/status.js';
+import type { ChildStatus, ConnectionStatusDocument } from '../../src/connection/status.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import {
   createSiteLab,
@@ -109,19 +110,46 @@ async function withPair(
 async function carriesTraffic(t: Test, { site, swan, culvert }: Pair): Promise<void> {
   t.equal(await ping(site.lab, SITE_A, SITE_B, PINGS), PINGS, 'ping from Culvert to strongSwan');
   t.equal(await ping(site.lab, SITE_B, SITE_A, PINGS), PINGS, 'ping from strongSwan to Culvert');
-  const ours = (await culvert.connection('to-b')).children;
-  const theirs = (await swan.sas()).flatMap((sa) => sa.children);
-  t.equal(ours.length, 1, 'one child SA here');
-  t.equal(theirs.length, 1, 'one child SA there');
-  const [mine, other] = [ours[0]!, theirs[0]!];
+  const { mine, other } = await countersOfBothEnds(t, swan, culvert);
   t.equal(mine.spi_in, other.spiOut, 'inbound SPI is their outbound');
   t.equal(mine.spi_out, other.spiIn, 'outbound SPI is their inbound');
-  t.same(
-    { in: mine.packets_in, out: mine.packets_out, bytesIn: mine.bytes_in, bytesOut: mine.bytes_out },
-    { in: other.packetsOut, out: other.packetsIn, bytesIn: other.bytesOut, bytesOut: other.bytesIn },
-    'counters agree',
-  );
+  t.same(ourCounters(mine), theirCounters(other), 'counters agree');
   t.equal(mine.packets_in, 2 * PINGS, 'requests and answers, nothing else');
+}
+
+const ourCounters = (child: ChildStatus) => ({
+  in: child.packets_in,
+  out: child.packets_out,
+  bytesIn: child.bytes_in,
+  bytesOut: child.bytes_out,
+});
+
+const theirCounters = (child: SwanChild) => ({
+  in: child.packetsOut,
+  out: child.packetsIn,
+  bytesIn: child.bytesOut,
+  bytesOut: child.bytesIn,
+});
+
+/** A packet is counted a moment after it was sent: waits, one second at most, until the two ends are level. */
+async function countersOfBothEnds(
+  t: Test,
+  swan: StrongSwan,
+  culvert: CulvertDaemon,
+): Promise<{ mine: ChildStatus; other: SwanChild }> {
+  for (let tries = 0; ; tries++) {
+    const ours = (await culvert.connection('to-b')).children;
+    const theirs = (await swan.sas()).flatMap((sa) => sa.children);
+    const [mine, other] = [ours[0], theirs[0]];
+    if (mine === undefined || other === undefined) throw new Error('an end has no child SA');
+    const level = isDeepStrictEqual(ourCounters(mine), theirCounters(other));
+    if (level || tries === 20) {
+      t.equal(ours.length, 1, 'one child SA here');
+      t.equal(theirs.length, 1, 'one child SA there');
+      return { mine, other };
+    }
+    await pause(50);
+  }
 }
 
 async function gone(swan: StrongSwan, culvert: CulvertDaemon): Promise<void> {
