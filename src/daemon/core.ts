@@ -72,6 +72,8 @@ export class GatewayCore {
   /** IKE SA of each child SA, and the last inbound traffic reported. */
   readonly #children = new Map<number, { readonly ikeId: number; reported: Millis }>();
   readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
+  /** Events that listeners have not heard of. */
+  readonly #untold: IkeEvent[] = [];
   #draining = false;
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
@@ -276,11 +278,13 @@ export class GatewayCore {
       this.#tracker.handle(event, now);
       this.#log.handle(event, now);
     }
+    this.#untold.push(...events);
     if (events.length > 0 && !this.#closing) this.#reconcile({ kind: 'events', events });
-    this.#notify(events);
+    this.#notify();
   }
 
-  #notify(events: readonly IkeEvent[]): void {
+  #notify(): void {
+    const events = this.#untold.splice(0);
     if (this.#tracker.revision === this.#revision) return;
     this.#revision = this.#tracker.revision;
     for (const listener of this.#listeners) listener(events);
@@ -314,7 +318,7 @@ export class GatewayCore {
     if (this.#closing) return;
     for (const command of this.#reconciler.handle(input, this.#now())) this.#command(command);
     this.#drain();
-    this.#notify([]);
+    this.#notify();
   }
 
   #command(command: Command): void {
