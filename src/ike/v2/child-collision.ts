@@ -23,6 +23,7 @@ export function settleChildRekey(
     sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
     return;
   }
+  if (rival !== undefined) rival.state = 'rekeyed';
   // The old SA receives until the peer has confirmed that it sends on the new one.
   if (old === undefined) return;
   old.state = 'deleting';

@@ -94,11 +94,21 @@ function settlePair(world: World, older: IkeSa, newer: IkeSa): void {
     redundant.redundantTo = survivor.id;
     survivor.tasks.push({ kind: 'probe' });
   } else {
-    // The peer deletes it, if it has it at all: when its own attempt failed, nobody answers this probe.
-    redundant.tasks.push({ kind: 'probe' });
+    supersede(world, redundant);
   }
 }
 
+/**
+ * Another IKE SA stays in place of this one, which the peer made and is to delete. It may never have had our
+ * last answer, and then nobody would: so it is forgotten after a while.
+ */
+export function supersede(world: World, sa: IkeSa): void {
+  sa.superseded = true;
+  sa.state = 'rekeyed';
+  sa.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
+}
+
+/** The least of the nonces that made an SA. */
 export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
   return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
 }

@@ -184,7 +184,7 @@ function expireState(world: World, sa: IkeSa): void {
       failSa(world, sa, failure('peer_silent', 'the initiator did not go on after IKE_SA_INIT', 'IKE_AUTH'));
       break;
     case 'rekeyed':
-      closeSa(world, sa, 'rekeyed');
+      closeSa(world, sa, sa.superseded ? 'replaced' : 'rekeyed');
       break;
     default:
       forget(world, sa);

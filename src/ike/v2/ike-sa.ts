@@ -49,7 +49,10 @@ export interface ChildRecord {
   readonly nonces: readonly Uint8Array[];
   /** This end sent the request that made it. */
   readonly initiated: boolean;
-  /** `pending-outbound`: it receives; sending starts with the first packet on it or the old one's DELETE. */
+  /**
+   * `pending-outbound`: it receives; sending starts with the first packet on it or the old one's DELETE.
+   * `rekeyed`: another one is in its place, and the peer is to delete it.
+   */
   state: 'installed' | 'pending-outbound' | 'rekeying' | 'rekeyed' | 'deleting';
   /** The child SA that this one replaces, until that one is gone. */
   replaces: number | undefined;
@@ -155,6 +158,8 @@ export class IkeSa implements TableEntry {
     | undefined;
   /** Another IKE SA of the same connection is to stay, and this one goes when that is confirmed. */
   redundantTo: number | undefined;
+  /** Another IKE SA stays in its place, and the peer, which made this one, is to delete it. */
+  superseded = false;
   /** Point at which the SA is forgotten in states init-answered, rekeyed and gone. */
   forgetAt: Millis | undefined;
 

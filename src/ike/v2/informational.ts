@@ -1,15 +1,16 @@
 import type { DeletePayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import type { CloseReason } from '../events.js';
 import { removeChild, spiBytes, spiNumber } from './child.js';
 import { closeSa } from './close.js';
 import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { findNotify } from './payloads.js';
 import { adoptRival } from './rekey-ike.js';
 import { respond, sendRequest } from './send.js';
 import type { Task } from './tasks.js';
-import type { Inbound, World } from './world.js';
+import { type Inbound, sasOf, type World } from './world.js';
 
 /** INFORMATIONAL of the peer on an SA in use: liveness, DELETE, or notifications (RFC 7296 §1.4). */
 export function informed(world: World, sa: IkeSa, message: Inbound): void {
@@ -41,10 +42,18 @@ function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayloa
     const child = number === undefined ? undefined : sa.childByOutboundSpi(number);
     if (child === undefined) continue;
     if (child.state !== 'deleting') ours.push(spiBytes(child.spiIn));
-    const replaced = child.state === 'rekeyed' || child.state === 'deleting';
-    removeChild(world, sa, child, replaced ? 'rekeyed' : 'peer-deleted');
+    removeChild(world, sa, child, reasonOf(sa, child));
   }
   return ours.length === 0 ? [] : [{ kind: 'delete', protocol: ProtocolId.ESP, spis: ours }];
+}
+
+/** A DELETE within a rekey is none that the operator should see as one. */
+function reasonOf(sa: IkeSa, child: ChildRecord): CloseReason {
+  if (child.state === 'rekeyed' || child.state === 'deleting') return 'rekeyed';
+  for (const other of sa.children.values()) if (other.replaces === child.id) return 'rekeyed';
+  // The peer has seen that its new SA is the redundant one of two, and our answer is still on its way.
+  const task = sa.active?.task;
+  return task?.kind === 'create-child' && task.rival === child.id ? 'replaced' : 'peer-deleted';
 }
 
 /** The peer deletes the IKE SA and with it all child SAs: an empty answer (RFC 7296 §1.4.1). */
@@ -52,8 +61,18 @@ export function deleted(world: World, sa: IkeSa, message: Inbound): void {
   const wasRekeyed = sa.state === 'rekeyed';
   adoptRival(world, sa);
   respond(world, sa, message, []);
-  const replaced = wasRekeyed || sa.state === 'rekeyed';
-  closeSa(world, sa, replaced ? 'rekeyed' : 'peer-deleted', undefined, 'answer-repetitions');
+  const rekeyed = wasRekeyed || sa.state === 'rekeyed';
+  const redundant = sa.superseded || isRival(world, sa);
+  const reason = redundant ? 'replaced' : rekeyed ? 'rekeyed' : 'peer-deleted';
+  closeSa(world, sa, reason, undefined, 'answer-repetitions');
+}
+
+/** The peer's half of two rekeys that crossed: it gives its own up before our answer has told us as much. */
+function isRival(world: World, sa: IkeSa): boolean {
+  return sasOf(world, sa.connection!.name).some((other) => {
+    const task = other.active?.task;
+    return task?.kind === 'rekey-ike' && task.rival === sa.id;
+  });
 }
 
 /** A request while our own DELETE is under way: the two may cross, and then both are answered (§1.4.1). */

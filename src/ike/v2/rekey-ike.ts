@@ -7,7 +7,7 @@ import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { Failure, Role } from '../events.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
 import { beginDelete } from './close.js';
-import { lowest, reportEstablished } from './established.js';
+import { lowest, reportEstablished, supersede } from './established.js';
 import { failure } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
@@ -73,6 +73,7 @@ export function rekeyIkeAnswered(world: World, sa: IkeSa, task: RekeyIkeTask, me
     beginDelete(world, made, 'replaced');
     return;
   }
+  if (rival !== undefined) supersede(world, rival);
   handOver(world, sa, made, 'initiator');
 }
 
