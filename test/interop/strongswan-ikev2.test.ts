@@ -14,7 +14,12 @@ import {
   SITE_B,
   type SiteLab,
 } from '../helpers/site-lab.js';
-import { StrongSwan, type SwanConnection, skipWithoutStrongswan } from '../helpers/strongswan.js';
+import {
+  StrongSwan,
+  type SwanChild,
+  type SwanConnection,
+  skipWithoutStrongswan,
+} from '../helpers/strongswan.js';
 
 const skip = skipWithoutStrongswan();
 const PSK = 'correct-horse-battery';
