@@ -35,6 +35,7 @@ export const SOCKET_BUFFER = 7 * 1024 * 1024;
 export interface PortGroupOptions {
   /** An address of this host, IPv4 or IPv6, or the unspecified address of the family. */
   readonly address: string;
+  /** 0: a free one, the same for all sockets; `localEndpoint` tells which. */
   readonly port: number;
   /** ESP sockets, a power of two. */
   readonly workers: number;
@@ -60,7 +61,8 @@ export interface PortGroup {
  * @throws RangeError when the address is no IP address or `workers` no power of two
  */
 export function openPortGroup(options: PortGroupOptions): PortGroup {
-  const { address, port, workers } = options;
+  const { address, workers } = options;
+  let { port } = options;
   const ip = parseIp(address);
   if (ip === undefined) throw new RangeError(`"${address}" is not an IP address`);
   const program = steeringProgram(workers);
@@ -77,7 +79,9 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
       owned.add(fd);
       if (i > 0) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
       bindUdp(fd, ip, port, address);
-      if (i === 0) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
+      if (i > 0) continue;
+      setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
+      ({ port } = localEndpoint(fd));
     }
     // The group exists from its second member on; its first is index 0, the others follow as they joined.
     attach(fds[1]!, program);

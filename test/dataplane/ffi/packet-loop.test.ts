@@ -1,0 +1,469 @@
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import t from 'tap';
+import { createOpensslBackend } from '../../../src/crypto/backend.js';
+import type { EspKeys, EspSuite } from '../../../src/crypto/types.js';
+import { At, createArena, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
+import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
+import { OrderWriter } from '../../../src/dataplane/ffi/control-ring.js';
+import { GLOBAL_BLOCK, readChild, readDrops } from '../../../src/dataplane/ffi/counters.js';
+import type { WorkerReport } from '../../../src/dataplane/ffi/messages.js';
+import { encodeInstall, encodePeer, Order } from '../../../src/dataplane/ffi/orders.js';
+import { PacketLoop } from '../../../src/dataplane/ffi/packet-loop.js';
+import { DROP_REASONS } from '../../../src/esp/drops.js';
+import { espLayout } from '../../../src/esp/layout.js';
+import { InboundSa } from '../../../src/esp/open.js';
+import type { EspPair } from '../../../src/esp/params.js';
+import { OutboundSa } from '../../../src/esp/seal.js';
+import { SelectorSet } from '../../../src/esp/selectors.js';
+import { openEventFd } from '../../../src/linux/eventfd.js';
+import { addressOf, ffiAvailable, hostBuffer, libc, openLibrary } from '../../../src/linux/ffi.js';
+import { localEndpoint, openPortGroup, type PortGroup } from '../../../src/linux/sockets.js';
+import { type Cidr, cidrRange, parseCidr } from '../../../src/util/ip.js';
+import { SecretKey } from '../../../src/util/secret.js';
+import { withNonEspMarker } from '../../../src/wire/esp.js';
+import { buildPacket } from '../../../src/wire/ip.js';
+
+const ffi = ffiAvailable();
+const skip = ffi.ok ? false : ffi.reason;
+
+const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
+const backend = createOpensslBackend();
+
+/** Two connected descriptors that keep packet boundaries, one of them in the place of TUN. */
+function packetPair(): [number, number] {
+  const socketpair = openLibrary(null).bind<(f: number, t: number, p: number, at: number) => number>(
+    'socketpair',
+    'int',
+    ['int', 'int', 'int', 'uintptr_t'],
+  );
+  const memory = hostBuffer(64);
+  // AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC
+  if (socketpair(1, 5 | 0o4000 | 0o2000000, 0, addressOf(memory)) !== 0) throw new Error('socketpair');
+  const view = new DataView(memory.buffer);
+  return [view.getInt32(0, true), view.getInt32(4, true)];
+}
+
+const memory = ffi.ok ? hostBuffer(70000) : new Uint8Array();
+function writeTo(fd: number, bytes: Uint8Array): void {
+  memory.set(bytes);
+  libc().write(fd, addressOf(memory), bytes.length);
+}
+function readFrom(fd: number): Uint8Array | undefined {
+  const length = libc().read(fd, addressOf(memory), memory.length);
+  return length < 0 ? undefined : memory.slice(0, length);
+}
+
+function selector(text: string) {
+  const { start, end } = cidrRange(parseCidr(text) as Cidr);
+  const tsType = start.length === 4 ? 7 : 8;
+  return { tsType, protocol: 0, startPort: 0, endPort: 65535, startAddress: start, endAddress: end };
+}
+const ours = [selector('10.1.0.0/24'), selector('2001:db8:1::/64')];
+const theirs = [selector('10.2.0.0/24'), selector('2001:db8:2::/64')];
+
+const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
+const CBC: EspSuite = { encryption: { id: 12, keyBits: 128 }, integrity: 2, dh: 0, esn: false };
+
+function keyMaker(suite: EspSuite): () => EspKeys {
+  const layout = espLayout(suite);
+  const encryption = random.bytes(layout.keyLength + layout.saltLength);
+  const integrity = random.bytes(layout.integrityKeyLength);
+  return () => ({
+    encryption: new SecretKey(Uint8Array.from(encryption)),
+    ...(layout.aead ? {} : { integrity: new SecretKey(Uint8Array.from(integrity)) }),
+  });
+}
+
+class Bench {
+  readonly arena = createArena();
+  readonly writer = new OrderWriter(this.arena);
+  readonly reports: WorkerReport[] = [];
+  readonly wake = openEventFd();
+  readonly address: string;
+  readonly client: Socket;
+  readonly heard: Buffer[] = [];
+  readonly loop: PacketLoop;
+  readonly tun: number;
+  readonly port: number;
+  readonly #fds: number[];
+  readonly #group: PortGroup;
+
+  constructor(address = '127.0.0.1') {
+    this.address = address;
+    this.client = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    this.#group = openPortGroup({ address, port: 0, workers: 1 });
+    const [inner, tun] = packetPair();
+    this.#fds = [inner, tun];
+    this.tun = inner;
+    const { crypto } = choosePacketCrypto(this.arena, backend, random);
+    const setup = { tunFd: tun, espFds: this.#group.espFds, wakeFd: this.wake.fd };
+    this.loop = new PacketLoop(this.arena, crypto, setup, (report) => this.reports.push(report));
+    this.port = localEndpoint(this.#group.espFds[0]!).port;
+    this.client.on('message', (message) => this.heard.push(message));
+  }
+
+  async start(): Promise<void> {
+    await new Promise<void>((resolve) => this.client.bind(0, this.address, resolve));
+  }
+
+  /** Turns until nothing is left to do. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 6; i++) {
+      this.loop.turn(5);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  async send(...datagrams: Uint8Array[]): Promise<void> {
+    for (const datagram of datagrams) {
+      await new Promise((resolve) => this.client.send(datagram, this.port, this.address, resolve));
+    }
+    await this.settle();
+  }
+
+  order(
+    kind: number,
+    order: { readonly length: number; write(arena: Bench['arena'], at: number): void },
+  ): void {
+    this.writer.write(kind, order.length, (at) => order.write(this.arena, at));
+    this.wake.signal();
+    this.loop.turn(0);
+  }
+
+  id(kind: number, id: number): void {
+    this.order(kind, { length: 4, write: ({ view }, at) => view.setUint32(at, id, true) });
+  }
+
+  install(pair: Partial<EspPair> & Pick<EspPair, 'keysIn' | 'keysOut' | 'suite'>, block = 1): void {
+    this.order(
+      Order.INSTALL,
+      encodeInstall(
+        {
+          id: 1,
+          spiIn: 0xa0000001,
+          spiOut: 0xb0000001,
+          localTs: ours,
+          peerTs: theirs,
+          encapsulation: 'udp',
+          local: { address: this.address, port: this.port },
+          peer: { address: this.address, port: this.client.address().port },
+          outbound: true,
+          ...pair,
+        },
+        block,
+      ),
+    );
+  }
+
+  counters(id = 1, block = 1) {
+    return readChild(this.arena, block, id, (monotonic) => monotonic);
+  }
+
+  globalDrops(): Record<string, number> {
+    return nonZero(readDrops(this.arena, GLOBAL_BLOCK));
+  }
+
+  close(): void {
+    this.loop.free();
+    this.client.close();
+    this.wake.close();
+    this.#group.close();
+    for (const fd of this.#fds) libc().close(fd);
+  }
+}
+
+function nonZero(counts: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0));
+}
+
+const inward = (payload: number, source = '10.2.0.9', destination = '10.1.0.9'): Uint8Array =>
+  buildPacket(
+    {
+      source: cidrRange(parseCidr(`${source}/32`) as Cidr).start,
+      destination: cidrRange(parseCidr(`${destination}/32`) as Cidr).start,
+      protocol: 253,
+    },
+    random.bytes(payload),
+  );
+const outward = (payload: number): Uint8Array => inward(payload, '10.1.0.9', '10.2.0.9');
+
+for (const [name, suite, address] of [
+  ['AES-GCM over IPv4', GCM, '127.0.0.1'],
+  ['AES-CBC with HMAC over IPv6', CBC, '::1'],
+] as const) {
+  t.test(`${name}: packets cross in both directions, and every drop has its reason`, { skip }, async (t) => {
+    const bench = new Bench(address);
+    t.teardown(() => bench.close());
+    await bench.start();
+    const [keysIn, keysOut] = [keyMaker(suite), keyMaker(suite)];
+    bench.install({ suite, keysIn: keysIn(), keysOut: keysOut() });
+    t.ok(
+      bench.arena.bytes.subarray(At.ring, At.ring + RING_SIZE).every((x) => x === 0),
+      'no key stays in the ring',
+    );
+    t.ok(bench.arena.bytes.subarray(At.keys, At.keys + 256).every((x) => x === 0));
+    const peer = new OutboundSa({ spi: 0xa0000001, suite, keys: keysIn(), crypto: backend, random });
+    const peerIn = new InboundSa({
+      ...{ spi: 0xb0000001, suite, keys: keysOut(), crypto: backend, replayWindow: 64 },
+      selectors: new SelectorSet(theirs, ours),
+    });
+
+    const sent = [outward(0), outward(1), outward(700), outward(1400), outward(9000)];
+    for (const packet of sent) writeTo(bench.tun, packet);
+    await bench.settle();
+    t.same(
+      bench.heard.map((datagram) => {
+        const opened = peerIn.open(datagram);
+        return opened.ok ? Buffer.from(opened.value).toString('hex') : opened.error;
+      }),
+      sent.map((packet) => Buffer.from(packet).toString('hex')),
+    );
+    const bytesOut = sent.reduce((sum, packet) => sum + packet.length, 0);
+    t.match(bench.counters(), { packetsOut: 5, bytesOut, sequenceOut: 5, packetsIn: 0, lastInbound: 0 });
+
+    const seal = (packet: Uint8Array): Uint8Array => {
+      const sealed = peer.seal(packet);
+      if (!sealed.ok) throw new Error(sealed.error);
+      return sealed.value;
+    };
+    const received = [inward(0), inward(33), inward(1400), inward(9000)];
+    const good = received.map(seal);
+    await bench.send(...good);
+    t.same(
+      received.map(() => readFrom(bench.tun)),
+      received,
+    );
+    t.equal(readFrom(bench.tun), undefined);
+    const bytesIn = received.reduce((sum, packet) => sum + packet.length, 0);
+    t.match(bench.counters(), { packetsIn: 4, bytesIn, packetsOut: 5 });
+    t.ok(bench.counters().lastInbound > 0);
+
+    const last = bench.counters().lastInbound;
+    const flip = (packet: Uint8Array, at: number): Uint8Array => {
+      const copy = Uint8Array.from(packet);
+      copy[at] = copy[at]! ^ 1;
+      return copy;
+    };
+    const fresh = seal(inward(100));
+    await bench.send(
+      ...good,
+      flip(fresh, fresh.length - 1),
+      flip(fresh, 20),
+      flip(fresh, 6),
+      fresh.subarray(0, fresh.length - 3),
+      fresh.subarray(0, 20),
+      flip(fresh, 0),
+    );
+    t.same(nonZero(bench.counters().drops), { replay: 4, auth_failed: 3, malformed: 2 });
+    t.same(bench.globalDrops(), { unknown_spi: 1 });
+    t.equal(bench.counters().lastInbound, last, 'only authentic packets are signs of life');
+    t.equal(readFrom(bench.tun), undefined);
+    await bench.send(fresh);
+    t.not(readFrom(bench.tun), undefined, 'forgeries with its number did not move the window');
+
+    const payload = (bytes: Uint8Array, nextHeader: number): Uint8Array => {
+      const sealed = peer.sealPayload(bytes, nextHeader);
+      if (!sealed.ok) throw new Error(sealed.error);
+      return sealed.value;
+    };
+    bench.arena.bytes.fill(0x77, At.plain, At.plain + 4096);
+    await bench.send(
+      seal(inward(10, '10.3.0.1')),
+      seal(inward(10, '10.2.0.1', '10.9.0.1')),
+      payload(new Uint8Array(40), 59),
+      payload(new Uint8Array(40), 6),
+      payload(inward(8), 41),
+      payload(inward(8).subarray(0, 12), 4),
+    );
+    t.same(nonZero(bench.counters().drops), {
+      ...{ replay: 4, auth_failed: 3, malformed: 4 },
+      ...{ selector_mismatch: 2, dummy: 1, bad_next_header: 1 },
+    });
+    t.equal(readFrom(bench.tun), undefined);
+    t.ok(bench.counters().lastInbound >= last);
+    t.ok(
+      bench.arena.bytes.subarray(At.plain, At.plain + 12).every((x) => x === 0),
+      'refused plaintext is wiped',
+    );
+  });
+}
+
+t.test('what is not for an SA', { skip }, async (t) => {
+  const bench = new Bench();
+  t.teardown(() => bench.close());
+  await bench.start();
+  const keys = keyMaker(GCM);
+  bench.install({ suite: GCM, keysIn: keys(), keysOut: keys(), outbound: false });
+  for (let i = 0; i < 3; i++) writeTo(bench.tun, outward(10));
+  writeTo(bench.tun, inward(10, '10.1.0.9', '198.51.100.1'));
+  writeTo(bench.tun, Uint8Array.of(0x45, 0, 0));
+  await bench.settle();
+  t.same(bench.globalDrops(), { no_sa: 3, no_policy: 1, malformed: 1 });
+  t.same(
+    bench.reports.map((report) => (report.kind === 'acquire' ? report.destination.join('.') : report.kind)),
+    ['10.2.0.9', '198.51.100.1'],
+    'one request for each destination',
+  );
+  bench.id(Order.ACTIVATE, 1);
+  bench.id(Order.ACTIVATE, 99);
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.equal(bench.heard.length, 1);
+  t.equal(bench.counters().packetsOut, 1);
+
+  bench.loop.child(1)!.skipSequence(0xfffffffe);
+  for (let i = 0; i < 3; i++) writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.equal(bench.heard.length, 2);
+  t.equal(bench.counters().sequenceOut, 0xffffffff);
+  t.same(nonZero(bench.counters().drops), { sequence_exhausted: 2 }, 'the counter does not cycle');
+
+  bench.id(Order.REMOVE, 1);
+  bench.id(Order.REMOVE, 1);
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.equal(bench.globalDrops().no_policy, 2);
+  t.equal(bench.counters().packetsOut, 0, 'the counters of a removed SA are gone');
+  t.equal(bench.heard.length, 2);
+});
+
+t.test('a newer SA takes over, and the older one still receives', { skip }, async (t) => {
+  const bench = new Bench();
+  t.teardown(() => bench.close());
+  await bench.start();
+  const [first, second] = [keyMaker(GCM), keyMaker(CBC)];
+  bench.install({ suite: GCM, keysIn: first(), keysOut: first() });
+  bench.install(
+    {
+      id: 2,
+      spiIn: 0xa0000002,
+      spiOut: 0xb0000002,
+      suite: CBC,
+      keysIn: second(),
+      keysOut: second(),
+      outbound: false,
+    },
+    2,
+  );
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  bench.id(Order.ACTIVATE, 2);
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.same(
+    bench.heard.map((datagram) => datagram.readUInt32BE(0)),
+    [0xb0000001, 0xb0000002],
+  );
+  for (const [spi, suite, keys] of [
+    [0xa0000001, GCM, first],
+    [0xa0000002, CBC, second],
+  ] as const) {
+    const sealed = new OutboundSa({ spi, suite, keys: keys(), crypto: backend, random }).seal(inward(5));
+    if (sealed.ok) await bench.send(sealed.value);
+    t.not(readFrom(bench.tun), undefined);
+  }
+  t.equal(bench.counters(1, 1).packetsIn, 1);
+  t.equal(bench.counters(2, 2).packetsIn, 1);
+});
+
+t.test('a peer that moves is reported once, and followed only when told', { skip }, async (t) => {
+  const bench = new Bench();
+  t.teardown(() => bench.close());
+  await bench.start();
+  const keys = keyMaker(GCM);
+  const elsewhere = createSocket('udp4');
+  t.teardown(() => elsewhere.close());
+  await new Promise<void>((resolve) => elsewhere.bind(0, '127.0.0.1', resolve));
+  const { port } = elsewhere.address();
+  bench.install({ suite: GCM, keysIn: keys(), keysOut: keys(), peer: { address: '127.0.0.1', port } });
+  const peer = new OutboundSa({ spi: 0xa0000001, suite: GCM, keys: keys(), crypto: backend, random });
+  const packets = [1, 2, 3].map(() => {
+    const sealed = peer.seal(inward(5));
+    if (!sealed.ok) throw new Error(sealed.error);
+    return sealed.value;
+  });
+  const forged = Uint8Array.from(packets[0]!);
+  forged[30] = forged[30]! ^ 1;
+  await bench.send(forged);
+  t.same(bench.reports, [], 'a forgery moves nobody');
+  const from = bench.client.address().port;
+  await bench.send(packets[1]!, packets[0]!, packets[2]!);
+  t.same(bench.reports, [{ kind: 'moved', id: 1, address: '127.0.0.1', port: from }]);
+  writeTo(bench.tun, outward(1));
+  await bench.settle();
+  t.equal(bench.heard.length, 0);
+  bench.order(Order.UPDATE_PEER, encodePeer(1, { address: '127.0.0.1', port: from }));
+  writeTo(bench.tun, outward(1));
+  await bench.settle();
+  t.equal(bench.heard.length, 1);
+});
+
+t.test('IKE on an ESP socket is handed over, within limits', { skip }, async (t) => {
+  // Without steering: the only socket of its port gets everything.
+  const arena = createArena();
+  const reports: WorkerReport[] = [];
+  const [inner, tun] = packetPair();
+  const wake = openEventFd();
+  const group = openPortGroup({ address: '127.0.0.1', port: 0, workers: 1 });
+  const { crypto } = choosePacketCrypto(arena, backend, random);
+  const setup = { tunFd: tun, espFds: [group.ikeFd], wakeFd: wake.fd };
+  const loop = new PacketLoop(arena, crypto, setup, (report) => reports.push(report));
+  const client = createSocket('udp4');
+  const { port } = localEndpoint(group.ikeFd);
+  t.teardown(() => {
+    loop.free();
+    client.close();
+    wake.close();
+    group.close();
+    for (const fd of [inner, tun]) libc().close(fd);
+  });
+  const send = (bytes: Uint8Array) =>
+    new Promise((resolve) => client.send(bytes, port, '127.0.0.1', resolve));
+  await send(withNonEspMarker(Uint8Array.of(1, 2, 3, 4, 5)));
+  await send(Uint8Array.of(0xff));
+  await send(Uint8Array.of(1, 2, 3));
+  loop.turn(1000);
+  t.match(reports, [{ kind: 'ike', socket: 0, address: '127.0.0.1', port: client.address().port }]);
+  t.same(reports[0]?.kind === 'ike' && [...reports[0].bytes], [1, 2, 3, 4, 5]);
+  const malformed = readDrops(arena, GLOBAL_BLOCK).malformed;
+  t.equal(malformed, 1, 'a runt is a drop, a keepalive is not');
+  for (let i = 0; i < 300; i++) {
+    await send(withNonEspMarker(Uint8Array.of(i & 0xff)));
+    loop.turn(0);
+  }
+  for (let i = 0; i < 3; i++) loop.turn(5);
+  t.equal(reports.length, 256, 'main did not answer: no more are queued');
+  t.equal(readDrops(arena, GLOBAL_BLOCK).queue_full, 301 - 256);
+  t.ok(DROP_REASONS.includes('queue_full'));
+
+  const writer = new OrderWriter(arena);
+  t.equal(loop.turn(0), true);
+  writer.stop();
+  wake.signal();
+  t.equal(loop.turn(-1), false, 'a stop wakes and ends it');
+});
+
+t.test('broken descriptors end the path instead of spinning', { skip }, async (t) => {
+  const arena = createArena();
+  const [inner, tun] = packetPair();
+  const wake = openEventFd();
+  const group = openPortGroup({ address: '127.0.0.1', port: 0, workers: 1 });
+  t.teardown(() => {
+    wake.close();
+    group.close();
+    libc().close(tun);
+  });
+  const { crypto } = choosePacketCrypto(arena, backend, random);
+  const setup = { tunFd: tun, espFds: group.espFds, wakeFd: wake.fd };
+  const loop = new PacketLoop(arena, crypto, setup, () => {});
+  libc().close(inner);
+  t.throws(
+    () => {
+      for (let i = 0; i < 5000; i++) loop.turn(0);
+    },
+    { code: 'EIO' },
+  );
+  loop.free();
+  t.throws(() => new PacketLoop(arena, crypto, { ...setup, espFds: [] }, () => {}), RangeError);
+});
