@@ -19,7 +19,12 @@ export interface FileChange {
 }
 
 export const PSK = 'correct-horse-battery';
-export const ADDRESS = { a: '127.0.0.1', b: '127.0.0.2' } as const;
+/** Loopback addresses of this process alone, so that tests that run side by side share no port. */
+const own = `${(process.pid >>> 8) & 0xff}.${process.pid & 0xff}`;
+export const ADDRESS = {
+  a: `127.${64 + ((process.pid >>> 16) & 63)}.${own}`,
+  b: `127.${128 + ((process.pid >>> 16) & 63)}.${own}`,
+} as const;
 export type Side = keyof typeof ADDRESS;
 
 /** A gateway in this process with the portable data plane, a device held by the test and a log kept in memory. */
@@ -33,7 +38,7 @@ export interface TestGateway {
   until(wanted: (connection: ConnectionStatusDocument) => boolean): Promise<ConnectionStatusDocument>;
 }
 
-let freePort = 20_000 + (process.pid % 20_000);
+let freePort = 20_500;
 
 /** Makes gateways on loopback addresses and unprivileged ports, and takes all of them away again. */
 export class GatewayBench {

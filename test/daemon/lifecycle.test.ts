@@ -1,0 +1,362 @@
+import { createSocket } from 'node:dgram';
+import { EventEmitter } from 'node:events';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { ControlClient } from '../../src/daemon/control-client.js';
+import { type Gateway, startGateway } from '../../src/daemon/gateway.js';
+import { type DaemonOptions, runDaemon } from '../../src/daemon/lifecycle.js';
+import type { HostNetwork } from '../../src/daemon/network.js';
+import { connectionTo, GatewayRoutes } from '../../src/daemon/network.js';
+import { hostWarnings, weakPolicyWarnings } from '../../src/daemon/preflight.js';
+import { oneLine, StartError } from '../../src/daemon/start-error.js';
+import { UndoStack } from '../../src/daemon/undo.js';
+import { LinuxError, linuxError } from '../../src/linux/errors.js';
+import type { DeviceRoute } from '../../src/linux/routes.js';
+import { createLogger } from '../../src/telemetry/log.js';
+import { formatCidr, formatIp, parseIp } from '../../src/util/ip.js';
+import { ADDRESS, GatewayBench, isUp } from '../helpers/gateway-pair.js';
+import { TestDevice } from '../helpers/portable-plane.js';
+
+function bench(t: { teardown(fn: () => unknown): unknown }): GatewayBench {
+  const made = new GatewayBench();
+  t.teardown(() => made.dispose());
+  return made;
+}
+
+/** Whether the port can be bound, that is, nobody holds it. */
+async function free(address: string, port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  return await new Promise((resolve) => {
+    socket.once('error', () => resolve(false));
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => resolve(true)));
+  });
+}
+
+async function nothingLeft(t: Tap, pair: GatewayBench, device: TestDevice): Promise<void> {
+  t.notOk(existsSync(pair.control('a')), 'no control socket is left');
+  t.ok(await free(ADDRESS.a, pair.ports.ike), 'port 500 is free');
+  t.ok(await free(ADDRESS.a, pair.ports.natt), 'port 4500 is free');
+  t.equal(device.receiver, undefined, 'nobody reads the device');
+}
+type Tap = { notOk(x: unknown, m: string): unknown; ok(x: unknown, m: string): unknown } & {
+  equal(x: unknown, y: unknown, m: string): unknown;
+};
+
+/** The host's routing, kept in memory. */
+class FakeNetwork implements HostNetwork {
+  readonly routes: string[] = [];
+  readonly removed: string[] = [];
+  refuse: string | undefined;
+  default: { device: string; gateway?: Uint8Array } = { device: 'eth0', gateway: parseIp('192.0.2.254')! };
+
+  static text(route: DeviceRoute): string {
+    const via = route.gateway === undefined ? '' : ` via ${formatIp(route.gateway)}`;
+    const source = route.source === undefined ? '' : ` src ${formatIp(route.source)}`;
+    return `${formatCidr(route.cidr)}${via} dev ${route.device}${source}`;
+  }
+  addRoute(route: DeviceRoute): void {
+    const text = FakeNetwork.text(route);
+    if (this.refuse !== undefined && text.includes(this.refuse))
+      throw linuxError(1, `adding the route ${text}`);
+    this.routes.push(text);
+  }
+  removeRoute(route: DeviceRoute): void {
+    const text = FakeNetwork.text(route);
+    const at = this.routes.indexOf(text);
+    if (at < 0) throw linuxError(3, `removing the route ${text}`);
+    this.routes.splice(at, 1);
+    this.removed.push(text);
+  }
+  getRoute(): { device: string; gateway?: Uint8Array } {
+    return this.default;
+  }
+  localAddresses(): Uint8Array[] {
+    return [ADDRESS.a, '10.1.0.1'].map((text) => parseIp(text)!);
+  }
+}
+
+const silent = createLogger({ level: 'silent' });
+
+t.test('a start that fails leaves nothing behind and says why in one line', async (t) => {
+  t.test('a taken port', async (t) => {
+    for (const which of ['ike', 'natt'] as const) {
+      const pair = bench(t);
+      const other = createSocket('udp4');
+      await new Promise<void>((resolve) => other.bind(pair.ports[which], ADDRESS.a, resolve));
+      const device = new TestDevice();
+      const start = startGateway(pair.options('a', {}, device, silent));
+      await t.rejects(start, {
+        message: new RegExp(`UDP port ${pair.ports[which]} on ${ADDRESS.a}: .*EADDRINUSE`),
+      });
+      const line = oneLine(await start.catch((error: unknown) => error));
+      t.match(line, /another program holds port .*ss -ulpn/);
+      t.notMatch(line, /\n/);
+      await new Promise<void>((resolve) => other.close(() => resolve()));
+      await nothingLeft(t, pair, device);
+    }
+  });
+
+  t.test('an address that is not of this host', async (t) => {
+    const pair = bench(t);
+    const device = new TestDevice();
+    const change = { gateway: { address: '192.0.2.77' } };
+    await t.rejects(startGateway(pair.options('a', change, device, silent)), {
+      message: /EADDRNOTAVAIL/,
+    });
+    await nothingLeft(t, pair, device);
+  });
+
+  t.test('missing rights for routes: the routes before are taken back', async (t) => {
+    const pair = bench(t);
+    const device = new TestDevice();
+    const network = new FakeNetwork();
+    network.refuse = '10.4.0.0/24';
+    const connection = { peer: { address: ADDRESS.b, cidrs: ['10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24'] } };
+    const start = startGateway({ ...pair.options('a', { connection }, device, silent), network });
+    await t.rejects(start, LinuxError);
+    t.match(oneLine(await start.catch((error: unknown) => error)), /10\.4\.0\.0\/24.*EPERM.*CAP_NET_ADMIN/);
+    t.same(network.routes, []);
+    t.equal(network.removed.length, 2);
+    await nothingLeft(t, pair, device);
+  });
+
+  t.test('a bad control path', async (t) => {
+    const pair = bench(t);
+    writeFileSync(join(pair.folder, 'file'), '');
+    mkdirSync(join(pair.folder, 'folder'));
+    const device = new TestDevice();
+    for (const control of [
+      join(pair.folder, 'file'),
+      join(pair.folder, 'folder'),
+      join(pair.folder, 'file', 'x'),
+    ]) {
+      const start = startGateway(pair.options('a', { gateway: { control } }, device, silent));
+      await t.rejects(start, StartError);
+      t.match(oneLine(await start.catch((error: unknown) => error)), /^control socket .*gateway\.control/);
+    }
+    await nothingLeft(t, pair, device);
+  });
+
+  t.test('a second daemon on the same control socket', async (t) => {
+    const pair = bench(t);
+    const first = await pair.start('a');
+    const start = startGateway(pair.options('a', {}, new TestDevice(), silent));
+    await t.rejects(start, { message: /another daemon answers/ });
+    const client = await ControlClient.connect(first.control);
+    t.match(await client.status(), { gateway: { name: 'site-a' } }, 'the first one is not disturbed');
+    client.close();
+  });
+
+  t.test('the portable data plane for real use', async (t) => {
+    const pair = bench(t);
+    const { device: _, ...options } = pair.options('a', {}, new TestDevice(), silent);
+    await t.rejects(startGateway(options), { message: /portable data plane has no TUN/ });
+    t.notOk(existsSync(pair.control('a')));
+  });
+
+  t.test('runDaemon logs the line and answers 1', async (t) => {
+    const pair = bench(t);
+    const lines: string[] = [];
+    const logger = createLogger({ destination: { write: (line) => lines.push(line) } });
+    const change = { gateway: { address: '192.0.2.77' } };
+    const signals = new EventEmitter();
+    t.equal(await runDaemon({ ...pair.options('a', change, new TestDevice(), logger), signals }), 1);
+    t.match(JSON.parse(lines.at(-1)!), { level: 60, msg: /192\.0\.2\.77.*gateway\.address/ });
+    t.equal(signals.listenerCount('SIGTERM') + signals.listenerCount('SIGINT'), 0);
+  });
+});
+
+/** A daemon that runs until the test ends it. */
+async function daemon(pair: GatewayBench, over: Partial<DaemonOptions> = {}) {
+  const signals = new EventEmitter();
+  const exits: number[] = [];
+  const device = new TestDevice();
+  let started: (gateway: Gateway) => void = () => undefined;
+  const running = new Promise<Gateway>((resolve) => {
+    started = resolve;
+  });
+  const exit = (code: number): void => void exits.push(code);
+  const ended = runDaemon({ ...pair.options('a', {}, device, silent), signals, exit, started, ...over });
+  const gateway = await running;
+  const untilUp = async (): Promise<void> => {
+    while (gateway.status().connections[0]?.status !== 'up') await sleep(5);
+  };
+  return { signals, exits, device, ended, untilUp };
+}
+
+t.test('SIGTERM and SIGINT end it in good order', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const pair = bench(t);
+    const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
+    const a = await daemon(pair);
+    await a.untilUp();
+    await b.until(isUp);
+    a.signals.emit(signal);
+    t.equal(await a.ended, 0);
+    t.equal(b.connection().status, 'down', 'the peer was told before the end');
+    await nothingLeft(t, pair, a.device);
+    t.same(a.exits, []);
+  }
+});
+
+t.test('a second signal ends it at once, whatever the first one waits for', async (t) => {
+  const pair = bench(t);
+  const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
+  const a = await daemon(pair);
+  await a.untilUp();
+  await b.until(isUp);
+  a.signals.emit('SIGTERM');
+  a.signals.emit('SIGTERM');
+  t.same(a.exits, [130]);
+  t.equal(await a.ended, 0, 'the first one was on its way');
+});
+
+t.test('a peer that is gone does not hold up the end', async (t) => {
+  const pair = bench(t);
+  const a = await daemon(pair);
+  // It answers to nothing: the negotiation is under way when the end comes.
+  await sleep(20);
+  a.signals.emit('SIGTERM');
+  t.equal(await a.ended, 0);
+  await nothingLeft(t, pair, a.device);
+});
+
+t.test('the control socket can end it', async (t) => {
+  const pair = bench(t);
+  const a = await daemon(pair);
+  const client = await ControlClient.connect(pair.control('a'));
+  await client.stop();
+  t.equal(await a.ended, 0);
+  await client.closed;
+  await nothingLeft(t, pair, a.device);
+});
+
+t.test('a crash leaves a socket that the next start replaces', async (t) => {
+  const pair = bench(t);
+  const { linkSync } = await import('node:fs');
+  const dead = createServer();
+  await new Promise<void>((resolve) => dead.listen(join(pair.folder, 'x'), resolve));
+  linkSync(join(pair.folder, 'x'), pair.control('a'));
+  await new Promise((resolve) => dead.close(resolve));
+  const a = await pair.start('a');
+  const client = await ControlClient.connect(a.control);
+  t.match(await client.status(), { gateway: { name: 'site-a' } });
+  client.close();
+});
+
+t.test('routes', async (t) => {
+  const pair = bench(t);
+  const routesOf = (change: object, peers: string[], network = new FakeNetwork()) => {
+    const routes = new GatewayRoutes(network, 'culvert0');
+    routes.install(pair.file('a', { connection: change }).connections, peers);
+    return { network, routes };
+  };
+
+  t.test('to the networks of the peer, from an address of ours', async (t) => {
+    const { network, routes } = routesOf({}, ['192.0.2.2']);
+    t.same(network.routes, ['10.2.0.0/24 dev culvert0 src 10.1.0.1']);
+    t.same(routes.networks, ['10.2.0.0/24']);
+    routes.remove();
+    t.same(network.routes, []);
+  });
+
+  t.test('none for a connection that is administratively down', async (t) => {
+    t.same(routesOf({ admin_state_up: false }, []).network.routes, []);
+  });
+
+  t.test('around the tunnel to a peer inside its own network, once', async (t) => {
+    const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
+    const { network, routes } = routesOf({ peer }, ['10.2.0.9']);
+    t.equal(network.routes[0], '10.2.0.9/32 via 192.0.2.254 dev eth0', 'before the network itself');
+    routes.leadAround('10.2.0.9');
+    t.equal(network.routes.length, 2);
+    routes.leadAround('10.2.0.10');
+    t.equal(network.routes.length, 3, 'a peer whose name was resolved later');
+    routes.leadAround('198.51.100.1');
+    t.equal(network.routes.length, 3, 'not for a peer outside');
+    routes.remove();
+    t.same(network.routes, []);
+  });
+
+  t.test('everything is two halves, so that the default route stays', async (t) => {
+    const { network } = routesOf({ peer: { address: '192.0.2.2', cidrs: ['0.0.0.0/0'] } }, ['192.0.2.2']);
+    t.same(network.routes, [
+      '192.0.2.2/32 via 192.0.2.254 dev eth0',
+      '0.0.0.0/1 dev culvert0 src 10.1.0.1',
+      '128.0.0.0/1 dev culvert0 src 10.1.0.1',
+    ]);
+  });
+
+  t.test('a source of the other family is left out', async (t) => {
+    const change = { local: { cidrs: ['10.1.0.0/24', '2001:db8:1::/48'] } };
+    const peer = { address: '192.0.2.2', cidrs: ['10.2.0.0/24', '2001:db8:2::/48'] };
+    t.same(routesOf({ ...change, peer }, []).network.routes, [
+      '10.2.0.0/24 dev culvert0 src 10.1.0.1',
+      '2001:db8:2::/48 dev culvert0',
+    ]);
+  });
+
+  t.test('routes that went with their device are no error', async (t) => {
+    const { network, routes } = routesOf({}, []);
+    network.routes.length = 0;
+    routes.remove();
+    t.pass('ESRCH is taken as done');
+  });
+
+  t.test('the connection a packet belongs to', async (t) => {
+    const { connections } = pair.file('a', {
+      connection: { peer: { address: '192.0.2.2', cidrs: ['10.2.0.0/16'] } },
+    });
+    t.equal(connectionTo(parseIp('10.2.3.4')!, connections)?.name, 'c');
+    t.equal(connectionTo(parseIp('10.3.3.4')!, connections), undefined);
+    t.equal(connectionTo(parseIp('2001:db8::1')!, connections), undefined);
+  });
+});
+
+t.test('warnings about the host', async (t) => {
+  const read = (values: Record<string, string>) => (name: string) => values[name];
+  t.same(hostWarnings('culvert0', read({ 'net.ipv4.ip_forward': '1' })), []);
+  t.match(hostWarnings('culvert0', read({ 'net.ipv4.ip_forward': '0' })), [/ip_forward=1/]);
+  const strict = { 'net.ipv4.conf.all.rp_filter': '0', 'net.ipv4.conf.culvert0.rp_filter': '1' };
+  t.match(hostWarnings('culvert0', read(strict)), [/reverse path filtering is strict on culvert0/]);
+  t.same(
+    hostWarnings('culvert0', read({ ...strict, 'net.ipv4.conf.all.rp_filter': '2' })),
+    [],
+    'the higher one counts',
+  );
+  t.match(hostWarnings('a.b', read({ 'net.ipv4.conf.a/b.rp_filter': '1' })), [/strict on a\.b/]);
+});
+
+t.test('warnings about policies', async (t) => {
+  const pair = bench(t);
+  const policies = (encryption_algorithm: string, authentication_algorithm: string, dh_group: number) => ({
+    ike_policies: [{ name: 'p', encryption_algorithm, authentication_algorithm, dh_group }],
+  });
+  const used = { ike_policy: 'p' };
+  const of = (policies: object, connection: object) =>
+    weakPolicyWarnings(pair.file('a', { policies, connection }));
+  t.same(of(policies('aes256', 'sha256', 14), used), []);
+  t.match(of(policies('3des', 'md5', 2), used), [
+    /IKE policy p \(of c\) allows 3des, md5, DH group 2, which count as weak/,
+  ]);
+  t.same(of(policies('3des', 'md5', 2), {}), [], 'a policy that nobody uses');
+});
+
+t.test('undoing goes backwards and does not stop at a failure', async (t) => {
+  const done: string[] = [];
+  const undo = new UndoStack();
+  undo.push('first', () => done.push('first'));
+  undo.push('second', () => {
+    throw new Error('no');
+  });
+  undo.push('third', async () => {
+    await sleep(1);
+    done.push('third');
+  });
+  await undo.run(silent);
+  await undo.run(silent);
+  t.same(done, ['third', 'first']);
+});

@@ -1,0 +1,186 @@
+import { existsSync } from 'node:fs';
+import t from 'tap';
+import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import {
+  createSiteLab,
+  type LabSite,
+  ping,
+  SITE_A,
+  SITE_A_NATTED,
+  SITE_B,
+  type SiteLab,
+} from '../helpers/site-lab.js';
+
+const skip =
+  process.getuid?.() !== 0
+    ? 'needs root for TUN and namespaces'
+    : !existsSync('/dev/net/tun')
+      ? 'there is no /dev/net/tun'
+      : false;
+
+/** The configuration of one end; `more` joins or replaces fields of its one connection. */
+function config(local: LabSite, peer: LabSite, more: object = {}) {
+  return {
+    gateway: { name: `site-${local.node}`, address: local.address },
+    connections: [
+      {
+        name: 'c',
+        psk: 'correct-horse-battery',
+        local: { cidrs: [local.cidr] },
+        peer: { address: peer.address, cidrs: [peer.cidr] },
+        ...more,
+      },
+    ],
+  };
+}
+
+const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
+
+async function lab(t: { teardown(fn: () => unknown): unknown }, options = {}): Promise<SiteLab> {
+  const made = await createSiteLab(options);
+  t.teardown(() => made.dispose());
+  return made;
+}
+
+/** What a daemon must not leave behind: its device and its routes. */
+async function traces({ lab }: SiteLab, node: string): Promise<string> {
+  const links = await lab.check(node, ['ip', '-o', 'link']);
+  const routes = await lab.check(node, ['ip', 'route']);
+  return [...links.split('\n'), ...routes.split('\n')].filter((line) => line.includes('culvert')).join('\n');
+}
+
+t.test('a tunnel between two daemons, and a clean end', { skip }, async (t) => {
+  const site = await lab(t);
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B));
+  t.match(
+    await traces(site, 'a'),
+    /10\.2\.0\.0\/24 dev culvert0 .*src 10\.1\.0\.1/,
+    'the route stands before the tunnel',
+  );
+  t.equal(await ping(site.lab, SITE_A, SITE_B, 1), 0, 'and nothing leaves in the clear');
+  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, config(SITE_B, SITE_A));
+  await a.until('c', up);
+  await b.until('c', up);
+  t.equal(await ping(site.lab, SITE_A, SITE_B, 5), 5);
+  t.equal(await ping(site.lab, SITE_B, SITE_A, 5), 5);
+  const counted = await a.until('c', (one) => (one.children[0]?.packets_in ?? 0) >= 10);
+  t.equal(
+    counted.children[0]?.packets_out,
+    counted.children[0]?.packets_in,
+    'a packet out for each packet in',
+  );
+
+  t.equal(await a.stop(), 0);
+  t.equal(await traces(site, 'a'), '', 'no device and no route are left');
+  t.notOk(existsSync(a.control), 'no control socket is left');
+  await b.until('c', (one) => one.status === 'down');
+  t.match(b.log(), /IKE SA \d+ closed: the peer sent DELETE/, 'the peer logs the DELETE');
+  t.equal(await b.stop(), 0);
+  t.equal(await traces(site, 'b'), '');
+});
+
+t.test(
+  'a daemon that was killed comes back: INITIAL_CONTACT replaces what the peer still has',
+  { skip },
+  async (t) => {
+    const site = await lab(t);
+    // Without dead peer detection the peer would keep the old SAs for hours.
+    const none = { dead_peer_detection: { action: 'none' } };
+    const first = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, none));
+    const b = await CulvertDaemon.start(
+      site.lab,
+      'b',
+      site.folder,
+      config(SITE_B, SITE_A, { ...none, establish_mode: 'peer_only' }),
+    );
+    await first.until('c', up);
+    const before = await b.until('c', up);
+    await first.kill();
+    t.ok(existsSync(first.control), 'its control socket is left over');
+    t.equal(await traces(site, 'a'), '', 'the kernel took its device and routes away');
+    t.equal((await b.connection('c')).status, 'up', 'the peer knows nothing');
+
+    const second = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, none));
+    t.match(second.log(), /removing the control socket of a daemon that did not end/);
+    await second.until('c', up);
+    const after = await b.until(
+      'c',
+      (one) => one.status === 'up' && one.ike?.initiator_spi !== before.ike?.initiator_spi,
+    );
+    t.equal(after.children.length, 1, 'one child SA, not two');
+    t.match(b.log(), /replaced/);
+    t.equal(await ping(site.lab, SITE_A, SITE_B, 3), 3);
+    t.equal(await second.stop(), 0);
+    t.equal(await b.stop(), 0);
+  },
+);
+
+t.test('behind a NAT: found by detection, kept alive, traffic both ways', { skip }, async (t) => {
+  const site = await lab(t, { behindNat: true });
+  const identity = { type: 'fqdn', value: 'a.example' };
+  const a = await CulvertDaemon.start(
+    site.lab,
+    'a',
+    site.folder,
+    config(SITE_A_NATTED, SITE_B, { local: { cidrs: [SITE_A.cidr], ike_identities: [identity] } }),
+  );
+  const b = await CulvertDaemon.start(
+    site.lab,
+    'b',
+    site.folder,
+    config(SITE_B, SITE_A, {
+      establish_mode: 'peer_only',
+      peer: { address: '192.0.2.9', cidrs: [SITE_A.cidr], ike_identity: identity },
+    }),
+  );
+  const inside = await a.until('c', up);
+  const outside = await b.until('c', up);
+  t.equal(inside.ike?.nat.local, true, 'we are behind it');
+  t.equal(outside.ike?.nat.peer, true, 'and the peer knows');
+  t.match(outside.ike?.peer_endpoint, /^192\.0\.2\.9:/);
+  t.equal(await ping(site.lab, SITE_A, SITE_B, 3), 3);
+  t.equal(await ping(site.lab, SITE_B, SITE_A, 3), 3);
+  t.equal(await a.stop(), 0);
+  t.equal(await b.stop(), 0);
+});
+
+t.test('dead peer detection: hold waits for traffic, restart does not', { skip }, async (t) => {
+  const site = await lab(t);
+  const dpd = (action: string) => ({ dead_peer_detection: { action, interval: 1, timeout: 2 } });
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, dpd('hold')));
+  const b = await CulvertDaemon.start(
+    site.lab,
+    'b',
+    site.folder,
+    config(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
+  );
+  await a.until('c', up);
+  await b.kill();
+  const dead = await a.until('c', (one) => one.status === 'down', 20);
+  t.match(dead.status_reasons, [{ code: 'peer_not_responding', details: { cause: 'dpd_timeout' } }]);
+  const again = await CulvertDaemon.start(
+    site.lab,
+    'b',
+    site.folder,
+    config(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
+  );
+  t.equal((await a.connection('c')).status, 'down', 'nothing happens without traffic');
+  await ping(site.lab, SITE_A, SITE_B, 1);
+  await a.until('c', up);
+  t.equal(await ping(site.lab, SITE_A, SITE_B, 3), 3);
+  t.equal(await a.stop(), 0);
+  t.equal(await again.stop(), 0);
+});
+
+t.test('a start that fails leaves no device and no route', { skip }, async (t) => {
+  const site = await lab(t);
+  await site.lab.check('a', ['ip', 'route', 'add', SITE_B.cidr, 'dev', 'wan']);
+  const start = CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B));
+  await t.rejects(start, { message: /there is a route to 10\.2\.0\.0\/24 already/ });
+  t.equal(await traces(site, 'a'), '');
+  t.notOk(existsSync(`${site.folder}/a.sock`));
+  await site.lab.check('a', ['ip', 'tuntap', 'add', 'culvert0', 'mode', 'tun']);
+  await t.rejects(CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B)), {
+    message: /culvert0.*gateway\.interface/s,
+  });
+});
