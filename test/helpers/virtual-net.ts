@@ -124,7 +124,12 @@ export class VirtualNet {
     const out = this.nats.find((nat) => nat.inside === from.address);
     if (out !== undefined) from = { address: out.outside, port: out.portBase + from.port };
     const inward = this.nats.find((nat) => nat.outside === to.address);
-    if (inward !== undefined) to = { address: inward.inside, port: to.port - inward.portBase };
+    if (inward !== undefined) {
+      const port = to.port - inward.portBase;
+      // The mapping is not there any more.
+      if (port <= 0) return;
+      to = { address: inward.inside, port };
+    }
     const input: DatagramInput = {
       kind: 'datagram',
       local: to,
