@@ -69,12 +69,12 @@ const CLOSED: Readonly<Record<CloseReason, Failure | undefined>> = {
  */
 export class ConnectionTracker {
   readonly #tracked = new Map<string, Tracked>();
-  readonly #epoch: number;
+  readonly #toUtc: (at: Millis) => string;
   #revision = 0;
 
-  /** @param epoch milliseconds since 1970 (UTC) at point 0 of the monotonic clock */
-  constructor(epoch: number) {
-    this.#epoch = epoch;
+  /** @param toUtc gives the RFC 3339 form, in UTC, of a point on the monotonic clock */
+  constructor(toUtc: (at: Millis) => string) {
+    this.#toUtc = toUtc;
   }
 
   /** Changes whenever a status other than its counters may have changed. */
@@ -238,10 +238,6 @@ export class ConnectionTracker {
     one.failures.record(role, failure, version, now);
   }
 
-  #utc(at: Millis): string {
-    return new Date(this.#epoch + at).toISOString();
-  }
-
   #document(
     one: Tracked,
     traffic: ReadonlyMap<number, ChildTraffic>,
@@ -274,7 +270,7 @@ export class ConnectionTracker {
 
   #reasons(one: Tracked, status: ConnectionStatus, stopped: boolean): StatusReason[] {
     const { config, peer } = one.connection;
-    const out = one.failures.reasons(peer, (at) => this.#utc(at));
+    const out = one.failures.reasons(peer, this.#toUtc);
     const version = newest([...one.ikes.values()])?.version ?? 2;
     if (status === 'degraded') {
       const gaps = uncoveredPairs(config.local.selectors, config.peer.selectors, [...one.children.values()]);
@@ -317,8 +313,8 @@ export class ConnectionTracker {
       local_endpoint: formatEndpoint(ike.local),
       peer_endpoint: formatEndpoint(ike.peer),
       peer_identity: ike.peerIdentity,
-      established_at: this.#utc(ike.establishedAt),
-      rekey_at: this.#utc(ike.rekeyAt),
+      established_at: this.#toUtc(ike.establishedAt),
+      rekey_at: this.#toUtc(ike.rekeyAt),
     };
   }
 
@@ -336,8 +332,8 @@ export class ConnectionTracker {
       packets_in: traffic?.packetsIn ?? 0,
       packets_out: traffic?.packetsOut ?? 0,
       drops: traffic?.drops ?? {},
-      established_at: this.#utc(child.establishedAt),
-      rekey_at: this.#utc(child.rekeyAt),
+      established_at: this.#toUtc(child.establishedAt),
+      rekey_at: this.#toUtc(child.rekeyAt),
     };
   }
 }

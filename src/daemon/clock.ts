@@ -13,3 +13,8 @@ export const systemClock: Clock = {
   now: () => Math.floor(performance.now()),
   epoch: performance.timeOrigin,
 };
+
+/** The RFC 3339 form, in UTC, of a point on the clock. */
+export function utcText(clock: Clock, at: Millis): string {
+  return new Date(clock.epoch + at).toISOString();
+}

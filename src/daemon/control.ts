@@ -32,6 +32,8 @@ export interface ControlHandler {
 
 /** Clients at once; a daemon has a console, some scripts and a supervisor. */
 const MAX_CLIENTS = 64;
+/** Watchers hear of a change after this long. */
+const TELL_AFTER_MS = 20;
 /** A client that does not read is cut off when this much waits for it. */
 const MAX_UNREAD = 4 * 1024 * 1024;
 /** How long `up` waits unless told otherwise, and at most. */
@@ -196,6 +198,7 @@ class Client {
   readonly #splitter = new LineSplitter(MAX_REQUEST);
   readonly #gone = new AbortController();
   #unsubscribe: (() => void) | undefined;
+  #telling: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, handler: () => ControlHandler | undefined, logger: Logger) {
     this.#socket = socket;
@@ -203,18 +206,20 @@ class Client {
     this.#logger = logger;
     socket.on('data', (chunk) => this.#data(chunk));
     socket.on('error', () => socket.destroy());
-    socket.once('close', () => {
-      this.#unsubscribe?.();
-      this.#gone.abort();
-    });
+    socket.once('close', () => this.#leave());
   }
 
   close(): void {
-    this.#unsubscribe?.();
-    this.#gone.abort();
+    this.#leave();
     // What was written still leaves; a client that does not read is cut off.
     this.#socket.end();
     setTimeout(() => this.#socket.destroy(), 100).unref();
+  }
+
+  #leave(): void {
+    this.#unsubscribe?.();
+    clearTimeout(this.#telling);
+    this.#gone.abort();
   }
 
   #data(chunk: Uint8Array): void {
@@ -270,7 +275,13 @@ class Client {
   }
 
   #watch(handler: ControlHandler): unknown {
-    this.#unsubscribe ??= handler.subscribe(() => this.#write({ event: 'status', status: handler.status() }));
+    this.#unsubscribe ??= handler.subscribe(() => {
+      // Changes that come close together are told once.
+      this.#telling ??= setTimeout(() => {
+        this.#telling = undefined;
+        this.#write({ event: 'status', status: handler.status() });
+      }, TELL_AFTER_MS);
+    });
     return handler.status();
   }
 

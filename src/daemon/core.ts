@@ -16,7 +16,7 @@ import type { Endpoint, IpBytes } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Millis } from '../util/units.js';
-import type { Clock } from './clock.js';
+import { type Clock, utcText } from './clock.js';
 import type { Resolve } from './names-service.js';
 import { connectionTo } from './network.js';
 
@@ -70,7 +70,7 @@ export class GatewayCore {
   readonly #stopped = new Set<string>();
   readonly #ikes = new Map<number, { readonly ike: IkeSaInfo; keepaliveAt: Millis }>();
   /** IKE SA of each child SA, and the last inbound traffic reported. */
-  readonly #children = new Map<number, { readonly ikeId: number; reported: Millis }>();
+  readonly #children = new Map<number, { ikeId: number; reported: Millis }>();
   readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
   /** Events that listeners have not heard of. */
   readonly #untold: IkeEvent[] = [];
@@ -84,7 +84,7 @@ export class GatewayCore {
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
-    this.#tracker = new ConnectionTracker(deps.clock.epoch);
+    this.#tracker = new ConnectionTracker((at) => utcText(deps.clock, at));
     this.#reconciler = new Reconciler(deps.random);
     this.#log = new EventLog(deps.logger);
   }
@@ -294,6 +294,10 @@ export class GatewayCore {
     switch (event.kind) {
       case 'ike-established':
         this.#ikes.set(event.ike.ikeId, { ike: event.ike, keepaliveAt: now + KEEPALIVE });
+        // A rekeyed IKE SA hands its child SAs over (RFC 7296 §2.18).
+        for (const child of this.#children.values()) {
+          if (child.ikeId === event.ike.replaces) child.ikeId = event.ike.ikeId;
+        }
         return;
       case 'ike-closed':
         this.#ikes.delete(event.ikeId);

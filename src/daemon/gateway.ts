@@ -11,7 +11,7 @@ import type { GatewayFile } from '../store/model.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
-import { type Clock, systemClock } from './clock.js';
+import { type Clock, systemClock, utcText } from './clock.js';
 import { ControlCommands } from './commands.js';
 import { listenControl } from './control.js';
 import { GatewayCore } from './core.js';
@@ -92,7 +92,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   const clock = options.clock ?? systemClock;
   const random = options.random ?? systemRandom;
   const crypto = options.crypto ?? createOpensslBackend();
-  const startedAt = new Date(clock.epoch + clock.now()).toISOString();
+  const startedAt = utcText(clock, clock.now());
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
 
   const control = await listenControl(gateway.control, logger);

@@ -10,10 +10,12 @@ export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
   readonly started?: (gateway: Gateway) => void;
 }
 
+export type DaemonSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+
 /** The part of `process` that delivers signals. */
 export interface SignalSource {
-  on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
-  removeListener(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
+  on(signal: DaemonSignal, listener: () => void): unknown;
+  removeListener(signal: DaemonSignal, listener: () => void): unknown;
 }
 
 /** Exit code of a process that a second signal ends in the middle of its farewell. */
@@ -38,8 +40,12 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     signalled = true;
     end('signal');
   };
+  // Its default would end the process in the middle, with nothing undone.
+  const onHangUp = (): void =>
+    logger.warn('SIGHUP does not re-read the configuration yet: restart the daemon to apply a change');
   signals.on('SIGTERM', onSignal);
   signals.on('SIGINT', onSignal);
+  signals.on('SIGHUP', onHangUp);
   try {
     let gateway: Gateway;
     try {
@@ -56,5 +62,6 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
   } finally {
     signals.removeListener('SIGTERM', onSignal);
     signals.removeListener('SIGINT', onSignal);
+    signals.removeListener('SIGHUP', onHangUp);
   }
 }

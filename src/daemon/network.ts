@@ -1,5 +1,5 @@
 import { listAddresses } from '../linux/addresses.js';
-import { addRoute, type DeviceRoute, getRoute, removeRoute } from '../linux/routes.js';
+import { addRoute, type DeviceRoute, getRoute, listRoutes, removeRoute } from '../linux/routes.js';
 import type { GatewayConnection } from '../store/model.js';
 import {
   type Cidr,
@@ -17,6 +17,8 @@ export interface HostNetwork {
   removeRoute(route: DeviceRoute): void;
   /** How the kernel sends to this address now. */
   getRoute(destination: string): { readonly device: string; readonly gateway?: IpBytes };
+  /** Networks of routes that a Culvert process has laid, this one or one that crashed. */
+  ownRoutes(): readonly Cidr[];
   /** The addresses of this host. */
   localAddresses(): readonly IpBytes[];
 }
@@ -25,6 +27,7 @@ export const linuxNetwork: HostNetwork = {
   addRoute,
   removeRoute,
   getRoute,
+  ownRoutes: () => listRoutes().map((route) => route.cidr),
   localAddresses: () => listAddresses().map((one) => one.address),
 };
 
@@ -85,11 +88,16 @@ export class GatewayRoutes {
     const { device, gateway } = this.#network.getRoute(peer);
     // The way is lost already: a route that came up late cannot be found behind our own.
     if (device === this.#tun) return;
-    this.#add({
-      cidr: { address, prefix: address.length * 8 },
-      device,
-      ...(gateway === undefined ? {} : { gateway }),
-    });
+    const cidr = { address, prefix: address.length * 8 };
+    const route = { cidr, device, ...(gateway === undefined ? {} : { gateway }) };
+    try {
+      this.#add(route);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') throw error;
+      // The operator's own route does as well as ours; one that a crash left behind is ours to remove.
+      const ours = this.#network.ownRoutes().some((own) => formatCidr(own) === formatCidr(cidr));
+      if (ours) this.#added.push(route);
+    }
     this.#around.add(peer);
   }
 

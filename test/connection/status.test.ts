@@ -13,7 +13,7 @@ const EPOCH = Date.UTC(2026, 0, 1);
 const PEER = { address: '192.0.2.2', port: 500 };
 
 function tracker(...configs: ConnectionConfig[]): ConnectionTracker {
-  const out = new ConnectionTracker(EPOCH);
+  const out = new ConnectionTracker((at) => new Date(EPOCH + at).toISOString());
   out.configure(configs.map((config) => ({ config, peer: config.peer.addresses[0] ?? 'peer.example' })));
   return out;
 }

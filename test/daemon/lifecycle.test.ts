@@ -16,7 +16,7 @@ import { UndoStack } from '../../src/daemon/undo.js';
 import { LinuxError, linuxError } from '../../src/linux/errors.js';
 import type { DeviceRoute } from '../../src/linux/routes.js';
 import { createLogger } from '../../src/telemetry/log.js';
-import { formatCidr, formatIp, parseIp } from '../../src/util/ip.js';
+import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
 import { ADDRESS, GatewayBench, isUp } from '../helpers/gateway-pair.js';
 import { TestDevice } from '../helpers/portable-plane.js';
 
@@ -50,6 +50,9 @@ class FakeNetwork implements HostNetwork {
   readonly routes: string[] = [];
   readonly removed: string[] = [];
   refuse: string | undefined;
+  errno = 1;
+  /** Routes of a daemon that crashed. */
+  left: string[] = [];
   default: { device: string; gateway?: Uint8Array } = { device: 'eth0', gateway: parseIp('192.0.2.254')! };
 
   static text(route: DeviceRoute): string {
@@ -60,7 +63,7 @@ class FakeNetwork implements HostNetwork {
   addRoute(route: DeviceRoute): void {
     const text = FakeNetwork.text(route);
     if (this.refuse !== undefined && text.includes(this.refuse))
-      throw linuxError(1, `adding the route ${text}`);
+      throw linuxError(this.errno, `adding the route ${text}`);
     this.routes.push(text);
   }
   removeRoute(route: DeviceRoute): void {
@@ -72,6 +75,9 @@ class FakeNetwork implements HostNetwork {
   }
   getRoute(): { device: string; gateway?: Uint8Array } {
     return this.default;
+  }
+  ownRoutes(): Cidr[] {
+    return this.left.map((text) => parseCidr(text) as Cidr);
   }
   localAddresses(): Uint8Array[] {
     return [ADDRESS.a, '10.1.0.1'].map((text) => parseIp(text)!);
@@ -208,6 +214,8 @@ t.test('a second signal ends it at once, whatever the first one waits for', asyn
   const a = await daemon(pair);
   await a.untilUp();
   await b.until(isUp);
+  a.signals.emit('SIGHUP');
+  t.equal(a.signals.listenerCount('SIGHUP'), 1, 'a hang-up does not end it');
   a.signals.emit('SIGTERM');
   a.signals.emit('SIGTERM');
   t.same(a.exits, [130]);
@@ -279,6 +287,25 @@ t.test('routes', async (t) => {
     t.equal(network.routes.length, 3, 'not for a peer outside');
     routes.remove();
     t.same(network.routes, []);
+  });
+
+  t.test('a route around the tunnel that is there already', async (t) => {
+    for (const left of [[], ['10.2.0.9/32']]) {
+      const network = new FakeNetwork();
+      network.refuse = '10.2.0.9/32';
+      network.errno = 17;
+      network.left = left;
+      const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
+      const { routes } = routesOf({ peer }, ['10.2.0.9'], network);
+      network.routes.push('10.2.0.9/32 via 192.0.2.254 dev eth0');
+      routes.remove();
+      const kept = left.length === 0 ? 1 : 0;
+      t.equal(
+        network.routes.length,
+        kept,
+        left.length === 0 ? 'the operator keeps his own' : 'a leftover goes',
+      );
+    }
   });
 
   t.test('everything is two halves, so that the default route stays', async (t) => {
