@@ -13,7 +13,7 @@ import { SecretKey } from '../../src/util/secret.js';
 /**
  * One gateway with fixed keys, without IKE: `node fixed-key-gateway.ts SETUP`, SETUP as JSON. Prints a line
  * `{"ready":…}`, then answers each line on standard input: `counters`, `install ID`, `activate ID`,
- * `remove ID`; `close` and the
+ * `remove ID`, `crash`; `close` and the
  * end of input end it.
  */
 export interface GatewaySetup {
@@ -104,6 +104,7 @@ input.on('line', (line) => {
   if (command === 'install') plane.install(pairOf(setup, Number(id), false));
   if (command === 'activate') plane.activateOutbound(Number(id));
   if (command === 'remove') plane.remove(Number(id));
+  if (command === 'crash') throw new Error('told to crash');
   if (command === 'close') void close().then(() => say({ closed: true }));
 });
 input.on('close', () => void close());

@@ -73,6 +73,11 @@ class FfiDataPlane implements DataPlane {
   readonly #pending: PendingOrder[] = [];
   #closing: Promise<void> | undefined;
   #failed = false;
+  /** The process ends without `close()`: it waits for its threads, so this one must not sleep on. */
+  readonly #onExit = () => {
+    this.#orders.stop();
+    this.#wake.signal();
+  };
 
   constructor(options: FfiDataPlaneOptions) {
     this.#options = options;
@@ -85,6 +90,7 @@ class FfiDataPlane implements DataPlane {
       wakeFd: this.#wake.fd,
     };
     this.#worker = new Worker(workerEntry(), { workerData, name: 'culvert packets' });
+    process.once('exit', this.#onExit);
     this.#worker.on('message', (report: WorkerReport) => this.#hear(report));
     this.#worker.on('error', (error) => this.#fail(`the packet thread broke: ${error.message}`));
     this.#exited = new Promise((resolve) => {
@@ -196,6 +202,7 @@ class FfiDataPlane implements DataPlane {
     }, STOP_MILLIS);
     await this.#exited;
     clearTimeout(late);
+    process.removeListener('exit', this.#onExit);
     for (const order of this.#pending.splice(0)) order.discard?.();
     this.#arena.bytes.fill(0);
     this.#wake.close();

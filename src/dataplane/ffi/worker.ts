@@ -1,10 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createOpensslBackend } from '../../crypto/backend.js';
+import { createOpensslBackend } from '../../crypto/backends/openssl/backend.js';
 import { useArena } from './arena.js';
 import { choosePacketCrypto } from './choose-crypto.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { PacketLoop } from './packet-loop.js';
+
+/**
+ * The longest sleep. Orders wake the thread by the eventfd; this is only for a forced end, which shows when a
+ * system call returns.
+ */
+const IDLE_MILLIS = 1000;
 
 /**
  * The thread of the packet path. It never returns to its event loop before it ends: messages to main leave
@@ -19,7 +25,7 @@ function main(setup: WorkerSetup): void {
     const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random);
     loop = new PacketLoop(arena, crypto, setup, report);
     report({ kind: 'ready', crypto: crypto.name, ...(note === undefined ? {} : { note }) });
-    while (loop.turn(-1));
+    while (loop.turn(IDLE_MILLIS));
   } catch (error) {
     report({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
   } finally {
