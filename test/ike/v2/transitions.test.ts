@@ -1,0 +1,235 @@
+import t from 'tap';
+import { Context } from '../../../src/ike/context.js';
+import type { DatagramInput } from '../../../src/ike/inputs.js';
+import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
+import type { Output, SendOutput } from '../../../src/ike/outputs.js';
+import { IKE_SA_STATES, type IkeSa, type IkeSaState } from '../../../src/ike/v2/ike-sa.js';
+import { IkeV2 } from '../../../src/ike/v2/protocol.js';
+import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
+import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
+import { encodeMessage } from '../../../src/wire/ike/message.js';
+import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
+import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
+import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
+import { SeededRandom } from '../../helpers/seeded-random.js';
+import { createToyBackend } from '../../helpers/toy-crypto.js';
+
+const crypto = createToyBackend();
+
+class End {
+  readonly ctx: Context;
+  readonly v2: IkeV2;
+  readonly log: Output[] = [];
+
+  constructor(side: 'east' | 'west', psk?: string) {
+    const patch = psk === undefined ? {} : { psk };
+    const config = { connections: [connection(side, patch)] };
+    const random = new SeededRandom(side === 'east' ? 1 : 2);
+    this.ctx = new Context({ crypto, random, limits: DEFAULT_LIMITS, config });
+    this.v2 = new IkeV2(this.ctx);
+  }
+
+  /** The datagrams it sends, as the other end receives them. */
+  drain(): DatagramInput[] {
+    const outputs = this.ctx.drain();
+    this.log.push(...outputs);
+    return outputs.filter((one): one is SendOutput => one.kind === 'send').map(delivered);
+  }
+
+  initiate(): DatagramInput[] {
+    this.v2.initiate(this.ctx.connection('site')!);
+    return this.drain();
+  }
+
+  receive(datagrams: readonly DatagramInput[]): DatagramInput[] {
+    for (const datagram of datagrams) this.v2.receive(datagram);
+    return this.drain();
+  }
+
+  sa(index = 0): IkeSa {
+    return this.v2.world.table.all()[index]!;
+  }
+}
+
+function delivered({ local, remote, natTraversalPort, bytes }: SendOutput): DatagramInput {
+  return { kind: 'datagram', local: remote, remote: local, natTraversalPort, bytes };
+}
+
+/** An SA in the wanted state at `end`, and the SA of the other end, which can seal messages for it. */
+interface Scene {
+  readonly end: End;
+  readonly sa: IkeSa;
+  readonly peer: IkeSa | undefined;
+}
+
+const SCENES: Readonly<Record<IkeSaState, () => Scene>> = {
+  'init-sent': () => {
+    const end = new End('east');
+    end.initiate();
+    return { end, sa: end.sa(), peer: undefined };
+  },
+  'init-answered': () => {
+    const [east, west] = [new End('east'), new End('west')];
+    east.receive(west.receive(east.initiate()));
+    return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+  'auth-sent': () => {
+    const [east, west] = [new End('east'), new End('west')];
+    west.receive(east.receive(west.receive(east.initiate())));
+    return { end: east, sa: east.sa(), peer: west.sa() };
+  },
+  established: () => {
+    const { east, west } = established();
+    return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+  rekeyed: () => {
+    const { east, west } = established();
+    east.sa().tasks.push(rekeyIkeTask());
+    east.v2.tick();
+    west.receive(east.drain());
+    return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+  deleting: () => {
+    const { east, west } = established();
+    west.v2.terminate('site', 'terminated');
+    west.drain();
+    return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+  gone: () => {
+    const [east, west] = [new End('east'), new End('west', 'another-key')];
+    const refusal = west.receive(east.receive(west.receive(east.initiate())));
+    t.equal(refusal.length, 1);
+    return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+};
+
+function established(): { east: End; west: End } {
+  const [east, west] = [new End('east'), new End('west')];
+  east.receive(west.receive(east.receive(west.receive(east.initiate()))));
+  return { east, west };
+}
+
+const EXCHANGES: readonly (readonly [string, number])[] = [
+  ['IKE_SA_INIT', ExchangeType.IKE_SA_INIT],
+  ['IKE_AUTH', ExchangeType.IKE_AUTH],
+  ['CREATE_CHILD_SA', ExchangeType.CREATE_CHILD_SA],
+  ['INFORMATIONAL', ExchangeType.INFORMATIONAL],
+  ['other', 240],
+];
+
+/** An authentic message of the kind, with the message id that this state waits for. */
+function craft(scene: Scene, kind: MessageKind, payloads: readonly Payload[]): DatagramInput {
+  const { sa, peer } = scene;
+  const response = kind.endsWith('response');
+  const [, exchangeType] = EXCHANGES.find(([name]) => kind.startsWith(`${name} `))!;
+  const header: IkeHeader = {
+    initiatorSpi: sa.initiatorSpi,
+    responderSpi: sa.responderSpi,
+    majorVersion: 2,
+    minorVersion: 0,
+    exchangeType,
+    fromInitiator: sa.role === 'responder',
+    higherVersion: false,
+    response,
+    messageId: response ? (sa.active?.messageId ?? 0) : sa.inbound.next,
+  };
+  const plain = exchangeType === ExchangeType.IKE_SA_INIT || peer?.protection === undefined;
+  const bytes = plain ? encodeMessage(header, payloads) : peer.protection!.seal(header, payloads);
+  const [local, remote] = [sa.local, sa.remote];
+  return { kind: 'datagram', local, remote, natTraversalPort: sa.natTraversalPort, bytes };
+}
+
+/** What becomes of the SA when the message has no payloads at all; `=` is no change. */
+const AFTER_EMPTY: Readonly<Record<IkeSaState, Partial<Record<MessageKind, IkeSaState>>>> = {
+  'init-sent': {},
+  'init-answered': { 'IKE_AUTH request': 'gone' },
+  'auth-sent': { 'IKE_AUTH response': 'deleting' },
+  established: {},
+  rekeyed: {},
+  deleting: { 'INFORMATIONAL response': 'gone' },
+  gone: {},
+};
+
+/** Kinds of requests that get an answer, authentic and without payloads. */
+const ANSWERED: Readonly<Record<IkeSaState, readonly MessageKind[]>> = {
+  'init-sent': [],
+  'init-answered': ['IKE_AUTH request'],
+  'auth-sent': [],
+  established: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
+  rekeyed: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
+  deleting: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
+  gone: [],
+};
+
+t.test('every state with every kind of message', async (t) => {
+  for (const state of IKE_SA_STATES) {
+    for (const kind of MESSAGE_KINDS) {
+      t.type(TRANSITIONS[state][kind], 'function');
+      const scene = SCENES[state]();
+      t.equal(scene.sa.state, state);
+      const answers = scene.end.receive([craft(scene, kind, [])]);
+      t.equal(scene.sa.state, AFTER_EMPTY[state][kind] ?? state, `${state}, ${kind}`);
+      const toRequest = answers.filter((one) => ((one.bytes[19] ?? 0) & 0x20) !== 0);
+      t.equal(toRequest.length, ANSWERED[state].includes(kind) ? 1 : 0, `${state}, ${kind}: answered`);
+    }
+  }
+});
+
+/** One of each payload that a message may hold, with contents that fit nowhere. */
+const MESS: readonly Payload[] = [
+  { kind: 'sa', proposals: [] },
+  { kind: 'ke', group: 14, data: new Uint8Array(256).fill(7) },
+  { kind: 'nonce', data: new Uint8Array(16) },
+  { kind: 'idi', idType: 2, data: Uint8Array.of(120) },
+  { kind: 'idr', idType: 2, data: Uint8Array.of(121) },
+  { kind: 'auth', method: 2, data: new Uint8Array(32) },
+  { kind: 'tsi', selectors: [] },
+  { kind: 'tsr', selectors: [] },
+  ...[...Object.values(NotifyType), 12_345, 50_000].map(
+    (type): Payload => ({
+      kind: 'notify',
+      protocol: 3,
+      spi: new Uint8Array(4),
+      type,
+      data: Uint8Array.of(0, 14),
+    }),
+  ),
+  { kind: 'delete', protocol: 3, spis: [new Uint8Array(4)] },
+  { kind: 'vendor', data: Uint8Array.of(1, 2, 3) },
+  { kind: 'cp', cfgType: 1, attributes: [] },
+  { kind: 'eap', data: Uint8Array.of(1, 0, 0, 4) },
+];
+
+t.test('no mixture of payloads throws, in any state', async (t) => {
+  let handled = 0;
+  const random = new SeededRandom(11);
+  for (const state of IKE_SA_STATES) {
+    for (const kind of MESSAGE_KINDS) {
+      for (let i = 0; i < 12; i++) {
+        const scene = SCENES[state]();
+        const payloads = i === 0 ? MESS : MESS.filter(() => random.below(3) === 0);
+        scene.end.receive([craft(scene, kind, payloads)]);
+        scene.end.v2.tick();
+        handled++;
+      }
+    }
+  }
+  t.equal(handled, IKE_SA_STATES.length * MESSAGE_KINDS.length * 12);
+});
+
+t.test('an unknown critical payload refuses the request, not the SA', async (t) => {
+  const scene = SCENES.established();
+  const unknown: Payload = { kind: 'unknown', type: 200, body: new Uint8Array(4), critical: true };
+  const answers = scene.end.receive([craft(scene, 'INFORMATIONAL request', [unknown])]);
+  t.equal(scene.sa.state, 'established');
+  t.equal(answers.length, 1);
+  const summaries = scene.end.log.flatMap((one) =>
+    one.kind === 'event' && one.event.kind === 'message' ? [one.event.summary] : [],
+  );
+  t.match(summaries.at(-1), /UNSUPPORTED_CRITICAL_PAYLOAD/);
+});
+
+t.test('addresses of the scenes', async (t) => {
+  const { sa } = SCENES.established();
+  t.strictSame([sa.local.address, sa.remote.address], [WEST, EAST]);
+});
