@@ -148,6 +148,11 @@ export class StrongSwan {
     const file = `connections {\n${connections.map(connectionSection).join('')}}\nsecrets {\n${connections
       .map((c, n) => `  ike-${n} { id-1 = ${c.remote.id}\n secret = "${c.psk}" }\n`)
       .join('')}}\n`;
+    await this.loadText(file);
+  }
+
+  /** Replaces all connections and secrets by those of a whole swanctl.conf. */
+  async loadText(file: string): Promise<void> {
     writeFileSync(join(this.#folder, 'swanctl', 'swanctl.conf'), file, { mode: 0o600 });
     const result = await this.#swanctl('--load-all', '--clear');
     if (result.code !== 0) throw new Error(`swanctl --load-all: ${result.stderr}${result.stdout}`);
