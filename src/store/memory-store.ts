@@ -1,0 +1,65 @@
+import { deepFreeze, ObjectImage } from './object-image.js';
+import {
+  type Change,
+  type Commit,
+  type CommitOptions,
+  type Note,
+  type Revision,
+  type Snapshot,
+  type Store,
+  StoreError,
+} from './store.js';
+import { Watchers } from './watchers.js';
+
+/** A store that lives as long as the process: for tests and for trying things out. */
+export function openMemoryStore(): Store {
+  return new MemoryStore();
+}
+
+class MemoryStore implements Store {
+  #image = ObjectImage.of(0, []);
+  readonly #watchers = new Watchers(0);
+  readonly #notes: Note[] = [];
+  #closed = false;
+
+  async snapshot(): Promise<Snapshot> {
+    this.#check();
+    return this.#image;
+  }
+
+  async commit(changes: readonly Change[], options: CommitOptions = {}): Promise<Revision> {
+    this.#check();
+    // As an engine that writes it down would: a copy, of what JSON can say.
+    const copies = changes.map((change) =>
+      change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
+    );
+    const { image, commit } = this.#image.after(copies, options);
+    if (options.note !== undefined) {
+      this.#notes.push(
+        deepFreeze({ revision: image.revision, note: JSON.parse(JSON.stringify(options.note)) }),
+      );
+    }
+    this.#image = image;
+    this.#watchers.publish(commit);
+    return image.revision;
+  }
+
+  watch(after: Revision, listener: (commit: Commit) => void): () => void {
+    this.#check();
+    return this.#watchers.add(after, listener);
+  }
+
+  async notes(after: Revision, limit: number): Promise<readonly Note[]> {
+    this.#check();
+    return this.#notes.filter(({ revision }) => revision > after).slice(0, limit);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watchers.close();
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StoreError('closed', 'this store was closed', 'open it again');
+  }
+}

@@ -1,0 +1,91 @@
+import {
+  type Change,
+  type Commit,
+  type CommitOptions,
+  type Revision,
+  type Snapshot,
+  type StoredObject,
+  StoreError,
+  type StoreEvent,
+} from './store.js';
+
+/** Objects of one kind in the order in which they were made. */
+type Kind = ReadonlyMap<string, StoredObject>;
+type Kinds = ReadonlyMap<string, Kind>;
+
+/**
+ * All objects of a store in memory: checks compares and works out the events of a commit. The image behind a
+ * commit is a new one that shares what did not change, so a snapshot is one reference.
+ */
+export class ObjectImage implements Snapshot {
+  readonly revision: Revision;
+  readonly #kinds: Kinds;
+
+  private constructor(revision: Revision, kinds: Kinds) {
+    this.revision = revision;
+    this.#kinds = kinds;
+  }
+
+  /** `objects` in the order in which they were made. */
+  static of(revision: Revision, objects: Iterable<StoredObject>): ObjectImage {
+    const kinds = new Map<string, Map<string, StoredObject>>();
+    for (const object of objects) {
+      const kind = kinds.get(object.kind) ?? new Map<string, StoredObject>();
+      kinds.set(object.kind, kind.set(object.id, object));
+    }
+    return new ObjectImage(revision, kinds);
+  }
+
+  get<T>(kind: string, id: string): StoredObject<T> | undefined {
+    return this.#kinds.get(kind)?.get(id) as StoredObject<T> | undefined;
+  }
+
+  list<T>(kind: string): readonly StoredObject<T>[] {
+    return [...(this.#kinds.get(kind)?.values() ?? [])] as StoredObject<T>[];
+  }
+
+  /**
+   * The image behind the changes, and what watchers hear of them. This image stays as it is.
+   * @throws StoreError `conflict`
+   */
+  after(changes: readonly Change[], options: CommitOptions): { image: ObjectImage; commit: Commit } {
+    if (options.at !== undefined && options.at !== this.revision) {
+      throw conflict(`the store is at revision ${this.revision}, not at ${options.at}`);
+    }
+    const revision = this.revision + 1;
+    const kinds = new Map(this.#kinds);
+    const events: StoreEvent[] = [];
+    for (const change of changes) {
+      const { kind, id, expect } = change;
+      const objects = kinds.get(kind);
+      const before = objects?.get(id);
+      const found = before?.revision ?? 0;
+      if (expect !== undefined && expect !== found) {
+        throw conflict(`${kind} ${id} is at revision ${found}, not at ${expect}`);
+      }
+      const next = new Map(objects);
+      if (change.type === 'put') {
+        const object = { kind, id, created: before?.created ?? revision, revision, value: change.value };
+        next.set(id, deepFreeze(object));
+        events.push({ type: 'put', object, before });
+      } else if (before !== undefined) {
+        next.delete(id);
+        events.push({ type: 'delete', before });
+      }
+      kinds.set(kind, next);
+    }
+    return { image: new ObjectImage(revision, kinds), commit: { revision, events } };
+  }
+}
+
+function conflict(message: string): StoreError {
+  return new StoreError('conflict', message, 'read again and repeat the change');
+}
+
+/** Objects are shared by snapshots: whoever changed one in place would change the past. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const item of Object.values(value)) deepFreeze(item);
+  return value;
+}

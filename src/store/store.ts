@@ -1,0 +1,126 @@
+/**
+ * The store of the control plane: objects with revisions, compare-and-set, and watch. Everything is
+ * asynchronous and every rule is one that a distributed engine (a transaction with compares, a watch from a
+ * revision) can keep as well as an embedded one.
+ */
+
+/** Counts the commits of a store from 1; 0 stands for "before the first", and for "is not there". */
+export type Revision = number;
+
+/** What JSON can say. Objects in the store are never changed in place. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [field: string]: Json | undefined };
+
+export interface StoredObject<T = unknown> {
+  readonly kind: string;
+  /** Unique within its kind. */
+  readonly id: string;
+  /** The commit that made it. */
+  readonly created: Revision;
+  /** The commit that changed it last. */
+  readonly revision: Revision;
+  readonly value: T;
+}
+
+/** A consistent view of all objects as they were behind one commit; later commits do not change it. */
+export interface Snapshot {
+  readonly revision: Revision;
+  get<T = unknown>(kind: string, id: string): StoredObject<T> | undefined;
+  /** In the order in which they were made. */
+  list<T = unknown>(kind: string): readonly StoredObject<T>[];
+}
+
+export type Change =
+  | {
+      readonly type: 'put';
+      readonly kind: string;
+      readonly id: string;
+      readonly value: unknown;
+      /** Only if the object is at this revision; 0: only if it is not there. Left out: in any case. */
+      readonly expect?: Revision;
+    }
+  | {
+      readonly type: 'delete';
+      readonly kind: string;
+      readonly id: string;
+      /** As above; without it, deleting what is not there is no error. */
+      readonly expect?: Revision;
+    };
+
+export interface CommitOptions {
+  /** Only if nothing at all was committed since this revision: for rules over many objects. */
+  readonly at?: Revision;
+  /** Kept with the commit, in the same transaction: the record of who did what. Holds no secret. */
+  readonly note?: unknown;
+}
+
+export interface Note {
+  readonly revision: Revision;
+  readonly note: unknown;
+}
+
+export type StoreEvent =
+  | { readonly type: 'put'; readonly object: StoredObject; readonly before: StoredObject | undefined }
+  | { readonly type: 'delete'; readonly before: StoredObject };
+
+/** One commit as watchers see it. */
+export interface Commit {
+  readonly revision: Revision;
+  readonly events: readonly StoreEvent[];
+}
+
+export interface Store {
+  snapshot(): Promise<Snapshot>;
+
+  /**
+   * Makes all changes or none, as one new revision, which is given back. When it resolves, the changes survive
+   * the death of the process and of the machine (as far as the engine stores at all).
+   * @throws StoreError `conflict` when a compare does not hold, `damaged` when nothing could be written
+   */
+  commit(changes: readonly Change[], options?: CommitOptions): Promise<Revision>;
+
+  /**
+   * Every commit behind `after`, in order and once each, beginning with those already made. The listener is
+   * never called from within `commit` and may throw without harm to others. Gives back the way to stop.
+   * @throws StoreError `compacted` when commits behind `after` are no longer known: take a snapshot, watch from it
+   */
+  watch(after: Revision, listener: (commit: Commit) => void): () => void;
+
+  /** Notes of commits behind `after`, oldest first. */
+  notes(after: Revision, limit: number): Promise<readonly Note[]>;
+
+  /** Ends all watches. Safe to call twice; every other call behind it throws StoreError `closed`. */
+  close(): Promise<void>;
+}
+
+export type StoreErrorCode =
+  /** An object or the store is not at the expected revision. */
+  | 'conflict'
+  | 'compacted'
+  | 'closed'
+  /** Another process has the file. */
+  | 'locked'
+  /** The file was written by a newer program. */
+  | 'newer_schema'
+  /** Secrets in the file are sealed and the key is missing or another one. */
+  | 'sealed'
+  /** The file cannot be read or written. */
+  | 'damaged';
+
+/** `message` says what is wrong, `remedy` what to do. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: StoreErrorCode;
+  readonly remedy: string;
+
+  constructor(code: StoreErrorCode, message: string, remedy: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.remedy = remedy;
+  }
+}

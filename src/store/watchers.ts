@@ -1,0 +1,72 @@
+import { type Commit, type Revision, StoreError } from './store.js';
+
+/** Commits that a watch may still begin behind. */
+const MOST_KEPT = 1000;
+
+interface Watcher {
+  /** The last commit it was told of. */
+  seen: Revision;
+  readonly listener: (commit: Commit) => void;
+}
+
+/** Tells watchers of commits: in order, once each, and not before the one who commits is done. */
+export class Watchers {
+  readonly #watchers = new Set<Watcher>();
+  #kept: Commit[] = [];
+  #last: Revision;
+  #scheduled = false;
+
+  /** `last` is the revision of the store as it is opened. */
+  constructor(last: Revision) {
+    this.#last = last;
+  }
+
+  publish(commit: Commit): void {
+    this.#last = commit.revision;
+    this.#kept.push(commit);
+    if (this.#kept.length > 2 * MOST_KEPT) this.#kept = this.#kept.slice(-MOST_KEPT);
+    this.#schedule();
+  }
+
+  /** @throws StoreError `compacted` */
+  add(after: Revision, listener: (commit: Commit) => void): () => void {
+    const oldest = this.#kept[0]?.revision ?? this.#last + 1;
+    if (after + 1 < oldest) {
+      const message = `commits behind revision ${after} are no longer known: the oldest one kept is ${oldest}`;
+      throw new StoreError('compacted', message, 'take a snapshot and watch from its revision');
+    }
+    const watcher: Watcher = { seen: after, listener };
+    this.#watchers.add(watcher);
+    this.#schedule();
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  close(): void {
+    this.#watchers.clear();
+    this.#kept = [];
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      for (const watcher of [...this.#watchers]) this.#tell(watcher);
+    });
+  }
+
+  #tell(watcher: Watcher): void {
+    for (const commit of this.#kept.filter(({ revision }) => revision > watcher.seen)) {
+      if (!this.#watchers.has(watcher)) return;
+      watcher.seen = commit.revision;
+      try {
+        watcher.listener(commit);
+      } catch (error) {
+        // A fault of one watcher is not to stop the others; it surfaces as an uncaught exception of its own.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}
