@@ -5,7 +5,7 @@ import type { IkeHeader } from '../wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../wire/ike/registry.js';
 import { Context, type EngineDeps } from './context.js';
 import type { DatagramDropReason } from './events.js';
-import type { DatagramInput, Input } from './inputs.js';
+import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { RateLimit } from './rate-limit.js';
 import { notify } from './v2/payloads.js';
@@ -61,6 +61,12 @@ export class Engine {
         break;
       case 'install-failed':
         this.#versions.some((version) => version.installFailed(input.childId, input.reason));
+        break;
+      case 'renew':
+        this.#renew(input.connection, input.scope);
+        break;
+      case 'esp-moved':
+        this.#versions.some((version) => version.espMoved?.(input.childId, input.from) ?? false);
         break;
     }
     for (const version of this.#versions) version.tick();
@@ -144,6 +150,16 @@ export class Engine {
       return;
     }
     this.#v2.initiate(connection);
+  }
+
+  #renew(name: string, scope: RenewScope): void {
+    const connection = this.#ctx.connection(name);
+    if (connection === undefined || !connection.adminUp || this.#ctx.shuttingDown) return;
+    for (const version of this.#versions) {
+      if (!version.has(name)) continue;
+      if (version.renew !== undefined) version.renew(connection, scope);
+      else if (scope !== 'lifetimes') version.terminate(name, 'configuration-changed');
+    }
   }
 
   #drop(datagram: DatagramInput, reason: DatagramDropReason, detail: string): void {

@@ -60,6 +60,14 @@ export type IkeEvent =
       readonly from: Endpoint;
       readonly to: Endpoint;
     }
+  /** Another lifetime was configured: the IKE SA, or the child SA when one is named, is rekeyed at `rekeyAt`. */
+  | {
+      readonly kind: 'rescheduled';
+      readonly connection: string;
+      readonly ikeId: number;
+      readonly childId?: number;
+      readonly rekeyAt: Millis;
+    }
   | {
       readonly kind: 'liveness-probe';
       readonly connection: string;

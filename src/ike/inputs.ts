@@ -19,7 +19,21 @@ export type Input =
   /** A packet met a policy without an SA. */
   | { readonly kind: 'acquire'; readonly connection: string }
   /** The data plane could not install what it was told to: the child SA must go at the peer too. */
-  | { readonly kind: 'install-failed'; readonly childId: number; readonly reason: string };
+  | { readonly kind: 'install-failed'; readonly childId: number; readonly reason: string }
+  /** Puts SAs with the present configuration in the place of those that stand, without a gap in between. */
+  | { readonly kind: 'renew'; readonly connection: string; readonly scope: RenewScope }
+  /** An authentic, newest ESP packet of this child SA came from another address or port (RFC 7296 §2.23). */
+  | { readonly kind: 'esp-moved'; readonly childId: number; readonly from: Endpoint };
+
+/**
+ * What of a connection is made anew after its configuration changed:
+ * - `lifetimes`: nothing; rekeying and expiry are put where the present lifetimes want them
+ * - `networks`: child SAs that carry networks which are not configured any more, and no others
+ * - `children`: all child SAs, by rekeying them
+ * - `ike`: the IKE SA, by rekeying it; child SAs are kept
+ * - `connection`: all of it, by a negotiation from the start, after which the old IKE SA is deleted
+ */
+export type RenewScope = 'lifetimes' | 'networks' | 'children' | 'ike' | 'connection';
 
 /**
  * One IKE datagram. The non-ESP marker is already removed; `natTraversalPort` says that it was there, that is,

@@ -1,7 +1,8 @@
+import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionConfig } from './config.js';
 import type { CloseReason } from './events.js';
-import type { DatagramInput } from './inputs.js';
+import type { DatagramInput, RenewScope } from './inputs.js';
 
 /**
  * One version of IKE inside the engine. It keeps its own SAs; the engine only asks which version a
@@ -23,6 +24,13 @@ export interface IkeVersion {
   inboundTraffic(childId: number, at: Millis): boolean;
   /** The data plane does not have a child SA it was told to install. False when it is not of this version. */
   installFailed(childId: number, reason: string): boolean;
+  /**
+   * Makes the SAs of a connection anew by its present configuration; see `RenewScope`. A version that cannot
+   * do it without a gap leaves it out: then its SAs end and the connection is initiated again.
+   */
+  renew?(connection: ConnectionConfig, scope: RenewScope): void;
+  /** ESP of a child SA comes from elsewhere now. False when the child SA is not of this version. */
+  espMoved?(childId: number, from: Endpoint): boolean;
   /** Does what is due at the current time. */
   tick(): void;
   /** When `tick` has something to do next. */

@@ -117,6 +117,10 @@ export function describeEvent(event: IkeEvent): EventLine {
         level: 'info',
         text: `the peer moved from ${formatEndpoint(event.from)} to ${formatEndpoint(event.to)}`,
       };
+    case 'rescheduled': {
+      const what = event.childId === undefined ? `IKE SA ${event.ikeId}` : `child SA ${event.childId}`;
+      return { level: 'debug', text: `${what}: another lifetime, rekeying is put elsewhere` };
+    }
     case 'liveness-probe':
       return { level: 'debug', text: `probing the peer after ${event.idle} ms without a sign of life` };
     case 'retransmit': {

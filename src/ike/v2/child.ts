@@ -77,6 +77,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     localTs: agreed.localTs,
     peerTs: agreed.peerTs,
     encapsulation,
+    madeAt: ctx.now,
     ...lifetime(ctx.random, ctx.now, connection.childLifetime),
     nonces: [agreed.nonces.initiator, agreed.nonces.responder],
     initiated: agreed.initiated,

@@ -43,8 +43,9 @@ export interface ChildRecord {
   readonly localTs: readonly TrafficSelector[];
   readonly peerTs: readonly TrafficSelector[];
   readonly encapsulation: 'udp' | 'esp';
+  readonly madeAt: Millis;
   rekeyAt: Millis;
-  readonly expiresAt: Millis;
+  expiresAt: Millis;
   /** Nonces of the exchange that made it: they decide which of two redundant SAs goes (RFC 7296 §2.8.1). */
   readonly nonces: readonly Uint8Array[];
   /** This end sent the request that made it. */

@@ -1,8 +1,9 @@
+import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
-import type { DatagramInput } from '../inputs.js';
+import type { DatagramInput, RenewScope } from '../inputs.js';
 import type { IkeVersion } from '../version.js';
 import { activateOutbound, removeChild } from './child.js';
 import { endSa } from './close.js';
@@ -10,6 +11,7 @@ import { beginNext, deadlineOf, tick } from './exchanges.js';
 import { failure } from './failures.js';
 import { initiate } from './init-initiator.js';
 import { receive } from './receive.js';
+import { followEsp, renew } from './renew.js';
 import { createChildTask } from './tasks.js';
 import { createWorld, sasOf, type World } from './world.js';
 
@@ -92,6 +94,18 @@ export class IkeV2 implements IkeVersion {
     });
     sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
     this.#work();
+    return true;
+  }
+
+  renew(connection: ConnectionConfig, scope: RenewScope): void {
+    renew(this.world, connection, scope);
+    this.#work();
+  }
+
+  espMoved(childId: number, from: Endpoint): boolean {
+    const sa = this.world.childOwners.get(childId);
+    if (sa === undefined) return false;
+    followEsp(this.world, sa, from);
     return true;
   }
 

@@ -1,0 +1,114 @@
+import type { Endpoint } from '../../util/ip.js';
+import type { Millis, Seconds } from '../../util/units.js';
+import type { ConnectionConfig } from '../config.js';
+import type { RenewScope } from '../inputs.js';
+import { covers, narrow } from '../policy/selectors.js';
+import { removeChild } from './child.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import { initiate } from './init-initiator.js';
+import { lifetime } from './lifetime.js';
+import { createChildTask, rekeyIkeTask } from './tasks.js';
+import { sasOf, type World } from './world.js';
+
+/** An SA whose new lifetime is over already still has this long for its rekeying. */
+const LEAST_REST: Millis = 30_000;
+
+/** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
+export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
+  const standing = sasOf(world, connection.name).filter(
+    (sa) => sa.state === 'established' && sa.redundantTo === undefined,
+  );
+  switch (scope) {
+    case 'lifetimes':
+      for (const sa of standing) reschedule(world, sa, connection);
+      return;
+    case 'networks':
+      for (const sa of standing) fitNetworks(world, sa, connection);
+      return;
+    case 'children':
+      for (const sa of standing) rekeyChildren(sa);
+      return;
+    case 'ike':
+      for (const sa of standing) rekeyIke(sa);
+      return;
+    case 'connection': {
+      const negotiating = sasOf(world, connection.name).some(
+        (sa) => sa.state === 'init-sent' || sa.state === 'auth-sent',
+      );
+      // The old IKE SA goes when the new one stands (`settleDuplicates`).
+      if (!negotiating && connection.establishMode === 'bidirectional') initiate(world, connection);
+    }
+  }
+}
+
+/**
+ * The peer's address as ESP shows it. Only a peer behind a NAT is followed (RFC 7296 §2.23), and only on the
+ * port where ESP in UDP comes from.
+ */
+export function followEsp(world: World, sa: IkeSa, from: Endpoint): void {
+  const { remote, connection } = sa;
+  if (!sa.nat.peer || !sa.natTraversalPort || connection === undefined || !sa.isEstablished) return;
+  if (remote.address === from.address && remote.port === from.port) return;
+  sa.remote = from;
+  world.ctx.event({ kind: 'peer-moved', connection: connection.name, ikeId: sa.id, from: remote, to: from });
+  for (const child of sa.children.values()) {
+    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: from });
+  }
+}
+
+function rekeyChildren(sa: IkeSa): void {
+  for (const child of sa.children.values()) rekeyChild(sa, child);
+}
+
+function rekeyChild(sa: IkeSa, child: ChildRecord): void {
+  if (child.state !== 'installed') return;
+  const waits = sa.tasks.some((task) => task.kind === 'create-child' && task.rekeys === child.id);
+  if (!waits) sa.tasks.push(createChildTask(child.id));
+}
+
+function rekeyIke(sa: IkeSa): void {
+  const under = [...sa.tasks, sa.active?.task].some((task) => task?.kind === 'rekey-ike');
+  if (!under) sa.tasks.push(rekeyIkeTask());
+}
+
+/**
+ * A child SA outside the configured networks goes; one that is partly inside is rekeyed, which leaves the rest.
+ */
+function fitNetworks(world: World, sa: IkeSa, { local, peer }: ConnectionConfig): void {
+  for (const child of [...sa.children.values()]) {
+    if (child.state !== 'installed') continue;
+    const fits = covers(local.selectors, child.localTs) && covers(peer.selectors, child.peerTs);
+    if (fits) continue;
+    const useful = touches(local.selectors, child.localTs) && touches(peer.selectors, child.peerTs);
+    if (useful) {
+      rekeyChild(sa, child);
+    } else {
+      removeChild(world, sa, child, 'configuration-changed');
+      sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
+    }
+  }
+}
+
+function touches(configured: ConnectionConfig['local']['selectors'], held: ChildRecord['localTs']): boolean {
+  return narrow(configured, held).length > 0;
+}
+
+/** The age of an SA counts: a shorter lifetime may be over already, then it is rekeyed now. */
+function reschedule(world: World, sa: IkeSa, connection: ConnectionConfig): void {
+  const { ctx } = world;
+  const { name, ikeLifetime, childLifetime } = connection;
+  Object.assign(sa, counted(world, sa.establishedAt, ikeLifetime));
+  ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: sa.rekeyAt });
+  for (const child of sa.children.values()) {
+    if (child.state !== 'installed') continue;
+    Object.assign(child, counted(world, child.madeAt, childLifetime));
+    const { id: childId, rekeyAt } = child;
+    ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, childId, rekeyAt });
+  }
+}
+
+function counted(world: World, from: Millis, life: Seconds): { rekeyAt: Millis; expiresAt: Millis } {
+  const { now, random } = world.ctx;
+  const { rekeyAt, expiresAt } = lifetime(random, from, life);
+  return { rekeyAt: Math.max(now, rekeyAt), expiresAt: Math.max(now + LEAST_REST, expiresAt) };
+}
