@@ -81,6 +81,8 @@ export class GatewayCore {
   #resolvedAt: Millis = 0;
   #notBefore: Millis = 0;
   #closing = false;
+  /** No input is taken any more: a late datagram must not arm a timer that keeps the process alive. */
+  #ended = false;
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
@@ -101,6 +103,7 @@ export class GatewayCore {
 
   /** One input of the engine, with all that follows from it. */
   input(input: Input): void {
+    if (this.#ended) return;
     this.#queue.push(input);
     this.#drain();
   }
@@ -166,6 +169,7 @@ export class GatewayCore {
   /** No more timers, and what the log held back is written. */
   stop(): void {
     this.#closing = true;
+    this.#ended = true;
     clearTimeout(this.#timer);
     clearInterval(this.#tick);
     this.#timer = undefined;
@@ -414,6 +418,7 @@ export class GatewayCore {
   #arm(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (this.#ended) return;
     const engine = this.#deps.engine.nextDeadline();
     const reconciler = this.#closing ? undefined : this.#reconciler.nextDeadline();
     const next = Math.min(engine ?? Number.POSITIVE_INFINITY, reconciler ?? Number.POSITIVE_INFINITY);
