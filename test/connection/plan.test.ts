@@ -1,0 +1,213 @@
+import t from 'tap';
+import {
+  type ConnectionPlan,
+  type PlannedConnection,
+  type PlanStep,
+  planConnections,
+} from '../../src/connection/plan.js';
+import { RELOAD_TABLE, type ReloadField } from '../../src/connection/reload-table.js';
+import type { ConnectionConfig, EspProposalSpec, IkeProposalSpec } from '../../src/ike/config.js';
+import { utf8 } from '../../src/util/bytes.js';
+import { SecretKey } from '../../src/util/secret.js';
+import { Dh, Encr, IdType, Integ, Prf } from '../../src/wire/ike/registry.js';
+import { connection, network } from './samples.js';
+
+const IKE: IkeProposalSpec = {
+  encryption: [{ id: Encr.AES_CBC, keyBits: 256 }],
+  integrity: [Integ.HMAC_SHA2_256_128],
+  prf: [Prf.HMAC_SHA2_256],
+  dh: [Dh.MODP_2048],
+};
+const ESP: EspProposalSpec = { encryption: IKE.encryption, integrity: IKE.integrity, dh: [] };
+const FULL: Partial<ConnectionConfig> = { ikeProposals: [IKE], espProposals: [ESP] };
+
+function planned(
+  over: Partial<ConnectionConfig> = {},
+  more: Partial<PlannedConnection> = {},
+): PlannedConnection {
+  return { config: connection('c', { ...FULL, ...over }), peer: '192.0.2.2', ...more };
+}
+
+function plan(after: PlannedConnection, before = planned()): ConnectionPlan | undefined {
+  const plans = planConnections([before], [after]);
+  t.ok(plans.length <= 1, 'one connection, one plan at most');
+  return plans[0];
+}
+
+const renew = (scope: Extract<PlanStep, { kind: 'renew' }>['scope']): PlanStep => ({ kind: 'renew', scope });
+const retry: PlanStep = { kind: 'retry' };
+const base = connection('c');
+const identity = { idType: IdType.FQDN, data: utf8('other.example') };
+
+interface Case {
+  readonly field: ReloadField;
+  readonly over?: Partial<ConnectionConfig>;
+  readonly more?: Partial<PlannedConnection>;
+  readonly before?: PlannedConnection;
+  readonly steps: readonly PlanStep[];
+  /** Where it differs: the same change of a connection that never initiates. */
+  readonly peerOnly?: readonly PlanStep[];
+}
+
+const CASES: readonly Case[] = [
+  { field: 'psk', over: { psk: new SecretKey(utf8('another-horse-battery')) }, steps: [retry] },
+  { field: 'dead_peer_detection', over: { dpd: { action: 'hold', interval: 2, timeout: 10 } }, steps: [] },
+  { field: 'dead_peer_detection', over: { dpd: { action: 'restart', interval: 3, timeout: 10 } }, steps: [] },
+  { field: 'admin_state_up: false', over: { adminUp: false }, steps: [] },
+  { field: 'admin_state_up: true', before: planned({ adminUp: false }), steps: [] },
+  { field: 'ike_policy key_lifetime', over: { ikeLifetime: 600 }, steps: [renew('lifetimes')] },
+  { field: 'ipsec_policy key_lifetime', over: { childLifetime: 600 }, steps: [renew('lifetimes')] },
+  { field: 'ike_policy ike_version', over: { initiateVersion: 1 }, steps: [{ kind: 'renegotiate' }, retry] },
+  { field: 'ike_policy accepted versions', over: { acceptVersions: [2] }, steps: [retry] },
+  {
+    field: 'ike_policy',
+    over: { ikeProposals: [{ ...IKE, dh: [Dh.ECP_256] }] },
+    steps: [renew('ike'), retry],
+    peerOnly: [retry],
+  },
+  {
+    field: 'ipsec_policy',
+    over: { espProposals: [{ ...ESP, dh: [Dh.MODP_2048] }] },
+    steps: [renew('children'), retry],
+    peerOnly: [retry],
+  },
+  {
+    field: 'cidrs added',
+    over: { local: { ...base.local, selectors: [...base.local.selectors, network('10.9.0.0/24')] } },
+    steps: [{ kind: 'cover' }, retry],
+    peerOnly: [retry],
+  },
+  {
+    field: 'cidrs removed',
+    before: planned({ peer: { ...base.peer, selectors: [...base.peer.selectors, network('10.9.0.0/24')] } }),
+    steps: [renew('networks'), retry],
+  },
+  {
+    field: 'peer.address',
+    more: { peer: '198.51.100.7' },
+    steps: [renew('connection'), retry],
+    peerOnly: [{ kind: 'renegotiate' }, retry],
+  },
+  {
+    field: 'peer.ike_identity',
+    over: { peer: { ...base.peer, identity } },
+    steps: [renew('connection'), retry],
+    peerOnly: [{ kind: 'renegotiate' }, retry],
+  },
+  {
+    field: 'local.ike_identities',
+    over: { local: { ...base.local, identity } },
+    steps: [renew('connection'), retry],
+    peerOnly: [{ kind: 'renegotiate' }, retry],
+  },
+  {
+    field: 'gateway.encapsulation',
+    over: { encapsulation: 'auto' },
+    steps: [renew('connection'), retry],
+    peerOnly: [{ kind: 'renegotiate' }, retry],
+  },
+  { field: 'routes', more: { routes: ['10.8.0.0/16'] }, steps: [] },
+  { field: 'interface', more: { interface: 'vpn7' }, steps: [] },
+];
+
+t.test('each field alone is one change with the action of the table and its steps', async (t) => {
+  for (const { field, over = {}, more = {}, before, steps, peerOnly } of CASES) {
+    for (const establishMode of ['bidirectional', 'peer_only'] as const) {
+      const from = before ?? planned();
+      const result = plan(planned({ ...over, establishMode }, more), {
+        ...from,
+        config: { ...from.config, establishMode },
+      });
+      const name = `${field}, ${establishMode}`;
+      t.same(result?.changes, [{ field, ...RELOAD_TABLE[field] }], name);
+      t.equal(result?.change, 'change', name);
+      t.same(result?.steps, establishMode === 'peer_only' ? (peerOnly ?? steps) : steps, name);
+    }
+  }
+});
+
+t.test('every field of a connection has a case, so that none is forgotten', async (t) => {
+  const elsewhere: ReloadField[] = [
+    'connection added',
+    'connection removed',
+    'name',
+    'establish_mode',
+    'limits',
+  ];
+  const tested = new Set<string>([...CASES.map(({ field }) => field), ...elsewhere]);
+  const left = Object.keys(RELOAD_TABLE).filter((field) => !tested.has(field));
+  t.same(
+    left.filter((field) => !field.startsWith('gateway.')),
+    [],
+  );
+});
+
+t.test('what does not differ is in no plan', async (t) => {
+  t.equal(plan(planned()), undefined);
+  const resolved = { ...base.peer, addresses: ['203.0.113.9'] };
+  t.equal(plan(planned({ peer: resolved })), undefined, 'a host name that resolves to something else');
+  const split = { ...base.local, selectors: [network('10.1.0.128/25'), network('10.1.0.0/25')] };
+  t.equal(plan(planned({ local: split })), undefined, 'the same networks, spelled otherwise');
+  const many = ['a', 'b', 'c'].map((name) => ({ config: connection(name, FULL), peer: '192.0.2.2' }));
+  t.same(planConnections(many, [...many].reverse()), [], 'another order');
+});
+
+t.test('establish_mode alone', async (t) => {
+  t.match(plan(planned({ establishMode: 'peer_only' })), {
+    changes: [{ field: 'establish_mode' }],
+    steps: [],
+  });
+});
+
+t.test('the strongest action includes the weaker ones', async (t) => {
+  const all = planned(
+    {
+      ikeLifetime: 600,
+      ikeProposals: [],
+      espProposals: [],
+      dpd: { action: 'none', interval: 1, timeout: 2 },
+    },
+    { peer: 'vpn.example' },
+  );
+  const result = plan(all);
+  t.equal(result?.changes.length, 5, 'all differences are shown');
+  t.same(result?.steps, [renew('connection'), retry], 'and one new negotiation covers them');
+  t.same(plan(planned({ initiateVersion: 1 }, { peer: 'vpn.example' }))?.steps, [
+    { kind: 'renegotiate' },
+    retry,
+  ]);
+  t.same(
+    plan(planned({ ikeLifetime: 600, ikeProposals: [], espProposals: [] }))?.steps,
+    [renew('lifetimes'), renew('ike'), renew('children'), retry],
+    'rekeyings go one after the other',
+  );
+});
+
+t.test('a connection that is to be down gets no steps, whatever else changed', async (t) => {
+  t.same(plan(planned({ adminUp: false, ikeProposals: [] }, { peer: 'vpn.example' }))?.steps, []);
+});
+
+t.test('connections come, go and change their names', async (t) => {
+  const one = (name: string, over: Partial<ConnectionConfig> = {}) => ({
+    config: connection(name, { ...FULL, ...over }),
+    peer: '192.0.2.2',
+  });
+  t.match(planConnections([one('a')], [one('a'), one('b', { ikeLifetime: 600 })]), [
+    { name: 'b', change: 'add', changes: [{ action: 'start' }], steps: [] },
+  ]);
+  t.match(planConnections([one('a'), one('b')], [one('b')]), [
+    { name: 'a', change: 'remove', changes: [{ action: 'stop' }] },
+  ]);
+  t.match(planConnections([one('a')], [one('b')]), [
+    { name: 'b', from: 'a', change: 'rename', changes: [{ field: 'name', action: 'none' }], steps: [] },
+  ]);
+  const other = planConnections([one('a')], [one('b', { childLifetime: 600 })]);
+  t.same(
+    other.map((p) => [p.name, p.change]),
+    [
+      ['b', 'add'],
+      ['a', 'remove'],
+    ],
+    'with another difference it is another one',
+  );
+});
