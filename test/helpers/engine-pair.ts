@@ -33,6 +33,8 @@ export class SimNode {
   readonly ikes = new Map<number, IkeSaInfo>();
   readonly children = new Map<number, ChildSa>();
   readonly childInfo = new Map<number, ChildSaInfo>();
+  /** Child SAs that were switched to after they were installed. */
+  readonly activated = new Set<number>();
   /** Initiates again after each loss or failure, like the reconciler. */
   reconnect: string | undefined;
   reconnectAt: number | undefined;
@@ -64,6 +66,10 @@ export class SimNode {
         if (!this.children.delete(output.childId)) throw new Error(`child ${output.childId} was not there`);
         break;
       case 'activate-outbound':
+        if (this.activated.has(output.childId)) throw new Error(`child ${output.childId} activated twice`);
+        this.activated.add(output.childId);
+        if (!this.children.has(output.childId)) throw new Error(`child ${output.childId} is not there`);
+        break;
       case 'update-peer':
         if (!this.children.has(output.childId)) throw new Error(`child ${output.childId} is not there`);
         break;

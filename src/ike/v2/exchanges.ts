@@ -168,7 +168,8 @@ function lifetimes(world: World, sa: IkeSa): void {
   }
   for (const child of [...sa.children.values()]) {
     if (child.expiresAt <= now) {
-      removeChild(world, sa, child, child.state === 'installed' ? 'expired' : 'rekeyed');
+      const replaced = child.state === 'rekeyed' || child.state === 'deleting';
+      removeChild(world, sa, child, replaced ? 'rekeyed' : 'expired');
       sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
     } else if (child.rekeyAt <= now && child.state === 'installed') {
       child.rekeyAt = Number.POSITIVE_INFINITY;

@@ -7,10 +7,10 @@ import { failure } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { findNotify } from './payloads.js';
-import { adoptRival } from './rekey-ike.js';
+import { adoptRival, rivalOf } from './rekey-ike.js';
 import { respond, sendRequest } from './send.js';
 import type { Task } from './tasks.js';
-import { type Inbound, sasOf, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** INFORMATIONAL of the peer on an SA in use: liveness, DELETE, or notifications (RFC 7296 §1.4). */
 export function informed(world: World, sa: IkeSa, message: Inbound): void {
@@ -62,17 +62,9 @@ export function deleted(world: World, sa: IkeSa, message: Inbound): void {
   adoptRival(world, sa);
   respond(world, sa, message, []);
   const rekeyed = wasRekeyed || sa.state === 'rekeyed';
-  const redundant = sa.superseded || isRival(world, sa);
+  const redundant = sa.superseded || rivalOf(world, sa) !== undefined;
   const reason = redundant ? 'replaced' : rekeyed ? 'rekeyed' : 'peer-deleted';
   closeSa(world, sa, reason, undefined, 'answer-repetitions');
-}
-
-/** The peer's half of two rekeys that crossed: it gives its own up before our answer has told us as much. */
-function isRival(world: World, sa: IkeSa): boolean {
-  return sasOf(world, sa.connection!.name).some((other) => {
-    const task = other.active?.task;
-    return task?.kind === 'rekey-ike' && task.rival === sa.id;
-  });
 }
 
 /** A request while our own DELETE is under way: the two may cross, and then both are answered (§1.4.1). */

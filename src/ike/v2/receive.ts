@@ -11,6 +11,7 @@ import type { IkeSa } from './ike-sa.js';
 import { completeKeys, initRequested } from './init-responder.js';
 import { notify } from './payloads.js';
 import type { OpenError } from './protect.js';
+import { takeUpRival } from './rekey-ike.js';
 import { reply, respond } from './send.js';
 import { kindOf, TRANSITIONS } from './transitions.js';
 import { drop, type Inbound, type World } from './world.js';
@@ -131,6 +132,7 @@ function open(world: World, sa: IkeSa, message: Inbound, sealed: SkPayload): voi
   const inner: Inbound = { header, payloads: opened.value as readonly Payload[], datagram };
   report(world, inner, sa);
   const wasEstablished = sa.state === 'established';
+  if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);
   TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
   if (wasEstablished && sa.connection !== undefined) confirmSurvivor(world, sa);
 }

@@ -3,7 +3,7 @@ import type { IkeSuite } from '../../crypto/types.js';
 import { compareBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
-import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure, Role } from '../events.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
 import { beginDelete } from './close.js';
@@ -16,7 +16,7 @@ import { exchangePolicy } from './liveness.js';
 import { find, findError, hasExactlyOne, invalidKe, notify, wantedGroup } from './payloads.js';
 import { respond, sendRequest } from './send.js';
 import { type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
-import type { Inbound, World } from './world.js';
+import { type Inbound, sasOf, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
 /** Wait before a rekey that the peer put off or refused is asked for again. */
@@ -199,9 +199,10 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
     world.childOwners.set(child.id, next);
   }
   old.children.clear();
-  next.tasks.push(
-    ...old.tasks.splice(0).filter((task) => task.kind !== 'probe' && task.kind !== 'rekey-ike'),
-  );
+  for (const task of old.tasks.splice(0)) {
+    if (task.kind === 'create-child' || task.kind === 'delete-children') next.tasks.push(task);
+    else if (task.kind === 'delete-ike') old.tasks.push(task);
+  }
   if (role === 'initiator') {
     beginDelete(world, old, 'rekeyed');
   } else {
@@ -216,6 +217,24 @@ export function adoptRival(world: World, sa: IkeSa): void {
   if (task?.kind !== 'rekey-ike' || task.rival === undefined) return;
   const rival = findById(world, task.rival);
   if (rival !== undefined) handOver(world, sa, rival, 'responder');
+}
+
+/** The IKE SA whose rekey of ours crossed with the peer's, of which `sa` is the outcome. */
+export function rivalOf(world: World, sa: IkeSa): IkeSa | undefined {
+  return sasOf(world, sa.connection!.name).find((other) => {
+    const task = other.active?.task;
+    return task?.kind === 'rekey-ike' && task.rival === sa.id;
+  });
+}
+
+/**
+ * The peer sends a request on its new IKE SA while our own rekey of the old one waits for its answer. Had it
+ * lost, the peer would only delete it: so it is the one that stays, and the peer's child SAs are there.
+ */
+export function takeUpRival(world: World, sa: IkeSa, payloads: readonly Payload[]): void {
+  const old = rivalOf(world, sa);
+  const deletes = payloads.some((p) => p.kind === 'delete' && p.protocol === ProtocolId.IKE);
+  if (old !== undefined && old.state === 'established' && !deletes) handOver(world, old, sa, 'responder');
 }
 
 function findById(world: World, id: number): IkeSa | undefined {
