@@ -326,7 +326,6 @@ t.test('rejected packets leave nothing behind', async (t) => {
     bytes.fill(0xee, at, at + size);
     coalescer.reject(size);
   }
-  t.ok(!bytes.includes(0xee) || content.includes(0xee));
   const from = coalescer.packetAt(0) + 40 + 2 * SIZE;
   t.ok(
     bytes.subarray(from, from + 1000).every((octet) => octet === 0),
