@@ -1,10 +1,36 @@
 /** A place in a configuration: field names and list indexes from the root. */
 export type ConfigPath = readonly (string | number)[];
 
+/** The kind of a fault, for programs; the message is for people. */
+export type IssueRule =
+  | 'unknown_field'
+  | 'missing'
+  | 'wrong_type'
+  | 'not_listed'
+  | 'too_small'
+  | 'too_large'
+  | 'list_size'
+  | 'listed_twice'
+  /** Two fields stand beside each other of which one may. */
+  | 'only_one'
+  | 'bad_name'
+  | 'bad_psk'
+  | 'bad_cidr'
+  | 'bad_address'
+  | 'bad_identity'
+  | 'cidr_duplicated'
+  | 'cidr_overlap'
+  | 'cidr_pair_duplicated'
+  /** The profile refuses an algorithm. */
+  | 'weak'
+  | 'unfit';
+
 /** What is wrong with a place in a configuration, before it has a line and a column. */
 export interface ConfigIssue {
   readonly path: ConfigPath;
   readonly message: string;
+  /** `unfit` when left out. */
+  readonly rule?: IssueRule;
   /** Point at the name of the field, not at its value. */
   readonly atName?: boolean;
 }

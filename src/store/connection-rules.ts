@@ -77,12 +77,12 @@ function readPsk(path: ConfigPath, input: ConnectionInput, issues: ConfigIssue[]
   const { psk, psk_file: file } = input;
   if (psk !== undefined && file !== undefined) {
     const message = 'stands beside psk: keep one of the two';
-    issues.push({ path: under(path, 'psk_file'), atName: true, message });
+    issues.push({ path: under(path, 'psk_file'), rule: 'only_one', atName: true, message });
   }
   if (file !== undefined) return { kind: 'file', path: file };
   if (psk === undefined) {
     const message = 'is missing: give psk (in quotes when it begins with & * ! @ # or %) or psk_file';
-    issues.push({ path: under(path, 'psk'), message });
+    issues.push({ path: under(path, 'psk'), rule: 'missing', message });
   }
   return { kind: 'inline', key: new SecretKey(utf8(psk ?? '')) };
 }
@@ -97,9 +97,9 @@ function readPeer(
   const cidrs = canonicalCidrs(peer.cidrs);
   if (peer.address !== undefined && peer.fqdn !== undefined) {
     const message = 'stands beside address: keep one of the two';
-    issues.push({ path: under(at, 'fqdn'), atName: true, message });
+    issues.push({ path: under(at, 'fqdn'), rule: 'only_one', atName: true, message });
   } else if (peer.address === undefined && peer.fqdn === undefined) {
-    issues.push({ path: at, message: 'needs an address or an fqdn' });
+    issues.push({ path: at, rule: 'missing', message: 'needs an address or an fqdn' });
   }
   const identityPath = under(at, 'ike_identity');
   const given = peer.ike_identity && checkIdentity(identityPath, peer.ike_identity, issues);
@@ -115,9 +115,13 @@ function readPeer(
 function checkPeerName(path: ConfigPath, fqdn: string, issues: ConfigIssue[]): string {
   const name = fqdn.endsWith('.') ? fqdn.slice(0, -1) : fqdn;
   if (parseIp(fqdn) !== undefined) {
-    issues.push({ path, message: `${shown(fqdn, path)} is an address: write it as peer.address` });
+    issues.push({
+      path,
+      rule: 'bad_address',
+      message: `${shown(fqdn, path)} is an address: write it as peer.address`,
+    });
   } else if (!isDomainName(name) || /(?:^|\.)[0-9]+$/.test(name)) {
-    issues.push({ path, message: `${shown(fqdn, path)} is no host name` });
+    issues.push({ path, rule: 'bad_address', message: `${shown(fqdn, path)} is no host name` });
   }
   return name;
 }
@@ -132,7 +136,7 @@ function checkPeerAddress(
   const problem = unicastProblem(text);
   if (problem !== undefined) {
     const remedy = isDomainName(text) && /[a-z]/i.test(text) ? ': write a host name as peer.fqdn' : '';
-    issues.push({ path, message: `${shown(text, path)} ${problem}${remedy}` });
+    issues.push({ path, rule: 'bad_address', message: `${shown(text, path)} ${problem}${remedy}` });
     return text;
   }
   const ip = parseIp(text)!;
@@ -140,9 +144,13 @@ function checkPeerAddress(
   const own = parseIp(gateway.address);
   if (own !== undefined && own.length !== ip.length) {
     const message = `${shown(text, path)} and gateway.address ${gateway.address} are of different families: IKE runs between two IPv4 or two IPv6 addresses`;
-    issues.push({ path, message });
+    issues.push({ path, rule: 'bad_address', message });
   } else if (address === gateway.address) {
-    issues.push({ path, message: `${shown(text, path)} is this gateway's own address` });
+    issues.push({
+      path,
+      rule: 'bad_address',
+      message: `${shown(text, path)} is this gateway's own address`,
+    });
   }
   return address;
 }
@@ -165,11 +173,16 @@ function readLocalIdentities(
   const at = under(path, 'local', 'ike_identities');
   const given = local?.ike_identities ?? [];
   if (gateway.mode === 'policy' && given.length > 1) {
-    issues.push({ path: at, message: `has ${given.length} identities: with gateway.mode policy it is one` });
+    issues.push({
+      path: at,
+      rule: 'list_size',
+      message: `has ${given.length} identities: with gateway.mode policy it is one`,
+    });
   }
   if (gateway.mode === 'route' && given.length === 1) {
     issues.push({
       path: at,
+      rule: 'list_size',
       message: 'has 1 identity: with gateway.mode route it is two, one a member, or none',
     });
   }
@@ -180,7 +193,13 @@ function readLocalIdentities(
 function checkIdentity(path: ConfigPath, identity: IkeIdentityInput, issues: ConfigIssue[]): IkeIdentity {
   const { type, value } = identity;
   const made = makeIdentity(type, value);
-  if (!made.ok) issues.push({ path: under(path, 'value'), message: `${shown(value, path)} ${made.error}` });
+  if (!made.ok) {
+    issues.push({
+      path: under(path, 'value'),
+      rule: 'bad_identity',
+      message: `${shown(value, path)} ${made.error}`,
+    });
+  }
   return { type, value };
 }
 
@@ -202,17 +221,20 @@ function checkCidrs(
     if (mode === 'policy' && cidrs === undefined) {
       issues.push({
         path: at,
+        rule: 'missing',
         message: 'is missing: with gateway.mode policy at least one network is needed',
       });
     }
     if (mode === 'route' && cidrs !== undefined) {
       const message = 'is not used with gateway.mode route, where routes decide: leave it out';
-      issues.push({ path: at, atName: true, message });
+      issues.push({ path: at, rule: 'unknown_field', atName: true, message });
     }
     for (const [index, text] of (cidrs ?? []).entries()) {
       const cidr = parseCidr(text);
       const place = under(at, index);
-      if (typeof cidr === 'string') issues.push({ path: place, message: `${shown(text, place)} ${cidr}` });
+      if (typeof cidr === 'string') {
+        issues.push({ path: place, rule: 'bad_cidr', message: `${shown(text, place)} ${cidr}` });
+      }
     }
   }
 }

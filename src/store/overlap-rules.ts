@@ -42,14 +42,20 @@ export function checkOwnNetworks({ local, peer }: PlacedConnection, issues: Conf
   for (const side of [local, peer]) {
     for (const [index, one] of side.entries()) {
       const other = side.slice(0, index).find((earlier) => overlap(earlier, one));
-      if (other !== undefined)
-        issues.push({ path: one.path, message: `${clash(one, other)}: keep one of the two` });
+      if (other !== undefined) {
+        const rule = other.text === one.text ? 'cidr_duplicated' : 'cidr_overlap';
+        issues.push({ path: one.path, rule, message: `${clash(one, other)}: keep one of the two` });
+      }
     }
   }
   for (const one of peer) {
     const own = local.find((net) => overlap(net, one) && !isDefault(net) && !isDefault(one));
     if (own === undefined) continue;
-    issues.push({ path: one.path, message: `${clash(one, own)}: a network is on one side of the tunnel` });
+    issues.push({
+      path: one.path,
+      rule: 'cidr_overlap',
+      message: `${clash(one, own)}: a network is on one side of the tunnel`,
+    });
   }
   for (const [own, across, side] of [
     [local, peer, 'peer'],
@@ -76,13 +82,13 @@ export function checkPair(first: PlacedConnection, second: PlacedConnection, iss
     if (other === undefined) continue;
     if (!alike) {
       const message = `${clash(one, other)} of connection ${first.connection.name}: a network belongs to one peer`;
-      issues.push({ path: one.path, message });
+      issues.push({ path: one.path, rule: 'cidr_overlap', message });
       continue;
     }
     const pair = second.local.find((own) => first.local.some((earlier) => overlap(earlier, own)));
     if (pair === undefined) continue;
     const message = `"${pair.text}" to "${one.text}" overlaps a pair of connection ${first.connection.name} to the same peer: give each pair to one connection`;
-    issues.push({ path: one.path, message });
+    issues.push({ path: one.path, rule: 'cidr_pair_duplicated', message });
   }
 }
 

@@ -110,6 +110,7 @@ function categoryOf(
   if (single !== undefined && list !== undefined) {
     issues.push({
       path: under(path, many),
+      rule: 'only_one',
       atName: true,
       message: `stands beside ${one}: keep one of the two`,
     });
@@ -120,7 +121,8 @@ function categoryOf(
 }
 
 function required(category: Category, issues: ConfigIssue[]): void {
-  if (category.values.length === 0) issues.push({ path: category.path, message: 'is missing' });
+  if (category.values.length === 0)
+    issues.push({ path: category.path, rule: 'missing', message: 'is missing' });
 }
 
 /** Whether the ciphers are AEAD; undefined when there are none or they are mixed. */
@@ -132,7 +134,7 @@ function checkCiphers(category: Category, issues: ConfigIssue[]): boolean | unde
   );
   if (doubled >= 0) {
     const message = `"${category.values[doubled]}" stands in the list twice under two names: keep one`;
-    issues.push({ path: under(category.path, doubled), message });
+    issues.push({ path: under(category.path, doubled), rule: 'listed_twice', message });
   }
   if (aead.includes(true) && aead.includes(false)) {
     const message = 'mixes AEAD ciphers (gcm16, chacha20poly1305) with others: make a policy of each kind';
@@ -178,7 +180,7 @@ function refuseWeak(categories: readonly Category[], issues: ConfigIssue[]): voi
     for (const name of values) {
       if (!isWeakName(kind, name)) continue;
       const message = `"${name}" is refused by gateway.profile modern: choose ${STRONGER[kind]}`;
-      issues.push({ path, message });
+      issues.push({ path, rule: 'weak', message });
     }
   }
 }

@@ -1,6 +1,6 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { nearestWord } from '../util/nearest.js';
-import type { ConfigIssue, ConfigPath } from './config-error.js';
+import type { ConfigIssue, ConfigPath, IssueRule } from './config-error.js';
 import { pskProblem } from './psk-rule.js';
 import { isShowableName, under } from './yaml-source.js';
 
@@ -70,19 +70,29 @@ function explain(error: ErrorObject): ConfigIssue {
     case 'required': {
       const name = String(error.params.missingProperty);
       const what = schema.properties?.[name]?.description;
-      return { path: under(path, name), message: what === undefined ? 'is missing' : `is missing: ${what}` };
+      const message = what === undefined ? 'is missing' : `is missing: ${what}`;
+      return { path: under(path, name), rule: 'missing', message };
     }
     case 'type':
-      return { path, message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, schema, path)}` };
+      return {
+        path,
+        rule: 'wrong_type',
+        message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, schema, path)}`,
+      };
     case 'enum':
-      return { path, message: notListed(error.data, schema.enum ?? [], path) };
+      return { path, rule: 'not_listed', message: notListed(error.data, schema.enum ?? [], path) };
     case 'minItems':
-      return { path, message: 'is empty: leave it out or name at least one' };
+      return { path, rule: 'list_size', message: 'is empty: leave it out or name at least one' };
     case 'maxItems':
-      return { path, message: `has ${lengthOf(error.data)} items: at most ${error.params.limit} are taken` };
+      return {
+        path,
+        rule: 'list_size',
+        message: `has ${lengthOf(error.data)} items: at most ${error.params.limit} are taken`,
+      };
     case 'uniqueItems':
       return {
         path: under(path, Number(error.params.i)),
+        rule: 'listed_twice',
         message: `${shown(itemOf(error.data, Number(error.params.i)), path)} stands in the list twice: keep one`,
       };
     case 'minimum':
@@ -90,12 +100,18 @@ function explain(error: ErrorObject): ConfigIssue {
       const size = error.keyword === 'minimum' ? 'small' : 'large';
       return {
         path,
+        rule: error.keyword === 'minimum' ? 'too_small' : 'too_large',
         message: `${shown(error.data, path)} is too ${size}: ${schema.description ?? error.message}`,
       };
     }
     default:
-      return { path, message: unfit(error, schema, path) };
+      return { path, rule: unfitRule(path), message: unfit(error, schema, path) };
   }
+}
+
+function unfitRule(path: ConfigPath): IssueRule {
+  if (isSecret(path)) return 'bad_psk';
+  return path.at(-1) === 'name' ? 'bad_name' : 'unfit';
 }
 
 function unfit(error: ErrorObject, schema: SchemaNode, path: ConfigPath): string {
@@ -111,14 +127,23 @@ function unknownField(path: ConfigPath, name: string, schema: SchemaNode): Confi
   const colon = name.indexOf(':');
   if (colon > 0 && known.includes(name.slice(0, colon))) {
     const field = name.slice(0, colon);
-    return { path, message: `"${field}:" needs a blank behind the colon` };
+    return { path, rule: 'unknown_field', message: `"${field}:" needs a blank behind the colon` };
   }
   if (!isShowableName(name)) {
-    return { path, message: `holds a field whose name is not one; known here are ${known.join(', ')}` };
+    return {
+      path,
+      rule: 'unknown_field',
+      message: `holds a field whose name is not one; known here are ${known.join(', ')}`,
+    };
   }
   const near = nearestWord(name, known);
   const remedy = near === undefined ? `known here are ${known.join(', ')}` : `did you mean "${near}"?`;
-  return { path: under(path, name), atName: true, message: `is not a known field; ${remedy}` };
+  return {
+    path: under(path, name),
+    rule: 'unknown_field',
+    atName: true,
+    message: `is not a known field; ${remedy}`,
+  };
 }
 
 function wantedOf(schema: SchemaNode): string {

@@ -1,0 +1,87 @@
+import type { DpdConfig, EstablishMode } from '../ike/config.js';
+import type { Seconds } from '../util/units.js';
+import type { IkeIdentity } from './model.js';
+
+/**
+ * The objects of the control plane as the store keeps them. They hold what was asked for and nothing that follows
+ * from it: defaults that depend on other objects (identities, addresses of peers) are worked out when read.
+ */
+export const KIND = {
+  gateway: 'vpn_gateway',
+  connection: 'vpn_gateway_connection',
+  ikePolicy: 'ike_policy',
+  ipsecPolicy: 'ipsec_policy',
+} as const;
+
+/** For the store's `secretFields`. */
+export const SECRET_FIELDS: Readonly<Record<string, readonly string[]>> = { [KIND.connection]: ['psk'] };
+
+export interface GatewayMember {
+  /** An address of the subnet that is reserved for the member. */
+  readonly privateIp: { readonly id: string; readonly name: string; readonly address: string };
+  /** Where IKE and ESP listen; absent for the standby of a policy mode gateway. */
+  readonly publicAddress?: string;
+}
+
+export interface GatewayRecord {
+  readonly name: string;
+  readonly createdAt: string;
+  readonly mode: 'policy' | 'route';
+  readonly subnet: string;
+  readonly vpc: string;
+  readonly zone: string;
+  readonly resourceGroup: string;
+  readonly localAsn?: number;
+  readonly advertisedCidrs: readonly string[];
+  /** Two: the first is the one that runs in policy mode. */
+  readonly members: readonly GatewayMember[];
+  readonly lifecycle: 'pending' | 'stable' | 'failed' | 'deleting';
+}
+
+export interface ConnectionRecord {
+  readonly gateway: string;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly psk: string;
+  readonly adminStateUp: boolean;
+  readonly establishMode: EstablishMode;
+  readonly deadPeerDetection: DpdConfig;
+  /** Ids of policies; absent for auto-negotiation. */
+  readonly ikePolicy?: string;
+  readonly ipsecPolicy?: string;
+  readonly distributeTraffic: boolean;
+  readonly local: {
+    /** Canonical; empty in route mode. */
+    readonly cidrs: readonly string[];
+    /** As given; empty stands for the addresses of the gateway. */
+    readonly ikeIdentities: readonly IkeIdentity[];
+  };
+  readonly peer: {
+    /** Either of the two is there. */
+    readonly address?: string;
+    readonly fqdn?: string;
+    readonly cidrs: readonly string[];
+    /** As given; absent stands for the address or the name. */
+    readonly ikeIdentity?: IkeIdentity;
+  };
+}
+
+interface PolicyRecord {
+  readonly name: string;
+  readonly createdAt: string;
+  readonly resourceGroup: string;
+  /** Names as in the configuration, most preferred first. */
+  readonly encryption: readonly string[];
+  readonly authentication: readonly string[];
+  readonly keyLifetime: Seconds;
+}
+
+export interface IkePolicyRecord extends PolicyRecord {
+  readonly ikeVersion: 1 | 2;
+  readonly dhGroups: readonly number[];
+}
+
+export interface IpsecPolicyRecord extends PolicyRecord {
+  /** `disabled`, `group_14` and so on. */
+  readonly pfsGroups: readonly string[];
+}
