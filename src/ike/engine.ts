@@ -8,6 +8,7 @@ import type { DatagramDropReason } from './events.js';
 import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { RateLimit } from './rate-limit.js';
+import { SourceRate } from './source-rate.js';
 import { notify } from './v2/payloads.js';
 import { IkeV2 } from './v2/protocol.js';
 import type { IkeVersion } from './version.js';
@@ -22,11 +23,13 @@ export class Engine {
   readonly #ctx: Context;
   readonly #v2: IkeV2;
   readonly #versions: readonly IkeVersion[];
+  readonly #sources: SourceRate;
   /** Bounds the answers to datagrams of other versions. */
   readonly #versionAnswers = new RateLimit(10, 5);
 
   constructor(deps: EngineDeps) {
     this.#ctx = new Context(deps);
+    this.#sources = new SourceRate(deps.limits.requestsPerSecond);
     this.#v2 = new IkeV2(this.#ctx);
     this.#versions = [this.#v2];
   }
@@ -99,7 +102,13 @@ export class Engine {
       this.#drop(datagram, 'malformed', describeWireError(header.error));
       return;
     }
-    const { majorVersion } = header.value;
+    const { majorVersion, responderSpi } = header.value;
+    // Only the first request of a new IKE SA has no responder SPI; an answer to us has one.
+    const first = responderSpi.every((octet) => octet === 0);
+    if (first && !this.#sources.take(datagram.remote.address, this.#ctx.now)) {
+      this.#drop(datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
+      return;
+    }
     if (majorVersion === 2) this.#v2.receive(datagram);
     else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
     else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);

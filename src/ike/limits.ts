@@ -12,6 +12,10 @@ export interface EngineLimits {
   readonly halfOpenTimeout: Millis;
   /** Established IKE SAs in all. */
   readonly ikeSas: number;
+  /** IKE SAs with one peer address, in any state: further requests from there are dropped. */
+  readonly ikeSasPerPeer: number;
+  /** Requests for new IKE SAs a second from one source address, in the long run. */
+  readonly requestsPerSecond: number;
   /** Longest IKE message that is read. */
   readonly messageBytes: ByteCount;
   /** Time a cookie secret signs new cookies; the one before stays valid as long again. */
@@ -33,6 +37,8 @@ export const DEFAULT_LIMITS: EngineLimits = {
   cookieThreshold: 30,
   halfOpenTimeout: 30_000,
   ikeSas: 1000,
+  ikeSasPerPeer: 100,
+  requestsPerSecond: 100,
   messageBytes: 65_507,
   cookieSecretLife: 60_000,
   // 0.5, 0.9, 1.6, 2.9, 5.2, 9.4, 10, 10: dead after about 40 s.

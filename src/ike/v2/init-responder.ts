@@ -94,10 +94,20 @@ function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
     );
     return false;
   }
-  if (admission === 'admit') return true;
+  if (admission === 'admit') return !isCrowded(world, datagram);
   ctx.event({ kind: 'cookie-demanded', peer: datagram.remote, halfOpen: halfOpen.total });
   replyStateless(world, message, [notify(NotifyType.COOKIE, cookies.issue(subject, ctx.now))]);
   return false;
+}
+
+/** Whether this peer address has as many IKE SAs as it may have. */
+function isCrowded(world: World, datagram: Inbound['datagram']): boolean {
+  const { ikeSasPerPeer } = world.ctx.limits;
+  let count = 0;
+  for (const sa of world.table.values()) if (sa.remote.address === datagram.remote.address) count++;
+  if (count < ikeSasPerPeer) return false;
+  drop(world, datagram, 'half_open_limit', `${count} IKE SAs with this peer, which is the limit`);
+  return true;
 }
 
 type Selected =
