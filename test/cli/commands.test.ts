@@ -14,6 +14,9 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 
+/** The test runner hooks into every Node it sees started: the program must be as an operator has it. */
+const UNHOOKED = ['-u', 'NODE_OPTIONS'] as const;
+
 interface Outcome {
   readonly code: number | null;
   readonly out: string;
@@ -22,7 +25,9 @@ interface Outcome {
 
 function culvert(...argv: string[]): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('env', [...UNHOOKED, process.execPath, program, ...argv], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let out = '';
     let err = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -274,7 +279,8 @@ t.test('something else behind the control socket is told as such', async (t) => 
 });
 
 t.test('a reader that leaves early is no failure', async (t) => {
-  const child = spawn('sh', ['-c', `"${process.execPath}" "${program}" --help | head -1; echo done`]);
+  const script = `"${process.execPath}" "${program}" --help | head -1; echo done`;
+  const child = spawn('env', [...UNHOOKED, 'sh', '-c', script]);
   let out = '';
   let err = '';
   child.stdout.on('data', (text) => {

@@ -15,6 +15,8 @@ const TOOLS: readonly (readonly [tool: string, packageName: string])[] = [
  * @throws CliError that names the first thing missing and the remedy
  */
 export function checkPairPossible(): void {
+  // An ordinary user's PATH often lacks the folders where some distributions keep these tools.
+  process.env.PATH = searchPath().join(delimiter);
   for (const [tool, packageName] of TOOLS) {
     if (findProgram(tool) === undefined) {
       throw new CliError(`the program "${tool}" is missing; install the package ${packageName}`);
@@ -27,9 +29,7 @@ export function checkPairPossible(): void {
 
 /** Path of a program, searched where shells and administrators' shells look; undefined when there is none. */
 export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
-  for (const folder of folders) {
-    if (folder === '') continue;
+  for (const folder of searchPath()) {
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);
@@ -39,6 +39,11 @@ export function findProgram(name: string): string | undefined {
     }
   }
   return undefined;
+}
+
+function searchPath(): string[] {
+  const usual = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+  return [...new Set([...(process.env.PATH ?? '').split(delimiter), ...usual])].filter((f) => f !== '');
 }
 
 function checkTun(): void {
