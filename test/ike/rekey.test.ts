@@ -1,6 +1,13 @@
 import t from 'tap';
 import { Dh, Encr, Integ } from '../../src/wire/ike/registry.js';
-import { establishedPair, faults, type Pair, pair, type SimNode } from '../helpers/engine-pair.js';
+import {
+  connection,
+  establishedPair,
+  faults,
+  type Pair,
+  pair,
+  type SimNode,
+} from '../helpers/engine-pair.js';
 
 /** Lifetimes in seconds that make a minute hold several rekeys of each kind. */
 const SHORT = {
@@ -140,4 +147,18 @@ t.test('an SA that cannot be rekeyed ends with its lifetime', async (t) => {
   made.sim.run(made.sim.now + 60_000);
   t.ok(reasons(made.east, 'child-closed').every((reason) => reason === 'expired' || reason === 'peer-dead'));
   t.equal(made.east.children.size, 0);
+});
+
+t.test('a refused rekey is reported and asked for again, and the old SA carries on', async (t) => {
+  const made = establishedPair({ east: { childLifetime: 600, espProposals: PFS }, west: LONG });
+  const [before] = made.east.children.keys();
+  made.sim.run(545_000);
+  t.ok(made.east.eventsOf('child-failed').length >= 1, 'west has no PFS');
+  t.equal(made.east.eventsOf('child-failed')[0]!.failure.cause, 'child_proposal_mismatch');
+  t.strictSame([...made.east.children.keys()], [before]);
+  const config = { connections: [connection('west', { ...LONG, espProposals: PFS })] };
+  made.sim.input(made.west, { kind: 'configure', config });
+  made.sim.run(580_000);
+  t.equal(faults(made), undefined);
+  t.equal([...made.east.children.values()][0]!.suite.dh, Dh.CURVE25519);
 });

@@ -17,6 +17,8 @@ import type { Inbound, World } from './world.js';
 const NONCE_LENGTH = 32;
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 2000;
+/** The same for a rekey that the peer refused. */
+const AFTER_REFUSAL = 30_000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
 export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask): boolean {
@@ -161,6 +163,9 @@ function failChild(
     role: 'initiator',
     failure: reason,
   });
+  // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
+  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  if (old !== undefined) old.rekeyAt = world.ctx.now + AFTER_REFUSAL;
   // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
   if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
 }

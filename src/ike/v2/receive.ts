@@ -1,6 +1,7 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
+import type { WireError } from '../../wire/error.js';
 import { describeWireError, summarize } from '../../wire/ike/dissect.js';
-import { decodeMessage } from '../../wire/ike/message.js';
+import { decodeHeader, decodeMessage } from '../../wire/ike/message.js';
 import type { IkeMessage, Payload, SkPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
@@ -12,7 +13,7 @@ import { completeKeys, initRequested } from './init-responder.js';
 import { notify } from './payloads.js';
 import type { OpenError } from './protect.js';
 import { takeUpRival } from './rekey-ike.js';
-import { reply, respond } from './send.js';
+import { reply, replyStateless, respond } from './send.js';
 import { kindOf, TRANSITIONS } from './transitions.js';
 import { drop, type Inbound, type World } from './world.js';
 
@@ -21,11 +22,25 @@ export function receive(world: World, datagram: DatagramInput): void {
   const decoded = decodeMessage(datagram.bytes);
   if (!decoded.ok) {
     drop(world, datagram, 'malformed', describeWireError(decoded.error));
+    refuseCritical(world, datagram, decoded.error);
     return;
   }
   const message: Inbound = { ...decoded.value, datagram };
   if (message.header.exchangeType === ExchangeType.IKE_SA_INIT) receiveInit(world, message);
   else receiveProtected(world, message);
+}
+
+/** A first request with a critical payload that is not known here is told so (RFC 7296 §2.5), without state. */
+function refuseCritical(world: World, datagram: DatagramInput, error: WireError): void {
+  const { payloadType } = error;
+  if (error.code !== 'unsupported_critical_payload' || payloadType === undefined) return;
+  const header = decodeHeader(datagram.bytes);
+  if (!header.ok) return;
+  const { exchangeType, response, responderSpi } = header.value;
+  const first = exchangeType === ExchangeType.IKE_SA_INIT && !response && responderSpi.every((o) => o === 0);
+  if (!first || !world.unauthenticated.take(world.ctx.now)) return;
+  const why = notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, Uint8Array.of(payloadType));
+  replyStateless(world, { header: header.value, payloads: [], datagram }, [why]);
 }
 
 function receiveInit(world: World, message: Inbound): void {

@@ -7,7 +7,7 @@ import { IKE_SA_STATES, type IkeSa, type IkeSaState } from '../../../src/ike/v2/
 import { IkeV2 } from '../../../src/ike/v2/protocol.js';
 import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
 import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
-import { encodeMessage } from '../../../src/wire/ike/message.js';
+import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
 import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
@@ -229,7 +229,35 @@ t.test('an unknown critical payload refuses the request, not the SA', async (t) 
   t.match(summaries.at(-1), /UNSUPPORTED_CRITICAL_PAYLOAD/);
 });
 
-t.test('addresses of the scenes', async (t) => {
-  const { sa } = SCENES.established();
-  t.strictSame([sa.local.address, sa.remote.address], [WEST, EAST]);
+t.test('a first request with an unknown critical payload is told so, and leaves no state', async (t) => {
+  const west = new End('west');
+  const header: IkeHeader = {
+    initiatorSpi: new Uint8Array(8).fill(5),
+    responderSpi: new Uint8Array(8),
+    majorVersion: 2,
+    minorVersion: 0,
+    exchangeType: ExchangeType.IKE_SA_INIT,
+    fromInitiator: true,
+    higherVersion: false,
+    response: false,
+    messageId: 0,
+  };
+  const unknown: Payload = { kind: 'unknown', type: 201, body: new Uint8Array(4), critical: true };
+  const datagram: DatagramInput = {
+    kind: 'datagram',
+    local: { address: WEST, port: 500 },
+    remote: { address: EAST, port: 500 },
+    natTraversalPort: false,
+    bytes: encodeMessage(header, [unknown]),
+  };
+  const [answer] = west.receive([datagram]);
+  const decoded = decodeMessage(answer!.bytes);
+  t.match(decoded, {
+    ok: true,
+    value: {
+      header: { response: true, fromInitiator: false },
+      payloads: [{ kind: 'notify', type: NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, data: Uint8Array.of(201) }],
+    },
+  });
+  t.equal(west.v2.world.table.size, 0);
 });
