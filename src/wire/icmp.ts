@@ -55,12 +55,9 @@ export function buildEcho(
  *   4443 §2.4 e)
  */
 export function buildTooBig(view: PacketView, router: Uint8Array, mtu: number): Uint8Array | undefined {
-  if (view.fragmentOffset !== 0 || !view.dontFragment || isIcmpError(view)) return undefined;
-  const { bytes, sourceOffset, destinationOffset, addressLength } = view;
-  if (isGroupOrNone(bytes, sourceOffset, addressLength)) return undefined;
+  if (!mayAnswerTooBig(view)) return undefined;
+  const { bytes, sourceOffset, addressLength } = view;
   const ipv4 = view.version === 4;
-  // Path MTU discovery of groups needs packet too big about group destinations (RFC 4443 §2.4 e.3).
-  if (ipv4 && isGroupOrNone(bytes, destinationOffset, addressLength)) return undefined;
   const room = ipv4 ? MAX_ICMPV4_ERROR - 28 : MAX_ICMPV6_ERROR - 48;
   const quoted = bytes.subarray(view.offset, view.offset + Math.min(view.totalLength, room));
   const source = bytes.subarray(sourceOffset, sourceOffset + addressLength);
@@ -68,6 +65,19 @@ export function buildTooBig(view: PacketView, router: Uint8Array, mtu: number): 
   return ipv4
     ? buildIcmp(fields, IcmpType.DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED, mtu & 0xffff, quoted)
     : buildIcmp(fields, Icmpv6Type.PACKET_TOO_BIG, 0, mtu, quoted);
+}
+
+/**
+ * Whether "too big" may be said about the packet: not about an ICMP error, a later fragment, a packet from or
+ * to a group address, or an IPv4 packet that may be fragmented (RFC 1122 §3.2.2, RFC 1812 §4.3.2.7, RFC 4443
+ * §2.4 e).
+ */
+export function mayAnswerTooBig(view: PacketView): boolean {
+  if (view.fragmentOffset !== 0 || !view.dontFragment || isIcmpError(view)) return false;
+  const { bytes, sourceOffset, destinationOffset, addressLength } = view;
+  if (isGroupOrNone(bytes, sourceOffset, addressLength)) return false;
+  // Path MTU discovery of groups needs packet too big about group destinations (RFC 4443 §2.4 e.3).
+  return view.version === 6 || !isGroupOrNone(bytes, destinationOffset, addressLength);
 }
 
 /** Whether the packet is an ICMP message that no ICMP error may answer. */
