@@ -39,6 +39,7 @@ export function readConnection(
   }
   const peer = readPeer(path, input, gateway, issues);
   checkCidrs(path, input, gateway.mode, issues);
+  checkRoutes(path, input, gateway.mode, issues);
   return {
     name: input.name,
     psk: readPsk(path, input, issues),
@@ -52,6 +53,8 @@ export function readConnection(
       ikeIdentities: readLocalIdentities(path, input, gateway, issues),
     },
     peer,
+    ...(input.interface === undefined ? {} : { interface: input.interface }),
+    routes: canonicalCidrs(input.routes),
   };
 }
 
@@ -236,6 +239,33 @@ function checkCidrs(
         issues.push({ path: place, rule: 'bad_cidr', message: `${shown(text, place)} ${cidr}` });
       }
     }
+  }
+}
+
+/** A device of its own and routes into it are for route mode only. */
+function checkRoutes(
+  path: ConfigPath,
+  input: ConnectionInput,
+  mode: GatewaySettings['mode'],
+  issues: ConfigIssue[],
+): void {
+  for (const field of ['interface', 'routes'] as const) {
+    if (mode === 'route' || input[field] === undefined) continue;
+    const message = 'is for gateway.mode route only; in policy mode the networks of peer.cidrs are routed';
+    issues.push({ path: under(path, field), atName: true, message });
+  }
+  const seen = new Set<string>();
+  for (const [index, text] of (input.routes ?? []).entries()) {
+    const cidr = parseCidr(text);
+    const place = under(path, 'routes', index);
+    if (typeof cidr === 'string') {
+      issues.push({ path: place, message: `${shown(text, place)} ${cidr}` });
+      continue;
+    }
+    if (seen.has(formatCidr(cidr))) {
+      issues.push({ path: place, message: `${shown(text, place)} stands in the list twice: keep one` });
+    }
+    seen.add(formatCidr(cidr));
   }
 }
 

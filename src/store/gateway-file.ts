@@ -1,11 +1,18 @@
+import { DEFAULT_LIMITS } from '../ike/limits.js';
 import { formatIp, parseIp } from '../util/ip.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from './config-error.js';
 import { readConnection, unicastProblem } from './connection-rules.js';
-import type { GatewayFile, GatewaySettings } from './model.js';
+import type { GatewayConnection, GatewayFile, GatewayLimits, GatewaySettings } from './model.js';
 import { checkOwnNetworks, checkPair, placeConnection } from './overlap-rules.js';
 import { type Placed, readIkePolicy, readIpsecPolicy } from './policy-rules.js';
-import { type ConfigFileInput, ConfigFileSchema, DEFAULTS, type GatewayInput } from './schema.js';
+import {
+  type ConfigFileInput,
+  ConfigFileSchema,
+  DEFAULTS,
+  type GatewayInput,
+  type LimitsInput,
+} from './schema.js';
 import { SchemaCheck, shown } from './schema-check.js';
 import { readYaml } from './yaml-source.js';
 
@@ -63,6 +70,10 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
   const connections = valid('connections', file.connections).map((item) =>
     placeConnection(item.path, readConnection(item, around, issues)),
   );
+  checkDevices(
+    connections.map(({ connection }) => connection),
+    issues,
+  );
   for (const [index, one] of connections.entries()) {
     checkOwnNetworks(one, issues);
     for (const earlier of connections.slice(0, index)) checkPair(earlier, one, issues);
@@ -73,6 +84,7 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
     ikePolicies,
     ipsecPolicies,
     connections: connections.map(({ connection }) => connection),
+    limits: readLimits(isValid(['limits']) ? (file.limits ?? {}) : {}, issues),
   };
 }
 
@@ -90,6 +102,40 @@ function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySetting
     profile: input.profile ?? DEFAULTS.profile,
     control: input.control ?? DEFAULTS.control,
   };
+}
+
+function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
+  const path = ['limits'];
+  const limits: GatewayLimits = {
+    halfOpenTotal: input.half_open ?? DEFAULT_LIMITS.halfOpenTotal,
+    halfOpenPerSource: input.half_open_per_source ?? DEFAULT_LIMITS.halfOpenPerSource,
+    cookieThreshold: input.cookie_threshold ?? DEFAULT_LIMITS.cookieThreshold,
+    ikeSas: input.ike_sas ?? DEFAULT_LIMITS.ikeSas,
+    ikeSasPerPeer: input.ike_sas_per_peer ?? DEFAULT_LIMITS.ikeSasPerPeer,
+    messageBytes: input.message_bytes ?? DEFAULT_LIMITS.messageBytes,
+    requestsPerSecond: input.requests_per_second_per_source ?? DEFAULT_LIMITS.requestsPerSecond,
+  };
+  if (limits.cookieThreshold > limits.halfOpenTotal) {
+    const message =
+      `a cookie_threshold of ${limits.cookieThreshold} lies above half_open ${limits.halfOpenTotal}: ` +
+      'a flood would lock real peers out before it meets a cookie; make it smaller';
+    issues.push({ path, message });
+  }
+  return limits;
+}
+
+/** In route mode each connection has a device of its own: no two may name the same. */
+function checkDevices(connections: readonly GatewayConnection[], issues: ConfigIssue[]): void {
+  const seen = new Map<string, number>();
+  for (const [index, { interface: device }] of connections.entries()) {
+    if (device === undefined) continue;
+    const other = seen.get(device);
+    if (other !== undefined) {
+      const message = `"${device}" is the device of connections[${other}] already: each needs its own`;
+      issues.push({ path: ['connections', index, 'interface'], message });
+    }
+    seen.set(device, index);
+  }
 }
 
 function checkNames(list: string, items: unknown, what: string, issues: ConfigIssue[]): void {

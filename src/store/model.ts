@@ -1,4 +1,5 @@
 import type { DpdConfig, EstablishMode } from '../ike/config.js';
+import type { EngineLimits } from '../ike/limits.js';
 import type { IdentityTypeName } from '../ike/policy/identity.js';
 import type { Profile } from '../ike/policy/matrix.js';
 import type { SecretKey } from '../util/secret.js';
@@ -12,7 +13,21 @@ export interface GatewayFile {
   readonly ikePolicies: readonly IkePolicy[];
   readonly ipsecPolicies: readonly IpsecPolicy[];
   readonly connections: readonly GatewayConnection[];
+  /** What peers, known or not, can make the gateway hold or do. */
+  readonly limits: GatewayLimits;
 }
+
+/** The bounds an operator may set; the engine's others are not for files. */
+export type GatewayLimits = Pick<
+  EngineLimits,
+  | 'halfOpenTotal'
+  | 'halfOpenPerSource'
+  | 'cookieThreshold'
+  | 'ikeSas'
+  | 'ikeSasPerPeer'
+  | 'messageBytes'
+  | 'requestsPerSecond'
+>;
 
 export interface GatewaySettings {
   readonly name: string;
@@ -77,4 +92,8 @@ export interface GatewayConnection {
     readonly cidrs: readonly string[];
     readonly ikeIdentity: IkeIdentity;
   };
+  /** Name of the connection's own TUN device in route mode; chosen by the daemon when it is absent. */
+  readonly interface?: string;
+  /** Networks that are routed into that device, canonical. Empty in policy mode. */
+  readonly routes: readonly string[];
 }

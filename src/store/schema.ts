@@ -72,6 +72,17 @@ const KeyLifetime = Type.Integer({
   description: `seconds, from ${KEY_LIFETIME.min} to ${KEY_LIFETIME.max}`,
 });
 
+const DeviceName = Type.String({
+  pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,15}$',
+  description: 'the name of a TUN device: letters, digits, - _ and ., 15 characters at most',
+});
+
+function count(minimum: number, maximum: number, what: string) {
+  return Type.Optional(
+    Type.Integer({ minimum, maximum, description: `${what}, from ${minimum} to ${maximum}` }),
+  );
+}
+
 const Cidrs = Type.Array(
   Type.String({ description: 'a network as address/prefix, for example 10.1.0.0/24' }),
   {
@@ -96,12 +107,7 @@ export const GatewaySchema = Type.Object(
     name: Name,
     mode: Type.Optional(Type.Enum(['policy', 'route'])),
     address: Type.String({ description: 'the IP address on which IKE and ESP listen' }),
-    interface: Type.Optional(
-      Type.String({
-        pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,15}$',
-        description: 'the name of a TUN device: letters, digits, - _ and ., 15 characters at most',
-      }),
-    ),
+    interface: Type.Optional(DeviceName),
     encapsulation: Type.Optional(Type.Enum(['always', 'auto'])),
     profile: Type.Optional(Type.Enum(['compatible', 'modern'])),
     control: Type.Optional(
@@ -197,6 +203,22 @@ export const ConnectionSchema = Type.Object(
       },
       closed,
     ),
+    interface: Type.Optional(DeviceName),
+    routes: Type.Optional(Cidrs),
+  },
+  closed,
+);
+
+/** What peers, known or not, can make a gateway hold or do; see `EngineLimits`. */
+export const LimitsSchema = Type.Object(
+  {
+    half_open: count(1, 100_000, 'unfinished negotiations in all'),
+    half_open_per_source: count(1, 100_000, 'unfinished negotiations of one source address'),
+    cookie_threshold: count(0, 100_000, 'unfinished negotiations from which cookies are demanded'),
+    ike_sas: count(1, 100_000, 'established IKE SAs in all'),
+    ike_sas_per_peer: count(1, 100_000, 'IKE SAs with one peer address'),
+    message_bytes: count(1280, 65_507, 'octets of the longest IKE message'),
+    requests_per_second_per_source: count(1, 100_000, 'requests for new IKE SAs a second'),
   },
   closed,
 );
@@ -207,6 +229,7 @@ export const ConfigFileSchema = Type.Object(
     ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
     ipsec_policies: Type.Optional(Type.Array(IpsecPolicySchema)),
     connections: Type.Optional(Type.Array(ConnectionSchema)),
+    limits: Type.Optional(LimitsSchema),
   },
   closed,
 );
@@ -216,4 +239,5 @@ export type IkePolicyInput = Type.Static<typeof IkePolicySchema>;
 export type IpsecPolicyInput = Type.Static<typeof IpsecPolicySchema>;
 export type IkeIdentityInput = Type.Static<typeof IkeIdentitySchema>;
 export type ConnectionInput = Type.Static<typeof ConnectionSchema>;
+export type LimitsInput = Type.Static<typeof LimitsSchema>;
 export type ConfigFileInput = Type.Static<typeof ConfigFileSchema>;

@@ -17,12 +17,12 @@ const BAD: readonly BadFile[] = [
   [
     'a text',
     'hello',
-    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections), not a text'],
+    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections, limits), not a text'],
   ],
   [
     'a list',
     '- a\n',
-    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections), not a list'],
+    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections, limits), not a list'],
   ],
   ['no gateway', 'connections: []\n', ['1:1: gateway: is missing']],
   ['tab', 'gateway:\n\tname: a\n', ['2:1: not YAML: a tab is used for indentation: use spaces']],
@@ -97,7 +97,7 @@ const BAD: readonly BadFile[] = [
   [
     'unknown field, far',
     `${GATEWAY}routes: []\n`,
-    ['2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, connections'],
+    ['2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, connections, limits'],
   ],
   [
     'unknown nested field',

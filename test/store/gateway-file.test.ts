@@ -91,6 +91,15 @@ connections:
     },
     ikePolicies: [],
     ipsecPolicies: [],
+    limits: {
+      halfOpenTotal: 500,
+      halfOpenPerSource: 20,
+      cookieThreshold: 30,
+      ikeSas: 1000,
+      ikeSasPerPeer: 100,
+      messageBytes: 65_507,
+      requestsPerSecond: 100,
+    },
   });
   const { psk, ...connection } = connections[0]!;
   t.equal(psk.kind === 'inline' ? fromUtf8(psk.key.expose()) : '', 'correct-horse');
@@ -105,6 +114,7 @@ connections:
       cidrs: ['10.2.0.0/24'],
       ikeIdentity: { type: 'ipv4_address', value: '192.0.2.2' },
     },
+    routes: [],
   });
   t.same(read('gateway: { name: a, address: 192.0.2.1 }').connections, [], 'a gateway without connections');
 });
