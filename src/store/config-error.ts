@@ -21,6 +21,8 @@ export type IssueRule =
   | 'cidr_duplicated'
   | 'cidr_overlap'
   | 'cidr_pair_duplicated'
+  /** Nothing tells two connections apart that differ in what is settled before their networks are known. */
+  | 'ends_alike'
   /** The profile refuses an algorithm. */
   | 'weak'
   | 'unfit';

@@ -102,7 +102,7 @@ function checkAgreement(first: PlacedConnection, second: PlacedConnection, issue
   ];
   if (differs.length === 0) return;
   const message = `has the peer and the IKE identities of connection ${a.name} but another ${differs.join(' and ')}: nothing would tell the two apart; make them equal, or give one of them other IKE identities`;
-  issues.push({ path: second.path, message });
+  issues.push({ path: second.path, rule: 'ends_alike', message });
 }
 
 function keyOf(identity: IkeIdentity | undefined): string {
