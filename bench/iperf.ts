@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { NetworkLab } from '#culvert/linux/namespaces.js';
 
 const PORT = 5201;
@@ -14,7 +15,7 @@ export async function iperfTcp(
 ): Promise<{ readonly mbitPerSecond: number; readonly retransmits: number }> {
   // One client, then it ends; line by line, so that it is known when it listens.
   const server = lab.spawn(to, ['iperf3', '--server', '--one-off', '--port', String(PORT), '--forceflush'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   });
   const ended = once(server, 'close');
   try {
@@ -38,7 +39,9 @@ export async function iperfTcp(
       retransmits: report.end.sum_sent.retransmits ?? 0,
     };
   } finally {
-    if (server.exitCode === null && server.signalCode === null) server.kill('SIGTERM');
+    // It ends by itself after its one client, unless that never came.
+    const late = pause(1000, 'late' as const, { ref: false });
+    if ((await Promise.race([ended, late])) === 'late') server.kill('SIGTERM');
     await ended;
   }
 }

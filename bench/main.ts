@@ -20,6 +20,8 @@ const PARTS: Readonly<Record<string, Part>> = {
       unit: 'ops/s',
       note: `${row.microseconds} us each`,
     })),
+  offload: async () => (await import('./offload.js')).benchOffload(),
+  handshake: async () => (await import('./handshake.js')).benchHandshake(),
   tunnel: async (options) => await (await import('./tunnel.js')).benchTunnel(options),
 };
 

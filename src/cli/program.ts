@@ -66,12 +66,11 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
     .scriptName('culvert')
     .usage('Usage: $0 <command> [options]\n\nIKE/IPsec site-to-site VPN gateway in userland.')
     .locale('en')
-    // Options keep the one name they are documented by; a repeated option has its last value.
+    // Options keep the one name they are documented by.
     .parserConfiguration({
       'camel-case-expansion': false,
       'boolean-negation': false,
       'dot-notation': false,
-      'duplicate-arguments-array': false,
       'parse-positional-numbers': false,
     })
     .wrap(Math.min(110, terminal.width() ?? 100))
@@ -93,7 +92,7 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
       command.description,
       (sub) => describe(sub, command),
       (args) => {
-        chosen = { command, args: args as unknown as Record<string, unknown> };
+        chosen = { command, args: lastValues(command, args as unknown as Record<string, unknown>) };
       },
     );
   }
@@ -103,6 +102,16 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
   });
   if (printed !== '') terminal.line(printed);
   return chosen;
+}
+
+/** A repeated option has its last value. yargs collects the values, as it must for operands. */
+function lastValues(command: CliCommand, args: Record<string, unknown>): Record<string, unknown> {
+  const last = { ...args };
+  for (const name of [...Object.keys(command.options), 'output']) {
+    const value = last[name];
+    if (Array.isArray(value)) last[name] = value.at(-1);
+  }
+  return last;
 }
 
 function describe(parser: Argv, command: CliCommand): Argv {

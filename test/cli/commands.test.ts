@@ -161,6 +161,16 @@ t.test('check says ok, and what to know', async (t) => {
     advisories: [{ connection: 'to-site-b', code: 'weak_algorithm_accepted' }],
   });
   t.notMatch(text.out + json.out, 'correct-horse-battery');
+  const twice = await inside(
+    'check',
+    '--config',
+    'nowhere',
+    '--config',
+    path,
+    '--output=text',
+    '--output=json',
+  );
+  t.equal(twice.out, json.out, 'the last of a repeated option counts');
 
   const weak = configFile(
     'weak.yaml',

@@ -28,7 +28,7 @@ interface BenchModule {
 export const benchCommand = defineCommand({
   name: 'bench',
   operands: '[parts..]',
-  description: 'Measure this machine: crypto, codec, esp, handshake, tunnel; all without a name',
+  description: 'Measure this machine: crypto, codec, esp, offload, handshake, tunnel; all without a name',
   positionals: { parts: { type: 'string', array: true, describe: 'What to measure' } },
   options: {
     seconds: {
