@@ -9,6 +9,7 @@ import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { RateLimit } from './rate-limit.js';
 import { SourceRate } from './source-rate.js';
+import { IkeV1 } from './v1/protocol.js';
 import { notify } from './v2/payloads.js';
 import { IkeV2 } from './v2/protocol.js';
 import type { IkeVersion } from './version.js';
@@ -21,6 +22,7 @@ export type { EngineDeps } from './context.js';
  */
 export class Engine {
   readonly #ctx: Context;
+  readonly #v1: IkeV1;
   readonly #v2: IkeV2;
   readonly #versions: readonly IkeVersion[];
   readonly #sources: SourceRate;
@@ -31,7 +33,8 @@ export class Engine {
     this.#ctx = new Context(deps);
     this.#sources = new SourceRate(deps.limits.requestsPerSecond);
     this.#v2 = new IkeV2(this.#ctx);
-    this.#versions = [this.#v2];
+    this.#v1 = new IkeV1(this.#ctx, this.#v2.world);
+    this.#versions = [this.#v2, this.#v1];
   }
 
   /** Handles one input at the time `now`, which never goes back. */
@@ -89,7 +92,11 @@ export class Engine {
   /** Sizes of the tables that peers can make grow, to hold them against the limits. */
   get sizes(): { readonly ikeSas: number; readonly halfOpen: number; readonly sources: number } {
     const { table, halfOpen } = this.#v2.world;
-    return { ikeSas: table.size, halfOpen: halfOpen.total, sources: halfOpen.sources };
+    return {
+      ikeSas: table.size + this.#v1.world.table.size,
+      halfOpen: halfOpen.total,
+      sources: halfOpen.sources,
+    };
   }
 
   #receive(datagram: DatagramInput): void {
@@ -111,6 +118,7 @@ export class Engine {
     }
     if (majorVersion === 2) this.#v2.receive(datagram);
     else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
+    else if (majorVersion === 1) this.#v1.receive(datagram);
     else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);
   }
 
@@ -154,11 +162,9 @@ export class Engine {
       fail('admin_down', `connection ${name} is administratively down: set admin_state_up to true`);
       return;
     }
-    if (connection.initiateVersion === 1) {
-      fail('unsupported', 'IKEv1 cannot be initiated yet');
-      return;
-    }
-    this.#v2.initiate(connection);
+    // What the peer has brought up in the other version need not be brought up again.
+    const standing = this.#versions.find((version) => version.has(name));
+    (standing ?? (connection.initiateVersion === 1 ? this.#v1 : this.#v2)).initiate(connection);
   }
 
   #renew(name: string, scope: RenewScope): void {

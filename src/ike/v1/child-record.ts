@@ -1,0 +1,34 @@
+import type { EspSuite } from '../../crypto/types.js';
+import type { Millis, Seconds } from '../../util/units.js';
+import type { NetworkPair } from '../policy/quick-identities-v1.js';
+
+/**
+ * - `pending`: as responder, receives until message 3 shows that the initiator has it
+ * - `current`: the newest of its pair of networks
+ * - `superseded`: a newer one sends; this one receives until it is deleted or its lifetime is over
+ */
+export type V1ChildState = 'pending' | 'current' | 'superseded';
+
+/** A pair of ESP SAs; the keys went to the data plane. */
+export interface V1Child {
+  readonly id: number;
+  readonly connection: string;
+  readonly pair: NetworkPair;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly encapsulation: 'udp' | 'esp';
+  /** This end sent message 1 of its quick mode. */
+  readonly initiated: boolean;
+  /** Place of its quick mode's start in the order of all ids: which of two for one pair is newer. */
+  readonly order: number;
+  readonly establishedAt: Millis;
+  /** The shorter of what both ends asked for. */
+  readonly negotiatedSeconds: Seconds | undefined;
+  rekeyAt: Millis;
+  expiresAt: Millis;
+  deleteAt: Millis | undefined;
+  state: V1ChildState;
+  /** The data plane was told that outbound traffic may use it. */
+  sends: boolean;
+}

@@ -1,0 +1,242 @@
+import type { NoncePair } from '../../crypto/keymat.js';
+import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
+import { weakTransforms } from '../../crypto/strength.js';
+import type { EspSuite, TransformNeed } from '../../crypto/types.js';
+import { readU32, writeU32 } from '../../util/bytes.js';
+import type { SecretKey } from '../../util/secret.js';
+import type { Millis, Seconds } from '../../util/units.js';
+import { nameOf } from '../../wire/ike/registry.js';
+import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { CloseReason } from '../events.js';
+import { type NetworkPair, networkPairs, samePair } from '../policy/quick-identities-v1.js';
+import { lifetime } from '../v2/lifetime.js';
+import type { V1Child } from './child-record.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { shorter } from './lifetimes.js';
+import { sendInformational } from './send.js';
+import { childrenOf, currentSa, type World } from './world.js';
+
+/** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
+const FIRST_SPI = 256;
+/** How long a replaced pair of SAs still receives: packets on their way, and peers that switch late. */
+const LINGER: Millis = 10_000;
+
+/** What a quick mode agreed on. */
+export interface AgreedChild {
+  readonly pair: NetworkPair;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  readonly suite: EspSuite;
+  readonly udp: boolean;
+  readonly nonces: NoncePair;
+  /** With PFS. Wiped here. */
+  readonly shared: SecretKey | undefined;
+  readonly initiated: boolean;
+  readonly order: number;
+  /** The peer's lifetime, if it told one. */
+  readonly peerSeconds: Seconds | undefined;
+}
+
+export function reserveSpi(world: World): number {
+  for (;;) {
+    const spi = readU32(world.ctx.random.bytes(4), 0);
+    if (spi < FIRST_SPI || world.espSpis.has(spi)) continue;
+    world.espSpis.add(spi);
+    return spi;
+  }
+}
+
+export function releaseSpi(world: World, spi: number): void {
+  world.espSpis.delete(spi);
+}
+
+export function spiBytes(spi: number): Uint8Array {
+  const out = new Uint8Array(4);
+  writeU32(out, 0, spi);
+  return out;
+}
+
+/** Makes the keys (RFC 2409 §5.5) and hands the SAs to the data plane; a responder's only receive at first. */
+export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V1Child {
+  const { ctx } = world;
+  const { pair, spiIn, spiOut, suite, nonces, shared, initiated } = agreed;
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const { skeyidD } = sa.keys!;
+  // RFC 2409 §5.5: the SPI in KEYMAT is the one the receiver chose.
+  const keysIn = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiIn), nonces, shared);
+  const keysOut = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiOut), nonces, shared);
+  shared?.wipe();
+  // A quick mode that began later may have overtaken this one.
+  const overtaken = childrenOf(world, sa.connection!.name).some(
+    (other) => other.sends && other.order > agreed.order && samePair(other.pair, pair),
+  );
+  const sends = initiated && !overtaken;
+  const child: V1Child = {
+    id: ctx.nextId(),
+    connection: sa.connection!.name,
+    pair,
+    spiIn,
+    spiOut,
+    suite,
+    encapsulation: agreed.udp ? 'udp' : 'esp',
+    initiated,
+    order: agreed.order,
+    establishedAt: ctx.now,
+    negotiatedSeconds: agreed.peerSeconds,
+    ...lifetime(ctx.random, ctx.now, shorter(sa.connection!.childLifetime, agreed.peerSeconds)),
+    deleteAt: undefined,
+    state: 'pending',
+    sends,
+  };
+  world.children.set(child.id, child);
+  world.espSpis.add(spiIn);
+  ctx.emit({
+    kind: 'install-child',
+    child: {
+      id: child.id,
+      connection: child.connection,
+      spiIn,
+      spiOut,
+      suite,
+      keysIn,
+      keysOut,
+      localTs: [pair.local],
+      peerTs: [pair.peer],
+      encapsulation: child.encapsulation,
+      local: sa.local,
+      peer: sa.remote,
+      outbound: sends,
+    },
+  });
+  return child;
+}
+
+/**
+ * Both ends have the SAs. Of several for one pair of networks the one whose quick mode began last sends. The
+ * initiator of that quick mode deletes those that stood before it; all others live on until they expire, so
+ * that no end deletes what the other still sends on.
+ */
+export function establishChild(world: World, sa: IsakmpSa, child: V1Child): void {
+  const { ctx } = world;
+  const rivals = childrenOf(world, child.connection).filter(
+    (other) => other !== child && other.state !== 'pending' && samePair(other.pair, child.pair),
+  );
+  const newer = rivals.some((other) => other.order > child.order);
+  child.state = newer ? 'superseded' : 'current';
+  let replaces: V1Child | undefined;
+  for (const other of rivals) {
+    if (other.order > child.order) continue;
+    if (other.state === 'current') replaces = other;
+    other.state = 'superseded';
+    if (child.initiated) other.deleteAt ??= ctx.now + LINGER;
+  }
+  if (!newer) activate(world, child);
+  reportChild(world, sa, child, replaces);
+}
+
+function activate(world: World, child: V1Child): void {
+  if (child.sends) return;
+  child.sends = true;
+  world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
+}
+
+function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
+  const { ctx } = world;
+  const narrowed = !networkPairs(sa.connection!).some((pair) => samePair(pair, child.pair));
+  ctx.event({
+    kind: 'child-established',
+    connection: child.connection,
+    child: {
+      childId: child.id,
+      ikeId: sa.id,
+      spiIn: child.spiIn,
+      spiOut: child.spiOut,
+      suite: child.suite,
+      localTs: [child.pair.local],
+      peerTs: [child.pair.peer],
+      encapsulation: child.encapsulation,
+      establishedAt: ctx.now,
+      rekeyAt: child.rekeyAt,
+      narrowed,
+      ...(replaces === undefined ? {} : { replaces: replaces.id }),
+    },
+  });
+  if (narrowed) {
+    ctx.event({
+      kind: 'advisory',
+      connection: child.connection,
+      code: 'ts_narrowed',
+      message:
+        'the peer asked for a part of a network that is configured here: compare the CIDRs of both ends',
+    });
+  }
+  adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
+}
+
+/** Reports legal but weak algorithms in a negotiated suite. */
+export function adviseWeak(
+  world: World,
+  connection: string,
+  what: 'IKE' | 'ESP',
+  weak: readonly TransformNeed[],
+): void {
+  if (weak.length === 0) return;
+  const registry = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
+  const names = weak
+    .filter((need) => need.kind !== 'prf')
+    .map((need) => nameOf(registry[need.kind], need.id))
+    .join(', ');
+  world.ctx.event({
+    kind: 'advisory',
+    connection,
+    code: 'weak_algorithm',
+    message: `${what} was negotiated with ${names}: choose stronger algorithms at both ends`,
+  });
+}
+
+/**
+ * Takes SAs out of use here. When an older pair of SAs for the same networks is left, the newest of them
+ * sends again.
+ */
+export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
+  if (!world.children.delete(child.id)) return;
+  releaseSpi(world, child.spiIn);
+  world.ctx.emit({ kind: 'remove-child', childId: child.id });
+  if (child.state === 'pending') return;
+  const wasCurrent = child.state === 'current';
+  world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
+  if (!wasCurrent) return;
+  const left = childrenOf(world, child.connection).filter(
+    (other) => other.state === 'superseded' && samePair(other.pair, child.pair),
+  );
+  const heir = left.reduce<V1Child | undefined>(
+    (a, b) => (a === undefined || b.order > a.order ? b : a),
+    undefined,
+  );
+  if (heir === undefined) return;
+  heir.state = 'current';
+  heir.deleteAt = undefined;
+  activate(world, heir);
+}
+
+/** Tells the peer that we do not receive on these SPIs any more (RFC 2408 §3.15). Nothing answers it. */
+export function announceDelete(world: World, sa: IsakmpSa, spis: readonly number[]): void {
+  if (spis.length === 0 || sa.keys === undefined) return;
+  sendInformational(world, sa, [
+    { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: spis.map(spiBytes) },
+  ]);
+}
+
+/** Removes SAs and tells the peer. */
+export function deleteChild(world: World, child: V1Child, reason: CloseReason): void {
+  const sa = currentSa(world, child.connection);
+  if (sa !== undefined) announceDelete(world, sa, [child.spiIn]);
+  removeChild(world, child, reason);
+}
+
+/** Whether SAs for the pair are there or on their way. */
+export function isCarried(world: World, connection: string, pair: NetworkPair): boolean {
+  return childrenOf(world, connection).some(
+    (child) => child.state !== 'superseded' && samePair(child.pair, pair),
+  );
+}

@@ -1,0 +1,169 @@
+import { equalConstantTime } from '../../crypto/compare.js';
+import { hash1 } from '../../crypto/keymat-v1.js';
+import { equalBytes, readU32 } from '../../util/bytes.js';
+import { seconds } from '../../util/units.js';
+import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { removeChild } from './children.js';
+import { closeSa, failSa } from './close.js';
+import { setLifetime } from './established.js';
+import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { refuse, unreadable } from './main-initiator.js';
+import { failQuick } from './quick-initiator.js';
+import { decodeLifetime } from './responder-lifetime.js';
+import { isakmpSpi, notify, reportOpened, sendInformational } from './send.js';
+import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
+
+/** Message ids of informational exchanges that are remembered. */
+const MOST_REMEMBERED = 1024;
+/** A lifetime the peer tells us counts down to this much. */
+const LEAST_LIFETIME = 60;
+
+/** Without protection: a hint for a main mode of ours that is under way, and nothing else. */
+export function informationalInClear(world: World, sa: IsakmpSa, message: Inbound): void {
+  const error = message.payloads.find(
+    (one): one is V1NotifyPayload => one.kind === 'notify' && one.type < FIRST_STATUS_NOTIFY,
+  );
+  if (sa.isStarting && error !== undefined) {
+    refuse(world, sa, mainRefused(sa.connection!, error, waitingFor(sa)));
+    return;
+  }
+  drop(world, message.datagram, 'unexpected', 'an informational exchange without protection');
+}
+
+function waitingFor(sa: IsakmpSa): 'message 2' | 'message 4' | 'message 6' {
+  return sa.state === 'sa-sent' ? 'message 2' : sa.state === 'ke-sent' ? 'message 4' : 'message 6';
+}
+
+/** HDR*, HASH(1), N or D (RFC 2409 §5.7). */
+export function informational(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
+  const { ctx } = world;
+  const { header, datagram } = message;
+  const { messageId } = header;
+  if (sa.protection === undefined || sa.keys === undefined) {
+    drop(world, datagram, 'unexpected', 'an encrypted informational exchange before there are keys');
+    return;
+  }
+  if (sa.informationals.has(messageId)) {
+    drop(world, datagram, 'outside_window', 'an informational exchange that came before');
+    return;
+  }
+  const opened = sa.protection.open(sa.protection.exchange(messageId), sealed);
+  const first = opened.ok ? opened.value.payloads[0] : undefined;
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const authentic =
+    opened.ok &&
+    first?.kind === 'hash' &&
+    equalConstantTime(
+      hash1(prf, sa.keys.skeyidA, messageId, opened.value.plaintext.subarray(4 + first.data.length)),
+      first.data,
+    );
+  if (!opened.ok || !authentic) {
+    if (sa.state === 'id-sent') unreadable(world, sa);
+    drop(world, datagram, 'decryption_failed', 'HASH(1) of an informational exchange does not hold');
+    return;
+  }
+  reportOpened(world, sa, message, opened.value.payloads);
+  remember(sa, messageId);
+  // Notifications are looked at in order; one that ends the SA ends the walk.
+  for (const payload of opened.value.payloads) {
+    if (sa.state === 'gone') return;
+    if (payload.kind === 'notify') notified(world, sa, payload);
+    else if (payload.kind === 'delete') deleted(world, sa, payload);
+  }
+  if (sa.isUp) {
+    sa.lastInbound = ctx.now;
+    sa.dpd.heard();
+  }
+}
+
+function remember(sa: IsakmpSa, messageId: number): void {
+  sa.informationals.add(messageId);
+  if (sa.informationals.size <= MOST_REMEMBERED) return;
+  const oldest = sa.informationals.values().next();
+  if (oldest.done !== true) sa.informationals.delete(oldest.value);
+}
+
+function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+  if (sa.state === 'id-sent') {
+    // The peer has our key and tells us under it that it does not take us.
+    if (payload.type < FIRST_STATUS_NOTIFY)
+      failSa(world, sa, mainRefused(sa.connection!, payload, 'message 6'));
+    return;
+  }
+  if (!sa.isUp) return;
+  switch (payload.type) {
+    case V1Notify.R_U_THERE:
+      if (payload.data.length !== 4 || !sa.dpd.asked(readU32(payload.data, 0))) return;
+      sendInformational(world, sa, [
+        notify(V1Notify.R_U_THERE_ACK, { spi: isakmpSpi(sa), data: payload.data.slice() }),
+      ]);
+      return;
+    case V1Notify.R_U_THERE_ACK:
+      if (payload.data.length === 4) sa.dpd.acknowledged(readU32(payload.data, 0));
+      return;
+    case V1Notify.RESPONDER_LIFETIME:
+      shorten(world, sa, payload);
+      return;
+    case V1Notify.INITIAL_CONTACT:
+      for (const other of sasOf(world, sa.connection!.name)) {
+        if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
+      }
+      return;
+    case V1Notify.INVALID_SPI:
+      removeByOutboundSpi(world, sa, payload.spi.length === 4 ? payload.spi : payload.data.subarray(0, 4));
+      return;
+    default:
+      if (payload.type < FIRST_STATUS_NOTIFY) refused(world, sa, payload);
+  }
+}
+
+/** An error about a quick mode of ours: the one with its SPI, or the only one. */
+function refused(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+  const open = [...sa.quicks.values()].filter((quick) => quick.state === 'sent');
+  const named =
+    payload.spi.length === 4 ? open.find((one) => one.spiIn === readU32(payload.spi, 0)) : undefined;
+  const quick = named ?? (open.length === 1 ? open[0] : undefined);
+  if (quick !== undefined) failQuick(world, sa, quick, quickRefused(sa.connection!, payload.type));
+}
+
+/** The responder keeps its SA for less time than we asked for (RFC 2407 §4.6.3.1). */
+function shorten(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+  const isakmp = payload.protocol === V1Protocol.ISAKMP;
+  const life = decodeLifetime(isakmp ? 'isakmp' : 'ipsec', payload.data).seconds;
+  if (life === undefined || !isakmp) return;
+  const told = Math.max(LEAST_LIFETIME, life);
+  if (sa.establishedAt + seconds(told) < sa.expiresAt) setLifetime(world, sa, told);
+}
+
+function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
+  if (!sa.isUp) return;
+  if (payload.protocol === V1Protocol.ESP) {
+    for (const spi of payload.spis) removeByOutboundSpi(world, sa, spi);
+    return;
+  }
+  if (payload.protocol !== V1Protocol.ISAKMP) return;
+  const name = sa.connection!.name;
+  for (const other of sasOf(world, name)) {
+    if (!other.isUp || !payload.spis.some((spi) => equalBytes(spi, isakmpSpi(other)))) continue;
+    closeSa(world, other, other.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
+  }
+}
+
+/** The peer does not receive on this SPI any more. */
+function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
+  if (spi.length !== 4) return;
+  const number = readU32(spi, 0);
+  for (const child of childrenOf(world, sa.connection!.name)) {
+    if (child.spiOut !== number) continue;
+    const pending = [...sa.quicks.values()].find((quick) => quick.child === child);
+    if (pending !== undefined) {
+      pending.state = 'done';
+      pending.retransmission = undefined;
+      pending.forgetAt = world.ctx.now;
+      pending.child = undefined;
+    }
+    removeChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
+  }
+}

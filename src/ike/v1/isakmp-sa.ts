@@ -1,0 +1,191 @@
+import { type V1Keys, wipeV1Keys } from '../../crypto/keymat-v1.js';
+import type { DhExchange, IkeSuite } from '../../crypto/types.js';
+import { toHex } from '../../util/bytes.js';
+import type { Endpoint } from '../../util/ip.js';
+import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
+import type { V1Proposal } from '../../wire/ike/v1/payloads.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Failure, Role } from '../events.js';
+import type { V1Lifetimes } from '../policy/proposals-v1.js';
+import type { NetworkPair } from '../policy/quick-identities-v1.js';
+import type { Retransmission } from '../retransmission.js';
+import type { TableEntry } from '../sa-table.js';
+import { DpdState } from './dpd-state.js';
+import type { FragmentBuffer } from './fragments.js';
+import type { V1Protection } from './protect.js';
+import type { QuickExchange } from './quick.js';
+import type { NatDialect } from './vendor-ids.js';
+
+/**
+ * - `sa-sent`, `ke-sent`, `id-sent`: initiator, message 1, 3 or 5 of main mode is on its way
+ * - `sa-answered`, `ke-answered`: responder, half-open: message 2 or 4 was sent
+ * - `established`: in use
+ * - `superseded`: a newer one of the same connection is in use; this one still takes the peer's messages
+ * - `gone`: keys are wiped
+ */
+export const ISAKMP_STATES = [
+  'sa-sent',
+  'ke-sent',
+  'id-sent',
+  'sa-answered',
+  'ke-answered',
+  'established',
+  'superseded',
+  'gone',
+] as const;
+
+export type IsakmpState = (typeof ISAKMP_STATES)[number];
+
+/** What main mode keeps until both ends are authenticated (RFC 2409 §5.4). */
+export interface MainModeNegotiation {
+  dh: DhExchange | undefined;
+  /** The SA payload of message 1 behind its generic header: both hashes cover it. */
+  saBody: Uint8Array;
+  initiatorPublic: Uint8Array;
+  responderPublic: Uint8Array;
+  initiatorNonce: Uint8Array;
+  responderNonce: Uint8Array;
+  /** Responder: connections the peer's address allows. */
+  candidates: readonly ConnectionConfig[];
+  /** Responder: the proposal that was taken. */
+  answer: V1Proposal | undefined;
+  /** Responder: g^xy, once message 5 came in. Tried with the key of every candidate. */
+  shared: SecretKey | undefined;
+  /** Initiator: further addresses of the peer to try when this one stays silent. */
+  addressesLeft: number;
+  /** Initiator: a refusal that nothing proves. It counts when no real answer overtakes it. */
+  refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
+  /** Responder: message 5 was rubbish, and that was reported. */
+  reported: boolean;
+  /** Initiator: the SA that this one is to replace. */
+  replaces: number | undefined;
+  /** Initiator: all ESP SAs are to be made anew when it is up. */
+  renewing: boolean;
+}
+
+/** A request of phase 1 that is not answered yet. */
+export interface PendingMessage {
+  readonly bytes: Uint8Array;
+  readonly retransmission: Retransmission;
+}
+
+export interface IsakmpSaInit {
+  readonly id: number;
+  readonly role: Role;
+  readonly state: IsakmpState;
+  readonly initiatorCookie: Uint8Array;
+  readonly responderCookie: Uint8Array;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly natTraversalPort: boolean;
+  readonly createdAt: Millis;
+  readonly negotiation: MainModeNegotiation;
+}
+
+/** One ISAKMP SA (IKE SA of version 1): a record of what is known, changed by the exchange modules only. */
+export class IsakmpSa implements TableEntry {
+  readonly id: number;
+  readonly role: Role;
+  readonly createdAt: Millis;
+  readonly localSpi: string;
+  readonly initiatorCookie: Uint8Array;
+  /** Zero for an initiator until message 2. */
+  responderCookie: Uint8Array;
+  state: IsakmpState;
+  connection: ConnectionConfig | undefined;
+  local: Endpoint;
+  remote: Endpoint;
+  natTraversalPort: boolean;
+  dialect: NatDialect | undefined;
+  /** The peer sent NAT-D payloads: UDP encapsulation can be used. */
+  natTraversal = false;
+  nat: { local: boolean; peer: boolean } = { local: false, peer: false };
+  peerDpd = false;
+  peerFragmentation = false;
+  peerVendors: readonly string[] = [];
+  peerIdentity = '';
+  suite: IkeSuite | undefined;
+  lifetimes: V1Lifetimes = {};
+  keys: V1Keys | undefined;
+  protection: V1Protection | undefined;
+  negotiation: MainModeNegotiation | undefined;
+  /** Source address it is counted under while half-open. */
+  halfOpenSource: string | undefined;
+  firstRequestKey: string | undefined;
+
+  /** The last message of phase 1 that was taken, and what was sent in answer. */
+  lastIn: Uint8Array | undefined;
+  lastOut: Uint8Array | undefined;
+  pending: PendingMessage | undefined;
+
+  /** Quick modes by message id, finished ones for a while too: their last message may be asked for again. */
+  readonly quicks = new Map<number, QuickExchange>();
+  /** Pairs of networks that we want SAs for on this SA, one quick mode at a time. */
+  wanted: NetworkPair[] = [];
+  /** When to ask for the pairs the peer has left out. */
+  completeAt: Millis | undefined;
+  /** Message ids of the peer's informational exchanges, the latest ones. */
+  readonly informationals = new Set<number>();
+  readonly dpd = new DpdState();
+  fragments: FragmentBuffer | undefined;
+  fragmentsSent = 0;
+
+  establishedAt: Millis = 0;
+  establishedOrder = 0;
+  rekeyAt = Number.POSITIVE_INFINITY;
+  expiresAt = Number.POSITIVE_INFINITY;
+  /** Last authentic message of the peer, IKE or ESP. */
+  lastInbound: Millis = 0;
+  /** When a half-open SA is forgotten. */
+  forgetAt: Millis | undefined;
+  /** When a superseded SA is deleted at the peer. */
+  deleteAt: Millis | undefined;
+
+  constructor(init: IsakmpSaInit) {
+    this.id = init.id;
+    this.role = init.role;
+    this.state = init.state;
+    this.initiatorCookie = init.initiatorCookie;
+    this.responderCookie = init.responderCookie;
+    this.local = init.local;
+    this.remote = init.remote;
+    this.natTraversalPort = init.natTraversalPort;
+    this.createdAt = init.createdAt;
+    this.lastInbound = init.createdAt;
+    this.negotiation = init.negotiation;
+    this.localSpi = toHex(init.role === 'initiator' ? init.initiatorCookie : init.responderCookie);
+  }
+
+  /** Both ends are authenticated: quick modes and informational exchanges may run. */
+  get isUp(): boolean {
+    return this.state === 'established' || this.state === 'superseded';
+  }
+
+  /** Our main mode as initiator is under way. */
+  get isStarting(): boolean {
+    return this.state === 'sa-sent' || this.state === 'ke-sent' || this.state === 'id-sent';
+  }
+
+  get isHalfOpen(): boolean {
+    return this.state === 'sa-answered' || this.state === 'ke-answered';
+  }
+
+  get cookies(): { readonly initiator: Uint8Array; readonly responder: Uint8Array } {
+    return { initiator: this.initiatorCookie, responder: this.responderCookie };
+  }
+
+  /** Forgets all that is secret. Safe to call twice. */
+  wipe(): void {
+    this.negotiation?.dh?.wipe();
+    this.negotiation?.shared?.wipe();
+    this.negotiation = undefined;
+    if (this.keys !== undefined) wipeV1Keys(this.keys);
+    this.keys = undefined;
+    this.protection = undefined;
+    this.pending = undefined;
+    for (const quick of this.quicks.values()) quick.dh?.wipe();
+    this.quicks.clear();
+    this.fragments = undefined;
+  }
+}

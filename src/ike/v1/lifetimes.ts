@@ -1,0 +1,11 @@
+import type { Seconds } from '../../util/units.js';
+
+/** Lifetimes never fail a match: the shorter one counts (RFC 2407 §4.5.4). */
+export function shorter(ours: Seconds, theirs: Seconds | undefined): Seconds {
+  return theirs === undefined ? ours : Math.min(ours, theirs);
+}
+
+/** The shorter of two that may both be untold. */
+export function shortest(a: Seconds | undefined, b: Seconds | undefined): Seconds | undefined {
+  return a === undefined ? b : shorter(a, b);
+}

@@ -1,0 +1,454 @@
+import { equalConstantTime } from '../../crypto/compare.js';
+import { hashI, hashR, wipeV1Keys } from '../../crypto/keymat-v1.js';
+import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
+import { encodeV1Body } from '../../wire/ike/v1/message.js';
+import type { V1IdPayload, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { V1Notify } from '../../wire/ike/v1/registry.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Failure } from '../events.js';
+import { sameIdentity } from '../policy/identity.js';
+import { candidatesByAddress, chooseByIdentity } from '../policy/lookup.js';
+import { acceptIkeAnswerV1, selectIkeV1, type V1IkeSelection } from '../policy/proposals-v1.js';
+import { closeSa, failSa, forgetSa, reportFailure } from './close.js';
+import { establish } from './established.js';
+import { mainFailure, pskLikely, pskMismatch } from './failures.js';
+import { IsakmpSa } from './isakmp-sa.js';
+import { hashOf, keySa, transcriptOf } from './keys.js';
+import { natPayloads } from './main-initiator.js';
+import { detectNatV1 } from './nat.js';
+import type { OpenedV1 } from './protect.js';
+import { encodeLifetime } from './responder-lifetime.js';
+import {
+  clearMain,
+  isakmpSpi,
+  notify,
+  refuseInClear,
+  reportOpened,
+  routeOf,
+  sealedMain,
+  sendInformational,
+  transmit,
+} from './send.js';
+import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
+import {
+  attemptOf,
+  drop,
+  find,
+  freshCookie,
+  hasExactlyOne,
+  type Inbound,
+  sasOf,
+  type World,
+} from './world.js';
+
+const NONCE_LENGTH = 32;
+/** How long our own main mode goes before one that the peer began at the same time. */
+const OWN_FIRST: Millis = 5_000;
+
+/** Message 1: HDR, SA, vendor ids. From anyone: only cheap things happen here. */
+export function saOffered(world: World, message: Inbound): void {
+  const { ctx } = world;
+  const { header, payloads, datagram } = message;
+  const source = datagram.remote.address;
+  const key = `${toHex(header.initiatorCookie)}@${source}`;
+  const known = world.byFirstRequest.get(key);
+  if (known !== undefined) {
+    repeat(world, known, message);
+    return;
+  }
+  if (ctx.shuttingDown) {
+    drop(world, datagram, 'unexpected', 'the engine is shutting down');
+    return;
+  }
+  if (header.messageId !== 0 || header.initiatorCookie.every((octet) => octet === 0)) {
+    drop(world, datagram, 'malformed', 'main mode with a message id or without initiator cookie');
+    return;
+  }
+  if (!hasExactlyOne(payloads, 'sa')) {
+    const reason = mainFailure(
+      'invalid_syntax',
+      'the peer sent message 1 of main mode without exactly one SA payload',
+    );
+    refuse(world, message, V1Notify.PAYLOAD_MALFORMED, reason);
+    return;
+  }
+  const candidates = candidatesByAddress(ctx.config, datagram.local.address, source, 1, 'responder');
+  if (ownGoesFirst(world, message, candidates)) {
+    drop(world, datagram, 'unexpected', 'our own main mode with this peer is under way and goes first');
+    return;
+  }
+  const selection = select(candidates, find(payloads, 'sa')!.proposals);
+  if (!selection.ok) {
+    refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, selection.error, selection.connection);
+    return;
+  }
+  if (admit(world, message)) answer(world, message, key, candidates, selection.value);
+}
+
+/** The answer was lost, or the message was copied on its way. */
+function repeat(world: World, sa: IsakmpSa, message: Inbound): void {
+  const { datagram } = message;
+  if (sa.lastIn !== undefined && sa.lastOut !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
+    transmit(world, sa, sa.lastOut, routeOf(datagram));
+    return;
+  }
+  drop(world, datagram, 'outside_window', 'message 1 of a main mode that has gone on');
+}
+
+/**
+ * Both ends began at once: the main mode with the higher cookie goes on, the other one is not answered. A peer
+ * that knows no such rule gets its answer when ours has not come to anything soon.
+ */
+function ownGoesFirst(world: World, message: Inbound, candidates: readonly ConnectionConfig[]): boolean {
+  return candidates.some((connection) => {
+    const own = attemptOf(world, connection.name);
+    return (
+      own !== undefined &&
+      own.remote.address === message.datagram.remote.address &&
+      world.ctx.now < own.createdAt + OWN_FIRST &&
+      compareBytes(own.initiatorCookie, message.header.initiatorCookie) > 0
+    );
+  });
+}
+
+/**
+ * Holds the limits. Version 1 has no cookie exchange of its own, but message 3 shows that the source is real:
+ * an SA that waits for it is the first to go when there are too many.
+ */
+function admit(world: World, message: Inbound): boolean {
+  const { ctx, halfOpen, table } = world;
+  const { datagram } = message;
+  const source = datagram.remote.address;
+  if (halfOpen.admission(source, true) === 'refuse') {
+    const unproven = table.all().filter((sa) => sa.state === 'sa-answered');
+    const victim = unproven.find((sa) => sa.halfOpenSource === source) ?? unproven[0];
+    if (victim !== undefined) forgetSa(world, victim);
+  }
+  const established = table.all().filter((sa) => sa.isUp).length;
+  if (halfOpen.admission(source, true) !== 'refuse' && established < ctx.limits.ikeSas) return true;
+  drop(world, datagram, 'half_open_limit', `${halfOpen.total} half-open and ${table.size} ISAKMP SAs in all`);
+  return false;
+}
+
+type Selected =
+  | { readonly ok: true; readonly value: V1IkeSelection }
+  | { readonly ok: false; readonly error: Failure; readonly connection?: string };
+
+/** The first candidate with a proposal in common decides the suite; message 5 then tells which one is meant. */
+function select(
+  candidates: readonly ConnectionConfig[],
+  offered: Parameters<typeof selectIkeV1>[1],
+): Selected {
+  let firstMiss: { readonly error: Failure; readonly connection: string } | undefined;
+  for (const connection of candidates) {
+    const selection = selectIkeV1(connection.ikeProposals, offered);
+    if (selection.ok) return selection;
+    firstMiss ??= { error: selection.error, connection: connection.name };
+  }
+  if (firstMiss !== undefined) return { ok: false, ...firstMiss };
+  const message = 'no connection is configured for this peer address and IKEv1';
+  return { ok: false, error: mainFailure('no_matching_connection', message) };
+}
+
+/** An answer to someone who has proved nothing: given and reported only so often. */
+export function refuse(
+  world: World,
+  message: Inbound,
+  type: number,
+  failure: Failure,
+  connection?: string,
+): void {
+  const { ctx } = world;
+  const { datagram } = message;
+  if (!world.unauthenticated.take(ctx.now)) {
+    drop(world, datagram, 'rate_limited', failure.message);
+    return;
+  }
+  ctx.event({
+    kind: 'ike-failed',
+    ...(connection === undefined ? {} : { connection }),
+    role: 'responder',
+    peer: datagram.remote,
+    failure,
+  });
+  // Nobody we know: not even told that there is a gateway.
+  if (failure.cause !== 'no_matching_connection') refuseInClear(world, message, type);
+}
+
+/** Message 2: HDR, SA with the one transform that was taken, vendor ids. */
+function answer(
+  world: World,
+  message: Inbound,
+  key: string,
+  candidates: readonly ConnectionConfig[],
+  selection: V1IkeSelection,
+): void {
+  const { ctx } = world;
+  const { header, payloads, datagram } = message;
+  const vendors = readVendorIds(payloads);
+  const { bytes, ...copied } = datagram;
+  const sa = new IsakmpSa({
+    id: ctx.nextId(),
+    role: 'responder',
+    state: 'sa-answered',
+    initiatorCookie: copyOf(header.initiatorCookie),
+    responderCookie: freshCookie(world),
+    ...copied,
+    createdAt: ctx.now,
+    negotiation: {
+      dh: undefined,
+      saBody: copyOf(find(payloads, 'sa')!.body!),
+      initiatorPublic: new Uint8Array(0),
+      responderPublic: new Uint8Array(0),
+      initiatorNonce: new Uint8Array(0),
+      responderNonce: ctx.random.bytes(NONCE_LENGTH),
+      candidates,
+      answer: ownProposal(selection),
+      shared: undefined,
+      addressesLeft: 0,
+      refusal: undefined,
+      reported: false,
+      replaces: undefined,
+      renewing: false,
+    },
+  });
+  sa.suite = selection.suite;
+  sa.lifetimes = selection.lifetimes;
+  sa.dialect = vendors.dialect;
+  sa.peerDpd = vendors.dpd;
+  sa.peerVendors = vendors.names;
+  sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
+  sa.firstRequestKey = key;
+  sa.halfOpenSource = datagram.remote.address;
+  world.halfOpen.opened(sa.halfOpenSource);
+  world.table.add(sa);
+  world.byFirstRequest.set(key, sa);
+  ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 1, peer: sa.remote });
+  const out = clearMain(world, sa, [
+    { kind: 'sa', proposals: [sa.negotiation!.answer!] },
+    ...answeredVendorIds(vendors),
+  ]);
+  // Only from here on: message 2 tells the peer that fragments are understood.
+  sa.peerFragmentation = vendors.fragmentation;
+  taken(world, sa, message, out);
+}
+
+/** The selection without views into the datagram. */
+function ownProposal({ answer }: V1IkeSelection) {
+  return {
+    ...answer,
+    spi: copyOf(answer.spi),
+    transforms: answer.transforms.map((transform) => ({
+      ...transform,
+      attributes: transform.attributes.map(({ type, value }) => ({
+        type,
+        value: typeof value === 'number' ? value : copyOf(value),
+      })),
+    })),
+  };
+}
+
+/** Keeps a message and its answer for repetitions, and answers. */
+function taken(world: World, sa: IsakmpSa, message: Inbound, out: Uint8Array): void {
+  sa.lastIn = copyOf(message.datagram.bytes);
+  sa.lastOut = out;
+  transmit(world, sa, out, routeOf(message.datagram));
+}
+
+/** Message 3: HDR, KE, Ni, NAT-D. Answered by message 4, the same of ours. */
+export function keOffered(world: World, sa: IsakmpSa, message: Inbound): void {
+  const { ctx } = world;
+  const { payloads, datagram } = message;
+  const negotiation = sa.negotiation!;
+  if (!hasExactlyOne(payloads, 'ke', 'nonce')) {
+    drop(world, datagram, 'malformed', 'message 3 of main mode without exactly one KE and nonce payload');
+    return;
+  }
+  const publicValue = find(payloads, 'ke')!.data;
+  const group = ctx.crypto.dh(sa.suite!.dh);
+  if (publicValue.length !== group.publicLength) {
+    refuseInClear(world, message, V1Notify.INVALID_KEY_INFORMATION);
+    drop(
+      world,
+      datagram,
+      'malformed',
+      `a public value of ${publicValue.length} octets for group ${group.id}`,
+    );
+    return;
+  }
+  const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
+  sa.natTraversal = finding.supported && sa.dialect !== undefined;
+  sa.nat = { local: finding.local, peer: finding.peer };
+  const later = readVendorIds(payloads);
+  sa.peerDpd ||= later.dpd;
+  sa.peerFragmentation ||= later.fragmentation;
+  sa.local = datagram.local;
+  sa.remote = datagram.remote;
+  sa.natTraversalPort = datagram.natTraversalPort;
+  negotiation.dh = group.generate(ctx.random);
+  negotiation.initiatorPublic = copyOf(publicValue);
+  negotiation.responderPublic = copyOf(negotiation.dh.publicValue);
+  negotiation.initiatorNonce = copyOf(find(payloads, 'nonce')!.data);
+  sa.state = 'ke-answered';
+  const force = negotiation.candidates.some((one) => one.encapsulation === 'always');
+  const out = clearMain(world, sa, [
+    { kind: 'ke', data: negotiation.responderPublic },
+    { kind: 'nonce', data: negotiation.responderNonce },
+    ...(sa.natTraversal ? natPayloads(world, sa, force) : []),
+  ]);
+  taken(world, sa, message, out);
+}
+
+interface Readable {
+  readonly opened: OpenedV1;
+  readonly id: V1IdPayload;
+  readonly hash: Uint8Array;
+}
+
+/**
+ * Message 5: HDR*, IDii, HASH_I, [INITIAL-CONTACT]. The key stands in the encryption, so that of every
+ * connection with the peer's address is tried until one opens the message and its HASH_I holds. Rubbish
+ * changes nothing: it may not even be the peer's.
+ */
+export function idOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
+  const { datagram } = message;
+  if (!agree(world, sa)) return;
+  const found = tryKeys(world, sa, sealed);
+  if (!found.ok) {
+    drop(
+      world,
+      datagram,
+      'decryption_failed',
+      'message 5 of main mode is not made with a pre-shared key of ours',
+    );
+    if (!sa.negotiation!.reported) {
+      sa.negotiation!.reported = true;
+      reportFailure(world, sa, found.error);
+      refuseInClear(world, message, V1Notify.PAYLOAD_MALFORMED);
+    }
+    return;
+  }
+  const { opened, id, psk } = found.value;
+  sa.local = datagram.local;
+  sa.remote = datagram.remote;
+  sa.natTraversalPort = datagram.natTraversalPort;
+  reportOpened(world, sa, message, opened.payloads);
+  sa.protection!.phase1.adopt(opened.nextIv);
+  const chosen = choose(sa, psk, id);
+  if (!chosen.ok) {
+    const type =
+      chosen.error.cause === 'identity_mismatch'
+        ? V1Notify.INVALID_ID_INFORMATION
+        : chosen.error.cause === 'ike_proposal_mismatch'
+          ? V1Notify.NO_PROPOSAL_CHOSEN
+          : V1Notify.AUTHENTICATION_FAILED;
+    sendInformational(world, sa, [notify(type, { spi: isakmpSpi(sa) })]);
+    failSa(world, sa, chosen.error);
+    return;
+  }
+  const connection = chosen.value;
+  sa.connection = connection;
+  const contact = opened.payloads.some(
+    (one) => one.kind === 'notify' && one.type === V1Notify.INITIAL_CONTACT,
+  );
+  if (contact) dropForgotten(world, sa);
+  const own: V1Payload = { kind: 'id', ...connection.local.identity, protocol: 0, port: 0 };
+  const prf = world.ctx.crypto.prf(sa.suite!.prf);
+  const hash = hashR(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(own));
+  const shorterLife = (sa.lifetimes.seconds ?? Number.POSITIVE_INFINITY) > connection.ikeLifetime;
+  const out = sealedMain(world, sa, [
+    own,
+    { kind: 'hash', data: hash },
+    ...(shorterLife
+      ? [
+          notify(V1Notify.RESPONDER_LIFETIME, {
+            spi: isakmpSpi(sa),
+            data: encodeLifetime('isakmp', connection.ikeLifetime),
+          }),
+        ]
+      : []),
+  ]);
+  taken(world, sa, message, out);
+  establish(world, sa, id);
+}
+
+/** g^xy, computed when message 5 comes in: who only sends first messages costs half of the arithmetic. */
+function agree(world: World, sa: IsakmpSa): boolean {
+  const negotiation = sa.negotiation!;
+  if (negotiation.shared !== undefined) return true;
+  const shared = negotiation.dh!.agree(negotiation.initiatorPublic);
+  negotiation.dh!.wipe();
+  if (!shared.ok) {
+    const reason = `the peer's public value is not valid: ${shared.error.message}`;
+    failSa(world, sa, mainFailure('invalid_syntax', reason));
+    return false;
+  }
+  negotiation.shared = shared.value;
+  return true;
+}
+
+/** Leaves the SA with the keys of the pre-shared key that fits. */
+function tryKeys(
+  world: World,
+  sa: IsakmpSa,
+  sealed: V1Sealed,
+): Result<Readable & { readonly psk: SecretKey }, Failure> {
+  let failure = pskLikely('message 5 of main mode decrypts to rubbish');
+  const prf = world.ctx.crypto.prf(sa.suite!.prf);
+  for (const psk of distinctKeys(sa.negotiation!.candidates)) {
+    keySa(world, sa, psk, sa.negotiation!.shared!);
+    const protection = sa.protection!;
+    const opened = protection.open(protection.phase1, sealed);
+    const id = opened.ok ? find(opened.value.payloads, 'id') : undefined;
+    const hash = opened.ok ? find(opened.value.payloads, 'hash')?.data : undefined;
+    if (opened.ok && id !== undefined && hash !== undefined) {
+      const expected = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
+      if (equalConstantTime(expected, hash)) return ok({ opened: opened.value, id, hash, psk });
+      failure = pskMismatch();
+    }
+    wipeV1Keys(sa.keys!);
+    sa.keys = undefined;
+    sa.protection = undefined;
+  }
+  return err(failure);
+}
+
+function distinctKeys(candidates: readonly ConnectionConfig[]): SecretKey[] {
+  const keys: SecretKey[] = [];
+  for (const { psk } of candidates) {
+    if (!keys.some((one) => equalConstantTime(one.expose(), psk.expose()))) keys.push(psk);
+  }
+  return keys;
+}
+
+/** The connection that key and identity mean, and that allows the suite agreed on. */
+function choose(sa: IsakmpSa, psk: SecretKey, id: V1IdPayload): Result<ConnectionConfig, Failure> {
+  const { candidates, answer: taken } = sa.negotiation!;
+  const withKey = candidates.filter((one) => equalConstantTime(one.psk.expose(), psk.expose()));
+  const chosen = chooseByIdentity(withKey, id, undefined, sa.remote.address);
+  if (!chosen.ok) {
+    sa.connection = withKey.find((one) => sameIdentity(one.peer.identity, id)) ?? only(withKey);
+    return chosen;
+  }
+  const allowed = acceptIkeAnswerV1(chosen.value.ikeProposals, [taken!]);
+  if (allowed.ok) return chosen;
+  sa.connection = chosen.value;
+  return allowed;
+}
+
+function only<T>(items: readonly T[]): T | undefined {
+  return items.length === 1 ? items[0] : undefined;
+}
+
+/**
+ * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that stood when it
+ * began are gone at its end, so they go here without a word; later ones are not meant.
+ */
+function dropForgotten(world: World, sa: IsakmpSa): void {
+  for (const other of sasOf(world, sa.connection!.name)) {
+    if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
+  }
+}

@@ -1,0 +1,300 @@
+import type { Endpoint } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import { V1Exchange } from '../../wire/ike/v1/registry.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Context } from '../context.js';
+import type { CloseReason } from '../events.js';
+import type { DatagramInput, RenewScope } from '../inputs.js';
+import { samePair } from '../policy/quick-identities-v1.js';
+import type { IkeVersion } from '../version.js';
+import { announceDelete, deleteChild, removeChild } from './children.js';
+import { deleteSa, endSa, failSa, forgetSa } from './close.js';
+import { wantAll } from './established.js';
+import { mainFailure, quickFailure, quickSilent } from './failures.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { livenessDeadline, watch } from './liveness.js';
+import { initiate, mainOverdue } from './main-initiator.js';
+import type { QuickExchange } from './quick.js';
+import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
+import { confirm } from './quick-responder.js';
+import { receive } from './receive.js';
+import { movePeer, renew } from './renew.js';
+import { reportRetransmission, transmit } from './send.js';
+import { attemptOf, createWorld, currentSa, type SharedTables, sasOf, type World } from './world.js';
+
+/** When the rekey of an ISAKMP SA that did not work is tried again. */
+const RETRY_REKEY: Millis = 15_000;
+/** How long a main mode that the peer began goes before one of ours. */
+const PEER_FIRST: Millis = 3_000;
+
+/** IKE version 1: main mode with pre-shared keys and quick mode (RFC 2407, 2408, 2409). */
+export class IkeV1 implements IkeVersion {
+  readonly world: World;
+  /** Connections to be brought up later, unless the peer has done it by then. */
+  readonly #deferred = new Map<string, Millis>();
+
+  constructor(ctx: Context, shared: SharedTables) {
+    this.world = createWorld(ctx, shared);
+  }
+
+  receive(datagram: DatagramInput): void {
+    receive(this.world, datagram);
+    this.#work();
+  }
+
+  initiate(connection: ConnectionConfig): void {
+    const { world } = this;
+    const standing = currentSa(world, connection.name);
+    if (standing !== undefined) {
+      wantAll(world, standing);
+      this.#work();
+      return;
+    }
+    if (attemptOf(world, connection.name) !== undefined) return;
+    const began = this.#peerBegan(connection);
+    if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
+      this.#deferred.set(connection.name, began + PEER_FIRST);
+      return;
+    }
+    initiate(world, connection);
+  }
+
+  terminate(connection: string, reason: CloseReason): void {
+    this.#deferred.delete(connection);
+    // The oldest first: the last one takes the ESP SAs with it.
+    for (const sa of sasOf(this.world, connection)) {
+      endSa(this.world, sa, reason, mainFailure('terminated', 'given up by an operator'));
+    }
+  }
+
+  terminateAll(reason: CloseReason): void {
+    this.#deferred.clear();
+    for (const sa of this.world.table.all()) {
+      if (sa.isHalfOpen) forgetSa(this.world, sa);
+      else endSa(this.world, sa, reason, mainFailure('terminated', 'given up: the gateway stops'));
+    }
+  }
+
+  reconfigured(): void {
+    const { ctx } = this.world;
+    for (const sa of this.world.table.all()) {
+      if (sa.connection === undefined) continue;
+      const next = ctx.connection(sa.connection.name);
+      if (next !== undefined) sa.connection = next;
+      else
+        endSa(
+          this.world,
+          sa,
+          'configuration-changed',
+          mainFailure('terminated', 'the connection was removed'),
+        );
+    }
+    for (const name of this.#deferred.keys())
+      if (ctx.connection(name) === undefined) this.#deferred.delete(name);
+    this.#work();
+  }
+
+  has(connection: string): boolean {
+    return sasOf(this.world, connection).length > 0;
+  }
+
+  inboundTraffic(childId: number, at: Millis): boolean {
+    const child = this.world.children.get(childId);
+    if (child === undefined) return false;
+    for (const sa of sasOf(this.world, child.connection)) {
+      if (sa.state === 'established' && at > sa.lastInbound) {
+        sa.lastInbound = at;
+        sa.dpd.heard();
+      }
+      if (child.state !== 'pending') continue;
+      const quick = [...sa.quicks.values()].find((one) => one.child === child);
+      if (quick !== undefined) confirm(this.world, sa, quick);
+    }
+    return true;
+  }
+
+  installFailed(childId: number, reason: string): boolean {
+    const { world } = this;
+    const child = world.children.get(childId);
+    if (child === undefined) return false;
+    const sa = currentSa(world, child.connection);
+    if (sa !== undefined) {
+      announceDelete(world, sa, [child.spiIn]);
+      world.ctx.event({
+        kind: 'child-failed',
+        connection: child.connection,
+        ikeId: sa.id,
+        role: child.initiated ? 'initiator' : 'responder',
+        failure: quickFailure('internal_error', `the data plane could not install the ESP SA: ${reason}`),
+      });
+    }
+    removeChild(world, child, 'failed');
+    return true;
+  }
+
+  renew(connection: ConnectionConfig, scope: RenewScope): void {
+    renew(this.world, connection, scope);
+    this.#work();
+  }
+
+  espMoved(childId: number, from: Endpoint): boolean {
+    const child = this.world.children.get(childId);
+    if (child === undefined) return false;
+    const sa = currentSa(this.world, child.connection);
+    if (sa !== undefined) movePeer(this.world, sa, from);
+    return true;
+  }
+
+  tick(): void {
+    const { ctx, table, children } = this.world;
+    for (const sa of table.all()) if (this.#saDeadline(sa) <= ctx.now) this.#tickSa(sa);
+    for (const child of [...children.values()]) {
+      if (!children.has(child.id) || child.state === 'pending') continue;
+      if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
+        deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
+      } else if (child.state === 'current' && child.rekeyAt <= ctx.now) this.#rekeyChild(child.id);
+    }
+    for (const [name, at] of [...this.#deferred]) {
+      if (at > ctx.now) continue;
+      this.#deferred.delete(name);
+      const connection = ctx.connection(name);
+      if (connection?.adminUp === true && connection.initiateVersion === 1) this.initiate(connection);
+    }
+    this.#work();
+  }
+
+  deadline(): Millis | undefined {
+    let at = Number.POSITIVE_INFINITY;
+    for (const sa of this.world.table.values()) at = Math.min(at, this.#saDeadline(sa));
+    for (const child of this.world.children.values()) {
+      if (child.state === 'pending') continue;
+      at = Math.min(at, child.expiresAt, child.deleteAt ?? Number.POSITIVE_INFINITY);
+      if (child.state === 'current') at = Math.min(at, child.rekeyAt);
+    }
+    for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
+    return at === Number.POSITIVE_INFINITY ? undefined : at;
+  }
+
+  /** When the youngest half-open SA began that may become this connection's. */
+  #peerBegan(connection: ConnectionConfig): Millis | undefined {
+    let began: Millis | undefined;
+    for (const sa of this.world.table.values()) {
+      const meant = sa.isHalfOpen && sa.negotiation?.candidates.some((one) => one.name === connection.name);
+      // Rubbish in message 5 shows that this one will come to nothing.
+      if (meant === true && sa.negotiation?.reported === false) began = Math.max(began ?? 0, sa.createdAt);
+    }
+    return began;
+  }
+
+  #work(): void {
+    for (const sa of this.world.table.all()) if (sa.wanted.length > 0) workOffWanted(this.world, sa);
+  }
+
+  #saDeadline(sa: IsakmpSa): Millis {
+    const never = Number.POSITIVE_INFINITY;
+    let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
+    at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
+    at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never);
+    if (sa.state === 'established') at = Math.min(at, sa.rekeyAt);
+    for (const quick of sa.quicks.values()) {
+      at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
+    }
+    return at;
+  }
+
+  #tickSa(sa: IsakmpSa): void {
+    const { world } = this;
+    const { now } = world.ctx;
+    const due = (at: Millis | undefined): boolean => at !== undefined && at <= now;
+    if (due(sa.forgetAt)) {
+      this.#halfOpenOver(sa);
+      return;
+    }
+    const refusal = sa.negotiation?.refusal;
+    if (refusal !== undefined && due(refusal.effectiveAt)) {
+      this.#attemptOver(sa, () => failSa(world, sa, refusal.failure));
+      return;
+    }
+    if (due(sa.pending?.retransmission.nextAt)) {
+      this.#attemptOver(sa, () => mainOverdue(world, sa));
+      return;
+    }
+    if (due(sa.expiresAt)) {
+      deleteSa(world, sa, sa.state === 'superseded' ? 'rekeyed' : 'expired');
+      return;
+    }
+    if (due(sa.deleteAt)) {
+      deleteSa(world, sa, 'rekeyed');
+      return;
+    }
+    for (const quick of [...sa.quicks.values()]) this.#tickQuick(sa, quick);
+    if (due(sa.completeAt)) {
+      sa.completeAt = undefined;
+      if (sa.connection!.initiateVersion === 1 && sa.connection!.establishMode === 'bidirectional')
+        wantAll(world, sa);
+    }
+    if (sa.state === 'established' && due(sa.rekeyAt)) this.#rekey(sa);
+    watch(world, sa);
+  }
+
+  /** A half-open SA is forgotten; one whose message 5 never came is not worth a word. */
+  #halfOpenOver(sa: IsakmpSa): void {
+    forgetSa(this.world, sa);
+  }
+
+  /** When an attempt to replace an SA fails, the next one follows while the old one lasts. */
+  #attemptOver(sa: IsakmpSa, act: () => void): void {
+    const replaces = sa.negotiation?.replaces;
+    act();
+    if (sa.state !== 'gone' || replaces === undefined) return;
+    for (const old of this.world.table.values()) {
+      if (old.id === replaces && old.state === 'established') old.rekeyAt = this.world.ctx.now + RETRY_REKEY;
+    }
+  }
+
+  #rekey(sa: IsakmpSa): void {
+    const { world } = this;
+    const connection = sa.connection!;
+    sa.rekeyAt = world.ctx.now + RETRY_REKEY;
+    const began = this.#peerBegan(connection);
+    if (attemptOf(world, connection.name) !== undefined || world.ctx.shuttingDown) return;
+    if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
+      sa.rekeyAt = began + PEER_FIRST;
+      return;
+    }
+    initiate(world, connection, sa);
+  }
+
+  #rekeyChild(childId: number): void {
+    const { world } = this;
+    const child = world.children.get(childId)!;
+    child.rekeyAt = world.ctx.now + RETRY_REKEY;
+    const sa = currentSa(world, child.connection);
+    if (sa === undefined || world.ctx.shuttingDown) return;
+    const underWay = sasOf(world, child.connection).some((one) =>
+      [...one.quicks.values()].some((quick) => quick.state !== 'done' && samePair(quick.pair, child.pair)),
+    );
+    if (!underWay) startQuick(world, sa, child.pair, child);
+  }
+
+  #tickQuick(sa: IsakmpSa, quick: QuickExchange): void {
+    const { world } = this;
+    const { now } = world.ctx;
+    if (quick.forgetAt !== undefined && quick.forgetAt <= now) {
+      sa.quicks.delete(quick.messageId);
+      return;
+    }
+    const { retransmission } = quick;
+    if (retransmission === undefined || retransmission.nextAt > now) return;
+    if (retransmission.expire(now) === 'send') {
+      reportRetransmission(world, sa, V1Exchange.QUICK_MODE, retransmission.sent);
+      transmit(world, sa, quick.lastOut);
+      return;
+    }
+    const failure =
+      quick.role === 'initiator'
+        ? quickSilent(sa.connection!, retransmission.sent)
+        : quickFailure('peer_silent', 'the peer did not finish the quick mode that it began');
+    failQuick(world, sa, quick, failure);
+  }
+}

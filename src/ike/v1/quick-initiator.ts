@@ -1,0 +1,266 @@
+import { equalConstantTime } from '../../crypto/compare.js';
+import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
+import { copyOf, readU32 } from '../../util/bytes.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
+import { describeSelector } from '../../wire/ike/describe.js';
+import { Dh } from '../../wire/ike/registry.js';
+import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { Failure } from '../events.js';
+import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
+import {
+  allowsPair,
+  type NetworkPair,
+  pairMismatch,
+  quickIdentity,
+  samePair,
+  selectorOfIdentity,
+} from '../policy/quick-identities-v1.js';
+import { isUdpTunnel } from '../policy/transforms-v1.js';
+import { Retransmission } from '../retransmission.js';
+import type { V1Child } from './child-record.js';
+import { announceDelete, establishChild, installChild, isCarried, reserveSpi, spiBytes } from './children.js';
+import { dropQuick } from './close.js';
+import { quickFailure } from './failures.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { shortest } from './lifetimes.js';
+import type { QuickExchange } from './quick.js';
+import { decodeLifetime } from './responder-lifetime.js';
+import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
+import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
+
+const NONCE_LENGTH = 32;
+/** How long the last message of a finished quick mode can be repeated. */
+export const REPETITIONS: Millis = 60_000;
+/** When a rekey that did not work is tried again. */
+const RETRY_REKEY: Millis = 15_000;
+
+/** Message 1: HDR*, HASH(1), SA, Ni, [KE,] IDci, IDcr (RFC 2409 §5.5). */
+export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replaces?: V1Child): void {
+  const { ctx } = world;
+  const connection = sa.connection!;
+  const group = offeredGroup(connection.espProposals);
+  const spiIn = reserveSpi(world);
+  const proposals = espOfferV1(connection.espProposals, {
+    spi: spiBytes(spiIn),
+    group,
+    mode: modeOf(sa),
+    seconds: connection.childLifetime,
+  });
+  const messageId = freshMessageId(world, sa);
+  const chain = sa.protection!.exchange(messageId);
+  const initiatorNonce = ctx.random.bytes(NONCE_LENGTH);
+  const dh = group === Dh.NONE ? undefined : ctx.crypto.dh(group).generate(ctx.random);
+  const quick: QuickExchange = {
+    messageId,
+    role: 'initiator',
+    chain,
+    pair,
+    order: ctx.nextId(),
+    startedAt: ctx.now,
+    state: 'sent',
+    initiatorNonce,
+    responderNonce: undefined,
+    dh,
+    spiIn,
+    child: undefined,
+    replaces: replaces?.id,
+    lastIn: undefined,
+    lastOut: new Uint8Array(0),
+    retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
+    forgetAt: undefined,
+  };
+  sa.quicks.set(messageId, quick);
+  if (proposals.length === 0) {
+    const message = 'none of the configured ESP proposals exists in IKEv1: it has no ChaCha20-Poly1305';
+    failQuick(world, sa, quick, quickFailure('unsupported', message));
+    return;
+  }
+  const payloads: V1Payload[] = [
+    { kind: 'sa', proposals },
+    { kind: 'nonce', data: initiatorNonce },
+    ...(dh === undefined ? [] : [{ kind: 'ke', data: dh.publicValue } as const]),
+    quickIdentity(pair.local),
+    quickIdentity(pair.peer),
+  ];
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const exchange = { type: V1Exchange.QUICK_MODE, messageId, chain };
+  quick.lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
+    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+  );
+  transmit(world, sa, quick.lastOut);
+}
+
+/** RFC 3947 §5.1: UDP encapsulation is a mode of its own, with other numbers in the drafts. */
+function modeOf(sa: IsakmpSa): number {
+  const udp = sa.natTraversal && (sa.nat.local || sa.nat.peer || sa.connection!.encapsulation === 'always');
+  if (!udp) return V1Mode.TUNNEL;
+  return sa.dialect === 'draft' ? V1Mode.UDP_TUNNEL_DRAFT : V1Mode.UDP_TUNNEL;
+}
+
+/** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. Answered by message 3: HDR*, HASH(3). */
+export function quickAnswered(
+  world: World,
+  sa: IsakmpSa,
+  quick: QuickExchange,
+  message: Inbound,
+  sealed: V1Sealed,
+): void {
+  const { ctx } = world;
+  const { datagram } = message;
+  const opened = sa.protection!.open(quick.chain, sealed);
+  const first = opened.ok ? opened.value.payloads[0] : undefined;
+  if (!opened.ok || first?.kind !== 'hash') {
+    drop(world, datagram, 'decryption_failed', 'message 2 of quick mode does not decrypt');
+    return;
+  }
+  const { payloads, plaintext, nextIv } = opened.value;
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const behind = plaintext.subarray(4 + first.data.length);
+  const expected = hash2(prf, sa.keys!.skeyidA, quick.messageId, quick.initiatorNonce, behind);
+  if (!equalConstantTime(expected, first.data)) {
+    drop(world, datagram, 'decryption_failed', 'HASH(2) of quick mode does not hold');
+    return;
+  }
+  reportOpened(world, sa, message, payloads);
+  quick.chain.adopt(nextIv);
+  sa.lastInbound = ctx.now;
+  const agreed = read(sa, quick, payloads);
+  if (!agreed.ok) {
+    sendInformational(world, sa, [
+      notify(V1Notify.NO_PROPOSAL_CHOSEN, { protocol: V1Protocol.ESP, spi: spiBytes(quick.spiIn) }),
+    ]);
+    // A peer that takes the SAs to be made must not keep them.
+    announceDelete(world, sa, [quick.spiIn]);
+    failQuick(world, sa, quick, agreed.error);
+    return;
+  }
+  const { selection, pair, shared } = agreed.value;
+  quick.responderNonce = copyOf(find(payloads, 'nonce')!.data);
+  const nonces = { initiator: quick.initiatorNonce, responder: quick.responderNonce };
+  const child = installChild(world, sa, {
+    pair,
+    spiIn: quick.spiIn,
+    spiOut: readU32(selection.peerSpi, 0),
+    suite: selection.suite,
+    udp: isUdpTunnel(selection.mode),
+    nonces,
+    shared,
+    initiated: true,
+    order: quick.order,
+    peerSeconds: shortest(selection.lifetimes.seconds, responderLifetime(payloads)),
+  });
+  const exchange = { type: V1Exchange.QUICK_MODE, messageId: quick.messageId, chain: quick.chain };
+  quick.state = 'done';
+  quick.dh?.wipe();
+  quick.dh = undefined;
+  quick.lastIn = copyOf(datagram.bytes);
+  quick.retransmission = undefined;
+  quick.forgetAt = ctx.now + REPETITIONS;
+  quick.lastOut = sealedWithHash(world, sa, exchange, [], () =>
+    hash3(prf, sa.keys!.skeyidA, quick.messageId, nonces),
+  );
+  transmit(world, sa, quick.lastOut);
+  establishChild(world, sa, child);
+}
+
+interface ReadAnswer {
+  readonly selection: V1EspSelection;
+  readonly pair: NetworkPair;
+  readonly shared: SecretKey | undefined;
+}
+
+function read(
+  sa: IsakmpSa,
+  quick: QuickExchange,
+  payloads: readonly V1Payload[],
+): Result<ReadAnswer, Failure> {
+  const connection = sa.connection!;
+  if (!hasExactlyOne(payloads, 'sa', 'nonce')) {
+    return err(
+      quickFailure('invalid_syntax', 'message 2 of quick mode has not exactly one SA and nonce payload'),
+    );
+  }
+  const selection = acceptEspAnswerV1(connection.espProposals, find(payloads, 'sa')!.proposals);
+  if (!selection.ok) return selection;
+  const pair = answeredPair(quick.pair, payloads);
+  if (pair === undefined || !(samePair(pair, quick.pair) || allowsPair(connection, pair))) {
+    const message = 'the peer answered with networks that we did not propose';
+    const received =
+      pair === undefined
+        ? undefined
+        : { local: describeSelector(pair.local), peer: describeSelector(pair.peer) };
+    return err(pairMismatch(connection, received, message));
+  }
+  const group = quick.dh?.group ?? Dh.NONE;
+  if (selection.value.suite.dh !== group) {
+    return err(quickFailure('pfs_mismatch', 'the peer answered with another PFS group than we offered'));
+  }
+  if (quick.dh === undefined) return ok({ selection: selection.value, pair, shared: undefined });
+  const ke = find(payloads, 'ke');
+  if (ke?.data.length !== quick.dh.publicValue.length) {
+    return err(
+      quickFailure('invalid_syntax', 'message 2 of quick mode lacks a public value of the PFS group'),
+    );
+  }
+  const shared = quick.dh.agree(ke.data);
+  if (!shared.ok) {
+    return err(
+      quickFailure('invalid_syntax', `the peer's public value is not valid: ${shared.error.message}`),
+    );
+  }
+  return ok({ selection: selection.value, pair, shared: shared.value });
+}
+
+/** The identities as answered; a peer that leaves them out means ours. */
+function answeredPair(asked: NetworkPair, payloads: readonly V1Payload[]): NetworkPair | undefined {
+  const ids = payloads.flatMap((one) => (one.kind === 'id' ? [one] : []));
+  if (ids.length === 0) return asked;
+  const [local, peer] = ids.map(selectorOfIdentity);
+  if (ids.length !== 2 || typeof local !== 'object' || typeof peer !== 'object') return undefined;
+  return { local, peer };
+}
+
+function responderLifetime(payloads: readonly V1Payload[]): number | undefined {
+  const notice = payloads.find((one) => one.kind === 'notify' && one.type === V1Notify.RESPONDER_LIFETIME);
+  return notice?.kind === 'notify' ? decodeLifetime('ipsec', notice.data).seconds : undefined;
+}
+
+/** Our quick mode did not succeed; a rekey is tried again while the old SAs last. */
+export function failQuick(world: World, sa: IsakmpSa, quick: QuickExchange, failure: Failure): void {
+  const { ctx } = world;
+  dropQuick(world, sa, quick);
+  ctx.event({
+    kind: 'child-failed',
+    connection: sa.connection!.name,
+    ikeId: sa.id,
+    role: quick.role,
+    failure,
+  });
+  const old = quick.replaces === undefined ? undefined : world.children.get(quick.replaces);
+  if (old === undefined) return;
+  old.rekeyAt = ctx.now + RETRY_REKEY;
+  ctx.event({
+    kind: 'advisory',
+    connection: old.connection,
+    code: 'rekey_refused',
+    message: `the ESP SA could not be rekeyed: it is tried again until its lifetime is over`,
+  });
+}
+
+/** Begins the next quick mode that is wanted, one at a time. */
+export function workOffWanted(world: World, sa: IsakmpSa): void {
+  if (sa.state !== 'established') {
+    sa.wanted = [];
+    return;
+  }
+  while (sa.wanted.length > 0) {
+    const quicks = [...sa.quicks.values()];
+    if (quicks.some((quick) => quick.state === 'sent' && quick.replaces === undefined)) return;
+    const pair = sa.wanted.shift()!;
+    const pending = quicks.some((quick) => quick.state !== 'done' && samePair(quick.pair, pair));
+    if (!pending && !isCarried(world, sa.connection!.name, pair)) startQuick(world, sa, pair);
+  }
+}

@@ -1,0 +1,316 @@
+import { equalConstantTime } from '../../crypto/compare.js';
+import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
+import { compareBytes, copyOf, readU32 } from '../../util/bytes.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { Millis } from '../../util/units.js';
+import { describeSelector } from '../../wire/ike/describe.js';
+import { Dh } from '../../wire/ike/registry.js';
+import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { Failure } from '../events.js';
+import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
+import {
+  allowsPair,
+  hostSelector,
+  type NetworkPair,
+  pairMismatch,
+  samePair,
+  selectorOfIdentity,
+} from '../policy/quick-identities-v1.js';
+import { isUdpTunnel } from '../policy/transforms-v1.js';
+import { Retransmission } from '../retransmission.js';
+import { establishChild, installChild, releaseSpi, reserveSpi, spiBytes } from './children.js';
+import { dropQuick } from './close.js';
+import { quickFailure } from './failures.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import type { QuickExchange } from './quick.js';
+import { REPETITIONS } from './quick-initiator.js';
+import { encodeLifetime } from './responder-lifetime.js';
+import { notify, reportOpened, routeOf, sealedWithHash, sendInformational, transmit } from './send.js';
+import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
+
+const NONCE_LENGTH = 32;
+/** Quick modes of one ISAKMP SA that are remembered at once. */
+const MOST_QUICKS = 256;
+/** How long our own quick mode for a pair goes before one that the peer began at the same time. */
+const OWN_FIRST: Millis = 5_000;
+
+interface Refusal {
+  readonly type: number;
+  readonly failure: Failure;
+}
+
+interface Granted {
+  readonly pair: NetworkPair;
+  readonly selection: V1EspSelection;
+  /** The peer's public value, with PFS. */
+  readonly ke: Uint8Array | undefined;
+}
+
+/** Message 1: HDR*, HASH(1), SA, Ni, [KE,] [IDci, IDcr] (RFC 2409 §5.5). */
+export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
+  const { ctx } = world;
+  const { header, datagram } = message;
+  const { messageId } = header;
+  if (messageId === 0) {
+    drop(world, datagram, 'malformed', 'quick mode without a message id');
+    return;
+  }
+  const chain = sa.protection!.exchange(messageId);
+  const opened = sa.protection!.open(chain, sealed);
+  const first = opened.ok ? opened.value.payloads[0] : undefined;
+  if (!opened.ok || first?.kind !== 'hash') {
+    drop(world, datagram, 'decryption_failed', 'message 1 of quick mode does not decrypt');
+    return;
+  }
+  const { payloads, plaintext, nextIv } = opened.value;
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const expected = hash1(prf, sa.keys!.skeyidA, messageId, plaintext.subarray(4 + first.data.length));
+  if (!equalConstantTime(expected, first.data)) {
+    drop(world, datagram, 'decryption_failed', 'HASH(1) of quick mode does not hold');
+    return;
+  }
+  reportOpened(world, sa, message, payloads);
+  if (ctx.shuttingDown) {
+    drop(world, datagram, 'unexpected', 'the engine is shutting down');
+    return;
+  }
+  if (sa.quicks.size >= MOST_QUICKS) {
+    drop(world, datagram, 'rate_limited', `${sa.quicks.size} quick modes on one ISAKMP SA`);
+    return;
+  }
+  sa.lastInbound = ctx.now;
+  const granted = grant(world, sa, payloads);
+  if (!granted.ok) {
+    refuse(world, sa, message, payloads, granted.error);
+    return;
+  }
+  const nonce = copyOf(find(payloads, 'nonce')!.data);
+  const own = ownFor(sa, granted.value.pair);
+  if (own !== undefined) {
+    // Both ends began at once: the one with the higher nonce goes on, the other one is not answered.
+    if (compareBytes(own.initiatorNonce, nonce) > 0 && ctx.now < own.startedAt + OWN_FIRST) {
+      drop(world, datagram, 'unexpected', 'our own quick mode for these networks goes first');
+      return;
+    }
+    dropQuick(world, sa, own);
+  }
+  chain.adopt(nextIv);
+  answer(world, sa, message, { ...granted.value, nonce, chain, payloads });
+}
+
+/** Our own quick mode for the same networks that is not answered yet. */
+function ownFor(sa: IsakmpSa, pair: NetworkPair): QuickExchange | undefined {
+  return [...sa.quicks.values()].find((one) => one.state === 'sent' && samePair(one.pair, pair));
+}
+
+function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Result<Granted, Refusal> {
+  const connection = sa.connection!;
+  if (!hasExactlyOne(payloads, 'sa', 'nonce')) {
+    const failure = quickFailure(
+      'invalid_syntax',
+      'message 1 of quick mode has not exactly one SA and nonce payload',
+    );
+    return err({ type: V1Notify.PAYLOAD_MALFORMED, failure });
+  }
+  const pair = proposedPair(sa, payloads);
+  if (!pair.ok) return err({ type: V1Notify.INVALID_ID_INFORMATION, failure: pair.error });
+  if (!allowsPair(connection, pair.value)) {
+    const [local, peer] = [describeSelector(pair.value.local), describeSelector(pair.value.peer)];
+    const message = `the peer asks for ${peer} at its side and ${local} at ours, which is not configured here: its local and remote CIDRs must mirror ours`;
+    const failure = pairMismatch(connection, { local, peer }, message);
+    return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
+  }
+  const selection = selectEspV1(connection.espProposals, find(payloads, 'sa')!.proposals);
+  if (!selection.ok) return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: selection.error });
+  const { dh } = selection.value.suite;
+  if (dh === Dh.NONE) return ok({ pair: pair.value, selection: selection.value, ke: undefined });
+  const ke = find(payloads, 'ke')?.data;
+  if (ke?.length !== world.ctx.crypto.dh(dh).publicLength) {
+    const failure = quickFailure(
+      'invalid_syntax',
+      'the peer offers PFS without a public value of that group',
+    );
+    return err({ type: V1Notify.INVALID_KEY_INFORMATION, failure });
+  }
+  return ok({ pair: pair.value, selection: selection.value, ke });
+}
+
+/** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */
+function proposedPair(sa: IsakmpSa, payloads: readonly V1Payload[]): Result<NetworkPair, Failure> {
+  const ids = payloads.flatMap((one) => (one.kind === 'id' ? [one] : []));
+  if (ids.length === 0) {
+    return ok({ local: hostSelector(sa.local.address), peer: hostSelector(sa.remote.address) });
+  }
+  const [peer, local] = ids.map(selectorOfIdentity);
+  if (ids.length === 2 && typeof peer === 'object' && typeof local === 'object') return ok({ local, peer });
+  const words = [peer, local].find((one) => typeof one === 'string') ?? `${ids.length} identities`;
+  return err(pairMismatch(sa.connection!, undefined, `the peer proposes ${words} for quick mode`));
+}
+
+/** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. The SAs receive from now on. */
+function answer(
+  world: World,
+  sa: IsakmpSa,
+  message: Inbound,
+  taken: Granted & {
+    readonly nonce: Uint8Array;
+    readonly chain: QuickExchange['chain'];
+    readonly payloads: readonly V1Payload[];
+  },
+): void {
+  const { ctx } = world;
+  const { pair, selection, ke, nonce, chain } = taken;
+  const { messageId } = message.header;
+  const connection = sa.connection!;
+  const dh = ke === undefined ? undefined : ctx.crypto.dh(selection.suite.dh).generate(ctx.random);
+  const publicValue = dh === undefined ? undefined : copyOf(dh.publicValue);
+  const shared = dh === undefined ? undefined : dh.agree(ke!);
+  dh?.wipe();
+  if (shared !== undefined && !shared.ok) {
+    const failure = quickFailure(
+      'invalid_syntax',
+      `the peer's public value is not valid: ${shared.error.message}`,
+    );
+    refuse(world, sa, message, taken.payloads, { type: V1Notify.INVALID_KEY_INFORMATION, failure });
+    return;
+  }
+  const responderNonce = ctx.random.bytes(NONCE_LENGTH);
+  const spiIn = reserveSpi(world);
+  const order = ctx.nextId();
+  const { seconds } = selection.lifetimes;
+  const child = installChild(world, sa, {
+    pair,
+    spiIn,
+    spiOut: readU32(selection.peerSpi, 0),
+    suite: selection.suite,
+    udp: isUdpTunnel(selection.mode),
+    nonces: { initiator: nonce, responder: responderNonce },
+    shared: shared?.value,
+    initiated: false,
+    order,
+    peerSeconds: seconds,
+  });
+  const ids = taken.payloads.filter((one) => one.kind === 'id');
+  const ourShorter = (seconds ?? Number.POSITIVE_INFINITY) > connection.childLifetime;
+  const payloads: V1Payload[] = [
+    { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
+    { kind: 'nonce', data: responderNonce },
+    ...(publicValue === undefined ? [] : [{ kind: 'ke', data: publicValue } as const]),
+    ...ids,
+    ...(ourShorter
+      ? [
+          notify(V1Notify.RESPONDER_LIFETIME, {
+            protocol: V1Protocol.ESP,
+            spi: spiBytes(spiIn),
+            data: encodeLifetime('ipsec', connection.childLifetime),
+          }),
+        ]
+      : []),
+  ];
+  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const exchange = { type: V1Exchange.QUICK_MODE, messageId, chain };
+  const lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
+    hash2(prf, sa.keys!.skeyidA, messageId, nonce, behind),
+  );
+  sa.quicks.set(messageId, {
+    messageId,
+    role: 'responder',
+    chain,
+    pair,
+    order,
+    startedAt: ctx.now,
+    state: 'answered',
+    initiatorNonce: nonce,
+    responderNonce,
+    dh: undefined,
+    spiIn,
+    child,
+    replaces: undefined,
+    lastIn: copyOf(message.datagram.bytes),
+    lastOut,
+    retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
+    forgetAt: undefined,
+  });
+  transmit(world, sa, lastOut, routeOf(message.datagram));
+}
+
+/** Tells the peer, protected, and keeps the refusal for repetitions of the request. */
+function refuse(
+  world: World,
+  sa: IsakmpSa,
+  message: Inbound,
+  payloads: readonly V1Payload[],
+  { type, failure }: Refusal,
+): void {
+  const { ctx } = world;
+  const { messageId } = message.header;
+  const spi = find(payloads, 'sa')?.proposals[0]?.spi ?? new Uint8Array(0);
+  const lastOut = sendInformational(world, sa, [notify(type, { protocol: V1Protocol.ESP, spi })]);
+  const nothing = hostSelector(sa.local.address);
+  sa.quicks.set(messageId, {
+    messageId,
+    role: 'responder',
+    chain: sa.protection!.exchange(messageId),
+    pair: { local: nothing, peer: nothing },
+    order: ctx.nextId(),
+    startedAt: ctx.now,
+    state: 'done',
+    initiatorNonce: new Uint8Array(0),
+    responderNonce: undefined,
+    dh: undefined,
+    spiIn: 0,
+    child: undefined,
+    replaces: undefined,
+    lastIn: copyOf(message.datagram.bytes),
+    lastOut,
+    retransmission: undefined,
+    forgetAt: ctx.now + REPETITIONS,
+  });
+  ctx.event({
+    kind: 'child-failed',
+    connection: sa.connection!.name,
+    ikeId: sa.id,
+    role: 'responder',
+    failure,
+  });
+}
+
+/** Message 3: HDR*, HASH(3). */
+export function quickConfirmed(
+  world: World,
+  sa: IsakmpSa,
+  quick: QuickExchange,
+  message: Inbound,
+  sealed: V1Sealed,
+): void {
+  const { datagram } = message;
+  const opened = sa.protection!.open(quick.chain, sealed);
+  const first = opened.ok ? opened.value.payloads[0] : undefined;
+  if (!opened.ok || first?.kind !== 'hash') {
+    drop(world, datagram, 'decryption_failed', 'message 3 of quick mode does not decrypt');
+    return;
+  }
+  const prf = world.ctx.crypto.prf(sa.suite!.prf);
+  const nonces = { initiator: quick.initiatorNonce, responder: quick.responderNonce! };
+  if (!equalConstantTime(hash3(prf, sa.keys!.skeyidA, quick.messageId, nonces), first.data)) {
+    drop(world, datagram, 'decryption_failed', 'HASH(3) of quick mode does not hold');
+    return;
+  }
+  reportOpened(world, sa, message, opened.value.payloads);
+  quick.chain.adopt(opened.value.nextIv);
+  sa.lastInbound = world.ctx.now;
+  confirm(world, sa, quick);
+}
+
+/** The initiator has the SAs: by message 3, or shown by ESP traffic on them. */
+export function confirm(world: World, sa: IsakmpSa, quick: QuickExchange): void {
+  const { child } = quick;
+  if (quick.state !== 'answered' || child === undefined) return;
+  quick.state = 'done';
+  quick.retransmission = undefined;
+  quick.forgetAt = world.ctx.now + REPETITIONS;
+  quick.child = undefined;
+  if (world.children.has(child.id)) establishChild(world, sa, child);
+  else releaseSpi(world, child.spiIn);
+}

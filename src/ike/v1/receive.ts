@@ -1,0 +1,239 @@
+import { equalBytes, toHex } from '../../util/bytes.js';
+import { describeWireError } from '../../wire/ike/dissect.js';
+import { summarizeV1 } from '../../wire/ike/v1/dissect.js';
+import { decodeV1Message } from '../../wire/ike/v1/message.js';
+import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
+import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
+import type { DatagramInput } from '../inputs.js';
+import { candidatesByAddress } from '../policy/lookup.js';
+import { mainFailure } from './failures.js';
+import { FragmentBuffer } from './fragments.js';
+import { informational, informationalInClear } from './informational.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { idAnswered, keAnswered, saAnswered } from './main-initiator.js';
+import { idOffered, keOffered, refuse, saOffered } from './main-responder.js';
+import { quickAnswered } from './quick-initiator.js';
+import { quickConfirmed, quickOffered } from './quick-responder.js';
+import { movePeer } from './renew.js';
+import { routeOf, transmit } from './send.js';
+import { drop, find, type Inbound, type World } from './world.js';
+
+/** A datagram of major version 1. */
+export function receive(world: World, datagram: DatagramInput): void {
+  const decoded = decodeV1Message(datagram.bytes);
+  if (!decoded.ok) {
+    drop(world, datagram, 'malformed', describeWireError(decoded.error));
+    return;
+  }
+  const message: Inbound & V1Message = { ...decoded.value, datagram };
+  const sa = findSa(world, message);
+  const fragment = find(message.payloads, 'fragment');
+  if (fragment !== undefined) {
+    reassemble(world, sa, message, fragment);
+    return;
+  }
+  if (message.sealed === undefined) report(world, sa, message);
+  if (sa === undefined) {
+    withoutSa(world, message);
+    return;
+  }
+  if (!withinPath(sa, datagram)) {
+    drop(world, datagram, 'unexpected', 'a message of a main mode from another address than it began with');
+    return;
+  }
+  switch (message.header.exchangeType) {
+    case V1Exchange.MAIN_MODE:
+      mainMode(world, sa, message);
+      return;
+    case V1Exchange.QUICK_MODE:
+      quickMode(world, sa, message);
+      return;
+    case V1Exchange.INFORMATIONAL:
+      if (message.sealed === undefined) {
+        informationalInClear(world, sa, message);
+        return;
+      }
+      authenticated(world, sa, datagram, () => informational(world, sa, message, message.sealed!));
+      return;
+    default: {
+      const name = v1NameOf('exchange', message.header.exchangeType);
+      drop(world, datagram, 'unexpected', `an exchange of type ${name}, which is not spoken here`);
+      return;
+    }
+  }
+}
+
+/** The SA of a message by the cookie this end chose; the other cookie must be the peer's. */
+function findSa(world: World, { header }: Inbound): IsakmpSa | undefined {
+  const { initiatorCookie, responderCookie } = header;
+  const begun = world.table.find(toHex(initiatorCookie));
+  if (begun?.role === 'initiator') {
+    const unknown = begun.state === 'sa-sent';
+    return unknown || equalBytes(begun.responderCookie, responderCookie) ? begun : undefined;
+  }
+  const answered = world.table.find(toHex(responderCookie));
+  if (answered?.role !== 'responder') return undefined;
+  return equalBytes(answered.initiatorCookie, initiatorCookie) ? answered : undefined;
+}
+
+/** Unauthenticated messages count only from the address that main mode runs with; the port may change. */
+function withinPath(sa: IsakmpSa, { remote }: DatagramInput): boolean {
+  return sa.isUp || sa.remote.address === remote.address;
+}
+
+function withoutSa(world: World, message: Inbound): void {
+  const { header, datagram } = message;
+  const first = header.responderCookie.every((octet) => octet === 0);
+  if (first && !header.encrypted && header.exchangeType === V1Exchange.MAIN_MODE) {
+    saOffered(world, message);
+    return;
+  }
+  if (first && header.exchangeType === V1Exchange.AGGRESSIVE_MODE) {
+    refuseAggressive(world, message);
+    return;
+  }
+  drop(world, datagram, 'unknown_spi', 'no ISAKMP SA has these cookies');
+}
+
+/**
+ * Aggressive mode lets everyone on the way try keys at leisure, since HASH_R goes in the clear. It is refused
+ * by name, so that both ends' operators see why.
+ */
+function refuseAggressive(world: World, message: Inbound): void {
+  const { local, remote } = message.datagram;
+  const [connection] = candidatesByAddress(world.ctx.config, local.address, remote.address, 1, 'responder');
+  const reason = 'the peer wants aggressive mode, which gives its key away to guessing: set it to main mode';
+  if (connection === undefined) {
+    const failure = mainFailure(
+      'no_matching_connection',
+      'no connection is configured for this peer address and IKEv1',
+    );
+    refuse(world, message, V1Notify.UNSUPPORTED_EXCHANGE_TYPE, failure);
+    return;
+  }
+  refuse(
+    world,
+    message,
+    V1Notify.UNSUPPORTED_EXCHANGE_TYPE,
+    { cause: 'unsupported', message: reason, details: { exchange: 'AGGRESSIVE_MODE' } },
+    connection.name,
+  );
+}
+
+function mainMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
+  const { datagram, sealed, header } = message;
+  if (sa.lastIn !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
+    // RFC 2408 §5.1: a responder repeats its answer. An initiator has its own timer.
+    if (sa.role === 'responder' && sa.lastOut !== undefined)
+      transmit(world, sa, sa.lastOut, routeOf(datagram));
+    return;
+  }
+  if (header.messageId !== 0) {
+    drop(world, datagram, 'malformed', 'main mode with a message id');
+    return;
+  }
+  if (sealed === undefined) {
+    if (sa.state === 'sa-sent') {
+      saAnswered(world, sa, message);
+      return;
+    }
+    if (sa.state === 'ke-sent') {
+      keAnswered(world, sa, message);
+      return;
+    }
+    if (sa.state === 'sa-answered') {
+      keOffered(world, sa, message);
+      return;
+    }
+  } else {
+    if (sa.state === 'id-sent') {
+      idAnswered(world, sa, message, sealed);
+      return;
+    }
+    if (sa.state === 'ke-answered') {
+      idOffered(world, sa, message, sealed);
+      return;
+    }
+  }
+  drop(world, datagram, 'unexpected', `a main mode message in state ${sa.state}`);
+}
+
+function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
+  const { datagram, sealed, header } = message;
+  if (sealed === undefined) {
+    drop(world, datagram, 'unexpected', 'quick mode without encryption');
+    return;
+  }
+  if (!sa.isUp) {
+    drop(world, datagram, 'unexpected', `quick mode in state ${sa.state}`);
+    return;
+  }
+  const quick = sa.quicks.get(header.messageId);
+  if (quick === undefined) {
+    authenticated(world, sa, datagram, () => quickOffered(world, sa, message, sealed));
+    return;
+  }
+  if (quick.lastIn !== undefined && equalBytes(quick.lastIn, datagram.bytes)) {
+    transmit(world, sa, quick.lastOut, routeOf(datagram));
+    return;
+  }
+  if (quick.state === 'sent') {
+    authenticated(world, sa, datagram, () => quickAnswered(world, sa, quick, message, sealed));
+    return;
+  }
+  if (quick.state === 'answered') {
+    authenticated(world, sa, datagram, () => quickConfirmed(world, sa, quick, message, sealed));
+    return;
+  }
+  drop(world, datagram, 'unexpected', 'a message of a quick mode that is done');
+}
+
+/**
+ * Runs a handler that takes authentic messages only. When it took this one, the peer is where the message came
+ * from: behind a NAT that may have changed (RFC 3947 §6).
+ */
+function authenticated(world: World, sa: IsakmpSa, datagram: DatagramInput, handle: () => void): void {
+  const before = sa.lastInbound;
+  sa.lastInbound = Number.NEGATIVE_INFINITY;
+  handle();
+  const taken = sa.lastInbound !== Number.NEGATIVE_INFINITY;
+  if (!taken) sa.lastInbound = before;
+  if (taken && datagram.natTraversalPort) movePeer(world, sa, datagram.remote);
+}
+
+function reassemble(
+  world: World,
+  sa: IsakmpSa | undefined,
+  message: Inbound,
+  fragment: V1FragmentPayload,
+): void {
+  const { datagram } = message;
+  if (sa === undefined) {
+    drop(world, datagram, 'unknown_spi', 'a fragment of no known ISAKMP SA');
+    return;
+  }
+  sa.fragments ??= new FragmentBuffer(world.ctx.limits.messageBytes);
+  const whole = sa.fragments.add(fragment);
+  if (whole === undefined) return;
+  const inner = decodeV1Message(whole);
+  if (inner.ok && inner.value.payloads.some((one) => one.kind === 'fragment')) {
+    drop(world, datagram, 'malformed', 'fragments inside of fragments');
+    return;
+  }
+  if (whole[17] === undefined || whole[17] >>> 4 !== 1) {
+    drop(world, datagram, 'malformed', 'fragments that make no message of version 1');
+    return;
+  }
+  receive(world, { ...datagram, bytes: whole });
+}
+
+function report(world: World, sa: IsakmpSa | undefined, message: V1Message & Inbound): void {
+  world.ctx.event({
+    kind: 'message',
+    direction: 'in',
+    peer: message.datagram.remote,
+    ...(sa?.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa === undefined ? {} : { ikeId: sa.id }),
+    summary: summarizeV1(message),
+  });
+}

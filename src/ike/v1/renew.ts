@@ -1,0 +1,60 @@
+import type { Endpoint } from '../../util/ip.js';
+import type { ConnectionConfig } from '../config.js';
+import type { RenewScope } from '../inputs.js';
+import { allowsPair } from '../policy/quick-identities-v1.js';
+import { lifetime } from '../v2/lifetime.js';
+import { deleteChild } from './children.js';
+import { setLifetime, wantAll } from './established.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import { shorter } from './lifetimes.js';
+import { initiate } from './main-initiator.js';
+import { attemptOf, childrenOf, currentSa, type World } from './world.js';
+
+/** Makes SAs anew by the present configuration, without a gap; see `RenewScope`. */
+export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
+  const { now } = world.ctx;
+  const sa = currentSa(world, connection.name);
+  if (sa === undefined) return;
+  switch (scope) {
+    case 'lifetimes':
+      setLifetime(world, sa, shorter(connection.ikeLifetime, sa.lifetimes.seconds));
+      for (const child of childrenOf(world, connection.name)) {
+        const life = shorter(connection.childLifetime, child.negotiatedSeconds);
+        Object.assign(child, lifetime(world.ctx.random, child.establishedAt, life));
+      }
+      return;
+    case 'networks':
+      for (const child of childrenOf(world, connection.name)) {
+        if (child.state !== 'pending' && !allowsPair(connection, child.pair)) {
+          deleteChild(world, child, 'configuration-changed');
+        }
+      }
+      wantAll(world, sa);
+      return;
+    case 'children':
+      for (const child of childrenOf(world, connection.name)) {
+        if (child.state === 'current') child.rekeyAt = now;
+      }
+      return;
+    case 'ike':
+      sa.rekeyAt = now;
+      return;
+    case 'connection':
+      if (attemptOf(world, connection.name) === undefined) initiate(world, connection, undefined, true);
+      return;
+  }
+}
+
+/** The peer's packets, authentic, come from elsewhere: its NAT has changed (RFC 3947 §6). */
+export function movePeer(world: World, sa: IsakmpSa, to: Endpoint): void {
+  const { remote: from } = sa;
+  if (!sa.isUp || !sa.nat.peer || !sa.natTraversalPort) return;
+  if (from.address === to.address && from.port === to.port) return;
+  sa.remote = to;
+  const connection = sa.connection!.name;
+  world.ctx.event({ kind: 'peer-moved', connection, ikeId: sa.id, from, to });
+  if (sa.state !== 'established') return;
+  for (const child of childrenOf(world, connection)) {
+    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
+  }
+}

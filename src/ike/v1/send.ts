@@ -1,0 +1,190 @@
+import { hash1 } from '../../crypto/keymat-v1.js';
+import { concat, readU32 } from '../../util/bytes.js';
+import type { Endpoint } from '../../util/ip.js';
+import { summarizeV1 } from '../../wire/ike/v1/dissect.js';
+import { encodeV1Message, encodeV1Payloads } from '../../wire/ike/v1/message.js';
+import type { V1Header, V1NotifyPayload, V1Payload } from '../../wire/ike/v1/payloads.js';
+import { IPSEC_DOI, V1Exchange, V1Protocol, v1NameOf } from '../../wire/ike/v1/registry.js';
+import type { DatagramInput } from '../inputs.js';
+import { Retransmission } from '../retransmission.js';
+import { fragmentsOf } from './fragments.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import type { IvChain } from './protect.js';
+import type { Inbound, World } from './world.js';
+
+/** Where a datagram goes. */
+export interface Route {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly natTraversalPort: boolean;
+}
+
+export function headerOf(sa: IsakmpSa, exchangeType: number, messageId: number): V1Header {
+  return {
+    initiatorCookie: sa.initiatorCookie,
+    responderCookie: sa.responderCookie,
+    minorVersion: 0,
+    exchangeType,
+    encrypted: false,
+    commit: false,
+    authenticationOnly: false,
+    messageId,
+  };
+}
+
+/** Main mode message in the clear. */
+export function clearMain(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Uint8Array {
+  const header = headerOf(sa, V1Exchange.MAIN_MODE, 0);
+  report(world, sa, header, payloads);
+  return encodeV1Message(header, payloads);
+}
+
+/** Main mode message 5 or 6. */
+export function sealedMain(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Uint8Array {
+  const header = headerOf(sa, V1Exchange.MAIN_MODE, 0);
+  report(world, sa, header, payloads);
+  return sa.protection!.seal(sa.protection!.phase1, header, payloads);
+}
+
+/** A quick mode or informational message whose payloads stand behind a HASH made of them. */
+export function sealedWithHash(
+  world: World,
+  sa: IsakmpSa,
+  exchange: { readonly type: number; readonly messageId: number; readonly chain: IvChain },
+  payloads: readonly V1Payload[],
+  hash: (payloads: Uint8Array) => Uint8Array,
+): Uint8Array {
+  const data = hash(encodeV1Payloads(payloads).bytes);
+  const all: V1Payload[] = [{ kind: 'hash', data }, ...payloads];
+  const header = headerOf(sa, exchange.type, exchange.messageId);
+  report(world, sa, header, all);
+  return sa.protection!.seal(exchange.chain, header, all);
+}
+
+/** A message id that no exchange of the SA has (RFC 2408 §3.1): not zero. */
+export function freshMessageId(world: World, sa: IsakmpSa): number {
+  for (;;) {
+    const id = readU32(world.ctx.random.bytes(4), 0);
+    if (id !== 0 && !sa.quicks.has(id) && !sa.informationals.has(id)) return id;
+  }
+}
+
+/** Sends an informational exchange, protected by HASH(1) (RFC 2409 §5.7). It is not answered. */
+export function sendInformational(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Uint8Array {
+  const messageId = freshMessageId(world, sa);
+  const chain = sa.protection!.exchange(messageId);
+  const prf = world.ctx.crypto.prf(sa.suite!.prf);
+  const exchange = { type: V1Exchange.INFORMATIONAL, messageId, chain };
+  const bytes = sealedWithHash(world, sa, exchange, payloads, (behind) =>
+    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+  );
+  transmit(world, sa, bytes);
+  return bytes;
+}
+
+/** Sends a message of phase 1 and repeats it until it is answered. */
+export function sendPending(world: World, sa: IsakmpSa, bytes: Uint8Array): void {
+  const { ctx } = world;
+  sa.pending = { bytes, retransmission: new Retransmission(ctx.limits.retransmit, ctx.now) };
+  sa.lastOut = bytes;
+  transmit(world, sa, bytes);
+}
+
+/** Sends octets to the peer, in fragments when they are many and the peer can put them together. */
+export function transmit(world: World, sa: IsakmpSa, bytes: Uint8Array, route: Route = sa): void {
+  const { local, remote, natTraversalPort } = route;
+  const pieces = sa.peerFragmentation ? inPieces(sa, bytes) : [bytes];
+  for (const piece of pieces) world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: piece });
+}
+
+function inPieces(sa: IsakmpSa, bytes: Uint8Array): Uint8Array[] {
+  sa.fragmentsSent = (sa.fragmentsSent % 0xffff) + 1;
+  return fragmentsOf(bytes, headerOf(sa, V1Exchange.MAIN_MODE, 0), sa.fragmentsSent);
+}
+
+/** Back to where a datagram came from. */
+export function routeOf({ local, remote, natTraversalPort }: DatagramInput): Route {
+  return { local, remote, natTraversalPort };
+}
+
+export function reportRetransmission(world: World, sa: IsakmpSa, exchange: number, attempt: number): void {
+  world.ctx.event({
+    kind: 'retransmit',
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ikeId: sa.id,
+    exchange: v1NameOf('exchange', exchange),
+    attempt,
+    peer: sa.remote,
+  });
+}
+
+/** An error in the clear to someone without an SA, bounded in number: a hint, nobody can rely on it. */
+export function refuseInClear(
+  world: World,
+  message: Inbound,
+  type: number,
+  responderCookie?: Uint8Array,
+): void {
+  const { ctx } = world;
+  if (!world.unauthenticated.take(ctx.now)) return;
+  const header: V1Header = {
+    ...message.header,
+    ...(responderCookie === undefined ? {} : { responderCookie }),
+    minorVersion: 0,
+    exchangeType: V1Exchange.INFORMATIONAL,
+    encrypted: false,
+    commit: false,
+    authenticationOnly: false,
+    messageId: readU32(ctx.random.bytes(4), 0),
+  };
+  const payloads = [notify(type)];
+  ctx.event({
+    kind: 'message',
+    direction: 'out',
+    peer: message.datagram.remote,
+    summary: summarizeV1(header, payloads),
+  });
+  ctx.emit({ kind: 'send', ...routeOf(message.datagram), bytes: encodeV1Message(header, payloads) });
+}
+
+/** A notification (RFC 2408 §3.14), by default about the ISAKMP SA and without an SPI. */
+export function notify(
+  type: number,
+  about: { readonly protocol?: number; readonly spi?: Uint8Array; readonly data?: Uint8Array } = {},
+): V1NotifyPayload {
+  const { protocol = V1Protocol.ISAKMP, spi = new Uint8Array(0), data = new Uint8Array(0) } = about;
+  return { kind: 'notify', doi: IPSEC_DOI, protocol, spi, type, data };
+}
+
+/** The SPI that names an ISAKMP SA: both cookies (RFC 2408 §3.15). */
+export function isakmpSpi(sa: IsakmpSa): Uint8Array {
+  return concat(sa.initiatorCookie, sa.responderCookie);
+}
+
+/** A message of the peer that was decrypted and is authentic. */
+export function reportOpened(
+  world: World,
+  sa: IsakmpSa,
+  message: Inbound,
+  payloads: readonly V1Payload[],
+): void {
+  world.ctx.event({
+    kind: 'message',
+    direction: 'in',
+    peer: message.datagram.remote,
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ikeId: sa.id,
+    summary: summarizeV1(message.header, payloads),
+  });
+}
+
+function report(world: World, sa: IsakmpSa, header: V1Header, payloads: readonly V1Payload[]): void {
+  world.ctx.event({
+    kind: 'message',
+    direction: 'out',
+    peer: sa.remote,
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ikeId: sa.id,
+    summary: summarizeV1(header, payloads),
+  });
+}

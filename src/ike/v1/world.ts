@@ -1,0 +1,104 @@
+import { toHex } from '../../util/bytes.js';
+import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
+import type { Context } from '../context.js';
+import type { DatagramDropReason } from '../events.js';
+import type { HalfOpenLedger } from '../half-open.js';
+import type { DatagramInput } from '../inputs.js';
+import { RateLimit } from '../rate-limit.js';
+import { SaTable } from '../sa-table.js';
+import type { V1Child } from './child-record.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+
+/** Answers a second to those who have not proved anything. */
+const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
+
+/** What both versions of IKE count together. */
+export interface SharedTables {
+  readonly halfOpen: HalfOpenLedger;
+  /** Inbound ESP SPIs in use or offered: the packet path knows no versions. */
+  readonly espSpis: Set<number>;
+}
+
+/** All that the exchanges of version 1 work on. */
+export interface World extends SharedTables {
+  readonly ctx: Context;
+  readonly table: SaTable<IsakmpSa>;
+  /** Bounds answers and reports that anyone can provoke without a key. */
+  readonly unauthenticated: RateLimit;
+  /** SAs we answered, by source address and initiator cookie: to know repetitions of message 1. */
+  readonly byFirstRequest: Map<string, IsakmpSa>;
+  /** ESP SAs by id. They belong to the connection: an ISAKMP SA may go and they stay (RFC 2408 §2.1). */
+  readonly children: Map<number, V1Child>;
+  /** Which of its peer's addresses a connection tries next. */
+  readonly addressTurn: Map<string, number>;
+}
+
+export function createWorld(ctx: Context, shared: SharedTables): World {
+  return {
+    ctx,
+    halfOpen: shared.halfOpen,
+    espSpis: shared.espSpis,
+    table: new SaTable(),
+    unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    byFirstRequest: new Map(),
+    children: new Map(),
+    addressTurn: new Map(),
+  };
+}
+
+/** A message of the peer as it came, encrypted or not. */
+export interface Inbound {
+  readonly header: V1Header;
+  readonly payloads: readonly V1Payload[];
+  readonly datagram: DatagramInput;
+}
+
+/** Reports a datagram that changes nothing. */
+export function drop(
+  world: World,
+  datagram: DatagramInput,
+  reason: DatagramDropReason,
+  detail: string,
+): void {
+  world.ctx.event({ kind: 'datagram-dropped', reason, peer: datagram.remote, detail });
+}
+
+/** The live SAs of a connection, oldest first. */
+export function sasOf(world: World, connection: string): IsakmpSa[] {
+  return world.table.all().filter((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+}
+
+/** The SA that carries a connection's exchanges. */
+export function currentSa(world: World, connection: string): IsakmpSa | undefined {
+  return sasOf(world, connection).find((sa) => sa.state === 'established');
+}
+
+export function childrenOf(world: World, connection: string): V1Child[] {
+  return [...world.children.values()].filter((child) => child.connection === connection);
+}
+
+/** Our attempt as initiator that is under way, if there is one. */
+export function attemptOf(world: World, connection: string): IsakmpSa | undefined {
+  return sasOf(world, connection).find((sa) => sa.isStarting);
+}
+
+/** A random cookie that is neither zero nor in use here. */
+export function freshCookie(world: World): Uint8Array {
+  for (;;) {
+    const cookie = world.ctx.random.bytes(8);
+    if (cookie.some((octet) => octet !== 0) && !world.table.has(toHex(cookie))) return cookie;
+  }
+}
+
+/** The first payload of a kind. */
+export function find<K extends V1Payload['kind']>(
+  payloads: readonly V1Payload[],
+  kind: K,
+): (V1Payload & { readonly kind: K }) | undefined {
+  return payloads.find((one): one is V1Payload & { readonly kind: K } => one.kind === kind);
+}
+
+/** Whether each of the kinds is there exactly once. */
+export function hasExactlyOne(payloads: readonly V1Payload[], ...kinds: V1Payload['kind'][]): boolean {
+  return kinds.every((kind) => payloads.filter((one) => one.kind === kind).length === 1);
+}
