@@ -3,6 +3,7 @@ import { defineCommand } from '../command.js';
 import { CliError, ExitCode, messageOf, UsageError } from '../errors.js';
 import type { Pair } from '../pair/pair.js';
 import type { PairReport } from '../pair/report.js';
+import { programWords } from '../program-path.js';
 import { parseSuite, SUITE_HELP, type Suite } from '../suite.js';
 import type { Terminal } from '../terminal.js';
 
@@ -102,5 +103,5 @@ async function stay(
 }
 
 function hints(report: PairReport): string[] {
-  return report.sites.map((site) => `  culvert status --control ${site.control}`);
+  return report.sites.map((site) => `  ${programWords()} status --control ${site.control}`);
 }
