@@ -158,7 +158,9 @@ function stepsOf(changes: readonly FieldChange[], { establishMode, adminUp }: Co
       if (has('add_networks')) steps.push({ kind: 'cover' });
     }
   }
-  if (changes.some(({ action }) => RETRY.has(action))) steps.push({ kind: 'retry' });
+  const mayInitiate =
+    changes.some(({ field }) => field === 'establish_mode') && establishMode === 'bidirectional';
+  if (mayInitiate || changes.some(({ action }) => RETRY.has(action))) steps.push({ kind: 'retry' });
   return steps;
 }
 

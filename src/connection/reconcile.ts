@@ -7,6 +7,8 @@ import { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF, fraction } from './b
 /** What the reconciler wants done, in this order. The daemon turns it into inputs of the engine. */
 export type Command =
   | { readonly kind: 'initiate' | 'terminate'; readonly connection: string }
+  /** A new negotiation beside the SAs that stand; they go when it has succeeded. */
+  | { readonly kind: 'renew'; readonly connection: string }
   /** Whether requests of the peer for this connection are answered: not while an operator holds it down. */
   | { readonly kind: 'admit' | 'refuse'; readonly connection: string };
 
@@ -16,6 +18,13 @@ export type ReconcileInput =
   /** All events of one step of the engine, in order: together they tell why something was lost. */
   | { readonly kind: 'events'; readonly events: readonly IkeEvent[] }
   | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: string }
+  /** Something changed that may let the next attempt succeed: the configuration, or the peer's addresses. */
+  | { readonly kind: 'retry'; readonly connection: string }
+  /** What stands is to be replaced by a new negotiation, tried until it succeeds. */
+  | { readonly kind: 'renew'; readonly connection: string }
+  /** Take down and bring up again. */
+  | { readonly kind: 'renegotiate'; readonly connection: string }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string }
   | { readonly kind: 'timer' };
 
 /**
@@ -36,6 +45,9 @@ export type Stimulus =
   | 'up'
   | 'down'
   | 'acquire'
+  | 'retry'
+  | 'renew'
+  | 'renegotiate'
   | 'deadline'
   | 'established'
   /** Our attempt did not succeed. */
@@ -54,8 +66,13 @@ export interface ReconcilePolicy {
   readonly settled: Millis;
   /** An attempt without any outcome is repeated after this long. The engine gives up far earlier. */
   readonly watchdog: Millis;
-  /** Distance between the first attempts of two connections at start. */
+  /**
+   * Least distance between two attempts of ours, whatever connections they are of: many connections that start
+   * or lose their peer at the same moment come back one after the other. An operator's `up` does not wait.
+   */
   readonly stagger: Millis;
+  /** A peer that speaks to us resets the backoff, but not oftener than this: its address may be forged. */
+  readonly heardAgain: Millis;
 }
 
 export const DEFAULT_POLICY: ReconcilePolicy = {
@@ -64,6 +81,7 @@ export const DEFAULT_POLICY: ReconcilePolicy = {
   settled: 10_000,
   watchdog: 180_000,
   stagger: 10,
+  heardAgain: 10_000,
 };
 
 /** One connection as the reconciler sees it. */
@@ -73,6 +91,8 @@ export interface ConnectionView {
   readonly failures: number;
   /** When it will be initiated, in state `due`. */
   readonly nextAttemptAt: Millis | undefined;
+  /** A new negotiation that is to replace the SAs has not succeeded yet. */
+  readonly renewing: boolean;
 }
 
 interface Entry {
@@ -83,6 +103,11 @@ interface Entry {
   upSince: Millis | undefined;
   /** Whether an IKE SA and a child SA stood after the last events. */
   standing: boolean;
+  /** Its turn among all connections has come, or comes at `deadline`. */
+  hasTurn: boolean;
+  /** Failed attempts to replace what stands; undefined when it is not to be replaced. */
+  renewals: number | undefined;
+  heardAt: Millis;
   readonly ikes: Set<number>;
   readonly children: Set<number>;
 }
@@ -100,6 +125,8 @@ type Action = (step: Step) => State;
 interface Outcome {
   failed: boolean;
   reason: CloseReason | undefined;
+  /** A negotiation from the start succeeded. */
+  negotiated: boolean;
 }
 
 /**
@@ -110,6 +137,8 @@ export class Reconciler {
   readonly #entries = new Map<string, Entry>();
   readonly #random: Random;
   readonly #policy: ReconcilePolicy;
+  /** From when on the next attempt may begin. */
+  #nextTurn: Millis = 0;
   readonly #table: Readonly<Record<State, Readonly<Partial<Record<Stimulus, Action>>>>>;
 
   constructor(random: Random, policy: ReconcilePolicy = DEFAULT_POLICY) {
@@ -133,6 +162,13 @@ export class Reconciler {
             this.#apply(entry, 'deadline', now, commands);
         }
         break;
+      case 'rename': {
+        const entry = this.#entries.get(input.from);
+        if (entry === undefined) break;
+        this.#entries.delete(input.from);
+        this.#entries.set(input.to, entry);
+        break;
+      }
       default: {
         const entry = this.#entries.get(input.connection);
         if (entry !== undefined) this.#apply(entry, input.kind, now, commands);
@@ -157,6 +193,7 @@ export class Reconciler {
       state: entry.state,
       failures: entry.failures,
       nextAttemptAt: entry.state === 'due' ? entry.deadline : undefined,
+      renewing: entry.renewals !== undefined,
     };
   }
 
@@ -170,6 +207,12 @@ export class Reconciler {
       return entry.state;
     };
     const start: Action = (step) => this.#start(step);
+    const now: Action = (step) => this.#start(step, true);
+    const afresh: Action = (step) => {
+      step.entry.failures = 0;
+      return this.#start(step);
+    };
+    const renew: Action = (step) => this.#renew(step);
     const wake: Action = (step) => this.#wake(step);
     const lost = {
       'lost-dead': (step) => this.#afterDpd(step),
@@ -179,17 +222,34 @@ export class Reconciler {
     return {
       disabled: { enable: start, established: again },
       stopped: { up: wake, disable, established: again },
-      passive: { up: start, down, disable, established: up },
-      trapped: { up: start, acquire: start, down, disable, established: up },
-      due: { up: start, deadline: start, down, disable, established: up },
+      passive: { up: now, retry: afresh, down, disable, established: up },
+      trapped: { up: now, acquire: start, down, disable, established: up },
+      due: { up: now, retry: afresh, deadline: start, down, disable, established: up },
       connecting: {
+        retry: ({ entry, now: at }) => {
+          entry.failures = 0;
+          entry.deadline = at + this.#policy.watchdog;
+          return 'connecting';
+        },
+        renegotiate: (step) => this.#renegotiate(step),
         established: up,
         failed: (step) => this.#retry(step),
         deadline: start,
         down,
         disable,
       },
-      up: { ...lost, down, disable },
+      up: {
+        ...lost,
+        renew: (step) => {
+          step.entry.renewals = 0;
+          return this.#renew(step);
+        },
+        renegotiate: (step) => this.#renegotiate(step),
+        failed: (step) => this.#renewalFailed(step),
+        deadline: renew,
+        down,
+        disable,
+      },
     };
   }
 
@@ -201,14 +261,31 @@ export class Reconciler {
       return;
     }
     entry.deadline = undefined;
+    const wasUp = entry.state === 'up';
     if (entry.upSince !== undefined && now - entry.upSince >= this.#policy.settled) entry.failures = 0;
     entry.state = action({ entry, now, commands });
-    entry.upSince = entry.state === 'up' ? now : undefined;
+    if (entry.state !== 'up') {
+      entry.upSince = undefined;
+      entry.renewals = undefined;
+    } else if (!wasUp) {
+      entry.upSince = now;
+    }
   }
 
-  /** Initiates, or waits for the peer where we never initiate. */
-  #start({ entry, now, commands }: Step): State {
+  /**
+   * Initiates, or waits for the peer where we never initiate, or for its turn among many connections.
+   * @param atOnce an operator waits for it
+   */
+  #start({ entry, now, commands }: Step, atOnce = false): State {
     if (entry.config.establishMode === 'peer_only') return 'passive';
+    if (!atOnce && !entry.hasTurn && this.#nextTurn > now) {
+      entry.hasTurn = true;
+      entry.deadline = this.#nextTurn;
+      this.#nextTurn += this.#policy.stagger;
+      return 'due';
+    }
+    if (!entry.hasTurn) this.#nextTurn = Math.max(this.#nextTurn, now) + this.#policy.stagger;
+    entry.hasTurn = false;
     commands.push({ kind: 'initiate', connection: entry.config.name });
     entry.deadline = now + this.#policy.watchdog;
     return 'connecting';
@@ -229,6 +306,29 @@ export class Reconciler {
     commands.push({ kind: 'terminate', connection: entry.config.name });
     if (state === 'stopped') commands.push({ kind: 'refuse', connection: entry.config.name });
     return state;
+  }
+
+  /** Tries to replace what stands. It keeps working whether that succeeds or not. */
+  #renew({ entry, commands }: Step): State {
+    if (entry.renewals !== undefined && entry.config.establishMode === 'bidirectional') {
+      commands.push({ kind: 'renew', connection: entry.config.name });
+    }
+    return 'up';
+  }
+
+  #renewalFailed({ entry, now }: Step): State {
+    if (entry.renewals === undefined) return 'up';
+    entry.renewals++;
+    entry.deadline = now + backoffDelay(entry.renewals, this.#random, this.#policy.backoff);
+    return 'up';
+  }
+
+  /** The engine ends what is there; it comes back soon, or when the peer wants it. */
+  #renegotiate(step: Step): State {
+    const { entry, commands } = step;
+    commands.push({ kind: 'terminate', connection: entry.config.name });
+    entry.failures = 0;
+    return this.#soon(step);
   }
 
   #retry({ entry, now }: Step): State {
@@ -270,10 +370,8 @@ export class Reconciler {
     const wanted = new Set(connections.map((one) => one.name));
     // The engine ends the SAs of a connection that left the configuration by itself.
     for (const name of this.#entries.keys()) if (!wanted.has(name)) this.#entries.delete(name);
-    let starts = 0;
     for (const config of connections) {
       let entry = this.#entries.get(config.name);
-      const fresh = entry === undefined;
       if (entry === undefined) {
         entry = {
           config,
@@ -282,6 +380,9 @@ export class Reconciler {
           deadline: undefined,
           upSince: undefined,
           standing: false,
+          hasTurn: false,
+          renewals: undefined,
+          heardAt: Number.NEGATIVE_INFINITY,
           ikes: new Set(),
           children: new Set(),
         };
@@ -289,26 +390,18 @@ export class Reconciler {
       }
       entry.config = config;
       if (!config.adminUp) this.#apply(entry, 'disable', now, commands);
-      else if (fresh && config.establishMode === 'bidirectional' && starts > 0) {
-        // A few milliseconds between first attempts keep many connections from one burst of key exchanges.
-        entry.state = 'due';
-        entry.deadline = now + starts * this.#policy.stagger;
-        starts++;
-      } else {
-        const before = commands.length;
-        this.#apply(entry, 'enable', now, commands);
-        if (commands.length > before) starts++;
-      }
+      else this.#apply(entry, 'enable', now, commands);
     }
   }
 
   #events(events: readonly IkeEvent[], now: Millis, commands: Command[]): void {
     const outcomes = new Map<Entry, Outcome>();
     for (const event of events) {
+      if (event.kind === 'ike-responding') this.#heard(event.peer.address, now);
       const entry =
         'connection' in event && event.connection ? this.#entries.get(event.connection) : undefined;
       if (entry === undefined) continue;
-      const outcome = outcomes.get(entry) ?? { failed: false, reason: undefined };
+      const outcome = outcomes.get(entry) ?? { failed: false, reason: undefined, negotiated: false };
       note(entry, event, outcome);
       outcomes.set(entry, outcome);
     }
@@ -316,10 +409,26 @@ export class Reconciler {
       const standing = entry.ikes.size > 0 && entry.children.size > 0;
       const before = entry.standing;
       entry.standing = standing;
+      if (standing && before && outcome.negotiated) entry.renewals = undefined;
       if (standing && !before) this.#apply(entry, 'established', now, commands);
       else if (!standing && before && entry.state === 'up')
         this.#apply(entry, lossOf(outcome.reason), now, commands);
-      else if (outcome.failed && !standing) this.#apply(entry, 'failed', now, commands);
+      else if (outcome.failed && (!standing || entry.renewals !== undefined)) {
+        this.#apply(entry, 'failed', now, commands);
+      }
+    }
+  }
+
+  /** The peer is there and speaks: waiting for the rest of a long backoff would be for nothing. */
+  #heard(address: string, now: Millis): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.state !== 'due' && entry.state !== 'connecting') continue;
+      if (now - entry.heardAt < this.#policy.heardAgain) continue;
+      if (!entry.config.peer.addresses.includes(address)) continue;
+      entry.heardAt = now;
+      entry.failures = 0;
+      if (entry.state !== 'due' || entry.deadline === undefined) continue;
+      entry.deadline = Math.min(entry.deadline, now + backoffDelay(1, this.#random, this.#policy.backoff));
     }
   }
 }
@@ -329,6 +438,7 @@ function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
   switch (event.kind) {
     case 'ike-established':
       entry.ikes.add(event.ike.ikeId);
+      if (event.ike.replaces === undefined) outcome.negotiated = true;
       return;
     case 'ike-closed': {
       // The reason of the IKE SA explains the reasons of its children.
