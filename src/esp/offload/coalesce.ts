@@ -200,7 +200,7 @@ export class Coalescer {
         return;
       }
     }
-    if (item !== NONE) this.#state[item] = CLOSED;
+    // From now on the newest of its flow: no later packet finds the item before.
     this.#begin(view);
   }
 

@@ -359,6 +359,27 @@ t.test('overlap: the target lies so that no payload has to move', async (t) => {
   coalescer.clear();
 });
 
+t.test('what the kernel refuses to take as a train is split again where it stands', async (t) => {
+  const packets = Array.from({ length: 45 }, (_, i) =>
+    segment(0, {
+      id: i,
+      sequence: i * 1448,
+      payload: content.subarray(i * 1448, (i + 1) * 1448),
+      sourcePort: i < 40 ? 1 : 2,
+    }),
+  );
+  for (const packet of packets) offer(packet);
+  coalescer.finish();
+  t.equal(coalescer.count, 2);
+  const out: Uint8Array[] = [];
+  for (let i = 0; i < coalescer.count; i++) {
+    t.equal(splitter.begin(coalescer.itemAt(i), coalescer.itemLength(i)), coalescer.segments(i));
+    while (splitter.next()) out.push(bytes.slice(splitter.at, splitter.at + splitter.length));
+  }
+  coalescer.clear();
+  t.same(out, packets);
+});
+
 t.test('full', async (t) => {
   for (let i = 0; i < ITEMS; i++) t.ok(offer(segment(i, { flags: ACK | PSH })));
   t.equal(coalescer.target(100), -1);
