@@ -31,6 +31,9 @@ const { bytes } = memory;
 const SCRATCH = 64;
 const AT = 8192;
 const splitter = new Splitter(memory, SCRATCH);
+/** Octets of memory that are looked at for writes outside of the packet. */
+const FILLED = 100000;
+const CANARIES = new Uint8Array(FILLED).fill(0xa5);
 
 interface Train {
   readonly packet: Uint8Array;
@@ -71,7 +74,7 @@ function train(
  * trailer may take are overwritten, and so is the segment itself.
  */
 function split({ packet, virtio }: Train): Uint8Array[] {
-  bytes.fill(0xa5, 0, 150000);
+  bytes.set(CANARIES);
   bytes.set(virtio, AT);
   bytes.set(packet, AT + VIRTIO_HEADER_LENGTH);
   const length = VIRTIO_HEADER_LENGTH + packet.length;
@@ -86,11 +89,11 @@ function split({ packet, virtio }: Train): Uint8Array[] {
   if (out.length !== count) throw new Error(`${count} segments announced, ${out.length} made`);
   if (splitter.next()) throw new Error('segments after the last one');
   const untouched = (from: number, to: number): boolean =>
-    bytes.subarray(from, to).every((octet) => octet === 0xa5);
+    Buffer.compare(bytes.subarray(from, to), CANARIES.subarray(0, to - from)) === 0;
   if (
     !untouched(0, SCRATCH) ||
     !untouched(SCRATCH + SPLITTER_SPACE, AT) ||
-    !untouched(AT + length + TAIL_ROOM, 150000)
+    !untouched(AT + length + TAIL_ROOM, FILLED)
   ) {
     throw new Error('octets outside of the packet were written');
   }
