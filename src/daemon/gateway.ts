@@ -4,6 +4,7 @@ import type { StatusDocument } from '../connection/status.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
+import type { Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { Engine } from '../ike/engine.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../ike/limits.js';
@@ -35,6 +36,8 @@ export interface GatewayOptions {
   readonly device?: PacketDevice;
   /** Worker threads of the data plane. */
   readonly workers?: number;
+  /** Kernel offloads of the data plane; all that is safe everywhere when left out. */
+  readonly offload?: Offload;
   /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
   readonly mtu?: number;
   /** Called when a client asks the daemon to end. */
@@ -111,6 +114,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
       ports: options.ports ?? STANDARD_PORTS,
       workers: options.workers ?? 1,
+      ...(options.offload === undefined ? {} : { offload: options.offload }),
       ...(options.device === undefined ? {} : { device: options.device }),
       crypto,
       random,

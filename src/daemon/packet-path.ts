@@ -1,8 +1,10 @@
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane, DataPlaneListener } from '../dataplane/dataplane.js';
 import { createFfiDataPlane } from '../dataplane/ffi/data-plane.js';
+import { DEFAULT_OFFLOAD, needsVirtioHeader, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { createPortableDataPlane } from '../dataplane/portable.js';
+import { errnoName } from '../linux/errors.js';
 import { ffiAvailable } from '../linux/ffi.js';
 import { setLinkUp } from '../linux/links.js';
 import { openPortGroup } from '../linux/sockets.js';
@@ -27,6 +29,8 @@ export interface PacketPathOptions {
   readonly mtu: number;
   readonly ports: Ports;
   readonly workers: number;
+  /** Default: all that is safe everywhere. */
+  readonly offload?: Offload;
   /** For the portable path: in place of a TUN device. */
   readonly device?: PacketDevice;
   readonly crypto: CryptoBackend;
@@ -81,16 +85,26 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
       'install with optional dependencies (`npm ci` without --omit=optional) on Linux x86-64 or arm64',
     );
   }
-  const group = openPortGroup({ address, port: ports.natt, workers });
+  const wanted = options.offload ?? DEFAULT_OFFLOAD;
+  const group = openPortGroup({ address, port: ports.natt, workers, gro: wanted.gro });
   undo.push('the ESP sockets', () => group.close());
   const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
-  const tun = openTun(options.interface);
+  const { tso, uso } = wanted;
+  const tun = openTun(options.interface, { virtioHeader: needsVirtioHeader(wanted), tso, uso });
   undo.push(`the TUN device ${tun.name}`, () => tun.close());
   setLinkUp(tun.name, mtu);
   const plane = createFfiDataPlane({
     espFds: group.espFds,
     tun,
+    offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },
+    offloadLost: (name, errno) => {
+      const [code] = errnoName(errno);
+      logger.warn(
+        { offload: name, code },
+        `the kernel refuses the offload "${name}", which is off from now on`,
+      );
+    },
     listener,
     now: () => clock.now(),
     ready: (crypto, note) => {

@@ -33,6 +33,8 @@ export const DROP_REASONS = [
   'send_error',
   /** A queue between threads was full. */
   'queue_full',
+  /** Inbound: marked by a congested router outside, and the inner transport cannot be told (RFC 6040 §4.2). */
+  'congestion',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

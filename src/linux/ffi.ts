@@ -35,12 +35,14 @@ export interface Libc {
   eventfd(initial: number, flags: number): number;
   socket(family: number, type: number, protocol: number): number;
   bind(fd: number, address: number, length: number): number;
+  connect(fd: number, address: number, length: number): number;
   getsockname(fd: number, address: number, lengthAddress: number): number;
   setsockopt(fd: number, level: number, option: number, address: number, length: number): number;
   getsockopt(fd: number, level: number, option: number, address: number, lengthAddress: number): number;
   sendto(fd: number, a: number, n: number, flags: number, sockaddr: number, sockaddrLength: number): number;
   recvfrom(fd: number, a: number, n: number, flags: number, sockaddr: number, lengthAddress: number): number;
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
+  recvmsg(fd: number, message: number, flags: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number, timeout: number): number;
 }
 
@@ -58,12 +60,14 @@ const SIGNATURES: Readonly<Record<keyof Libc, readonly [result: string, ...param
   eventfd: ['int', 'unsigned int', 'int'],
   socket: ['int', 'int', 'int', 'int'],
   bind: ['int', 'int', ADDRESS, 'unsigned int'],
+  connect: ['int', 'int', ADDRESS, 'unsigned int'],
   getsockname: ['int', 'int', ADDRESS, ADDRESS],
   setsockopt: ['int', 'int', 'int', 'int', ADDRESS, 'unsigned int'],
   getsockopt: ['int', 'int', 'int', 'int', ADDRESS, ADDRESS],
   sendto: ['long', 'int', ADDRESS, 'size_t', 'int', ADDRESS, 'unsigned int'],
   recvfrom: ['long', 'int', ADDRESS, 'size_t', 'int', ADDRESS, ADDRESS],
   sendmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int'],
+  recvmsg: ['long', 'int', ADDRESS, 'int'],
   recvmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int', ADDRESS],
 };
 

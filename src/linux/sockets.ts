@@ -1,3 +1,4 @@
+import { release as osRelease } from 'node:os';
 import { type Endpoint, type IpBytes, parseIp } from '../util/ip.js';
 import { bindError, linuxError } from './errors.js';
 import { addressOf, checked, hostBuffer, lastErrno, libc } from './ffi.js';
@@ -23,14 +24,30 @@ const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IP_RECVERR = 11;
+const IP_RECVTOS = 13;
+const IP_MTU = 14;
 const IPPROTO_IPV6 = 41;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_MTU = 24;
+const IPV6_RECVERR = 25;
 const IPV6_V6ONLY = 26;
+const IPV6_RECVTCLASS = 66;
+/** DF is set, but what is longer than the path is fragmented by the kernel and not lost. */
+const PMTUDISC_WANT = 1;
+const SOL_UDP = 17;
+const UDP_GRO = 104;
 
 /**
  * Octets asked for each socket buffer. The kernel's default of 212,992 overflows in the bursts of one fast
  * flow; the kernel counts more than the payload, so this is room for some 3,000 full datagrams.
  */
 export const SOCKET_BUFFER = 7 * 1024 * 1024;
+
+/** Kernels before this one lose datagrams with UDP_GRO on sockets of several flows. */
+const GRO_SINCE = [5, 12] as const;
 
 export interface PortGroupOptions {
   /** An address of this host, IPv4 or IPv6, or the unspecified address of the family. */
@@ -39,6 +56,8 @@ export interface PortGroupOptions {
   readonly port: number;
   /** ESP sockets, a power of two. */
   readonly workers: number;
+  /** Datagrams of one peer come in trains, their length in control data (UDP_GRO). */
+  readonly gro?: boolean;
 }
 
 /** The sockets of one UDP port: IKE and ESP apart. All are non-blocking. */
@@ -47,6 +66,8 @@ export interface PortGroup {
   readonly ikeFd: number;
   /** `espFds[w]` gets the ESP datagrams with SPI mod workers = w. */
   readonly espFds: readonly number[];
+  /** Whether the ESP sockets receive trains of datagrams. */
+  readonly gro: boolean;
   /** The IKE socket now belongs to the caller: `close()` leaves it alone. Answers with `ikeFd`. */
   releaseIke(): number;
   /** Closes the sockets. Safe to call twice. Not while a worker still polls them. */
@@ -68,6 +89,7 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
   const program = steeringProgram(workers);
   const fds: number[] = [];
   const owned = new Set<number>();
+  let gro = options.gro === true && kernelIsAtLeast(GRO_SINCE);
   const close = (): void => {
     for (const fd of owned) libc().close(fd);
     owned.clear();
@@ -79,7 +101,11 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
       owned.add(fd);
       if (i > 0) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
       bindUdp(fd, ip, port, address);
-      if (i > 0) continue;
+      if (i > 0) {
+        prepareEsp(fd, ip);
+        gro &&= trySetOption(fd, SOL_UDP, UDP_GRO, 1) === 0;
+        continue;
+      }
       setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1, 'SO_REUSEPORT');
       ({ port } = localEndpoint(fd));
     }
@@ -93,6 +119,7 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
   return {
     ikeFd,
     espFds,
+    gro,
     releaseIke() {
       owned.delete(ikeFd);
       return ikeFd;
@@ -119,6 +146,53 @@ function openUdp(ip: IpBytes): number {
   raiseBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
   raiseBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
   return fd;
+}
+
+/**
+ * What ESP sockets need: the outer TOS of what arrives (RFC 6040), and datagrams that carry DF unless they are
+ * longer than the path, of which ICMP then tells.
+ */
+export function prepareEsp(fd: number, ip: IpBytes): void {
+  if (ip.length === 16) {
+    trySetOption(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    trySetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_WANT);
+    trySetOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+  } else {
+    trySetOption(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    trySetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_WANT);
+    trySetOption(fd, IPPROTO_IP, IP_RECVERR, 1);
+  }
+}
+
+/**
+ * Octets of the longest packet that the kernel sends to `peer` unfragmented: the route's, or less where ICMP
+ * has said so within the last ten minutes (net.ipv4.route.mtu_expires). 0 when there is no route.
+ */
+export function pathMtu(local: string, peer: Endpoint): number {
+  const [from, to] = [parseIp(local), parseIp(peer.address)];
+  if (from === undefined || to === undefined || from.length !== to.length) return 0;
+  const v6 = to.length === 16;
+  const calls = libc();
+  const fd = checked(calls.socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'UDP socket');
+  try {
+    const memory = hostBuffer(2 * SOCKADDR_SPACE);
+    const at = addressOf(memory);
+    if (calls.bind(fd, at, writeSockaddr(memory, 0, from, 0)) < 0) return 0;
+    if (calls.connect(fd, at, writeSockaddr(memory, 0, to, peer.port || 4500)) < 0) return 0;
+    const view = new DataView(memory.buffer);
+    view.setUint32(SOCKADDR_SPACE, 4, true);
+    const [level, option] = v6 ? [IPPROTO_IPV6, IPV6_MTU] : [IPPROTO_IP, IP_MTU];
+    if (calls.getsockopt(fd, level, option, at, at + SOCKADDR_SPACE) < 0) return 0;
+    return view.getInt32(0, true);
+  } finally {
+    calls.close(fd);
+  }
+}
+
+/** Whether the running kernel is `major.minor` or newer. */
+export function kernelIsAtLeast([major, minor]: readonly [number, number], release = osRelease()): boolean {
+  const [, a, b] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  return Number(a) > major || (Number(a) === major && Number(b) >= minor);
 }
 
 /** By force where we may, else as far as net.core.rmem_max and wmem_max allow. */

@@ -13,6 +13,19 @@ const IFF_NO_PI = 0x1000;
 /** Fail instead of attaching to a device that exists: what we did not make we must not remove. */
 const IFF_TUN_EXCL = 0x8000;
 
+/** A header with checksum and segmentation state in front of every packet (esp/offload/virtio.ts). */
+const IFF_VNET_HDR = 0x4000;
+/** Several descriptors, each with a queue of its own. */
+const IFF_MULTI_QUEUE = 0x0100;
+
+/** _IOW('T', 208, unsigned int): what the reader copes with. */
+const TUNSETOFFLOAD = 0x400454d0;
+const TUN_F_CSUM = 0x01;
+const TUN_F_TSO4 = 0x02;
+const TUN_F_TSO6 = 0x04;
+const TUN_F_USO4 = 0x20;
+const TUN_F_USO6 = 0x40;
+
 /** struct ifreq: name in 16 octets, then a union of 24. */
 const IFREQ_SIZE = 40;
 const IFNAMSIZ = 16;
@@ -23,11 +36,29 @@ const IFNAMSIZ = 16;
  */
 const TX_QUEUE_LENGTH = 5000;
 
+/** What the reader and writer of a TUN device can do. */
+export interface TunOptions {
+  /** Packets carry the virtio-net header, both ways. */
+  readonly virtioHeader?: boolean;
+  /** The kernel may hand over TCP super-packets. Needs the header. */
+  readonly tso?: boolean;
+  /** The kernel may hand over UDP trains as well (Linux 6.2). */
+  readonly uso?: boolean;
+  /** Descriptors, each of which gets a part of the flows; 1 by default. */
+  readonly queues?: number;
+}
+
 /** An open TUN device. It exists as long as a descriptor of it is open. */
 export interface TunDevice {
+  /** The first of `fds`. */
   readonly fd: number;
+  readonly fds: readonly number[];
   readonly name: string;
   readonly index: number;
+  /** What the kernel agreed to. */
+  readonly virtioHeader: boolean;
+  readonly tso: boolean;
+  readonly uso: boolean;
   /** Removes the device, its addresses and its routes. Safe to call twice. */
   close(): void;
 }
@@ -39,31 +70,54 @@ export function isDeviceName(name: string): boolean {
 
 /**
  * Makes a TUN device for bare IP packets, one a read, without blocking. It is down and has no address.
+ * Offloads that the kernel does not know are left out: see the answer.
  * @throws LinuxError with the remedy: rights, missing /dev/net/tun, name in use
  */
-export function openTun(name: string): TunDevice {
+export function openTun(name: string, options: TunOptions = {}): TunDevice {
   if (!isDeviceName(name)) {
     throw new RangeError(
       `device name "${name}": use 1 to 15 characters without white space, "/", ":" or "%"`,
     );
   }
-  const calls = libc();
-  const fd = calls.open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) throw tunError(lastErrno(), name);
-  let open = true;
+  const { queues = 1, virtioHeader = false } = options;
+  const fds: number[] = [];
   const close = (): void => {
-    if (open) calls.close(fd);
-    open = false;
+    for (const fd of fds.splice(0)) libc().close(fd);
   };
   try {
-    const request = hostBuffer(IFREQ_SIZE);
-    new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
-    new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL, true);
-    if (calls.ioctl(fd, TUNSETIFF, addressOf(request)) < 0) throw tunError(lastErrno(), name);
+    const flags =
+      IFF_TUN | IFF_NO_PI | (virtioHeader ? IFF_VNET_HDR : 0) | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+    for (let i = 0; i < queues; i++) {
+      const fd = libc().open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC);
+      if (fd < 0) throw tunError(lastErrno(), name);
+      fds.push(fd);
+      const request = hostBuffer(IFREQ_SIZE);
+      new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
+      const exclusive = i === 0 ? IFF_TUN_EXCL : 0;
+      new DataView(request.buffer).setUint16(IFNAMSIZ, flags | exclusive, true);
+      if (libc().ioctl(fd, TUNSETIFF, addressOf(request)) < 0) throw tunError(lastErrno(), name);
+    }
+    const [fd] = fds as [number];
+    const offload = virtioHeader ? agreeOnOffload(fd, options) : { tso: false, uso: false };
     setLink(name, { txQueueLength: TX_QUEUE_LENGTH });
-    return { fd, name, index: linkIndex(name), close };
+    return { fd, fds: [...fds], name, index: linkIndex(name), virtioHeader, ...offload, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/**
+ * TSO_ECN is never asked for: the kernel then splits what has CWR set before it reaches us. A refusal of UDP
+ * leaves what was agreed on before it.
+ */
+function agreeOnOffload(
+  fd: number,
+  { tso = false, uso = false }: TunOptions,
+): { tso: boolean; uso: boolean } {
+  const base = TUN_F_CSUM | (tso ? TUN_F_TSO4 | TUN_F_TSO6 : 0);
+  const { ioctl } = libc();
+  const agreed = (tso || uso) && ioctl(fd, TUNSETOFFLOAD, base) >= 0;
+  const udp = agreed && uso && ioctl(fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) >= 0;
+  return { tso: agreed && tso, uso: udp };
 }

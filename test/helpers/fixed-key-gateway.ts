@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import type { EspSuite } from '../../src/crypto/types.js';
 import { createFfiDataPlane } from '../../src/dataplane/ffi/data-plane.js';
+import { DEFAULT_OFFLOAD, NO_OFFLOAD, needsVirtioHeader, type Offload } from '../../src/dataplane/offload.js';
 import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { setLinkUp } from '../../src/linux/links.js';
@@ -24,6 +25,8 @@ export interface GatewaySetup {
   readonly peerNet: string;
   readonly suite: EspSuite;
   readonly mtu: number;
+  /** `none` or left out: the defaults. */
+  readonly offload?: Partial<Offload> | 'none';
 }
 
 function keyOf(length: number, id: number, direction: number): SecretKey {
@@ -71,13 +74,16 @@ function say(line: unknown): void {
 }
 
 const setup = JSON.parse(process.argv[2]!) as GatewaySetup;
-const group = openPortGroup({ address: setup.local, port: 4500, workers: 1 });
-const tun = openTun('culvert0');
+const wanted = setup.offload === 'none' ? NO_OFFLOAD : { ...DEFAULT_OFFLOAD, ...setup.offload };
+const group = openPortGroup({ address: setup.local, port: 4500, workers: 1, gro: wanted.gro });
+const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted) });
 setLinkUp('culvert0', setup.mtu);
 addRoute({ cidr: parseCidr(setup.peerNet) as Cidr, device: 'culvert0' });
 const plane = createFfiDataPlane({
   espFds: group.espFds,
   tun,
+  offload: { ...wanted, tso: tun.tso, uso: tun.uso },
+  offloadLost: (name, errno) => say({ lost: name, errno }),
   now: () => performance.now(),
   listener: {
     ikeDatagram: () => {},

@@ -1,4 +1,7 @@
+import { coalescerSpace } from '../../esp/offload/coalesce.js';
+import { SPLITTER_SPACE } from '../../esp/offload/split.js';
 import { addressOf } from '../../linux/ffi.js';
+import { CONTROL_SPACE } from './control-message.js';
 
 /**
  * The memory of the packet path: one shared WebAssembly.Memory in which everything that the kernel or OpenSSL
@@ -7,11 +10,17 @@ import { addressOf } from '../../linux/ffi.js';
  * same octets at the same address.
  */
 
-/** Packets of one burst: read, then sent or written, before the other direction has its turn. */
-export const BURST = 32;
+/** Messages of one receiving call. */
+export const RX_BURST = 64;
+
+/** Messages of one sending call: each is a run of datagrams of one size to one peer. */
+export const TX_RUNS = 32;
+
+/** Datagrams the kernel sends of one run (UDP_MAX_SEGMENTS of linux/udp.h before it was raised). */
+export const RUN_SEGMENTS = 64;
 
 /** Child SAs the tables have room for. */
-export const MAX_CHILDREN = 1024;
+export const MAX_CHILDREN = 16384;
 
 /** An IP packet has at most 65,535 octets; padding, trailer, header, IV and ICV add less than 512. */
 const PACKET_SPACE = 65536 + 512;
@@ -21,6 +30,9 @@ const PACKET_SPACE = 65536 + 512;
  * for the same lines of the processor's caches.
  */
 const SLOT = PACKET_SPACE + 1472;
+
+/** Packets, merged or not, that are collected before they are written to TUN. */
+export const TUN_ITEMS = 48;
 
 /** struct msghdr (56 octets) and the octets sent or received (u32), padded: the same on x86-64 and arm64. */
 export const MMSGHDR_SIZE = 64;
@@ -44,6 +56,26 @@ function take(size: number): number {
   return at;
 }
 
+/** What one sending call needs, by run. Packets come last: they need no wiping of headers in between. */
+export interface SendArea {
+  readonly headers: number;
+  readonly iovecs: number;
+  readonly controls: number;
+  readonly packets: number;
+}
+
+function takeSendArea(): SendArea {
+  return {
+    headers: take(TX_RUNS * MMSGHDR_SIZE),
+    iovecs: take(TX_RUNS * IOVEC_SIZE),
+    controls: take(TX_RUNS * CONTROL_SPACE),
+    packets: take(TX_RUNS * SLOT),
+  };
+}
+
+/** Octets in front of the packet read from TUN: the virtio-net header, and room for a cipher's first block. */
+const INNER_FRONT = 64;
+
 /** Where everything is. Offsets in octets, multiples of 64. */
 export const At = {
   /** Words shared by main and worker: see control-ring.ts. */
@@ -60,17 +92,26 @@ export const At = {
   /** Keys on their way into a cipher context: zero at all other times. */
   keys: take(256),
   random: take(RANDOM_POOL),
-  rxHeaders: take(BURST * MMSGHDR_SIZE),
-  rxIovecs: take(BURST * IOVEC_SIZE),
-  rxNames: take(BURST * NAME_SIZE),
-  txHeaders: take(BURST * MMSGHDR_SIZE),
-  txIovecs: take(BURST * IOVEC_SIZE),
-  /** The inner packet read from TUN, and room for its trailer. */
-  inner: take(PACKET_SPACE),
-  /** Plaintext of a received packet. Nothing reads it before the ICV held. */
+  /** Octets kept aside while a cipher writes over them. */
+  saved: take(64),
+  /** What ErrorQueue reads into. */
+  errors: take(576),
+  split: take(SPLITTER_SPACE),
+  rxHeaders: take(RX_BURST * MMSGHDR_SIZE),
+  rxIovecs: take(RX_BURST * IOVEC_SIZE),
+  rxNames: take(RX_BURST * NAME_SIZE),
+  rxControls: take(RX_BURST * CONTROL_SPACE),
+  tx: takeSendArea(),
+  /** The same for the raw socket of ESP without UDP. */
+  rawTx: takeSendArea(),
+  /** The packet read from TUN at `innerPacket()`: room for a header before and a trailer behind. */
+  inner: take(INNER_FRONT + PACKET_SPACE),
+  /** Plaintext that is not for TUN: of tests and benchmarks. */
   plain: take(PACKET_SPACE),
-  rxPackets: take(BURST * SLOT),
-  txPackets: take(BURST * SLOT),
+  /** An answer to a packet that is too big, or a fragment of it. */
+  answer: take(PACKET_SPACE),
+  coalescer: take(coalescerSpace(TUN_ITEMS)),
+  rxPackets: take(RX_BURST * SLOT),
 } as const;
 
 /** The longest datagram or packet a slot takes. */
@@ -84,9 +125,14 @@ export function rxPacket(i: number): number {
   return At.rxPackets + i * SLOT;
 }
 
-/** Offset of the packet slot `i` of the send side. */
-export function txPacket(i: number): number {
-  return At.txPackets + i * SLOT;
+/** Offset of the first packet of run `i` of the send side. */
+export function txPacket(i: number, area: SendArea = At.tx): number {
+  return area.packets + i * SLOT;
+}
+
+/** Where the IP packet read from TUN begins; its virtio-net header, if any, stands right before it. */
+export function innerPacket(): number {
+  return At.inner + INNER_FRONT;
 }
 
 /** A shared WebAssembly.Memory; the standard library without the DOM does not name the type. */
@@ -145,32 +191,54 @@ export function writePointer(arena: Arena, at: number, target: number): void {
   arena.u32[(at >>> 2) + 1] = Math.floor(address / 2 ** 32);
 }
 
-/**
- * Fills `BURST` message headers that each point to one iovec: to the receive slots with room for the
- * sender's address, or to the send slots, where name and length are set per packet.
- */
-export function prepareMessages(arena: Arena): void {
-  for (let i = 0; i < BURST; i++) {
-    const rx = At.rxHeaders + i * MMSGHDR_SIZE;
-    const rxIovec = At.rxIovecs + i * IOVEC_SIZE;
-    writePointer(arena, rx, At.rxNames + i * NAME_SIZE);
-    arena.u32[(rx + 8) >>> 2] = NAME_SIZE;
-    writePointer(arena, rx + 16, rxIovec);
-    arena.u32[(rx + 24) >>> 2] = 1;
-    writePointer(arena, rxIovec, rxPacket(i));
-    arena.u32[(rxIovec + 8) >>> 2] = MAX_PACKET;
-    const tx = At.txHeaders + i * MMSGHDR_SIZE;
-    const txIovec = At.txIovecs + i * IOVEC_SIZE;
-    writePointer(arena, tx + 16, txIovec);
-    arena.u32[(tx + 24) >>> 2] = 1;
-    writePointer(arena, txIovec, txPacket(i));
+/** Fills the headers of a receiving call: each points to one slot, room for the address and control data. */
+export function prepareReceive(arena: Arena): void {
+  for (let i = 0; i < RX_BURST; i++) {
+    const header = At.rxHeaders + i * MMSGHDR_SIZE;
+    const iovec = At.rxIovecs + i * IOVEC_SIZE;
+    writePointer(arena, header, At.rxNames + i * NAME_SIZE);
+    writePointer(arena, header + 16, iovec);
+    arena.u32[(header + 24) >>> 2] = 1;
+    writePointer(arena, header + 32, At.rxControls + i * CONTROL_SPACE);
+    writePointer(arena, iovec, rxPacket(i));
+    arena.u32[(iovec + 8) >>> 2] = MAX_PACKET;
+  }
+  rearmReceive(arena, RX_BURST);
+}
+
+/** The kernel replaced the room for addresses and control data of `count` messages by what it used of it. */
+export function rearmReceive({ u32 }: Arena, count: number): void {
+  for (let i = 0, at = At.rxHeaders; i < count; i++, at += MMSGHDR_SIZE) {
+    u32[(at + 8) >>> 2] = NAME_SIZE;
+    u32[(at + 40) >>> 2] = CONTROL_SPACE;
   }
 }
 
-/** Sets destination and length of the message `i` of the send side. */
-export function setMessage(arena: Arena, i: number, name: number, nameLength: number, length: number): void {
-  const header = At.txHeaders + i * MMSGHDR_SIZE;
+/** Fills the headers of a sending call. Name, length and control data are set for each run. */
+export function prepareSend(arena: Arena, area: SendArea): void {
+  for (let i = 0; i < TX_RUNS; i++) {
+    const header = area.headers + i * MMSGHDR_SIZE;
+    const iovec = area.iovecs + i * IOVEC_SIZE;
+    writePointer(arena, header + 16, iovec);
+    arena.u32[(header + 24) >>> 2] = 1;
+    writePointer(arena, header + 32, area.controls + i * CONTROL_SPACE);
+    writePointer(arena, iovec, txPacket(i, area));
+  }
+}
+
+/** Sets destination and octets of the run `i`, and how much control data there is. */
+export function setRun(
+  arena: Arena,
+  area: SendArea,
+  i: number,
+  name: number,
+  nameLength: number,
+  length: number,
+  controlLength: number,
+): void {
+  const header = area.headers + i * MMSGHDR_SIZE;
   writePointer(arena, header, name);
   arena.u32[(header + 8) >>> 2] = nameLength;
-  arena.u32[(At.txIovecs + i * IOVEC_SIZE + 8) >>> 2] = length;
+  arena.u32[(header + 40) >>> 2] = controlLength;
+  arena.u32[(area.iovecs + i * IOVEC_SIZE + 8) >>> 2] = length;
 }

@@ -1,3 +1,6 @@
+import type { EspSuite } from '../../crypto/types.js';
+import { innerMtu } from '../../esp/layout.js';
+import { mssLimit } from '../../esp/offload/mss.js';
 import { ReplayWindow } from '../../esp/replay-window.js';
 import { SelectorSet } from '../../esp/selectors.js';
 import { SOCKADDR_SPACE, writeSockaddr } from '../../linux/sockaddr.js';
@@ -20,6 +23,15 @@ export class Child {
   /** Where the peer's socket address stands in the arena. */
   readonly peerAt: number;
   peerLength = 0;
+  /** The run of the send queue that its last packet joined; the queue knows whether it still is one. */
+  run = -1;
+  /** The longest inner packet that fits the path. */
+  innerMtu = 0xffff;
+  /** The largest MSS of TCP connections through it, by version of the inner packet. */
+  mss4 = 0xffff;
+  mss6 = 0xffff;
+  readonly #suite: EspSuite;
+  readonly #encapsulation: 'udp' | 'esp';
   /** In an array, since a field above 2^31 would be a heap object for every packet. */
   readonly #sequence = new Uint32Array(1);
   /** The last new address of the peer that was reported, so that it is reported once. */
@@ -35,7 +47,10 @@ export class Child {
     this.selectors = new SelectorSet(order.localTs, order.peerTs);
     this.counters = counterBase(order.block);
     this.peerAt = At.peers + order.block * NAME_SIZE;
+    this.#suite = order.suite;
+    this.#encapsulation = order.encapsulation;
     this.setPeer(order.peer);
+    this.setPath(order.pathMtu, order.mssCeiling);
     this.sealer = crypto.sealer(order.suite, order.spiOut, order.keysOut);
     try {
       this.opener = crypto.opener(order.suite, order.keysIn);
@@ -55,6 +70,19 @@ export class Child {
     bytes.fill(0, this.peerAt, this.peerAt + NAME_SIZE);
     this.peerLength = writeSockaddr(bytes, this.peerAt, ip, peer.port);
     this.#reported.fill(0);
+  }
+
+  /**
+   * @param pathMtu octets of the longest outer packet; 0 when it is not known, which limits nothing
+   * @param mssCeiling MSS that no connection may exceed; 0 leaves MSS alone
+   */
+  setPath(pathMtu: number, mssCeiling: number): void {
+    const family = this.peerLength === 16 ? 4 : 6;
+    // An IPv6 path has 1280 at least; an IPv4 one less than 576 is a lie or useless.
+    const mtu = pathMtu === 0 ? 0xffff : Math.max(pathMtu, family === 4 ? 576 : 1280);
+    this.innerMtu = innerMtu(this.#suite, mtu, family, this.#encapsulation);
+    this.mss4 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 4, mssCeiling);
+    this.mss6 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 6, mssCeiling);
   }
 
   /** The next sequence number, from 1, or 0 when all are used up: the counter never cycles. */

@@ -4,18 +4,20 @@ import { Worker } from 'node:worker_threads';
 import type { EspKeys } from '../../crypto/types.js';
 import type { DropCounts } from '../../esp/drops.js';
 import { espLayout } from '../../esp/layout.js';
+import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspPair } from '../../esp/params.js';
 import { openEventFd } from '../../linux/eventfd.js';
-import { localEndpoint } from '../../linux/sockets.js';
+import { localEndpoint, pathMtu } from '../../linux/sockets.js';
 import type { TunDevice } from '../../linux/tun.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import type { ChildCounters, DataPlane, DataPlaneListener } from '../dataplane.js';
+import { NO_OFFLOAD, type Offload } from '../offload.js';
 import { type Arena, createArena, MAX_CHILDREN } from './arena.js';
 import { MAX_ORDER, OrderWriter } from './control-ring.js';
 import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops } from './counters.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { encodeInstall, encodePeer, Order } from './orders.js';
+import { encodeInstall, encodePath, encodePeer, Order } from './orders.js';
 
 export interface FfiDataPlaneOptions {
   /**
@@ -24,20 +26,31 @@ export interface FfiDataPlaneOptions {
    */
   readonly espFds: readonly number[];
   /** Closed by `close()`. */
-  readonly tun: Pick<TunDevice, 'fd' | 'close'>;
+  readonly tun: Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'virtioHeader'>>;
+  /** Which offloads to use; those of TUN and of receiving are the caller's to agree on with the kernel. */
+  readonly offload?: Offload;
+  /** MSS that no TCP connection through the tunnel may exceed, 0 to leave MSS alone; 1360 by default. */
+  readonly mssCeiling?: number;
   readonly listener: DataPlaneListener;
   /** The daemon's clock, for `lastInbound`. */
   readonly now: () => Millis;
   /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
+  /** Called when an offload turned itself off, with the error number. */
+  readonly offloadLost?: (name: keyof Offload, errno: number) => void;
   readonly ready?: (crypto: string, note: string | undefined) => void;
 }
 
 /** How long the worker may take to end before it is ended by force, in milliseconds. */
 const STOP_MILLIS = 2000;
 
+/** Between two looks at what the kernel has learned of paths: it forgets again, too. */
+const PATH_MILLIS = 5000;
+
 interface Installed {
   readonly block: number;
   readonly spiIn: number;
+  peer: Endpoint;
+  pathMtu: number;
 }
 
 interface PendingOrder {
@@ -65,6 +78,10 @@ class FfiDataPlane implements DataPlane {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #locals: readonly Endpoint[];
+  readonly #mssCeiling: number;
+  /** Path MTU by peer address, as it was when the kernel was asked last. */
+  readonly #paths = new Map<string, number>();
+  readonly #pathTimer: NodeJS.Timeout;
   readonly #children = new Map<number, Installed>();
   readonly #spis = new Set<number>();
   /** Counter blocks nobody uses; taken from the front, given back at the end. */
@@ -83,11 +100,15 @@ class FfiDataPlane implements DataPlane {
     this.#options = options;
     if (options.espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
     this.#locals = options.espFds.map(localEndpoint);
+    this.#mssCeiling = options.mssCeiling ?? DEFAULT_MSS_CEILING;
+    this.#pathTimer = setInterval(() => this.#renewPath(), PATH_MILLIS).unref();
     const workerData: WorkerSetup = {
       memory: this.#arena.memory,
       tunFd: options.tun.fd,
       espFds: options.espFds,
       wakeFd: this.#wake.fd,
+      virtioHeader: options.tun.virtioHeader ?? false,
+      offload: options.offload ?? NO_OFFLOAD,
     };
     this.#worker = new Worker(workerEntry(), { workerData, name: 'culvert packets' });
     process.once('exit', this.#onExit);
@@ -111,11 +132,12 @@ class FfiDataPlane implements DataPlane {
           `child SA ${pair.id}: ${MAX_CHILDREN} child SAs are installed, which is the limit`,
         );
       }
-      const order = encodeInstall(pair, block);
+      const path = this.#pathTo(pair.peer);
+      const order = encodeInstall(pair, block, { pathMtu: path, mssCeiling: this.#mssCeiling });
       if (order.length > MAX_ORDER)
         throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
       this.#blocks.shift();
-      this.#children.set(pair.id, { block, spiIn: pair.spiIn });
+      this.#children.set(pair.id, { block, spiIn: pair.spiIn, peer: pair.peer, pathMtu: path });
       this.#spis.add(pair.spiIn);
       this.#order({ kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
     } catch (error) {
@@ -165,6 +187,33 @@ class FfiDataPlane implements DataPlane {
     if (!this.#children.has(id)) return;
     this.#checkPeer(id, peer);
     this.#order({ kind: Order.UPDATE_PEER, ...encodePeer(id, peer) });
+    this.#children.get(id)!.peer = peer;
+    this.#renewPath(id);
+  }
+
+  /** As the kernel knows it, asked once a peer and period. */
+  #pathTo(peer: Endpoint): number {
+    let mtu = this.#paths.get(peer.address);
+    if (mtu === undefined) {
+      mtu = pathMtu(this.#locals[0]!.address, peer);
+      this.#paths.set(peer.address, mtu);
+    }
+    return mtu;
+  }
+
+  /** Asks the kernel for the path MTU of all peers, or of that of one child SA. */
+  #renewPath(only?: number): void {
+    if (this.#closing !== undefined || this.#failed) return;
+    this.#paths.clear();
+    const of = only === undefined ? undefined : this.#children.get(only)?.peer.address;
+    for (const [id, child] of this.#children) {
+      if (only !== undefined && child.peer.address !== of) continue;
+      const mtu = this.#pathTo(child.peer);
+      if (mtu === 0 || mtu === child.pathMtu) continue;
+      child.pathMtu = mtu;
+      const limits = { pathMtu: mtu, mssCeiling: this.#mssCeiling };
+      this.#order({ kind: Order.SET_PATH, ...encodePath(id, limits) });
+    }
   }
 
   remove(id: number): void {
@@ -193,6 +242,7 @@ class FfiDataPlane implements DataPlane {
   }
 
   async #close(): Promise<void> {
+    clearInterval(this.#pathTimer);
     this.#orders.stop();
     this.#wake.signal();
     const late = setTimeout(() => {
@@ -251,6 +301,12 @@ class FfiDataPlane implements DataPlane {
         if (this.#children.has(report.id)) {
           listener.peerMoved?.(report.id, { address: report.address, port: report.port });
         }
+        break;
+      case 'path':
+        this.#renewPath(report.id);
+        break;
+      case 'offload':
+        this.#options.offloadLost?.(report.name, report.errno);
         break;
       case 'acquire':
         listener.acquire?.(report.destination);

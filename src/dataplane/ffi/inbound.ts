@@ -1,28 +1,51 @@
+import { clampMss } from '../../esp/offload/mss.js';
+import { decapsulateEcn } from '../../esp/offload/tos.js';
 import { readInner, refusedBecause } from '../../esp/trailer.js';
-import { Errno } from '../../linux/errors.js';
 import { sockaddrAddress, sockaddrPort } from '../../linux/sockaddr.js';
 import { readU32 } from '../../util/bytes.js';
 import { classifyPort4500, NON_ESP_MARKER_LENGTH } from '../../wire/esp.js';
 import { createPacketView } from '../../wire/ip.js';
-import { At, BURST, MMSGHDR_LENGTH, MMSGHDR_SIZE, NAME_SIZE, rxPacket } from './arena.js';
+import {
+  At,
+  MMSGHDR_LENGTH,
+  MMSGHDR_SIZE,
+  NAME_SIZE,
+  prepareReceive,
+  RX_BURST,
+  rearmReceive,
+  rxPacket,
+} from './arena.js';
 import type { Child } from './child.js';
+import { CONTROL_SPACE, type ReceiveControl, readReceiveControl } from './control-message.js';
 import { Counter, Drop, monotonicMillis } from './counters.js';
+import { isSyn } from './outbound.js';
 import { type Path, survivable } from './path.js';
+import type { TunWriter } from './tun-writer.js';
 
 const MSG_DONTWAIT = 0x40;
 
 /** No reason to drop the packet. */
 const PASSED = -1;
 
+/** Messages asked for while they are trains of datagrams: more would not stay in the processor's cache. */
+const TRAINS = 4;
+/** Octets of a message, on the average of a burst, from which on it counts as a train. */
+const TRAIN_OCTETS = 8192;
+
 /** From the peers to TUN. */
 export class Inbound {
   readonly #path: Path;
+  readonly #tun: TunWriter;
   readonly #view = createPacketView();
+  readonly #control: ReceiveControl = { segment: 0, trafficClass: 0 };
+  #burst = RX_BURST;
   /** Time of the burst: the packets within it came a few microseconds apart. */
   #now = 0;
 
-  constructor(path: Path) {
+  constructor(path: Path, tun: TunWriter) {
     this.#path = path;
+    this.#tun = tun;
+    prepareReceive(path.arena);
   }
 
   /**
@@ -33,33 +56,52 @@ export class Inbound {
     const path = this.#path;
     const { arena, calls } = path;
     const { u32 } = arena;
-    // The kernel replaced the room for the address by its length.
-    for (let i = 0; i < BURST; i++) u32[(At.rxHeaders + i * MMSGHDR_SIZE + 8) >>> 2] = NAME_SIZE;
     const fd = path.espFds[socket]!;
-    const packets = calls.recvmmsg(fd, arena.base + At.rxHeaders, BURST, MSG_DONTWAIT, 0);
-    if (packets < 0) {
+    const messages = calls.recvmmsg(fd, arena.base + At.rxHeaders, this.#burst, MSG_DONTWAIT, 0);
+    if (messages < 0) {
       // EAGAIN, or an error of an earlier datagram that is now fetched and gone.
       survivable('receiving ESP');
       return false;
     }
     this.#now = monotonicMillis();
-    for (let i = 0; i < packets; i++) {
-      this.#datagram(socket, i, u32[(At.rxHeaders + i * MMSGHDR_SIZE + MMSGHDR_LENGTH) >>> 2]!);
+    let octets = 0;
+    for (let i = 0; i < messages; i++) {
+      const header = At.rxHeaders + i * MMSGHDR_SIZE;
+      const length = u32[(header + MMSGHDR_LENGTH) >>> 2]!;
+      octets += length;
+      this.#message(socket, i, length, u32[(header + 40) >>> 2]!);
     }
-    return packets > 0;
+    rearmReceive(arena, messages);
+    this.#tun.flush();
+    this.#burst = octets > messages * TRAIN_OCTETS ? TRAINS : RX_BURST;
+    return messages > 0;
   }
 
-  #datagram(socket: number, slot: number, length: number): void {
+  /** A datagram, or a train of them from one peer: of several SAs perhaps, and with IKE between. */
+  #message(socket: number, slot: number, length: number, controlLength: number): void {
+    const control = this.#control;
+    readReceiveControl(this.#path.arena, At.rxControls + slot * CONTROL_SPACE, controlLength, control);
+    const { segment, trafficClass } = control;
+    const at = rxPacket(slot);
+    if (segment === 0 || segment >= length) {
+      this.#datagram(socket, slot, at, length, trafficClass);
+      return;
+    }
+    for (let offset = 0; offset < length; offset += segment) {
+      this.#datagram(socket, slot, at + offset, Math.min(segment, length - offset), trafficClass);
+    }
+  }
+
+  #datagram(socket: number, slot: number, at: number, length: number, trafficClass: number): void {
     const path = this.#path;
     const { bytes } = path.arena;
-    const at = rxPacket(slot);
     const kind = classifyPort4500(bytes, at, length);
     if (kind === 'esp') {
       const child = path.bySpi.get(readU32(bytes, at) | 0);
       if (child === undefined) {
         path.drop(Drop.unknown_spi);
       } else {
-        const reason = this.#esp(child, slot, at, length);
+        const reason = this.#esp(child, slot, at, length, trafficClass);
         if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
       }
     } else if (kind === 'ike') {
@@ -85,37 +127,44 @@ export class Inbound {
   }
 
   /** RFC 4303 §3.4: replay, ICV, window, then the plaintext. Answers with the reason of a drop, or `PASSED`. */
-  #esp(child: Child, slot: number, at: number, length: number): number {
+  #esp(child: Child, slot: number, at: number, length: number, trafficClass: number): number {
     const { arena } = this.#path;
     const { bytes } = arena;
+    const view = this.#view;
+    const tun = this.#tun;
     const { layout } = child.opener;
     const body = length - layout.bodyOffset - layout.icvLength;
     if (body < layout.alignment || (body & (layout.alignment - 1)) !== 0) return Drop.malformed;
     const sequence = readU32(bytes, at + 4);
     if (!child.window.check(sequence)) return Drop.replay;
-    if (child.opener.open(at, length, At.plain) !== body) return Drop.auth_failed;
+    const target = tun.target(body);
+    if (child.opener.open(at, length, target) !== body) {
+      tun.reject(body);
+      return Drop.auth_failed;
+    }
     const newest = sequence > child.window.highest;
-    if (!child.window.advance(sequence)) return Drop.replay;
+    if (!child.window.advance(sequence)) {
+      tun.reject(body);
+      return Drop.replay;
+    }
     arena.f64[child.counters + Counter.LAST_INBOUND] = this.#now;
     // Only the newest packet says where the peer is: an older one may have been held back and sent again
     // from elsewhere (RFC 7296 §2.23).
     const name = At.rxNames + slot * NAME_SIZE;
     if (newest && child.movedTo(name)) this.#moved(child, name);
-    const inner = readInner(bytes, At.plain, At.plain + body, child.selectors, this.#view);
+    const inner = readInner(bytes, target, target + body, child.selectors, view);
     if (inner < 0) {
-      bytes.fill(0, At.plain, At.plain + body);
+      tun.reject(body);
       return Drop[refusedBecause(inner)];
     }
-    return this.#deliver(child, inner);
-  }
-
-  #deliver(child: Child, length: number): number {
-    const { arena, calls, tunFd } = this.#path;
-    while (calls.write(tunFd, arena.base + At.plain, length) !== length) {
-      if (survivable('writing to TUN') !== Errno.EINTR) return Drop.tun_write;
+    if (!decapsulateEcn(view, trafficClass)) {
+      tun.reject(body);
+      return Drop.congestion;
     }
+    if (isSyn(view)) clampMss(view, view.version === 4 ? child.mss4 : child.mss6);
+    tun.accept(view);
     child.count(Counter.PACKETS_IN, 1);
-    child.count(Counter.BYTES_IN, length);
+    child.count(Counter.BYTES_IN, inner);
     return PASSED;
   }
 

@@ -1,3 +1,4 @@
+import type { Offload } from '../offload.js';
 import type { SharedMemory } from './arena.js';
 
 /** What the worker is started with. */
@@ -6,6 +7,10 @@ export interface WorkerSetup {
   readonly tunFd: number;
   readonly espFds: readonly number[];
   readonly wakeFd: number;
+  /** Whether packets on TUN carry the virtio-net header. */
+  readonly virtioHeader?: boolean;
+  /** Left out: none. */
+  readonly offload?: Offload;
 }
 
 /** What the worker tells main. `socket` is the index of the ESP socket; addresses are canonical text. */
@@ -22,4 +27,8 @@ export type WorkerReport =
     }
   | { readonly kind: 'moved'; readonly id: number; readonly address: string; readonly port: number }
   | { readonly kind: 'acquire'; readonly destination: Uint8Array }
+  /** The kernel spoke of another path MTU: to the peer of this child SA, or of any. */
+  | { readonly kind: 'path'; readonly id?: number }
+  /** An offload turned itself off. */
+  | { readonly kind: 'offload'; readonly name: keyof Offload; readonly errno: number }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -7,7 +7,7 @@ import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { Arena } from './arena.js';
 
 /** Kinds of orders in the control ring. Remove and activate carry the id only. */
-export const Order = { INSTALL: 1, REMOVE: 2, ACTIVATE: 3, UPDATE_PEER: 4 } as const;
+export const Order = { INSTALL: 1, REMOVE: 2, ACTIVATE: 3, UPDATE_PEER: 4, SET_PATH: 5 } as const;
 
 /** A pair of SAs as the worker gets it. */
 export interface Installation {
@@ -24,6 +24,11 @@ export interface Installation {
   readonly peer: Endpoint;
   readonly outbound: boolean;
   readonly replayWindow: number;
+  readonly encapsulation: 'udp' | 'esp';
+  /** Octets of the longest outer packet, 0 when it is not known. */
+  readonly pathMtu: number;
+  /** MSS that no TCP connection may exceed, 0 for no limit at all. */
+  readonly mssCeiling: number;
 }
 
 type SelectorText = readonly [number, number, number, number, string, string];
@@ -39,6 +44,11 @@ interface PublicPart {
   readonly peer: Endpoint;
   readonly outbound: boolean;
   readonly replayWindow: number;
+  readonly encapsulation: 'udp' | 'esp';
+  /** Octets of the longest outer packet, 0 when it is not known. */
+  readonly pathMtu: number;
+  /** MSS that no TCP connection may exceed, 0 for no limit at all. */
+  readonly mssCeiling: number;
 }
 
 function toText(selector: TrafficSelector): SelectorText {
@@ -58,10 +68,19 @@ function keyList(pair: { readonly keysIn: EspKeys; readonly keysOut: EspKeys }):
   return [pair.keysIn.encryption, pair.keysIn.integrity, pair.keysOut.encryption, pair.keysOut.integrity];
 }
 
+/** What the way to a peer allows. */
+export interface PathLimits {
+  readonly pathMtu: number;
+  readonly mssCeiling: number;
+}
+
+const UNLIMITED: PathLimits = { pathMtu: 0, mssCeiling: 0 };
+
 /** An install order: its length in octets, and how to write it. Writing wipes the keys of the pair. */
 export function encodeInstall(
   pair: EspPair,
   block: number,
+  path: PathLimits = UNLIMITED,
 ): { readonly length: number; write(arena: Arena, at: number): void } {
   const part: PublicPart = {
     block,
@@ -74,6 +93,8 @@ export function encodeInstall(
     peer: pair.peer,
     outbound: pair.outbound,
     replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
+    encapsulation: pair.encapsulation,
+    ...path,
   };
   const json = utf8(JSON.stringify(part));
   const keys = keyList(pair);
@@ -147,4 +168,19 @@ export function decodePeer(
   const length = view.getUint32(at + 8, true);
   const address = fromUtf8(Uint8Array.from(bytes.subarray(at + 12, at + 12 + length)));
   return { id: view.getUint32(at, true), peer: { address, port: view.getUint32(at + 4, true) } };
+}
+
+/** An order to keep to other limits: id, path MTU and MSS ceiling, a u32 each. */
+export function encodePath(
+  id: number,
+  { pathMtu, mssCeiling }: PathLimits,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  return {
+    length: 12,
+    write({ view }, at) {
+      view.setUint32(at, id, true);
+      view.setUint32(at + 4, pathMtu, true);
+      view.setUint32(at + 8, mssCeiling, true);
+    },
+  };
 }

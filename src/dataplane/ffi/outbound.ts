@@ -1,14 +1,23 @@
+import { espLength } from '../../esp/layout.js';
+import { Fragmenter } from '../../esp/offload/fragment.js';
+import { writeTooBig } from '../../esp/offload/icmp-too-big.js';
+import { clampMss } from '../../esp/offload/mss.js';
+import { Splitter } from '../../esp/offload/split.js';
+import { outerTrafficClass } from '../../esp/offload/tos.js';
 import { NO_POLICY, NO_SA } from '../../esp/policy-table.js';
 import { Errno } from '../../linux/errors.js';
-import { POLLFD_SIZE, POLLOUT, writePollFd } from '../../linux/poll.js';
-import { createPacketView, destinationOf, IpProtocol, readPacket } from '../../wire/ip.js';
-import { At, BURST, MAX_PACKET, MMSGHDR_SIZE, setMessage, txPacket } from './arena.js';
+import { createPacketView, destinationOf, IpProtocol, type PacketView, readPacket } from '../../wire/ip.js';
+import { TCP_FLAGS_OFFSET, TcpFlag } from '../../wire/tcp.js';
+import { At, innerPacket, MAX_PACKET } from './arena.js';
 import type { Child } from './child.js';
 import { Counter, Drop, monotonicMillis } from './counters.js';
 import { type Path, survivable } from './path.js';
+import { MAX_PAYLOAD, type SendQueue } from './send-queue.js';
+import type { TunWriter } from './tun-writer.js';
 
-/** The longest UDP payload over IPv4: 65,535 less IP and UDP header. */
-const MAX_PAYLOAD = 65507;
+/** Packets and octets read from TUN before the other direction has its turn. */
+const MAX_READS = 64;
+const MAX_OCTETS = 4 * 65536;
 
 /**
  * Pause between two requests for an SA to one destination, in milliseconds: the sender repeats itself anyway.
@@ -18,85 +27,156 @@ const MAX_PAYLOAD = 65507;
 const ACQUIRE_PAUSE = 1000;
 const ACQUIRE_CLOCKS = 64;
 
-/** No reason to drop the packet. */
-const QUEUED = -1;
+/** Answers to packets that are too big: so many in so many milliseconds (RFC 1812 §4.3.2.8). */
+const ANSWERS = 100;
+const ANSWER_PERIOD = 1000;
 
-/** Where the wait for room in the socket has its struct pollfd: behind those of the loop. */
-const WAIT_AT = At.pollFds + 32 * POLLFD_SIZE;
-const WAIT_MILLIS = 20;
+/** Octets in front of an answer, for the virtio-net header. */
+const ANSWER_FRONT = 64;
 
 /** From TUN to the peers. */
 export class Outbound {
   readonly #path: Path;
+  readonly #queue: SendQueue;
+  readonly #tun: TunWriter;
+  readonly #splitter: Splitter;
+  readonly #fragmenter: Fragmenter;
   readonly #view = createPacketView();
-  /** Whose packet each send slot holds, and how long the inner packet was. */
-  readonly #owners: (Child | undefined)[] = new Array(BURST).fill(undefined);
-  readonly #inner = new Int32Array(BURST);
-  #count = 0;
   readonly #nextAcquire = new Float64Array(ACQUIRE_CLOCKS);
+  #answers = 0;
+  #answerPeriod = 0;
 
-  constructor(path: Path) {
+  constructor(path: Path, queue: SendQueue, tun: TunWriter) {
     this.#path = path;
+    this.#queue = queue;
+    this.#tun = tun;
+    this.#splitter = new Splitter(path.memory, At.split);
+    this.#fragmenter = new Fragmenter(path.memory);
   }
 
   /** Takes up to one burst from TUN and sends it. False when TUN had nothing. @throws LinuxError when TUN is gone */
   turn(): boolean {
-    const { arena, calls, tunFd } = this.#path;
-    const inner = arena.base + At.inner;
+    const { arena, calls, tunFd, virtioLength } = this.#path;
+    const at = innerPacket() - virtioLength;
     let packets = 0;
-    while (packets < BURST) {
-      const length = calls.read(tunFd, inner, MAX_PACKET);
+    let octets = 0;
+    while (packets < MAX_READS && octets < MAX_OCTETS) {
+      const length = calls.read(tunFd, arena.base + at, MAX_PACKET + virtioLength);
       if (length <= 0) {
         // EAGAIN is the usual end of a burst. Anything else that is not fatal comes again with the next poll.
         if (length < 0 && survivable('reading from TUN') === Errno.EINTR) continue;
         break;
       }
       packets++;
-      this.#seal(length);
+      octets += length;
+      this.#packet(at, length);
     }
-    this.#flush();
+    this.#queue.flush();
     return packets > 0;
   }
 
-  #seal(length: number): void {
+  /** What one read gave: a packet or a super-packet, of one flow either way. */
+  #packet(at: number, length: number): void {
     const path = this.#path;
+    const { bytes } = path.arena;
     const view = this.#view;
-    if (!readPacket(path.arena.bytes, At.inner, length, view)) {
+    const { virtioLength } = path;
+    if (length <= virtioLength || !readPacket(bytes, at + virtioLength, length - virtioLength, view)) {
       path.drop(Drop.malformed);
       return;
     }
     const id = path.table.lookup(view);
-    if (id === NO_POLICY) {
-      path.drop(Drop.no_policy);
+    if (id === NO_POLICY || id === NO_SA) {
+      path.drop(id === NO_POLICY ? Drop.no_policy : Drop.no_sa);
       // Without any SA there is no policy here either; the daemon knows which networks are wanted.
       this.#acquire();
-    } else if (id === NO_SA) {
-      path.drop(Drop.no_sa);
-      this.#acquire();
+      return;
+    }
+    const child = path.byId.get(id)!;
+    if (virtioLength === 0) {
+      this.#whole(child);
+      return;
+    }
+    const splitter = this.#splitter;
+    const segments = splitter.begin(at, length);
+    if (segments === 0) {
+      path.drop(Drop.malformed);
+    } else if (segments === 1 || splitter.longest > child.innerMtu) {
+      // The view of a single packet still holds; that of a super-packet was changed in place.
+      while (splitter.next()) {
+        if (segments === 1 || readPacket(bytes, splitter.at, splitter.length, view)) this.#whole(child);
+      }
     } else {
-      const child = path.byId.get(id)!;
-      const reason = this.#queue(child);
-      if (reason !== QUEUED) child.count(Counter.DROPS + reason, 1);
+      const { version } = view;
+      const trafficClass = outerTrafficClass(view.trafficClass);
+      const nextHeader = version === 4 ? IpProtocol.IPV4 : IpProtocol.IPV6;
+      while (splitter.next()) this.#seal(child, splitter.at, splitter.length, nextHeader, trafficClass);
     }
   }
 
-  /** Seals the packet in view into the next send slot. Answers with the reason of a drop, or `QUEUED`. */
-  #queue(child: Child): number {
-    const { arena } = this.#path;
-    const { totalLength, version } = this.#view;
+  /** The one packet in view, its checksums complete. */
+  #whole(child: Child): void {
+    const view = this.#view;
+    if (isSyn(view)) clampMss(view, view.version === 4 ? child.mss4 : child.mss6);
+    if (view.totalLength > child.innerMtu) {
+      this.#tooBig(child);
+      return;
+    }
+    const nextHeader = view.version === 4 ? IpProtocol.IPV4 : IpProtocol.IPV6;
+    this.#seal(child, view.offset, view.totalLength, nextHeader, outerTrafficClass(view.trafficClass));
+  }
+
+  /** Fragments what may be fragmented (RFC 4301 §8.2), and tells the sender of the rest. */
+  #tooBig(child: Child): void {
+    const path = this.#path;
+    const view = this.#view;
+    const slot = At.answer + ANSWER_FRONT;
+    const mtu = child.innerMtu;
+    if (view.version === 4 && !view.dontFragment) {
+      const trafficClass = outerTrafficClass(view.trafficClass);
+      const fragments = this.#fragmenter.begin(view, mtu);
+      for (let i = 0; i < fragments; i++) {
+        this.#seal(child, slot, this.#fragmenter.next(slot), IpProtocol.IPV4, trafficClass);
+      }
+      if (fragments > 0) return;
+    }
+    // No IPv6 host sends less than 1280 (RFC 8200 §5): such a packet is left to the kernel to fragment.
+    if (view.version === 6 && view.totalLength <= 1280) {
+      this.#seal(child, view.offset, view.totalLength, IpProtocol.IPV6, outerTrafficClass(view.trafficClass));
+      return;
+    }
+    child.count(Counter.DROPS + Drop.too_big, 1);
+    if (!this.#mayAnswer()) return;
+    // In the name of the destination: a packet from one of the host's own addresses would be refused.
+    const length = writeTooBig(path.memory, view, slot, mtu, destinationOf(view));
+    if (length > 0) this.#tun.writeOwn(slot, length);
+  }
+
+  #mayAnswer(): boolean {
+    const now = monotonicMillis();
+    if (now - this.#answerPeriod > ANSWER_PERIOD) {
+      this.#answerPeriod = now;
+      this.#answers = 0;
+    }
+    return this.#answers++ < ANSWERS;
+  }
+
+  /** Seals the packet at `at` into the send queue. */
+  #seal(child: Child, at: number, length: number, nextHeader: number, trafficClass: number): void {
     const { sealer } = child;
-    const { bodyOffset, icvLength, alignment } = sealer.layout;
-    if (bodyOffset + totalLength + alignment + 1 + icvLength > MAX_PAYLOAD) return Drop.too_big;
+    const sealed = espLength(sealer.layout, length);
+    if (sealed > MAX_PAYLOAD) {
+      child.count(Counter.DROPS + Drop.too_big, 1);
+      return;
+    }
     const sequence = child.nextSequence();
-    if (sequence === 0) return Drop.sequence_exhausted;
-    const slot = this.#count;
-    const nextHeader = version === 4 ? IpProtocol.IPV4 : IpProtocol.IPV6;
-    const sealed = sealer.seal(At.inner, totalLength, nextHeader, sequence, txPacket(slot));
-    setMessage(arena, slot, child.peerAt, child.peerLength, sealed);
-    this.#owners[slot] = child;
-    this.#inner[slot] = totalLength;
-    this.#count = slot + 1;
-    return QUEUED;
+    if (sequence === 0) {
+      child.count(Counter.DROPS + Drop.sequence_exhausted, 1);
+      return;
+    }
+    const out = this.#queue.reserve(child, sealed, trafficClass);
+    sealer.seal(at, length, nextHeader, sequence, out);
+    this.#queue.commit(sealed, length);
   }
 
   #acquire(): void {
@@ -110,39 +190,11 @@ export class Outbound {
     this.#nextAcquire[clock] = now + ACQUIRE_PAUSE;
     path.report({ kind: 'acquire', destination: Uint8Array.from(destinationOf(this.#view)) });
   }
+}
 
-  /** Sends what is sealed, in order. */
-  #flush(): void {
-    const { arena, calls, espFds } = this.#path;
-    const headers = arena.base + At.txHeaders;
-    let done = 0;
-    let waits = 0;
-    while (done < this.#count) {
-      const sent = calls.sendmmsg(espFds[0]!, headers + done * MMSGHDR_SIZE, this.#count - done, 0);
-      if (sent > 0) {
-        for (const end = done + sent; done < end; done++) {
-          const child = this.#owners[done]!;
-          child.count(Counter.PACKETS_OUT, 1);
-          child.count(Counter.BYTES_OUT, this.#inner[done]!);
-        }
-        continue;
-      }
-      const errno = survivable('sending ESP');
-      if (errno === Errno.EINTR) continue;
-      if (errno === Errno.EAGAIN && waits++ < 3 && this.#waitForRoom()) continue;
-      const reason =
-        errno === Errno.EMSGSIZE ? Drop.too_big : errno === Errno.EAGAIN ? Drop.queue_full : Drop.send_error;
-      this.#owners[done]!.count(Counter.DROPS + reason, 1);
-      done++;
-    }
-    this.#owners.fill(undefined, 0, this.#count);
-    this.#count = 0;
-  }
-
-  /** Whether the full socket took something within a moment. The sender's packets wait in TUN meanwhile. */
-  #waitForRoom(): boolean {
-    const { arena, calls, espFds } = this.#path;
-    writePollFd(arena.view, WAIT_AT, espFds[0]!, POLLOUT);
-    return calls.poll(arena.base + WAIT_AT, 1, WAIT_MILLIS) > 0;
-  }
+/** Whether the packet opens a TCP connection: only there stands an MSS. */
+export function isSyn(view: PacketView): boolean {
+  if (view.protocol !== IpProtocol.TCP || view.fragmentOffset !== 0) return false;
+  const at = view.payloadOffset + TCP_FLAGS_OFFSET;
+  return at < view.offset + view.totalLength && (view.bytes[at]! & TcpFlag.SYN) !== 0;
 }

@@ -10,15 +10,19 @@ import {
   pollEvents,
   writePollFd,
 } from '../../linux/poll.js';
-import { type Arena, At, prepareMessages } from './arena.js';
+import { NO_OFFLOAD } from '../offload.js';
+import { type Arena, At } from './arena.js';
 import { Child } from './child.js';
 import { OrderReader } from './control-ring.js';
+import { ErrorQueue } from './error-queue.js';
 import { Inbound } from './inbound.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { decodeInstall, decodePeer, Order } from './orders.js';
 import { Outbound } from './outbound.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { Path } from './path.js';
+import { SendQueue } from './send-queue.js';
+import { TunWriter } from './tun-writer.js';
 
 const WAKE_AT = At.pollFds;
 const TUN_AT = WAKE_AT + POLLFD_SIZE;
@@ -43,6 +47,7 @@ export class PacketLoop {
   readonly #orders: OrderReader;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
+  readonly #errors: ErrorQueue;
   readonly #pollCount: number;
   #idleErrors = 0;
 
@@ -59,11 +64,14 @@ export class PacketLoop {
     this.#arena = arena;
     this.#crypto = crypto;
     this.#orders = new OrderReader(arena);
-    this.#path = new Path(arena, setup.tunFd, setup.espFds, this.#orders, report);
-    this.#inbound = new Inbound(this.#path);
-    this.#outbound = new Outbound(this.#path);
+    const { offload = NO_OFFLOAD, virtioHeader = false } = setup;
+    const path = new Path(arena, setup.tunFd, setup.espFds, this.#orders, report, virtioHeader);
+    const tun = new TunWriter(path, { tcp: offload.coalesce, udp: offload.uso });
+    this.#path = path;
+    this.#errors = new ErrorQueue(path);
+    this.#inbound = new Inbound(path, tun);
+    this.#outbound = new Outbound(path, new SendQueue(path, setup.espFds[0]!, At.tx, offload.segment), tun);
     this.#wake = useEventFd(setup.wakeFd);
-    prepareMessages(arena);
     writePollFd(arena.view, WAKE_AT, setup.wakeFd, POLLIN);
     writePollFd(arena.view, TUN_AT, setup.tunFd, POLLIN);
     setup.espFds.forEach((fd, i) => {
@@ -98,6 +106,7 @@ export class PacketLoop {
       const events = pollEvents(view, SOCKETS_AT + i * POLLFD_SIZE);
       if (events === 0) continue;
       trouble |= events;
+      if ((events & POLLERR) !== 0 && this.#errors.drain(path.espFds[i]!)) moved = true;
       if (this.#inbound.turn(i)) moved = true;
     }
     const tun = pollEvents(view, TUN_AT);
@@ -147,6 +156,11 @@ export class PacketLoop {
         path.byId.get(id)?.setPeer(peer);
         return;
       }
+      case Order.SET_PATH: {
+        const child = path.byId.get(arena.view.getUint32(at, true));
+        child?.setPath(arena.view.getUint32(at + 4, true), arena.view.getUint32(at + 8, true));
+        return;
+      }
       default:
         throw new RangeError(`order of unknown kind ${kind}`);
     }
@@ -163,7 +177,7 @@ export class PacketLoop {
     this.#path.byId.clear();
     this.#path.bySpi.clear();
     this.#arena.bytes.fill(0, At.ring, At.counters);
-    this.#arena.bytes.fill(0, At.nonce, At.rxHeaders);
+    this.#arena.bytes.fill(0, At.nonce, At.split);
     this.#arena.bytes.fill(0, At.inner, At.rxPackets);
   }
 }

@@ -1,11 +1,16 @@
+import { createPacketMemory, type PacketMemory } from '../../esp/offload/packet-memory.js';
+import { VIRTIO_HEADER_LENGTH } from '../../esp/offload/virtio.js';
 import { createOutboundTable, type OutboundTable } from '../../esp/policy-table.js';
 import { Errno, linuxError } from '../../linux/errors.js';
 import { type Libc, lastErrno, libc } from '../../linux/ffi.js';
-import type { Arena } from './arena.js';
+import { type Arena, writePointer } from './arena.js';
 import type { Child } from './child.js';
 import type { OrderReader } from './control-ring.js';
-import { Counter, counterBase, GLOBAL_BLOCK } from './counters.js';
+import { Counter, counterBase, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
 import type { WorkerReport } from './messages.js';
+
+/** Between two reports on paths, in milliseconds. */
+const HINT_PAUSE = 20;
 
 /** What both directions of the packet path share. */
 export class Path {
@@ -19,6 +24,11 @@ export class Path {
   /** By inbound SPI as a signed number, so that looking one up makes no heap number. */
   readonly bySpi = new Map<number, Child>();
   readonly table: OutboundTable = createOutboundTable();
+  readonly memory: PacketMemory;
+  /** Octets in front of a packet on TUN: the virtio-net header, or nothing. */
+  readonly virtioLength: number;
+  /** When main was last told to look at the path of some child SA. */
+  #hinted = 0;
   readonly #drops = counterBase(GLOBAL_BLOCK) + Counter.DROPS;
 
   constructor(
@@ -27,12 +37,28 @@ export class Path {
     espFds: readonly number[],
     orders: OrderReader,
     report: (report: WorkerReport) => void,
+    virtioHeader: boolean,
   ) {
     this.arena = arena;
     this.tunFd = tunFd;
     this.espFds = espFds;
     this.orders = orders;
     this.report = report;
+    this.memory = createPacketMemory(arena.memory);
+    this.virtioLength = virtioHeader ? VIRTIO_HEADER_LENGTH : 0;
+  }
+
+  /** Points the iovec at `at` to the arena's offset `target`. */
+  pointTo(at: number, target: number): void {
+    writePointer(this.arena, at, target);
+  }
+
+  /** Lets main look at the path MTU of this SA's peer, a few times a second at most. */
+  pathHint(child: Child): void {
+    const now = monotonicMillis();
+    if (now - this.#hinted < HINT_PAUSE) return;
+    this.#hinted = now;
+    this.report({ kind: 'path', id: child.id });
   }
 
   /** Counts a drop that belongs to no SA. `reason` is one of `Drop`. */

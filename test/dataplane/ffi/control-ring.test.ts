@@ -130,13 +130,16 @@ t.test('installations keep everything, and their keys are zeroed on the way', { 
   };
   const writer = new OrderWriter(arena);
   const reader = new OrderReader(arena);
-  const order = encodeInstall(pair, 9);
+  const order = encodeInstall(pair, 9, { pathMtu: 1400, mssCeiling: 1360 });
   t.ok(writer.write(1, order.length, (at) => order.write(arena, at)));
   for (const keys of [pair.keysIn, pair.keysOut]) t.ok(keys.encryption.wiped && keys.integrity!.wiped);
   t.notOk(ringIsZero(arena));
   reader.drain((_kind, at) => {
     const { keysIn, keysOut, ...rest } = decodeInstall(arena, at);
     t.same(rest, {
+      encapsulation: 'udp',
+      pathMtu: 1400,
+      mssCeiling: 1360,
       block: 9,
       id: 7,
       spiIn: 0xfffffffe,

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import type { ChildCounters, DataPlane } from '../../../src/dataplane/dataplane.js';
-import { RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
+import { MAX_CHILDREN, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
 import { createFfiDataPlane } from '../../../src/dataplane/ffi/data-plane.js';
 import type { DropCounts } from '../../../src/esp/drops.js';
 import type { EspPair } from '../../../src/esp/params.js';
@@ -248,9 +248,10 @@ t.test(
     t.ok(many * 500 > RING_SIZE);
     for (let id = 1; id <= many; id++) plane.install(pairWith(id, 4));
     for (let id = 2; id <= many; id += 2) plane.remove(id);
-    for (let id = 2; id <= many; id += 2) plane.install({ ...pairWith(id), id: id + many, spiIn: id + 5000 });
+    for (let id = 2; id <= many; id += 2)
+      plane.install({ ...pairWith(id), id: id + many, spiIn: id + 90_000 });
     t.equal(plane.counters().length, many);
-    for (let id = many * 2 + 1; plane.counters().length < 1024; id++) plane.install(pairWith(id));
+    for (let id = 10_000, free = MAX_CHILDREN - many; free > 0; id++, free--) plane.install(pairWith(id));
     t.throws(() => plane.install(pairWith(9999)), /the limit/);
     // The worker still answers after all of them: a removed SA’s counters are gone, others are there.
     const client = createSocket('udp4');

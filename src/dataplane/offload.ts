@@ -1,0 +1,25 @@
+/**
+ * Which of the kernel's offloads the packet path uses. Each works without the others, and each turns itself
+ * off when the kernel refuses it.
+ */
+export interface Offload {
+  /** TUN hands over TCP super-packets, to be split here. Brings the virtio-net header. */
+  readonly tso: boolean;
+  /** TUN hands over UDP trains too, and takes them (Linux 6.2). Some kernels damage what was merged. */
+  readonly uso: boolean;
+  /** TCP segments that leave the tunnel are merged into super-packets for TUN. */
+  readonly coalesce: boolean;
+  /** One call sends up to 64 datagrams of one size (UDP_SEGMENT). */
+  readonly segment: boolean;
+  /** One call receives many datagrams of one peer (UDP_GRO). */
+  readonly gro: boolean;
+}
+
+export const DEFAULT_OFFLOAD: Offload = { tso: true, uso: false, coalesce: true, segment: true, gro: true };
+
+export const NO_OFFLOAD: Offload = { tso: false, uso: false, coalesce: false, segment: false, gro: false };
+
+/** Whether packets on TUN carry the virtio-net header. */
+export function needsVirtioHeader({ tso, uso, coalesce }: Offload): boolean {
+  return tso || uso || coalesce;
+}
