@@ -87,7 +87,7 @@ export function endSa(world: World, sa: IsakmpSa, reason: CloseReason, failure: 
 export function dropQuick(world: World, sa: IsakmpSa, quick: QuickExchange): void {
   sa.quicks.delete(quick.messageId);
   quick.dh?.wipe();
-  if (quick.state === 'sent') releaseSpi(world, quick.spiIn);
+  if (quick.state === 'sent' || quick.state === 'abandoned') releaseSpi(world, quick.spiIn);
   if (quick.child?.state === 'pending') removeChild(world, quick.child, 'failed');
 }
 

@@ -8,13 +8,13 @@ import type { DatagramInput, RenewScope } from '../inputs.js';
 import { samePair } from '../policy/quick-identities-v1.js';
 import type { IkeVersion } from '../version.js';
 import { announceDelete, deleteChild, removeChild } from './children.js';
-import { deleteSa, endSa, failSa, forgetSa } from './close.js';
+import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
 import { wantAll } from './established.js';
 import { mainFailure, quickFailure, quickSilent } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { livenessDeadline, watch } from './liveness.js';
 import { initiate, mainOverdue } from './main-initiator.js';
-import type { QuickExchange } from './quick.js';
+import { isOpen, type QuickExchange } from './quick.js';
 import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
@@ -272,7 +272,7 @@ export class IkeV1 implements IkeVersion {
     const sa = currentSa(world, child.connection);
     if (sa === undefined || world.ctx.shuttingDown) return;
     const underWay = sasOf(world, child.connection).some((one) =>
-      [...one.quicks.values()].some((quick) => quick.state !== 'done' && samePair(quick.pair, child.pair)),
+      [...one.quicks.values()].some((quick) => isOpen(quick) && samePair(quick.pair, child.pair)),
     );
     if (!underWay) startQuick(world, sa, child.pair, child);
   }
@@ -281,7 +281,7 @@ export class IkeV1 implements IkeVersion {
     const { world } = this;
     const { now } = world.ctx;
     if (quick.forgetAt !== undefined && quick.forgetAt <= now) {
-      sa.quicks.delete(quick.messageId);
+      dropQuick(world, sa, quick);
       return;
     }
     const { retransmission } = quick;

@@ -26,7 +26,7 @@ import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shortest } from './lifetimes.js';
-import type { QuickExchange } from './quick.js';
+import { isOpen, type QuickExchange } from './quick.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
 import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
@@ -127,6 +127,10 @@ export function quickAnswered(
   reportOpened(world, sa, message, payloads);
   quick.chain.adopt(nextIv);
   sa.lastInbound = ctx.now;
+  if (quick.state === 'abandoned') {
+    announceDelete(world, sa, [quick.spiIn]);
+    return;
+  }
   const agreed = read(sa, quick, payloads);
   if (!agreed.ok) {
     sendInformational(world, sa, [
@@ -260,7 +264,7 @@ export function workOffWanted(world: World, sa: IsakmpSa): void {
     const quicks = [...sa.quicks.values()];
     if (quicks.some((quick) => quick.state === 'sent' && quick.replaces === undefined)) return;
     const pair = sa.wanted.shift()!;
-    const pending = quicks.some((quick) => quick.state !== 'done' && samePair(quick.pair, pair));
+    const pending = quicks.some((quick) => isOpen(quick) && samePair(quick.pair, pair));
     if (!pending && !isCarried(world, sa.connection!.name, pair)) startQuick(world, sa, pair);
   }
 }

@@ -20,7 +20,6 @@ import {
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { Retransmission } from '../retransmission.js';
 import { establishChild, installChild, releaseSpi, reserveSpi, spiBytes } from './children.js';
-import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';
@@ -93,10 +92,19 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
       drop(world, datagram, 'unexpected', 'our own quick mode for these networks goes first');
       return;
     }
-    dropQuick(world, sa, own);
+    abandon(world, own);
   }
   chain.adopt(nextIv);
   answer(world, sa, message, { ...granted.value, nonce, chain, payloads });
+}
+
+/** A copy of our message may still be on its way, and the peer may answer it. */
+function abandon(world: World, own: QuickExchange): void {
+  own.state = 'abandoned';
+  own.dh?.wipe();
+  own.dh = undefined;
+  own.retransmission = undefined;
+  own.forgetAt = world.ctx.now + REPETITIONS;
 }
 
 /** Our own quick mode for the same networks that is not answered yet. */

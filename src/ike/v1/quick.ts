@@ -9,9 +9,11 @@ import type { IvChain } from './protect.js';
 /**
  * - `sent`: initiator, message 1 is on its way
  * - `answered`: responder, message 2 is on its way
+ * - `abandoned`: initiator, the peer's own for the same networks goes on; should ours be answered all the same,
+ *   the answer is taken back
  * - `done`: only repetitions are answered
  */
-export type QuickState = 'sent' | 'answered' | 'done';
+export type QuickState = 'sent' | 'answered' | 'abandoned' | 'done';
 
 /** One quick mode (RFC 2409 §5.5). */
 export interface QuickExchange {
@@ -37,4 +39,9 @@ export interface QuickExchange {
   lastOut: Uint8Array;
   retransmission: Retransmission | undefined;
   forgetAt: Millis | undefined;
+}
+
+/** Whether SAs may still come of it. */
+export function isOpen({ state }: QuickExchange): boolean {
+  return state === 'sent' || state === 'answered';
 }

@@ -177,7 +177,7 @@ function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): vo
     transmit(world, sa, quick.lastOut, routeOf(datagram));
     return;
   }
-  if (quick.state === 'sent') {
+  if (quick.state === 'sent' || quick.state === 'abandoned') {
     authenticated(world, sa, datagram, () => quickAnswered(world, sa, quick, message, sealed));
     return;
   }

@@ -1,0 +1,157 @@
+import t from 'tap';
+import { describeSelector } from '../../../src/wire/ike/describe.js';
+import { Dh, Encr, Integ } from '../../../src/wire/ike/registry.js';
+import type { EventOf, Pair, SimNode } from '../../helpers/engine-pair.js';
+import { establishedV1, v1Faults } from '../../helpers/v1-pair.js';
+
+const CIDRS = {
+  east: { local: { cidrs: ['10.1.0.0/24', '10.1.1.0/24'] }, peer: { cidrs: ['10.2.0.0/24', '10.2.1.0/24'] } },
+  west: { local: { cidrs: ['10.2.0.0/24', '10.2.1.0/24'] }, peer: { cidrs: ['10.1.0.0/24', '10.1.1.0/24'] } },
+};
+const SHORT = { ikeLifetime: 100, childLifetime: 40 };
+const LONG = { ikeLifetime: 28_800, childLifetime: 3600 };
+const PFS = [
+  {
+    encryption: [{ id: Encr.AES_CBC, keyBits: 128 }],
+    integrity: [Integ.HMAC_SHA2_256_128],
+    dh: [Dh.MODP_2048],
+  },
+];
+
+/** The child SA that an end sends on, for each pair of networks: the one installed or switched to last. */
+function sending(node: SimNode): Map<string, number> {
+  const out = new Map<string, number>();
+  const put = (id: number): void => {
+    const child = node.children.get(id);
+    if (child === undefined) return;
+    out.set([...child.localTs, ...child.peerTs].map(describeSelector).join(' '), child.spiOut);
+  };
+  for (const output of node.outputs) {
+    if (output.kind === 'install-child' && output.child.outbound) put(output.child.id);
+    if (output.kind === 'activate-outbound') put(output.childId);
+  }
+  return out;
+}
+
+/** At every moment each end sends, for every pair of networks, on a child SA that the other end receives. */
+function blackHole({ east, west }: Pair, pairs: number): string | undefined {
+  for (const [a, b] of [
+    [east, west],
+    [west, east],
+  ] as const) {
+    const receivable = new Set([...b.children.values()].map((child) => child.spiIn));
+    const used = sending(a);
+    if (used.size !== pairs) return `${a.name} sends for ${used.size} pairs`;
+    for (const [networks, spi] of used) {
+      if (!receivable.has(spi)) return `${b.name} does not receive what ${a.name} sends for ${networks}`;
+    }
+  }
+  return undefined;
+}
+
+function watch(made: Pair, forMillis: number, pairs = 4): string | undefined {
+  let fault: string | undefined;
+  made.sim.run(made.sim.now + forMillis, () => {
+    fault ??= blackHole(made, pairs);
+    return fault !== undefined;
+  });
+  return fault;
+}
+
+const reasons = (node: SimNode, kind: 'child-closed' | 'ike-closed'): string[] => [
+  ...new Set(node.eventsOf(kind).map((event: EventOf<'child-closed' | 'ike-closed'>) => event.reason)),
+];
+
+t.test('one end rekeys both phases, without a gap', async (t) => {
+  for (const end of ['east', 'west'] as const) {
+    const other = end === 'east' ? 'west' : 'east';
+    const made = establishedV1(
+      {
+        [end]: { ...CIDRS[end], ...SHORT, espProposals: PFS },
+        [other]: { ...CIDRS[other], ...LONG, espProposals: PFS },
+      },
+      4,
+    );
+    t.equal(watch(made, 300_000), undefined, `${end} rekeys`);
+    t.ok(
+      made.sim.run(made.sim.now + 60_000, () => v1Faults(made, 4) === undefined),
+      v1Faults(made, 4) ?? '',
+    );
+    for (const node of [made.east, made.west]) {
+      t.ok(node.eventsOf('child-established').length > 16);
+      t.ok(node.eventsOf('ike-established').length >= 3);
+      t.strictSame(reasons(node, 'child-closed'), ['rekeyed']);
+      t.strictSame(reasons(node, 'ike-closed'), ['rekeyed']);
+      t.strictSame(node.eventsOf('child-failed'), []);
+      t.strictSame(node.eventsOf('ike-failed'), []);
+      for (const { child } of node.eventsOf('child-established')) t.equal(child.suite.dh, Dh.MODP_2048);
+    }
+    t.ok(made.east.eventsOf('ike-established').at(-1)!.ike.replaces !== undefined);
+  }
+});
+
+t.test('both ends rekey at nearly the same time, on a network that reorders', async (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const made = establishedV1(
+      {
+        seed,
+        east: { ...CIDRS.east, ...SHORT },
+        west: { ...CIDRS.west, ...SHORT },
+      },
+      4,
+    );
+    made.sim.net.conditions = { latency: [5, 400], loss: 0, duplicate: 0.1 };
+    const fault = watch(made, 400_000);
+    if (fault !== undefined) t.fail(`seed ${seed}: ${fault} at ${made.sim.now}`);
+    if (!made.sim.run(made.sim.now + 400_000, () => v1Faults(made, 4) === undefined)) {
+      t.fail(`seed ${seed}: ${v1Faults(made, 4)}`);
+    }
+    for (const node of [made.east, made.west]) {
+      if (node.eventsOf('child-failed').length > 0) t.fail(`seed ${seed}: a quick mode failed`);
+    }
+  }
+  t.pass('no black hole');
+});
+
+t.test('crossed rekeys of the same pair: both exchanges begun in the same moment', async (t) => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const made = establishedV1({ seed });
+    made.sim.net.conditions = { latency: [20, 60], loss: 0, duplicate: 0 };
+    for (const scope of ['children', 'ike'] as const) {
+      for (const node of [made.east, made.west])
+        made.sim.input(node, { kind: 'renew', connection: 'site', scope });
+      const fault = watch(made, 30_000, 1);
+      t.equal(fault, undefined, `seed ${seed}: ${scope}`);
+      t.ok(
+        made.sim.run(made.sim.now + 30_000, () => v1Faults(made) === undefined),
+        v1Faults(made) ?? 'one of each',
+      );
+    }
+  }
+});
+
+t.test('rekeys on a network that loses one packet in ten', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const made = establishedV1({
+      seed,
+      east: { ...SHORT, ikeLifetime: 400 },
+      west: { ...SHORT, ikeLifetime: 400 },
+    });
+    made.sim.net.conditions = { latency: [5, 50], loss: 0.1, duplicate: 0.05 };
+    const fault = watch(made, 600_000, 1);
+    if (fault !== undefined) t.fail(`seed ${seed}: ${fault} at ${made.sim.now}`);
+  }
+  t.pass('no black hole');
+});
+
+t.test('renewing: lifetimes, networks, the whole connection', async (t) => {
+  const made = establishedV1({ east: CIDRS.east, west: CIDRS.west }, 4);
+  const { sim, east, west } = made;
+  const before = [...east.childInfo.keys()];
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'connection' });
+  t.equal(watch(made, 60_000), undefined);
+  t.equal(v1Faults(made, 4), undefined);
+  for (const id of before) t.notOk(east.childInfo.has(id), 'every child SA is new');
+  t.equal(east.eventsOf('ike-established').length, 2);
+  t.strictSame(reasons(west, 'ike-closed'), ['rekeyed']);
+});
