@@ -18,6 +18,11 @@ export interface EngineLimits {
   readonly requestsPerSecond: number;
   /** Longest IKE message that is read. */
   readonly messageBytes: ByteCount;
+  /**
+   * Longest IPv4 packet, 576 to 1500, that carries a part of a protected message when the peer takes fragments
+   * (RFC 7383 §2.5.1). Over IPv6 it is 1280 at least.
+   */
+  readonly fragmentPacket: ByteCount;
   /** Time a cookie secret signs new cookies; the one before stays valid as long again. */
   readonly cookieSecretLife: Millis;
   readonly retransmit: RetransmitPolicy;
@@ -40,6 +45,7 @@ export const DEFAULT_LIMITS: EngineLimits = {
   ikeSasPerPeer: 100,
   requestsPerSecond: 100,
   messageBytes: 65_507,
+  fragmentPacket: 1280,
   cookieSecretLife: 60_000,
   // 0.5, 0.9, 1.6, 2.9, 5.2, 9.4, 10, 10: dead after about 40 s.
   retransmit: { initial: 500, factor: 1.8, ceiling: 10_000, tries: 8 },

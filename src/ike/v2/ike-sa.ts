@@ -9,6 +9,7 @@ import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
 import type { TableEntry } from '../sa-table.js';
 import type { Protection } from './protect.js';
+import type { Reassembly } from './reassembly.js';
 import type { Task } from './tasks.js';
 import { RequestWindow, type SentRequest } from './window.js';
 
@@ -124,6 +125,10 @@ export class IkeSa implements TableEntry {
   /** The peer sent NAT detection. */
   natTraversal = false;
   nat: { local: boolean; peer: boolean } = { local: false, peer: false };
+  /** Both ends take IKE fragments (RFC 7383 §2.3). */
+  fragmentation = false;
+  /** Fragments of the peer's request, and of its answer. */
+  reassembly: { readonly request: Reassembly; readonly response: Reassembly } | undefined;
   suite: IkeSuite | undefined;
   keys: IkeKeys | undefined;
   protection: Protection | undefined;
@@ -198,6 +203,9 @@ export class IkeSa implements TableEntry {
     if (this.keys !== undefined) wipeIkeKeys(this.keys);
     this.keys = undefined;
     this.protection = undefined;
+    this.reassembly?.request.clear();
+    this.reassembly?.response.clear();
+    this.reassembly = undefined;
     for (const task of this.tasks.splice(0)) wipeTask(task);
     if (this.active !== undefined) wipeTask(this.active.task);
     this.active = undefined;

@@ -98,6 +98,7 @@ export function sendInit(world: World, sa: IkeSa): void {
       remote: sa.remote,
       force: connection.encapsulation === 'always',
     }),
+    notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),
   ];
   const task = { kind: 'init' } as const;
   negotiation.request = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
@@ -227,6 +228,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   keyFirstSa(world, sa, suite.value, nonces, shared.value);
   sa.natTraversal = finding.supported;
   sa.nat = { local: finding.local, peer: finding.peer };
+  sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
   if (finding.local || finding.peer || (finding.supported && connection.encapsulation === 'always')) {
     floatToNatTraversalPort(sa);

@@ -174,6 +174,8 @@ function answer(
   const finding = detectNat(ctx.crypto, header, payloads, datagram);
   sa.natTraversal = finding.supported;
   sa.nat = { local: finding.local, peer: finding.peer };
+  // RFC 7383 §2.3: said only to those who said it.
+  sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
   sa.suite = selection.suite;
   sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
@@ -195,6 +197,7 @@ function answer(
     { kind: 'ke', group: dh.group, data: dh.publicValue },
     { kind: 'nonce', data: responderNonce },
     ...nat,
+    ...(sa.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
   ]);
   sa.responding = {
     dh,

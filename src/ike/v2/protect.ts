@@ -8,11 +8,18 @@ import type {
 } from '../../crypto/types.js';
 import { concat, writeU32 } from '../../util/bytes.js';
 import type { Random } from '../../util/random.js';
-import { err, type Result } from '../../util/result.js';
+import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
+import type { ByteCount } from '../../util/units.js';
 import type { WireError } from '../../wire/error.js';
-import { decodePayloads, encodePayloads, sealedMessagePrefix } from '../../wire/ike/message.js';
-import type { IkeHeader, Payload, SkPayload } from '../../wire/ike/payloads.js';
+import {
+  decodePayloads,
+  encodePayloads,
+  type FragmentNumber,
+  IKE_HEADER_LENGTH,
+  sealedMessagePrefix,
+} from '../../wire/ike/message.js';
+import type { IkeHeader, Payload, SkfPayload, SkPayload } from '../../wire/ike/payloads.js';
 import type { Role } from '../events.js';
 
 /** Why a protected message was not read. */
@@ -22,18 +29,36 @@ export type OpenError =
   /** It is the peer's own, and yet not well-formed. */
   | { readonly kind: 'malformed'; readonly error: WireError };
 
-/** Seals and opens the encrypted payload of one IKE SA (RFC 7296 §3.14, RFC 5282). */
+/** Seals and opens the encrypted payload of one IKE SA (RFC 7296 §3.14, RFC 5282, RFC 7383). */
 export interface Protection {
   /** A whole datagram with `payloads` inside an SK payload. */
   seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array;
+  /** The same as one datagram, or as several fragments when it would be longer than `longest` octets. */
+  sealWithin(header: IkeHeader, payloads: readonly Payload[], longest: ByteCount): Uint8Array[];
   /** The payloads inside `sk`, the SK payload of the datagram `bytes`. Nothing is decrypted before the ICV holds. */
   open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError>;
+  /** The piece of a payload chain inside one fragment (RFC 7383 §2.5). Same rule. */
+  openFragment(bytes: Uint8Array, skf: SkfPayload): Result<Uint8Array, OpenError>;
 }
+
+/** Octets of a fragment's payload header: generic header, fragment number, total (RFC 7383 §2.5). */
+const SKF_HEADER_LENGTH = 8;
+const SK_HEADER_LENGTH = 4;
 
 /** Keys of one direction. */
 interface Direction {
   readonly encryption: SecretKey;
   readonly integrity: SecretKey | undefined;
+}
+
+/** What both kinds of ciphers do for one SK or SKF payload. */
+interface BodyCipher {
+  /** Octets of IV and ICV, and the multiple that plaintext with padding and pad length must be of. */
+  readonly overhead: ByteCount;
+  readonly block: ByteCount;
+  seal(prefix: (bodyLength: number) => Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** The plaintext with its padding, or undefined when the ICV does not hold. */
+  open(bytes: Uint8Array, body: Uint8Array, offset: number): Uint8Array | undefined;
 }
 
 /**
@@ -51,37 +76,104 @@ export function createProtection(
   const responder: Direction = { encryption: keys.skEr, integrity: keys.skAr };
   const [out, inward] = role === 'initiator' ? [initiator, responder] : [responder, initiator];
   const cipher = crypto.cipher(suite.encryption.id, suite.encryption.keyBits);
-  return cipher.aead
-    ? new AeadProtection(cipher, out, inward)
-    : new CbcProtection(cipher, crypto.integrity(suite.integrity), random, out, inward);
+  const body = cipher.aead
+    ? new AeadBody(cipher, out, inward)
+    : new CbcBody(cipher, crypto.integrity(suite.integrity), random, out, inward);
+  return new SkProtection(body);
 }
 
-/** Plaintext of the SK payload: payloads | padding | pad length, a multiple of `block` (RFC 7296 §3.14). */
-function padded(payloads: Uint8Array, block: number): Uint8Array {
-  const length = Math.ceil((payloads.length + 1) / block) * block;
+class SkProtection implements Protection {
+  readonly #body: BodyCipher;
+
+  constructor(body: BodyCipher) {
+    this.#body = body;
+  }
+
+  seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array {
+    const inner = encodePayloads(payloads);
+    return this.#sealText(header, inner.first, inner.bytes);
+  }
+
+  sealWithin(header: IkeHeader, payloads: readonly Payload[], longest: ByteCount): Uint8Array[] {
+    const inner = encodePayloads(payloads);
+    const whole = IKE_HEADER_LENGTH + SK_HEADER_LENGTH + this.#sealedLength(inner.bytes.length);
+    if (whole <= longest) return [this.#sealText(header, inner.first, inner.bytes)];
+    const room = this.#room(longest - IKE_HEADER_LENGTH - SKF_HEADER_LENGTH);
+    const total = Math.ceil(inner.bytes.length / room);
+    const out: Uint8Array[] = [];
+    for (let n = 0; n < total; n++) {
+      const piece = inner.bytes.subarray(n * room, (n + 1) * room);
+      // RFC 7383 §2.5: the type of the first payload stands in the first fragment only.
+      out.push(this.#sealText(header, n === 0 ? inner.first : 0, piece, { fragment: n + 1, total }));
+    }
+    return out;
+  }
+
+  open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError> {
+    const text = this.#openText(bytes, sk);
+    return text.ok ? decodeInner(sk.first, text.value, sk.offset) : text;
+  }
+
+  openFragment(bytes: Uint8Array, skf: SkfPayload): Result<Uint8Array, OpenError> {
+    return this.#openText(bytes, skf);
+  }
+
+  #sealText(header: IkeHeader, first: number, text: Uint8Array, fragment?: FragmentNumber): Uint8Array {
+    const prefix = (bodyLength: number): Uint8Array =>
+      sealedMessagePrefix(header, fragment === undefined ? 'sk' : 'skf', first, bodyLength, fragment);
+    return this.#body.seal(prefix, padded(text, this.#body.block));
+  }
+
+  #openText(bytes: Uint8Array, sealed: SkPayload | SkfPayload): Result<Uint8Array, OpenError> {
+    const plaintext = this.#body.open(bytes, sealed.body, sealed.offset);
+    return plaintext === undefined ? UNAUTHENTIC : unpad(plaintext, sealed.offset);
+  }
+
+  #sealedLength(textLength: number): number {
+    const { block, overhead } = this.#body;
+    return overhead + Math.ceil((textLength + 1) / block) * block;
+  }
+
+  /** Octets of text that fit into a body of `length` octets; at least one, whatever the length. */
+  #room(length: number): number {
+    const { block, overhead } = this.#body;
+    return Math.max(1, Math.floor((length - overhead) / block) * block - 1);
+  }
+}
+
+/** Plaintext of an SK or SKF payload: text | padding | pad length, a multiple of `block` (RFC 7296 §3.14). */
+function padded(text: Uint8Array, block: number): Uint8Array {
+  const length = Math.ceil((text.length + 1) / block) * block;
   const out = new Uint8Array(length);
-  out.set(payloads);
-  out[length - 1] = length - payloads.length - 1;
+  out.set(text);
+  out[length - 1] = length - text.length - 1;
   return out;
 }
 
-function unpadAndDecode(plaintext: Uint8Array, sk: SkPayload): Result<Payload[], OpenError> {
+function unpad(plaintext: Uint8Array, offset: number): Result<Uint8Array, OpenError> {
   const padLength = plaintext[plaintext.length - 1]!;
   const end = plaintext.length - 1 - padLength;
   if (end < 0) {
     const message = `pad length ${padLength} in a text of ${plaintext.length} octets`;
-    const error: WireError = { code: 'bad_length', offset: sk.offset, context: 'SK payload', message };
+    const error: WireError = { code: 'bad_length', offset, context: 'SK payload', message };
     return err({ kind: 'malformed', error });
   }
   // The sender may pad with any octets (RFC 7296 §3.14): nothing to check in them.
-  const inner = decodePayloads(sk.first, plaintext.subarray(0, end), sk.offset);
+  return ok(plaintext.subarray(0, end));
+}
+
+/** The payloads of an opened text, or of the texts of all fragments one behind the other. */
+export function decodeInner(first: number, text: Uint8Array, offset: number): Result<Payload[], OpenError> {
+  const inner = decodePayloads(first, text, offset);
   return inner.ok ? inner : err({ kind: 'malformed', error: inner.error });
 }
 
 const UNAUTHENTIC: Result<never, OpenError> = err({ kind: 'unauthentic' });
 
 /** Block cipher and MAC: body = IV | ciphertext | ICV over the whole message in front of it. */
-class CbcProtection implements Protection {
+class CbcBody implements BodyCipher {
+  readonly overhead: ByteCount;
+  readonly block: ByteCount;
   readonly #cipher: CbcCipher;
   readonly #integrity: IntegrityFunction;
   readonly #random: Random;
@@ -95,6 +187,8 @@ class CbcProtection implements Protection {
     out: Direction,
     inward: Direction,
   ) {
+    this.overhead = cipher.ivLength + integrity.icvLength;
+    this.block = cipher.blockLength;
     this.#cipher = cipher;
     this.#integrity = integrity;
     this.#random = random;
@@ -102,66 +196,59 @@ class CbcProtection implements Protection {
     this.#in = inward;
   }
 
-  seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array {
-    const { ivLength, blockLength } = this.#cipher;
-    const inner = encodePayloads(payloads);
-    const plaintext = padded(inner.bytes, blockLength);
+  seal(prefixFor: (bodyLength: number) => Uint8Array, plaintext: Uint8Array): Uint8Array {
     // RFC 7296 §3.14: a fresh unpredictable IV for CBC.
-    const iv = this.#random.bytes(ivLength);
+    const iv = this.#random.bytes(this.#cipher.ivLength);
     const ciphertext = this.#cipher.encrypt(this.#out.encryption.expose(), iv, plaintext);
-    const bodyLength = ivLength + ciphertext.length + this.#integrity.icvLength;
-    const prefix = sealedMessagePrefix(header, 'sk', inner.first, bodyLength);
+    const prefix = prefixFor(iv.length + ciphertext.length + this.#integrity.icvLength);
     const icv = this.#integrity.compute(this.#out.integrity!.expose(), prefix, iv, ciphertext);
     return concat(prefix, iv, ciphertext, icv);
   }
 
-  open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError> {
+  open(bytes: Uint8Array, body: Uint8Array): Uint8Array | undefined {
     const { ivLength, blockLength } = this.#cipher;
-    const ciphertextLength = sk.body.length - ivLength - this.#integrity.icvLength;
-    if (ciphertextLength < blockLength || ciphertextLength % blockLength !== 0) return UNAUTHENTIC;
+    const ciphertextLength = body.length - ivLength - this.#integrity.icvLength;
+    if (ciphertextLength < blockLength || ciphertextLength % blockLength !== 0) return undefined;
     const end = bytes.length - this.#integrity.icvLength;
     const authentic = this.#integrity.verify(
       this.#in.integrity!.expose(),
       bytes.subarray(end),
       bytes.subarray(0, end),
     );
-    if (!authentic) return UNAUTHENTIC;
-    const iv = sk.body.subarray(0, ivLength);
-    const ciphertext = sk.body.subarray(ivLength, ivLength + ciphertextLength);
-    return unpadAndDecode(this.#cipher.decrypt(this.#in.encryption.expose(), iv, ciphertext), sk);
+    if (!authentic) return undefined;
+    const ciphertext = body.subarray(ivLength, ivLength + ciphertextLength);
+    return this.#cipher.decrypt(this.#in.encryption.expose(), body.subarray(0, ivLength), ciphertext);
   }
 }
 
-/** AEAD (RFC 5282): body = IV | ciphertext | ICV; the header and the SK payload's header are associated data. */
-class AeadProtection implements Protection {
+/** AEAD (RFC 5282): body = IV | ciphertext | ICV; all octets in front of the body are associated data. */
+class AeadBody implements BodyCipher {
+  readonly overhead: ByteCount;
+  readonly block = 1;
   readonly #cipher: AeadCipher;
   readonly #out: Direction;
   readonly #in: Direction;
   #sent = 0;
 
   constructor(cipher: AeadCipher, out: Direction, inward: Direction) {
+    this.overhead = cipher.ivLength + cipher.icvLength;
     this.#cipher = cipher;
     this.#out = out;
     this.#in = inward;
   }
 
-  seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array {
-    const { ivLength, icvLength } = this.#cipher;
-    const inner = encodePayloads(payloads);
-    const plaintext = padded(inner.bytes, 1);
+  seal(prefixFor: (bodyLength: number) => Uint8Array, plaintext: Uint8Array): Uint8Array {
     const iv = this.#nextIv();
-    const prefix = sealedMessagePrefix(header, 'sk', inner.first, ivLength + plaintext.length + icvLength);
+    const prefix = prefixFor(iv.length + plaintext.length + this.#cipher.icvLength);
     const { key, nonce } = this.#keyAndNonce(this.#out, iv);
     return concat(prefix, iv, this.#cipher.seal(key, nonce, prefix, plaintext));
   }
 
-  open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError> {
+  open(bytes: Uint8Array, body: Uint8Array, offset: number): Uint8Array | undefined {
     const { ivLength, icvLength } = this.#cipher;
-    if (sk.body.length < ivLength + 1 + icvLength) return UNAUTHENTIC;
-    const { key, nonce } = this.#keyAndNonce(this.#in, sk.body.subarray(0, ivLength));
-    const aad = bytes.subarray(0, sk.offset);
-    const plaintext = this.#cipher.open(key, nonce, aad, sk.body.subarray(ivLength));
-    return plaintext === undefined ? UNAUTHENTIC : unpadAndDecode(plaintext, sk);
+    if (body.length < ivLength + 1 + icvLength) return undefined;
+    const { key, nonce } = this.#keyAndNonce(this.#in, body.subarray(0, ivLength));
+    return this.#cipher.open(key, nonce, bytes.subarray(0, offset), body.subarray(ivLength));
   }
 
   /** RFC 5282 §3.1: an IV never repeats under one key. Each direction has its own key, so a counter will do. */

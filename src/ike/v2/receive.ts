@@ -1,8 +1,9 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
+import type { Result } from '../../util/result.js';
 import type { WireError } from '../../wire/error.js';
 import { describeWireError, summarize } from '../../wire/ike/dissect.js';
 import { decodeHeader, decodeMessage } from '../../wire/ike/message.js';
-import type { IkeMessage, Payload, SkPayload } from '../../wire/ike/payloads.js';
+import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { beginDelete, closeSa, failSa } from './close.js';
@@ -11,7 +12,8 @@ import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { completeKeys, initRequested } from './init-responder.js';
 import { notify } from './payloads.js';
-import type { OpenError } from './protect.js';
+import { decodeInner, type OpenError } from './protect.js';
+import { Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
 import { reply, replyStateless, respond } from './send.js';
 import { kindOf, TRANSITIONS } from './transitions.js';
@@ -83,16 +85,61 @@ function receiveProtected(world: World, message: Inbound): void {
   }
   if (!isFresh(world, sa, message)) return;
   const sealed = message.payloads[message.payloads.length - 1];
-  if (sealed?.kind !== 'sk') {
-    drop(world, datagram, 'unexpected', sealed?.kind === 'skf' ? 'a fragment' : 'not protected');
+  if (sealed?.kind !== 'sk' && sealed?.kind !== 'skf') {
+    drop(world, datagram, 'unexpected', 'not protected');
     return;
   }
+  if (sealed.kind === 'skf' && !mayBeFragment(world, sa, message, sealed)) return;
   if (sa.state === 'init-answered' && !mayProveItself(world, sa, message)) return;
   if (sa.protection === undefined) {
     drop(world, datagram, 'unexpected', `in state ${sa.state}`);
     return;
   }
-  open(world, sa, message, sealed);
+  if (sealed.kind === 'skf') collect(world, sa, message, sealed);
+  else open(world, sa, message, sa.protection.open(datagram.bytes, sealed));
+}
+
+/** Whether a fragment is worth opening: agreed on, within the bounds, and not here yet (RFC 7383 §2.6). */
+function mayBeFragment(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): boolean {
+  const { header, datagram } = message;
+  const why = sa.fragmentation
+    ? reassemblyOf(world, sa, header.response).refuses(header.messageId, skf)
+    : 'a fragment, which was not agreed on';
+  if (why !== undefined) drop(world, datagram, 'unexpected', why);
+  return why === undefined;
+}
+
+function reassemblyOf(world: World, sa: IkeSa, response: boolean): Reassembly {
+  const { messageBytes } = world.ctx.limits;
+  sa.reassembly ??= { request: new Reassembly(messageBytes), response: new Reassembly(messageBytes) };
+  return response ? sa.reassembly.response : sa.reassembly.request;
+}
+
+/** Each fragment is authenticated before it is stored (RFC 7383 §2.6). The last one makes the message whole. */
+function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): void {
+  const { header, datagram } = message;
+  const opened = sa.protection!.openFragment(datagram.bytes, skf);
+  if (!opened.ok) {
+    open(world, sa, message, opened);
+    return;
+  }
+  sa.lastInbound = world.ctx.now;
+  // The request was handled before: the peer sends it again, cut in another way (RFC 7383 §2.5.2).
+  if (!header.response && header.messageId !== sa.inbound.next) {
+    if (skf.fragment === 1) reply(world, datagram, sa.inbound.lastAnswer ?? []);
+    return;
+  }
+  const placed = reassemblyOf(world, sa, header.response).place(
+    header.messageId,
+    skf,
+    opened.value,
+    datagram.bytes,
+  );
+  if (placed.kind === 'refused') drop(world, datagram, 'unexpected', placed.why);
+  if (placed.kind !== 'complete') return;
+  // The answer is kept for repetitions of the first fragment, and goes where the last one came from.
+  const whole: Inbound = { ...message, datagram: { ...datagram, bytes: placed.firstDatagram } };
+  open(world, sa, whole, decodeInner(placed.first, placed.text, skf.offset));
 }
 
 /** Both SPIs and the direction are those of the SA. */
@@ -117,8 +164,14 @@ function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
   if (place === 'new') return true;
   const cached = place === 'last' ? sa.inbound.answerTo(datagram.bytes) : undefined;
   if (cached !== undefined) reply(world, datagram, cached);
+  else if (place === 'last' && isFirstFragment(message)) return sa.protection !== undefined;
   else drop(world, datagram, 'outside_window', `request ${header.messageId}, ${sa.inbound.next} is the next`);
   return false;
+}
+
+function isFirstFragment({ payloads }: IkeMessage): boolean {
+  const last = payloads[payloads.length - 1];
+  return last?.kind === 'skf' && last.fragment === 1;
 }
 
 /** A half-open SA takes IKE_AUTH and nothing else; only now is its Diffie-Hellman exchange completed. */
@@ -131,9 +184,9 @@ function mayProveItself(world: World, sa: IkeSa, message: Inbound): boolean {
   return completeKeys(world, sa);
 }
 
-function open(world: World, sa: IkeSa, message: Inbound, sealed: SkPayload): void {
+/** What was opened is handled by the state of the SA. */
+function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[], OpenError>): void {
   const { header, datagram } = message;
-  const opened = sa.protection!.open(datagram.bytes, sealed);
   if (!opened.ok && opened.error.kind === 'unauthentic') {
     drop(world, datagram, 'decryption_failed', 'the integrity check value does not hold');
     return;
@@ -144,7 +197,7 @@ function open(world: World, sa: IkeSa, message: Inbound, sealed: SkPayload): voi
     refuseMalformed(world, sa, message, opened.error);
     return;
   }
-  const inner: Inbound = { header, payloads: opened.value as readonly Payload[], datagram };
+  const inner: Inbound = { header, payloads: opened.value, datagram };
   report(world, inner, sa);
   const wasEstablished = sa.state === 'established';
   if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);

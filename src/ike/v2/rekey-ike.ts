@@ -182,6 +182,8 @@ function successor(
   sa.connection = old.connection;
   sa.natTraversal = old.natTraversal;
   sa.nat = old.nat;
+  // RFC 7383 §2.3: agreed on in IKE_SA_INIT, which a rekey does not have.
+  sa.fragmentation = old.fragmentation;
   sa.peerVendors = old.peerVendors;
   sa.peerIdentity = old.peerIdentity;
   world.table.add(sa);

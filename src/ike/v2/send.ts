@@ -1,3 +1,4 @@
+import type { ByteCount } from '../../util/units.js';
 import { summarize } from '../../wire/ike/dissect.js';
 import { encodeMessage } from '../../wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../wire/ike/payloads.js';
@@ -8,6 +9,13 @@ import { Retransmission } from '../retransmission.js';
 import type { IkeSa } from './ike-sa.js';
 import type { Task } from './tasks.js';
 import type { Inbound, World } from './world.js';
+
+const IPV4_HEADER = 20;
+const IPV6_HEADER = 40;
+const UDP_HEADER = 8;
+/** RFC 3948 §2.2. */
+const NON_ESP_MARKER = 4;
+const IPV6_MINIMUM_MTU = 1280;
 
 /** Header of a message that this end sends on an SA. */
 export function headerOf(sa: IkeSa, exchangeType: number, messageId: number, response: boolean): IkeHeader {
@@ -36,7 +44,7 @@ export function statelessAnswerHeader(request: IkeHeader): IkeHeader {
   };
 }
 
-/** Sends a request for the first time and keeps it until it is answered. */
+/** Sends a request for the first time and keeps it until it is answered. Returns its (first) datagram. */
 export function sendRequest(
   world: World,
   sa: IkeSa,
@@ -46,18 +54,18 @@ export function sendRequest(
   policy: RetransmitPolicy,
 ): Uint8Array {
   const header = headerOf(sa, exchangeType, sa.nextMessageId, false);
-  const bytes = encode(sa, header, payloads);
+  const datagrams = encode(world, sa, header, payloads);
   sa.active = {
     task,
     exchangeType,
     messageId: sa.nextMessageId,
-    bytes,
+    datagrams,
     sentAt: world.ctx.now,
     retransmission: new Retransmission(policy, world.ctx.now),
   };
-  report(world, sa, header, payloads);
-  transmit(world, sa, bytes);
-  return bytes;
+  report(world, sa, header, payloads, datagrams.length);
+  transmit(world, sa, datagrams);
+  return datagrams[0]!;
 }
 
 /**
@@ -66,11 +74,11 @@ export function sendRequest(
  */
 export function respond(world: World, sa: IkeSa, request: Inbound, payloads: readonly Payload[]): Uint8Array {
   const header = headerOf(sa, request.header.exchangeType, request.header.messageId, true);
-  const bytes = encode(sa, header, payloads);
-  sa.inbound.answered(request.datagram.bytes, bytes);
-  report(world, sa, header, payloads);
-  reply(world, request.datagram, bytes);
-  return bytes;
+  const datagrams = encode(world, sa, header, payloads);
+  sa.inbound.answered(request.datagram.bytes, datagrams);
+  report(world, sa, header, payloads, datagrams.length);
+  reply(world, request.datagram, datagrams);
+  return datagrams[0]!;
 }
 
 /** Sends the request under way once more. */
@@ -84,13 +92,13 @@ export function resend(world: World, sa: IkeSa): void {
     attempt: active.retransmission.sent,
     peer: sa.remote,
   });
-  transmit(world, sa, active.bytes);
+  transmit(world, sa, active.datagrams);
 }
 
-/** Sends octets back to where a datagram came from. */
-export function reply(world: World, datagram: DatagramInput, bytes: Uint8Array): void {
+/** Sends datagrams back to where one came from. */
+export function reply(world: World, datagram: DatagramInput, answers: readonly Uint8Array[]): void {
   const { local, remote, natTraversalPort } = datagram;
-  world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes });
+  for (const bytes of answers) world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes });
 }
 
 /** An answer without an SA and without protection: for a request that makes no state. */
@@ -98,27 +106,46 @@ export function replyStateless(world: World, request: Inbound, payloads: readonl
   const header = statelessAnswerHeader(request.header);
   const summary = summarize(header, payloads);
   world.ctx.event({ kind: 'message', direction: 'out', peer: request.datagram.remote, summary });
-  reply(world, request.datagram, encodeMessage(header, payloads));
+  reply(world, request.datagram, [encodeMessage(header, payloads)]);
 }
 
-function encode(sa: IkeSa, header: IkeHeader, payloads: readonly Payload[]): Uint8Array {
-  if (header.exchangeType === ExchangeType.IKE_SA_INIT) return encodeMessage(header, payloads);
+/** IKE_SA_INIT cannot be fragmented: nothing would authenticate the fragments (RFC 7383 §2.1). */
+function encode(world: World, sa: IkeSa, header: IkeHeader, payloads: readonly Payload[]): Uint8Array[] {
+  if (header.exchangeType === ExchangeType.IKE_SA_INIT) return [encodeMessage(header, payloads)];
   if (sa.protection === undefined) throw new Error('a protected message needs the keys of its SA');
-  return sa.protection.seal(header, payloads);
+  if (!sa.fragmentation) return [sa.protection.seal(header, payloads)];
+  return sa.protection.sealWithin(header, payloads, longestMessage(sa, world.ctx.limits.fragmentPacket));
 }
 
-function transmit(world: World, sa: IkeSa, bytes: Uint8Array): void {
+/**
+ * Octets of IKE message that fit into one IP packet of the configured length. Every IPv6 path carries 1280
+ * octets (RFC 8200 §5), so smaller ones are never needed there (RFC 7383 §2.5.1).
+ */
+function longestMessage(sa: IkeSa, packet: ByteCount): ByteCount {
+  const v6 = sa.remote.address.includes(':');
+  const ip = v6 ? Math.max(packet, IPV6_MINIMUM_MTU) - IPV6_HEADER : packet - IPV4_HEADER;
+  return ip - UDP_HEADER - (sa.natTraversalPort ? NON_ESP_MARKER : 0);
+}
+
+function transmit(world: World, sa: IkeSa, datagrams: readonly Uint8Array[]): void {
   const { local, remote, natTraversalPort } = sa;
-  world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes });
+  for (const bytes of datagrams) world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes });
 }
 
-function report(world: World, sa: IkeSa, header: IkeHeader, payloads: readonly Payload[]): void {
+function report(
+  world: World,
+  sa: IkeSa,
+  header: IkeHeader,
+  payloads: readonly Payload[],
+  fragments: number,
+): void {
+  const pieces = fragments === 1 ? '' : ` in ${fragments} fragments`;
   world.ctx.event({
     kind: 'message',
     direction: 'out',
     peer: sa.remote,
     ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
     ikeId: sa.id,
-    summary: summarize(header, payloads),
+    summary: `${summarize(header, payloads)}${pieces}`,
   });
 }

@@ -8,7 +8,8 @@ export interface SentRequest {
   readonly task: Task;
   readonly exchangeType: number;
   readonly messageId: number;
-  readonly bytes: Uint8Array;
+  /** The message, or all its fragments (RFC 7383 §2.6.1: a request is repeated as a whole). */
+  readonly datagrams: readonly Uint8Array[];
   readonly sentAt: Millis;
   readonly retransmission: Retransmission;
 }
@@ -29,7 +30,7 @@ export type RequestPlace =
 export class RequestWindow {
   #next = 0;
   #request: Uint8Array | undefined;
-  #answer: Uint8Array | undefined;
+  #answer: readonly Uint8Array[] | undefined;
 
   /** The message id of the next request. */
   get next(): number {
@@ -43,14 +44,20 @@ export class RequestWindow {
 
   /**
    * The answer to the last request, when `request` repeats it octet by octet (RFC 7296 §2.1). Anything else
-   * under the same id is no repetition, and nobody needs to open it to see that.
+   * under the same id is no repetition, and nobody needs to open it to see that. Of a fragmented request the
+   * first fragment stands for all: it is answered once, not once a fragment (RFC 7383 §2.6.1).
    */
-  answerTo(request: Uint8Array): Uint8Array | undefined {
+  answerTo(request: Uint8Array): readonly Uint8Array[] | undefined {
     return this.#request !== undefined && equalBytes(this.#request, request) ? this.#answer : undefined;
   }
 
-  /** The request with the id `next` was handled and is answered by `answer`. */
-  answered(request: Uint8Array, answer: Uint8Array): void {
+  /** The answer to the last request, which was found authentic under its id in other octets. */
+  get lastAnswer(): readonly Uint8Array[] | undefined {
+    return this.#answer;
+  }
+
+  /** The request with the id `next` was handled and is answered by the datagrams `answer`. */
+  answered(request: Uint8Array, answer: readonly Uint8Array[]): void {
     this.#next++;
     this.#request = copyOf(request);
     this.#answer = answer;

@@ -234,6 +234,28 @@ t.test('SK payloads of Android', { skip: skipWithoutVectors }, async (t) => {
   t.ok(opened > 0);
 });
 
+t.test('an SKF payload of Android: one fragment opened', { skip: skipWithoutVectors }, async (t) => {
+  const { cases } = readVectors<{ cases: SkCase[] }>('transcripts/aosp-sk-skf.json');
+  const one = cases.find((each) => each.payload.startsWith('SKF'))!;
+  const suite: IkeSuite = {
+    encryption: { id: Encr.TRIPLE_DES, keyBits: 0 },
+    integrity: Integ.HMAC_SHA1_96,
+    prf: Prf.HMAC_SHA1,
+    dh: 2,
+  };
+  const keys = keysOf({ SK_ei: one.SK_e, SK_er: one.SK_e, SK_ai: one.SK_a!, SK_ar: one.SK_a! });
+  const protection = createProtection(BACKENDS[0]!, new SeededRandom(1), suite, keys, 'initiator');
+  const bytes = fromHex(one.ike_message);
+  const message = decodeMessage(bytes);
+  const skf = message.ok ? message.value.payloads.at(-1) : undefined;
+  if (skf?.kind !== 'skf') throw new Error('not an SKF payload');
+  t.match(skf, { fragment: 5, total: 5, first: 0 });
+  const opened = protection.openFragment(bytes, skf);
+  t.equal(opened.ok && toHex(opened.value), one.body);
+  bytes[40]! ^= 1;
+  t.match(protection.openFragment(bytes, skf), { ok: false, error: { kind: 'unauthentic' } });
+});
+
 interface NatCase {
   readonly ike: string;
   readonly SPIi: string;
