@@ -1,6 +1,7 @@
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import { ControlClient } from '../daemon/control-client.js';
 import { ControlError } from '../daemon/control-protocol.js';
+import type { ReloadReport } from '../daemon/reload.js';
 import { CliError, messageOf } from './errors.js';
 import { suggestion } from './nearest.js';
 
@@ -13,6 +14,8 @@ export interface Control {
    */
   up(name: string, wait?: UpWait): Promise<void>;
   down(name: string): Promise<void>;
+  /** Applies the difference in the configuration file, or only tells it. */
+  reload(dryRun: boolean): Promise<ReloadReport>;
   /** `changed` is called whenever a status may have changed. */
   watch(changed: () => void): Promise<void>;
   /** Resolves when the daemon has closed the connection. */
@@ -46,6 +49,7 @@ export async function openControl(path: string): Promise<Control> {
       await answered(answer);
     },
     down: async (name) => void (await answered(client.down(name))),
+    reload: (dryRun) => answered(client.reload(dryRun)),
     watch: async (changed) => void (await answered(client.watch(changed))),
     closed: client.closed,
     close: () => client.close(),

@@ -5,6 +5,7 @@ import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { downCommand } from './commands/down.js';
 import { pairCommand } from './commands/pair.js';
+import { reloadCommand } from './commands/reload.js';
 import { runCommand } from './commands/run.js';
 import { statusCommand } from './commands/status.js';
 import { upCommand } from './commands/up.js';
@@ -19,6 +20,7 @@ const COMMANDS: readonly CliCommand[] = [
   statusCommand,
   upCommand,
   downCommand,
+  reloadCommand,
   benchCommand,
 ];
 

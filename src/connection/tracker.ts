@@ -105,6 +105,15 @@ export class ConnectionTracker {
     this.#revision++;
   }
 
+  /** The connection goes on under another name, with all that is known of it. */
+  rename(from: string, to: string): void {
+    const one = this.#tracked.get(from);
+    if (one === undefined) return;
+    this.#tracked.delete(from);
+    this.#tracked.set(to, one);
+    this.#revision++;
+  }
+
   handle(event: IkeEvent, now: Millis): void {
     switch (event.kind) {
       case 'ike-initiating':
@@ -149,6 +158,9 @@ export class ConnectionTracker {
           const version = one.ikes.get(event.ikeId)?.version ?? 2;
           this.#record(one, event.role, event.failure, version, now);
         });
+        return;
+      case 'rescheduled':
+        this.#with(event.connection, (one) => reschedule(one, event));
         return;
       case 'peer-moved':
         this.#with(event.connection, (one) => {
@@ -345,6 +357,14 @@ function coverage(one: Tracked): ConnectionStatus {
   return uncoveredPairs(local.selectors, peer.selectors, [...one.children.values()]).length === 0
     ? 'up'
     : 'degraded';
+}
+
+function reschedule(one: Tracked, event: Extract<IkeEvent, { kind: 'rescheduled' }>): void {
+  const { rekeyAt } = event;
+  const ike = event.childId === undefined ? one.ikes.get(event.ikeId) : undefined;
+  if (ike !== undefined) one.ikes.set(ike.ikeId, { ...ike, rekeyAt });
+  const child = event.childId === undefined ? undefined : one.children.get(event.childId);
+  if (child !== undefined) one.children.set(child.childId, { ...child, rekeyAt });
 }
 
 /** During a rekey there are two IKE SAs: the younger one is the one in use. */

@@ -1,22 +1,27 @@
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
-import type { GatewayFile } from '../store/model.js';
 import { describeEvent } from '../telemetry/event-log.js';
 import type { ControlHandler } from './control.js';
 import { ControlError } from './control-protocol.js';
 import type { GatewayCore } from './core.js';
+import type { ReloadReport } from './reload.js';
 
 /** What clients of the control socket may ask. */
 export class ControlCommands implements ControlHandler {
-  readonly #file: GatewayFile;
   readonly #core: GatewayCore;
   readonly #status: () => StatusDocument;
+  readonly reload: (dryRun: boolean) => ReloadReport;
   readonly stop: () => void;
 
-  constructor(file: GatewayFile, core: GatewayCore, status: () => StatusDocument, stop: () => void) {
-    this.#file = file;
-    this.#core = core;
-    this.#status = status;
-    this.stop = stop;
+  constructor(parts: {
+    readonly core: GatewayCore;
+    readonly status: () => StatusDocument;
+    readonly reload: (dryRun: boolean) => ReloadReport;
+    readonly stop: () => void;
+  }) {
+    this.#core = parts.core;
+    this.#status = parts.status;
+    this.reload = parts.reload;
+    this.stop = parts.stop;
   }
 
   status(name?: string): StatusDocument {
@@ -80,9 +85,10 @@ export class ControlCommands implements ControlHandler {
   }
 
   #document(name: string): ConnectionStatusDocument {
-    const found = this.#status().connections.find((one) => one.name === name);
+    const { connections } = this.#status();
+    const found = connections.find((one) => one.name === name);
     if (found !== undefined) return found;
-    const known = this.#file.connections.map((one) => one.name).join(', ');
+    const known = connections.map((one) => one.name).join(', ');
     throw new ControlError('not_found', `there is no connection ${name}: configured are ${known || 'none'}`);
   }
 }

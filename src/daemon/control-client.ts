@@ -1,6 +1,7 @@
 import { connect as openSocket, type Socket } from 'node:net';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import { ControlError, type ControlErrorCode, LineSplitter, MAX_ANSWER } from './control-protocol.js';
+import type { ReloadReport } from './reload.js';
 
 interface Pending {
   readonly resolve: (result: unknown) => void;
@@ -70,6 +71,11 @@ export class ControlClient {
   watch(changed: (status: StatusDocument) => void): Promise<StatusDocument> {
     this.#watchers.add(changed);
     return this.#call<StatusDocument>('watch', {});
+  }
+
+  /** Applies the difference in the configuration file, or with `dryRun` only tells it. */
+  reload(dryRun = false): Promise<ReloadReport> {
+    return this.#call<ReloadReport>('reload', { dry_run: dryRun });
   }
 
   /** Ends the daemon in good order. */

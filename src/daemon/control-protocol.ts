@@ -1,4 +1,5 @@
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import type { ReloadReport } from './reload.js';
 
 /**
  * The control protocol: one JSON object a line over a Unix stream socket, in both directions.
@@ -17,13 +18,15 @@ export interface ControlMethods {
   up: { params: { name: string; wait?: boolean; timeout?: number }; result: ConnectionStatusDocument };
   down: { params: { name: string }; result: ConnectionStatusDocument };
   watch: { params: Record<string, never>; result: StatusDocument };
+  /** Reads the configuration file anew and applies the difference; with `dry_run` only tells it. */
+  reload: { params: { dry_run?: boolean }; result: ReloadReport };
   /** Ends the daemon in good order. The answer comes before the end. */
   stop: { params: Record<string, never>; result: { stopping: true } };
 }
 
 export type ControlMethod = keyof ControlMethods;
 
-export const CONTROL_METHODS: readonly ControlMethod[] = ['status', 'up', 'down', 'watch', 'stop'];
+export const CONTROL_METHODS: readonly ControlMethod[] = ['status', 'up', 'down', 'watch', 'reload', 'stop'];
 
 export type ControlErrorCode =
   | 'bad_request'

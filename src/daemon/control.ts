@@ -12,6 +12,7 @@ import {
   parseRequest,
   requestId,
 } from './control-protocol.js';
+import type { ReloadReport } from './reload.js';
 import { StartError } from './start-error.js';
 
 /** What the server answers with. Methods throw `ControlError` for an answer in the negative. */
@@ -27,6 +28,8 @@ export interface ControlHandler {
   ): Promise<ConnectionStatusDocument>;
   /** `changed` is called at every change of status until the answer is called. */
   subscribe(changed: () => void): () => void;
+  /** Reads the configuration anew and applies the difference, or only tells it. */
+  reload(dryRun: boolean): ReloadReport;
   stop(): void;
 }
 
@@ -255,6 +258,7 @@ class Client {
       up: () => this.#up(request, handler),
       down: () => handler.down(nameIn(params)),
       watch: () => this.#watch(handler),
+      reload: () => handler.reload(flagIn(params, 'dry_run')),
       stop: () => ({ stopping: true }),
     };
     return methods[request.method]();
@@ -262,8 +266,7 @@ class Client {
 
   async #up({ id, params }: ControlRequest, handler: ControlHandler): Promise<unknown> {
     const name = nameIn(params);
-    const wait = params.wait ?? false;
-    if (typeof wait !== 'boolean') throw new ControlError('bad_request', '"wait" is not true or false');
+    const wait = flagIn(params, 'wait');
     const seconds = params.timeout ?? DEFAULT_WAIT_SECONDS;
     if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= MAX_WAIT_SECONDS)) {
       throw new ControlError('bad_request', `"timeout" is not a number of seconds up to ${MAX_WAIT_SECONDS}`);
@@ -302,6 +305,12 @@ class Client {
     }
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
+}
+
+function flagIn(params: Readonly<Record<string, unknown>>, name: string): boolean {
+  const flag = params[name] ?? false;
+  if (typeof flag !== 'boolean') throw new ControlError('bad_request', `"${name}" is not true or false`);
+  return flag;
 }
 
 function nameIn(params: Readonly<Record<string, unknown>>): string {

@@ -1,5 +1,6 @@
 import { espSuiteNames, suiteWord } from '../connection/names.js';
-import { type Command, type ReconcileInput, Reconciler } from '../connection/reconcile.js';
+import type { ConnectionPlan } from '../connection/plan.js';
+import { type Command, type ReconcileInput, Reconciler, type State } from '../connection/reconcile.js';
 import type { ConnectionStatusDocument } from '../connection/status.js';
 import { ConnectionTracker } from '../connection/tracker.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
@@ -17,8 +18,11 @@ import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Millis } from '../util/units.js';
 import { type Clock, utcText } from './clock.js';
+import { ConnectionKeys } from './connection-keys.js';
+import { Keepalives } from './keepalives.js';
 import type { Resolve } from './names-service.js';
 import { connectionTo } from './network.js';
+import { PeerNames } from './peer-names.js';
 
 /** The sans-IO engine, as far as the daemon sees it. */
 export interface EngineLike {
@@ -26,9 +30,13 @@ export interface EngineLike {
   nextDeadline(): Millis | undefined;
 }
 
-export interface CoreDeps {
+/** What the gateway is to do: a configuration that was read, and its keys by connection name. */
+export interface CoreConfig {
   readonly file: GatewayFile;
   readonly psks: ReadonlyMap<string, SecretKey>;
+}
+
+export interface CoreDeps extends CoreConfig {
   readonly engine: EngineLike;
   readonly plane: DataPlane;
   readonly clock: Clock;
@@ -44,12 +52,8 @@ export interface CoreDeps {
 
 /** Between two looks at counters, keepalives and folded log lines. */
 const TICK: Millis = 1000;
-/** RFC 3948 §4: a keepalive at least this often while we are behind a NAT. */
-const KEEPALIVE: Millis = 20_000;
 /** One packet's time may be told a little differently twice: two clocks are compared. */
 const CLOCK_NOISE: Millis = 5;
-/** Host names of peers are looked up again this often, and at every attempt. */
-const RESOLVE_AGAIN: Millis = 300_000;
 /** setTimeout takes no more. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 /** After the engine failed on a timer: no busy loop around a bug. */
@@ -65,10 +69,13 @@ export class GatewayCore {
   readonly #reconciler: Reconciler;
   readonly #log: EventLog;
   readonly #queue: Input[] = [];
-  readonly #addresses = new Map<string, readonly string[]>();
+  readonly #keys = new ConnectionKeys();
+  readonly #names: PeerNames;
+  readonly #keepalives = new Keepalives();
+  #config: CoreConfig;
   /** Connections an operator holds down. */
   readonly #stopped = new Set<string>();
-  readonly #ikes = new Map<number, { readonly ike: IkeSaInfo; keepaliveAt: Millis }>();
+  readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
   /** IKE SA of each child SA, and the last inbound traffic reported. */
   readonly #children = new Map<number, { ikeId: number; reported: Millis }>();
   readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
@@ -78,7 +85,6 @@ export class GatewayCore {
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
   #revision = -1;
-  #resolvedAt: Millis = 0;
   #notBefore: Millis = 0;
   #closing = false;
   /** No input is taken any more: a late datagram must not arm a timer that keeps the process alive. */
@@ -89,19 +95,46 @@ export class GatewayCore {
     this.#tracker = new ConnectionTracker((at) => utcText(deps.clock, at));
     this.#reconciler = new Reconciler(deps.random);
     this.#log = new EventLog(deps.logger);
+    this.#config = { file: deps.file, psks: deps.psks };
+    this.#names = new PeerNames({
+      resolve: deps.resolve,
+      family: deps.file.gateway.address.includes(':') ? 6 : 4,
+      now: () => this.#now(),
+      changed: (connection, fqdn, addresses) => this.#peerResolved(connection, fqdn, addresses),
+    });
   }
 
   /** Configures the engine and begins with what the configuration wants. */
   start(): void {
-    this.#resolvedAt = this.#now();
-    const config = this.#configure();
-    this.#reconcile({ kind: 'configure', connections: config.connections });
-    this.#resolvePassive();
+    this.#takeOver(this.#config);
     this.#tick = setInterval(() => this.#everySecond(), TICK);
     this.#tick.unref();
   }
 
-  /** One input of the engine, with all that follows from it. */
+  /**
+   * Goes over to another configuration by the steps of its plan. Connections that are not in the plan are not
+   * touched.
+   */
+  reload(config: CoreConfig, plans: readonly ConnectionPlan[]): void {
+    for (const { change, from, name } of plans) if (change === 'rename') this.#rename(from!, name);
+    this.#takeOver(config);
+    for (const { name, steps } of plans) {
+      if (this.#stopped.has(name)) continue;
+      for (const step of steps) {
+        if (step.kind === 'cover') this.input({ kind: 'initiate', connection: name });
+        else if (step.kind !== 'renew') this.#reconcile({ kind: step.kind, connection: name });
+        else if (step.scope === 'connection') this.#reconcile({ kind: 'renew', connection: name });
+        else this.input({ kind: 'renew', connection: name, scope: step.scope });
+      }
+    }
+  }
+
+  /** The configuration as the engine's terms have it, with the addresses that are known now. */
+  engineConfig({ file, psks }: CoreConfig): EngineConfig {
+    return toEngineConfig(file, psks, this.#names.addresses());
+  }
+
+  /** One input of the engine, with all that follows from it. Connections go by the names people know. */
   input(input: Input): void {
     if (this.#ended) return;
     this.#queue.push(input);
@@ -110,22 +143,13 @@ export class GatewayCore {
 
   /** A packet for this address found no SA that may send. */
   acquire(destination: IpBytes): void {
-    const found = connectionTo(destination, this.#deps.file.connections);
+    const found = connectionTo(destination, this.#config.file.connections);
     if (found?.adminStateUp === true) this.#reconcile({ kind: 'acquire', connection: found.name });
   }
 
   /** An authentic ESP packet came from elsewhere (RFC 7296 §2.23). */
   peerMoved(childId: number, from: Endpoint): void {
-    const child = this.#children.get(childId);
-    const ike = child === undefined ? undefined : this.#ikes.get(child.ikeId)?.ike;
-    // Only the side that is not behind a NAT follows: the other's peer does not move.
-    if (ike === undefined || !ike.nat.peer || ike.nat.local) return;
-    this.#deps.logger.info(
-      { from: `${from.address}:${from.port}` },
-      'the peer sends ESP from a new address: answering there',
-    );
-    for (const [id, { ikeId }] of this.#children)
-      if (ikeId === ike.ikeId) this.#deps.plane.updatePeer(id, from);
+    this.input({ kind: 'esp-moved', childId, from });
   }
 
   up(name: string): void {
@@ -170,6 +194,7 @@ export class GatewayCore {
   stop(): void {
     this.#closing = true;
     this.#ended = true;
+    this.#names.close();
     clearTimeout(this.#timer);
     clearInterval(this.#tick);
     this.#timer = undefined;
@@ -180,10 +205,36 @@ export class GatewayCore {
     return this.#deps.clock.now();
   }
 
+  #takeOver(config: CoreConfig): void {
+    this.#config = config;
+    const { connections } = config.file;
+    this.#keys.configure(connections.map(({ name }) => name));
+    for (const name of this.#stopped) {
+      if (!connections.some((one) => one.name === name)) this.#stopped.delete(name);
+    }
+    const byName = connections.filter((one) => one.adminStateUp && one.peer.fqdn !== undefined);
+    this.#names.configure(new Map(byName.map(({ name, peer }) => [name, peer.fqdn!])));
+    const full = this.#configure();
+    this.#reconcile({ kind: 'configure', connections: full.connections });
+    // As responder, too, a peer is found by its address.
+    this.#names.refreshDue();
+  }
+
+  #rename(from: string, to: string): void {
+    this.#keys.rename(from, to);
+    this.#names.rename(from, to);
+    this.#tracker.rename(from, to);
+    this.#reconciler.handle({ kind: 'rename', from, to }, this.#now());
+    if (this.#stopped.delete(from)) this.#stopped.add(to);
+    for (const [id, { connection, ike }] of this.#ikes) {
+      if (connection === from) this.#ikes.set(id, { connection: to, ike });
+    }
+  }
+
   /** The configuration as it is now: resolved addresses filled in, what an operator holds down is down. */
   #configure(): EngineConfig {
-    const { file, psks } = this.#deps;
-    const full = toEngineConfig(file, psks, this.#addresses);
+    const { file } = this.#config;
+    const full = this.engineConfig(this.#config);
     const config = {
       connections: full.connections.map((one) =>
         this.#stopped.has(one.name) ? { ...one, adminUp: false } : one,
@@ -215,7 +266,7 @@ export class GatewayCore {
     const { engine, logger } = this.#deps;
     let outputs: Output[];
     try {
-      outputs = engine.handle(input, this.#now());
+      outputs = engine.handle(this.#keyed(input), this.#now());
     } catch (error) {
       logger.error(
         { err: error, input: input.kind },
@@ -233,6 +284,11 @@ export class GatewayCore {
       }
     }
     this.#report(events);
+  }
+
+  #keyed(input: Input): Input {
+    if (input.kind === 'configure') return { ...input, config: this.#keys.keyed(input.config) };
+    return 'connection' in input ? { ...input, connection: this.#keys.key(input.connection) } : input;
   }
 
   #perform(output: Output, events: IkeEvent[]): void {
@@ -255,7 +311,7 @@ export class GatewayCore {
         plane.updatePeer(output.childId, output.peer);
         return;
       case 'event':
-        events.push(output.event);
+        events.push(this.#keys.named(output.event));
     }
   }
 
@@ -297,7 +353,8 @@ export class GatewayCore {
   #follow(event: IkeEvent, now: Millis): void {
     switch (event.kind) {
       case 'ike-established':
-        this.#ikes.set(event.ike.ikeId, { ike: event.ike, keepaliveAt: now + KEEPALIVE });
+        this.#ikes.set(event.ike.ikeId, { connection: event.connection, ike: event.ike });
+        this.#keepalives.established(event.ike, now);
         // A rekeyed IKE SA hands its child SAs over (RFC 7296 §2.18).
         for (const child of this.#children.values()) {
           if (child.ikeId === event.ike.replaces) child.ikeId = event.ike.ikeId;
@@ -305,11 +362,13 @@ export class GatewayCore {
         return;
       case 'ike-closed':
         this.#ikes.delete(event.ikeId);
+        this.#keepalives.closed(event.ikeId);
         return;
       case 'peer-moved': {
         const known = this.#ikes.get(event.ikeId);
         if (known !== undefined)
           this.#ikes.set(event.ikeId, { ...known, ike: { ...known.ike, peer: event.to } });
+        this.#keepalives.moved(event.ikeId, event.to);
         return;
       }
       case 'child-established':
@@ -333,7 +392,12 @@ export class GatewayCore {
     const { connection } = command;
     switch (command.kind) {
       case 'initiate':
-        this.#initiate(connection);
+        this.#resolved(connection, 'connecting', () => this.input({ kind: 'initiate', connection }));
+        return;
+      case 'renew':
+        this.#resolved(connection, 'up', () =>
+          this.input({ kind: 'renew', connection, scope: 'connection' }),
+        );
         return;
       case 'terminate':
         this.#queue.push({ kind: 'terminate', connection });
@@ -348,18 +412,19 @@ export class GatewayCore {
     this.#configure();
   }
 
-  #initiate(name: string): void {
-    const fqdn = this.#deps.file.connections.find((one) => one.name === name)?.peer.fqdn;
-    if (fqdn === undefined) {
-      this.#queue.push({ kind: 'initiate', connection: name });
+  /** Does it when the peer's host name, if it has one, is resolved, and the connection is still in that state. */
+  #resolved(name: string, state: State, then: () => void): void {
+    if (!this.#names.has(name)) {
+      then();
       return;
     }
-    void this.#lookUp(name, fqdn).then((problem) => {
-      if (this.#closing || this.#reconciler.view(name)?.state !== 'connecting') return;
+    void this.#names.refresh(name).then((problem) => {
+      if (this.#closing || this.#reconciler.view(name)?.state !== state) return;
       if (problem === undefined) {
-        this.input({ kind: 'initiate', connection: name });
+        then();
         return;
       }
+      const fqdn = this.#config.file.connections.find((one) => one.name === name)?.peer.fqdn ?? name;
       const failure = {
         cause: 'dns_failed',
         message: `The host name ${fqdn} cannot be resolved: ${problem}`,
@@ -370,28 +435,20 @@ export class GatewayCore {
     });
   }
 
-  /** Brings the engine's addresses of this peer up to date; answers what went wrong, if anything did. */
-  async #lookUp(name: string, fqdn: string): Promise<string | undefined> {
-    const { resolve, file } = this.#deps;
-    try {
-      const found = await resolve(fqdn, file.gateway.address.includes(':') ? 6 : 4);
-      if (found.length === 0) return 'it has no address of the right family';
-      if (this.#closing || this.#addresses.get(name)?.join() === found.join()) return undefined;
-      this.#deps.logger.info({ connection: name, fqdn, addresses: found }, `${fqdn} is ${found.join(', ')}`);
-      this.#deps.peerResolved(found);
-      this.#addresses.set(name, found);
-      this.#configure();
-      return undefined;
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    }
-  }
-
-  /** As responder, too, a peer is found by its address. */
-  #resolvePassive(): void {
-    for (const { name, peer, adminStateUp } of this.#deps.file.connections) {
-      if (peer.fqdn !== undefined && adminStateUp) void this.#lookUp(name, peer.fqdn);
-    }
+  /** A peer's host name stands for other addresses: the engine learns them, and SAs with the old ones move. */
+  #peerResolved(connection: string, fqdn: string, addresses: readonly string[]): void {
+    if (this.#closing) return;
+    this.#deps.logger.info({ connection, fqdn, addresses }, `${fqdn} is ${addresses.join(', ')}`);
+    this.#deps.peerResolved(addresses);
+    this.#configure();
+    const left = [...this.#ikes.values()].some(
+      // Behind a NAT the address that packets come from is not the one in the name.
+      (one) =>
+        one.connection === connection && !one.ike.nat.peer && !addresses.includes(one.ike.peer.address),
+    );
+    const waits = this.#reconciler.view(connection)?.state === 'due';
+    if (left) this.#reconcile({ kind: 'renew', connection });
+    else if (waits) this.#reconcile({ kind: 'retry', connection });
   }
 
   #everySecond(): void {
@@ -402,15 +459,8 @@ export class GatewayCore {
       child.reported = lastInbound;
       this.input({ kind: 'inbound-traffic', childId: id, at: lastInbound });
     }
-    for (const entry of this.#ikes.values()) {
-      if (!entry.ike.nat.local || now < entry.keepaliveAt) continue;
-      entry.keepaliveAt = now + KEEPALIVE;
-      this.#deps.sendKeepalive(entry.ike.peer);
-    }
-    if (now - this.#resolvedAt >= RESOLVE_AGAIN) {
-      this.#resolvedAt = now;
-      this.#resolvePassive();
-    }
+    for (const peer of this.#keepalives.take(now)) this.#deps.sendKeepalive(peer);
+    this.#names.refreshDue();
     this.#log.flush(now);
   }
 

@@ -15,12 +15,14 @@ import type { SecretKey } from '../util/secret.js';
 import { type Clock, systemClock, utcText } from './clock.js';
 import { ControlCommands } from './commands.js';
 import { listenControl } from './control.js';
-import { GatewayCore } from './core.js';
+import { type CoreConfig, GatewayCore } from './core.js';
 import { type Resolve, systemResolve } from './names-service.js';
-import { GatewayRoutes, type HostNetwork, linuxNetwork } from './network.js';
+import { GatewayRoutes, type HostNetwork, linuxNetwork, type RouteProblem } from './network.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
 import { type Ports, STANDARD_PORTS } from './ports.js';
 import { hostWarnings, weakPolicyWarnings } from './preflight.js';
+import { planReload, type ReloadReport, type Reread, rereadFile } from './reload.js';
+import { RetiredKeys } from './retired-keys.js';
 import { oneLine } from './start-error.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
@@ -42,6 +44,8 @@ export interface GatewayOptions {
   readonly mtu?: number;
   /** Called when a client asks the daemon to end. */
   readonly onStopRequest?: () => void;
+  /** Reads the configuration anew for a reload; the file it came from unless given. */
+  readonly reread?: Reread;
 
   // What tests put in the place of the machine.
   readonly ports?: Ports;
@@ -57,6 +61,8 @@ export interface GatewayOptions {
 /** A running gateway. */
 export interface Gateway {
   status(): StatusDocument;
+  /** Reads the configuration anew and applies the difference, or with `dryRun` only tells it. */
+  reload(dryRun?: boolean): ReloadReport;
   /** Deletes the SAs at the peers and undoes all that the start did. Safe to call twice. */
   stop(): Promise<void>;
   /** Resolves with the reason when the gateway cannot go on; it must be stopped then. */
@@ -135,11 +141,17 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   );
 
   const network = options.network ?? (plane.kind === 'ffi' ? linuxNetwork : 'none');
-  const routes = network === 'none' ? undefined : new GatewayRoutes(network, gateway.interface);
+  const routes = network === 'none' ? undefined : new GatewayRoutes(network);
+  const layRoutes = (connections: GatewayFile['connections']): RouteProblem[] => {
+    if (routes === undefined) return [];
+    const wanted = routes.wanted(connections, () => gateway.interface);
+    const peers = connections.flatMap(({ peer }) => (peer.address === undefined ? [] : [peer.address]));
+    return routes.update(wanted, peers);
+  };
   if (routes !== undefined) {
     undo.push('the routes', () => routes.remove());
-    const peers = file.connections.flatMap(({ peer }) => (peer.address === undefined ? [] : [peer.address]));
-    routes.install(file.connections, peers);
+    const [problem] = layRoutes(file.connections);
+    if (problem !== undefined) throw problem.error;
     for (const warning of hostWarnings(gateway.interface)) logger.warn(warning);
   }
 
@@ -149,7 +161,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     engine: new Engine({
       crypto,
       random,
-      limits: options.limits ?? DEFAULT_LIMITS,
+      limits: options.limits ?? { ...DEFAULT_LIMITS, ...file.limits },
       config: { connections: [] },
     }),
     plane,
@@ -167,9 +179,36 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     ike: (input) => running.input(input),
     esp: (local, remote, bytes) => handOver(plane, local, remote, bytes),
   });
+  let current: CoreConfig = { file, psks };
+  const retired = new RetiredKeys();
+  undo.push('keys of later configurations', () => {
+    retired.wipe();
+    if (current.psks !== psks) wipeAll(current.psks);
+  });
+  const reload = (dryRun = false): ReloadReport => {
+    const read = (options.reread ?? (() => rereadFile(file.source)))();
+    const about = { dry_run: dryRun, file: file.source };
+    if (!read.ok) {
+      const nothing = { gateway: [], connections: [], unchanged: 0, problems: [] };
+      return { ok: false, ...about, errors: read.error, ...nothing };
+    }
+    const plan = planReload(current, read.value, (config) => running.engineConfig(config));
+    const problems: string[] = [];
+    if (dryRun || !plan.possible) {
+      wipeAll(read.value.psks);
+    } else {
+      retired.add(current.psks);
+      current = read.value;
+      problems.push(...layRoutes(current.file.connections).map(({ error }) => oneLine(error)));
+      running.reload(current, plan.connections);
+    }
+    const connections = plan.connections.map(({ steps: _, ...told }) => told);
+    const { possible, gateway: changes, unchanged } = plan;
+    return { ok: possible, ...about, errors: [], gateway: changes, connections, unchanged, problems };
+  };
   const status = (): StatusDocument => ({
     gateway: {
-      name: gateway.name,
+      name: current.file.gateway.name,
       mode: gateway.mode,
       address: gateway.address,
       interface: gateway.interface,
@@ -180,7 +219,14 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     },
     connections: running.status(),
   });
-  control.serve(new ControlCommands(file, running, status, options.onStopRequest ?? (() => undefined)));
+  control.serve(
+    new ControlCommands({
+      core: running,
+      status,
+      reload: (dryRun) => logReload(reload(dryRun), logger),
+      stop: options.onStopRequest ?? (() => undefined),
+    }),
+  );
   logger.info(
     {
       gateway: gateway.name,
@@ -197,6 +243,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   let stopping: Promise<void> | undefined;
   return {
     status,
+    reload: (dryRun) => logReload(reload(dryRun), logger),
     failed,
     stop() {
       stopping ??= (async () => {
@@ -207,6 +254,32 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       return stopping;
     },
   };
+}
+
+/** What a reload did, one line for each thing that changed. */
+function logReload(report: ReloadReport, logger: Logger): ReloadReport {
+  const { ok, dry_run: dryRun, errors, gateway, connections, unchanged, problems } = report;
+  if (dryRun) return report;
+  for (const { path, line, message } of errors) {
+    const place = [report.file, ...(line === undefined ? [] : [line])].join(':');
+    logger.error({ path }, `${place}: ${path === '' ? '' : `${path}: `}${message}`);
+  }
+  for (const { field, action, effect } of gateway) {
+    logger[action === 'restart' ? 'error' : 'info']({ field, action }, `${field} changed: ${effect}`);
+  }
+  for (const { name, changes } of connections) {
+    for (const { field, action, effect } of changes) {
+      logger.info({ connection: name, field, action }, `${field}: ${effect}`);
+    }
+  }
+  for (const problem of problems) logger.error(problem);
+  if (ok) logger.info({ changed: connections.length, unchanged }, 'the configuration was read again');
+  else logger.error('the configuration was not applied: everything goes on as before');
+  return report;
+}
+
+function wipeAll(keys: ReadonlyMap<string, SecretKey>): void {
+  for (const key of keys.values()) key.wipe();
 }
 
 /** A peer's new address must not be looked for behind its own tunnel. */

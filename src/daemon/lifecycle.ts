@@ -40,9 +40,12 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     signalled = true;
     end('signal');
   };
+  let running: Gateway | undefined;
   // Its default would end the process in the middle, with nothing undone.
-  const onHangUp = (): void =>
-    logger.warn('SIGHUP does not re-read the configuration yet: restart the daemon to apply a change');
+  const onHangUp = (): void => {
+    if (running === undefined) logger.warn('SIGHUP while starting: the file is being read already');
+    else if (!signalled) running.reload();
+  };
   signals.on('SIGTERM', onSignal);
   signals.on('SIGINT', onSignal);
   signals.on('SIGHUP', onHangUp);
@@ -54,6 +57,7 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
       logger.fatal(oneLine(error));
       return 1;
     }
+    running = gateway;
     options.started?.(gateway);
     const broken = await Promise.race([told.then(() => false), gateway.failed.then(() => true)]);
     if (!broken) logger.info('ending: deleting the SAs at the peers');

@@ -5,6 +5,7 @@ import {
   type Cidr,
   cidrRange,
   formatCidr,
+  formatIp,
   type IpBytes,
   parseCidr,
   parseIp,
@@ -31,52 +32,95 @@ export const linuxNetwork: HostNetwork = {
   localAddresses: () => listAddresses().map((one) => one.address),
 };
 
+/** A route that the configuration wants, and the connection it is for. */
+export interface WantedRoute {
+  readonly connection: string;
+  readonly route: DeviceRoute;
+}
+
+/** Why a route of a connection could not be laid or taken away. */
+export interface RouteProblem {
+  readonly connection: string;
+  readonly error: unknown;
+}
+
 /**
- * The routes of one gateway: to the networks of its peers through the TUN device, and around it to peers whose
+ * The routes of one gateway: to the networks of its peers through a TUN device, and around it to peers whose
  * own address lies in such a network. They stand from start to stop, whether the tunnel is up or not, so that
  * nothing meant for the tunnel leaves in the clear.
  */
 export class GatewayRoutes {
   readonly #network: HostNetwork;
-  readonly #tun: string;
-  readonly #added: DeviceRoute[] = [];
-  readonly #tunnelled: Cidr[] = [];
-  /** Peers that have a route around the tunnel, in canonical text. */
-  readonly #around = new Set<string>();
+  /** By what they are: network, device and source. */
+  readonly #laid = new Map<string, WantedRoute>();
+  /** Routes to peers around the tunnel, by the peer's canonical text; undefined where the operator has one. */
+  readonly #around = new Map<string, DeviceRoute | undefined>();
+  #devices = new Set<string>();
+  #tunnelled: readonly Cidr[] = [];
 
-  constructor(network: HostNetwork, tun: string) {
+  constructor(network: HostNetwork) {
     this.#network = network;
-    this.#tun = tun;
   }
 
-  /** Networks that go through the TUN device, in canonical text. */
+  /** Networks that go through a TUN device, in canonical text. */
   get networks(): readonly string[] {
     return this.#tunnelled.map(formatCidr);
   }
 
-  /**
-   * Installs the routes of the connections that are administratively up. When one is refused, those already
-   * there stay until `remove`.
-   * @param peers known outer addresses of all peers
-   * @throws LinuxError naming the route
-   */
-  install(connections: readonly GatewayConnection[], peers: readonly string[]): void {
-    const wanted = connections.filter((one) => one.adminStateUp);
+  /** What `update` wants for these connections. Those that are administratively down have no routes. */
+  wanted(
+    connections: readonly GatewayConnection[],
+    deviceOf: (connection: GatewayConnection) => string,
+  ): WantedRoute[] {
     const own = this.#network.localAddresses();
-    const routes = wanted.flatMap((one) => {
-      const source = sourceIn(own, one.local.cidrs.map(toCidr));
-      return one.peer.cidrs
-        .map(toCidr)
-        .flatMap(halves)
-        .map((cidr) => ({ cidr, source }));
-    });
-    for (const { cidr } of routes) this.#tunnelled.push(cidr);
-    // First around, while the routing table still shows the way without the tunnel.
-    for (const peer of peers) this.leadAround(peer);
-    for (const { cidr, source } of routes) {
-      const fits = source !== undefined && source.length === cidr.address.length;
-      this.#add({ cidr, device: this.#tun, ...(fits ? { source } : {}) });
+    return connections
+      .filter((one) => one.adminStateUp)
+      .flatMap((one) => {
+        const source = sourceIn(own, one.local.cidrs.map(toCidr));
+        const device = deviceOf(one);
+        return [...one.peer.cidrs, ...one.routes]
+          .map(toCidr)
+          .flatMap(halves)
+          .map((cidr) => {
+            const fits = source !== undefined && source.length === cidr.address.length;
+            return { connection: one.name, route: { cidr, device, ...(fits ? { source } : {}) } };
+          });
+      });
+  }
+
+  /**
+   * Lays the routes that are missing and takes away those that are not wanted any more; no other is touched.
+   * @param peers known outer addresses of all peers
+   * @returns what was refused; a route that could not be laid is tried again at the next call
+   */
+  update(wanted: readonly WantedRoute[], peers: readonly string[]): RouteProblem[] {
+    const problems: RouteProblem[] = [];
+    const attempt = (connection: string, change: () => void): void => {
+      try {
+        change();
+      } catch (error) {
+        problems.push({ connection, error });
+      }
+    };
+    const keys = new Set(wanted.map(({ route }) => keyOf(route)));
+    for (const [key, { route, connection }] of [...this.#laid]) {
+      if (keys.has(key)) continue;
+      this.#laid.delete(key);
+      attempt(connection, () => this.#take(route));
     }
+    this.#tunnelled = wanted.map(({ route }) => route.cidr);
+    this.#devices = new Set(wanted.map(({ route }) => route.device));
+    // First around, while the routing table still shows the way without the tunnel.
+    for (const peer of peers) attempt('', () => this.leadAround(peer));
+    for (const one of wanted) {
+      const key = keyOf(one.route);
+      const known = this.#laid.has(key);
+      attempt(one.connection, () => {
+        if (!known) this.#network.addRoute(one.route);
+        this.#laid.set(key, one);
+      });
+    }
+    return problems;
   }
 
   /** Gives a peer that would be reached through its own tunnel a route around it. @throws LinuxError */
@@ -87,40 +131,48 @@ export class GatewayRoutes {
     if (!inside) return;
     const { device, gateway } = this.#network.getRoute(peer);
     // The way is lost already: a route that came up late cannot be found behind our own.
-    if (device === this.#tun) return;
+    if (this.#devices.has(device)) return;
     const cidr = { address, prefix: address.length * 8 };
     const route = { cidr, device, ...(gateway === undefined ? {} : { gateway }) };
     try {
-      this.#add(route);
+      this.#network.addRoute(route);
     } catch (error) {
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
       // The operator's own route does as well as ours; one that a crash left behind is ours to remove.
       const ours = this.#network.ownRoutes().some((own) => formatCidr(own) === formatCidr(cidr));
-      if (ours) this.#added.push(route);
+      this.#around.set(peer, ours ? route : undefined);
+      return;
     }
-    this.#around.add(peer);
+    this.#around.set(peer, route);
   }
 
-  /** Removes every route that was installed. Routes that are gone already are no error. */
+  /** Removes every route that was laid. Routes that are gone already are no error. @throws the first error */
   remove(): void {
-    const errors: unknown[] = [];
-    for (let route = this.#added.pop(); route !== undefined; route = this.#added.pop()) {
+    const problems = this.update([], []);
+    for (const [peer, route] of this.#around) {
+      this.#around.delete(peer);
+      if (route === undefined) continue;
       try {
-        this.#network.removeRoute(route);
+        this.#take(route);
       } catch (error) {
-        const { code } = error as { code?: string };
-        if (code !== 'ESRCH' && code !== 'ENODEV') errors.push(error);
+        problems.push({ connection: '', error });
       }
     }
-    this.#tunnelled.length = 0;
-    this.#around.clear();
-    if (errors.length > 0) throw errors[0];
+    if (problems.length > 0) throw problems[0]!.error;
   }
 
-  #add(route: DeviceRoute): void {
-    this.#network.addRoute(route);
-    this.#added.push(route);
+  #take(route: DeviceRoute): void {
+    try {
+      this.#network.removeRoute(route);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code !== 'ESRCH' && code !== 'ENODEV') throw error;
+    }
   }
+}
+
+function keyOf({ cidr, device, source }: DeviceRoute): string {
+  return `${formatCidr(cidr)} ${device} ${source === undefined ? '' : formatIp(source)}`;
 }
 
 /** Networks in a read configuration are right already. */
@@ -158,7 +210,7 @@ export function connectionTo(
 ): GatewayConnection | undefined {
   let best: { readonly connection: GatewayConnection; readonly prefix: number } | undefined;
   for (const connection of connections) {
-    for (const cidr of connection.peer.cidrs.map(toCidr)) {
+    for (const cidr of [...connection.peer.cidrs, ...connection.routes].map(toCidr)) {
       const holds = rangeContains(cidrRange(cidr), destination);
       if (holds && (best === undefined || cidr.prefix > best.prefix))
         best = { connection, prefix: cidr.prefix };

@@ -8,6 +8,7 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../src/connect
 import { type ControlHandler, type ControlServer, listenControl } from '../../src/daemon/control.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
 import { ControlError, LineSplitter, parseRequest } from '../../src/daemon/control-protocol.js';
+import type { ReloadReport } from '../../src/daemon/reload.js';
 import { createLogger } from '../../src/telemetry/log.js';
 
 const logger = createLogger({ level: 'silent' });
@@ -64,6 +65,11 @@ class FakeDaemon implements ControlHandler {
   down(name: string): ConnectionStatusDocument {
     this.change('down');
     return this.status(name).connections[0]!;
+  }
+
+  reload(dryRun: boolean): ReloadReport {
+    const nothing = { errors: [], gateway: [], connections: [], unchanged: 1, problems: [] };
+    return { ok: true, dry_run: dryRun, file: 'gateway.yaml', ...nothing };
   }
 
   waitUp(

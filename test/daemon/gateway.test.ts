@@ -5,6 +5,7 @@ import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import type { CryptoBackend } from '../../src/crypto/types.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
+import type { ResolvedName } from '../../src/daemon/names-service.js';
 import { innerPacket } from '../helpers/esp.js';
 import { ADDRESS, GatewayBench, isUp, PSK, type TestGateway } from '../helpers/gateway-pair.js';
 import type { TestDevice } from '../helpers/portable-plane.js';
@@ -235,10 +236,10 @@ t.test('peers by host name are resolved at each attempt', async (t) => {
   const pair = await bench(t);
   const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
   const asked: string[] = [];
-  const resolve = async (name: string): Promise<readonly string[]> => {
+  const resolve = async (name: string): Promise<ResolvedName> => {
     asked.push(name);
     if (asked.length < 4) throw Object.assign(new Error('not found'), { code: 'ENOTFOUND' });
-    return [ADDRESS.b];
+    return { addresses: [ADDRESS.b] };
   };
   const peer = {
     fqdn: 'b.example',

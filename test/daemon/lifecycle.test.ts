@@ -258,8 +258,13 @@ t.test('a crash leaves a socket that the next start replaces', async (t) => {
 t.test('routes', async (t) => {
   const pair = bench(t);
   const routesOf = (change: object, peers: string[], network = new FakeNetwork()) => {
-    const routes = new GatewayRoutes(network, 'culvert0');
-    routes.install(pair.file('a', { connection: change }).connections, peers);
+    const routes = new GatewayRoutes(network);
+    const { connections } = pair.file('a', { connection: change });
+    const [problem] = routes.update(
+      routes.wanted(connections, () => 'culvert0'),
+      peers,
+    );
+    if (problem !== undefined) throw problem.error;
     return { network, routes };
   };
 
