@@ -9,7 +9,7 @@ import {
   integrityTransform,
 } from '#culvert/crypto/transforms.js';
 import type { EspKeys, EspSuite } from '#culvert/crypto/types.js';
-import { At, createArena, txPacket } from '#culvert/dataplane/ffi/arena.js';
+import { At, createArena, innerPacket as innerPacketAt, txPacket } from '#culvert/dataplane/ffi/arena.js';
 import { choosePacketCrypto } from '#culvert/dataplane/ffi/choose-crypto.js';
 import { espLayout, padLength, SEQUENCE_OFFSET } from '#culvert/esp/layout.js';
 import { InboundSa } from '#culvert/esp/open.js';
@@ -205,8 +205,8 @@ function ffiTasks(
       operation: 'seal',
       run: (count) => {
         const sealer = crypto.sealer(suite, SPI, keysOf(suite));
-        arena.bytes.set(inner, At.inner);
-        for (let i = 1; i <= count; i++) sealer.seal(At.inner, size, IpProtocol.IPV4, i, txPacket(0));
+        arena.bytes.set(inner, innerPacketAt());
+        for (let i = 1; i <= count; i++) sealer.seal(innerPacketAt(), size, IpProtocol.IPV4, i, txPacket(0));
         sealer.free();
       },
     },
@@ -215,9 +215,9 @@ function ffiTasks(
       operation: 'open',
       run: (count) => {
         const sealer = crypto.sealer(suite, SPI, keysOf(suite));
-        arena.bytes.set(inner, At.inner);
+        arena.bytes.set(inner, innerPacketAt());
         const packet = txPacket(0);
-        const length = sealer.seal(At.inner, size, IpProtocol.IPV4, 1, packet);
+        const length = sealer.seal(innerPacketAt(), size, IpProtocol.IPV4, 1, packet);
         sealer.free();
         const opener = crypto.opener(suite, keysOf(suite));
         const window = new ReplayWindow(DEFAULT_REPLAY_WINDOW);

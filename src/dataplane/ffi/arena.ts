@@ -2,6 +2,7 @@ import { coalescerSpace } from '../../esp/offload/coalesce.js';
 import { SPLITTER_SPACE } from '../../esp/offload/split.js';
 import { addressOf } from '../../linux/ffi.js';
 import { CONTROL_SPACE } from './control-message.js';
+import { HASH_STATE } from './low-level-hash.js';
 
 /**
  * The memory of the packet path: one shared WebAssembly.Memory in which everything that the kernel or OpenSSL
@@ -92,8 +93,12 @@ export const At = {
   /** Keys on their way into a cipher context: zero at all other times. */
   keys: take(256),
   random: take(RANDOM_POOL),
-  /** Octets kept aside while a cipher writes over them. */
-  saved: take(64),
+  /** The hash state of the message in hand. */
+  macState: take(HASH_STATE),
+  /** Octets kept aside while a cipher writes over them; a padded MAC key while it is taken over. */
+  saved: take(128),
+  /** Keyed hash states, two for each MAC. */
+  macStates: take(2 * MAX_CHILDREN * 2 * HASH_STATE),
   /** What ErrorQueue reads into. */
   errors: take(576),
   split: take(SPLITTER_SPACE),

@@ -1,11 +1,14 @@
+import { INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
 import type { CryptoBackend } from '../../crypto/types.js';
+import { createPacketMemory } from '../../esp/offload/packet-memory.js';
 import type { Random } from '../../util/random.js';
 import type { Arena } from './arena.js';
 import { createEvpCrypto } from './evp.js';
 import { createFallbackCrypto } from './fallback-crypto.js';
 import { loadOpenssl, type OpensslProbe } from './openssl.js';
 import type { PacketCrypto } from './packet-crypto.js';
-import { runSelfTest } from './self-test.js';
+import { hmacMaker, type MacMaker, stateMaker } from './packet-mac.js';
+import { macHolds, runSelfTest } from './self-test.js';
 
 export interface CryptoChoice {
   readonly crypto: PacketCrypto;
@@ -25,8 +28,9 @@ export function choosePacketCrypto(
 ): CryptoChoice {
   const fallback = createFallbackCrypto(backend, random, arena);
   if (!probe.ok) return { crypto: fallback, note: `OpenSSL is not reachable by FFI: ${probe.reason}` };
-  const evp = createEvpCrypto(probe.openssl, arena);
-  const test = runSelfTest(probe.openssl, arena);
+  const macs = chooseMacs(probe, arena);
+  const evp = createEvpCrypto(probe.openssl, arena, macs);
+  const test = runSelfTest(probe.openssl, arena, macs);
   const crypto: PacketCrypto = {
     name: evp.name,
     supports: (suite) => test.holds(suite) || fallback.supports(suite),
@@ -35,4 +39,12 @@ export function choosePacketCrypto(
   };
   if (test.failed.length === 0) return { crypto };
   return { crypto, note: `OpenSSL by FFI does not give the known answers of ${test.failed.join(', ')}` };
+}
+
+/** By hash states when they give the known answers of all hashes, else by HMAC_CTX. */
+function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena): MacMaker {
+  const { hashes, openssl } = probe;
+  const fast = stateMaker(hashes, arena, createPacketMemory(arena.memory));
+  const holds = INTEGRITY_TRANSFORMS.every(({ hash }) => hashes.has(hash) && macHolds(arena, fast, hash));
+  return holds ? fast : hmacMaker(openssl, arena);
 }

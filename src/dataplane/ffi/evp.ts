@@ -1,13 +1,16 @@
 import { integrityTransform } from '../../crypto/transforms.js';
-import type { EspKeys, EspSuite, HashName } from '../../crypto/types.js';
+import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import { AAD_LENGTH, ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '../../esp/layout.js';
+import { createPacketMemory, type PacketMemory } from '../../esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '../../esp/sa-keys.js';
 import { writeTrailer } from '../../esp/trailer.js';
 import { writeU32 } from '../../util/bytes.js';
+import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import { Encr } from '../../wire/ike/registry.js';
 import { type Arena, At, RANDOM_POOL } from './arena.js';
 import type { Openssl } from './openssl.js';
 import type { PacketCrypto, PacketOpener, PacketSealer } from './packet-crypto.js';
+import type { MacMaker, PacketMac } from './packet-mac.js';
 
 /**
  * ESP by OpenSSL's EVP interface, called by FFI on the arena's octets. Each SA has contexts of its own that
@@ -35,11 +38,6 @@ export function evpCipherName(id: number, keyBits: number): string | undefined {
     default:
       return undefined;
   }
-}
-
-/** OpenSSL's name of a hash. */
-export function evpDigestName(hash: HashName): string {
-  return hash.toUpperCase();
 }
 
 /** Fails loudly: with valid contexts and lengths these calls only fail when the library is broken. */
@@ -72,24 +70,6 @@ export function cipherContext(
     openssl.EVP_CIPHER_CTX_free(context);
     openssl.ERR_clear_error();
     throw new RangeError(`OpenSSL refuses the cipher ${name}`);
-  }
-  return context;
-}
-
-/** A keyed HMAC context, for many messages. */
-export function hmacContext(
-  openssl: Openssl,
-  arena: Arena,
-  hash: HashName,
-  keyAt: number,
-  keyLength: number,
-): number {
-  const digest = openssl.EVP_get_digestbyname(evpDigestName(hash));
-  const context = openssl.HMAC_CTX_new();
-  if (digest === 0 || openssl.HMAC_Init_ex(context, arena.base + keyAt, keyLength, digest, 0) !== 1) {
-    openssl.HMAC_CTX_free(context);
-    openssl.ERR_clear_error();
-    throw new RangeError(`OpenSSL refuses HMAC with ${hash}`);
   }
   return context;
 }
@@ -242,14 +222,19 @@ class AeadOpener implements PacketOpener {
   }
 }
 
+/**
+ * One call a packet: the cipher goes on where the packet before ended, with a random block in front of the
+ * plaintext. That block's ciphertext is the IV, as unpredictable as the random octets (RFC 3602 §3), and it
+ * stands where the IV belongs. Setting an IV would be a second call, dearer than the block.
+ */
 class CbcSealer implements PacketSealer {
   readonly layout: EspLayout;
   readonly #openssl: Openssl;
   readonly #arena: Arena;
   readonly #spi: number;
   readonly #ivs: IvPool;
+  readonly #mac: PacketMac;
   #context: number;
-  #hmac: number;
 
   constructor(
     openssl: Openssl,
@@ -258,7 +243,7 @@ class CbcSealer implements PacketSealer {
     spi: number,
     ivs: IvPool,
     context: number,
-    hmac: number,
+    mac: PacketMac,
   ) {
     this.layout = layout;
     this.#openssl = openssl;
@@ -266,49 +251,59 @@ class CbcSealer implements PacketSealer {
     this.#spi = spi;
     this.#ivs = ivs;
     this.#context = context;
-    this.#hmac = hmac;
+    this.#mac = mac;
   }
 
   seal(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number {
     const { layout } = this;
     const { bytes, base } = this.#arena;
-    const openssl = this.#openssl;
     const body = frame(bytes, layout, this.#spi, sequence, innerAt, innerLength, nextHeader, outAt);
-    this.#ivs.write(outAt + 8, layout.ivLength);
-    const out = base + outAt + layout.bodyOffset;
-    const outLength = base + At.outLength;
+    const { ivLength } = layout;
+    this.#ivs.write(innerAt - ivLength, ivLength);
+    const from = base + innerAt - ivLength;
+    const to = base + outAt + ESP_HEADER_LENGTH;
     must(
-      openssl.EVP_CipherInit_ex(this.#context, 0, 0, 0, base + outAt + 8, KEEP_DIRECTION),
-      'EVP_CipherInit_ex',
+      this.#openssl.EVP_CipherUpdate(this.#context, to, base + At.outLength, from, ivLength + body),
+      'EVP_CipherUpdate',
     );
-    must(openssl.EVP_CipherUpdate(this.#context, out, outLength, base + innerAt, body), 'EVP_CipherUpdate');
     const authenticated = layout.bodyOffset + body;
-    mac(openssl, this.#hmac, base, outAt, authenticated);
-    const icvAt = outAt + authenticated;
-    for (let i = 0; i < layout.icvLength; i++) bytes[icvAt + i] = bytes[At.mac + i]!;
+    this.#mac.compute(outAt, authenticated, outAt + authenticated);
     return authenticated + layout.icvLength;
   }
 
   free(): void {
-    freeCbc(this.#openssl, this.#context, this.#hmac);
+    if (this.#context !== 0) this.#openssl.EVP_CIPHER_CTX_free(this.#context);
     this.#context = 0;
-    this.#hmac = 0;
+    this.#mac.free();
   }
 }
 
+/**
+ * Decrypts the IV as if it were the first block: what comes of it is meaningless, and the blocks behind it
+ * come out right. The octets in front of the plaintext are put back.
+ */
 class CbcOpener implements PacketOpener {
   readonly layout: EspLayout;
   readonly #openssl: Openssl;
   readonly #arena: Arena;
+  readonly #copy: PacketMemory['copy'];
+  readonly #mac: PacketMac;
   #context: number;
-  #hmac: number;
 
-  constructor(openssl: Openssl, arena: Arena, layout: EspLayout, context: number, hmac: number) {
+  constructor(
+    openssl: Openssl,
+    arena: Arena,
+    copy: PacketMemory['copy'],
+    layout: EspLayout,
+    context: number,
+    mac: PacketMac,
+  ) {
     this.layout = layout;
     this.#openssl = openssl;
     this.#arena = arena;
+    this.#copy = copy;
     this.#context = context;
-    this.#hmac = hmac;
+    this.#mac = mac;
   }
 
   /** RFC 4303 §3.4.4.1: the ICV first, and only when it holds the decryption. */
@@ -317,50 +312,38 @@ class CbcOpener implements PacketOpener {
     const { base } = this.#arena;
     const openssl = this.#openssl;
     const authenticated = length - layout.icvLength;
-    mac(openssl, this.#hmac, base, packetAt, authenticated);
+    this.#mac.compute(packetAt, authenticated, At.mac);
     if (openssl.CRYPTO_memcmp(base + At.mac, base + packetAt + authenticated, layout.icvLength) !== 0)
       return -1;
+    const { ivLength } = layout;
     const body = authenticated - layout.bodyOffset;
-    must(
-      openssl.EVP_CipherInit_ex(this.#context, 0, 0, 0, base + packetAt + 8, KEEP_DIRECTION),
-      'EVP_CipherInit_ex',
-    );
+    this.#copy(At.saved, outAt - ivLength, ivLength);
     must(
       openssl.EVP_CipherUpdate(
         this.#context,
-        base + outAt,
+        base + outAt - ivLength,
         base + At.outLength,
-        base + packetAt + layout.bodyOffset,
-        body,
+        base + packetAt + ESP_HEADER_LENGTH,
+        ivLength + body,
       ),
       'EVP_CipherUpdate',
     );
+    this.#copy(outAt - ivLength, At.saved, ivLength);
     return body;
   }
 
   free(): void {
-    freeCbc(this.#openssl, this.#context, this.#hmac);
+    if (this.#context !== 0) this.#openssl.EVP_CIPHER_CTX_free(this.#context);
     this.#context = 0;
-    this.#hmac = 0;
+    this.#mac.free();
   }
-}
-
-function mac(openssl: Openssl, context: number, base: number, at: number, length: number): void {
-  // Without a key HMAC_Init_ex begins a new message under the key it has.
-  must(openssl.HMAC_Init_ex(context, 0, 0, 0, 0), 'HMAC_Init_ex');
-  must(openssl.HMAC_Update(context, base + at, length), 'HMAC_Update');
-  must(openssl.HMAC_Final(context, base + At.mac, base + At.outLength), 'HMAC_Final');
-}
-
-function freeCbc(openssl: Openssl, context: number, hmac: number): void {
-  if (context !== 0) openssl.EVP_CIPHER_CTX_free(context);
-  if (hmac !== 0) openssl.HMAC_CTX_free(hmac);
 }
 
 const INTEGRITY_KEY = 64;
 
 /** The EVP implementation on this arena. `supports` is by name only: see self-test.ts for proof. */
-export function createEvpCrypto(openssl: Openssl, arena: Arena): PacketCrypto {
+export function createEvpCrypto(openssl: Openssl, arena: Arena, macs: MacMaker): PacketCrypto {
+  const { copy } = createPacketMemory(arena.memory);
   const ivs = new IvPool(openssl, arena);
 
   /** Splits the keys, lends them to `use` as octets in the arena, and leaves nothing behind. */
@@ -368,7 +351,7 @@ export function createEvpCrypto(openssl: Openssl, arena: Arena): PacketCrypto {
     suite: EspSuite,
     keys: EspKeys,
     direction: number,
-    use: (layout: EspLayout, salt: Uint8Array, context: number, hmac: number) => T,
+    use: (layout: EspLayout, salt: Uint8Array, context: number, mac: PacketMac | undefined) => T,
   ): T {
     const layout = espLayout(suite);
     const name = evpCipherName(suite.encryption.id, suite.encryption.keyBits);
@@ -376,18 +359,19 @@ export function createEvpCrypto(openssl: Openssl, arena: Arena): PacketCrypto {
       throw new RangeError(`OpenSSL has no cipher for transform ${suite.encryption.id}`);
     const split = splitKeys(layout, keys);
     let context = 0;
-    let hmac = 0;
+    let mac: PacketMac | undefined;
     try {
       arena.bytes.set(split.cipher.expose(), At.keys);
       context = cipherContext(openssl, arena, name, At.keys, direction);
       if (split.integrity !== undefined) {
         const { hash } = integrityTransform(suite.integrity);
         arena.bytes.set(split.integrity.expose(), At.keys + INTEGRITY_KEY);
-        hmac = hmacContext(openssl, arena, hash, At.keys + INTEGRITY_KEY, split.integrity.length);
+        mac = macs.make(hash, At.keys + INTEGRITY_KEY, split.integrity.length);
       }
-      return use(layout, split.nonce.slice(0, layout.saltLength), context, hmac);
+      return use(layout, split.nonce.slice(0, layout.saltLength), context, mac);
     } catch (error) {
-      freeCbc(openssl, context, hmac);
+      if (context !== 0) openssl.EVP_CIPHER_CTX_free(context);
+      mac?.free();
       throw error;
     } finally {
       arena.bytes.fill(0, At.keys, At.keys + 2 * INTEGRITY_KEY);
@@ -400,16 +384,16 @@ export function createEvpCrypto(openssl: Openssl, arena: Arena): PacketCrypto {
     supports: (suite) =>
       evpCipherName(suite.encryption.id, suite.encryption.keyBits) !== undefined && !suite.esn,
     sealer: (suite, spi, keys) =>
-      withKeys(suite, keys, ENCRYPT, (layout, salt, context, hmac) =>
+      withKeys(suite, keys, ENCRYPT, (layout, salt, context, mac) =>
         layout.aead
           ? new AeadSealer(openssl, arena, layout, spi, salt, context)
-          : new CbcSealer(openssl, arena, layout, spi, ivs, context, hmac),
+          : new CbcSealer(openssl, arena, layout, spi, ivs, context, mac!),
       ),
     opener: (suite, keys) =>
-      withKeys(suite, keys, DECRYPT, (layout, salt, context, hmac) =>
+      withKeys(suite, keys, DECRYPT, (layout, salt, context, mac) =>
         layout.aead
           ? new AeadOpener(openssl, arena, layout, salt, context)
-          : new CbcOpener(openssl, arena, layout, context, hmac),
+          : new CbcOpener(openssl, arena, copy, layout, context, mac!),
       ),
   };
 }

@@ -1,4 +1,6 @@
+import type { HashName } from '../../crypto/types.js';
 import { openLibrary } from '../../linux/ffi.js';
+import { type HashCalls, loadHashes } from './low-level-hash.js';
 
 /**
  * The OpenSSL calls of the packet path. They come from the Node binary itself, which exports its OpenSSL, so
@@ -59,7 +61,13 @@ const SIGNATURES: Readonly<Record<keyof Openssl, readonly [result: string, ...pa
 const LIBRARIES: readonly (string | null)[] = [null, 'libcrypto.so.3'];
 
 export type OpensslProbe =
-  | { readonly ok: true; readonly openssl: Openssl; readonly library: string }
+  | {
+      readonly ok: true;
+      readonly openssl: Openssl;
+      readonly library: string;
+      /** Hash functions on states in memory, where the library exports them. */
+      readonly hashes: ReadonlyMap<HashName, HashCalls>;
+    }
   | { readonly ok: false; readonly reason: string };
 
 /** The first library that has every symbol, or why none has. */
@@ -78,7 +86,12 @@ export function loadOpenssl(libraries: readonly (string | null)[] = LIBRARIES): 
         name,
         library.bind(name, result, parameters),
       ]);
-      return { ok: true, openssl: Object.fromEntries(calls) as Openssl, library: label };
+      return {
+        ok: true,
+        openssl: Object.fromEntries(calls) as Openssl,
+        library: label,
+        hashes: loadHashes(path),
+      };
     } catch (error) {
       reasons.push(`${label}: ${String((error as Error).message).split('\n')[0]}`);
     }

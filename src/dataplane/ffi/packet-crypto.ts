@@ -6,7 +6,8 @@ export interface PacketSealer {
   readonly layout: EspLayout;
   /**
    * Seals `innerLength` octets at `innerAt` into an ESP packet at `outAt` and answers with its length. The
-   * trailer is written behind the inner packet, where there must be room for 257 octets.
+   * trailer is written behind the inner packet, where there must be room for 257 octets; 16 octets in front
+   * of it, and 64 behind the ESP packet, may be written over.
    * @throws Error when the library fails, which no packet can cause
    */
   seal(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number;

@@ -3,13 +3,22 @@ import t from 'tap';
 import { createOpensslBackend } from '../../../src/crypto/backend.js';
 import { ENCRYPTION_TRANSFORMS, INTEGRITY_TRANSFORMS } from '../../../src/crypto/transforms.js';
 import type { EspKeys, EspSuite } from '../../../src/crypto/types.js';
-import { At, createArena, rxPacket, txPacket } from '../../../src/dataplane/ffi/arena.js';
+import {
+  type Arena,
+  At,
+  createArena,
+  innerPacket as innerPacketOffset,
+  rxPacket,
+  txPacket,
+} from '../../../src/dataplane/ffi/arena.js';
 import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
 import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
 import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js';
+import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/packet-mac.js';
 import { runSelfTest } from '../../../src/dataplane/ffi/self-test.js';
 import { espLayout, espLength } from '../../../src/esp/layout.js';
+import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
 import { InboundSa } from '../../../src/esp/open.js';
 import { OutboundSa } from '../../../src/esp/seal.js';
 import { SelectorSet } from '../../../src/esp/selectors.js';
@@ -21,6 +30,9 @@ const ffi = ffiAvailable();
 const skip = ffi.ok ? false : ffi.reason;
 const probe = ffi.ok ? loadOpenssl() : undefined;
 const openssl = probe?.ok ? probe.openssl : undefined;
+
+const byStates = (arena: Arena) =>
+  stateMaker(probe?.ok ? probe.hashes : new Map(), arena, createPacketMemory(arena.memory));
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const backend = createOpensslBackend();
@@ -61,13 +73,15 @@ function innerPacket(payload: number): Uint8Array {
   );
 }
 
+const innerPacketAt = ffi.ok ? innerPacketOffset() : 0;
 const SIZES = [0, 1, 2, 3, 5, 12, 13, 14, 15, 16, 27, 1380, 8000];
 
 t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, async (t) => {
   t.ok(openssl !== undefined, probe?.ok === false ? probe.reason : 'OpenSSL is reachable');
   const arena = createArena();
   const implementations = [
-    createEvpCrypto(openssl!, arena),
+    createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena)),
+    createEvpCrypto(openssl!, arena, byStates(arena)),
     createFallbackCrypto(backend, random, arena),
     choosePacketCrypto(arena, backend, random).crypto,
   ];
@@ -91,9 +105,9 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
       let good = true;
       SIZES.forEach((size, i) => {
         const inner = innerPacket(size);
-        arena.bytes.set(inner, At.inner);
+        arena.bytes.set(inner, innerPacketAt);
         const sequence = 0xfffffff0 + i;
-        const length = sealer.seal(At.inner, inner.length, 4, sequence, txPacket(3));
+        const length = sealer.seal(innerPacketAt, inner.length, 4, sequence, txPacket(3));
         good &&= length === espLength(sealer.layout, inner.length);
         const packet = arena.bytes.slice(txPacket(3), txPacket(3) + length);
         const opened = into.open(packet);
@@ -102,7 +116,9 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
         const sealed = out.seal(inner);
         if (!sealed.ok) throw new Error(sealed.error);
         arena.bytes.set(sealed.value, rxPacket(5));
+        arena.bytes.fill(0x66, At.plain - 32, At.plain);
         const body = opener.open(rxPacket(5), sealed.value.length, At.plain);
+        good &&= arena.bytes.slice(At.plain - 32, At.plain).every((octet) => octet === 0x66);
         good &&= body === sealed.value.length - sealer.layout.bodyOffset - sealer.layout.icvLength;
         good &&= Buffer.compare(arena.bytes.slice(At.plain, At.plain + inner.length), inner) === 0;
         // One bit anywhere in header, IV, ciphertext or ICV.
@@ -125,17 +141,22 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
       opener.free();
     }
   }
+  const end = At.macStates + 4096;
+  t.ok(
+    arena.bytes.subarray(At.macStates, end).every((octet) => octet === 0),
+    'no keyed state is left',
+  );
 });
 
 t.test('IVs of CBC do not repeat and never come from the counter', { skip }, async (t) => {
   const arena = createArena();
   const suite = suites.find((s) => s.encryption.id === 12)!;
-  const sealer = createEvpCrypto(openssl!, arena).sealer(suite, 256, makeKeys(suite)());
+  const sealer = createEvpCrypto(openssl!, arena, byStates(arena)).sealer(suite, 256, makeKeys(suite)());
   const seen = new Set<string>();
   const inner = innerPacket(20);
   for (let i = 1; i <= 2000; i++) {
-    arena.bytes.set(inner, At.inner);
-    sealer.seal(At.inner, inner.length, 4, i, txPacket(0));
+    arena.bytes.set(inner, innerPacketAt);
+    sealer.seal(innerPacketAt, inner.length, 4, i, txPacket(0));
     seen.add(Buffer.from(arena.bytes.slice(txPacket(0) + 8, txPacket(0) + 24)).toString('hex'));
   }
   t.equal(seen.size, 2000);
@@ -144,7 +165,7 @@ t.test('IVs of CBC do not repeat and never come from the counter', { skip }, asy
 
 t.test('known answers', { skip }, async (t) => {
   const arena = createArena();
-  t.same(runSelfTest(openssl!, arena).failed, []);
+  t.same(runSelfTest(openssl!, arena, byStates(arena)).failed, []);
   t.equal(choosePacketCrypto(arena, backend, random).note, undefined);
 
   const broken: Openssl = {
@@ -157,10 +178,11 @@ t.test('known answers', { skip }, async (t) => {
     ok: true,
     openssl: broken,
     library: 'test',
+    hashes: new Map(),
   });
   t.match(note, /AES-256-CBC.*md5/);
   for (const suite of suites) t.ok(crypto.supports(suite), 'what fails is taken over by the fallback');
-  t.match(runSelfTest(broken, arena).failed, ['AES-256-CBC', 'md5']);
+  t.match(runSelfTest(broken, arena, hmacMaker(broken, arena)).failed, ['AES-256-CBC', 'md5']);
 
   const none = choosePacketCrypto(arena, backend, random, loadOpenssl(['/nowhere/libcrypto.so.9']));
   t.equal(none.crypto.name, backend.name);
@@ -169,7 +191,7 @@ t.test('known answers', { skip }, async (t) => {
 
 t.test('refusals', { skip }, async (t) => {
   const arena = createArena();
-  const crypto = createEvpCrypto(openssl!, arena);
+  const crypto = createEvpCrypto(openssl!, arena, byStates(arena));
   const suite = suites[0]!;
   const short = { encryption: new SecretKey(new Uint8Array(5)) };
   t.throws(() => crypto.opener(suite, short), /encryption key of 5 octets/);

@@ -1,0 +1,122 @@
+import { HASH_LENGTHS } from '../../crypto/transforms.js';
+import type { HashName } from '../../crypto/types.js';
+import type { PacketMemory } from '../../esp/offload/packet-memory.js';
+import { type Arena, At, MAX_CHILDREN } from './arena.js';
+import { HASH_STATE, type HashCalls } from './low-level-hash.js';
+import type { Openssl } from './openssl.js';
+
+/** A keyed MAC over octets of the arena (RFC 2104). */
+export interface PacketMac {
+  /** Writes the whole code, before truncation, at `to`. */
+  compute(at: number, length: number, to: number): void;
+  /** Forgets the key. Safe to call twice. */
+  free(): void;
+}
+
+/** Makes MACs; keys stand at an offset of the arena and are only read. */
+export interface MacMaker {
+  readonly name: string;
+  make(hash: HashName, keyAt: number, keyLength: number): PacketMac;
+}
+
+/** Fails loudly: with valid states and lengths these calls only fail when the library is broken. */
+function must(result: number, call: string): void {
+  if (result !== 1) throw new Error(`OpenSSL ${call} failed`);
+}
+
+/** MACs by HMAC_CTX: works with every OpenSSL, but copies contexts on the heap for each message. */
+export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
+  return {
+    name: 'HMAC_CTX',
+    make(hash, keyAt, keyLength) {
+      const digest = openssl.EVP_get_digestbyname(hash.toUpperCase());
+      let context = openssl.HMAC_CTX_new();
+      if (digest === 0 || openssl.HMAC_Init_ex(context, base + keyAt, keyLength, digest, 0) !== 1) {
+        openssl.HMAC_CTX_free(context);
+        openssl.ERR_clear_error();
+        throw new RangeError(`OpenSSL refuses HMAC with ${hash}`);
+      }
+      return {
+        compute(at, length, to) {
+          // Without a key HMAC_Init_ex begins a new message under the key it has.
+          must(openssl.HMAC_Init_ex(context, 0, 0, 0, 0), 'HMAC_Init_ex');
+          must(openssl.HMAC_Update(context, base + at, length), 'HMAC_Update');
+          must(openssl.HMAC_Final(context, base + to, base + At.outLength), 'HMAC_Final');
+        },
+        free() {
+          if (context !== 0) openssl.HMAC_CTX_free(context);
+          context = 0;
+        },
+      };
+    },
+  };
+}
+
+/** Two MACs a child SA. */
+const SLOTS = 2 * MAX_CHILDREN;
+
+/**
+ * MACs on hash states in the arena: a slot has the state behind the inner pad and the one behind the outer
+ * pad (RFC 2104 §4); a message begins with a copy of them.
+ */
+export function stateMaker(
+  hashes: ReadonlyMap<HashName, HashCalls>,
+  { base, bytes }: Arena,
+  { copy }: PacketMemory,
+): MacMaker {
+  /** Slots given back; those from `fresh` on were never taken. */
+  const free: number[] = [];
+  let fresh = 0;
+
+  function begin(
+    calls: HashCalls,
+    stateAt: number,
+    keyAt: number,
+    keyLength: number,
+    block: number,
+    pad: number,
+  ) {
+    const padded = At.saved;
+    bytes.fill(pad, padded, padded + block);
+    for (let i = 0; i < keyLength; i++) bytes[padded + i] = bytes[keyAt + i]! ^ pad;
+    must(calls.init(base + stateAt), 'hash init');
+    must(calls.update(base + stateAt, base + padded, block), 'hash update');
+    bytes.fill(0, padded, padded + block);
+  }
+
+  return {
+    name: 'hash states',
+    make(hash, keyAt, keyLength) {
+      const calls = hashes.get(hash);
+      const { block, digest } = HASH_LENGTHS[hash];
+      if (calls === undefined) throw new RangeError(`OpenSSL does not export ${hash}`);
+      // ESP keys are as long as the digest: never longer than a block.
+      if (keyLength > block) throw new RangeError(`HMAC key of ${keyLength} octets: ${block} at most`);
+      const slot = free.pop() ?? fresh++;
+      if (slot >= SLOTS) throw new RangeError('no room for another MAC key');
+      const inner = At.macStates + slot * 2 * HASH_STATE;
+      const outer = inner + HASH_STATE;
+      begin(calls, inner, keyAt, keyLength, block, 0x36);
+      begin(calls, outer, keyAt, keyLength, block, 0x5c);
+      const work = base + At.macState;
+      const { update, final } = calls;
+      let held = true;
+      return {
+        compute(at, length, to) {
+          copy(At.macState, inner, HASH_STATE);
+          must(update(work, base + at, length), 'hash update');
+          must(final(base + At.mac, work), 'hash final');
+          copy(At.macState, outer, HASH_STATE);
+          must(update(work, base + At.mac, digest), 'hash update');
+          must(final(base + to, work), 'hash final');
+        },
+        free() {
+          if (!held) return;
+          held = false;
+          bytes.fill(0, inner, inner + 2 * HASH_STATE);
+          free.push(slot);
+        },
+      };
+    },
+  };
+}
