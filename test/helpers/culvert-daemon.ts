@@ -39,7 +39,7 @@ export class CulvertDaemon {
     const log: string[] = [];
     child.stdout!.setEncoding('utf8').on('data', (text: string) => log.push(text));
     child.stderr!.setEncoding('utf8').on('data', (text: string) => log.push(text));
-    for (let tries = 0; tries < 200; tries++) {
+    for (let tries = 0; tries < 800; tries++) {
       if (child.exitCode !== null) break;
       try {
         const client = await ControlClient.connect(control);
