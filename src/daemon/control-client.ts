@@ -1,6 +1,13 @@
 import { connect as openSocket, type Socket } from 'node:net';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
-import { ControlError, type ControlErrorCode, LineSplitter, MAX_ANSWER } from './control-protocol.js';
+import {
+  type AttachAnswer,
+  type ConfigureAnswer,
+  ControlError,
+  type ControlErrorCode,
+  LineSplitter,
+  MAX_ANSWER,
+} from './control-protocol.js';
 import type { ReloadReport } from './reload.js';
 
 interface Pending {
@@ -76,6 +83,16 @@ export class ControlClient {
   /** Applies the difference in the configuration file, or with `dryRun` only tells it. */
   reload(dryRun = false): Promise<ReloadReport> {
     return this.#call<ReloadReport>('reload', { dry_run: dryRun });
+  }
+
+  /** Makes this connection the supervisor's: the daemon watches it. */
+  attach(): Promise<AttachAnswer> {
+    return this.#call<AttachAnswer>('attach', {});
+  }
+
+  /** The desired state of a supervised gateway. */
+  configure(desired: object): Promise<ConfigureAnswer> {
+    return this.#call<ConfigureAnswer>('configure', desired);
   }
 
   /** Ends the daemon in good order. */

@@ -20,13 +20,42 @@ export interface ControlMethods {
   watch: { params: Record<string, never>; result: StatusDocument };
   /** Reads the configuration file anew and applies the difference; with `dry_run` only tells it. */
   reload: { params: { dry_run?: boolean }; result: ReloadReport };
+  /** For the supervisor of a gateway that has no file: the gateway ends by itself when it is left alone too long. */
+  attach: { params: Record<string, never>; result: AttachAnswer };
+  /** The whole desired state (supervised/desired-state.ts). Starts the gateway, or changes what differs. */
+  configure: { params: Readonly<Record<string, unknown>>; result: ConfigureAnswer };
   /** Ends the daemon in good order. The answer comes before the end. */
   stop: { params: Record<string, never>; result: { stopping: true } };
 }
 
 export type ControlMethod = keyof ControlMethods;
+export type SupervisorMethod = 'attach' | 'configure';
 
-export const CONTROL_METHODS: readonly ControlMethod[] = ['status', 'up', 'down', 'watch', 'reload', 'stop'];
+export const CONTROL_METHODS: readonly ControlMethod[] = [
+  'status',
+  'up',
+  'down',
+  'watch',
+  'reload',
+  'attach',
+  'configure',
+  'stop',
+];
+
+export interface AttachAnswer {
+  readonly pid: number;
+  /** Of the program: another one's desired state may have another form. */
+  readonly version: string;
+  /** Whether it was given a desired state already. */
+  readonly configured: boolean;
+}
+
+export interface ConfigureAnswer {
+  /** False when the change is not possible while it runs: the supervisor starts a new process. */
+  readonly ok: boolean;
+  /** What was done, none when it was started. */
+  readonly report?: ReloadReport;
+}
 
 export type ControlErrorCode =
   | 'bad_request'

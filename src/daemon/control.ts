@@ -4,13 +4,17 @@ import { dirname, resolve } from 'node:path';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import type { Logger } from '../telemetry/log.js';
 import {
+  type AttachAnswer,
+  type ConfigureAnswer,
   ControlError,
   type ControlMethod,
   type ControlRequest,
   LineSplitter,
+  MAX_ANSWER,
   MAX_REQUEST,
   parseRequest,
   requestId,
+  type SupervisorMethod,
 } from './control-protocol.js';
 import type { ReloadReport } from './reload.js';
 import { StartError } from './start-error.js';
@@ -31,6 +35,14 @@ export interface ControlHandler {
   /** Reads the configuration anew and applies the difference, or only tells it. */
   reload(dryRun: boolean): ReloadReport;
   stop(): void;
+}
+
+/** What a supervised gateway answers its supervisor with, before it runs, too. */
+export interface ControlSupervision {
+  /** A supervisor has come; `left` is called when it has gone. */
+  attach(): { readonly answer: AttachAnswer; left(): void };
+  /** @throws ControlError failed with the reason when it cannot run like this */
+  configure(desired: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer>;
 }
 
 /** Clients at once; a daemon has a console, some scripts and a supervisor. */
@@ -57,15 +69,20 @@ export interface ControlServer {
 
 /**
  * Listens at a Unix socket of mode 0600. A socket that nobody answers on is the rest of a crash and is replaced.
+ * With `supervision` a supervisor may attach and configure, from the moment it listens.
  * @throws StartError when a daemon answers there, the path is no socket, or it cannot be made
  */
-export async function listenControl(path: string, logger: Logger): Promise<ControlServer> {
+export async function listenControl(
+  path: string,
+  logger: Logger,
+  supervision?: ControlSupervision,
+): Promise<ControlServer> {
   await clearStale(path, logger);
   const madeFolders = makeFolder(dirname(path));
   const clients = new Set<Client>();
   let handler: ControlHandler | undefined;
   const server = createServer((socket) => {
-    const client = new Client(socket, () => handler, logger);
+    const client = new Client(socket, () => handler, supervision, logger);
     clients.add(client);
     socket.once('close', () => clients.delete(client));
   });
@@ -197,15 +214,25 @@ function controlPathError(path: string, error: unknown): StartError {
 class Client {
   readonly #socket: Socket;
   readonly #handler: () => ControlHandler | undefined;
+  readonly #supervision: ControlSupervision | undefined;
   readonly #logger: Logger;
-  readonly #splitter = new LineSplitter(MAX_REQUEST);
+  readonly #splitter: LineSplitter;
   readonly #gone = new AbortController();
   #unsubscribe: (() => void) | undefined;
   #telling: NodeJS.Timeout | undefined;
+  #left: (() => void) | undefined;
 
-  constructor(socket: Socket, handler: () => ControlHandler | undefined, logger: Logger) {
+  constructor(
+    socket: Socket,
+    handler: () => ControlHandler | undefined,
+    supervision: ControlSupervision | undefined,
+    logger: Logger,
+  ) {
     this.#socket = socket;
     this.#handler = handler;
+    this.#supervision = supervision;
+    // A desired state is as large as a status that describes it.
+    this.#splitter = new LineSplitter(supervision === undefined ? MAX_REQUEST : MAX_ANSWER);
     this.#logger = logger;
     socket.on('data', (chunk) => this.#data(chunk));
     socket.on('error', () => socket.destroy());
@@ -223,6 +250,8 @@ class Client {
     this.#unsubscribe?.();
     clearTimeout(this.#telling);
     this.#gone.abort();
+    this.#left?.();
+    this.#left = undefined;
   }
 
   #data(chunk: Uint8Array): void {
@@ -240,6 +269,10 @@ class Client {
   async #request(line: string): Promise<void> {
     try {
       const request = parseRequest(line);
+      if (request.method === 'attach' || request.method === 'configure') {
+        this.#write({ id: request.id, result: await this.#supervise(request) });
+        return;
+      }
       const handler = this.#handler();
       if (handler === undefined)
         throw new ControlError('starting', 'the daemon is still starting: try again');
@@ -253,7 +286,7 @@ class Client {
 
   #answer(request: ControlRequest, handler: ControlHandler): unknown {
     const { params } = request;
-    const methods: Readonly<Record<ControlMethod, () => unknown>> = {
+    const methods: Readonly<Record<Exclude<ControlMethod, SupervisorMethod>, () => unknown>> = {
       status: () => handler.status(params.name === undefined ? undefined : nameIn(params)),
       up: () => this.#up(request, handler),
       down: () => handler.down(nameIn(params)),
@@ -261,7 +294,19 @@ class Client {
       reload: () => handler.reload(flagIn(params, 'dry_run')),
       stop: () => ({ stopping: true }),
     };
-    return methods[request.method]();
+    return methods[request.method as Exclude<ControlMethod, SupervisorMethod>]();
+  }
+
+  #supervise({ method, params }: ControlRequest): AttachAnswer | Promise<ConfigureAnswer> {
+    const supervision = this.#supervision;
+    if (supervision === undefined) {
+      throw new ControlError('refused', 'this daemon has its configuration from a file: change that');
+    }
+    if (method === 'configure') return supervision.configure(params);
+    this.#left?.();
+    const { answer, left } = supervision.attach();
+    this.#left = left;
+    return answer;
   }
 
   async #up({ id, params }: ControlRequest, handler: ControlHandler): Promise<unknown> {

@@ -14,7 +14,7 @@ import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
 import { type Clock, systemClock, utcText } from './clock.js';
 import { ControlCommands } from './commands.js';
-import { listenControl } from './control.js';
+import { type ControlServer, listenControl } from './control.js';
 import { type CoreConfig, GatewayCore } from './core.js';
 import { type Resolve, systemResolve } from './names-service.js';
 import { GatewayRoutes, type HostNetwork, linuxNetwork, type RouteProblem } from './network.js';
@@ -46,6 +46,8 @@ export interface GatewayOptions {
   readonly onStopRequest?: () => void;
   /** Reads the configuration anew for a reload; the file it came from unless given. */
   readonly reread?: Reread;
+  /** In place of one at `gateway.control`: listens already, and is closed by the caller. */
+  readonly control?: ControlServer;
 
   // What tests put in the place of the machine.
   readonly ports?: Ports;
@@ -104,8 +106,8 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   const startedAt = utcText(clock, clock.now());
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
 
-  const control = await listenControl(gateway.control, logger);
-  undo.push('the control socket', () => control.close());
+  const control = options.control ?? (await listenControl(gateway.control, logger));
+  if (options.control === undefined) undo.push('the control socket', () => control.close());
 
   let fail: (reason: string) => void = () => undefined;
   const failed = new Promise<string>((resolve) => {

@@ -1,0 +1,63 @@
+import type { GatewayConnection, GatewayFile } from '../../store/model.js';
+import { SecretKey } from '../../util/secret.js';
+import { ControlError } from '../control-protocol.js';
+import type { CoreConfig } from '../core.js';
+
+/** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as text. */
+export interface DesiredState {
+  readonly file: Omit<GatewayFile, 'connections'> & { readonly connections: readonly PlainConnection[] };
+  /** Names that people know the connections by, which go by their ids in everything else. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+type PlainConnection = Omit<GatewayConnection, 'psk'> & { readonly psk: string };
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The wire form of a configuration. It holds the keys in clear: it goes over a Unix socket of mode 0600 and nowhere
+ * else. Policies that no connection uses are left out, so that a change of one is no change here.
+ */
+export function encodeDesired(file: GatewayFile, names: ReadonlyMap<string, string>): DesiredState {
+  const used = new Set(file.connections.flatMap(({ ikePolicy, ipsecPolicy }) => [ikePolicy, ipsecPolicy]));
+  return {
+    file: {
+      ...file,
+      ikePolicies: file.ikePolicies.filter(({ name }) => used.has(name)),
+      ipsecPolicies: file.ipsecPolicies.filter(({ name }) => used.has(name)),
+      connections: file.connections.map((connection) => ({ ...connection, psk: keyText(connection) })),
+    },
+    names: Object.fromEntries(names),
+  };
+}
+
+function keyText({ name, psk }: GatewayConnection): string {
+  if (psk.kind === 'inline') return decoder.decode(psk.key.expose());
+  throw new Error(`connection ${name} names a key file: desired state holds its keys itself`);
+}
+
+/**
+ * The configuration in the parameters of a `configure` request. The sender is a program of this very version, which
+ * has checked it by the rules of the store: only the outline is looked at here.
+ * @throws ControlError bad_request
+ */
+export function decodeDesired(params: Readonly<Record<string, unknown>>): {
+  readonly config: CoreConfig;
+  readonly names: ReadonlyMap<string, string>;
+} {
+  const { file, names } = params as Partial<DesiredState>;
+  if (typeof file !== 'object' || file === null || !Array.isArray(file.connections)) {
+    throw new ControlError('bad_request', '"file" is not a gateway configuration');
+  }
+  const psks = new Map<string, SecretKey>();
+  const connections = file.connections.map(({ psk, ...rest }: PlainConnection): GatewayConnection => {
+    if (typeof psk !== 'string' || typeof rest.name !== 'string') {
+      throw new ControlError('bad_request', 'a connection without "name" or "psk"');
+    }
+    const key = new SecretKey(new TextEncoder().encode(psk));
+    psks.set(rest.name, key);
+    // One object for both: who wipes the keys of a configuration wipes this one too.
+    return { ...rest, psk: { kind: 'inline', key } };
+  });
+  return { config: { file: { ...file, connections }, psks }, names: new Map(Object.entries(names ?? {})) };
+}

@@ -1,0 +1,176 @@
+import { createRequire } from 'node:module';
+import type { Logger } from '../../telemetry/log.js';
+import { ok } from '../../util/result.js';
+import { type ControlServer, listenControl } from '../control.js';
+import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../control-protocol.js';
+import type { CoreConfig } from '../core.js';
+import { type Gateway, startGateway } from '../gateway.js';
+import type { DaemonSignal, SignalSource } from '../lifecycle.js';
+import { oneLine } from '../start-error.js';
+import { decodeDesired } from './desired-state.js';
+import { ensureAddress } from './own-address.js';
+
+export interface SupervisedOptions {
+  /** Path of the control socket, where the supervisor attaches and configures. */
+  readonly control: string;
+  /** Seconds without a supervisor after which it ends by itself. */
+  readonly orphanSeconds: number;
+  readonly logger: Logger;
+  readonly signals?: SignalSource;
+}
+
+const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+
+/** The file beside a control socket that names the address its gateway has added to the machine. */
+export function addressMark(control: string): string {
+  return `${control}.address`;
+}
+
+/**
+ * Runs a gateway that has no file: its supervisor connects to the control socket, attaches, and sends the desired
+ * state. The tunnels outlive a supervisor that crashes and is started again; without one for too long the gateway
+ * ends in good order, so that nothing is left that nobody manages.
+ * @returns the exit code
+ */
+export async function runSupervised(options: SupervisedOptions): Promise<0 | 1> {
+  const supervised = new Supervised(options);
+  const signals = options.signals ?? process;
+  const onSignal = (): void => supervised.end(0);
+  const ignore = (): void => undefined;
+  const listeners: readonly (readonly [DaemonSignal, () => void])[] = [
+    ['SIGTERM', onSignal],
+    ['SIGINT', onSignal],
+    ['SIGHUP', ignore],
+  ];
+  for (const [signal, listener] of listeners) signals.on(signal, listener);
+  try {
+    return await supervised.run();
+  } finally {
+    for (const [signal, listener] of listeners) signals.removeListener(signal, listener);
+  }
+}
+
+class Supervised {
+  readonly #options: SupervisedOptions;
+  readonly #ended: Promise<0 | 1>;
+  #end: (code: 0 | 1) => void = () => undefined;
+  #orphaned: NodeJS.Timeout | undefined;
+  #supervisors = 0;
+  #server: ControlServer | undefined;
+  #gateway: Gateway | undefined;
+  /** Of the first configuration: those of later ones are the gateway's to wipe. */
+  #first: CoreConfig | undefined;
+  #next: CoreConfig | undefined;
+  #names: ReadonlyMap<string, string> = new Map();
+  #giveBack: () => void = () => undefined;
+  #configuring: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SupervisedOptions) {
+    this.#options = options;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  end(code: 0 | 1): void {
+    this.#end(code);
+  }
+
+  async run(): Promise<0 | 1> {
+    const { control, logger } = this.#options;
+    try {
+      this.#server = await listenControl(control, logger, {
+        attach: () => this.#attach(),
+        configure: (params) => this.#configure(params),
+      });
+    } catch (error) {
+      logger.fatal(oneLine(error));
+      return 1;
+    }
+    this.#lonely();
+    const code = await this.#ended;
+    clearTimeout(this.#orphaned);
+    await this.#configuring;
+    await this.#gateway?.stop();
+    this.#return();
+    for (const key of this.#first?.psks.values() ?? []) key.wipe();
+    await this.#server.close();
+    return code;
+  }
+
+  #attach(): { readonly answer: AttachAnswer; left(): void } {
+    this.#supervisors++;
+    clearTimeout(this.#orphaned);
+    const answer = { pid: process.pid, version, configured: this.#gateway !== undefined };
+    return {
+      answer,
+      left: () => {
+        this.#supervisors--;
+        if (this.#supervisors === 0) this.#lonely();
+      },
+    };
+  }
+
+  #lonely(): void {
+    const { orphanSeconds, logger } = this.#options;
+    clearTimeout(this.#orphaned);
+    this.#orphaned = setTimeout(() => {
+      logger.warn(`no supervisor for ${orphanSeconds} s: ending`);
+      this.end(0);
+    }, orphanSeconds * 1000);
+  }
+
+  /** One configuration after the other. */
+  #configure(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
+    const done = this.#configuring.then(() => this.#apply(params));
+    this.#configuring = done.catch(() => undefined);
+    return done;
+  }
+
+  async #apply(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
+    const { config, names } = decodeDesired(params);
+    this.#tellNames(names);
+    if (this.#gateway !== undefined) {
+      this.#next = config;
+      const report = this.#gateway.reload();
+      return { ok: report.ok, report };
+    }
+    const { gateway } = config.file;
+    const { control, logger } = this.#options;
+    try {
+      this.#giveBack = ensureAddress(gateway.address, addressMark(control));
+      this.#gateway = await startGateway({
+        ...config,
+        logger,
+        control: this.#server!,
+        reread: () => ok(this.#next!),
+        onStopRequest: () => this.end(0),
+      });
+      this.#first = config;
+    } catch (error) {
+      this.#return();
+      for (const key of config.psks.values()) key.wipe();
+      throw new ControlError('failed', oneLine(error));
+    }
+    void this.#gateway.failed.then(() => this.end(1));
+    return { ok: true };
+  }
+
+  /** Everything below goes by ids: the log says once what people call them. */
+  #tellNames(names: ReadonlyMap<string, string>): void {
+    for (const [id, name] of names) {
+      if (this.#names.get(id) === name) continue;
+      this.#options.logger.info({ connection: id, name }, `connection ${id} is called ${name}`);
+    }
+    this.#names = names;
+  }
+
+  #return(): void {
+    try {
+      this.#giveBack();
+    } catch (error) {
+      this.#options.logger.warn(`the address of the gateway was not removed: ${oneLine(error)}`);
+    }
+    this.#giveBack = () => undefined;
+  }
+}
