@@ -142,7 +142,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     undo,
   );
 
-  const network = options.network ?? (plane.kind === 'ffi' ? linuxNetwork : 'none');
+  const network = options.network ?? (options.device === undefined ? linuxNetwork : 'none');
   const routes = network === 'none' ? undefined : new GatewayRoutes(network);
   const layRoutes = (connections: GatewayFile['connections']): RouteProblem[] => {
     if (routes === undefined) return [];

@@ -4,6 +4,7 @@ import { createFfiDataPlane } from '../dataplane/ffi/data-plane.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { createPortableDataPlane } from '../dataplane/portable.js';
+import { createTunPacketDevice } from '../dataplane/tun-packet-device.js';
 import { errnoName } from '../linux/errors.js';
 import { ffiAvailable } from '../linux/ffi.js';
 import { setLinkUp } from '../linux/links.js';
@@ -17,7 +18,7 @@ import type { Ports } from './ports.js';
 import { StartError } from './start-error.js';
 import type { UndoStack } from './undo.js';
 
-/** `auto` is `ffi`; the portable path is taken only when it is asked for and a device is given. */
+/** `auto` is `ffi`; the portable path, which is slower, is taken only when it is asked for. */
 export type DataPlaneChoice = 'auto' | 'ffi' | 'portable';
 
 export interface PacketPathOptions {
@@ -55,15 +56,10 @@ export async function openPacketPath(options: PacketPathOptions, undo: UndoStack
 }
 
 async function portablePath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
-  const { address, ports, device, logger, clock, crypto, random, listener } = options;
-  if (device === undefined) {
-    throw new StartError(
-      'the portable data plane has no TUN device of its own',
-      'leave the data plane at "auto"; "portable" is for tests and programs that give it a packet device',
-    );
-  }
+  const { address, ports, logger, clock, crypto, random, listener } = options;
   const sockets = await IkeSockets.open({ address, ports, logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
+  const device = options.device ?? tunForMainThread(options, undo);
   const plane = createPortableDataPlane({
     crypto,
     random,
@@ -76,15 +72,32 @@ async function portablePath(options: PacketPathOptions, undo: UndoStack): Promis
   return { plane, sockets };
 }
 
+/** The TUN device is made by FFI on this path, too; packets are read and written one at a time. */
+function tunForMainThread(
+  { interface: name, mtu, listener }: PacketPathOptions,
+  undo: UndoStack,
+): PacketDevice {
+  requireFfi();
+  const tun = openTun(name);
+  undo.push(`the TUN device ${tun.name}`, () => tun.close());
+  setLinkUp(tun.name, mtu);
+  const device = createTunPacketDevice(tun, (reason) => listener.failed(reason));
+  undo.push('the thread on the TUN device', () => device.close());
+  return device;
+}
+
+function requireFfi(): void {
+  const support = ffiAvailable();
+  if (support.ok) return;
+  throw new StartError(
+    `the data plane needs FFI: ${support.reason}`,
+    'install with optional dependencies (`npm ci` without --omit=optional) on Linux x86-64 or arm64',
+  );
+}
+
 async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
   const { address, ports, workers, mtu, logger, clock, listener } = options;
-  const support = ffiAvailable();
-  if (!support.ok) {
-    throw new StartError(
-      `the data plane needs FFI: ${support.reason}`,
-      'install with optional dependencies (`npm ci` without --omit=optional) on Linux x86-64 or arm64',
-    );
-  }
+  requireFfi();
   const wanted = options.offload ?? DEFAULT_OFFLOAD;
   const group = openPortGroup({ address, port: ports.natt, workers, gro: wanted.gro });
   undo.push('the ESP sockets', () => group.close());

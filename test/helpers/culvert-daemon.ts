@@ -10,6 +10,9 @@ import type { NetworkLab } from '../../src/linux/namespaces.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
+/** Further arguments of every daemon, for example to run all tests on the other packet path. */
+const EXTRA = (process.env.CULVERT_TEST_RUN_ARGS ?? '').split(' ').filter((word) => word !== '');
+
 /** The built daemon, `culvert run`, in a namespace of a lab, driven through its control socket. */
 export class CulvertDaemon {
   readonly control: string;
@@ -34,7 +37,7 @@ export class CulvertDaemon {
     const control = join(folder, `${node}.sock`);
     const file = join(folder, `${node}.yaml`);
     writeFileSync(file, stringify({ ...config, gateway: { ...config.gateway, control } }), { mode: 0o600 });
-    const argv = [process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug'];
+    const argv = [process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug', ...EXTRA];
     const child = lab.spawn(node, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     const log: string[] = [];
     child.stdout!.setEncoding('utf8').on('data', (text: string) => log.push(text));

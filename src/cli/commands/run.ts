@@ -23,7 +23,7 @@ export const runCommand = defineCommand({
     'data-plane': {
       choices: ['auto', 'ffi', 'portable'] as const,
       default: 'auto',
-      describe: 'Packet path; portable is for programs that bring a packet device of their own',
+      describe: 'Packet path; portable moves packets on the main thread, slowly, by node:crypto',
     },
   },
   examples: [
