@@ -1,6 +1,7 @@
 import { readU32 } from '../util/bytes.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { PacketView } from '../wire/ip.js';
+import { coveringPrefixes, type Prefix, PrefixTrie } from './prefix-trie.js';
 import { compileRow, ROW_WORDS, rowMatches4, rowMatches6, selectorFamily } from './selectors.js';
 
 /** `lookup`: no child SA has selectors for the packet. */
@@ -32,33 +33,46 @@ export interface OutboundTable {
   lookup(packet: PacketView): number;
 }
 
-/** A table for up to a few hundred pairs of selectors: one linear search per family. */
+/** A table whose lookup takes as long with ten thousand pairs of selectors as with ten. */
 export function createOutboundTable(): OutboundTable {
-  return new LinearTable();
+  return new TrieTable();
 }
 
 interface Entry {
   readonly policy: OutboundPolicy;
+  readonly rows: readonly Row[];
   /** When it was activated, in activations; 0 before. */
   activated: number;
 }
 
 /** One local selector with one of the peer, both of one family. */
-interface Pair {
-  readonly entry: Entry;
-  readonly local: TrafficSelector;
-  readonly peer: TrafficSelector;
+interface Row {
+  readonly id: number;
+  readonly family: 4 | 6;
+  /** The peer's selector, then the local one, compiled. */
+  readonly words: Uint32Array;
   readonly rank: readonly number[];
+  readonly peer: readonly Prefix[];
+  readonly local: readonly Prefix[];
+  activated: number;
 }
 
-class LinearTable implements OutboundTable {
+/** Rows at one place of a trie. */
+interface Placement {
+  readonly row: Row;
+  next: Placement | undefined;
+}
+
+/**
+ * A trie over the peer's address, in each of its places one over the local address, and there the rows. A
+ * range of addresses stands at the prefixes it consists of, or at the one that covers it when these are many:
+ * a row is only taken after its own ranges, protocol and ports were compared.
+ */
+class TrieTable implements OutboundTable {
   readonly #entries = new Map<number, Entry>();
   #activations = 0;
-  #rows4 = new Uint32Array(0);
-  #rows6 = new Uint32Array(0);
-  /** The child SA of each row, `NO_SA` when it may not send. */
-  #owners4 = new Int32Array(0);
-  #owners6 = new Int32Array(0);
+  readonly #four = new Family(4);
+  readonly #six = new Family(6);
 
   insert(policy: OutboundPolicy): void {
     const { id } = policy;
@@ -67,90 +81,157 @@ class LinearTable implements OutboundTable {
     }
     if (this.#entries.has(id))
       throw new RangeError(`child SA ${id} is in the table already: remove it first`);
-    this.#entries.set(id, { policy, activated: policy.outbound ? ++this.#activations : 0 });
-    this.#rebuild();
+    const activated = policy.outbound ? ++this.#activations : 0;
+    const rows = policy.peerTs.flatMap((peer) =>
+      policy.localTs.flatMap((local) => makeRow(id, local, peer, activated)),
+    );
+    this.#entries.set(id, { policy, rows, activated });
+    for (const row of rows) this.#family(row.family).insert(row);
   }
 
   activate(id: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.activated = ++this.#activations;
-    this.#rebuild();
+    for (const row of entry.rows) row.activated = entry.activated;
   }
 
   remove(id: number): void {
-    if (this.#entries.delete(id)) this.#rebuild();
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    for (const row of entry.rows) this.#family(row.family).remove(row);
   }
 
   lookup(packet: PacketView): number {
-    return packet.version === 4 ? this.#lookup4(packet) : this.#lookup6(packet);
+    return this.#family(packet.version).lookup(packet);
   }
 
-  #lookup4(packet: PacketView): number {
-    const { bytes, protocol, sourcePort, destinationPort } = packet;
-    const source = readU32(bytes, packet.sourceOffset);
-    const destination = readU32(bytes, packet.destinationOffset);
-    const rows = this.#rows4;
-    const owners = this.#owners4;
-    let answer = NO_POLICY;
-    for (let i = 0, at = 0; i < owners.length; i++, at += 2 * ROW_WORDS[4]) {
-      if (
-        rowMatches4(rows, at, destination, protocol, destinationPort) &&
-        rowMatches4(rows, at + ROW_WORDS[4], source, protocol, sourcePort)
-      ) {
-        answer = owners[i]!;
-        if (answer !== NO_SA) return answer;
-      }
-    }
-    return answer;
-  }
-
-  #lookup6(packet: PacketView): number {
-    const { bytes, protocol, sourceOffset, destinationOffset, sourcePort, destinationPort } = packet;
-    const rows = this.#rows6;
-    const owners = this.#owners6;
-    let answer = NO_POLICY;
-    for (let i = 0, at = 0; i < owners.length; i++, at += 2 * ROW_WORDS[6]) {
-      if (
-        rowMatches6(rows, at, bytes, destinationOffset, protocol, destinationPort) &&
-        rowMatches6(rows, at + ROW_WORDS[6], bytes, sourceOffset, protocol, sourcePort)
-      ) {
-        answer = owners[i]!;
-        if (answer !== NO_SA) return answer;
-      }
-    }
-    return answer;
-  }
-
-  #rebuild(): void {
-    const pairs: Pair[] = [];
-    for (const entry of this.#entries.values()) {
-      for (const peer of entry.policy.peerTs) {
-        for (const local of entry.policy.localTs) {
-          pairs.push({ entry, local, peer, rank: specificity(local, peer) });
-        }
-      }
-    }
-    pairs.sort(mostSpecificFirst);
-    [this.#rows4, this.#owners4] = compilePairs(pairs, 4);
-    [this.#rows6, this.#owners6] = compilePairs(pairs, 6);
+  #family(family: 4 | 6): Family {
+    return family === 4 ? this.#four : this.#six;
   }
 }
 
-function compilePairs(
-  pairs: readonly Pair[],
-  family: 4 | 6,
-): [Uint32Array<ArrayBuffer>, Int32Array<ArrayBuffer>] {
-  const mine = pairs.filter((p) => selectorFamily(p.peer) === family && selectorFamily(p.local) === family);
-  const words = ROW_WORDS[family];
-  const rows = new Uint32Array(mine.length * 2 * words);
-  const owners = new Int32Array(mine.length);
-  for (const [i, { entry, local, peer }] of mine.entries()) {
-    compileRow(rows, 2 * i * words, family, peer);
-    compileRow(rows, (2 * i + 1) * words, family, local);
-    owners[i] = entry.activated === 0 ? NO_SA : entry.policy.id;
+/** The rows of one family. */
+class Family {
+  readonly #family: 4 | 6;
+  readonly #trie = new PrefixTrie();
+  readonly #peers: number;
+  /** Beginning of the list at each place of a local trie, by the value of its node. */
+  readonly #lists: (Placement | undefined)[] = [undefined];
+  readonly #freeLists: number[] = [];
+  /** Places on the way to an address: found first, then looked into. */
+  readonly #peerPlaces = new Int32Array(129);
+  readonly #localPlaces = new Int32Array(129);
+
+  constructor(family: 4 | 6) {
+    this.#family = family;
+    this.#peers = this.#trie.addRoot();
   }
-  return [rows, owners];
+
+  insert(row: Row): void {
+    const trie = this.#trie;
+    for (const peer of row.peer) {
+      const place = trie.place(this.#peers, peer);
+      if (trie.value(place) === 0) trie.setValue(place, trie.addRoot());
+      const locals = trie.value(place);
+      for (const local of row.local) {
+        const at = trie.place(locals, local);
+        if (trie.value(at) === 0) trie.setValue(at, this.#addList());
+        const list = trie.value(at);
+        this.#lists[list] = { row, next: this.#lists[list] };
+      }
+    }
+  }
+
+  remove(row: Row): void {
+    const trie = this.#trie;
+    for (const peer of row.peer) {
+      const place = trie.place(this.#peers, peer);
+      const locals = trie.value(place);
+      for (const local of row.local) {
+        const at = trie.place(locals, local);
+        const list = trie.value(at);
+        this.#lists[list] = without(this.#lists[list], row);
+        if (this.#lists[list] !== undefined) continue;
+        this.#freeLists.push(list);
+        trie.setValue(at, 0);
+        trie.prune(locals, local);
+      }
+      if (!trie.isEmpty(locals)) continue;
+      trie.setValue(place, 0);
+      trie.freeRoot(locals);
+      trie.prune(this.#peers, peer);
+    }
+  }
+
+  lookup(packet: PacketView): number {
+    const trie = this.#trie;
+    const { bytes, sourceOffset, destinationOffset } = packet;
+    const bits = packet.addressLength * 8;
+    const peers = trie.find(this.#peers, bytes, destinationOffset, bits, this.#peerPlaces);
+    let best: Row | undefined;
+    let answer = NO_POLICY;
+    for (let i = peers - 1; i >= 0; i--) {
+      const root = trie.value(this.#peerPlaces[i]!);
+      const locals = trie.find(root, bytes, sourceOffset, bits, this.#localPlaces);
+      for (let k = locals - 1; k >= 0; k--) {
+        let place = this.#lists[trie.value(this.#localPlaces[k]!)];
+        for (; place !== undefined; place = place.next) {
+          const { row } = place;
+          if (!this.#matches(row.words, packet)) continue;
+          if (row.activated === 0) answer = NO_SA;
+          else if (best === undefined || isBefore(row, best)) best = row;
+        }
+      }
+    }
+    return best === undefined ? answer : best.id;
+  }
+
+  #matches(words: Uint32Array, packet: PacketView): boolean {
+    const { bytes, protocol, sourceOffset, destinationOffset, sourcePort, destinationPort } = packet;
+    if (this.#family === 4) {
+      return (
+        rowMatches4(words, 0, readU32(bytes, destinationOffset), protocol, destinationPort) &&
+        rowMatches4(words, ROW_WORDS[4], readU32(bytes, sourceOffset), protocol, sourcePort)
+      );
+    }
+    return (
+      rowMatches6(words, 0, bytes, destinationOffset, protocol, destinationPort) &&
+      rowMatches6(words, ROW_WORDS[6], bytes, sourceOffset, protocol, sourcePort)
+    );
+  }
+
+  #addList(): number {
+    return this.#freeLists.pop() ?? this.#lists.push(undefined) - 1;
+  }
+}
+
+function without(list: Placement | undefined, row: Row): Placement | undefined {
+  if (list === undefined) return undefined;
+  if (list.row === row) return list.next;
+  for (let at = list; at.next !== undefined; at = at.next) {
+    if (at.next.row !== row) continue;
+    at.next = at.next.next;
+    break;
+  }
+  return list;
+}
+
+/** One row, or none when the selectors are not of one family. */
+function makeRow(id: number, local: TrafficSelector, peer: TrafficSelector, activated: number): Row[] {
+  const family = selectorFamily(peer);
+  if (family === undefined || selectorFamily(local) !== family) return [];
+  const words = new Uint32Array(2 * ROW_WORDS[family]);
+  compileRow(words, 0, family, peer);
+  compileRow(words, ROW_WORDS[family], family, local);
+  return [
+    {
+      ...{ id, family, words, activated, rank: specificity(local, peer) },
+      peer: coveringPrefixes(peer.startAddress, peer.endAddress),
+      local: coveringPrefixes(local.startAddress, local.endAddress),
+    },
+  ];
 }
 
 /** Smaller is more specific, the first difference decides: networks, then protocol, then ports. */
@@ -173,10 +254,11 @@ function addressCount(selector: TrafficSelector): number {
   return count + 1;
 }
 
-function mostSpecificFirst(a: Pair, b: Pair): number {
+/** Whether `a` is more specific than `b`, or as specific and activated later. */
+function isBefore(a: Row, b: Row): boolean {
   for (let i = 0; i < a.rank.length; i++) {
     const difference = a.rank[i]! - b.rank[i]!;
-    if (difference !== 0) return difference;
+    if (difference !== 0) return difference < 0;
   }
-  return b.entry.activated - a.entry.activated;
+  return a.activated > b.activated;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { createOutboundTable, NO_POLICY, NO_SA } from '../../src/esp/policy-table.js';
+import { createOutboundTable, NO_POLICY, NO_SA, type OutboundPolicy } from '../../src/esp/policy-table.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
 import type { TrafficSelector } from '../../src/wire/ike/payloads.js';
 import { createPacketView, type PacketView, readPacket } from '../../src/wire/ip.js';
@@ -125,4 +125,115 @@ t.test('finds an SA exactly when the selectors of one that may send cover the pa
     }),
     { numRuns: 500 },
   );
+});
+
+/** What the table must answer, by looking at every pair of selectors. */
+class Reference {
+  readonly #all = new Map<number, { policy: OutboundPolicy; activated: number }>();
+  #activations = 0;
+
+  insert(policy: OutboundPolicy): void {
+    this.#all.set(policy.id, { policy, activated: policy.outbound ? ++this.#activations : 0 });
+  }
+
+  activate(id: number): void {
+    const found = this.#all.get(id);
+    if (found !== undefined) found.activated = ++this.#activations;
+  }
+
+  remove(id: number): void {
+    this.#all.delete(id);
+  }
+
+  lookup(view: PacketView): number {
+    const fits = [...this.#all.values()].flatMap(({ policy, activated }) =>
+      policy.peerTs.flatMap((peer) =>
+        policy.localTs
+          .filter((local) => new SelectorSet([local], [peer]).matchesOutbound(view))
+          .map((local) => ({ id: policy.id, activated, key: [width(peer), width(local)] })),
+      ),
+    );
+    const ready = fits.filter(({ activated }) => activated > 0);
+    if (ready.length === 0) return fits.length === 0 ? NO_POLICY : NO_SA;
+    ready.sort((a, b) => a.key[0]! - b.key[0]! || a.key[1]! - b.key[1]! || b.activated - a.activated);
+    return ready[0]!.id;
+  }
+}
+
+const width = ({ startAddress, endAddress }: TrafficSelector): number =>
+  Number(BigInt(`0x${Buffer.from(endAddress).toString('hex')}`)) -
+  Number(BigInt(`0x${Buffer.from(startAddress).toString('hex')}`));
+
+t.test('insertions, activations and removals in any order, by networks and by odd ranges', async () => {
+  // A small world, so that ranges meet: 10.0.0.0 to 10.0.3.255 and 2001:db8:: with 10 bits.
+  const range = fc
+    .tuple(fc.boolean(), fc.nat(1023), fc.oneof(fc.nat(1023), fc.constantFrom(0, 1, 3, 7, 15, 127, 255)))
+    .map(([six, start, length]): TrafficSelector => {
+      const at = (value: number): Uint8Array => {
+        const address = six
+          ? Uint8Array.from([0x20, 1, 0xd, 0xb8, ...new Uint8Array(12)])
+          : Uint8Array.of(10, 0, 0, 0);
+        address[address.length - 2] = value >>> 8;
+        address[address.length - 1] = value;
+        return address;
+      };
+      const ports = { startPort: 0, endPort: 65535, protocol: 0 };
+      return {
+        ...{ tsType: six ? 8 : 7, startAddress: at(start), endAddress: at(Math.min(1023, start + length)) },
+        ...ports,
+      };
+    });
+  const list = fc.array(range, { minLength: 1, maxLength: 3 });
+  const id = fc.nat(5);
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constant('insert' as const),
+      id,
+      localTs: list,
+      peerTs: list,
+      outbound: fc.boolean(),
+    }),
+    fc.record({ do: fc.constant('activate' as const), id }),
+    fc.record({ do: fc.constant('remove' as const), id }),
+  );
+  const address = fc.nat(1023).map((value) => `10.0.${value >>> 8}.${value & 255}`);
+  const probes = fc.array(fc.tuple(address, address, fc.boolean()), { minLength: 5, maxLength: 20 });
+  const six = (text: string): string => {
+    const [, , high, low] = text.split('.').map(Number);
+    return `2001:db8::${((high! << 8) | low!).toString(16)}`;
+  };
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), probes, (steps, all) => {
+      const table = createOutboundTable();
+      const reference = new Reference();
+      for (const one of steps) {
+        if (one.do === 'insert') {
+          for (const each of [table, reference]) {
+            each.remove(one.id);
+            each.insert(one);
+          }
+        } else {
+          for (const each of [table, reference]) each[one.do](one.id);
+        }
+      }
+      return all.every(([source, destination, v6]) => {
+        const view = v6 ? packet(six(source), six(destination)) : packet(source, destination);
+        return table.lookup(view) === reference.lookup(view);
+      });
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+t.test('ten thousand pairs of networks', async (t) => {
+  const table = createOutboundTable();
+  const network = (i: number): string => `10.${i >>> 8}.${i & 255}.0/24`;
+  for (let i = 0; i < 10_000; i++) table.insert(policy(i, '0.0.0.0/0', network(i)));
+  for (const i of [0, 1, 255, 256, 4711, 9999]) {
+    t.equal(table.lookup(packet('172.16.0.1', `10.${i >>> 8}.${i & 255}.9`)), i);
+  }
+  t.equal(table.lookup(packet('172.16.0.1', '10.200.0.1')), NO_POLICY);
+  for (let i = 0; i < 10_000; i += 2) table.remove(i);
+  t.equal(table.lookup(packet('172.16.0.1', '10.0.2.1')), NO_POLICY);
+  t.equal(table.lookup(packet('172.16.0.1', '10.0.3.1')), 3);
 });

@@ -97,7 +97,7 @@ export class Inbound {
     const { bytes } = path.arena;
     const kind = classifyPort4500(bytes, at, length);
     if (kind === 'esp') {
-      const child = path.bySpi.get(readU32(bytes, at) | 0);
+      const child = path.bySpi.get(readU32(bytes, at));
       if (child === undefined) {
         path.drop(Drop.unknown_spi);
       } else {

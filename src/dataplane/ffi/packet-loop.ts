@@ -135,7 +135,7 @@ export class PacketLoop {
         const order = decodeInstall(arena, at);
         const child = new Child(arena, this.#crypto, order);
         path.byId.set(child.id, child);
-        path.bySpi.set(child.spiIn | 0, child);
+        path.bySpi.set(child.spiIn, child);
         path.table.insert(order);
         return;
       }
@@ -144,7 +144,7 @@ export class PacketLoop {
         if (child === undefined) return;
         path.table.remove(child.id);
         path.byId.delete(child.id);
-        path.bySpi.delete(child.spiIn | 0);
+        path.bySpi.delete(child.spiIn);
         child.free();
         return;
       }

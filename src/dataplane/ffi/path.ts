@@ -8,6 +8,7 @@ import type { Child } from './child.js';
 import type { OrderReader } from './control-ring.js';
 import { Counter, counterBase, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
 import type { WorkerReport } from './messages.js';
+import { SpiTable } from './spi-table.js';
 
 /** Between two reports on paths, in milliseconds. */
 const HINT_PAUSE = 20;
@@ -21,8 +22,7 @@ export class Path {
   readonly orders: OrderReader;
   readonly report: (report: WorkerReport) => void;
   readonly byId = new Map<number, Child>();
-  /** By inbound SPI as a signed number, so that looking one up makes no heap number. */
-  readonly bySpi = new Map<number, Child>();
+  readonly bySpi = new SpiTable<Child>();
   readonly table: OutboundTable = createOutboundTable();
   readonly memory: PacketMemory;
   /** Octets in front of a packet on TUN: the virtio-net header, or nothing. */
