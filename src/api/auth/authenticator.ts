@@ -1,0 +1,152 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { SecretKey } from '../../util/secret.js';
+import { ApiError } from '../errors.js';
+import { type Credential, findCredential } from './credentials.js';
+import { type Claims, signToken, verifyToken } from './jwt.js';
+import { LoginLimit } from './login-limit.js';
+import type { Principal } from './principal.js';
+
+export interface AuthOptions {
+  /** Taken as they are in `Authorization: Bearer`. */
+  readonly tokens: readonly Credential[];
+  /** Exchanged for signed tokens at `/identity/token`. */
+  readonly apiKeys: readonly Credential[];
+  /** Signs tokens, 32 octets; random when left out, so that tokens end with the server. */
+  readonly signingKey?: SecretKey;
+  /** Account in the claims. */
+  readonly account: string;
+}
+
+export interface IssuedToken {
+  readonly access_token: string;
+  readonly refresh_token: string;
+  readonly token_type: 'Bearer';
+  /** Seconds. */
+  readonly expires_in: number;
+  /** Seconds since 1970. */
+  readonly expiration: number;
+  readonly scope: string;
+}
+
+const ACCESS_SECONDS = 3600;
+const REFRESH_SECONDS = 30 * 86_400;
+
+/** Finds out who is asking, and hands out signed tokens for API keys. */
+export class Authenticator {
+  readonly #options: AuthOptions;
+  readonly #key: SecretKey;
+  readonly #limit = new LoginLimit();
+
+  constructor(options: AuthOptions) {
+    this.#options = options;
+    this.#key = options.signingKey ?? new SecretKey(Uint8Array.from(randomBytes(32)));
+  }
+
+  /**
+   * The holder of the token in an `Authorization` header.
+   * @throws ApiError 401 token_missing or token_invalid, 429 after too many failures of this address
+   */
+  authenticate(header: string | undefined, address: string, now: Date): Principal {
+    if (header === undefined || header.trim() === '') {
+      throw new ApiError(401, 'token_missing', 'the request has no token: send Authorization: Bearer TOKEN', {
+        name: 'Authorization',
+        type: 'header',
+      });
+    }
+    this.#checkLimit(address, now);
+    const token = /^bearer +(\S+)$/i.exec(header.trim())?.[1];
+    const principal = token === undefined ? undefined : this.#principalOf(token, now);
+    if (principal !== undefined) return principal;
+    this.#limit.failed(address, now.getTime());
+    throw new ApiError(401, 'token_invalid', 'the token is not valid here, or has expired: get a new one', {
+      name: 'Authorization',
+      type: 'header',
+    });
+  }
+
+  /** @throws ApiError 400 for a wrong key, 429 after too many failures of this address */
+  exchange(apiKey: string, address: string, issuer: string, now: Date): IssuedToken {
+    this.#checkLimit(address, now);
+    const credential = findCredential(this.#options.apiKeys, apiKey);
+    if (credential === undefined) throw this.#refused(address, now, 'the API key is not known');
+    return this.#issue(credential, issuer, now);
+  }
+
+  /** A new token for a refresh token. @throws ApiError as `exchange` */
+  refresh(token: string, address: string, issuer: string, now: Date): IssuedToken {
+    this.#checkLimit(address, now);
+    const claims = verifyToken(token, this.#key, seconds(now));
+    const credential =
+      typeof claims === 'object' && claims.typ === 'refresh' ? this.#holder(claims) : undefined;
+    if (credential === undefined) throw this.#refused(address, now, 'the refresh token is not valid');
+    return this.#issue(credential, issuer, now);
+  }
+
+  #principalOf(token: string, now: Date): Principal | undefined {
+    const fixed = findCredential(this.#options.tokens, token);
+    if (fixed !== undefined) return { name: fixed.name, role: fixed.role, by: 'token' };
+    const claims = verifyToken(token, this.#key, seconds(now));
+    if (typeof claims !== 'object' || claims.typ === 'refresh') return undefined;
+    // The role is that of the key today: a key that was withdrawn takes its tokens with it.
+    const holder = this.#holder(claims);
+    return holder && { name: holder.name, role: holder.role, by: 'iam' };
+  }
+
+  #holder(claims: Claims): Credential | undefined {
+    return this.#options.apiKeys.find(
+      ({ name, hash }) => name === claims.id && fingerprint(hash) === claims.key,
+    );
+  }
+
+  #issue(credential: Credential, issuer: string, now: Date): IssuedToken {
+    const iat = seconds(now);
+    const exp = iat + ACCESS_SECONDS;
+    // `id`, `account.bss`, `iss` and the times are what SDKs and Terraform read.
+    const common = {
+      iam_id: credential.name,
+      id: credential.name,
+      realmid: 'culvert',
+      identifier: credential.name,
+      sub: credential.name,
+      sub_type: 'ServiceId',
+      account: { valid: true, bss: this.#options.account },
+      iss: issuer,
+      key: fingerprint(credential.hash),
+      iat,
+      jti: randomUUID(),
+    };
+    const grant = 'urn:ibm:params:oauth:grant-type:apikey';
+    const scope = 'ibm openid';
+    const access = { ...common, exp, grant_type: grant, scope, client_id: 'default' };
+    const refresh = { ...common, exp: iat + REFRESH_SECONDS, typ: 'refresh' };
+    return {
+      access_token: signToken(access, this.#key),
+      refresh_token: signToken(refresh, this.#key),
+      token_type: 'Bearer',
+      expires_in: ACCESS_SECONDS,
+      expiration: exp,
+      scope,
+    };
+  }
+
+  #refused(address: string, now: Date, message: string): ApiError {
+    this.#limit.failed(address, now.getTime());
+    return new ApiError(400, 'token_invalid', message);
+  }
+
+  #checkLimit(address: string, now: Date): void {
+    const wait = this.#limit.wait(address, now.getTime());
+    if (wait === 0) return;
+    const message = `too many failed logins from this address: try again in ${wait} s`;
+    throw new ApiError(429, 'too_many_requests', message, undefined, { 'retry-after': String(wait) });
+  }
+}
+
+function seconds(now: Date): number {
+  return Math.floor(now.getTime() / 1000);
+}
+
+/** Binds a token to the very key it was given for, not only to the key's name. */
+function fingerprint(hash: string): string {
+  return hash.slice(-16);
+}

@@ -1,0 +1,16 @@
+export type Role = 'viewer' | 'editor';
+
+/** Who a request comes from. */
+export interface Principal {
+  readonly name: string;
+  readonly role: Role;
+  /** How it was found out. */
+  readonly by: 'token' | 'iam' | 'socket' | 'none' | 'server';
+}
+
+/** The server itself, when it changes objects on its own account. */
+export const SERVER: Principal = { name: 'culvert', role: 'editor', by: 'server' };
+/** Whoever may open the Unix socket. */
+export const SOCKET: Principal = { name: 'root', role: 'editor', by: 'socket' };
+/** Everybody on this machine, when authentication is switched off. */
+export const ANYBODY: Principal = { name: 'anonymous', role: 'editor', by: 'none' };

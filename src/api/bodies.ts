@@ -1,0 +1,91 @@
+import { gunzipSync } from 'node:zlib';
+import { SchemaCheck } from '../store/schema-check.js';
+import { ApiError, type IssueNames, refuseIssues } from './errors.js';
+
+/** Octets of the longest body, also when it was compressed. */
+export const BODY_LIMIT = 64 * 1024;
+/** No body of the contract is deeper than 5; a deeper one is only made to exhaust the stack. */
+const MOST_DEPTH = 16;
+
+const tooLarge = (): ApiError =>
+  new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${BODY_LIMIT} octets`);
+
+/** The octets of a body behind its Content-Encoding: identity or gzip. @throws ApiError 400, 413, 415 */
+export function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
+  switch (encoding?.trim().toLowerCase() ?? 'identity') {
+    case 'identity':
+    case '':
+      return body;
+    case 'gzip':
+    case 'x-gzip':
+      try {
+        return gunzipSync(body, { maxOutputLength: BODY_LIMIT });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+        throw new ApiError(400, 'bad_request', 'the body is not in gzip format');
+      }
+    default:
+      throw new ApiError(415, 'bad_request', 'the Content-Encoding is not one of identity and gzip');
+  }
+}
+
+/**
+ * A body as JSON, whatever its media type says: curl calls it a form. Undefined for an empty body.
+ * @throws ApiError 400
+ */
+export function parseJson(body: Buffer): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+  } catch {
+    throw new ApiError(400, 'bad_request', 'the body is not UTF-8');
+  }
+  if (text.trim() === '') return undefined;
+  if (depthOf(text) > MOST_DEPTH) {
+    throw new ApiError(400, 'bad_request', `the body is nested deeper than ${MOST_DEPTH} levels`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, which may hold a key.
+    throw new ApiError(400, 'bad_request', 'the body is not JSON: look for a missing comma or quote');
+  }
+}
+
+function depthOf(text: string): number {
+  let depth = 0;
+  let most = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (quoted) {
+      if (char === '\\') at++;
+      else if (char === '"') quoted = false;
+    } else if (char === '"') quoted = true;
+    else if (char === '{' || char === '[') most = Math.max(most, ++depth);
+    else if (char === '}' || char === ']') depth--;
+  }
+  return most;
+}
+
+/** A kind of body: checks it against its schema and takes null for "not given". */
+export class BodyReader<T> {
+  readonly #check: SchemaCheck;
+  readonly #names: IssueNames;
+
+  constructor(schema: object, names: IssueNames = {}) {
+    this.#check = new SchemaCheck(schema);
+    this.#names = names;
+  }
+
+  /** @throws ApiError 400 with every fault */
+  read(body: unknown): T {
+    if (body === undefined) throw new ApiError(400, 'bad_request', 'the body is missing: send a JSON object');
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+      throw new ApiError(400, 'bad_request', 'the body is not a JSON object');
+    }
+    const given = this.#check.withoutNulls(body);
+    refuseIssues(this.#check.issues(given), this.#names);
+    return given as T;
+  }
+}

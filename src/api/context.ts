@@ -1,0 +1,191 @@
+import type { Logger } from 'pino';
+import {
+  type ConnectionRecord,
+  type GatewayRecord,
+  type IkePolicyRecord,
+  type IpsecPolicyRecord,
+  KIND,
+} from '../store/records.js';
+import type { Site } from '../store/site.js';
+import { type Change, type Snapshot, type Store, type StoredObject, StoreError } from '../store/store.js';
+import type { Principal } from './auth/principal.js';
+import type { GatewayRunner } from './runner.js';
+
+/** What every operation works with. */
+export interface ApiContext {
+  readonly store: Store;
+  readonly runner: GatewayRunner;
+  readonly site: Site;
+  readonly logger: Logger;
+  /** The time of day. */
+  readonly now: () => Date;
+  readonly writes: WriteQueue;
+}
+
+/** Who asks for a change, for the audit log. */
+export interface Actor {
+  readonly principal: Principal;
+  readonly requestId: string;
+}
+
+/** One change of one object, as the audit log keeps it. */
+export interface AuditChange {
+  /** `is.vpn.<object>.<verb>`. */
+  readonly action: string;
+  readonly kind: string;
+  readonly id: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** Times that a change is worked out anew when another writer of the store was faster. */
+const MOST_TRIES = 8;
+
+/** A change in the making: reads one state of the store and collects what is to become of it. */
+export class Transaction {
+  readonly snapshot: Snapshot;
+  readonly changes: Change[] = [];
+  readonly audit: AuditChange[] = [];
+
+  constructor(snapshot: Snapshot) {
+    this.snapshot = snapshot;
+  }
+
+  get view(): View {
+    return new View(this.snapshot);
+  }
+
+  put(kind: string, id: string, value: unknown, action: string): void {
+    const before = this.snapshot.get(kind, id);
+    this.changes.push({ type: 'put', kind, id, value, expect: before?.revision ?? 0 });
+    this.#note(action, kind, id, before?.value, value);
+  }
+
+  delete(kind: string, id: string, action: string): void {
+    const before = this.snapshot.get(kind, id);
+    this.changes.push({ type: 'delete', kind, id, ...(before && { expect: before.revision }) });
+    this.#note(action, kind, id, before?.value, undefined);
+  }
+
+  #note(action: string, kind: string, id: string, before: unknown, after: unknown): void {
+    const pskChanged = pskOf(before) !== pskOf(after);
+    this.audit.push({
+      action,
+      kind,
+      id,
+      before: withoutPsk(before, pskChanged),
+      after: withoutPsk(after, pskChanged),
+    });
+  }
+}
+
+function pskOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'psk' in value ? value.psk : undefined;
+}
+
+function withoutPsk(value: unknown, changed: boolean): unknown {
+  if (pskOf(value) === undefined) return value ?? null;
+  return { ...(value as object), psk: changed ? '[redacted, changed]' : '[redacted]' };
+}
+
+/** The objects of a state of the store, with their types. */
+export class View {
+  readonly snapshot: Snapshot;
+
+  constructor(snapshot: Snapshot) {
+    this.snapshot = snapshot;
+  }
+
+  gateway(id: string): StoredObject<GatewayRecord> | undefined {
+    return this.snapshot.get(KIND.gateway, id);
+  }
+
+  gateways(): readonly StoredObject<GatewayRecord>[] {
+    return this.snapshot.list(KIND.gateway);
+  }
+
+  connection(id: string): StoredObject<ConnectionRecord> | undefined {
+    return this.snapshot.get(KIND.connection, id);
+  }
+
+  connections(): readonly StoredObject<ConnectionRecord>[] {
+    return this.snapshot.list(KIND.connection);
+  }
+
+  connectionsOf(gateway: string): readonly StoredObject<ConnectionRecord>[] {
+    return this.connections().filter(({ value }) => value.gateway === gateway);
+  }
+
+  ikePolicies(): readonly StoredObject<IkePolicyRecord>[] {
+    return this.snapshot.list(KIND.ikePolicy);
+  }
+
+  ipsecPolicies(): readonly StoredObject<IpsecPolicyRecord>[] {
+    return this.snapshot.list(KIND.ipsecPolicy);
+  }
+}
+
+/**
+ * The writers of this process, one after the other: rules that look at many objects (names, quotas, overlaps) hold
+ * because a change is worked out and committed against the same state. A writer in another process makes the commit
+ * fail, and the change is worked out anew.
+ */
+export class WriteQueue {
+  readonly #store: Store;
+  readonly #logger: Logger;
+  readonly #now: () => Date;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(store: Store, logger: Logger, now: () => Date) {
+    this.#store = store;
+    this.#logger = logger;
+    this.#now = now;
+  }
+
+  /**
+   * Runs `work` against the newest state, commits what it collected with its audit record, and gives what `answer`
+   * makes of its result and the state behind it.
+   */
+  run<T, A>(
+    actor: Actor,
+    work: (transaction: Transaction) => T,
+    answer: (result: T, view: View) => A,
+  ): Promise<A> {
+    const done = this.#last.then(() => this.#attempt(actor, work, answer));
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async #attempt<T, A>(
+    actor: Actor,
+    work: (transaction: Transaction) => T,
+    answer: (result: T, view: View) => A,
+  ): Promise<A> {
+    for (let tries = 1; ; tries++) {
+      const transaction = new Transaction(await this.#store.snapshot());
+      const result = work(transaction);
+      if (transaction.changes.length === 0) return answer(result, transaction.view);
+      const note = {
+        at: this.#now().toISOString(),
+        who: actor.principal.name,
+        role: actor.principal.role,
+        by: actor.principal.by,
+        request_id: actor.requestId,
+        changes: transaction.audit,
+      };
+      try {
+        await this.#store.commit(transaction.changes, { at: transaction.snapshot.revision, note });
+      } catch (error) {
+        if (error instanceof StoreError && error.code === 'conflict' && tries < MOST_TRIES) continue;
+        throw error;
+      }
+      for (const { action, kind, id } of transaction.audit) {
+        this.#logger.info(
+          { audit: true, action, kind, id, who: note.who, request_id: note.request_id },
+          action,
+        );
+      }
+      return answer(result, new View(await this.#store.snapshot()));
+    }
+  }
+}

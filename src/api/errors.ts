@@ -1,0 +1,95 @@
+import { type ConfigIssue, type ConfigPath, formatPath, type IssueRule } from '../store/config-error.js';
+
+export interface ErrorTarget {
+  /** A dotted path in the body (`peer.address`), or the name of a header or parameter. */
+  readonly name: string;
+  readonly type: 'field' | 'header' | 'parameter';
+}
+
+export interface ErrorItem {
+  readonly code: string;
+  readonly message: string;
+  readonly target?: ErrorTarget;
+}
+
+/** The answer to a request that cannot be done. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  /** One or more. */
+  readonly items: readonly ErrorItem[];
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    target?: ErrorTarget,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+    this.status = status;
+    this.items = [{ code, message, ...(target === undefined ? {} : { target }) }];
+    this.headers = headers;
+  }
+
+  /** A bad request with several faults. */
+  static of(items: readonly ErrorItem[]): ApiError {
+    const error = new ApiError(400, items[0]!.code, items.map(({ message }) => message).join(' '));
+    return Object.assign(error, { items });
+  }
+
+  /** The error container of the contract. */
+  body(trace: string): object {
+    return { errors: this.items, trace, status_code: this.status };
+  }
+}
+
+/** A fault of one body field. */
+export function badField(name: string, code: string, message: string): ApiError {
+  return new ApiError(400, code, `${name} ${message}`, { name, type: 'field' });
+}
+
+const CODES: Readonly<Record<IssueRule, string>> = {
+  unknown_field: 'bad_field',
+  missing: 'validation_required_field',
+  wrong_type: 'validation_invalid_field_type',
+  not_listed: 'validation_enum',
+  too_small: 'validation_min_value',
+  too_large: 'validation_max_value',
+  list_size: 'validation_failure',
+  listed_twice: 'validation_failure',
+  only_one: 'validation_only_one',
+  bad_name: 'validation_invalid_name',
+  bad_psk: 'vpn_connection_invalid_psk_format',
+  bad_cidr: 'vpn_connection_cidr_not_valid',
+  bad_address: 'validation_invalid_address',
+  bad_identity: 'validation_failure',
+  cidr_duplicated: 'vpn_connection_cidr_duplicated',
+  cidr_overlap: 'vpn_connection_cidr_overlap',
+  cidr_pair_duplicated: 'vpn_connection_pair_cidrs_duplicated',
+  ends_alike: 'validation_failure',
+  weak: 'validation_enum',
+  unfit: 'validation_failure',
+};
+
+/** Renames a place in our model to the field of a request; and a code that depends on the place. */
+export interface IssueNames {
+  path?(path: ConfigPath): ConfigPath;
+  /** Keys are `rule` or `rule path`. */
+  readonly codes?: Readonly<Record<string, string>>;
+}
+
+/** Faults found by the rules of the store as one answer. @throws ApiError 400 when there are any */
+export function refuseIssues(issues: readonly ConfigIssue[], names: IssueNames = {}): void {
+  if (issues.length === 0) return;
+  throw ApiError.of(
+    issues.slice(0, 15).map((issue) => {
+      const rule = issue.rule ?? 'unfit';
+      const name = formatPath(names.path?.(issue.path) ?? issue.path);
+      const code = names.codes?.[`${rule} ${name}`] ?? names.codes?.[rule] ?? CODES[rule];
+      if (name === '') return { code, message: `the body ${issue.message}` };
+      return { code, message: `${name} ${issue.message}`, target: { name, type: 'field' } as const };
+    }),
+  );
+}

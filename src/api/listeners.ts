@@ -1,0 +1,93 @@
+import { chmodSync, unlinkSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import { parseIp } from '../util/ip.js';
+
+export interface TcpListener {
+  /** IP address, or `localhost`. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+}
+
+/** A listener that cannot or must not be opened. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  readonly remedy: string;
+
+  constructor(message: string, remedy: string, options?: ErrorOptions) {
+    super(message, options);
+    this.remedy = remedy;
+  }
+}
+
+/** @throws ListenError for a listener without authentication that others than this machine can reach */
+export function checkListener({ host }: TcpListener, auth: 'tokens' | 'none'): void {
+  if (auth !== 'none' || isLoopbackHost(host)) return;
+  throw new ListenError(
+    `listening on ${host} without authentication would let everybody change the gateways`,
+    'configure tokens or API keys, or listen on 127.0.0.1',
+  );
+}
+
+/** Whether a host name or address stands for this machine only. */
+export function isLoopbackHost(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (name === 'localhost' || name.endsWith('.localhost')) return true;
+  const ip = parseIp(name);
+  if (ip === undefined) return false;
+  return ip.length === 4 ? ip[0] === 127 : ip.every((octet, index) => octet === (index === 15 ? 1 : 0));
+}
+
+/**
+ * Listens on a Unix socket with mode 0600. The socket of a server that is no more is replaced.
+ * @throws ListenError
+ */
+export async function listenUnix(server: Server, path: string): Promise<void> {
+  try {
+    await listen(server, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw explain(path, error);
+    if (await answers(path)) {
+      throw new ListenError(`another server listens on "${path}"`, 'end it, or name another path');
+    }
+    try {
+      unlinkSync(path);
+      await listen(server, path);
+    } catch (again) {
+      throw explain(path, again);
+    }
+  }
+}
+
+function explain(path: string, error: unknown): ListenError {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+  return new ListenError(`cannot listen on "${path}" (${code})`, 'check the folder and its rights', {
+    cause: error,
+  });
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  // The socket is made with its mode: nobody else gets in between.
+  const umask = process.umask(0o177);
+  return new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, () => {
+      server.off('error', reject);
+      chmodSync(path, 0o600);
+      resolve();
+    });
+    process.umask(umask);
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,303 @@
+import { randomUUID } from 'node:crypto';
+import Type from 'typebox';
+import { type GatewayMember, type GatewayRecord, KIND } from '../../store/records.js';
+import { freeAddresses, type Site, type Subnet } from '../../store/site.js';
+import type { StoredObject } from '../../store/store.js';
+import { BodyReader } from '../bodies.js';
+import { type ApiContext, type Transaction, View } from '../context.js';
+import type { Dialect } from '../dialect.js';
+import { ApiError, badField } from '../errors.js';
+import { newId, newName } from '../ids.js';
+import type { Answer, Call, Operation } from '../operation.js';
+import { pageOf, readPage, type SortKey } from '../paging.js';
+import { gatewayAnswer } from '../render/gateways.js';
+import { gatewayBodies, type Reference } from '../schemas/requests.js';
+import { checkAdvertised, readAdvertised } from './advertised.js';
+import {
+  byAge,
+  checkName,
+  checkQuota,
+  choice,
+  findGateway,
+  idOf,
+  namesOf,
+  PAGE_QUERY,
+  refuseDeleting,
+  resourceGroupOf,
+} from './shared.js';
+import { byDialect } from './variants.js';
+
+interface CreateBody {
+  readonly name?: string;
+  readonly subnet?: Reference;
+  readonly mode?: 'policy' | 'route';
+  readonly resource_group?: { readonly id: string };
+  readonly local_asn?: number;
+  readonly advertised_cidrs?: readonly string[];
+}
+type PatchBody = Pick<CreateBody, 'name' | 'local_asn'>;
+
+const codes = { bad_name: 'vpn_gateway_invalid_name' };
+const readers = byDialect((dialect) => {
+  const bodies = gatewayBodies(dialect);
+  return {
+    create: new BodyReader<CreateBody>(bodies.create, { codes }),
+    patch: new BodyReader<PatchBody>(bodies.patch, { codes }),
+  };
+});
+
+const DEFAULT_ASN = 64_520;
+/** Numbers that the platform keeps for itself: single ones and ranges, both ends included. */
+const RESERVED_ASNS: readonly (readonly [number, number])[] = [
+  [0, 0],
+  [13_884, 13_884],
+  [36_351, 36_351],
+  [64_512, 64_513],
+  [65_100, 65_100],
+  [65_200, 65_234],
+  [65_402, 65_433],
+  [65_500, 65_500],
+  [4_201_065_000, 4_201_065_999],
+];
+/** Free addresses that a subnet needs for a gateway. */
+const FREE_NEEDED = 4;
+
+const SORTS = ['name', '-name', 'created_at', '-created_at'] as const;
+
+const tag = 'VPN gateway';
+const newestBodies = gatewayBodies(readers.newest);
+
+export const gatewayOperations: readonly Operation[] = [
+  {
+    tag,
+    method: 'GET',
+    path: '/vpn_gateways',
+    id: 'list_vpn_gateways',
+    summary: 'List the VPN gateways',
+    query: {
+      ...PAGE_QUERY,
+      'resource_group.id': Type.Optional(Type.String()),
+      sort: Type.Optional(Type.Enum(SORTS)),
+      mode: Type.Optional(Type.Enum(['policy', 'route'])),
+    },
+    success: { 200: 'VPNGatewayCollection' },
+    errors: [400],
+    async handle(call, context) {
+      const view = new View(await context.store.snapshot());
+      const mode = choice(call, 'mode', ['policy', 'route']);
+      const sort = choice(call, 'sort', SORTS) ?? '-created_at';
+      const group = call.query['resource_group.id'];
+      const chosen = view
+        .gateways()
+        .filter(({ value }) => mode === undefined || value.mode === mode)
+        .filter(({ value }) => group === undefined || value.resourceGroup === group);
+      const byName = sort.endsWith('name');
+      const key = (item: StoredObject<GatewayRecord>): SortKey =>
+        byName ? [item.value.name, item.id] : byAge(item);
+      const filters = {
+        ...(mode === undefined ? {} : { mode }),
+        ...(typeof group === 'string' ? { 'resource_group.id': group } : {}),
+        ...(call.query.sort === undefined ? {} : { sort }),
+      };
+      const rows = chosen.map((item) => ({ item, key: key(item) }));
+      const url = `${call.links.base}/vpn_gateways`;
+      const page = pageOf(rows, readPage(call.query, 50), sort.startsWith('-'), url, filters);
+      const list = page.items.map((item) => render(item, view, call, context));
+      return { status: 200, body: { ...page.frame, vpn_gateways: list } };
+    },
+  },
+  {
+    tag,
+    method: 'POST',
+    path: '/vpn_gateways',
+    id: 'create_vpn_gateway',
+    summary: 'Create a VPN gateway',
+    body: newestBodies.create,
+    success: { 201: 'VPNGateway' },
+    errors: [400, 404, 409],
+    async handle(call, context) {
+      return context.writes.run(
+        call.actor,
+        (transaction) => create(transaction, call, context),
+        (id, view) => answer(201, id, view, call, context),
+      );
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/vpn_gateways/:id',
+    id: 'get_vpn_gateway',
+    summary: 'Retrieve a VPN gateway',
+    success: { 200: 'VPNGateway' },
+    errors: [404],
+    async handle(call, context) {
+      return answer(200, call.params.id!, new View(await context.store.snapshot()), call, context);
+    },
+  },
+  {
+    tag,
+    method: 'PATCH',
+    path: '/vpn_gateways/:id',
+    id: 'update_vpn_gateway',
+    summary: 'Update a VPN gateway',
+    body: newestBodies.patch,
+    success: { 200: 'VPNGateway' },
+    errors: [400, 404, 409],
+    async handle(call, context) {
+      const id = call.params.id!;
+      return context.writes.run(
+        call.actor,
+        (transaction) => {
+          const gateway = findGateway(transaction.view, id);
+          refuseDeleting(gateway);
+          const before = gateway.value;
+          const { name = before.name, local_asn } = readers.of(call.dialect).patch.read(call.body());
+          checkAsn(local_asn, before.mode);
+          checkName(name, id, gatewaysOfVpc(transaction.view, before.vpc), 'vpn_gateway_duplicate_name');
+          const localAsn = local_asn ?? before.localAsn;
+          if (name === before.name && localAsn === before.localAsn) return;
+          const after: GatewayRecord = {
+            ...before,
+            name,
+            ...(localAsn === undefined ? {} : { localAsn }),
+          };
+          transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.update');
+        },
+        (_, view) => answer(200, id, view, call, context),
+      );
+    },
+  },
+  {
+    tag,
+    method: 'DELETE',
+    path: '/vpn_gateways/:id',
+    id: 'delete_vpn_gateway',
+    summary: 'Delete a VPN gateway with its connections',
+    success: { 202: null, 204: null },
+    errors: [404, 409],
+    async handle(call, context) {
+      const id = call.params.id!;
+      return context.writes.run(
+        call.actor,
+        (transaction) => {
+          const { value } = findGateway(transaction.view, id);
+          if (value.lifecycle === 'deleting') return;
+          if (value.lifecycle === 'pending') {
+            const message = `gateway ${value.name} is pending: delete it when it is stable or failed`;
+            throw new ApiError(409, 'vpn_gateway_invalid_state', message);
+          }
+          // The lifecycle controller takes it from here: it stops the gateway and removes what is stored of it.
+          const after: GatewayRecord = { ...value, lifecycle: 'deleting' };
+          transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.delete');
+        },
+        () => ({ status: call.dialect.early ? 204 : 202 }),
+      );
+    },
+  },
+];
+
+function render(gateway: StoredObject<GatewayRecord>, view: View, call: Call, context: ApiContext): object {
+  return gatewayAnswer(gateway, view, call.links, call.dialect, context.runner.observe(gateway.id));
+}
+
+function answer(status: number, id: string, view: View, call: Call, context: ApiContext): Answer {
+  return { status, body: render(findGateway(view, id), view, call, context) };
+}
+
+function gatewaysOfVpc(view: View, vpc: string): readonly StoredObject<GatewayRecord>[] {
+  return view.gateways().filter(({ value }) => value.vpc === vpc);
+}
+
+function create(transaction: Transaction, call: Call, { site, now }: ApiContext): string {
+  const { view } = transaction;
+  const body = readers.of(call.dialect).create.read(call.body());
+  if (body.subnet === undefined) {
+    throw badField('subnet', 'vpn_gateway_missing_subnet_id', 'is missing: name the subnet by its id');
+  }
+  const subnet = subnetOf(idOf(body.subnet, 'subnet'), site);
+  const mode = body.mode ?? defaultMode(call.dialect);
+  checkAsn(body.local_asn, mode);
+  if (mode === 'policy' && body.advertised_cidrs !== undefined) {
+    throw badField('advertised_cidrs', 'bad_field', 'is for route mode only: leave it out');
+  }
+  const advertisedCidrs = readAdvertised(body.advertised_cidrs ?? []);
+  const siblings = gatewaysOfVpc(view, subnet.vpc);
+  const { name = newName(namesOf(siblings)) } = body;
+  checkName(name, undefined, siblings, 'vpn_gateway_duplicate_name');
+  const resourceGroup = resourceGroupOf(body.resource_group, site);
+  checkQuotas(view, subnet, mode, site);
+  checkAdvertised(view, subnet.vpc, undefined, advertisedCidrs, site);
+  const id = newId('0717', call.dialect);
+  const record: GatewayRecord = {
+    name,
+    createdAt: now().toISOString(),
+    mode,
+    subnet: subnet.id,
+    vpc: subnet.vpc,
+    zone: subnet.zone,
+    resourceGroup,
+    ...(mode === 'route' ? { localAsn: body.local_asn ?? DEFAULT_ASN } : {}),
+    advertisedCidrs,
+    members: membersOf(view, subnet, mode),
+    lifecycle: 'pending',
+  };
+  transaction.put(KIND.gateway, id, record, 'is.vpn.vpn-gateway.create');
+  return id;
+}
+
+function defaultMode(dialect: Dialect): 'policy' | 'route' {
+  return dialect.modes ? 'route' : 'policy';
+}
+
+function subnetOf(id: string, site: Site): Subnet {
+  const subnet = site.subnets.find((one) => one.id === id);
+  if (subnet !== undefined) return subnet;
+  throw new ApiError(404, 'vpn_gateway_subnet_not_found', 'there is no subnet with this id', {
+    name: 'subnet',
+    type: 'field',
+  });
+}
+
+function checkAsn(asn: number | undefined, mode: 'policy' | 'route'): void {
+  if (asn === undefined) return;
+  if (mode === 'policy') throw badField('local_asn', 'bad_field', 'is for route mode only: leave it out');
+  if (RESERVED_ASNS.some(([first, last]) => asn >= first && asn <= last)) {
+    throw badField('local_asn', 'validation_failure', `${asn} is reserved by the platform: choose another`);
+  }
+}
+
+function checkQuotas(view: View, subnet: Subnet, mode: 'policy' | 'route', { quotas }: Site): void {
+  const code = 'vpn_gateways_quota_exceeded';
+  const all = view.gateways();
+  const inZone = all.filter(({ value }) => value.zone === subnet.zone);
+  checkQuota(all.length, quotas.gateways_per_region, code, 'gateways in the region');
+  checkQuota(inZone.length, quotas.gateways_per_zone, code, `gateways in zone ${subnet.zone}`);
+  if (mode === 'policy') return;
+  const alike = inZone.filter(({ value }) => value.mode === 'route' && value.vpc === subnet.vpc);
+  const what = `route mode gateways of this VPC in zone ${subnet.zone}`;
+  checkQuota(alike.length, quotas.route_gateways_per_zone_and_vpc, code, what);
+}
+
+/** Two members with an address of the subnet each; public addresses for those that run. */
+function membersOf(view: View, subnet: Subnet, mode: 'policy' | 'route'): readonly GatewayMember[] {
+  const members = view.gateways().flatMap(({ value }) => value.members);
+  const taken = new Set(members.flatMap(({ publicAddress }) => publicAddress ?? []));
+  const reserved = new Set(members.map(({ privateIp }) => privateIp.address));
+  const free = freeAddresses(subnet, reserved, FREE_NEEDED);
+  const status = (message: string): ApiError =>
+    new ApiError(409, 'vpn_gateway_subnet_status_error', message, { name: 'subnet', type: 'field' });
+  if (free.length < FREE_NEEDED) {
+    throw status(`subnet ${subnet.name} has ${free.length} free addresses: a gateway needs ${FREE_NEEDED}`);
+  }
+  const needed = mode === 'route' ? 2 : 1;
+  const open = subnet.publicAddresses.filter((address) => !taken.has(address));
+  if (open.length < needed) {
+    const message = `subnet ${subnet.name} has ${open.length} public addresses left: a ${mode} mode gateway needs ${needed}`;
+    throw status(message);
+  }
+  return [0, 1].map((index) => ({
+    privateIp: { id: `0717-${randomUUID()}`, name: newName(new Set()), address: free[index]! },
+    ...(index < needed ? { publicAddress: open[index]! } : {}),
+  }));
+}

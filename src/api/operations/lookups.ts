@@ -1,0 +1,175 @@
+import type { ResourceGroup, Subnet, Vpc } from '../../store/site.js';
+import { parseCidr } from '../../util/ip.js';
+import { type ApiContext, View } from '../context.js';
+import { ApiError } from '../errors.js';
+import type { Call, Operation } from '../operation.js';
+import { pageOf, readPage } from '../paging.js';
+import { PAGE_QUERY } from './shared.js';
+
+/** What gateways are made in. It comes from the server's configuration, so clients only read it. */
+const tag = 'Surroundings';
+/** Clients look for them at the resource manager's second version. */
+const GROUP_PREFIXES = ['/v1', '/v2'];
+
+export const lookupOperations: readonly Operation[] = [
+  {
+    tag,
+    method: 'GET',
+    path: '/vpcs',
+    id: 'list_vpcs',
+    summary: 'List the VPCs',
+    query: PAGE_QUERY,
+    success: { 200: 'VPCCollection' },
+    errors: [400],
+    async handle(call, { site }) {
+      const rows = site.vpcs.map((item) => ({ item, key: [item.name, item.id] as const }));
+      const page = pageOf(rows, readPage(call.query, 50), false, `${call.links.base}/vpcs`, {});
+      const vpcs = page.items.map((vpc) => vpcAnswer(vpc, call, site.resourceGroups));
+      return { status: 200, body: { ...page.frame, vpcs } };
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/vpcs/:id',
+    id: 'get_vpc',
+    summary: 'Retrieve a VPC',
+    success: { 200: 'VPC' },
+    errors: [404],
+    async handle(call, { site }) {
+      const vpc = find(site.vpcs, call.params.id!, 'VPC');
+      return { status: 200, body: vpcAnswer(vpc, call, site.resourceGroups) };
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/subnets',
+    id: 'list_subnets',
+    summary: 'List the subnets',
+    query: PAGE_QUERY,
+    success: { 200: 'SubnetCollection' },
+    errors: [400],
+    async handle(call, context) {
+      const view = new View(await context.store.snapshot());
+      const rows = context.site.subnets.map((item) => ({ item, key: [item.name, item.id] as const }));
+      const page = pageOf(rows, readPage(call.query, 50), false, `${call.links.base}/subnets`, {});
+      const subnets = page.items.map((subnet) => subnetAnswer(subnet, view, call, context));
+      return { status: 200, body: { ...page.frame, subnets } };
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/subnets/:id',
+    id: 'get_subnet',
+    summary: 'Retrieve a subnet',
+    success: { 200: 'Subnet' },
+    errors: [404],
+    async handle(call, context) {
+      const view = new View(await context.store.snapshot());
+      const subnet = find(context.site.subnets, call.params.id!, 'subnet');
+      return { status: 200, body: subnetAnswer(subnet, view, call, context) };
+    },
+  },
+  {
+    tag,
+    method: 'DELETE',
+    path: '/subnets/:id',
+    id: 'delete_subnet',
+    summary: 'Refused: a subnet with a gateway cannot be deleted, and others belong to the configuration',
+    success: {},
+    errors: [403, 404, 409],
+    async handle(call, { store, site }) {
+      const subnet = find(site.subnets, call.params.id!, 'subnet');
+      const view = new View(await store.snapshot());
+      const gateways = view.gateways().filter(({ value }) => value.subnet === subnet.id);
+      if (gateways.length > 0) {
+        const names = gateways.map(({ value }) => value.name).join(', ');
+        const message = `subnet ${subnet.name} has VPN gateways: delete ${names} first`;
+        throw new ApiError(409, 'subnet_not_empty_vpn_gway_exists', message);
+      }
+      const message = `subnet ${subnet.name} comes from the server's configuration: remove it there`;
+      throw new ApiError(403, 'not_authorized', message);
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/resource_groups',
+    prefixes: GROUP_PREFIXES,
+    id: 'list_resource_groups',
+    summary: 'List the resource groups',
+    success: { 200: 'ResourceGroupCollection' },
+    errors: [],
+    async handle(_call, { site }) {
+      const resources = site.resourceGroups.map((group) => groupAnswer(group, site));
+      return { status: 200, body: { resources } };
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/resource_groups/:id',
+    prefixes: GROUP_PREFIXES,
+    id: 'get_resource_group',
+    summary: 'Retrieve a resource group',
+    success: { 200: 'ResourceGroup' },
+    errors: [404],
+    async handle(call, { site }) {
+      const group = find(site.resourceGroups, call.params.id!, 'resource group');
+      return { status: 200, body: groupAnswer(group, site) };
+    },
+  },
+];
+
+function find<T extends { readonly id: string }>(items: readonly T[], id: string, what: string): T {
+  const found = items.find((item) => item.id === id);
+  if (found === undefined) throw new ApiError(404, 'not_found', `there is no ${what} with this id`);
+  return found;
+}
+
+function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): object {
+  return {
+    ...call.links.vpc(id),
+    classic_access: false,
+    resource_group: call.links.resourceGroup(groups[0]!.id),
+    status: 'available',
+  };
+}
+
+function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): object {
+  const { id, cidr: text, zone } = subnet;
+  const cidr = parseCidr(text);
+  if (typeof cidr === 'string') throw new Error(`subnet ${id} has a network that was not checked`);
+  const v4 = cidr.address.length === 4;
+  const total = v4 ? 2 ** (32 - cidr.prefix) : 0;
+  const used = view.gateways().filter(({ value }) => value.subnet === id).length * 2;
+  // Four at the beginning and the last one belong to the network itself.
+  const free = Math.max(0, total - 5 - used);
+  return {
+    ...call.links.subnet(id),
+    available_ipv4_address_count: free,
+    ip_version: v4 ? 'ipv4' : 'ipv6',
+    [v4 ? 'ipv4_cidr_block' : 'ipv6_cidr_block']: text,
+    resource_group: call.links.resourceGroup(site.resourceGroups[0]!.id),
+    status: 'available',
+    total_ipv4_address_count: total,
+    vpc: call.links.vpc(subnet.vpc),
+    zone: { href: `${call.links.base}/regions/${site.region}/zones/${zone}`, name: zone },
+  };
+}
+
+function groupAnswer(
+  { id, name }: ResourceGroup,
+  site: { account: string; resourceGroups: readonly ResourceGroup[] },
+): object {
+  return {
+    id,
+    crn: `crn:v1:bluemix:public:resource-controller::a/${site.account}::resource-group:${id}`,
+    account_id: site.account,
+    name,
+    state: 'ACTIVE',
+    default: site.resourceGroups[0]!.id === id,
+  };
+}

@@ -1,0 +1,167 @@
+import type { ConnectionStatusDocument } from '../../connection/status.js';
+import type { IkeIdentity } from '../../store/model.js';
+import type { ConnectionRecord, GatewayRecord } from '../../store/records.js';
+import type { StoredObject } from '../../store/store.js';
+import type { View } from '../context.js';
+import type { Dialect } from '../dialect.js';
+import type { GatewayObservation } from '../runner.js';
+import { type Links, reasonAnswer } from './links.js';
+
+export function connectionReference(
+  { id, value }: StoredObject<ConnectionRecord>,
+  links: Links,
+): { href: string; id: string; name: string; resource_type: 'vpn_gateway_connection' } {
+  return {
+    href: links.connection(value.gateway, id),
+    id,
+    name: value.name,
+    resource_type: 'vpn_gateway_connection',
+  };
+}
+
+/** `withPsk`: whether the one who asks may see the key. */
+export function connectionAnswer(
+  { id, value }: StoredObject<ConnectionRecord>,
+  view: View,
+  links: Links,
+  dialect: Dialect,
+  observation: GatewayObservation | undefined,
+  withPsk: boolean,
+): object {
+  const gateway = view.gateway(value.gateway)?.value;
+  if (gateway === undefined) throw new Error(`connection ${id} has no gateway`);
+  const status = new ConnectionView(id, value, gateway, observation);
+  const common = {
+    admin_state_up: value.adminStateUp,
+    authentication_mode: 'psk',
+    created_at: value.createdAt,
+    dead_peer_detection: value.deadPeerDetection,
+    href: links.connection(value.gateway, id),
+    id,
+    ...policyReferences(value, view, links),
+    name: value.name,
+    ...(withPsk ? { psk: value.psk } : {}),
+    status: status.whole,
+    status_reasons: status.reasons.map(reasonAnswer),
+  };
+  const routes =
+    gateway.mode === 'route'
+      ? {
+          routing_protocol: 'none',
+          distribute_traffic: value.distributeTraffic,
+          tunnels: gateway.members.map(({ publicAddress }, index) => ({
+            public_ip: { address: publicAddress ?? '0.0.0.0' },
+            status: status.ofMember(index),
+            status_reasons: status.reasonsOf(index).map(reasonAnswer),
+          })),
+        }
+      : {};
+  const resourceType = dialect.early ? {} : { resource_type: 'vpn_gateway_connection' };
+  const mode = dialect.modes ? { mode: gateway.mode } : {};
+  const { local, peer } = value;
+  if (dialect.flatConnections) {
+    return {
+      ...common,
+      ...mode,
+      ...(dialect.early ? { route_mode: 'policy' } : {}),
+      ...resourceType,
+      ...(gateway.mode === 'policy' ? { local_cidrs: local.cidrs, peer_cidrs: peer.cidrs } : {}),
+      peer_address: peer.address ?? status.peerAddress ?? peer.fqdn,
+      ...(gateway.mode === 'route' ? { mode: 'route', ...routes } : {}),
+    };
+  }
+  const policyMode = gateway.mode === 'policy';
+  return {
+    ...common,
+    ...mode,
+    ...resourceType,
+    establish_mode: value.establishMode,
+    local: {
+      ...(policyMode ? { cidrs: local.cidrs } : {}),
+      ike_identities: localIdentities(value, gateway),
+    },
+    peer: {
+      ...(peer.fqdn === undefined
+        ? { address: peer.address, type: 'address' }
+        : { fqdn: peer.fqdn, type: 'fqdn' }),
+      ...(policyMode ? { cidrs: peer.cidrs } : {}),
+      ike_identity: peerIdentity(value),
+    },
+    ...routes,
+  };
+}
+
+function policyReferences(value: ConnectionRecord, view: View, links: Links): Record<string, object> {
+  const out: Record<string, object> = {};
+  const ike = view.ikePolicies().find(({ id }) => id === value.ikePolicy);
+  if (ike !== undefined) {
+    const { id, value: policy } = ike;
+    out.ike_policy = { href: links.ikePolicy(id), id, name: policy.name, resource_type: 'ike_policy' };
+  }
+  const ipsec = view.ipsecPolicies().find(({ id }) => id === value.ipsecPolicy);
+  if (ipsec !== undefined) {
+    const { id, value: policy } = ipsec;
+    out.ipsec_policy = { href: links.ipsecPolicy(id), id, name: policy.name, resource_type: 'ipsec_policy' };
+  }
+  return out;
+}
+
+function localIdentities({ local }: ConnectionRecord, { mode, members }: GatewayRecord): IkeIdentity[] {
+  if (local.ikeIdentities.length > 0) return [...local.ikeIdentities];
+  const own = mode === 'route' ? members : members.slice(0, 1);
+  return own.map(({ publicAddress }) => addressIdentity(publicAddress ?? '0.0.0.0'));
+}
+
+function peerIdentity({ peer }: ConnectionRecord): IkeIdentity {
+  if (peer.ikeIdentity !== undefined) return peer.ikeIdentity;
+  if (peer.fqdn === undefined) return addressIdentity(peer.address!);
+  // A name without a dot is no fully qualified one.
+  return { type: peer.fqdn.includes('.') ? 'fqdn' : 'hostname', value: peer.fqdn };
+}
+
+function addressIdentity(address: string): IkeIdentity {
+  return { type: address.includes(':') ? 'ipv6_address' : 'ipv4_address', value: address };
+}
+
+/** What the running gateway says of a connection, member by member. */
+export class ConnectionView {
+  readonly #documents: readonly (ConnectionStatusDocument | undefined)[];
+  readonly #adminStateUp: boolean;
+
+  constructor(
+    id: string,
+    { adminStateUp }: ConnectionRecord,
+    { mode }: GatewayRecord,
+    observation: GatewayObservation | undefined,
+  ) {
+    this.#adminStateUp = adminStateUp;
+    this.#documents = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) =>
+      observation?.members[member]?.connections.find(({ name }) => name === id),
+    );
+  }
+
+  /** Up when any tunnel is: a degraded connection carries traffic. */
+  get whole(): 'up' | 'down' {
+    return this.#documents.some((_, index) => this.ofMember(index) === 'up') ? 'up' : 'down';
+  }
+
+  get reasons(): ConnectionStatusDocument['status_reasons'] {
+    const all = this.#documents.flatMap((_, index) => [...this.reasonsOf(index)]);
+    return all.filter((reason, index) => all.findIndex(({ code }) => code === reason.code) === index);
+  }
+
+  ofMember(index: number): 'up' | 'down' {
+    const status = this.#documents[index]?.status;
+    return this.#adminStateUp && (status === 'up' || status === 'degraded') ? 'up' : 'down';
+  }
+
+  reasonsOf(index: number): ConnectionStatusDocument['status_reasons'] {
+    return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? []) : [];
+  }
+
+  /** Address that the peer's host name stands for now; undefined before it was spoken to. */
+  get peerAddress(): string | undefined {
+    const endpoint = this.#documents.map((one) => one?.ike?.peer_endpoint).find((one) => one !== undefined);
+    return endpoint?.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1');
+  }
+}

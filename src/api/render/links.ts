@@ -1,0 +1,71 @@
+import type { StatusReason } from '../../connection/status.js';
+import type { Site } from '../../store/site.js';
+
+/** Addresses and names of things as a client sees them. */
+export class Links {
+  /** `https://host:port/v1`. */
+  readonly base: string;
+  readonly #site: Site;
+
+  constructor(origin: string, site: Site) {
+    this.base = `${origin}/v1`;
+    this.#site = site;
+  }
+
+  crn(type: 'vpn' | 'subnet' | 'vpc', id: string): string {
+    const { region, account } = this.#site;
+    return `crn:v1:bluemix:public:is:${region}:a/${account}::${type}:${id}`;
+  }
+
+  gateway(id: string): string {
+    return `${this.base}/vpn_gateways/${id}`;
+  }
+
+  connection(gateway: string, id: string): string {
+    return `${this.gateway(gateway)}/connections/${id}`;
+  }
+
+  ikePolicy(id: string): string {
+    return `${this.base}/ike_policies/${id}`;
+  }
+
+  ipsecPolicy(id: string): string {
+    return `${this.base}/ipsec_policies/${id}`;
+  }
+
+  resourceGroup(id: string): { href: string; id: string; name?: string } {
+    const found = this.#site.resourceGroups.find((group) => group.id === id);
+    const href = `${this.base}/resource_groups/${id}`;
+    return { href, id, ...(found === undefined ? {} : { name: found.name }) };
+  }
+
+  subnet(id: string): { crn: string; href: string; id: string; name: string; resource_type: 'subnet' } {
+    const found = this.#site.subnets.find((subnet) => subnet.id === id);
+    return {
+      crn: this.crn('subnet', id),
+      href: `${this.base}/subnets/${id}`,
+      id,
+      name: found?.name ?? 'deleted-subnet',
+      resource_type: 'subnet',
+    };
+  }
+
+  vpc(id: string): { crn: string; href: string; id: string; name: string; resource_type: 'vpc' } {
+    const found = this.#site.vpcs.find((vpc) => vpc.id === id);
+    return {
+      crn: this.crn('vpc', id),
+      href: `${this.base}/vpcs/${id}`,
+      id,
+      name: found?.name ?? 'deleted-vpc',
+      resource_type: 'vpc',
+    };
+  }
+}
+
+const DOCUMENTATION = 'https://cloud.ibm.com/docs/vpc?topic=';
+
+/** A status reason in the contract's form: without our details, its link absolute. */
+export function reasonAnswer({ code, message, more_info }: StatusReason): object {
+  if (more_info === undefined) return { code, message };
+  return { code, message, more_info: /^https?:/.test(more_info) ? more_info : DOCUMENTATION + more_info };
+}

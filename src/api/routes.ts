@@ -1,0 +1,110 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import type { Principal } from './auth/principal.js';
+import { decodeBody, parseJson } from './bodies.js';
+import type { ApiContext } from './context.js';
+import { readDialect } from './dialect.js';
+import { ApiError } from './errors.js';
+import type { Operation } from './operation.js';
+import { advertisedOperations } from './operations/advertised.js';
+import { cidrOperations } from './operations/cidrs.js';
+import { connectionOperations } from './operations/connections.js';
+import { gatewayOperations } from './operations/gateways.js';
+import { lookupOperations } from './operations/lookups.js';
+import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
+import { Links } from './render/links.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal: Principal | null;
+  }
+}
+
+export const OPERATIONS: readonly Operation[] = [
+  ...ikePolicyOperations,
+  ...ipsecPolicyOperations,
+  ...gatewayOperations,
+  ...advertisedOperations,
+  ...connectionOperations,
+  ...cidrOperations,
+  ...lookupOperations,
+];
+
+/** Statuses that every operation can answer. */
+const COMMON_ERRORS = [400, 401, 403, 404, 413, 429, 500];
+
+/** Registers every operation of the contract under `/v1` (and the other prefixes it has). */
+export function registerOperations(app: FastifyInstance, context: ApiContext): void {
+  for (const operation of OPERATIONS) {
+    for (const prefix of operation.prefixes ?? ['/v1']) {
+      app.route({
+        method: operation.method,
+        url: `${prefix}${operation.path}`,
+        schema: schemaOf(operation, prefix),
+        handler: async (request, reply) => {
+          const answer = await operation.handle(callOf(request, prefix, context), context);
+          reply.code(answer.status).headers(answer.headers ?? {});
+          return answer.body === undefined ? reply.send() : reply.type('application/json').send(answer.body);
+        },
+      });
+    }
+  }
+}
+
+function callOf(request: FastifyRequest, prefix: string, context: ApiContext) {
+  const { principal } = request;
+  if (principal === null) throw new ApiError(401, 'token_missing', 'the request has no token');
+  if (request.method !== 'GET' && principal.role !== 'editor') {
+    const message = `${principal.name} is a viewer: changes need a token with the role editor`;
+    throw new ApiError(403, 'not_authorized', message);
+  }
+  const query = request.query as Readonly<Record<string, unknown>>;
+  const today = context.now().toISOString().slice(0, 10);
+  const dialect = readDialect(prefix === '/v1' ? query : { version: today, ...query }, today);
+  const links = new Links(originOf(request, context), context.site);
+  return {
+    params: request.params as Readonly<Record<string, string>>,
+    query,
+    headers: request.headers,
+    body: (): unknown => {
+      if (!Buffer.isBuffer(request.body)) return undefined;
+      return parseJson(decodeBody(request.body, request.headers['content-encoding']));
+    },
+    dialect,
+    links,
+    actor: { principal, requestId: request.id },
+  };
+}
+
+/** Where the client sees the server: as configured, or as it addressed us. */
+export function originOf(request: FastifyRequest, { site }: Pick<ApiContext, 'site'>): string {
+  if (site.endpoint !== undefined) return site.endpoint;
+  const host = /^[A-Za-z0-9.:[\]_-]{1,255}$/.test(request.host) ? request.host : 'localhost';
+  return `${request.protocol}://${host}`;
+}
+
+/** For the OpenAPI document; requests are checked by the operations, which know about parents and dialects. */
+function schemaOf(operation: Operation, prefix: string): object {
+  const { path, body, query, ifMatch, success, errors } = operation;
+  const names = [...path.matchAll(/:([a-z_]+)/g)].map(([, name]) => name!);
+  const parameters = Object.fromEntries(names.map((name) => [name, Type.String()]));
+  const versioned = {
+    version: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' }),
+    generation: Type.Optional(Type.Integer()),
+  };
+  const failures = [...new Set([...COMMON_ERRORS, ...errors])].map((status) => [status, { $ref: 'Errors#' }]);
+  const answers = Object.entries(success).map(([status, name]) => [
+    status,
+    name === null ? { description: 'Done', type: 'null' } : { $ref: `${name}#` },
+  ]);
+  return {
+    operationId: prefix === '/v1' ? operation.id : `${operation.id}_${prefix.slice(1)}`,
+    summary: operation.summary,
+    tags: [operation.tag],
+    ...(names.length === 0 ? {} : { params: Type.Object(parameters) }),
+    querystring: Type.Object(prefix === '/v1' ? { ...versioned, ...query } : { ...query }),
+    ...(ifMatch === true ? { headers: Type.Object({ 'if-match': Type.Optional(Type.String()) }) } : {}),
+    ...(body === undefined ? {} : { body }),
+    response: Object.fromEntries([...answers, ...failures]),
+  };
+}

@@ -1,0 +1,53 @@
+import type { StatusDocument } from '../connection/status.js';
+import type { GatewayFile } from '../store/model.js';
+import type { Vpc } from '../store/site.js';
+
+/**
+ * The seam between the API and what runs gateways: a supervisor of processes in a server, a fake in tests. The
+ * lifecycle controller is its only caller, one call at a time for a gateway.
+ */
+export interface GatewayRunner {
+  /**
+   * Brings the gateway up, with all its members that have an address. Resolves when that is under way; how it goes
+   * on is told by `observe`. Called once for each gateway when the server starts, too.
+   */
+  start(desired: DesiredGateway): Promise<void>;
+  /** Brings a started gateway to another desired state by the smallest action. */
+  patch(desired: DesiredGateway): Promise<void>;
+  /** Resolves when nothing of the gateway is left: process, TUN device, routes, address. Unknown ids are no error. */
+  stop(id: string): Promise<void>;
+  /** What is known of the gateway now; undefined when it was not started. */
+  observe(id: string): GatewayObservation | undefined;
+  /** Calls the listener when an observation may have changed. Gives back the way to stop. */
+  subscribe(listener: (id: string) => void): () => void;
+}
+
+/** A gateway as it is to be. Keys are in it as `SecretKey`, which no deep comparison looks into. */
+export interface DesiredGateway {
+  readonly id: string;
+  readonly name: string;
+  /** The VPC whose network namespace it runs in. */
+  readonly vpc: Vpc;
+  /** Network of the subnet it is in. */
+  readonly subnetCidr: string;
+  /**
+   * What each member runs, in member order: one in policy mode, two in route mode. Names of connections and
+   * policies in it are their ids, so that a new name of an object is no change; `gateway.interface` and
+   * `gateway.control` are defaults, which the runner replaces by its own.
+   */
+  readonly members: readonly GatewayFile[];
+  /** The names people gave, by connection id: for logs. */
+  readonly connectionNames: ReadonlyMap<string, string>;
+}
+
+export interface GatewayObservation {
+  /**
+   * `starting`: not yet listening for the first time. `running`: every member listens. `degraded`: some do.
+   * `down`: none does; it was running and is being restarted. `failed`: it cannot be started.
+   */
+  readonly state: 'starting' | 'running' | 'degraded' | 'down' | 'failed';
+  /** In member order; undefined for a member that gives no status now. Connections are named by their ids. */
+  readonly members: readonly (StatusDocument | undefined)[];
+  /** Why it is not running, in a sentence for the operator. */
+  readonly reason?: string;
+}

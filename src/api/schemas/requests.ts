@@ -1,0 +1,163 @@
+import Type from 'typebox';
+import {
+  ConnectionSchema,
+  DeadPeerDetectionSchema,
+  IkePolicySchema,
+  IpsecPolicySchema,
+  KEY_LIFETIME,
+} from '../../store/schema.js';
+import type { Dialect } from '../dialect.js';
+
+/**
+ * The bodies of requests. Fields, values and their limits are those of the configuration file wherever both have
+ * them; unknown fields are refused, since a misspelt one would otherwise be a setting that silently is not made.
+ */
+const closed = { additionalProperties: false } as const;
+
+/** Lifetimes since 2020; the form of 2019 begins where the file does. */
+const KEY_LIFETIME_MIN = 1800;
+
+const EarlyName = Type.String({
+  pattern: '^[A-Za-z][-A-Za-z0-9_]{0,62}$',
+  description: 'a name of 1 to 63 letters, digits, hyphens and underscores that begins with a letter',
+});
+
+function nameOf(dialect: Dialect) {
+  return dialect.early ? EarlyName : IkePolicySchema.properties.name;
+}
+
+function lifetimeOf(dialect: Dialect) {
+  const minimum = dialect.early ? KEY_LIFETIME.min : KEY_LIFETIME_MIN;
+  return Type.Integer({
+    minimum,
+    maximum: KEY_LIFETIME.max,
+    description: `seconds, from ${minimum} to ${KEY_LIFETIME.max}`,
+  });
+}
+
+const text = Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' }));
+
+/** How a body points at another object: one of the fields is given. */
+export const ReferenceSchema = Type.Object({ id: text, crn: text, href: text }, closed);
+export type Reference = Type.Static<typeof ReferenceSchema>;
+
+const ResourceGroupSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 512 }) }, closed);
+
+export function ikePolicyBodies(dialect: Dialect) {
+  const { name: _name, key_lifetime: _lifetime, ike_version, ...algorithms } = IkePolicySchema.properties;
+  const common = {
+    ...algorithms,
+    name: Type.Optional(nameOf(dialect)),
+    key_lifetime: Type.Optional(lifetimeOf(dialect)),
+  };
+  return {
+    create: Type.Object(
+      { ...common, ike_version: Type.Enum([1, 2]), resource_group: Type.Optional(ResourceGroupSchema) },
+      closed,
+    ),
+    patch: Type.Object({ ...common, ike_version }, closed),
+  };
+}
+
+export function ipsecPolicyBodies(dialect: Dialect) {
+  const { name: _name, key_lifetime: _lifetime, ...algorithms } = IpsecPolicySchema.properties;
+  const common = {
+    ...algorithms,
+    name: Type.Optional(nameOf(dialect)),
+    key_lifetime: Type.Optional(lifetimeOf(dialect)),
+  };
+  return {
+    create: Type.Object({ ...common, resource_group: Type.Optional(ResourceGroupSchema) }, closed),
+    patch: Type.Object(common, closed),
+  };
+}
+
+const LocalAsn = Type.Optional(
+  Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'a number of an autonomous system' }),
+);
+
+export function gatewayBodies(dialect: Dialect) {
+  const name = Type.Optional(nameOf(dialect));
+  const common = {
+    name,
+    subnet: Type.Optional(ReferenceSchema),
+    resource_group: Type.Optional(ResourceGroupSchema),
+  };
+  const modes = {
+    mode: Type.Optional(Type.Enum(['policy', 'route'])),
+    local_asn: LocalAsn,
+    advertised_cidrs: Type.Optional(
+      Type.Array(Type.String({ description: 'a network as address/prefix' }), { maxItems: 1000 }),
+    ),
+  };
+  return {
+    create: Type.Object(dialect.modes ? { ...common, ...modes } : common, closed),
+    patch: Type.Object(dialect.modes ? { name, local_asn: LocalAsn } : { name }, closed),
+  };
+}
+
+const { psk: Psk, local: Local, admin_state_up, establish_mode } = ConnectionSchema.properties;
+const { address, fqdn, cidrs, ike_identity } = ConnectionSchema.properties.peer.properties;
+const PeerAsn = Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295 }));
+
+/** Known, so that its refusal can say why: there is no BGP. */
+const Tunnels = Type.Optional(Type.Array(Type.Object({}), { maxItems: 16 }));
+
+export function connectionBodies(dialect: Dialect) {
+  const common = {
+    name: Type.Optional(nameOf(dialect)),
+    admin_state_up,
+    dead_peer_detection: Type.Optional(DeadPeerDetectionSchema),
+    ike_policy: Type.Optional(ReferenceSchema),
+    ipsec_policy: Type.Optional(ReferenceSchema),
+  };
+  const routing = {
+    routing_protocol: Type.Optional(Type.Enum(['none', 'bgp'])),
+    distribute_traffic: Type.Optional(Type.Boolean()),
+    tunnels: Tunnels,
+  };
+  const PskField = Type.String({ ...Psk });
+  if (dialect.flatConnections) {
+    const extra = dialect.modes ? routing : {};
+    return {
+      create: Type.Object(
+        {
+          ...common,
+          ...extra,
+          psk: PskField,
+          peer_address: Type.String({ description: 'the IP address of the peer' }),
+          local_cidrs: cidrs,
+          peer_cidrs: cidrs,
+        },
+        closed,
+      ),
+      patch: Type.Object(
+        { ...common, ...extra, psk: Type.Optional(PskField), peer_address: address },
+        closed,
+      ),
+    };
+  }
+  return {
+    create: Type.Object(
+      {
+        ...common,
+        ...routing,
+        psk: PskField,
+        establish_mode,
+        local: Local,
+        peer: Type.Object({ address, fqdn, cidrs, ike_identity, asn: PeerAsn }, closed),
+      },
+      closed,
+    ),
+    patch: Type.Object(
+      {
+        ...common,
+        ...routing,
+        psk: Type.Optional(PskField),
+        establish_mode,
+        peer: Type.Optional(Type.Object({ address, fqdn, asn: PeerAsn }, closed)),
+      },
+      closed,
+    ),
+  };
+}

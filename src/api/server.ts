@@ -1,0 +1,261 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+import swagger from '@fastify/swagger';
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify';
+import type { Logger } from 'pino';
+import type { Site } from '../store/site.js';
+import { type Store, StoreError } from '../store/store.js';
+import { Authenticator, type AuthOptions } from './auth/authenticator.js';
+import { ANYBODY, SOCKET } from './auth/principal.js';
+import { BODY_LIMIT } from './bodies.js';
+import { type ApiContext, WriteQueue } from './context.js';
+import { ApiError } from './errors.js';
+import { GatewayLifecycle } from './lifecycle.js';
+import { checkListener, isLoopbackHost, listenUnix, type TcpListener } from './listeners.js';
+import { registerOperations } from './routes.js';
+import type { GatewayRunner } from './runner.js';
+import { ANSWERS } from './schemas/answers.js';
+import { registerTokenRoute } from './token-route.js';
+
+export type ApiAuth =
+  | ({ readonly mode: 'tokens' } & Omit<AuthOptions, 'account'>)
+  /** Everybody may do everything: on a loopback address only, and only when asked for by this value. */
+  | { readonly mode: 'none' };
+
+export interface ApiOptions {
+  readonly store: Store;
+  readonly runner: GatewayRunner;
+  readonly site: Site;
+  readonly logger: Logger;
+  readonly auth: ApiAuth;
+  /** The time of day; the system's when left out. */
+  readonly now?: () => Date;
+  /** Certificate chain and key, PEM: the TCP listener then speaks HTTPS only. */
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+}
+
+export interface ListenOptions {
+  readonly tcp?: TcpListener;
+  /** A Unix socket with mode 0600: whoever can open it is taken for root. */
+  readonly socketPath?: string;
+}
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** Ends a request that is sent too slowly. */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/**
+ * The control plane's REST server: API, tokens and OpenAPI document over a store, and the lifecycle of the gateways
+ * over a runner. It owns neither: whoever made them closes them.
+ */
+export class ApiServer {
+  /** For tests: `inject` goes through everything but the network. */
+  readonly app: FastifyInstance;
+  readonly #options: ApiOptions;
+  readonly #lifecycle: GatewayLifecycle;
+  readonly #rootSockets: WeakSet<Socket>;
+  #unix: Server | undefined;
+
+  private constructor(
+    options: ApiOptions,
+    app: FastifyInstance,
+    lifecycle: GatewayLifecycle,
+    rootSockets: WeakSet<Socket>,
+  ) {
+    this.#options = options;
+    this.app = app;
+    this.#lifecycle = lifecycle;
+    this.#rootSockets = rootSockets;
+  }
+
+  /** Makes the server and brings the stored gateways up; nobody is listened to before `listen`. */
+  static async create(options: ApiOptions): Promise<ApiServer> {
+    const { store, runner, site, logger } = options;
+    const now = options.now ?? (() => new Date());
+    const writes = new WriteQueue(store, logger, now);
+    const context: ApiContext = { store, runner, site, logger, now, writes };
+    const rootSockets = new WeakSet<Socket>();
+    const app = makeApp(options);
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: { title: 'Culvert VPN API', version },
+        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
+        security: [{ bearer: [] }],
+      },
+      refResolver: {
+        buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `def-${index}`),
+      },
+    });
+    for (const schema of ANSWERS) app.addSchema(schema);
+    addAnswers(app, logger);
+    const authenticator =
+      options.auth.mode === 'none'
+        ? undefined
+        : new Authenticator({ ...options.auth, account: site.account });
+    addAccess(app, authenticator, rootSockets, now);
+    app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async () => app.swagger());
+    if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
+    registerOperations(app, context);
+    await app.ready();
+    const lifecycle = new GatewayLifecycle({ store, writes, runner, site, logger });
+    await lifecycle.start();
+    return new ApiServer(options, app, lifecycle, rootSockets);
+  }
+
+  /**
+   * Opens the listeners. Gives back the URL of the TCP one.
+   * @throws ListenError when a listener would be open to everybody, or an address cannot be had
+   */
+  async listen({ tcp, socketPath }: ListenOptions): Promise<string | undefined> {
+    if (tcp !== undefined) checkListener(tcp, this.#options.auth.mode);
+    if (socketPath !== undefined) {
+      const unix = createServer((request, response) => this.app.routing(request, response));
+      unix.requestTimeout = REQUEST_TIMEOUT_MS;
+      unix.on('connection', (socket) => this.#rootSockets.add(socket));
+      await listenUnix(unix, socketPath);
+      this.#unix = unix;
+    }
+    return tcp === undefined ? undefined : this.app.listen({ host: tcp.host, port: tcp.port });
+  }
+
+  /** Answers what is under way, then ends. Gateways go on running. */
+  async stop(): Promise<void> {
+    const { app } = this;
+    const unix = this.#unix;
+    if (unix !== undefined) {
+      await new Promise((resolve) => {
+        unix.close(resolve);
+        unix.closeIdleConnections();
+      });
+    }
+    await app.close();
+    await this.#lifecycle.stop();
+  }
+}
+
+function makeApp({ tls }: ApiOptions): FastifyInstance {
+  const common = {
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    exposeHeadRoutes: false,
+    forceCloseConnections: 'idle' as const,
+    routerOptions: { maxParamLength: 512 },
+    genReqId: (request: { headers: Record<string, unknown> }) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && /^[-0-9a-zA-Z_]{1,64}$/.test(given) ? given : randomUUID();
+    },
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      sendError(toApiError(error), request, reply);
+    },
+  };
+  const app = (
+    tls === undefined
+      ? fastify(common)
+      : fastify({ ...common, https: { cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' } })
+  ) as FastifyInstance;
+  // Operations check their requests themselves and answers are what they made: schemas are for the document.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  // Whatever the media type, and without one: the body is what it is.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.decorateRequest('principal', null);
+  return app;
+}
+
+function addAnswers(app: FastifyInstance, logger: Logger): void {
+  app.addHook('onRequest', async (request, reply) => {
+    markAnswer(request, reply);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const known = toApiError(error);
+    if (known.status >= 500) logger.error({ err: error, request_id: request.id }, `${request.method} failed`);
+    sendError(known, request, reply);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    sendError(new ApiError(404, 'invalid_route', 'there is no such route'), request, reply);
+  });
+}
+
+function markAnswer(request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({
+    'x-request-id': request.id,
+    'x-correlation-id': request.id,
+    'x-content-type-options': 'nosniff',
+    vary: 'Accept-Encoding',
+  });
+}
+
+function addAccess(
+  app: FastifyInstance,
+  authenticator: Authenticator | undefined,
+  rootSockets: WeakSet<Socket>,
+  now: () => Date,
+): void {
+  app.addHook('onRequest', async (request) => {
+    const open = (request.routeOptions.config as { public?: boolean } | undefined)?.public === true;
+    if (rootSockets.has(request.raw.socket)) {
+      request.principal = SOCKET;
+    } else if (authenticator === undefined) {
+      refuseStrangers(request);
+      request.principal = ANYBODY;
+    } else if (!open && !request.is404) {
+      const address = request.ip;
+      request.principal = authenticator.authenticate(request.headers.authorization, address, now());
+    }
+  });
+}
+
+/**
+ * Without authentication a web page in the operator's browser could send requests to the loopback address: refuses
+ * those that come from a page, and those whose host is a name made to lead here.
+ */
+function refuseStrangers(request: FastifyRequest): void {
+  const { origin } = request.headers;
+  const site = request.headers['sec-fetch-site'];
+  const foreign =
+    (origin !== undefined && origin !== `${request.protocol}://${request.host}`) ||
+    site === 'cross-site' ||
+    site === 'same-site';
+  if (!foreign && isLoopbackHost(request.hostname)) return;
+  const message = 'without authentication only programs on this machine are served, by its loopback address';
+  throw new ApiError(403, 'not_authorized', message);
+}
+
+function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof StoreError && error.code === 'conflict') {
+    return new ApiError(409, 'conflict', 'others change the same objects at the same time: try again');
+  }
+  const { statusCode, code } = error as Partial<FastifyError>;
+  if (statusCode === 413 || code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${BODY_LIMIT} octets`);
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new ApiError(400, 'bad_request', `the request cannot be read (${code ?? 'unknown error'})`);
+  }
+  return new ApiError(500, 'internal_error', 'the server failed: its log says why, under this trace');
+}
+
+function sendError(error: ApiError, request: FastifyRequest, reply: FastifyReply): void {
+  markAnswer(request, reply);
+  const body = error.body(request.id);
+  const { code, message } = error.items[0]!;
+  const forTokens = request.url.startsWith('/identity/') ? { errorCode: code, errorMessage: message } : {};
+  reply
+    .code(error.status)
+    .headers(error.headers)
+    .type('application/json')
+    .serializer((data: unknown) => JSON.stringify(data))
+    .send({ ...body, ...forTokens });
+}

@@ -1,0 +1,88 @@
+import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../src/api/runner.js';
+import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+
+/** A runner that runs nothing: remembers what it was told, and observes what a test says. */
+export class FakeRunner implements GatewayRunner {
+  readonly desired = new Map<string, DesiredGateway>();
+  readonly calls: string[] = [];
+  /** State that a gateway has as soon as it is started. */
+  startsAs: GatewayObservation['state'] = 'running';
+  /** Resolves before a stop is done. */
+  stopping: Promise<void> = Promise.resolve();
+  failNext: string | undefined;
+  readonly #states = new Map<string, GatewayObservation['state']>();
+  readonly #connections = new Map<string, Partial<ConnectionStatusDocument>>();
+  readonly #listeners = new Set<(id: string) => void>();
+
+  async start(desired: DesiredGateway): Promise<void> {
+    this.#call('start', desired.id);
+    this.desired.set(desired.id, desired);
+    this.#states.set(desired.id, this.startsAs);
+  }
+
+  async patch(desired: DesiredGateway): Promise<void> {
+    this.#call('patch', desired.id);
+    this.desired.set(desired.id, desired);
+  }
+
+  async stop(id: string): Promise<void> {
+    this.#call('stop', id);
+    await this.stopping;
+    this.desired.delete(id);
+    this.#states.delete(id);
+  }
+
+  observe(id: string): GatewayObservation | undefined {
+    const state = this.#states.get(id);
+    const desired = this.desired.get(id);
+    if (state === undefined || desired === undefined) return undefined;
+    const members = desired.members.map(
+      (file): StatusDocument => ({
+        gateway: {
+          name: file.gateway.name,
+          mode: file.gateway.mode,
+          address: file.gateway.address,
+          interface: 'culvert0',
+          data_plane: 'portable',
+          version: '0',
+          started_at: '2026-01-01T00:00:00Z',
+          drops: {},
+        },
+        connections: file.connections.map((one) => ({
+          name: one.name,
+          status: 'down',
+          admin_state_up: one.adminStateUp,
+          establish_mode: one.establishMode,
+          peer: one.peer.address ?? one.peer.fqdn ?? '',
+          ike: null,
+          children: [],
+          status_reasons: [],
+          advisories: [],
+          ...this.#connections.get(one.name),
+        })),
+      }),
+    );
+    return { state, members: state === 'degraded' ? [members[0], undefined] : members };
+  }
+
+  subscribe(listener: (id: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  setState(id: string, state: GatewayObservation['state']): void {
+    this.#states.set(id, state);
+    for (const listener of this.#listeners) listener(id);
+  }
+
+  setConnection(id: string, status: Partial<ConnectionStatusDocument>): void {
+    this.#connections.set(id, status);
+  }
+
+  #call(what: string, id: string): void {
+    this.calls.push(`${what} ${id}`);
+    const failure = this.failNext;
+    this.failNext = undefined;
+    if (failure !== undefined) throw new Error(failure);
+  }
+}
