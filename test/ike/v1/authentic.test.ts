@@ -1,0 +1,172 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { hash1 } from '../../../src/crypto/keymat-v1.js';
+import { Context } from '../../../src/ike/context.js';
+import type { IkeEvent } from '../../../src/ike/events.js';
+import { HalfOpenLedger } from '../../../src/ike/half-open.js';
+import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
+import type { Output } from '../../../src/ike/outputs.js';
+import type { IsakmpSa } from '../../../src/ike/v1/isakmp-sa.js';
+import { IkeV1 } from '../../../src/ike/v1/protocol.js';
+import { isakmpSpi, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
+import type { V1Payload } from '../../../src/wire/ike/v1/payloads.js';
+import { IPSEC_DOI, V1Exchange, V1Notify, V1Protocol } from '../../../src/wire/ike/v1/registry.js';
+import { anyV1Payload } from '../../helpers/arbitrary-v1-payloads.js';
+import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
+import { SeededRandom } from '../../helpers/seeded-random.js';
+import { createToyBackend } from '../../helpers/toy-crypto.js';
+import { v1 } from '../../helpers/v1-pair.js';
+
+const toy = createToyBackend();
+
+/** Version 1 alone, with its world in reach. */
+class Peer {
+  readonly ctx: Context;
+  readonly ike: IkeV1;
+  readonly address: string;
+  readonly events: IkeEvent[] = [];
+  outputs: Output[] = [];
+
+  constructor(side: 'east' | 'west', seed: number) {
+    this.address = side === 'east' ? EAST : WEST;
+    this.ctx = new Context({
+      crypto: toy,
+      random: new SeededRandom(seed),
+      limits: DEFAULT_LIMITS,
+      config: { connections: [connection(side, v1())] },
+    });
+    this.ike = new IkeV1(this.ctx, { halfOpen: new HalfOpenLedger(DEFAULT_LIMITS), espSpis: new Set() });
+  }
+
+  get sa(): IsakmpSa {
+    return this.ike.world.table.all()[0]!;
+  }
+
+  drain(): Output[] {
+    this.ike.tick();
+    const outputs = this.ctx.drain();
+    this.outputs.push(...outputs);
+    for (const one of outputs) if (one.kind === 'event') this.events.push(one.event);
+    return outputs;
+  }
+
+  receive(bytes: Uint8Array, from: string): Output[] {
+    const local = { address: this.address, port: 500 };
+    const remote = { address: from, port: 500 };
+    this.ike.receive({ kind: 'datagram', local, remote, natTraversalPort: false, bytes });
+    return this.drain();
+  }
+}
+
+/** Two ends that are up; messages go from one to the other at once. */
+function up(seed: number): { east: Peer; west: Peer } {
+  const [east, west] = [new Peer('east', seed), new Peer('west', seed + 1000)];
+  east.ike.initiate(east.ctx.connection('site')!);
+  deliver(east.drain(), east, west);
+  if (east.ike.world.children.size !== 1 || west.ike.world.children.size !== 1) throw new Error('not up');
+  return { east, west };
+}
+
+function deliver(outputs: readonly Output[], from: Peer, to: Peer): void {
+  for (const one of outputs) if (one.kind === 'send') deliver(to.receive(one.bytes, from.address), to, from);
+}
+
+/** A message of the east under its own keys, with a HASH that holds. */
+function authentic(east: Peer, type: number, messageId: number, payloads: readonly V1Payload[]): Uint8Array {
+  const { sa } = east;
+  const prf = toy.prf(sa.suite!.prf);
+  const chain = sa.protection!.exchange(messageId);
+  return sealedWithHash(east.ike.world, sa, { type, messageId, chain }, payloads, (behind) =>
+    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+  );
+}
+
+t.test('whatever an authenticated peer sends in phase 2 or informational, nothing throws', async (t) => {
+  let seed = 1;
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.array(anyV1Payload, { maxLength: 7 }), fc.boolean()), {
+        minLength: 1,
+        maxLength: 10,
+      }),
+      (messages) => {
+        const { east, west } = up(seed++);
+        for (const [n, [payloads, quick]] of messages.entries()) {
+          const type = quick ? V1Exchange.QUICK_MODE : V1Exchange.INFORMATIONAL;
+          // DELETE of all SAs may well end them; everything after that finds none.
+          if (east.sa.keys === undefined || west.ike.world.table.size === 0) break;
+          const before = west.events.length;
+          west.receive(authentic(east, type, 100 + n, payloads), EAST);
+          const forged = west.events
+            .slice(before)
+            .some((event) => event.kind === 'datagram-dropped' && event.reason === 'decryption_failed');
+          if (forged) return false;
+        }
+        return true;
+      },
+    ),
+    { numRuns: 800, seed: 7 },
+  );
+  t.pass();
+});
+
+const spi = (n: number): Uint8Array => Uint8Array.of(n >>> 24, (n >>> 16) & 0xff, (n >>> 8) & 0xff, n & 0xff);
+
+t.test('informational exchanges by their effects', async (t) => {
+  const inform = (
+    payloads: readonly V1Payload[],
+    check: (west: Peer, outputs: Output[], east: Peer) => void,
+    id = 5,
+  ) => {
+    const { east, west } = up(1);
+    check(west, west.receive(authentic(east, V1Exchange.INFORMATIONAL, id, payloads), EAST), east);
+  };
+  const { east: donor } = up(1);
+  const [child] = donor.ike.world.children.values();
+  inform(
+    [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(child!.spiIn)] }],
+    (west) => {
+      t.match(west.events.at(-1), { kind: 'child-closed', reason: 'peer-deleted' });
+      t.equal(west.ike.world.table.size, 1, 'phase 1 stands');
+    },
+  );
+  inform([{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(7777)] }], (west) => {
+    t.equal(west.ike.world.children.size, 1, 'an SPI that is none of ours');
+  });
+  inform([{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.AH, spis: [spi(child!.spiIn)] }], (west) => {
+    t.equal(west.ike.world.children.size, 1, 'another protocol');
+  });
+  inform([notify(V1Notify.INVALID_SPI, { protocol: V1Protocol.ESP, spi: spi(child!.spiIn) })], (west) => {
+    t.equal(west.ike.world.children.size, 0, 'the peer has no such SA');
+  });
+  inform(
+    [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ISAKMP, spis: [isakmpSpi(donor.sa)] }],
+    (west) => {
+      t.equal(west.ike.world.table.size, 0);
+      t.equal(west.ike.world.children.size, 0);
+    },
+  );
+  inform(
+    [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ISAKMP, spis: [new Uint8Array(16)] }],
+    (west) => {
+      t.equal(west.ike.world.table.size, 1, 'other cookies');
+    },
+  );
+  inform([notify(V1Notify.R_U_THERE, { spi: isakmpSpi(donor.sa), data: spi(41) })], (west, outputs, east) => {
+    t.equal(outputs.filter((one) => one.kind === 'send').length, 1, 'acknowledged');
+    const ask = (id: number, number: number): number =>
+      west
+        .receive(
+          authentic(east, V1Exchange.INFORMATIONAL, id, [notify(V1Notify.R_U_THERE, { data: spi(number) })]),
+          EAST,
+        )
+        .filter((one) => one.kind === 'send').length;
+    t.equal(ask(6, 42), 1, 'the next number');
+    t.equal(ask(7, 42), 1, 'the same number under another message id: the answer was lost');
+    t.equal(ask(8, 40), 0, 'an older number is an old message');
+    t.equal(ask(6, 43), 0, 'a message id that came before');
+  });
+  inform([notify(V1Notify.R_U_THERE, { data: new Uint8Array(3) })], (_west, outputs) => {
+    t.equal(outputs.filter((one) => one.kind === 'send').length, 0);
+  });
+});
