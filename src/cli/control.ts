@@ -1,3 +1,4 @@
+import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import { ControlClient } from '../daemon/control-client.js';
 import { ControlError } from '../daemon/control-protocol.js';
@@ -14,6 +15,7 @@ export interface Control {
    */
   up(name: string, wait?: UpWait): Promise<void>;
   down(name: string): Promise<void>;
+  explain(name: string): Promise<Explanation>;
   /** Applies the difference in the configuration file, or only tells it. */
   reload(dryRun: boolean): Promise<ReloadReport>;
   /** `changed` is called whenever a status may have changed. */
@@ -49,6 +51,7 @@ export async function openControl(path: string): Promise<Control> {
       await answered(answer);
     },
     down: async (name) => void (await answered(client.down(name))),
+    explain: (name) => answered(client.explain(name)),
     reload: (dryRun) => answered(client.reload(dryRun)),
     watch: async (changed) => void (await answered(client.watch(changed))),
     closed: client.closed,

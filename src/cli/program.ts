@@ -4,6 +4,7 @@ import { type CliCommand, outputOption } from './command.js';
 import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { downCommand } from './commands/down.js';
+import { explainCommand } from './commands/explain.js';
 import { pairCommand } from './commands/pair.js';
 import { reloadCommand } from './commands/reload.js';
 import { runCommand } from './commands/run.js';
@@ -18,6 +19,7 @@ const COMMANDS: readonly CliCommand[] = [
   checkCommand,
   pairCommand,
   statusCommand,
+  explainCommand,
   upCommand,
   downCommand,
   reloadCommand,

@@ -29,6 +29,13 @@ const OVERVIEW: readonly Column[] = [
   { title: 'SINCE', align: 'right' },
 ];
 
+const COVERAGE: readonly Column[] = [
+  { title: 'LOCAL', whole: true },
+  { title: 'PEER', whole: true },
+  { title: 'STATE', whole: true },
+  { title: 'SPI IN / OUT', whole: true },
+];
+
 /** The whole gateway: one line about it, a table of its connections, then what is wrong with which. */
 export function renderStatus(document: StatusDocument, options: ViewOptions): string[] {
   const { gateway, connections } = document;
@@ -57,6 +64,13 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
     ['establish mode', connection.establish_mode],
     ['peer', connection.peer],
   ];
+  if (connection.next_attempt_at !== undefined) {
+    facts.push(['next attempt', `in ${remaining(connection.next_attempt_at, options.now)}`]);
+  }
+  if ((connection.flaps?.total ?? 0) > 0) {
+    const { total, last_10_minutes: recent } = connection.flaps!;
+    facts.push(['lost', `${total} times, ${recent} of them in the last ten minutes`]);
+  }
   if (connection.ike !== null) facts.push(...ikeFacts(connection.ike, options.now));
   lines.push(...renderPairs(facts, layout(options)));
   for (const child of connection.children) {
@@ -65,6 +79,10 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
       `  child SA, ${child.state}`,
       ...renderPairs(childFacts(child, options.now), layout(options)),
     );
+  }
+  const { coverage } = connection;
+  if (coverage !== undefined && coverage.pairs > 1) {
+    lines.push('', ...renderCoverage(coverage, options).map((line) => `  ${line}`));
   }
   const explained = explain(connection, options);
   if (explained.length > 0) lines.push('', ...explained);
@@ -106,6 +124,39 @@ function overview(connections: readonly ConnectionStatusDocument[], options: Vie
     cell: (text, _row, column) =>
       column === 1 && /^(up|down|degraded)/.test(text) ? paintStatus(text, options.style) : text,
   });
+}
+
+/** Which pair of networks is carried by which SA: a row for each pair. Nothing to see for a single pair. */
+export function renderCoverage(
+  coverage: NonNullable<ConnectionStatusDocument['coverage']>,
+  options: ViewOptions,
+): string[] {
+  const { style } = options;
+  const rows = coverage.matrix.map(({ local, peer, state, spi_in: spiIn, spi_out: spiOut }) => [
+    local,
+    peer,
+    state,
+    spiIn === undefined ? '-' : `${spiIn} / ${spiOut}`,
+  ]);
+  const more = coverage.pairs - coverage.matrix.length;
+  return [
+    ...renderTable(COVERAGE, rows, {
+      ...(options.width === undefined ? {} : { width: options.width }),
+      title: style.bold,
+      cell: (text, _row, column) => (column === 2 ? paintState(text, style) : text),
+    }),
+    ...(more === 0 ? [] : [`and ${more} more pairs`]),
+  ];
+}
+
+function paintState(text: string, style: Style): string {
+  const paint = text.startsWith('covered') ? style.good : text.startsWith('pending') ? style.warn : style.bad;
+  return paint(text);
+}
+
+/** A reason's evidence: offers side by side, nearest miss, identities, selectors. */
+export function renderEvidence(reason: StatusReason, options: ViewOptions): string[] {
+  return evidence(reason, options);
 }
 
 /** Reasons with their evidence, then advisories, indented under the name of the connection. */

@@ -14,6 +14,29 @@ export interface SelectorPair {
   readonly peer: string;
 }
 
+/** A configured pair and what carries it. */
+export interface PairCoverage<T extends CoveringChild> extends SelectorPair {
+  /** The child SA that carries both sides; of several the last one. */
+  readonly child: T | undefined;
+}
+
+/** Every configured pair of networks of one family, with the child SA that carries it. */
+export function coverageMatrix<T extends CoveringChild>(
+  local: readonly TrafficSelector[],
+  peer: readonly TrafficSelector[],
+  children: readonly T[],
+): PairCoverage<T>[] {
+  return local.flatMap((ours) =>
+    peer
+      .filter((theirs) => theirs.tsType === ours.tsType)
+      .map((theirs) => ({
+        local: describeSelector(ours),
+        peer: describeSelector(theirs),
+        child: children.findLast((child) => holds(child.localTs, ours) && holds(child.peerTs, theirs)),
+      })),
+  );
+}
+
 /**
  * The configured pairs of networks that no child SA carries. A pair counts as carried when one child SA holds
  * both of its sides; a side may be spread over several selectors of that child.
@@ -23,14 +46,9 @@ export function uncoveredPairs(
   peer: readonly TrafficSelector[],
   children: readonly CoveringChild[],
 ): SelectorPair[] {
-  const out: SelectorPair[] = [];
-  for (const ours of local) {
-    for (const theirs of peer) {
-      const covered = children.some((child) => holds(child.localTs, ours) && holds(child.peerTs, theirs));
-      if (!covered) out.push({ local: describeSelector(ours), peer: describeSelector(theirs) });
-    }
-  }
-  return out;
+  return coverageMatrix(local, peer, children)
+    .filter(({ child }) => child === undefined)
+    .map(({ local: ours, peer: theirs }) => ({ local: ours, peer: theirs }));
 }
 
 /** Whether the selectors together hold every address of `wanted`, with its protocol and ports. */

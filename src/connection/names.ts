@@ -38,3 +38,8 @@ export function espSuiteNames(suite: EspSuite): SuiteNames {
 export function suiteWord(names: SuiteNames): string {
   return [names.encryption, names.integrity, names.dh_group].filter((x) => x !== null).join('-');
 }
+
+/** An ESP SPI as the status shows it: eight hexadecimal digits. */
+export function hex32(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0');
+}

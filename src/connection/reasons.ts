@@ -8,7 +8,12 @@ export const MORE_INFO = 'vpc-vpn-health#vpn-connection-health';
  * Causes that only this room knows: they come from comparing the state with what is wanted, not from one
  * negotiation.
  */
-export type StatusCause = FailureCause | 'ts_narrowed' | 'waiting_for_peer';
+export type StatusCause =
+  | FailureCause
+  | 'ts_narrowed'
+  | 'waiting_for_peer'
+  | 'local_route_conflict'
+  | 'tun_error';
 
 /** When something failed, how often in a row, and in which role; times in RFC 3339. */
 export interface Occurrence {
@@ -31,6 +36,11 @@ interface CauseInfo {
 
 const CHECK_PSK =
   'Enter the same pre-shared key at both ends; look for a leading or trailing space or a wrong character.';
+
+/** What to do about a cause, in a sentence or two. */
+export function adviceFor(cause: string): string | undefined {
+  return Object.hasOwn(CAUSES, cause) ? CAUSES[cause as StatusCause].advice : undefined;
+}
 
 const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
   dns_failed: {
@@ -146,6 +156,17 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     advice: 'Turn the feature off at the peer.',
   },
   internal_error: { code: 'internal_error', rank: 1, advice: 'The log has more.' },
+  local_route_conflict: {
+    code: 'internal_error',
+    rank: 3,
+    advice:
+      'Another route to the same network is in the way: `ip route show` names it; remove it, or take the network out of the configuration, and reload.',
+  },
+  tun_error: {
+    code: 'internal_error',
+    rank: 3,
+    advice: 'The TUN device of the connection could not be made: choose another `interface` and reload.',
+  },
   waiting_for_peer: {
     code: 'peer_not_responding',
     rank: 0,

@@ -65,6 +65,28 @@ export interface ChildStatus {
   readonly rekey_at: string;
 }
 
+/** One configured pair of networks. */
+export interface CoverageCell {
+  readonly local: string;
+  readonly peer: string;
+  /** `pending`: no child SA carries it yet; `refused`: the peer did not want it; `down`: nothing is tried. */
+  readonly state: 'covered' | 'pending' | 'refused' | 'down';
+  /** Of the child SA that carries it. */
+  readonly spi_in?: string;
+  readonly spi_out?: string;
+}
+
+/** All pairs of networks of one family, local by peer. */
+export interface CoverageStatus {
+  readonly pairs: number;
+  readonly covered: number;
+  /** In the order of the configuration; the first 256, those without a child SA first when there are more. */
+  readonly matrix: readonly CoverageCell[];
+}
+
+/** What the daemon is doing about a connection. */
+export type ActivityState = 'disabled' | 'stopped' | 'passive' | 'trapped' | 'due' | 'connecting' | 'up';
+
 export interface ConnectionStatusDocument {
   readonly name: string;
   readonly status: ConnectionStatus;
@@ -75,6 +97,15 @@ export interface ConnectionStatusDocument {
   readonly children: readonly ChildStatus[];
   readonly status_reasons: readonly StatusReason[];
   readonly advisories: readonly Advisory[];
+  readonly coverage?: CoverageStatus;
+  /** What is being done; `due` goes with `next_attempt_at`. */
+  readonly activity?: ActivityState;
+  readonly failed_attempts?: number;
+  readonly next_attempt_at?: string;
+  /** Losses that nobody wanted, since the start and in the last ten minutes. */
+  readonly flaps?: { readonly total: number; readonly last_10_minutes: number };
+  /** Packets dropped by its child SAs, by reason. */
+  readonly drops?: Readonly<Record<string, number>>;
 }
 
 export interface StatusDocument {

@@ -5,16 +5,22 @@ import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
 import { uncoveredPairs } from './coverage.js';
 import { FailureMemory } from './failures.js';
-import { espSuiteNames, ikeSuiteNames } from './names.js';
-import { statusReason } from './reasons.js';
+import { FlapCounter } from './flaps.js';
+import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
+import { espSuiteNames, hex32, ikeSuiteNames } from './names.js';
+import { coverageStatus, observedAdvisories, sumOfDrops } from './observations.js';
+import { type StatusCause, statusReason } from './reasons.js';
+import type { ConnectionView } from './reconcile.js';
 import type {
   Advisory,
   ChildStatus,
   ConnectionStatus,
   ConnectionStatusDocument,
+  CoverageCell,
   IkeStatus,
   StatusReason,
 } from './status.js';
+import { TrafficWatch } from './traffic-watch.js';
 
 /** A configured connection with the peer as the operator wrote it, host name or address. */
 export interface TrackedConnection {
@@ -36,7 +42,23 @@ export interface ChildTraffic {
 export interface ConnectionNote {
   /** Stopped by an operator's `down` although it is configured up. */
   readonly stopped: boolean;
+  /** What the reconciler is doing about it. */
+  readonly view?: ConnectionView;
+  /** What this host lacks for its traffic: a route, a device. */
+  readonly problems?: readonly { readonly cause: StatusCause; readonly message: string }[];
 }
+
+/** IKE SAs of unknown connection whose messages are kept until it is known, and messages of each. */
+const MOST_STRANGERS = 64;
+const MOST_MESSAGES = 8;
+/** Losses that are no flaps: somebody wanted them. */
+const WANTED: ReadonlySet<CloseReason> = new Set([
+  'terminated',
+  'shutdown',
+  'rekeyed',
+  'replaced',
+  'configuration-changed',
+]);
 
 interface Tracked {
   connection: TrackedConnection;
@@ -48,6 +70,11 @@ interface Tracked {
   readonly attempts: Map<number, { readonly version: 1 | 2; readonly retransmits: number }>;
   readonly failures: FailureMemory;
   readonly advisories: Map<string, Advisory>;
+  readonly history: ConnectionHistory;
+  readonly flaps: FlapCounter;
+  readonly traffic: TrafficWatch;
+  /** Causes for which the peer refused a child SA, until one more comes to be. */
+  childRefused: boolean;
 }
 
 /** Why an SA that the engine closed without naming a failure is gone; undefined when it was meant. */
@@ -70,6 +97,8 @@ const CLOSED: Readonly<Record<CloseReason, Failure | undefined>> = {
 export class ConnectionTracker {
   readonly #tracked = new Map<string, Tracked>();
   readonly #toUtc: (at: Millis) => string;
+  /** Messages of IKE SAs whose connection is not known yet. */
+  readonly #strangers = new Map<number, HistoryEntry[]>();
   #revision = 0;
 
   /** @param toUtc gives the RFC 3339 form, in UTC, of a point on the monotonic clock */
@@ -100,6 +129,10 @@ export class ConnectionTracker {
         attempts: new Map(),
         failures: new FailureMemory(),
         advisories: new Map(),
+        history: new ConnectionHistory(),
+        flaps: new FlapCounter(),
+        traffic: new TrafficWatch(),
+        childRefused: false,
       });
     }
     this.#revision++;
@@ -115,6 +148,7 @@ export class ConnectionTracker {
   }
 
   handle(event: IkeEvent, now: Millis): void {
+    this.#remember(event, now);
     switch (event.kind) {
       case 'ike-initiating':
         this.#with(event.connection, (one) =>
@@ -141,13 +175,16 @@ export class ConnectionTracker {
         this.#with(event.connection, (one) => {
           one.children.set(event.child.childId, event.child);
           if (event.child.replaces !== undefined) one.replaced.add(event.child.replaces);
+          one.childRefused = false;
           if (coverage(one) !== 'down') one.failures.clear();
         });
         return;
       case 'child-closed':
         this.#with(event.connection, (one) => {
+          const before = coverage(one);
           one.children.delete(event.childId);
           one.replaced.delete(event.childId);
+          this.#countFlap(one, before, event.reason, now);
           const failure = CLOSED[event.reason];
           if (failure !== undefined && coverage(one) === 'down')
             this.#record(one, 'initiator', failure, 2, now);
@@ -156,8 +193,13 @@ export class ConnectionTracker {
       case 'child-failed':
         this.#with(event.connection, (one) => {
           const version = one.ikes.get(event.ikeId)?.version ?? 2;
+          if (event.role === 'initiator') one.childRefused = true;
           this.#record(one, event.role, event.failure, version, now);
         });
+        return;
+      case 'datagram-dropped':
+        if (event.reason === 'half_open_limit' || event.reason === 'rate_limited')
+          this.#turnedAway(event, now);
         return;
       case 'rescheduled':
         this.#with(event.connection, (one) => reschedule(one, event));
@@ -177,14 +219,82 @@ export class ConnectionTracker {
     }
   }
 
-  /** The status of every configured connection, in the order of the configuration. */
+  /** Watches the counters of all child SAs; call it every second or so. */
+  traffic(counters: ReadonlyMap<number, ChildTraffic>, now: Millis): void {
+    for (const one of this.#tracked.values()) {
+      const own = [...one.children.keys()].flatMap((id) => counters.get(id) ?? []);
+      one.traffic.update(own, now);
+    }
+  }
+
+  /** What happened to a connection lately, oldest first. */
+  history(name: string): readonly HistoryEntry[] {
+    return this.#tracked.get(name)?.history.entries ?? [];
+  }
+
+  /**
+   * The status of every configured connection, in the order of the configuration.
+   * @param now for what depends on the time: flaps and unanswered traffic
+   */
   status(
     traffic: ReadonlyMap<number, ChildTraffic> = new Map(),
     notes: ReadonlyMap<string, ConnectionNote> = new Map(),
+    now: Millis = 0,
   ): ConnectionStatusDocument[] {
     return [...this.#tracked.values()].map((one) =>
-      this.#document(one, traffic, notes.get(one.connection.config.name)),
+      this.#document(one, traffic, notes.get(one.connection.config.name), now),
     );
+  }
+
+  /** Notes the event in the history of its connection, or of those it may belong to. */
+  #remember(event: IkeEvent, now: Millis): void {
+    const line = historyOf(event);
+    const name = 'connection' in event ? event.connection : undefined;
+    const ikeId = 'ikeId' in event ? event.ikeId : 'ike' in event ? event.ike.ikeId : undefined;
+    const one = name === undefined ? undefined : this.#tracked.get(name);
+    if (one !== undefined) {
+      if (ikeId !== undefined) {
+        one.history.take(this.#strangers.get(ikeId) ?? []);
+        this.#strangers.delete(ikeId);
+      }
+      if (line !== undefined) one.history.add(line.kind, line.text, now);
+    } else if (line !== undefined && name === undefined && 'peer' in event) {
+      if (ikeId !== undefined) this.#keepFor(ikeId, { ...line, firstAt: now, lastAt: now, count: 1 });
+      else
+        for (const known of this.#withPeer(event.peer.address)) known.history.add(line.kind, line.text, now);
+    }
+  }
+
+  #keepFor(ikeId: number, entry: HistoryEntry): void {
+    const kept = this.#strangers.get(ikeId) ?? [];
+    if (kept.length < MOST_MESSAGES) kept.push(entry);
+    this.#strangers.set(ikeId, kept);
+    if (this.#strangers.size <= MOST_STRANGERS) return;
+    const [oldest] = this.#strangers.keys();
+    this.#strangers.delete(oldest!);
+  }
+
+  #withPeer(address: string): Tracked[] {
+    return [...this.#tracked.values()].filter((one) =>
+      one.connection.config.peer.addresses.includes(address),
+    );
+  }
+
+  #countFlap(one: Tracked, before: ConnectionStatus, reason: CloseReason, now: Millis): void {
+    if (before === 'down' || coverage(one) !== 'down' || WANTED.has(reason)) return;
+    one.flaps.lost(now);
+  }
+
+  /** Our own limits keep the peer out, or somebody who uses its address. */
+  #turnedAway(event: Extract<IkeEvent, { kind: 'datagram-dropped' }>, now: Millis): void {
+    const failure: Failure = {
+      cause: 'half_open_limit',
+      message: `Requests of ${event.peer.address} are dropped here: ${event.detail}`,
+    };
+    for (const one of this.#withPeer(event.peer.address)) {
+      this.#record(one, 'responder', failure, 2, now);
+      this.#revision++;
+    }
   }
 
   #with(name: string, change: (one: Tracked) => unknown): void {
@@ -204,6 +314,7 @@ export class ConnectionTracker {
 
   #ikeClosed(one: Tracked, event: Extract<IkeEvent, { kind: 'ike-closed' }>, now: Millis): void {
     const version = one.ikes.get(event.ikeId)?.version ?? 2;
+    const before = coverage(one);
     one.ikes.delete(event.ikeId);
     one.attempts.delete(event.ikeId);
     // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one.
@@ -212,6 +323,7 @@ export class ConnectionTracker {
       one.replaced.clear();
       one.advisories.clear();
     }
+    this.#countFlap(one, before, event.reason, now);
     const failure = event.failure ?? CLOSED[event.reason];
     if (failure !== undefined && coverage(one) !== 'up')
       this.#record(one, 'initiator', failure, version, now);
@@ -233,9 +345,7 @@ export class ConnectionTracker {
       const one = this.#tracked.get(event.connection);
       return one === undefined ? [] : [one];
     }
-    return [...this.#tracked.values()].filter((one) =>
-      one.connection.config.peer.addresses.includes(event.peer.address),
-    );
+    return this.#withPeer(event.peer.address);
   }
 
   #record(
@@ -254,11 +364,18 @@ export class ConnectionTracker {
     one: Tracked,
     traffic: ReadonlyMap<number, ChildTraffic>,
     note: ConnectionNote | undefined,
+    now: Millis,
   ): ConnectionStatusDocument {
     const { config, peer } = one.connection;
-    const status = coverage(one);
+    const problems = note?.problems ?? [];
+    const carried = coverage(one);
+    // A tunnel without its route carries nothing of this host.
+    const status = carried === 'up' && problems.length > 0 ? 'degraded' : carried;
     const ike = newest([...one.ikes.values()]);
-    const advisories = [...one.advisories.values()];
+    const advisories = [
+      ...one.advisories.values(),
+      ...observedAdvisories(config, one, note?.view?.renewing === true, now),
+    ];
     if (note?.stopped === true) {
       advisories.push({
         code: 'stopped_by_operator',
@@ -275,9 +392,33 @@ export class ConnectionTracker {
       children: [...one.children.values()].map((child) =>
         this.#child(one, child, traffic.get(child.childId)),
       ),
-      status_reasons: status === 'up' ? [] : this.#reasons(one, status, note?.stopped === true),
+      status_reasons:
+        status === 'up'
+          ? []
+          : [
+              ...problems.map((problem) => statusReason(problem, { peer })),
+              ...this.#reasons(one, carried, note?.stopped === true),
+            ],
       advisories,
+      coverage: coverageStatus(config, [...one.children.values()], this.#openState(one, note)),
+      ...(note?.view === undefined
+        ? {}
+        : {
+            activity: note.view.state,
+            failed_attempts: note.view.failures,
+            ...(note.view.nextAttemptAt === undefined
+              ? {}
+              : { next_attempt_at: this.#toUtc(note.view.nextAttemptAt) }),
+          }),
+      flaps: { total: one.flaps.total, last_10_minutes: one.flaps.recent(now) },
+      drops: sumOfDrops([...one.children.keys()].map((id) => traffic.get(id)?.drops ?? {})),
     };
+  }
+
+  /** Why a pair that no child SA carries has none. */
+  #openState(one: Tracked, note: ConnectionNote | undefined): CoverageCell['state'] {
+    const tried = one.connection.config.adminUp && note?.stopped !== true;
+    return !tried ? 'down' : one.childRefused ? 'refused' : 'pending';
   }
 
   #reasons(one: Tracked, status: ConnectionStatus, stopped: boolean): StatusReason[] {
@@ -373,8 +514,4 @@ function newest(ikes: readonly IkeSaInfo[]): IkeSaInfo | undefined {
     (best, one) => (best === undefined || one.establishedAt >= best.establishedAt ? one : best),
     undefined,
   );
-}
-
-function hex32(value: number): string {
-  return (value >>> 0).toString(16).padStart(8, '0');
 }

@@ -1,3 +1,4 @@
+import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import { describeEvent } from '../telemetry/event-log.js';
 import type { ControlHandler } from './control.js';
@@ -42,6 +43,11 @@ export class ControlCommands implements ControlHandler {
     this.#document(name);
     this.#core.down(name);
     return this.#document(name);
+  }
+
+  explain(name: string): Explanation {
+    this.#document(name);
+    return this.#core.explain(name)!;
   }
 
   subscribe(changed: () => void): () => void {

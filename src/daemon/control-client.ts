@@ -1,4 +1,5 @@
 import { connect as openSocket, type Socket } from 'node:net';
+import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import {
   type AttachAnswer,
@@ -78,6 +79,10 @@ export class ControlClient {
   watch(changed: (status: StatusDocument) => void): Promise<StatusDocument> {
     this.#watchers.add(changed);
     return this.#call<StatusDocument>('watch', {});
+  }
+
+  explain(name: string): Promise<Explanation> {
+    return this.#call<Explanation>('explain', { name });
   }
 
   /** Applies the difference in the configuration file, or with `dryRun` only tells it. */

@@ -1,3 +1,4 @@
+import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import type { ReloadReport } from './reload.js';
 
@@ -18,6 +19,8 @@ export interface ControlMethods {
   up: { params: { name: string; wait?: boolean; timeout?: number }; result: ConnectionStatusDocument };
   down: { params: { name: string }; result: ConnectionStatusDocument };
   watch: { params: Record<string, never>; result: StatusDocument };
+  /** Why a connection is as it is, with what happened lately. */
+  explain: { params: { name: string }; result: Explanation };
   /** Reads the configuration file anew and applies the difference; with `dry_run` only tells it. */
   reload: { params: { dry_run?: boolean }; result: ReloadReport };
   /** For the supervisor of a gateway that has no file: the gateway ends by itself when it is left alone too long. */
@@ -36,6 +39,7 @@ export const CONTROL_METHODS: readonly ControlMethod[] = [
   'up',
   'down',
   'watch',
+  'explain',
   'reload',
   'attach',
   'configure',

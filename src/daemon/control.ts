@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import type { Logger } from '../telemetry/log.js';
 import {
@@ -32,6 +33,7 @@ export interface ControlHandler {
   ): Promise<ConnectionStatusDocument>;
   /** `changed` is called at every change of status until the answer is called. */
   subscribe(changed: () => void): () => void;
+  explain(name: string): Explanation;
   /** Reads the configuration anew and applies the difference, or only tells it. */
   reload(dryRun: boolean): ReloadReport;
   stop(): void;
@@ -291,6 +293,7 @@ class Client {
       up: () => this.#up(request, handler),
       down: () => handler.down(nameIn(params)),
       watch: () => this.#watch(handler),
+      explain: () => handler.explain(nameIn(params)),
       reload: () => handler.reload(flagIn(params, 'dry_run')),
       stop: () => ({ stopping: true }),
     };

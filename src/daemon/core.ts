@@ -1,8 +1,9 @@
+import { type Explanation, explain } from '../connection/explain.js';
 import { espSuiteNames, suiteWord } from '../connection/names.js';
 import type { ConnectionPlan } from '../connection/plan.js';
 import { type Command, type ReconcileInput, Reconciler, type State } from '../connection/reconcile.js';
 import type { ConnectionStatusDocument } from '../connection/status.js';
-import { ConnectionTracker } from '../connection/tracker.js';
+import { type ChildTraffic, type ConnectionNote, ConnectionTracker } from '../connection/tracker.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
 import type { EspPair } from '../esp/params.js';
 import type { EngineConfig } from '../ike/config.js';
@@ -73,6 +74,7 @@ export class GatewayCore {
   readonly #names: PeerNames;
   readonly #keepalives = new Keepalives();
   #config: CoreConfig;
+  #problems: ReadonlyMap<string, ConnectionNote['problems']> = new Map();
   /** Connections an operator holds down. */
   readonly #stopped = new Set<string>();
   readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
@@ -166,11 +168,38 @@ export class GatewayCore {
   }
 
   status(): ConnectionStatusDocument[] {
-    const traffic = new Map(this.#deps.plane.counters().map((one) => [one.id, one]));
-    return this.#tracker.status(
-      traffic,
-      new Map([...this.#stopped].map((name) => [name, { stopped: true }])),
-    );
+    const notes = new Map(this.#config.file.connections.map(({ name }) => [name, this.#note(name)]));
+    return this.#tracker.status(this.#traffic(), notes, this.#now());
+  }
+
+  /** What this host lacks for the traffic of connections, by name; replaces what was said before. */
+  setProblems(problems: ReadonlyMap<string, ConnectionNote['problems']>): void {
+    this.#problems = problems;
+  }
+
+  /** Why a connection is as it is, with evidence. Undefined when there is none of this name. */
+  explain(name: string): Explanation | undefined {
+    const status = this.status().find((one) => one.name === name);
+    if (status === undefined) return undefined;
+    const { clock } = this.#deps;
+    return explain(status, this.#tracker.history(name), {
+      now: this.#now(),
+      toUtc: (at) => utcText(clock, at),
+    });
+  }
+
+  #note(name: string): ConnectionNote {
+    const view = this.#reconciler.view(name);
+    const problems = this.#problems.get(name);
+    return {
+      stopped: this.#stopped.has(name),
+      ...(view === undefined ? {} : { view }),
+      ...(problems === undefined ? {} : { problems }),
+    };
+  }
+
+  #traffic(): ReadonlyMap<number, ChildTraffic> {
+    return new Map(this.#deps.plane.counters().map((one) => [one.id, one]));
   }
 
   /** `changed` is called after every step that changed a status, with the events of the step. */
@@ -453,7 +482,9 @@ export class GatewayCore {
 
   #everySecond(): void {
     const now = this.#now();
-    for (const { id, lastInbound } of this.#deps.plane.counters()) {
+    const counters = this.#deps.plane.counters();
+    this.#tracker.traffic(new Map(counters.map((one) => [one.id, one])), now);
+    for (const { id, lastInbound } of counters) {
       const child = this.#children.get(id);
       if (child === undefined || lastInbound <= child.reported + CLOCK_NOISE) continue;
       child.reported = lastInbound;

@@ -76,6 +76,8 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
     unsupported: 'internal_error',
     internal_error: 'internal_error',
     waiting_for_peer: 'peer_not_responding',
+    local_route_conflict: 'internal_error',
+    tun_error: 'internal_error',
   };
   for (const [cause, code] of Object.entries(codes)) {
     const reason = statusReason({ cause: cause as StatusCause, message: 'the thing differs' });

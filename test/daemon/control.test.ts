@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import { type ControlHandler, type ControlServer, listenControl } from '../../src/daemon/control.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
@@ -65,6 +66,12 @@ class FakeDaemon implements ControlHandler {
   down(name: string): ConnectionStatusDocument {
     this.change('down');
     return this.status(name).connections[0]!;
+  }
+
+  explain(name: string): Explanation {
+    const { status } = connection('c', this.state);
+    const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
+    return { name, status, ...rest, connection: connection('c', this.state) };
   }
 
   reload(dryRun: boolean): ReloadReport {

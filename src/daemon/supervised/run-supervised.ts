@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type { Logger } from '../../telemetry/log.js';
 import { ok } from '../../util/result.js';
 import { type ControlServer, listenControl } from '../control.js';
@@ -6,6 +5,7 @@ import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../contro
 import type { CoreConfig } from '../core.js';
 import { type Gateway, startGateway } from '../gateway.js';
 import type { DaemonSignal, SignalSource } from '../lifecycle.js';
+import { programVersion } from '../program-version.js';
 import { oneLine } from '../start-error.js';
 import { decodeDesired } from './desired-state.js';
 import { ensureAddress } from './own-address.js';
@@ -18,8 +18,6 @@ export interface SupervisedOptions {
   readonly logger: Logger;
   readonly signals?: SignalSource;
 }
-
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
 /** The file beside a control socket that names the address its gateway has added to the machine. */
 export function addressMark(control: string): string {
@@ -101,7 +99,7 @@ class Supervised {
   #attach(): { readonly answer: AttachAnswer; left(): void } {
     this.#supervisors++;
     clearTimeout(this.#orphaned);
-    const answer = { pid: process.pid, version, configured: this.#gateway !== undefined };
+    const answer = { pid: process.pid, version: programVersion, configured: this.#gateway !== undefined };
     return {
       answer,
       left: () => {

@@ -1,0 +1,155 @@
+import type { Millis } from '../util/units.js';
+import type { HistoryEntry } from './history.js';
+import { adviceFor } from './reasons.js';
+import type { ConnectionStatusDocument, StatusReason } from './status.js';
+
+/** One thing that happened, oldest first. Times are RFC 3339 in UTC. */
+export interface TimelineEntry {
+  readonly first_at: string;
+  readonly last_at: string;
+  readonly count: number;
+  readonly what: HistoryEntry['kind'];
+  readonly text: string;
+}
+
+/** Why a connection is as it is: the answer of `culvert explain`. */
+export interface Explanation {
+  readonly name: string;
+  readonly status: ConnectionStatusDocument['status'];
+  /** One sentence: what is wrong, or that nothing is. */
+  readonly verdict: string;
+  /** The finer cause of what is wrong, null when nothing is. */
+  readonly cause: string | null;
+  /** What to do, most important first; empty when there is nothing to do. */
+  readonly advice: readonly string[];
+  /** What happens next by itself. */
+  readonly next: readonly string[];
+  /** The whole status, with both offers and other evidence in its reasons. */
+  readonly connection: ConnectionStatusDocument;
+  readonly timeline: readonly TimelineEntry[];
+}
+
+export interface ExplainTime {
+  readonly now: Millis;
+  /** The RFC 3339 form, in UTC, of a point on the clock. */
+  readonly toUtc: (at: Millis) => string;
+}
+
+/** Advice that the status's advisories carry in their text already is not said twice. */
+const ADVISORY_CAUSES: Readonly<Record<string, string>> = {
+  admin_down: 'admin_down',
+  stopped_by_operator: 'admin_down',
+};
+
+/** Explains one connection from its status and what happened to it lately. Pure. */
+export function explain(
+  connection: ConnectionStatusDocument,
+  history: readonly HistoryEntry[],
+  { now, toUtc }: ExplainTime,
+): Explanation {
+  const [main] = connection.status_reasons;
+  const down = connection.advisories.find(({ code }) => code in ADVISORY_CAUSES);
+  const cause = mainCause(connection, main, down?.code);
+  return {
+    name: connection.name,
+    status: connection.status,
+    verdict: verdictOf(connection, main, down?.message),
+    cause,
+    advice: adviceOf(connection, main, cause),
+    next: nextOf(connection, toUtc(now)),
+    connection,
+    timeline: history.map(({ kind, text, firstAt, lastAt, count }) => ({
+      first_at: toUtc(firstAt),
+      last_at: toUtc(lastAt),
+      count,
+      what: kind,
+      text,
+    })),
+  };
+}
+
+function mainCause(
+  { status, activity }: ConnectionStatusDocument,
+  main: StatusReason | undefined,
+  wanted: string | undefined,
+): string | null {
+  if (status === 'up') return null;
+  if (wanted !== undefined) return ADVISORY_CAUSES[wanted]!;
+  if (main !== undefined) return main.details?.cause ?? main.code;
+  return activity === 'passive' ? 'waiting_for_peer' : null;
+}
+
+function verdictOf(
+  connection: ConnectionStatusDocument,
+  main: StatusReason | undefined,
+  wanted: string | undefined,
+): string {
+  const { status, peer, coverage, activity } = connection;
+  if (status === 'up') {
+    const pairs = coverage === undefined ? '' : ` for ${plural(coverage.covered, 'pair')} of networks`;
+    return `The connection with ${peer} is up${pairs}.`;
+  }
+  if (wanted !== undefined) return `The connection is down because it is meant to be. ${wanted}`;
+  if (main !== undefined) return `The connection is ${status}. ${withoutAdvice(main)}`;
+  switch (activity) {
+    case 'connecting':
+      return `The connection is being negotiated with ${peer}; nothing has failed yet.`;
+    case 'trapped':
+      return `The connection is down and waits for traffic (dead_peer_detection.action hold).`;
+    case 'passive':
+      return `The connection is down and waits for the peer ${peer}.`;
+    default:
+      return `The connection is ${status}.`;
+  }
+}
+
+/** A reason's message ends with its advice, which is shown apart here. */
+function withoutAdvice({ message, details }: StatusReason): string {
+  const advice = details?.advice;
+  return typeof advice === 'string' && message.endsWith(advice)
+    ? message.slice(0, -advice.length).trim()
+    : message;
+}
+
+function adviceOf(
+  connection: ConnectionStatusDocument,
+  main: StatusReason | undefined,
+  cause: string | null,
+): string[] {
+  const out: string[] = [];
+  const add = (text: unknown): void => {
+    if (typeof text === 'string' && text !== '' && !out.includes(text)) out.push(text);
+  };
+  if (connection.status !== 'up') {
+    if (cause === 'admin_down')
+      add(`Bring it up with admin_state_up: true or \`culvert up ${connection.name}\`.`);
+    else
+      for (const reason of connection.status_reasons) add(reason.details?.advice ?? adviceFor(cause ?? ''));
+    if (main === undefined && cause !== null && cause !== 'admin_down') add(adviceFor(cause));
+  }
+  for (const { code, message } of connection.advisories) if (!(code in ADVISORY_CAUSES)) add(message);
+  return out;
+}
+
+function nextOf(connection: ConnectionStatusDocument, now: string): string[] {
+  const { activity, failed_attempts: failed = 0, next_attempt_at: at, ike, children, peer } = connection;
+  const out: string[] = [];
+  const inTime = (when: string): string =>
+    `in ${Math.max(0, Math.round((Date.parse(when) - Date.parse(now)) / 1000))} s`;
+  if (activity === 'due' && at !== undefined) {
+    const after = failed === 0 ? '' : `, after ${plural(failed, 'failed attempt')} in a row`;
+    out.push(`The next attempt is made ${inTime(at)}${after}.`);
+  }
+  if (activity === 'connecting') out.push(`An attempt with ${peer} is under way.`);
+  if (activity === 'passive') out.push('Nothing is sent from here: the peer, or `culvert up`, has to begin.');
+  if (activity === 'trapped') out.push('The first packet for its networks starts a negotiation.');
+  if (ike !== null) out.push(`The IKE SA is rekeyed ${inTime(ike.rekey_at)}.`);
+  const current = children.filter(({ state }) => state === 'installed');
+  const soonest = current.map((child) => child.rekey_at).sort()[0];
+  if (soonest !== undefined) out.push(`The next child SA is rekeyed ${inTime(soonest)}.`);
+  return out;
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,80 @@
+import type { ConnectionConfig } from '../ike/config.js';
+import type { ChildSaInfo } from '../ike/events.js';
+import type { Millis } from '../util/units.js';
+import { coverageMatrix } from './coverage.js';
+import type { FlapCounter } from './flaps.js';
+import { hex32 } from './names.js';
+import type { Advisory, CoverageCell, CoverageStatus } from './status.js';
+import type { TrafficWatch } from './traffic-watch.js';
+
+/** Cells of a coverage matrix in a status document. */
+const MOST_CELLS = 256;
+/** A dead peer detection timeout from which a path, not the timeout, is the likelier reason for flapping. */
+const PATIENT_TIMEOUT = 30;
+
+/** What a running connection shows by itself, beside what the engine advises. */
+export function observedAdvisories(
+  { adminUp, dpd }: ConnectionConfig,
+  { traffic, flaps }: { readonly traffic: TrafficWatch; readonly flaps: FlapCounter },
+  renewing: boolean,
+  now: Millis,
+): Advisory[] {
+  const out: Advisory[] = [];
+  if (!adminUp) {
+    out.push({
+      code: 'admin_down',
+      message: 'The connection is administratively down (admin_state_up: false).',
+    });
+  }
+  const silence = traffic.oneWay(now);
+  if (silence !== undefined) {
+    const message =
+      `We send, nothing comes back since ${Math.round((now - silence.since) / 1000)} s (${silence.packets} packets): ` +
+      "look at the peer's firewall, its routes back to our networks, and its counters for these SAs.";
+    out.push({ code: 'one_way_traffic', message });
+  }
+  if (flaps.flaps(now)) {
+    const remedy =
+      dpd.timeout < PATIENT_TIMEOUT
+        ? `raise dead_peer_detection.timeout from ${dpd.timeout} to ${PATIENT_TIMEOUT} s or more`
+        : 'look at the path to the peer';
+    const message = `The connection was lost ${flaps.recent(now)} times in ten minutes: ${remedy}.`;
+    out.push({ code: 'flapping', message });
+  }
+  if (renewing) {
+    const message =
+      'The configuration changed: a negotiation with the new one has not succeeded yet, and what stands goes on as before.';
+    out.push({ code: 'renewal_pending', message });
+  }
+  return out;
+}
+
+/** @param open the state of pairs that no child SA carries */
+export function coverageStatus(
+  { local, peer }: ConnectionConfig,
+  children: readonly ChildSaInfo[],
+  open: CoverageCell['state'],
+): CoverageStatus {
+  const cells = coverageMatrix(local.selectors, peer.selectors, children).map(
+    ({ child, ...pair }): CoverageCell =>
+      child === undefined
+        ? { ...pair, state: open }
+        : { ...pair, state: 'covered', spi_in: hex32(child.spiIn), spi_out: hex32(child.spiOut) },
+  );
+  const isCovered = (cell: CoverageCell): boolean => cell.state === 'covered';
+  const covered = cells.filter(isCovered).length;
+  const gapsFirst = [...cells].sort((a, b) => Number(isCovered(a)) - Number(isCovered(b)));
+  const matrix = cells.length <= MOST_CELLS ? cells : gapsFirst.slice(0, MOST_CELLS);
+  return { pairs: cells.length, covered, matrix };
+}
+
+/** Drops of several SAs together, by reason; reasons that did not occur are left out. */
+export function sumOfDrops(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const out: Record<string, number> = {};
+  for (const drops of all) {
+    for (const [reason, count] of Object.entries(drops)) {
+      if (count > 0) out[reason] = (out[reason] ?? 0) + count;
+    }
+  }
+  return out;
+}
