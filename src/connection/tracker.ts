@@ -38,6 +38,12 @@ export interface ChildTraffic {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** What this host lacks for a connection's traffic. */
+export interface ConnectionProblem {
+  readonly cause: StatusCause;
+  readonly message: string;
+}
+
 /** What the operator or the reconciler adds to the picture. */
 export interface ConnectionNote {
   /** Stopped by an operator's `down` although it is configured up. */
@@ -45,7 +51,7 @@ export interface ConnectionNote {
   /** What the reconciler is doing about it. */
   readonly view?: ConnectionView;
   /** What this host lacks for its traffic: a route, a device. */
-  readonly problems?: readonly { readonly cause: StatusCause; readonly message: string }[];
+  readonly problems?: readonly ConnectionProblem[];
 }
 
 /** IKE SAs of unknown connection whose messages are kept until it is known, and messages of each. */

@@ -3,7 +3,12 @@ import { espSuiteNames, suiteWord } from '../connection/names.js';
 import type { ConnectionPlan } from '../connection/plan.js';
 import { type Command, type ReconcileInput, Reconciler, type State } from '../connection/reconcile.js';
 import type { ConnectionStatusDocument } from '../connection/status.js';
-import { type ChildTraffic, type ConnectionNote, ConnectionTracker } from '../connection/tracker.js';
+import {
+  type ChildTraffic,
+  type ConnectionNote,
+  type ConnectionProblem,
+  ConnectionTracker,
+} from '../connection/tracker.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
 import type { EspPair } from '../esp/params.js';
 import type { EngineConfig } from '../ike/config.js';
@@ -74,7 +79,7 @@ export class GatewayCore {
   readonly #names: PeerNames;
   readonly #keepalives = new Keepalives();
   #config: CoreConfig;
-  #problems: ReadonlyMap<string, ConnectionNote['problems']> = new Map();
+  #problems: ReadonlyMap<string, readonly ConnectionProblem[]> = new Map();
   /** Connections an operator holds down. */
   readonly #stopped = new Set<string>();
   readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
@@ -173,7 +178,7 @@ export class GatewayCore {
   }
 
   /** What this host lacks for the traffic of connections, by name; replaces what was said before. */
-  setProblems(problems: ReadonlyMap<string, ConnectionNote['problems']>): void {
+  setProblems(problems: ReadonlyMap<string, readonly ConnectionProblem[]>): void {
     this.#problems = problems;
   }
 

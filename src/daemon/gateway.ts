@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import type { StatusDocument } from '../connection/status.js';
+import type { ConnectionProblem } from '../connection/tracker.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
@@ -201,7 +202,9 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     } else {
       retired.add(current.psks);
       current = read.value;
-      problems.push(...layRoutes(current.file.connections).map(({ error }) => oneLine(error)));
+      const refused = layRoutes(current.file.connections);
+      problems.push(...refused.map(({ error }) => oneLine(error)));
+      running.setProblems(routeProblems(refused));
       running.reload(current, plan.connections);
     }
     const connections = plan.connections.map(({ steps: _, ...told }) => told);
@@ -256,6 +259,16 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       return stopping;
     },
   };
+}
+
+/** Routes that were refused, as the status of their connections tells them. */
+function routeProblems(refused: readonly RouteProblem[]): Map<string, ConnectionProblem[]> {
+  const out = new Map<string, ConnectionProblem[]>();
+  for (const { connection, error } of refused) {
+    const problem = { cause: 'local_route_conflict', message: oneLine(error) } as const;
+    out.set(connection, [...(out.get(connection) ?? []), problem]);
+  }
+  return out;
 }
 
 /** What a reload did, one line for each thing that changed. */
