@@ -52,8 +52,10 @@ export class Engine {
         for (const version of this.#versions) version.reconfigured();
         break;
       case 'initiate':
-      case 'acquire':
         this.#initiate(input.connection);
+        break;
+      case 'acquire':
+        this.#acquire(input.connection, input.destination);
         break;
       case 'terminate':
         for (const version of this.#versions) version.terminate(input.connection, 'terminated');
@@ -64,6 +66,9 @@ export class Engine {
         break;
       case 'inbound-traffic':
         this.#versions.some((version) => version.inboundTraffic(input.childId, input.at));
+        break;
+      case 'traffic-volume':
+        this.#versions.some((version) => version.trafficVolume?.(input.childId, input) ?? false);
         break;
       case 'install-failed':
         this.#versions.some((version) => version.installFailed(input.childId, input.reason));
@@ -87,6 +92,12 @@ export class Engine {
       if (at !== undefined && (next === undefined || at < next)) next = at;
     }
     return next;
+  }
+
+  /** Whether SAs that are given up still wait for their peers: a daemon that goes down waits for them a while. */
+  get closing(): boolean {
+    for (const sa of this.#v2.world.table.values()) if (sa.state === 'deleting') return true;
+    return false;
   }
 
   /** Sizes of the tables that peers can make grow, to hold them against the limits. */
@@ -144,6 +155,15 @@ export class Engine {
       summary: summarize(header, payloads),
     });
     this.#ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: encodeMessage(header, payloads) });
+  }
+
+  /** A connection that stands may lack only the child SA of these networks. */
+  #acquire(name: string, destination: Uint8Array | undefined): void {
+    const standing =
+      destination !== undefined &&
+      !this.#ctx.shuttingDown &&
+      this.#versions.some((version) => version.acquire?.(name, destination) ?? false);
+    if (!standing) this.#initiate(name);
   }
 
   #initiate(name: string): void {

@@ -52,6 +52,8 @@ export type IkeEvent =
       readonly ikeId: number;
       readonly role: Role;
       readonly failure: Failure;
+      /** The pair of networks that was asked for alone, since no child SA carries it. */
+      readonly pair?: { readonly local: TrafficSelector; readonly peer: TrafficSelector };
     }
   | {
       readonly kind: 'peer-moved';
@@ -104,6 +106,8 @@ export type IkeEvent =
       readonly code: AdvisoryCode;
       readonly message: string;
     }
+  /** What the advisories of this code said of the connection holds no more. */
+  | { readonly kind: 'advisory-withdrawn'; readonly connection: string; readonly code: AdvisoryCode }
   /** A datagram that changed nothing. */
   | {
       readonly kind: 'datagram-dropped';
@@ -243,6 +247,7 @@ export type AdvisoryCode =
   | 'ts_narrowed'
   | 'identity_of_private_address'
   | 'pfs_unverified'
+  | 'pfs_mismatch'
   | 'rekey_refused';
 
 export type DatagramDropReason =

@@ -1,5 +1,5 @@
 import type { Endpoint } from '../util/ip.js';
-import type { Millis } from '../util/units.js';
+import type { ByteCount, Millis } from '../util/units.js';
 import type { EngineConfig } from './config.js';
 
 /** All that can happen to the engine. Time is an argument of `Engine.handle`, never part of an input. */
@@ -16,8 +16,18 @@ export type Input =
   | { readonly kind: 'shutdown' }
   /** The data plane saw authentic ESP traffic of this child SA, last at `at`: the peer lives (RFC 7296 §2.4). */
   | { readonly kind: 'inbound-traffic'; readonly childId: number; readonly at: Millis }
-  /** A packet met a policy without an SA. */
-  | { readonly kind: 'acquire'; readonly connection: string }
+  /**
+   * What has passed on this child SA since it was installed, in the direction with more of it. `packets` counts
+   * sequence numbers.
+   */
+  | {
+      readonly kind: 'traffic-volume';
+      readonly childId: number;
+      readonly bytes: ByteCount;
+      readonly packets: number;
+    }
+  /** A packet, to `destination` when that is known, met a policy without an SA. */
+  | { readonly kind: 'acquire'; readonly connection: string; readonly destination?: Uint8Array }
   /** The data plane could not install what it was told to: the child SA must go at the peer too. */
   | { readonly kind: 'install-failed'; readonly childId: number; readonly reason: string }
   /** Puts SAs with the present configuration in the place of those that stand, without a gap in between. */

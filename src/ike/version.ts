@@ -1,5 +1,5 @@
 import type { Endpoint } from '../util/ip.js';
-import type { Millis } from '../util/units.js';
+import type { ByteCount, Millis } from '../util/units.js';
 import type { ConnectionConfig } from './config.js';
 import type { CloseReason } from './events.js';
 import type { DatagramInput, RenewScope } from './inputs.js';
@@ -22,6 +22,10 @@ export interface IkeVersion {
   has(connection: string): boolean;
   /** Authentic ESP traffic on a child SA. False when the child SA is not of this version. */
   inboundTraffic(childId: number, at: Millis): boolean;
+  /** What has passed on a child SA, in the direction with more of it. False when it is not of this version. */
+  trafficVolume?(childId: number, passed: { readonly bytes: ByteCount; readonly packets: number }): boolean;
+  /** Traffic to an address for which a standing connection has no child SA. False when it does not stand here. */
+  acquire?(connection: string, destination: Uint8Array): boolean;
   /** The data plane does not have a child SA it was told to install. False when it is not of this version. */
   installFailed(childId: number, reason: string): boolean;
   /**

@@ -73,6 +73,38 @@ t.test('terminate gives up a negotiation under way', async (t) => {
   t.equal(east.engine.nextDeadline(), undefined);
 });
 
+t.test('terminate or shutdown while IKE_AUTH is on its way leaves nothing at the peer', async (t) => {
+  for (const kind of ['terminate', 'shutdown'] as const) {
+    for (const lost of ['nothing', 'IKE_AUTH request', 'IKE_AUTH response'] as const) {
+      const made = pair({ west: { establishMode: 'peer_only' } });
+      const { sim, east, west } = made;
+      sim.net.impair(lost, { kind: 'drop' });
+      sim.initiate(east);
+      sim.run(12);
+      t.equal(sim.net.sent.at(-1)!.name, 'IKE_AUTH request');
+      sim.input(east, kind === 'terminate' ? { kind, connection: 'site' } : { kind });
+      t.match(east.eventsOf('ike-failed'), [{ failure: { cause: 'terminated' } }]);
+      t.ok(east.engine.closing, 'it waits for the answer');
+      t.ok(
+        sim.run(sim.now + 5000, () => !east.engine.closing),
+        'and not for ever',
+      );
+      t.equal(west.ikes.size + west.children.size, 0, `${kind} with ${lost} lost`);
+      t.equal(west.eventsOf('ike-established').length, 1);
+      t.strictSame(east.eventsOf('ike-established'), []);
+      t.equal(east.children.size, 0);
+      sim.run(sim.now + 60_000);
+      t.equal(east.engine.sizes.ikeSas + west.engine.sizes.ikeSas, 0);
+    }
+  }
+  const dead = pair();
+  dead.sim.initiate(dead.east);
+  dead.sim.run(12);
+  dead.sim.net.impair(() => true, { kind: 'drop' }, 999);
+  dead.sim.input(dead.east, { kind: 'terminate', connection: 'site' });
+  t.ok(dead.sim.run(60_000, () => dead.east.engine.sizes.ikeSas === 0));
+});
+
 t.test('a connection that leaves the configuration ends; one that stays does not', async (t) => {
   const made = establishedPair();
   made.sim.input(made.east, {

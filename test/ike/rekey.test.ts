@@ -154,7 +154,7 @@ t.test('a refused rekey is reported and asked for again, and the old SA carries 
   const [before] = made.east.children.keys();
   made.sim.run(545_000);
   t.ok(made.east.eventsOf('child-failed').length >= 1, 'west has no PFS');
-  t.equal(made.east.eventsOf('child-failed')[0]!.failure.cause, 'child_proposal_mismatch');
+  t.equal(made.east.eventsOf('child-failed')[0]!.failure.cause, 'pfs_mismatch');
   t.strictSame([...made.east.children.keys()], [before]);
   const config = { connections: [connection('west', { ...LONG, espProposals: PFS })] };
   made.sim.input(made.west, { kind: 'configure', config });

@@ -101,6 +101,15 @@ export function acceptEspAnswer(
   return ok({ suite: espSuite(chosen.transforms), peerSpi: Uint8Array.from(chosen.proposal.spi) });
 }
 
+/** Whether the specifications allow this suite, DH group aside. */
+export function isOffered(specs: readonly EspProposalSpec[], { encryption, integrity }: EspSuite): boolean {
+  return specs.some(
+    (spec) =>
+      spec.encryption.some((one) => one.id === encryption.id && one.keyBits === encryption.keyBits) &&
+      (integrity === Integ.NONE ? spec.integrity.length === 0 : spec.integrity.includes(integrity)),
+  );
+}
+
 /** Our specifications in readable form, one string each, for `FailureDetails.ours`. */
 export function describeIkeSpecs(specs: readonly IkeProposalSpec[]): string[] {
   return specs.map((spec) => describeSet(ikeSet(spec)));

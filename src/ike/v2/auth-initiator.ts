@@ -1,5 +1,6 @@
 import type { Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
@@ -7,12 +8,15 @@ import { ownAuth, peerAuthHolds } from './auth.js';
 import { installChild, releaseSpi, reserveSpi, spiBytes } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { failSa } from './close.js';
+import { notePerPair } from './create-child-initiator.js';
 import { contactKey, establish, settleDuplicates } from './established.js';
 import { authRefused, failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from './init-initiator.js';
 import { find, findError, notify } from './payloads.js';
+import { notePfsUnverified } from './pfs.js';
 import { sendRequest } from './send.js';
+import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SAi2, TSi, TSr}, RFC 7296 §1.2. */
@@ -21,6 +25,8 @@ export function sendAuth(world: World, sa: IkeSa): void {
   const { local, peer } = connection;
   const spi = reserveSpi(world);
   sa.initiating!.childSpi = spi;
+  const proposed = firstOffer(world, connection);
+  sa.initiating!.proposed = proposed;
   const firstContact = !world.contacted.has(contactKey(sa));
   const payloads: Payload[] = [
     { kind: 'idi', ...local.identity },
@@ -28,8 +34,8 @@ export function sendAuth(world: World, sa: IkeSa): void {
     { kind: 'idr', ...peer.identity },
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: ownAuth(world, sa, local.identity) },
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), false) },
-    { kind: 'tsi', selectors: local.selectors },
-    { kind: 'tsr', selectors: peer.selectors },
+    { kind: 'tsi', selectors: proposed.local },
+    { kind: 'tsr', selectors: proposed.peer },
   ];
   sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
 }
@@ -76,9 +82,11 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
   const connection = sa.connection!;
   const spiIn = negotiation.childSpi!;
   const nonces = { initiator: negotiation.nonce, responder: negotiation.responderNonce! };
-  const child = acceptChild(connection, payloads, { spiIn, withDh: false, nonces, exchange: 'IKE_AUTH' });
+  const proposed = negotiation.proposed!;
+  const request = { spiIn, proposed, withDh: false, nonces, exchange: 'IKE_AUTH' } as const;
+  const child = acceptChild(connection, payloads, request);
   if (child.ok) {
-    installChild(world, sa, child.value);
+    notePfsUnverified(world, sa, installChild(world, sa, child.value));
     return;
   }
   releaseSpi(world, spiIn);
@@ -91,6 +99,13 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
   });
   // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
   if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [spiIn] });
+  notePerPair(world, sa, child.error);
+}
+
+/** All networks, or the first pair of them for a peer known to take one pair a child SA only. */
+function firstOffer(world: World, { name, local, peer }: ConnectionConfig): SelectorLists {
+  const most = world.perPair.has(name) ? 1 : Number.POSITIVE_INFINITY;
+  return { local: local.selectors.slice(0, most), peer: peer.selectors.slice(0, most) };
 }
 
 /**

@@ -15,6 +15,7 @@ import { establish, settleDuplicates } from './established.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, notify } from './payloads.js';
+import { notePfsUnverified } from './pfs.js';
 import { respond } from './send.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
@@ -70,7 +71,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       nonces,
       initiated: false,
     };
-    installChild(world, sa, child);
+    notePfsUnverified(world, sa, installChild(world, sa, child));
     respond(world, sa, message, [
       ...answer,
       { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },

@@ -10,6 +10,7 @@ import { covers, narrow } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
 import { find, findError, hasExactlyOne, notify } from './payloads.js';
+import type { SelectorLists } from './tasks.js';
 
 /** What a responder grants of a child SA request. */
 export interface GrantedChild {
@@ -63,19 +64,20 @@ export function acceptChild(
   payloads: readonly Payload[],
   request: {
     readonly spiIn: number;
+    readonly proposed: SelectorLists;
     readonly withDh: boolean;
     readonly nonces: NoncePair;
     readonly exchange: 'IKE_AUTH' | 'CREATE_CHILD_SA';
     readonly shared?: SecretKey;
   },
 ): Result<AgreedChild, Failure> {
-  const { spiIn, nonces, exchange, shared } = request;
+  const { spiIn, proposed, nonces, exchange, shared } = request;
   if (!hasExactlyOne(payloads, 'sa', 'tsi', 'tsr')) {
     const error = findError(payloads);
     return err(
       error === undefined
         ? failure('invalid_syntax', 'the answer lacks one of SA, TSi and TSr, or has one twice', exchange)
-        : childRefused(connection, error, exchange),
+        : childRefused(connection, error, exchange, proposed),
     );
   }
   const answer = acceptEspAnswer(connection.espProposals, find(payloads, 'sa')!.proposals, request.withDh);
@@ -86,8 +88,8 @@ export function acceptChild(
   const subset =
     localTs.length > 0 &&
     peerTs.length > 0 &&
-    covers(connection.local.selectors, localTs) &&
-    covers(connection.peer.selectors, peerTs);
+    covers(proposed.local, localTs) &&
+    covers(proposed.peer, peerTs);
   if (spiOut === undefined || !subset) {
     const message = 'the peer answered with networks that we did not propose';
     return err(selectorMismatch(connection, { local: localTs, peer: peerTs }, message));

@@ -7,8 +7,10 @@ import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import type { CloseReason } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
+import { noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
+import { volumeLimit } from './volume.js';
 import type { World } from './world.js';
 
 /** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
@@ -79,6 +81,9 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     encapsulation,
     madeAt: ctx.now,
     ...lifetime(ctx.random, ctx.now, connection.childLifetime),
+    volume: volumeLimit(ctx.random, agreed.suite),
+    spent: false,
+    verifyPfsAt: undefined,
     nonces: [agreed.nonces.initiator, agreed.nonces.responder],
     initiated: agreed.initiated,
     state: outbound ? 'installed' : 'pending-outbound',
@@ -107,6 +112,8 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     },
   });
   reportChild(world, sa, child);
+  // The peer may be about to ask for the rest by itself.
+  noteCoverage(world, sa, agreed.initiated ? 0 : PEER_FILLS_FIRST);
   return child;
 }
 
@@ -182,4 +189,5 @@ export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason:
   }
   world.ctx.emit({ kind: 'remove-child', childId: child.id });
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
+  noteCoverage(world, sa, PEER_FILLS_FIRST);
 }

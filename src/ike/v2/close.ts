@@ -8,6 +8,11 @@ type Leave = 'at-once' | 'answer-repetitions';
 
 /** The negotiation of an SA did not succeed. Reported once; the SA is forgotten. */
 export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave = 'at-once'): void {
+  reportFailed(world, sa, failure);
+  retire(world, sa, leave);
+}
+
+function reportFailed(world: World, sa: IkeSa, failure: Failure): void {
   world.ctx.event({
     kind: 'ike-failed',
     ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
@@ -16,7 +21,6 @@ export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave =
     peer: sa.remote,
     failure,
   });
-  retire(world, sa, leave);
 }
 
 /** An established SA ends without (further) words to the peer. Its child SAs end with it (RFC 7296 §1.4.1). */
@@ -56,8 +60,10 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
     case 'rekeyed':
       beginDelete(world, sa, reason);
       break;
-    case 'init-sent':
     case 'auth-sent':
+      abandonAuth(world, sa, failure);
+      break;
+    case 'init-sent':
     case 'init-answered':
       failSa(world, sa, failure);
       break;
@@ -65,6 +71,23 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
     case 'gone':
       break;
   }
+}
+
+/**
+ * IKE_AUTH is on its way: the peer may have the SA already, or is about to. The request is repeated until its
+ * answer, or the end of the tries, and what the peer has then is deleted there (RFC 7296 §1.4.1).
+ */
+function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
+  if (sa.active?.task.kind !== 'auth') {
+    failSa(world, sa, failure);
+    return;
+  }
+  reportFailed(world, sa, failure);
+  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
+  sa.initiating?.dh.wipe();
+  sa.initiating = undefined;
+  sa.state = 'deleting';
+  sa.closing = { reason: 'terminated', announced: true };
 }
 
 /** Forgets the tasks that were not begun. */

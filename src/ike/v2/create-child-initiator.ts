@@ -1,24 +1,26 @@
 import type { SecretKey } from '../../util/secret.js';
-import type { Payload } from '../../wire/ike/payloads.js';
+import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
-import { espOffer } from '../policy/proposals.js';
+import { espOffer, isOffered } from '../policy/proposals.js';
+import { narrow } from '../policy/selectors.js';
 import { installChild, releaseSpi, removeChild, reserveSpi, spiBytes } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey } from './child-collision.js';
-import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import { isUncovered, nextPair, putOffPair, redundantTo } from './coverage.js';
+import { failure, pfsRefused, selectorMismatch } from './failures.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, wantedGroup } from './payloads.js';
+import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { sendRequest } from './send.js';
-import { type CreateChildTask, createChildTask } from './tasks.js';
+import { type CreateChildTask, createChildTask, type SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 const NONCE_LENGTH = 32;
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 2000;
-/** The same for a rekey that the peer refused. */
-const AFTER_REFUSAL = 30_000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
 export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask): boolean {
@@ -28,6 +30,9 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   if (task.rekeys !== undefined && old === undefined) return false;
   const spec = connection.espProposals[0];
   if (spec === undefined) return false;
+  // The peer may have asked for the same networks meanwhile.
+  if (task.pair !== undefined && !isUncovered(sa, task.pair)) return false;
+  task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
   task.spi = reserveSpi(world);
   task.nonce = random.bytes(NONCE_LENGTH);
@@ -38,11 +43,24 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(task.spi), true) },
     { kind: 'nonce', data: task.nonce },
     ...(task.dh === undefined ? [] : [{ kind: 'ke', group, data: task.dh.publicValue } as const]),
-    { kind: 'tsi', selectors: connection.local.selectors },
-    { kind: 'tsr', selectors: connection.peer.selectors },
+    { kind: 'tsi', selectors: task.proposed.local },
+    { kind: 'tsr', selectors: task.proposed.peer },
   ];
   sendRequest(world, sa, task, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
   return true;
+}
+
+/**
+ * A rekey proposes what the child SA carries (RFC 7296 §2.9.2), as far as it is still configured: a peer that
+ * narrowed once would narrow again, and other networks have child SAs of their own.
+ */
+function proposal(sa: IkeSa, task: CreateChildTask, old: ChildRecord | undefined): SelectorLists {
+  const { local, peer } = sa.connection!;
+  const all = { local: local.selectors, peer: peer.selectors };
+  if (task.pair !== undefined) return task.pair;
+  if (old === undefined) return all;
+  const kept = { local: narrow(all.local, old.localTs), peer: narrow(all.peer, old.peerTs) };
+  return kept.local.length === 0 || kept.peer.length === 0 ? all : kept;
 }
 
 /** REKEY_SA names the SA by the SPI its sender receives on (RFC 7296 §1.3.3). */
@@ -79,6 +97,7 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
   }
   const child = acceptChild(connection, payloads, {
     spiIn: task.spi,
+    proposed: task.proposed!,
     withDh: true,
     nonces: { initiator: task.nonce!, responder: nonce?.data.slice() ?? new Uint8Array(0) },
     exchange: 'CREATE_CHILD_SA',
@@ -88,13 +107,39 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     shared?.wipe();
     const reason = child.ok
       ? failure('invalid_syntax', 'the answer lacks its nonce or its KE payload', 'CREATE_CHILD_SA')
-      : child.error;
+      : refusalOf(sa, task, child.error, error);
     failChild(world, sa, task, reason, payloads);
     return;
   }
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
   const made = installChild(world, sa, { ...child.value, ...(old === undefined ? {} : { replaces: old }) });
-  if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
+  notePfsAgreed(world, sa);
+  if (task.rekeys !== undefined || task.rival !== undefined)
+    settleChildRekey(world, sa, made, old, task.rival);
+  else if (task.pair !== undefined) dropUseless(world, sa, task, made);
+}
+
+/** A refusal of what IKE_AUTH had agreed on means PFS: nothing else is new in CREATE_CHILD_SA. */
+function refusalOf(
+  sa: IkeSa,
+  task: CreateChildTask,
+  reason: Failure,
+  error: NotifyPayload | undefined,
+): Failure {
+  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const proven = old !== undefined && old.suite.dh === 0 && isOffered(sa.connection!.espProposals, old.suite);
+  if (error?.type !== NotifyType.NO_PROPOSAL_CHOSEN || !proven) return reason;
+  return pfsRefused(sa.connection!, reason);
+}
+
+/** The peer answered a pair of networks with those of a child SA that stands: it has no more for us. */
+function dropUseless(world: World, sa: IkeSa, task: CreateChildTask, made: ChildRecord): void {
+  if (redundantTo(sa, made) === undefined) return;
+  const received = { local: made.localTs, peer: made.peerTs };
+  removeChild(world, sa, made, 'replaced');
+  sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
+  const message = 'the peer gives no more networks than another child SA carries already';
+  reportFailure(world, sa, task, selectorMismatch(sa.connection!, received, message));
 }
 
 function agree(task: CreateChildTask, payloads: readonly Payload[]): SecretKey | Failure | undefined {
@@ -129,7 +174,7 @@ function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: n
     from,
     to: group,
   });
-  sa.tasks.unshift(createChildTask(task.rekeys, group, tried));
+  sa.tasks.unshift(createChildTask({ ...task, group, groupsTried: tried }));
   return true;
 }
 
@@ -137,7 +182,8 @@ function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: n
 function putOff(world: World, sa: IkeSa, task: CreateChildTask): void {
   abandon(world, sa, task);
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
-  if (old !== undefined) old.rekeyAt = world.ctx.now + TRY_AGAIN;
+  if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + TRY_AGAIN);
+  else if (task.pair !== undefined) putOffPair(world, sa, task.pair);
   else if (task.rekeys === undefined) sa.retryChildAt = world.ctx.now + TRY_AGAIN;
 }
 
@@ -156,18 +202,37 @@ function failChild(
   payloads: readonly Payload[],
 ): void {
   abandon(world, sa, task);
+  reportFailure(world, sa, task, reason);
+  if (reason.cause === 'pfs_mismatch') notePfsRefused(world, sa, reason);
+  // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
+  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  if (old !== undefined && !task.verifies) old.rekeyAt = retryAt(world.ctx.now, old.expiresAt);
+  if (task.pair !== undefined) nextPair(world, sa);
+  else if (task.rekeys === undefined) notePerPair(world, sa, reason);
+  // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
+  if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
+}
+
+function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: Failure): void {
   world.ctx.event({
     kind: 'child-failed',
     connection: sa.connection!.name,
     ikeId: sa.id,
     role: 'initiator',
     failure: reason,
+    ...(task.pair === undefined ? {} : { pair: { local: task.pair.local[0]!, peer: task.pair.peer[0]! } }),
   });
-  // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
-  if (old !== undefined) old.rekeyAt = world.ctx.now + AFTER_REFUSAL;
-  // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
-  if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
+}
+
+/**
+ * A peer that takes no list of networks is asked pair by pair from now on, also when the connection is
+ * negotiated anew (SINGLE_PAIR_REQUIRED, RFC 7296 §2.9, or plain TS_UNACCEPTABLE as some peers say it).
+ */
+export function notePerPair(world: World, sa: IkeSa, reason: Failure): void {
+  const { name, local, peer } = sa.connection!;
+  if (reason.cause !== 'ts_mismatch' || local.selectors.length * peer.selectors.length < 2) return;
+  world.perPair.add(name);
+  nextPair(world, sa);
 }
 
 /** Undoes what the request reserved. The child SA to be rekeyed stays in use. */

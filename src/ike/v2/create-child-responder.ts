@@ -1,14 +1,19 @@
+import { compareBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
+import { sameSelectors } from '../policy/selectors.js';
 import { installChild, reserveSpi, spiBytes, spiNumber } from './child.js';
 import { grantChild } from './child-answer.js';
+import { lowest } from './established.js';
 import { failure } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
+import { notePfsAgreed } from './pfs.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
+import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 const NONCE_LENGTH = 32;
@@ -119,7 +124,9 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     initiated: false,
     ...(old === undefined ? {} : { replaces: old }),
   });
+  notePfsAgreed(world, sa);
   if (old !== undefined) noteRekey(sa, old, child);
+  else noteCrossing(sa, child);
   respond(world, sa, message, [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: nonce },
@@ -127,6 +134,34 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     { kind: 'tsi', selectors: peerTs },
     { kind: 'tsr', selectors: localTs },
   ]);
+}
+
+/**
+ * The peer asks for networks that we have asked for too, at the same time: of the two child SAs one is redundant
+ * by the rule of RFC 7296 §2.8.1. While our request waits for its answer, the answer decides; when ours was the
+ * quicker one, it is decided here, and the peer judges alike when it has our answer.
+ */
+function noteCrossing(sa: IkeSa, child: ChildRecord): void {
+  const lists = { local: child.localTs, peer: child.peerTs };
+  const task = sa.active?.task;
+  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed!, lists)) {
+    task.rival = child.id;
+    return;
+  }
+  for (const other of sa.children.values()) {
+    const rival =
+      other !== child &&
+      other.initiated &&
+      other.state === 'installed' &&
+      isSame({ local: other.localTs, peer: other.peerTs }, lists);
+    if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;
+    other.state = 'deleting';
+    sa.tasks.push({ kind: 'delete-children', spis: [other.spiIn] });
+  }
+}
+
+function isSame(a: SelectorLists, b: SelectorLists): boolean {
+  return sameSelectors(a.local, b.local) && sameSelectors(a.peer, b.peer);
 }
 
 /** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */

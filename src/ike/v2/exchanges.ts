@@ -2,16 +2,24 @@ import type { Millis } from '../../util/units.js';
 import { authAnswered, authSilent, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { releaseSpi, removeChild } from './child.js';
 import { beginDelete, closeSa, failSa, forget } from './close.js';
+import { fillGaps } from './coverage.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
 import { failure } from './failures.js';
-import { type IkeSa, wipeTask } from './ike-sa.js';
+import { type ChildRecord, type IkeSa, wipeTask } from './ike-sa.js';
 import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
 import { initSilent, sendInit } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
+import { find } from './payloads.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
 import { resend } from './send.js';
 import { createChildTask, rekeyIkeTask, type Task } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
+
+/**
+ * Messages in one direction after which an IKE SA is rekeyed. Message ids must not wrap (RFC 7296 §2.2), and of
+ * some hundred octets each they are about as much as a cipher with blocks of 64 bits should encrypt.
+ */
+const MOST_MESSAGES = 2 ** 20;
 
 /** Begins the next waiting exchange, if none is under way. */
 export function beginNext(world: World, sa: IkeSa): void {
@@ -85,6 +93,11 @@ function answeredWhileDeleting(world: World, sa: IkeSa, task: Task, message: Inb
     case 'refuse-auth':
       finishDelete(world, sa);
       break;
+    case 'auth':
+      // Given up meanwhile: with an AUTH payload the peer has the SA, else it has refused us anyway.
+      if (find(message.payloads, 'auth') === undefined) finishDelete(world, sa);
+      else sa.tasks.push({ kind: 'delete-ike' });
+      break;
     case 'rekey-ike': {
       const before = new Set(sasOf(world, sa.connection!.name));
       rekeyIkeAnswered(world, sa, task, message);
@@ -109,12 +122,26 @@ export function deadlineOf(sa: IkeSa): Millis {
   if (refusal !== undefined) at = Math.min(at, refusal.effectiveAt);
   if (sa.active !== undefined) at = Math.min(at, sa.active.retransmission.nextAt);
   if (sa.state !== 'established') return at;
-  at = Math.min(at, sa.rekeyAt, sa.expiresAt, sa.retryChildAt ?? at, deadAt(sa) ?? at, probeAt(sa) ?? at);
+  at = Math.min(
+    at,
+    sa.expiresAt,
+    sa.retryChildAt ?? at,
+    sa.gapsAt ?? at,
+    deadAt(sa) ?? at,
+    probeAt(sa) ?? at,
+  );
+  for (const child of sa.children.values()) at = Math.min(at, child.expiresAt);
+  if (!mayRekey(sa)) return at;
+  at = Math.min(at, sa.rekeyAt);
   for (const child of sa.children.values()) {
-    at = Math.min(at, child.expiresAt);
-    if (child.state === 'installed') at = Math.min(at, child.rekeyAt);
+    if (child.state === 'installed') at = Math.min(at, child.rekeyAt, child.verifyPfsAt ?? at);
   }
   return at;
+}
+
+/** `peer_only` leaves rekeying to the peer and lets its SAs expire. */
+function mayRekey(sa: IkeSa): boolean {
+  return sa.connection?.establishMode === 'bidirectional';
 }
 
 /** Does what time has brought about. */
@@ -157,7 +184,11 @@ function lifetimes(world: World, sa: IkeSa): void {
     beginDelete(world, sa, 'expired');
     return;
   }
-  if (sa.rekeyAt <= now) {
+  if (mayRekey(sa) && Math.max(sa.nextMessageId, sa.inbound.next) >= MOST_MESSAGES && !sa.spent) {
+    sa.spent = true;
+    sa.rekeyAt = now;
+  }
+  if (mayRekey(sa) && sa.rekeyAt <= now) {
     sa.rekeyAt = Number.POSITIVE_INFINITY;
     // A redundant SA is about to go: no successor for it (RFC 7296 §2.8.2).
     if (sa.redundantTo === undefined) sa.tasks.push(rekeyIkeTask());
@@ -166,16 +197,26 @@ function lifetimes(world: World, sa: IkeSa): void {
     sa.retryChildAt = undefined;
     if (sa.children.size === 0) sa.tasks.push(createChildTask());
   }
+  if (sa.gapsAt !== undefined && sa.gapsAt <= now) fillGaps(world, sa);
   for (const child of [...sa.children.values()]) {
     if (child.expiresAt <= now) {
       const replaced = child.state === 'rekeyed' || child.state === 'deleting';
       removeChild(world, sa, child, replaced ? 'rekeyed' : 'expired');
       sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
-    } else if (child.rekeyAt <= now && child.state === 'installed') {
-      child.rekeyAt = Number.POSITIVE_INFINITY;
-      sa.tasks.push(createChildTask(child.id));
+    } else if (mayRekey(sa) && child.state === 'installed') {
+      rekeyIfDue(sa, child, now);
     }
   }
+}
+
+function rekeyIfDue(sa: IkeSa, child: ChildRecord, now: Millis): void {
+  const due = child.rekeyAt <= now;
+  const verifies = !due && child.verifyPfsAt !== undefined && child.verifyPfsAt <= now;
+  if (!due && !verifies) return;
+  child.verifyPfsAt = undefined;
+  if (due) child.rekeyAt = Number.POSITIVE_INFINITY;
+  // The peer has rekeyed one since: nothing is left to find out.
+  if (due || sa.pfsUnverified) sa.tasks.push(createChildTask({ rekeys: child.id, verifies }));
 }
 
 /** A state that only waited for something has waited long enough. */

@@ -5,6 +5,7 @@ import type { ConnectionConfig } from '../config.js';
 import type { Failure, FailureCause } from '../events.js';
 import { formatIdentity } from '../policy/identity.js';
 import { describeEspSpecs, describeIkeSpecs } from '../policy/proposals.js';
+import type { SelectorLists } from './tasks.js';
 
 /** What an error notification in answer to IKE_SA_INIT means. Nothing proves that the peer sent it. */
 export function initRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
@@ -48,11 +49,12 @@ export function authRefused(connection: ConnectionConfig, error: NotifyPayload):
   return child.cause === 'unsupported' ? { ...child, cause: 'authentication_refused' } : child;
 }
 
-/** What an error notification in place of a child SA means. */
+/** What an error notification in place of a child SA means. `proposed`: the selectors of the request. */
 export function childRefused(
   connection: ConnectionConfig,
   error: NotifyPayload,
   exchange: 'IKE_AUTH' | 'CREATE_CHILD_SA',
+  proposed: SelectorLists = ownSelectors(connection),
 ): Failure {
   const name = nameOf('notify', error.type);
   const details = { notify: name, exchange };
@@ -77,7 +79,7 @@ export function childRefused(
         cause: 'ts_mismatch',
         message:
           'the peer accepts none of the networks we proposed: its local and remote CIDRs must mirror ours',
-        details: { ...details, ...ownSelectors(connection) },
+        details: { ...details, ...described(proposed) },
       };
     case NotifyType.INVALID_SYNTAX:
       return { cause: 'invalid_syntax', message: `the peer could not read our ${exchange} request`, details };
@@ -96,20 +98,35 @@ export function selectorMismatch(
     cause: 'ts_mismatch',
     message,
     details: {
-      ...ownSelectors(connection),
+      ...described(ownSelectors(connection)),
       receivedLocalSelectors: received.local.map(describeSelector),
       receivedPeerSelectors: received.peer.map(describeSelector),
     },
   };
 }
 
-function ownSelectors(connection: ConnectionConfig): {
-  localSelectors: string[];
-  peerSelectors: string[];
-} {
+/**
+ * The peer refused in CREATE_CHILD_SA what it had taken in IKE_AUTH, where no group is negotiated: only PFS
+ * is left to differ, which otherwise shows when the first lifetime is over.
+ */
+export function pfsRefused(connection: ConnectionConfig, refused: Failure): Failure {
+  const groups = [...new Set(connection.espProposals.flatMap((spec) => spec.dh))].filter((id) => id !== 0);
+  const ours = groups.length === 0 ? 'no PFS' : `PFS with ${groups.map((id) => nameOf('dh', id)).join(', ')}`;
   return {
-    localSelectors: connection.local.selectors.map(describeSelector),
-    peerSelectors: connection.peer.selectors.map(describeSelector),
+    ...refused,
+    cause: 'pfs_mismatch',
+    message: `the peer refused to rekey a child SA that it had made in the same IKE SA: our IPsec policy wants ${ours}, the peer's another group or none`,
+  };
+}
+
+function ownSelectors(connection: ConnectionConfig): SelectorLists {
+  return { local: connection.local.selectors, peer: connection.peer.selectors };
+}
+
+function described(lists: SelectorLists): { localSelectors: string[]; peerSelectors: string[] } {
+  return {
+    localSelectors: lists.local.map(describeSelector),
+    peerSelectors: lists.peer.map(describeSelector),
   };
 }
 

@@ -10,7 +10,8 @@ import type { CloseReason, Failure, Role } from '../events.js';
 import type { TableEntry } from '../sa-table.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
-import type { Task } from './tasks.js';
+import type { SelectorLists, Task } from './tasks.js';
+import type { VolumeLimit } from './volume.js';
 import { RequestWindow, type SentRequest } from './window.js';
 
 /**
@@ -47,6 +48,11 @@ export interface ChildRecord {
   readonly madeAt: Millis;
   rekeyAt: Millis;
   expiresAt: Millis;
+  readonly volume: VolumeLimit;
+  /** As much has passed as one key is to carry: the rekey was asked for. */
+  spent: boolean;
+  /** When it is rekeyed early, to find out whether both ends agree on PFS. */
+  verifyPfsAt: Millis | undefined;
   /** Nonces of the exchange that made it: they decide which of two redundant SAs goes (RFC 7296 §2.8.1). */
   readonly nonces: readonly Uint8Array[];
   /** This end sent the request that made it. */
@@ -58,6 +64,12 @@ export interface ChildRecord {
   state: 'installed' | 'pending-outbound' | 'rekeying' | 'rekeyed' | 'deleting';
   /** The child SA that this one replaces, until that one is gone. */
   replaces: number | undefined;
+}
+
+/** How often a pair of networks was asked for, and when it may be again. */
+export interface Gap {
+  tries: number;
+  notBefore: Millis;
 }
 
 /** What an initiator keeps from the first request to the last answer of the negotiation. */
@@ -78,8 +90,9 @@ export interface InitiatorNegotiation {
   refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
   responderNonce: Uint8Array | undefined;
   response: Uint8Array | undefined;
-  /** SPI offered for the first child SA. */
+  /** SPI and selectors offered for the first child SA. */
   childSpi: number | undefined;
+  proposed: SelectorLists | undefined;
 }
 
 /** What a responder keeps from the first request on. */
@@ -154,8 +167,18 @@ export class IkeSa implements TableEntry {
   establishedOrder = 0;
   rekeyAt = Number.POSITIVE_INFINITY;
   expiresAt = Number.POSITIVE_INFINITY;
+  /** Message ids are used up so far that a rekey was asked for. */
+  spent = false;
   /** When a child SA that the peer put off is asked for again. */
   retryChildAt: Millis | undefined;
+  /** When the pairs of networks that no child SA carries are looked at again. */
+  gapsAt: Millis | undefined;
+  /** Pairs that were asked for, by name. */
+  readonly gaps = new Map<string, Gap>();
+  /** An address that traffic wants to go to: its pair is asked for first. */
+  wanted: Uint8Array | undefined;
+  /** PFS is configured and no exchange has shown yet that the peer agrees. */
+  pfsUnverified = false;
   /** Last authentic message of the peer, IKE or ESP (RFC 7296 §2.4). */
   lastInbound: Millis = 0;
   /** Why it ends, while a DELETE is under way. */

@@ -68,6 +68,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
     responderNonce: undefined,
     response: undefined,
     childSpi: undefined,
+    proposed: undefined,
   };
   world.table.add(sa);
   sa.tasks.push({ kind: 'init' });

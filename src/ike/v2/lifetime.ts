@@ -6,6 +6,15 @@ import { type Millis, type Seconds, seconds } from '../../util/units.js';
 const REKEY_AT = 0.9;
 const JITTER = 0.1;
 
+/** Waits between tries of a rekey that the peer refuses: several fit into what is left of the lifetime. */
+const LONGEST_RETRY = 30_000;
+const SHORTEST_RETRY = 5000;
+
+/** When a refused rekey is asked for again. Until it succeeds the old SA works, and ends with its lifetime. */
+export function retryAt(now: Millis, expiresAt: Millis): Millis {
+  return now + Math.min(LONGEST_RETRY, Math.max(SHORTEST_RETRY, (expiresAt - now) / 4));
+}
+
 /** When an SA made now is rekeyed, and when it ends if that did not work. */
 export interface Lifetime {
   readonly rekeyAt: Millis;

@@ -7,12 +7,14 @@ import type { DatagramInput, RenewScope } from '../inputs.js';
 import type { IkeVersion } from '../version.js';
 import { activateOutbound, removeChild } from './child.js';
 import { endSa } from './close.js';
+import { nextPair, recheckCoverage, wantDestination } from './coverage.js';
 import { beginNext, deadlineOf, tick } from './exchanges.js';
 import { failure } from './failures.js';
 import { initiate } from './init-initiator.js';
 import { receive } from './receive.js';
 import { followEsp, renew } from './renew.js';
 import { createChildTask } from './tasks.js';
+import { isReached, type Volume } from './volume.js';
 import { createWorld, sasOf, type World } from './world.js';
 
 /** How long a negotiation that the peer has begun is given before we begin one of our own. */
@@ -55,14 +57,18 @@ export class IkeV2 implements IkeVersion {
   }
 
   reconfigured(): void {
-    const { ctx, table } = this.world;
+    const { ctx, table, perPair } = this.world;
     for (const sa of table.all()) {
       if (sa.connection === undefined) continue;
       const connection = ctx.connection(sa.connection.name);
-      if (connection !== undefined) sa.connection = connection;
-      else
+      if (connection === undefined) {
         endSa(this.world, sa, 'configuration-changed', failure('terminated', 'the connection was removed'));
+        continue;
+      }
+      sa.connection = connection;
+      recheckCoverage(this.world, sa);
     }
+    for (const name of [...perPair]) if (ctx.connection(name) === undefined) perPair.delete(name);
     this.#work();
   }
 
@@ -77,6 +83,25 @@ export class IkeV2 implements IkeVersion {
     // RFC 7296 §2.8: traffic on the new SA proves that the peer has it.
     const child = sa.children.get(childId);
     if (child !== undefined) activateOutbound(this.world, child);
+    return true;
+  }
+
+  trafficVolume(childId: number, passed: Volume): boolean {
+    const child = this.world.childOwners.get(childId)?.children.get(childId);
+    if (child === undefined) return false;
+    const { now } = this.world.ctx;
+    if (isReached(child.volume.expiresAt, passed)) child.expiresAt = Math.min(child.expiresAt, now);
+    else if (isReached(child.volume.rekeyAt, passed) && !child.spent) {
+      child.spent = true;
+      child.rekeyAt = Math.min(child.rekeyAt, now);
+    }
+    return true;
+  }
+
+  acquire(connection: string, destination: Uint8Array): boolean {
+    const standing = sasOf(this.world, connection).find((sa) => sa.isEstablished && sa.children.size > 0);
+    if (standing === undefined) return false;
+    wantDestination(this.world, standing, destination);
     return true;
   }
 
@@ -137,7 +162,9 @@ export class IkeV2 implements IkeVersion {
       const onItsWay = [...standing.tasks, standing.active?.task].some(
         (task) => task?.kind === 'create-child',
       );
-      if (standing.children.size === 0 && !onItsWay) standing.tasks.push(createChildTask());
+      if (standing.children.size > 0) recheckCoverage(this.world, standing);
+      else if (this.world.perPair.has(connection.name)) nextPair(this.world, standing);
+      else if (!onItsWay) standing.tasks.push(createChildTask());
       return;
     }
     const peerBegan = this.#peerBegan(connection);

@@ -12,6 +12,7 @@ import { failure } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { keySa } from './keys.js';
+import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, hasExactlyOne, invalidKe, notify, wantedGroup } from './payloads.js';
 import { respond, sendRequest } from './send.js';
@@ -19,7 +20,7 @@ import { type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
-/** Wait before a rekey that the peer put off or refused is asked for again. */
+/** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 5000;
 
 /** HDR, SK {SA, Ni, KEi} with the SPI of the new IKE SA (RFC 7296 §1.3.2). */
@@ -53,7 +54,10 @@ export function rekeyIkeAnswered(world: World, sa: IkeSa, task: RekeyIkeTask, me
     }
     if (error.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, error)) return;
     if (error.type !== NotifyType.TEMPORARY_FAILURE) advise(world, sa, nameOf('notify', error.type));
-    sa.rekeyAt = world.ctx.now + TRY_AGAIN;
+    sa.rekeyAt =
+      error.type === NotifyType.TEMPORARY_FAILURE
+        ? world.ctx.now + TRY_AGAIN
+        : retryAt(world.ctx.now, sa.expiresAt);
     return;
   }
   const made = completeRekey(world, sa, task, payloads);
@@ -201,6 +205,11 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
     world.childOwners.set(child.id, next);
   }
   old.children.clear();
+  for (const [name, gap] of old.gaps) next.gaps.set(name, gap);
+  next.gapsAt = old.gapsAt;
+  next.wanted = old.wanted;
+  next.pfsUnverified ||= old.pfsUnverified;
+  next.retryChildAt ??= old.retryChildAt;
   for (const task of old.tasks.splice(0)) {
     if (task.kind === 'create-child' || task.kind === 'delete-children') next.tasks.push(task);
     else if (task.kind === 'delete-ike') old.tasks.push(task);

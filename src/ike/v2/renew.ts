@@ -63,7 +63,7 @@ function rekeyChildren(sa: IkeSa): void {
 function rekeyChild(sa: IkeSa, child: ChildRecord): void {
   if (child.state !== 'installed') return;
   const waits = sa.tasks.some((task) => task.kind === 'create-child' && task.rekeys === child.id);
-  if (!waits) sa.tasks.push(createChildTask(child.id));
+  if (!waits) sa.tasks.push(createChildTask({ rekeys: child.id }));
 }
 
 function rekeyIke(sa: IkeSa): void {

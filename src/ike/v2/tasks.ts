@@ -1,4 +1,5 @@
 import type { DhExchange } from '../../crypto/types.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
 
 /**
  * The exchanges this end begins on an IKE SA. A task waits in the SA's queue until no other request is
@@ -19,14 +20,26 @@ export type Task =
 
 export type TaskKind = Task['kind'];
 
+/** Selectors of a child SA, ours and the peer's. */
+export interface SelectorLists {
+  readonly local: readonly TrafficSelector[];
+  readonly peer: readonly TrafficSelector[];
+}
+
 /** CREATE_CHILD_SA for a new child SA, or for one that replaces `rekeys`. */
 export interface CreateChildTask {
   readonly kind: 'create-child';
   readonly rekeys: number | undefined;
+  /** One pair of networks that no child SA carries; undefined for all that are configured. */
+  readonly pair: SelectorLists | undefined;
+  /** Rekeys early to find out whether both ends agree on PFS. */
+  readonly verifies: boolean;
   /** Group to use, when the peer asked for it by INVALID_KE_PAYLOAD; else the first configured. */
   readonly group: number | undefined;
   /** Groups the peer has refused already. */
   readonly groupsTried: readonly number[];
+  /** What was proposed, when the request has left. */
+  proposed: SelectorLists | undefined;
   spi: number;
   nonce: Uint8Array | undefined;
   dh: DhExchange | undefined;
@@ -47,15 +60,17 @@ export interface RekeyIkeTask {
 }
 
 export function createChildTask(
-  rekeys?: number,
-  group?: number,
-  groupsTried: readonly number[] = [],
+  wish: Partial<Pick<CreateChildTask, 'rekeys' | 'pair' | 'verifies' | 'group' | 'groupsTried'>> = {},
 ): CreateChildTask {
+  const { rekeys, pair, verifies = false, group, groupsTried = [] } = wish;
   return {
     kind: 'create-child',
     rekeys,
+    pair,
+    verifies,
     group,
     groupsTried,
+    proposed: undefined,
     spi: 0,
     nonce: undefined,
     dh: undefined,

@@ -99,6 +99,7 @@ export const TRANSITIONS: Readonly<Record<IkeSaState, Readonly<Record<MessageKin
   deleting: {
     ...ALL_UNEXPECTED,
     'IKE_AUTH request': refused,
+    'IKE_AUTH response': answered,
     'CREATE_CHILD_SA request': refuseForNow,
     'CREATE_CHILD_SA response': answered,
     'INFORMATIONAL request': informedWhileDeleting,

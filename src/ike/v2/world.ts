@@ -27,6 +27,8 @@ export interface World {
   readonly espSpis: Set<number>;
   /** Connections that had an IKE SA since the start: no INITIAL_CONTACT for them any more (RFC 7296 §2.4). */
   readonly contacted: Set<string>;
+  /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
+  readonly perPair: Set<string>;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -42,6 +44,7 @@ export function createWorld(ctx: Context): World {
     childOwners: new Map(),
     espSpis: new Set(),
     contacted: new Set(),
+    perPair: new Set(),
     addressTurn: new Map(),
   };
 }

@@ -1,0 +1,132 @@
+import type { Millis } from '../../util/units.js';
+import { describeSelector } from '../../wire/ike/dissect.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import { covers, packetSelector } from '../policy/selectors.js';
+import type { ChildRecord, Gap, IkeSa } from './ike-sa.js';
+import { createChildTask, type SelectorLists } from './tasks.js';
+import type { World } from './world.js';
+
+/** A peer that made a child SA, or deleted one, is given this long to ask for the rest by itself. */
+export const PEER_FILLS_FIRST: Millis = 10_000;
+/** Wait after the first try for a pair, and the longest one; each is four times the one before. */
+const FIRST_WAIT: Millis = 30_000;
+const LONGEST_WAIT: Millis = 3_600_000;
+/** Wait when the peer only put it off (RFC 7296 §2.25). */
+const PUT_OFF: Millis = 2000;
+
+/**
+ * Each configured local network with each of the peer's. Peers that take one pair a child SA narrow an offer of
+ * all without a word (RFC 7296 §2.9); what they leave out is found by this list.
+ */
+function pairsOf(sa: IkeSa): SelectorLists[] {
+  const { local, peer } = sa.connection!;
+  return local.selectors.flatMap((ours) =>
+    peer.selectors.map((theirs) => ({ local: [ours], peer: [theirs] })),
+  );
+}
+
+/** The configured pairs that no child SA of the IKE SA carries. */
+export function uncovered(sa: IkeSa): SelectorLists[] {
+  return pairsOf(sa).filter((pair) => isUncovered(sa, pair));
+}
+
+/** Whether no child SA carries this pair. */
+export function isUncovered(sa: IkeSa, pair: SelectorLists): boolean {
+  return ![...sa.children.values()].some((child) => child.state !== 'deleting' && carries(child, pair));
+}
+
+function carries(child: ChildRecord, pair: SelectorLists): boolean {
+  return covers(child.localTs, pair.local) && covers(child.peerTs, pair.peer);
+}
+
+/** Another child SA that carries all that this one does. */
+export function redundantTo(sa: IkeSa, made: ChildRecord): ChildRecord | undefined {
+  const lists = { local: made.localTs, peer: made.peerTs };
+  for (const child of sa.children.values()) {
+    if (child !== made && child.state === 'installed' && carries(child, lists)) return child;
+  }
+  return undefined;
+}
+
+/** A child SA came or went: what is not carried now is asked for after `patience`. */
+export function noteCoverage(world: World, sa: IkeSa, patience: Millis): void {
+  if (sa.connection === undefined || sa.state !== 'established') return;
+  if (sa.children.size === 0 || uncovered(sa).length === 0) sa.gapsAt = undefined;
+  else sa.gapsAt = Math.min(sa.gapsAt ?? Number.POSITIVE_INFINITY, world.ctx.now + patience);
+}
+
+/** One try is over, or the peer takes one pair a child SA only: on with what is not carried. */
+export function nextPair(world: World, sa: IkeSa): void {
+  if (sa.state === 'established' && uncovered(sa).length > 0) sa.gapsAt = world.ctx.now;
+}
+
+/** The networks of the connection may be others now. */
+export function recheckCoverage(world: World, sa: IkeSa): void {
+  sa.gaps.clear();
+  noteCoverage(world, sa, 0);
+}
+
+/**
+ * Asks for the next pair that nothing carries: the one that traffic waits for first. One exchange at a time, so
+ * that rekeys and DELETEs need not queue behind many.
+ */
+export function fillGaps(world: World, sa: IkeSa): void {
+  const { now, shuttingDown } = world.ctx;
+  sa.gapsAt = undefined;
+  const passive = sa.connection!.establishMode === 'peer_only' || !sa.connection!.adminUp;
+  if (passive || shuttingDown || sa.redundantTo !== undefined || sa.superseded) return;
+  const missing = uncovered(sa);
+  for (const [name, gap] of sa.gaps) if (gap.notBefore + LONGEST_WAIT < now) sa.gaps.delete(name);
+  if ([...sa.tasks, sa.active?.task].some((task) => task?.kind === 'create-child')) {
+    if (missing.length > 0) sa.gapsAt = now + PUT_OFF;
+    return;
+  }
+  const { wanted } = sa;
+  if (wanted !== undefined) missing.sort((a, b) => rank(a, wanted) - rank(b, wanted));
+  let next = Number.POSITIVE_INFINITY;
+  for (const pair of missing) {
+    const gap = gapOf(sa, pair);
+    if (gap.notBefore > now) {
+      next = Math.min(next, gap.notBefore);
+      continue;
+    }
+    gap.notBefore = now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** gap.tries);
+    gap.tries++;
+    sa.wanted = undefined;
+    sa.tasks.push(createChildTask({ pair }));
+    return;
+  }
+  if (next !== Number.POSITIVE_INFINITY) sa.gapsAt = next;
+}
+
+/** Traffic to this address found no child SA. An attempt that waits for its time goes on waiting. */
+export function wantDestination(world: World, sa: IkeSa, destination: Uint8Array): void {
+  if (uncovered(sa).length === 0) return;
+  sa.wanted = destination;
+  sa.gapsAt = world.ctx.now;
+}
+
+/** The peer was only busy: this try does not count. */
+export function putOffPair(world: World, sa: IkeSa, pair: SelectorLists): void {
+  const gap = gapOf(sa, pair);
+  gap.tries = Math.max(0, gap.tries - 1);
+  gap.notBefore = world.ctx.now + PUT_OFF;
+  sa.gapsAt = gap.notBefore;
+}
+
+function gapOf(sa: IkeSa, pair: SelectorLists): Gap {
+  const name = [...pair.local, ...pair.peer].map(describeSelector).join(' ');
+  const gap = sa.gaps.get(name) ?? { tries: 0, notBefore: 0 };
+  sa.gaps.set(name, gap);
+  return gap;
+}
+
+function rank({ peer }: SelectorLists, destination: Uint8Array): number {
+  return covers(peer, [anyOf(destination, peer[0]!)]) ? 0 : 1;
+}
+
+/** The address with the protocol and ports of the network, so that only the address is compared. */
+function anyOf(destination: Uint8Array, like: TrafficSelector): TrafficSelector {
+  const { protocol, startPort, endPort } = like;
+  return { ...packetSelector(destination, protocol, startPort), startPort, endPort };
+}

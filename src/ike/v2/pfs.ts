@@ -1,0 +1,60 @@
+import { readU32 } from '../../util/bytes.js';
+import type { Millis } from '../../util/units.js';
+import type { ConnectionConfig } from '../config.js';
+import type { Failure } from '../events.js';
+import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { World } from './world.js';
+
+/**
+ * IKE_AUTH makes the first child SA without a group of its own, so a difference in PFS would show when its
+ * lifetime is over. The early rekey that shows it sooner comes after about this long.
+ */
+const VERIFY_AFTER: Millis = 30_000;
+/** Part by which chance moves it to either side. */
+const JITTER = 0.2;
+
+/** Whether the IPsec policy asks for a group. */
+function wantsPfs({ espProposals }: ConnectionConfig): boolean {
+  return espProposals.some((spec) => spec.dh.some((group) => group !== 0));
+}
+
+/** The first child SA of an IKE SA stands: that its rekeying will work is not known yet. */
+export function notePfsUnverified(world: World, sa: IkeSa, child: ChildRecord): void {
+  const { ctx } = world;
+  const connection = sa.connection!;
+  if (!wantsPfs(connection)) return;
+  sa.pfsUnverified = true;
+  ctx.event({
+    kind: 'advisory',
+    connection: connection.name,
+    code: 'pfs_unverified',
+    message: 'whether the peer agrees on PFS shows with the first rekeying of a child SA',
+  });
+  if (sa.role !== 'initiator' || connection.establishMode === 'peer_only') return;
+  const chance = readU32(ctx.random.bytes(4), 0) / 2 ** 32;
+  const at = ctx.now + VERIFY_AFTER * (1 - JITTER + 2 * JITTER * chance);
+  if (at < child.rekeyAt) child.verifyPfsAt = at;
+}
+
+/** A CREATE_CHILD_SA exchange made a child SA: the policies agree. */
+export function notePfsAgreed(world: World, sa: IkeSa): void {
+  if (!sa.pfsUnverified) return;
+  sa.pfsUnverified = false;
+  const connection = sa.connection!.name;
+  for (const code of ['pfs_unverified', 'pfs_mismatch'] as const) {
+    world.ctx.event({ kind: 'advisory-withdrawn', connection, code });
+  }
+}
+
+/** The connection carries traffic until the lifetime of its child SA is over, and then it will not. */
+export function notePfsRefused(world: World, sa: IkeSa, reason: Failure): void {
+  const connection = sa.connection!.name;
+  sa.pfsUnverified = true;
+  world.ctx.event({ kind: 'advisory-withdrawn', connection, code: 'pfs_unverified' });
+  world.ctx.event({
+    kind: 'advisory',
+    connection,
+    code: 'pfs_mismatch',
+    message: `${reason.message}: the connection ends with the lifetime of its child SA`,
+  });
+}
