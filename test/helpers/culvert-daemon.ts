@@ -16,14 +16,22 @@ const EXTRA = (process.env.CULVERT_TEST_RUN_ARGS ?? '').split(' ').filter((word)
 /** The built daemon, `culvert run`, in a namespace of a lab, driven through its control socket. */
 export class CulvertDaemon {
   readonly control: string;
+  readonly client: ControlClient;
+  readonly #file: string;
   readonly #process: ChildProcess;
-  readonly #client: ControlClient;
   readonly #log: string[];
 
-  private constructor(process: ChildProcess, client: ControlClient, control: string, log: string[]) {
+  private constructor(
+    process: ChildProcess,
+    client: ControlClient,
+    control: string,
+    file: string,
+    log: string[],
+  ) {
     this.#process = process;
-    this.#client = client;
+    this.client = client;
     this.control = control;
+    this.#file = file;
     this.#log = log;
   }
 
@@ -47,13 +55,31 @@ export class CulvertDaemon {
       try {
         const client = await ControlClient.connect(control);
         await client.status();
-        return new CulvertDaemon(child, client, control, log);
+        return new CulvertDaemon(child, client, control, file, log);
       } catch {
         await sleep(25);
       }
     }
     child.kill('SIGKILL');
     throw new Error(`the daemon did not start:\n${log.join('')}`);
+  }
+
+  /** Writes another configuration into its file; `reload` or a signal makes the daemon read it. */
+  rewrite(config: { readonly gateway: object; readonly [section: string]: unknown }): void {
+    const gateway = { ...config.gateway, control: this.control };
+    writeFileSync(this.#file, stringify({ ...config, gateway }), { mode: 0o600 });
+  }
+
+  /** As `rewrite` and `culvert reload`. @throws Error when it was not applied as a whole */
+  async reload(config: { readonly gateway: object; readonly [section: string]: unknown }) {
+    this.rewrite(config);
+    const report = await this.client.reload();
+    if (!report.ok || report.problems.length > 0) throw new Error(JSON.stringify(report));
+    return report;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
   }
 
   get pid(): number {
@@ -70,7 +96,7 @@ export class CulvertDaemon {
   }
 
   status(): Promise<StatusDocument> {
-    return this.#client.status();
+    return this.client.status();
   }
 
   async connection(name: string): Promise<ConnectionStatusDocument> {
@@ -82,11 +108,11 @@ export class CulvertDaemon {
 
   /** Resolves when the connection is up; rejects with the daemon's reason otherwise. */
   async up(name: string): Promise<unknown> {
-    return this.#client.up(name, { wait: true });
+    return this.client.up(name, { wait: true });
   }
 
   async down(name: string): Promise<unknown> {
-    return this.#client.down(name);
+    return this.client.down(name);
   }
 
   /** Polls until the connection satisfies `wanted`. @throws Error with its last state after `seconds` */
@@ -107,13 +133,13 @@ export class CulvertDaemon {
 
   /** A clean stop; the exit code of the process. */
   async stop(): Promise<number | null> {
-    this.#client.close();
+    this.client.close();
     return this.#end('SIGTERM');
   }
 
   /** As a crash or the kernel would end it. */
   async kill(): Promise<void> {
-    this.#client.close();
+    this.client.close();
     await this.#end('SIGKILL');
   }
 
