@@ -216,6 +216,12 @@ export class ConnectionTracker {
           if (ike !== undefined) one.ikes.set(event.ikeId, { ...ike, peer: event.to });
         });
         return;
+      case 'advisory-withdrawn':
+        this.#with(event.connection, (one) => {
+          for (const [key, advisory] of one.advisories)
+            if (advisory.code === event.code) one.advisories.delete(key);
+        });
+        return;
       case 'advisory':
         this.#with(event.connection, (one) =>
           one.advisories.set(`${event.code} ${event.message}`, { code: event.code, message: event.message }),

@@ -9,7 +9,7 @@ import {
   type ConnectionProblem,
   ConnectionTracker,
 } from '../connection/tracker.js';
-import type { DataPlane } from '../dataplane/dataplane.js';
+import type { ChildCounters, DataPlane } from '../dataplane/dataplane.js';
 import type { EspPair } from '../esp/params.js';
 import type { EngineConfig } from '../ike/config.js';
 import type { IkeEvent, IkeSaInfo } from '../ike/events.js';
@@ -34,6 +34,8 @@ import { PeerNames } from './peer-names.js';
 export interface EngineLike {
   handle(input: Input, now: Millis): Output[];
   nextDeadline(): Millis | undefined;
+  /** Whether SAs that were given up still wait for their peers. */
+  readonly closing?: boolean;
 }
 
 /** What the gateway is to do: a configuration that was read, and its keys by connection name. */
@@ -58,6 +60,9 @@ export interface CoreDeps extends CoreConfig {
 
 /** Between two looks at counters, keepalives and folded log lines. */
 const TICK: Millis = 1000;
+/** The engine is told of the volume of a child SA after about this much more of it. */
+const VOLUME_STEP_BYTES = 2 ** 20;
+const VOLUME_STEP_PACKETS = 2 ** 16;
 /** One packet's time may be told a little differently twice: two clocks are compared. */
 const CLOCK_NOISE: Millis = 5;
 /** setTimeout takes no more. */
@@ -83,8 +88,8 @@ export class GatewayCore {
   /** Connections an operator holds down. */
   readonly #stopped = new Set<string>();
   readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
-  /** IKE SA of each child SA, and the last inbound traffic reported. */
-  readonly #children = new Map<number, { ikeId: number; reported: Millis }>();
+  /** IKE SA of each child SA, the last inbound traffic reported, and the steps of volume. */
+  readonly #children = new Map<number, { ikeId: number; reported: Millis; volumeTold: number }>();
   readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
   /** Events that listeners have not heard of. */
   readonly #untold: IkeEvent[] = [];
@@ -151,7 +156,11 @@ export class GatewayCore {
   /** A packet for this address found no SA that may send. */
   acquire(destination: IpBytes): void {
     const found = connectionTo(destination, this.#config.file.connections);
-    if (found?.adminStateUp === true) this.#reconcile({ kind: 'acquire', connection: found.name });
+    if (found?.adminStateUp !== true) return;
+    // A connection that stands may lack the child SA of these networks only.
+    if (this.#reconciler.view(found.name)?.state === 'up')
+      this.input({ kind: 'acquire', connection: found.name, destination });
+    else this.#reconcile({ kind: 'acquire', connection: found.name });
   }
 
   /** An authentic ESP packet came from elsewhere (RFC 7296 §2.23). */
@@ -218,7 +227,7 @@ export class GatewayCore {
     this.#closing = true;
     this.input({ kind: 'shutdown' });
     const deadline = this.#now() + patience;
-    while (this.#now() < deadline && this.#ikes.size > 0) {
+    while (this.#now() < deadline && (this.#ikes.size > 0 || this.#deps.engine.closing === true)) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.stop();
@@ -406,7 +415,7 @@ export class GatewayCore {
         return;
       }
       case 'child-established':
-        this.#children.set(event.child.childId, { ikeId: event.child.ikeId, reported: 0 });
+        this.#children.set(event.child.childId, { ikeId: event.child.ikeId, reported: 0, volumeTold: 0 });
         return;
       case 'child-closed':
         this.#children.delete(event.childId);
@@ -489,15 +498,29 @@ export class GatewayCore {
     const now = this.#now();
     const counters = this.#deps.plane.counters();
     this.#tracker.traffic(new Map(counters.map((one) => [one.id, one])), now);
-    for (const { id, lastInbound } of counters) {
+    for (const one of counters) {
+      const { id, lastInbound } = one;
       const child = this.#children.get(id);
-      if (child === undefined || lastInbound <= child.reported + CLOCK_NOISE) continue;
+      if (child === undefined) continue;
+      this.#tellVolume(one, child);
+      if (lastInbound <= child.reported + CLOCK_NOISE) continue;
       child.reported = lastInbound;
       this.input({ kind: 'inbound-traffic', childId: id, at: lastInbound });
     }
     for (const peer of this.#keepalives.take(now)) this.#deps.sendKeepalive(peer);
     this.#names.refreshDue();
     this.#log.flush(now);
+  }
+
+  /** The engine rekeys by volume; it need not hear of every packet. */
+  #tellVolume(counters: ChildCounters, child: { volumeTold: number }): void {
+    const { id, packetsIn, sequenceOut, bytesIn, bytesOut } = counters;
+    const bytes = Math.max(bytesIn, bytesOut);
+    const packets = Math.max(packetsIn, sequenceOut);
+    const steps = Math.floor(bytes / VOLUME_STEP_BYTES) + Math.floor(packets / VOLUME_STEP_PACKETS);
+    if (steps <= child.volumeTold) return;
+    child.volumeTold = steps;
+    this.input({ kind: 'traffic-volume', childId: id, bytes, packets });
   }
 
   /** One timer for the engine and the reconciler together. */

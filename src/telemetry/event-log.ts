@@ -139,6 +139,8 @@ export function describeEvent(event: IkeEvent): EventLine {
     }
     case 'advisory':
       return { level: 'warn', text: event.message, fields: { code: event.code } };
+    case 'advisory-withdrawn':
+      return { level: 'debug', text: 'what was advised holds no more', fields: { code: event.code } };
     case 'datagram-dropped':
       return {
         level: 'info',
