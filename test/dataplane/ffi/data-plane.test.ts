@@ -1,13 +1,10 @@
-import type { ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { existsSync, readdirSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import type { ChildCounters, DataPlane } from '../../../src/dataplane/dataplane.js';
 import { MAX_CHILDREN, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
 import { createFfiDataPlane } from '../../../src/dataplane/ffi/data-plane.js';
-import type { DropCounts } from '../../../src/esp/drops.js';
 import type { EspPair } from '../../../src/esp/params.js';
 import { findLink, removeLink, setLinkUp } from '../../../src/linux/links.js';
 import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
@@ -15,6 +12,7 @@ import { localEndpoint, openPortGroup, type PortGroup } from '../../../src/linux
 import { openTun, type TunDevice } from '../../../src/linux/tun.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { withNonEspMarker } from '../../../src/wire/esp.js';
+import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { enterOwnNamespace, skipWithoutRoot } from '../../helpers/own-namespace.js';
 
 const skip = skipWithoutRoot() || (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun');
@@ -22,47 +20,6 @@ const support = networkLabSupport();
 const skipPair = skip || (support.ok ? false : support.reason);
 
 const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
-interface Answer {
-  readonly children: readonly ChildCounters[];
-  readonly drops: DropCounts;
-}
-
-class Gateway {
-  readonly process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(lab: NetworkLab, side: 'a' | 'b', suite: EspSuite) {
-    const [one, two] = ['192.0.2.1', '192.0.2.2'];
-    const [netA, netB] = ['10.1.0.0/24', '10.2.0.0/24'];
-    const setup = {
-      ...{ side, suite, mtu: 1400 },
-      ...(side === 'a'
-        ? { local: one, peer: two, localNet: netA, peerNet: netB }
-        : { local: two, peer: one, localNet: netB, peerNet: netA }),
-    };
-    const script = new URL('../../helpers/fixed-key-gateway.ts', import.meta.url).pathname;
-    // Of the test runner's loaders only the one that reads TypeScript: the others double the start-up time.
-    const loader = process.execArgv.filter((argument) => argument.includes('typescript'));
-    const argv = [process.execPath, ...loader, script, JSON.stringify(setup)];
-    this.process = lab.spawn(side, argv, { stdio: ['pipe', 'pipe', 'ignore'] });
-    this.#lines = createInterface({ input: this.process.stdout! })[Symbol.asyncIterator]();
-  }
-
-  tell(command: string): void {
-    this.process.stdin!.write(`${command}\n`);
-  }
-
-  async answer(): Promise<unknown> {
-    const { value } = await this.#lines.next();
-    return JSON.parse(value);
-  }
-
-  async counters(): Promise<Answer> {
-    this.tell('counters');
-    return (await this.answer()) as Answer;
-  }
-}
-
 const sum = (
   children: readonly ChildCounters[],
   field: 'packetsIn' | 'packetsOut' | 'bytesIn' | 'bytesOut',
@@ -71,23 +28,12 @@ const sum = (
 t.test('two gateways in two namespaces', { skip: skipPair }, async (t) => {
   const lab = NetworkLab.create();
   t.teardown(() => lab.dispose());
-  for (const node of ['ha', 'a', 'b', 'hb']) await lab.add(node);
+  await addSites(lab);
   await lab.link(
     { node: 'a', device: 'wan', addresses: ['192.0.2.1/24'] },
     { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
   );
-  for (const [host, gateway, net] of [
-    ['ha', 'a', '10.1.0'],
-    ['hb', 'b', '10.2.0'],
-  ] as const) {
-    await lab.link(
-      { node: host, device: 'lan', addresses: [`${net}.10/24`] },
-      { node: gateway, device: 'lan', addresses: [`${net}.1/24`] },
-    );
-    await lab.forward(gateway);
-    await lab.check(host, ['ip', 'route', 'add', 'default', 'via', `${net}.1`]);
-  }
-  const gateways = [new Gateway(lab, 'a', GCM), new Gateway(lab, 'b', GCM)] as const;
+  const gateways = [new FixedKeyGateway(lab, 'a', GCM), new FixedKeyGateway(lab, 'b', GCM)] as const;
   for (const gateway of gateways) t.same(await gateway.answer(), { ready: 'evp', note: null });
   for (const [from, to] of [
     ['ha', '10.2.0.10'],
