@@ -94,7 +94,12 @@ function authenticate(
   }
   const idi = find(payloads, 'idi')!;
   const auth = find(payloads, 'auth');
-  const chosen = chooseByIdentity(candidates, idi, find(payloads, 'idr'), sa.remote.address);
+  // Connections that share both identities are told apart by the networks of the first child SA.
+  const proposed = {
+    local: find(payloads, 'tsr')?.selectors ?? [],
+    peer: find(payloads, 'tsi')?.selectors ?? [],
+  };
+  const chosen = chooseByIdentity(candidates, idi, find(payloads, 'idr'), sa.remote.address, proposed);
   if (!chosen.ok) {
     sa.connection =
       candidates.find((one) => sameIdentity(one.peer.identity, idi)) ??

@@ -1,0 +1,129 @@
+import { existsSync } from 'node:fs';
+import t from 'tap';
+import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
+
+const skip =
+  process.getuid?.() !== 0
+    ? 'needs root for TUN and namespaces'
+    : !existsSync('/dev/net/tun')
+      ? 'there is no /dev/net/tun'
+      : false;
+
+const ACTIONS = ['restart', 'clear', 'hold', 'none'] as const;
+type Action = (typeof ACTIONS)[number];
+
+const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
+const down = (connection: { readonly status: string }): boolean => connection.status === 'down';
+
+function config(local: LabSite, peer: LabSite, over: object) {
+  return {
+    gateway: { name: `site-${local.node}`, address: local.address },
+    connections: [
+      {
+        name: 'c',
+        psk: 'correct-horse-battery',
+        local: { cidrs: [local.cidr] },
+        peer: { address: peer.address, cidrs: [peer.cidr] },
+        ...over,
+      },
+    ],
+  };
+}
+
+const watch = (action: Action) => ({ dead_peer_detection: { action, interval: 1, timeout: 3 } });
+
+/** Milliseconds from now until a packet crosses the tunnel and comes back. @throws Error after 40 s */
+async function untilTraffic({ lab }: SiteLab, from = SITE_A, to = SITE_B): Promise<number> {
+  const start = performance.now();
+  for (;;) {
+    const { stdout } = await lab.run(from.node, [
+      'ping',
+      '-q',
+      '-n',
+      '-c1',
+      '-W1',
+      '-I',
+      from.inside,
+      to.inside,
+    ]);
+    if (/ 1 received/.test(stdout)) return Math.round(performance.now() - start);
+    if (performance.now() - start > 40_000) throw new Error('no traffic after 40 s');
+  }
+}
+
+/** Node b neither sends nor receives anything. */
+async function cut({ lab }: SiteLab): Promise<void> {
+  const chain = (hook: string): string =>
+    `add chain inet cut ${hook} { type filter hook ${hook} priority 0; policy drop; };`;
+  await lab.check('b', ['nft', `add table inet cut; ${chain('input')} ${chain('output')}`]);
+}
+
+async function heal({ lab }: SiteLab): Promise<void> {
+  await lab.check('b', ['nft', 'delete table inet cut']);
+}
+
+t.jobs = 2;
+
+for (const action of ACTIONS) {
+  t.test(`a blackhole, action ${action}`, { skip, buffered: true }, async (t) => {
+    const site = await createSiteLab();
+    t.teardown(() => site.dispose());
+    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, watch(action)));
+    const passive = config(SITE_B, SITE_A, { establish_mode: 'peer_only', ...watch('clear') });
+    const b = await CulvertDaemon.start(site.lab, 'b', site.folder, passive);
+    await a.until('c', up);
+    t.equal(await ping(site.lab, SITE_A, SITE_B, 2), 2);
+    const before = (await a.connection('c')).ike;
+    await cut(site);
+    if (action === 'none') {
+      await b.until('c', down, 20);
+      t.ok(up(await a.connection('c')), 'nobody asked, so it stays up');
+      await heal(site);
+      t.same((await a.connection('c')).ike, before);
+      await a.down('c');
+      void a.up('c').catch(() => undefined);
+    } else {
+      const dead = await a.until('c', down, 20);
+      t.match(dead.status_reasons[0], { details: { cause: 'dpd_timeout' } });
+      t.match(await a.client.explain('c'), { cause: 'dpd_timeout' });
+      t.match(dead, { flaps: { total: 1 } });
+      await heal(site);
+      if (action === 'clear') {
+        t.equal((await a.connection('c')).activity, 'passive');
+        t.equal(await ping(site.lab, SITE_A, SITE_B, 1), 0, 'traffic alone brings nothing back');
+        void a.up('c').catch(() => undefined);
+      } else if (action === 'hold') {
+        t.equal((await a.connection('c')).activity, 'trapped');
+      }
+    }
+    const time = await untilTraffic(site);
+    t.comment(`blackhole, ${action}: traffic ${time} ms after the path was good again`);
+    t.ok(time < 30_000);
+    t.equal(await a.stop(), 0);
+    t.equal(await b.stop(), 0);
+  });
+
+  t.test(`kill -9 of the peer, action ${action}`, { skip, buffered: true }, async (t) => {
+    const site = await createSiteLab();
+    t.teardown(() => site.dispose());
+    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, watch(action)));
+    const peer = config(SITE_B, SITE_A, watch('restart'));
+    const first = await CulvertDaemon.start(site.lab, 'b', site.folder, peer);
+    await a.until('c', up);
+    t.equal(await ping(site.lab, SITE_A, SITE_B, 2), 2);
+    await first.kill();
+    const started = performance.now();
+    const second = await CulvertDaemon.start(site.lab, 'b', site.folder, peer);
+    const ready = Math.round(performance.now() - started);
+    const time = await untilTraffic(site);
+    t.comment(
+      `kill -9, ${action}: traffic ${ready + time} ms after the new process was started (ready after ${ready} ms)`,
+    );
+    t.ok(time < 30_000);
+    await a.until('c', up);
+    await second.until('c', up);
+    t.equal(await a.stop(), 0);
+    t.equal(await second.stop(), 0);
+  });
+}
