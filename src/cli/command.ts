@@ -17,6 +17,10 @@ export interface CliCommand {
   readonly options: Readonly<Record<string, Options>>;
   readonly positionals: Readonly<Record<string, PositionalOptions>>;
   readonly examples: readonly (readonly [commandLine: string, does: string])[];
+  /** Left out of the list of commands: started by programs only. */
+  readonly hidden?: boolean;
+  /** Options that may be given several times; of others the last one counts. */
+  readonly repeatable?: readonly string[];
   /** Text under the help of the command. */
   readonly epilogue?: string;
   run(args: never, terminal: Terminal): Promise<ExitCode>;
@@ -40,6 +44,8 @@ export function defineCommand<
 export const outputOption = {
   choices: ['text', 'json'] as const,
   default: 'text',
+  // The reference CLI of the VPN API writes it in capitals.
+  coerce: (value: unknown) => (typeof value === 'string' ? value.toLowerCase() : value) as OutputFormat,
   describe: 'Text for people or JSON of a stable shape for programs',
 } as const satisfies Options;
 

@@ -5,9 +5,11 @@ import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { downCommand } from './commands/down.js';
 import { explainCommand } from './commands/explain.js';
+import { gatewayProcessCommand } from './commands/gateway-process.js';
 import { pairCommand } from './commands/pair.js';
 import { reloadCommand } from './commands/reload.js';
 import { runCommand } from './commands/run.js';
+import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
 import { upCommand } from './commands/up.js';
 import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
@@ -23,6 +25,8 @@ const COMMANDS: readonly CliCommand[] = [
   upCommand,
   downCommand,
   reloadCommand,
+  serveCommand,
+  gatewayProcessCommand,
   benchCommand,
 ];
 
@@ -93,7 +97,8 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
   for (const command of COMMANDS) {
     parser = parser.command(
       `${command.name} ${command.operands}`.trim(),
-      command.description,
+      // yargs leaves out of its list what has no description.
+      command.hidden === true ? (false as unknown as string) : command.description,
       (sub) => describe(sub, command),
       (args) => {
         chosen = { command, args: lastValues(command, args as unknown as Record<string, unknown>) };
@@ -112,6 +117,7 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
 function lastValues(command: CliCommand, args: Record<string, unknown>): Record<string, unknown> {
   const last = { ...args };
   for (const name of [...Object.keys(command.options), 'output']) {
+    if (command.repeatable?.includes(name)) continue;
     const value = last[name];
     if (Array.isArray(value)) last[name] = value.at(-1);
   }

@@ -48,8 +48,8 @@ export const SITE_FIELDS = {
         name: Name,
         namespace: Type.Optional(
           Type.String({
-            pattern: '^[A-Za-z0-9_.-]{1,64}$',
-            description: 'the name of a network namespace as in "ip netns"',
+            pattern: '^(?:[A-Za-z0-9_.-]{1,64}|/[^\\s]{1,200})$',
+            description: 'the name of a network namespace as in "ip netns", or the absolute path of one',
           }),
         ),
       },
@@ -116,7 +116,7 @@ export interface ResourceGroup {
 export interface Vpc {
   readonly id: string;
   readonly name: string;
-  /** Network namespace its gateways run in; absent for the server's own. */
+  /** Network namespace its gateways run in, by name or absolute path; absent for the server's own. */
   readonly namespace?: string;
 }
 

@@ -54,6 +54,8 @@ class Supervised {
   #end: (code: 0 | 1) => void = () => undefined;
   #orphaned: NodeJS.Timeout | undefined;
   #supervisors = 0;
+  /** On its way out: nothing may keep the process alive. */
+  #over = false;
   #server: ControlServer | undefined;
   #gateway: Gateway | undefined;
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
@@ -87,6 +89,7 @@ class Supervised {
     }
     this.#lonely();
     const code = await this.#ended;
+    this.#over = true;
     clearTimeout(this.#orphaned);
     await this.#configuring;
     await this.#gateway?.stop();
@@ -104,7 +107,7 @@ class Supervised {
       answer,
       left: () => {
         this.#supervisors--;
-        if (this.#supervisors === 0) this.#lonely();
+        if (this.#supervisors === 0 && !this.#over) this.#lonely();
       },
     };
   }

@@ -1,0 +1,52 @@
+import { defineCommand } from '../command.js';
+import { ExitCode } from '../errors.js';
+import { LOG_LEVELS } from '../log-levels.js';
+
+export const gatewayProcessCommand = defineCommand({
+  name: 'gateway-process',
+  operands: '',
+  description: 'Run a gateway that is configured by the server that started it',
+  hidden: true,
+  positionals: {},
+  options: {
+    control: { type: 'string', requiresArg: true, demandOption: true, describe: 'Control socket to make' },
+    id: { type: 'string', requiresArg: true, demandOption: true, describe: 'Id of the gateway, for the log' },
+    'orphan-seconds': {
+      type: 'number',
+      requiresArg: true,
+      default: 60,
+      describe: 'How long it lives on without a server',
+    },
+    'log-level': { choices: LOG_LEVELS, default: 'info', describe: 'What to log at least' },
+    'log-format': {
+      choices: ['auto', 'text', 'json'] as const,
+      default: 'auto',
+      describe: 'Form of the log',
+    },
+    clean: {
+      type: 'boolean',
+      default: false,
+      describe: 'Only take away what a gateway that was killed has left behind',
+    },
+  },
+  examples: [],
+  async run(args) {
+    const { addressMark, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
+    const { createLogger } = await import('../../telemetry/log.js');
+    const { control, id } = args;
+    const format = args['log-format'];
+    const logger = createLogger({
+      level: args['log-level'],
+      ...(format === 'auto' ? {} : { format }),
+    }).child({ gateway_id: id });
+    if (!args.clean) return runSupervised({ control, orphanSeconds: args['orphan-seconds'], logger });
+    const { removeMarked } = await import('../../daemon/supervised/own-address.js');
+    try {
+      removeMarked(addressMark(control));
+      return ExitCode.done;
+    } catch (error) {
+      logger.error({ err: error }, 'the address of the gateway was not removed');
+      return ExitCode.failed;
+    }
+  },
+});

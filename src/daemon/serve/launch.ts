@@ -1,0 +1,231 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ControlClient } from '../control-client.js';
+import type { AttachAnswer } from '../control-protocol.js';
+import { programVersion } from '../program-version.js';
+import { StartError } from '../start-error.js';
+import { addressMark } from '../supervised/run-supervised.js';
+
+export interface LaunchOptions {
+  /** For log lines of the process. */
+  readonly id: string;
+  /** Path of the control socket. */
+  readonly control: string;
+  /** Name as in `ip netns`, or an absolute path; the server's own namespace when left out. */
+  readonly namespace?: string;
+  /** Command line of this program: interpreter and script. */
+  readonly program: readonly string[];
+  readonly orphanSeconds: number;
+  readonly logLevel: string;
+  readonly logFormat: 'auto' | 'text' | 'json';
+}
+
+/** A gateway process with its supervisor's connection. */
+export interface LaunchedProcess {
+  readonly pid: number;
+  readonly client: ControlClient;
+  /** Whether it was found running, from a server before this one. */
+  readonly adopted: boolean;
+  readonly exited: Promise<void>;
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+/** How long a process may take to open its control socket on a busy machine. */
+const OPEN_MS = 30_000;
+const LOOK_MS = 20;
+/** Between two looks at a process that is not our child. */
+const ALIVE_MS = 100;
+
+/** The file that stands for a network namespace. */
+export function namespacePath(namespace: string): string {
+  return isAbsolute(namespace) ? namespace : `/run/netns/${namespace}`;
+}
+
+/** The file beside a control socket that names the namespace of its gateway, for a server that does not know it. */
+function namespaceNote(control: string): string {
+  return `${control}.namespace`;
+}
+
+/**
+ * The process that answers at the control socket, if there is one and it is of this program's version and in the
+ * right namespace; one that is not is ended first. Else a new one.
+ * @throws StartError
+ */
+export async function obtainProcess(options: LaunchOptions): Promise<LaunchedProcess> {
+  const found = await adopt(options.control);
+  if (found !== undefined) {
+    if (found.version === programVersion && sameNamespace(found.process.pid, options.namespace)) {
+      return found.process;
+    }
+    await endProcess(found.process);
+  }
+  return launch(options);
+}
+
+/** The process that answers at this control socket. */
+async function adopt(
+  control: string,
+): Promise<{ readonly process: LaunchedProcess; readonly version: string } | undefined> {
+  const attached = await attach(control);
+  if (attached === undefined) return undefined;
+  const { client, answer } = attached;
+  const { pid, version } = answer;
+  const exited = client.closed.then(async () => {
+    while (isOurs(pid, control)) await pause(ALIVE_MS);
+  });
+  const kill = (signal: NodeJS.Signals): void => {
+    if (isOurs(pid, control)) process.kill(pid, signal);
+  };
+  return { process: { pid, client, adopted: true, exited, kill }, version };
+}
+
+/** Ends what answers at a control socket, if something does. */
+export async function endLeftover(control: string): Promise<void> {
+  const found = await adopt(control);
+  if (found !== undefined) await endProcess(found.process);
+}
+
+/** How long a gateway may take to say farewell to its peers and undo what it did. */
+const FAREWELL_MS = 10_000;
+
+/** SIGTERM, and SIGKILL for one that does not follow. Resolves when it is gone. */
+export async function endProcess({ kill, exited, client }: LaunchedProcess): Promise<void> {
+  kill('SIGTERM');
+  const timer = setTimeout(() => kill('SIGKILL'), FAREWELL_MS);
+  await exited;
+  clearTimeout(timer);
+  client.close();
+}
+
+async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
+  const { control, namespace = '' } = options;
+  writeFileSync(namespaceNote(control), namespace, { mode: 0o600 });
+  const child = spawnIn(options, [
+    ...['gateway-process', '--control', control, '--id', options.id],
+    ...['--orphan-seconds', String(options.orphanSeconds), '--log-level', options.logLevel],
+    ...['--log-format', options.logFormat],
+  ]);
+  let problem: string | undefined;
+  const exited = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      problem = error.message;
+      resolve();
+    });
+    child.once('exit', (code, signal) => {
+      problem = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`;
+      resolve();
+    });
+  });
+  const deadline = performance.now() + OPEN_MS;
+  while (problem === undefined && performance.now() < deadline) {
+    const attached = await attach(control);
+    if (attached !== undefined) {
+      const { client, answer } = attached;
+      const { pid } = answer;
+      const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
+      return { pid, client, adopted: false, exited, kill };
+    }
+    await pause(LOOK_MS);
+  }
+  child.kill('SIGKILL');
+  const why = problem ?? `it did not open its control socket within ${OPEN_MS / 1000} s`;
+  throw new StartError(`the gateway process did not start: ${why}`, 'see the log above');
+}
+
+/**
+ * Takes away the address that a gateway which was killed has left behind. The rest of it, the TUN device and the
+ * routes through it, goes with the process.
+ */
+export async function cleanUp(options: LaunchOptions): Promise<void> {
+  const { control } = options;
+  const namespace = options.namespace ?? notedNamespace(control);
+  if (isThere(addressMark(control)) && (namespace === undefined || isThere(namespacePath(namespace)))) {
+    const { namespace: _, ...rest } = options;
+    await removeAddress(namespace === undefined ? rest : { ...rest, namespace });
+  }
+  // With a namespace its addresses are gone.
+  for (const path of [control, addressMark(control), namespaceNote(control)]) rmSync(path, { force: true });
+}
+
+function removeAddress(options: LaunchOptions): Promise<void> {
+  const { control, id } = options;
+  const child = spawnIn(options, ['gateway-process', '--control', control, '--id', id, '--clean']);
+  return new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      if (code === 0) resolve();
+      else reject(new StartError(`the address of gateway ${id} was not removed`, 'see the log above'));
+    });
+  });
+}
+
+function notedNamespace(control: string): string | undefined {
+  try {
+    return readFileSync(namespaceNote(control), 'utf8') || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function spawnIn({ namespace, program }: LaunchOptions, argv: readonly string[]) {
+  const command = [...program, ...argv];
+  if (namespace !== undefined) {
+    const path = namespacePath(namespace);
+    if (!isThere(path)) {
+      throw new StartError(
+        `there is no network namespace ${namespace}`,
+        isAbsolute(namespace)
+          ? 'correct "namespace" of the VPC'
+          : `make it with \`ip netns add ${namespace}\``,
+      );
+    }
+    command.unshift('nsenter', `--net=${path}`, '--');
+  }
+  return spawn(command[0]!, command.slice(1), {
+    // Its log goes where ours goes, and does not depend on us.
+    stdio: ['ignore', 'ignore', 'inherit'],
+    // An interrupt from the keyboard is for the server, which then stops its gateways in order.
+    detached: true,
+  });
+}
+
+async function attach(
+  control: string,
+): Promise<{ readonly client: ControlClient; readonly answer: AttachAnswer } | undefined> {
+  let client: ControlClient;
+  try {
+    client = await ControlClient.connect(control);
+  } catch {
+    return undefined;
+  }
+  try {
+    return { client, answer: await client.attach() };
+  } catch {
+    client.close();
+    return undefined;
+  }
+}
+
+/** Whether the process lives and is a gateway of this control socket: numbers of processes are used again. */
+function isOurs(pid: number, control: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(control);
+  } catch {
+    return false;
+  }
+}
+
+function sameNamespace(pid: number, namespace: string | undefined): boolean {
+  try {
+    const wanted = statSync(namespace === undefined ? '/proc/self/ns/net' : namespacePath(namespace)).ino;
+    return readlinkSync(`/proc/${pid}/ns/net`) === `net:[${wanted}]`;
+  } catch {
+    return false;
+  }
+}

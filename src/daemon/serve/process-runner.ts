@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
+import type { GatewayFile } from '../../store/model.js';
+import type { Logger } from '../../telemetry/log.js';
+import { oneLine } from '../start-error.js';
+import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
+import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
+import { MemberProcess } from './member-process.js';
+
+export interface ProcessRunnerOptions {
+  /** Folder of the control sockets, for this server alone. It is made with mode 0700. */
+  readonly folder: string;
+  /** Command line of this program: interpreter and script. */
+  readonly program: readonly string[];
+  /** How long gateways live on without a server. */
+  readonly orphanSeconds: number;
+  readonly logLevel: string;
+  readonly logFormat: 'auto' | 'text' | 'json';
+  readonly logger: Logger;
+}
+
+const SUFFIX = '.sock';
+/** Name of a member's control socket without suffix: id of the gateway, number of the member. */
+const MEMBER_FILE = /^(.+)-([0-9]+)$/;
+
+/**
+ * Runs every member of every gateway as a process of its own, in the network namespace of its VPC. The processes
+ * outlive this one: the next server finds them by their control sockets and goes on with them.
+ */
+export class ProcessRunner implements GatewayRunner {
+  readonly #options: ProcessRunnerOptions;
+  readonly #gateways = new Map<string, { readonly members: readonly MemberProcess[]; namespace?: string }>();
+  readonly #listeners = new Set<(id: string) => void>();
+
+  constructor(options: ProcessRunnerOptions) {
+    this.#options = options;
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    chmodSync(options.folder, 0o700);
+  }
+
+  async start(desired: DesiredGateway): Promise<void> {
+    if (this.#gateways.has(desired.id)) return this.patch(desired);
+    const { id, vpc } = desired;
+    const members = desired.members.map(
+      (file, index) =>
+        new MemberProcess(this.#desiredOf(desired, file, index), {
+          launch: this.#launch(id, index, vpc.namespace),
+          logger: this.#options.logger,
+          changed: () => this.#tell(id),
+        }),
+    );
+    this.#gateways.set(id, { members, ...(vpc.namespace === undefined ? {} : { namespace: vpc.namespace }) });
+    for (const member of members) member.start();
+  }
+
+  async patch(desired: DesiredGateway): Promise<void> {
+    const running = this.#gateways.get(desired.id);
+    if (running === undefined) return this.start(desired);
+    await Promise.all(
+      running.members.map((member, index) => {
+        const file = desired.members[index];
+        return file === undefined ? undefined : member.patch(this.#desiredOf(desired, file, index));
+      }),
+    );
+  }
+
+  async stop(id: string): Promise<void> {
+    const running = this.#gateways.get(id);
+    if (running === undefined) {
+      await this.#endLeftovers((one) => one === id);
+      return;
+    }
+    await Promise.all(running.members.map((member) => member.stop()));
+    this.#gateways.delete(id);
+    this.#tell(id);
+  }
+
+  observe(id: string): GatewayObservation | undefined {
+    const running = this.#gateways.get(id);
+    if (running === undefined) return undefined;
+    const states = running.members.map(({ state }) => state);
+    const up = states.filter((state) => state === 'running').length;
+    const state =
+      up === states.length
+        ? 'running'
+        : up > 0
+          ? 'degraded'
+          : (['down', 'failed', 'starting'] as const).find((one) => states.includes(one))!;
+    const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
+    const members = running.members.map(({ status }) => status);
+    return { state, members, ...(reason === undefined ? {} : { reason }) };
+  }
+
+  subscribe(listener: (id: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Process ids of a gateway's members, for the operator. */
+  pids(id: string): readonly number[] {
+    return this.#gateways.get(id)?.members.flatMap(({ pid }) => pid ?? []) ?? [];
+  }
+
+  /** Ends processes of gateways that the store does not know, which only a server before this one can have left. */
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    await this.#endLeftovers((id) => !known.has(id));
+  }
+
+  /** Stops all gateways in good order. */
+  async close(): Promise<void> {
+    const results = await Promise.allSettled([...this.#gateways.keys()].map((id) => this.stop(id)));
+    for (const result of results) {
+      if (result.status === 'rejected') this.#options.logger.error(oneLine(result.reason));
+    }
+  }
+
+  #desiredOf(desired: DesiredGateway, file: GatewayFile, index: number): DesiredState {
+    const { id, connectionNames } = desired;
+    const { control } = this.#launch(id, index, undefined);
+    const gateway = { ...file.gateway, interface: deviceName(id, index), control };
+    return encodeDesired({ ...file, gateway }, connectionNames);
+  }
+
+  #launch(id: string, index: number, namespace: string | undefined): LaunchOptions {
+    const { folder, logger: _, ...common } = this.#options;
+    const control = join(folder, `${id}-${index}${SUFFIX}`);
+    return { id, control, ...common, ...(namespace === undefined ? {} : { namespace }) };
+  }
+
+  async #endLeftovers(chosen: (id: string) => boolean): Promise<void> {
+    const files = readdirSync(this.#options.folder).filter((name) => name.endsWith(SUFFIX));
+    await Promise.all(
+      files.map(async (name) => {
+        const [, id = '', index = ''] = MEMBER_FILE.exec(name.slice(0, -SUFFIX.length)) ?? [];
+        if (!chosen(id)) return;
+        const launch = this.#launch(id, Number(index), undefined);
+        await endLeftover(launch.control);
+        await cleanUp(launch);
+      }),
+    );
+  }
+
+  #tell(id: string): void {
+    for (const listener of this.#listeners) listener(id);
+  }
+}
+
+/** A name of a network device, which has 15 octets at most and is the same at every start. */
+function deviceName(id: string, index: number): string {
+  return `cv${createHash('sha256').update(id).digest('hex').slice(0, 8)}${index}`;
+}

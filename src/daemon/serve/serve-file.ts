@@ -1,0 +1,199 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import Type from 'typebox';
+import { type Credential, HASH_PATTERN, hashSecret } from '../../api/auth/credentials.js';
+import type { TcpListener } from '../../api/listeners.js';
+import type { ConfigError, ConfigIssue, ConfigPath } from '../../store/config-error.js';
+import { SchemaCheck } from '../../store/schema-check.js';
+import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
+import { readYaml } from '../../store/yaml-source.js';
+import { parseIp } from '../../util/ip.js';
+import { err, ok, type Result } from '../../util/result.js';
+
+/** The configuration of `culvert serve`, with its defaults. Paths are absolute. */
+export interface ServeFile {
+  readonly site: Site;
+  /** Absent: the Unix socket only. */
+  readonly listen?: TcpListener;
+  readonly socket: string;
+  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly auth: 'tokens' | 'none';
+  readonly tokens: readonly Credential[];
+  readonly apiKeys: readonly Credential[];
+  /** File with the key that signs the tokens for API keys; they end with the server when there is none. */
+  readonly signingKeyFile?: string;
+  readonly store: string;
+  /** File with the key that seals pre-shared keys in the store. */
+  readonly sealingKeyFile?: string;
+  /** Folder of the control sockets of gateways. */
+  readonly runFolder: string;
+  readonly orphanSeconds: number;
+}
+
+export const SERVE_DEFAULTS = {
+  socket: '/run/culvert/api.sock',
+  store: '/var/lib/culvert/store.db',
+  runFolder: '/run/culvert/gateways',
+  orphanSeconds: 60,
+} as const;
+
+const closed = { additionalProperties: false } as const;
+
+const Path = Type.String({ minLength: 1, maxLength: 1024, description: 'the path of a file' });
+const CredentialSchema = Type.Object(
+  {
+    name: Type.String({
+      pattern: '^[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}$',
+      description: 'who holds it: letters, digits, hyphens, dots and @, for the audit log',
+    }),
+    role: Type.Enum(['viewer', 'editor']),
+    hash: Type.Optional(
+      Type.String({ pattern: HASH_PATTERN, description: '"sha256:…" as "culvert token" prints it' }),
+    ),
+    file: Type.Optional(Path),
+  },
+  closed,
+);
+type CredentialInput = Type.Static<typeof CredentialSchema>;
+
+const { vpcs, subnets, ...around } = SITE_FIELDS;
+
+const ServeFileSchema = Type.Object(
+  {
+    listen: Type.Optional(
+      Type.String({ description: 'address and port of the API, for example 127.0.0.1:8080 or [::1]:8080' }),
+    ),
+    socket: Type.Optional(Path),
+    tls: Type.Optional(Type.Object({ certificate: Path, key: Path }, closed)),
+    auth: Type.Optional(Type.Enum(['tokens', 'none'])),
+    tokens: Type.Optional(Type.Array(CredentialSchema)),
+    api_keys: Type.Optional(Type.Array(CredentialSchema)),
+    signing_key_file: Type.Optional(Path),
+    store: Type.Optional(Path),
+    sealing_key_file: Type.Optional(Path),
+    run_folder: Type.Optional(Path),
+    orphan_seconds: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 86_400, description: 'seconds, from 1 to 86400' }),
+    ),
+    ...around,
+    vpcs,
+    subnets,
+  },
+  closed,
+);
+type ServeInput = Type.Static<typeof ServeFileSchema>;
+
+const check = new SchemaCheck(ServeFileSchema);
+
+/**
+ * Reads the configuration of the server. Paths in it are relative to the folder of `source`; files that hold a token
+ * are read at once, and only its hash is kept.
+ */
+export function readServeFile(text: string, source: string): Result<ServeFile, ConfigError[]> {
+  const yaml = readYaml(text);
+  if (!yaml.ok) return yaml;
+  const { value, locate } = yaml.value;
+  if (value === null || value === undefined) {
+    return err([{ path: '', message: 'the file is empty: "vpcs" and "subnets" are needed at least' }]);
+  }
+  const input = check.withoutNulls(value) as ServeInput;
+  const issues = check.issues(input);
+  const file = issues.length === 0 ? readValid(input, source, issues) : undefined;
+  if (file !== undefined && issues.length === 0) return ok(file);
+  const errors = issues.map(locate);
+  return err(errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0)));
+}
+
+function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): ServeFile | undefined {
+  const folder = dirname(source);
+  const path = (text: string): string => resolve(folder, text);
+  const { listen, socket, tls, auth, tokens = [], api_keys: apiKeys = [], store, ...rest } = input;
+  const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
+  const { run_folder: runFolder, orphan_seconds: seconds, ...siteInput } = others;
+  const site = readSite(siteInput);
+  if (!site.ok) {
+    issues.push(...site.error);
+    return undefined;
+  }
+  const listener = listen === undefined ? undefined : readListener(listen);
+  if (typeof listener === 'string') issues.push({ path: ['listen'], message: listener });
+  const credentials = (list: string, items: readonly CredentialInput[]): Credential[] => {
+    checkUnique(list, items, issues);
+    return items.flatMap((item, index) => readCredential(item, [list, index], path, issues) ?? []);
+  };
+  return {
+    site: site.value,
+    ...(listener === undefined || typeof listener === 'string' ? {} : { listen: listener }),
+    socket: path(socket ?? SERVE_DEFAULTS.socket),
+    ...(tls === undefined ? {} : { tls: { certificate: path(tls.certificate), key: path(tls.key) } }),
+    auth: auth ?? 'tokens',
+    tokens: credentials('tokens', tokens),
+    apiKeys: credentials('api_keys', apiKeys),
+    ...(signing === undefined ? {} : { signingKeyFile: path(signing) }),
+    store: path(store ?? SERVE_DEFAULTS.store),
+    ...(sealing === undefined ? {} : { sealingKeyFile: path(sealing) }),
+    runFolder: path(runFolder ?? SERVE_DEFAULTS.runFolder),
+    orphanSeconds: seconds ?? SERVE_DEFAULTS.orphanSeconds,
+  };
+}
+
+/** `address:port`, `[v6]:port` or `localhost:port`; the reason as text when it is none. */
+function readListener(text: string): TcpListener | string {
+  const found = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  const host = found?.[1] ?? found?.[2];
+  const port = Number(found?.[3]);
+  if (host === undefined || !(port <= 65_535) || (host !== 'localhost' && parseIp(host) === undefined)) {
+    return `"${text.slice(0, 60)}" is no address with a port: write for example 127.0.0.1:8080 or [::1]:8080`;
+  }
+  return { host, port };
+}
+
+function checkUnique(list: string, items: readonly CredentialInput[], issues: ConfigIssue[]): void {
+  for (const [index, { name }] of items.entries()) {
+    const first = items.findIndex((one) => one.name === name);
+    if (first === index) continue;
+    const message = `"${name}" is the name of ${list}[${first}] already: the audit log could not tell them apart`;
+    issues.push({ path: [list, index, 'name'], message });
+  }
+}
+
+function readCredential(
+  { name, role, hash, file }: CredentialInput,
+  path: ConfigPath,
+  absolute: (text: string) => string,
+  issues: ConfigIssue[],
+): Credential | undefined {
+  if (hash !== undefined && file === undefined) return { name, role, hash };
+  if (hash !== undefined || file === undefined) {
+    const message = 'needs either "hash" or "file": "culvert token" prints a token and its hash';
+    issues.push({ path, rule: 'only_one', message });
+    return undefined;
+  }
+  const secret = readSecret(absolute(file));
+  if (typeof secret === 'object') return { name, role, hash: hashSecret(secret.text) };
+  issues.push({ path: [...path, 'file'], message: `"${file}" ${secret}` });
+  return undefined;
+}
+
+/** Octets of the longest token that is read from a file. */
+const MOST_OCTETS = 4096;
+
+/** One line of a file that nobody else may read; the reason as text when it is not like that. */
+function readSecret(path: string): { readonly text: string } | string {
+  let handle: number;
+  try {
+    handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    return `cannot be opened (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`;
+  }
+  try {
+    const { mode, size } = fstatSync(handle);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) return 'is no plain file';
+    if ((mode & 0o077) !== 0) return 'may be used by others: run chmod 600 on it';
+    if (size > MOST_OCTETS) return 'is too long for a token';
+    const text = readFileSync(handle, 'utf8').trim();
+    return /^[!-~]{16,}$/.test(text) ? { text } : 'holds no token of 16 characters or more in one line';
+  } finally {
+    closeSync(handle);
+  }
+}
