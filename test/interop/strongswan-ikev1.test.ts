@@ -385,22 +385,23 @@ t.test('strongSwan rekeys both phases under ping', { skip }, async (t) => {
 });
 
 t.test('Culvert rekeys both phases under ping', { skip }, async (t) => {
-  // strongSwan does not rekey the child SA itself, and phase 1 later than half of what it asks for.
+  // Both lifetimes as strongSwan asks for them are shorter than ours, and it comes to rekeying later than we do.
   const connection = swanConnection({
-    extra: 'rekey_time = 0\n reauth_time = 30s\n over_time = 1s\n rand_time = 0',
+    extra: 'rekey_time = 0\n reauth_time = 14s\n over_time = 0\n rand_time = 0',
     childExtra: 'rekey_time = 0\n life_time = 12s\n rand_time = 0',
   });
-  const config = culvertConfig({ ike: IKE, esp: { ...ESP, pfs: 'group_14' } });
+  const config = culvertConfig({ ike: IKE, esp: { ...ESP, pfs: 'group_14' }, establishMode: 'peer_only' });
   const withPfs = { ...connection, espProposals: 'aes256-sha256-modp2048' };
   await withPair(t, config, withPfs, async ({ site, swan, culvert }) => {
     t.ok((await swan.initiate()).ok);
     const before = await culvert.until('to-b', (c) => c.status === 'up');
-    const { sent, received } = await pingingThrough(site, 40);
-    t.ok(sent > 600);
+    const { sent, received } = await pingingThrough(site, 16);
+    t.ok(sent > 250);
     t.ok(received >= sent - 1, `${received} of ${sent} pings came back`);
     const after = await culvert.connection('to-b');
     t.equal(before.ike?.role, 'responder');
-    t.equal(after.ike?.role, 'initiator', 'we began the new phase 1');
+    t.match(culvert.log(), /IKEv1 SA \d+ established as initiator/, 'we began a new phase 1');
+    t.not(after.ike?.initiator_spi, before.ike?.initiator_spi, 'which is in use');
     t.not(after.children[0]?.spi_in, before.children[0]?.spi_in, 'phase 2 is another one too');
   });
 });

@@ -26,6 +26,7 @@ export const pairCommand = defineCommand({
   examples: [
     ['pair --once', 'Ping and TCP through a tunnel of auto-negotiated algorithms'],
     ['pair --once --suite aes128gcm16', 'The same with AES-GCM for IKE and ESP'],
+    ['pair --once --ike-version 1', 'The same by IKEv1 main mode'],
     ['pair --suite aes256-sha256-modp2048/aes256-sha256-x25519', 'IKE and ESP apart, ESP with PFS'],
     ['pair', 'Stays up, so that culvert status and others can be tried; Ctrl-C ends it'],
   ],
@@ -38,9 +39,6 @@ export const pairCommand = defineCommand({
     if (!(seconds > 0 && seconds <= 3600)) {
       throw new UsageError('--seconds takes a number above 0 and up to 3600');
     }
-    if (args['ike-version'] === 1) {
-      throw new UsageError('--ike-version 1 does not exist yet; leave it out to use IKEv2');
-    }
     const suite: Suite | undefined = args.suite === undefined ? undefined : parseSuite(args.suite);
     // Loaded late: the other commands have no need of it.
     const { checkPairPossible } = await import('../pair/preflight.js');
@@ -52,6 +50,7 @@ export const pairCommand = defineCommand({
     const json = output === 'json';
     const report = await runPair({
       suite,
+      ikeVersion: args['ike-version'],
       suiteText: args.suite ?? null,
       seconds,
       pings: PINGS,

@@ -7,27 +7,35 @@ export interface PairGatewayOptions {
   readonly pskFile: string;
   /** Without a suite the two auto-negotiate. */
   readonly suite?: Suite | undefined;
+  /** 2 when left out. */
+  readonly ikeVersion?: 1 | 2 | undefined;
   /** The end that waits lets the other initiate, so that the two do not do it at the same time. */
   readonly establishMode: 'bidirectional' | 'peer_only';
 }
 
+/** What auto-negotiation offers, in the words of a policy. */
+const MATRIX = {
+  encryption_algorithms: ['aes256', 'aes128', '3des'],
+  authentication_algorithms: ['sha256', 'sha1', 'md5'],
+  dh_groups: [14, 5, 2],
+};
+
 /** The configuration file of one end, as an operator would write it. */
 export function pairGatewayFile(site: Site, peer: Site, options: PairGatewayOptions): string {
-  const { suite } = options;
+  const { suite, ikeVersion = 2 } = options;
+  // Auto-negotiation initiates version 2: version 1 has to be asked for by a policy, with the same matrix.
+  const ike = suite?.ike ?? (ikeVersion === 1 ? MATRIX : undefined);
   return stringify({
     gateway: { name: site.name, mode: 'policy', address: site.address, control: options.control },
-    ...(suite === undefined
-      ? {}
-      : {
-          ike_policies: [{ name: 'pair', ike_version: 2, ...suite.ike }],
-          ipsec_policies: [{ name: 'pair', ...suite.esp }],
-        }),
+    ...(ike === undefined ? {} : { ike_policies: [{ name: 'pair', ike_version: ikeVersion, ...ike }] }),
+    ...(suite === undefined ? {} : { ipsec_policies: [{ name: 'pair', ...suite.esp }] }),
     connections: [
       {
         name: `to-${peer.name}`,
         psk_file: options.pskFile,
         establish_mode: options.establishMode,
-        ...(suite === undefined ? {} : { ike_policy: 'pair', ipsec_policy: 'pair' }),
+        ...(ike === undefined ? {} : { ike_policy: 'pair' }),
+        ...(suite === undefined ? {} : { ipsec_policy: 'pair' }),
         local: { cidrs: [site.cidr] },
         peer: { address: peer.address, cidrs: [peer.cidr] },
       },

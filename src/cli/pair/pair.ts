@@ -16,6 +16,8 @@ const LOOK_EVERY_MS = 10;
 
 export interface PairOptions {
   readonly suite?: Suite | undefined;
+  /** 2 when left out. */
+  readonly ikeVersion?: 1 | 2 | undefined;
   /** Folder that keeps a log file of each gateway. */
   readonly keepLogs?: string | undefined;
 }
@@ -102,6 +104,7 @@ export class Pair {
       control,
       pskFile,
       suite: options.suite,
+      ikeVersion: options.ikeVersion,
       establishMode: site === SITE_A ? 'bidirectional' : 'peer_only',
     });
     return GatewayProcess.start(this.lab, {

@@ -92,7 +92,7 @@ class Findings {
     return {
       ok: this.errors.length === 0,
       errors: this.errors,
-      ike_version: 2,
+      ike_version: this.#options.ikeVersion ?? 2,
       suite_requested: this.#options.suiteText,
       suite: agreedSuite(this.#statuses[0]?.connections[0]),
       privileges: pair?.lab.userNamespace === true ? 'user namespace' : 'root',

@@ -128,6 +128,11 @@ function admit(world: World, message: Inbound): boolean {
     if (victim !== undefined) forgetSa(world, victim);
   }
   const established = table.all().filter((sa) => sa.isUp).length;
+  const withPeer = table.all().filter((sa) => sa.remote.address === source).length;
+  if (withPeer >= ctx.limits.ikeSasPerPeer) {
+    drop(world, datagram, 'half_open_limit', `${withPeer} ISAKMP SAs with this peer, which is the limit`);
+    return false;
+  }
   if (halfOpen.admission(source, true) !== 'refuse' && established < ctx.limits.ikeSas) return true;
   drop(world, datagram, 'half_open_limit', `${halfOpen.total} half-open and ${table.size} ISAKMP SAs in all`);
   return false;
