@@ -13,18 +13,15 @@ export interface PairGatewayOptions {
   readonly establishMode: 'bidirectional' | 'peer_only';
 }
 
-/** What auto-negotiation offers, in the words of a policy. */
-const MATRIX = {
-  encryption_algorithms: ['aes256', 'aes128', '3des'],
-  authentication_algorithms: ['sha256', 'sha1', 'md5'],
-  dh_groups: [14, 5, 2],
-};
+/** A policy that asks for version 1, with the strongest suite of auto-negotiation. */
+const VERSION_1 = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
 
 /** The configuration file of one end, as an operator would write it. */
 export function pairGatewayFile(site: Site, peer: Site, options: PairGatewayOptions): string {
   const { suite, ikeVersion = 2 } = options;
-  // Auto-negotiation initiates version 2: version 1 has to be asked for by a policy, with the same matrix.
-  const ike = suite?.ike ?? (ikeVersion === 1 ? MATRIX : undefined);
+  // Auto-negotiation takes both versions and initiates version 2: the end that initiates asks for version 1.
+  const initiates = options.establishMode === 'bidirectional';
+  const ike = suite?.ike ?? (ikeVersion === 1 && initiates ? VERSION_1 : undefined);
   return stringify({
     gateway: { name: site.name, mode: 'policy', address: site.address, control: options.control },
     ...(ike === undefined ? {} : { ike_policies: [{ name: 'pair', ike_version: ikeVersion, ...ike }] }),
