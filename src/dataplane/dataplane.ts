@@ -30,6 +30,15 @@ export interface DataPlane {
   activateOutbound(id: number): void;
   updatePeer(id: number, peer: Endpoint): void;
   remove(id: number): void;
+  /**
+   * Opens a further packet device, a TUN device of this name. Its packets use only the child SAs that name it
+   * by `EspPair.device`, and only their packets come out of it.
+   * @returns its number, from 1
+   * @throws RangeError when there are too many, or what opening it throws
+   */
+  addDevice(name: string): number;
+  /** Closes a further device. Its child SAs must have been removed before. Unknown numbers are no error. */
+  removeDevice(device: number): void;
   /** Counters of every installed child SA. */
   counters(): readonly ChildCounters[];
   /** Drops that belong to no SA (unknown SPI, no policy, …). */
@@ -44,9 +53,10 @@ export interface DataPlaneListener {
   ikeDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
   /**
    * An outbound packet found no SA that may send: none for its networks at all, or none yet. At most a few
-   * times a second from worker threads; `destination` is the address in the packet.
+   * times a second from worker threads; `destination` is the address in the packet, `device` the number of the
+   * device it came from.
    */
-  acquire?(destination: Uint8Array): void;
+  acquire?(destination: Uint8Array, device: number): void;
   /** An authentic packet of the SA came from an address or port that is not the known one (RFC 7296 §2.23). */
   peerMoved?(id: number, from: Endpoint): void;
   /** The path cannot go on (TUN gone, socket broken). The daemon closes it and reports `reason`. */

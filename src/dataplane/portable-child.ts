@@ -13,6 +13,8 @@ import type { ChildCounters } from './dataplane.js';
 export class PortableChild {
   readonly id: number;
   readonly spiIn: number;
+  /** Number of its packet device. */
+  readonly device: number;
   readonly local: Endpoint;
   readonly inbound: InboundSa;
   readonly outbound: OutboundSa;
@@ -31,6 +33,7 @@ export class PortableChild {
   constructor(pair: EspPair, crypto: CryptoBackend, random: Random) {
     this.id = pair.id;
     this.spiIn = pair.spiIn;
+    this.device = pair.device ?? 0;
     this.local = pair.local;
     this.peer = pair.peer;
     const { suite } = pair;

@@ -3,7 +3,7 @@ import type { CryptoBackend, EspKeys } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts } from '../esp/drops.js';
 import type { EspPair } from '../esp/params.js';
-import { createOutboundTable, NO_SA } from '../esp/policy-table.js';
+import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
 import { copyOf, readU32 } from '../util/bytes.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
@@ -20,6 +20,8 @@ interface PortableDeps {
   readonly crypto: CryptoBackend;
   readonly random: Random;
   readonly device: PacketDevice;
+  /** Opens a further device of this name; `close` ends it. */
+  readonly openDevice?: (name: string) => ClosablePacketDevice;
   readonly listener: DataPlaneListener;
   /** The daemon's clock, for `lastInbound`. */
   readonly now: () => Millis;
@@ -38,6 +40,17 @@ export interface PortableDataPlane extends DataPlane {
   espDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
 }
 
+/** A packet device that was opened for the data plane. */
+export interface ClosablePacketDevice extends PacketDevice {
+  close(): unknown;
+}
+
+interface Lane {
+  readonly device: PacketDevice;
+  readonly table: OutboundTable;
+  close(): unknown;
+}
+
 /** A data plane on the main thread: any crypto backend, any packet device, ESP in UDP only. */
 export function createPortableDataPlane(options: PortableOptions): PortableDataPlane {
   return new Portable(options);
@@ -50,7 +63,8 @@ class Portable implements PortableDataPlane {
   readonly #link: UdpLink | undefined;
   readonly #children = new Map<number, PortableChild>();
   readonly #bySpi = new Map<number, PortableChild>();
-  readonly #table = createOutboundTable();
+  /** Outbound tables and devices by number; 0 is the device it was made with. */
+  readonly #lanes = new Map<number, Lane>();
   readonly #drops = new DropCounter();
   readonly #acquires = new AcquireLimit();
   readonly #view = createPacketView();
@@ -68,7 +82,30 @@ class Portable implements PortableDataPlane {
       });
       this.#send = this.#link.send;
     }
-    options.device.onPacket((packet) => this.#outbound(packet));
+    this.#openLane(0, options.device, () => undefined);
+  }
+
+  #openLane(number: number, device: PacketDevice, close: () => unknown): void {
+    this.#lanes.set(number, { device, table: createOutboundTable(), close });
+    device.onPacket((packet) => this.#outbound(packet, number));
+  }
+
+  addDevice(name: string): number {
+    const { openDevice } = this.#deps;
+    if (openDevice === undefined) throw new RangeError('this data plane has one packet device only');
+    let number = 1;
+    while (this.#lanes.has(number)) number++;
+    const device = openDevice(name);
+    this.#openLane(number, device, () => device.close());
+    return number;
+  }
+
+  removeDevice(device: number): void {
+    const lane = this.#lanes.get(device);
+    if (device === 0 || lane === undefined) return;
+    this.#lanes.delete(device);
+    lane.device.onPacket(undefined);
+    lane.close();
   }
 
   /**
@@ -80,7 +117,7 @@ class Portable implements PortableDataPlane {
     try {
       this.#admit(pair);
       child = new PortableChild(pair, this.#deps.crypto, this.#deps.random);
-      this.#table.insert(pair);
+      this.#lanes.get(child.device)!.table.insert(pair);
       this.#children.set(child.id, child);
       this.#bySpi.set(child.spiIn, child);
     } catch (error) {
@@ -99,6 +136,8 @@ class Portable implements PortableDataPlane {
           'set "encapsulation: always"',
       );
     }
+    const { device = 0 } = pair;
+    if (!this.#lanes.has(device)) throw new RangeError(`child SA ${pair.id}: there is no device ${device}`);
     if (this.#children.has(pair.id)) throw new RangeError(`child SA ${pair.id} is installed already`);
     if (this.#bySpi.has(pair.spiIn)) {
       throw new RangeError(`child SA ${pair.id}: inbound SPI ${pair.spiIn} is in use`);
@@ -106,7 +145,8 @@ class Portable implements PortableDataPlane {
   }
 
   activateOutbound(id: number): void {
-    this.#table.activate(id);
+    const child = this.#children.get(id);
+    if (child !== undefined) this.#lanes.get(child.device)?.table.activate(id);
   }
 
   updatePeer(id: number, peer: Endpoint): void {
@@ -119,7 +159,7 @@ class Portable implements PortableDataPlane {
   remove(id: number): void {
     const child = this.#children.get(id);
     if (child === undefined) return;
-    this.#table.remove(id);
+    this.#lanes.get(child.device)?.table.remove(id);
     this.#children.delete(id);
     this.#bySpi.delete(child.spiIn);
     child.wipe();
@@ -137,6 +177,7 @@ class Portable implements PortableDataPlane {
     if (this.#closed) return;
     this.#closed = true;
     this.#deps.device.onPacket(undefined);
+    for (const device of [...this.#lanes.keys()]) this.removeDevice(device);
     this.#link?.detach();
     for (const id of [...this.#children.keys()]) this.remove(id);
   }
@@ -164,7 +205,7 @@ class Portable implements PortableDataPlane {
     }
     if (!opened.ok) {
       child.drops.add(opened.error);
-    } else if (!this.#deps.device.write(opened.value)) {
+    } else if (this.#lanes.get(child.device)?.device.write(opened.value) !== true) {
       child.drops.add('tun_write');
     } else {
       child.packetsIn++;
@@ -181,13 +222,13 @@ class Portable implements PortableDataPlane {
     }
   }
 
-  #outbound(packet: Uint8Array): void {
+  #outbound(packet: Uint8Array, device: number): void {
     const view = this.#view;
     if (!readPacket(packet, 0, packet.length, view)) {
       this.#drops.add('malformed');
       return;
     }
-    const child = this.#children.get(this.#route(view));
+    const child = this.#children.get(this.#route(view, device));
     if (child === undefined) return;
     const sealed = child.outbound.seal(packet.subarray(0, view.totalLength));
     if (!sealed.ok) {
@@ -200,14 +241,14 @@ class Portable implements PortableDataPlane {
   }
 
   /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */
-  #route(view: PacketView): number {
-    const id = this.#table.lookup(view);
+  #route(view: PacketView, device: number): number {
+    const id = this.#lanes.get(device)?.table.lookup(view) ?? NO_POLICY;
     if (id >= 0) return id;
     this.#drops.add(id === NO_SA ? 'no_sa' : 'no_policy');
     // Without any SA there is no policy here either: the daemon knows which networks are wanted.
     const { listener, now } = this.#deps;
     if (listener.acquire !== undefined && this.#acquires.allows(view, now())) {
-      listener.acquire(copyOf(destinationOf(view)));
+      listener.acquire(copyOf(destinationOf(view)), device);
     }
     return id;
   }

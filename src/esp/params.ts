@@ -24,4 +24,6 @@ export interface EspPair {
   readonly outbound: boolean;
   /** Packets the anti-replay window spans; `DEFAULT_REPLAY_WINDOW` when left out. */
   readonly replayWindow?: number;
+  /** The packet device it belongs to, by its number in the data plane; 0, the first one, when left out. */
+  readonly device?: number;
 }

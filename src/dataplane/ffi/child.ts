@@ -18,6 +18,8 @@ export class Child {
   readonly opener: PacketOpener;
   readonly window: ReplayWindow;
   readonly selectors: SelectorSet;
+  /** Number of its TUN device. */
+  readonly device: number;
   /** Index of its counters in `arena.f64`. */
   readonly counters: number;
   /** Where the peer's socket address stands in the arena. */
@@ -31,7 +33,7 @@ export class Child {
   mss4 = 0xffff;
   mss6 = 0xffff;
   readonly #suite: EspSuite;
-  readonly #encapsulation: 'udp' | 'esp';
+  readonly encapsulation: 'udp' | 'esp';
   /** In an array, since a field above 2^31 would be a heap object for every packet. */
   readonly #sequence = new Uint32Array(1);
   /** The last new address of the peer that was reported, so that it is reported once. */
@@ -43,12 +45,13 @@ export class Child {
     this.#arena = arena;
     this.id = order.id;
     this.spiIn = order.spiIn;
+    this.device = order.device;
     this.window = new ReplayWindow(order.replayWindow);
     this.selectors = new SelectorSet(order.localTs, order.peerTs);
     this.counters = counterBase(order.block);
     this.peerAt = At.peers + order.block * NAME_SIZE;
     this.#suite = order.suite;
-    this.#encapsulation = order.encapsulation;
+    this.encapsulation = order.encapsulation;
     this.setPeer(order.peer);
     this.setPath(order.pathMtu, order.mssCeiling);
     this.sealer = crypto.sealer(order.suite, order.spiOut, order.keysOut);
@@ -68,7 +71,8 @@ export class Child {
       throw new RangeError(`child SA ${this.id}: peer "${peer.address}" is no IP address`);
     const { bytes } = this.#arena;
     bytes.fill(0, this.peerAt, this.peerAt + NAME_SIZE);
-    this.peerLength = writeSockaddr(bytes, this.peerAt, ip, peer.port);
+    // A raw socket takes no port, and IPv6 refuses one that is not the protocol.
+    this.peerLength = writeSockaddr(bytes, this.peerAt, ip, this.encapsulation === 'udp' ? peer.port : 0);
     this.#reported.fill(0);
   }
 
@@ -80,7 +84,7 @@ export class Child {
     const family = this.peerLength === 16 ? 4 : 6;
     // An IPv6 path has 1280 at least; an IPv4 one less than 576 is a lie or useless.
     const mtu = pathMtu === 0 ? 0xffff : Math.max(pathMtu, family === 4 ? 576 : 1280);
-    this.innerMtu = innerMtu(this.#suite, mtu, family, this.#encapsulation);
+    this.innerMtu = innerMtu(this.#suite, mtu, family, this.encapsulation);
     this.mss4 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 4, mssCeiling);
     this.mss6 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 6, mssCeiling);
   }

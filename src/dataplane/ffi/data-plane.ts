@@ -17,7 +17,11 @@ import { type Arena, createArena, MAX_CHILDREN } from './arena.js';
 import { MAX_ORDER, OrderWriter } from './control-ring.js';
 import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops } from './counters.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { encodeInstall, encodePath, encodePeer, Order } from './orders.js';
+import { encodeDevice, encodeInstall, encodePath, encodePeer, Order } from './orders.js';
+import { MAX_FURTHER_DEVICES } from './packet-loop.js';
+
+/** What the data plane needs of a TUN device. */
+export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'virtioHeader'>>;
 
 export interface FfiDataPlaneOptions {
   /**
@@ -25,8 +29,12 @@ export interface FfiDataPlaneOptions {
    * after `close()` has resolved.
    */
   readonly espFds: readonly number[];
+  /** Raw socket for ESP without UDP, of the same family; also the caller's. Without it there is UDP only. */
+  readonly rawFd?: number;
   /** Closed by `close()`. */
-  readonly tun: Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'virtioHeader'>>;
+  readonly tun: PlaneTun;
+  /** Opens a further TUN device of this name, ready for use; closed by this data plane. */
+  readonly openTun?: (name: string) => PlaneTun;
   /** Which offloads to use; those of TUN and of receiving are the caller's to agree on with the kernel. */
   readonly offload?: Offload;
   /** MSS that no TCP connection through the tunnel may exceed, 0 to leave MSS alone; 1360 by default. */
@@ -84,6 +92,8 @@ class FfiDataPlane implements DataPlane {
   readonly #pathTimer: NodeJS.Timeout;
   readonly #children = new Map<number, Installed>();
   readonly #spis = new Set<number>();
+  /** Further TUN devices by number; one that is being removed stays until the worker has let go of it. */
+  readonly #devices = new Map<number, { readonly tun: PlaneTun; leaving: boolean }>();
   /** Counter blocks nobody uses; taken from the front, given back at the end. */
   readonly #blocks: number[] = Array.from({ length: MAX_CHILDREN }, (_, i) => i + 1);
   /** Orders that found the ring full, oldest first. */
@@ -107,6 +117,7 @@ class FfiDataPlane implements DataPlane {
       tunFd: options.tun.fd,
       espFds: options.espFds,
       wakeFd: this.#wake.fd,
+      ...(options.rawFd === undefined ? {} : { rawFd: options.rawFd }),
       virtioHeader: options.tun.virtioHeader ?? false,
       offload: options.offload ?? NO_OFFLOAD,
     };
@@ -151,12 +162,15 @@ class FfiDataPlane implements DataPlane {
       throw new RangeError(`child SA ${pair.id}${why}`);
     };
     if (this.#closing !== undefined) refuse(': the data plane is closed');
-    if (pair.encapsulation !== 'udp') {
+    if (pair.encapsulation !== 'udp' && this.#options.rawFd === undefined) {
       refuse(' wants ESP as IP protocol 50, and this data plane has UDP only: set "encapsulation: always"');
     }
     if (!Number.isInteger(pair.id) || pair.id < 0 || pair.id > 0xffffffff) refuse(': ids are whole numbers');
     if (this.#children.has(pair.id)) refuse(' is installed already');
     if (this.#spis.has(pair.spiIn)) refuse(`: inbound SPI ${pair.spiIn} is in use`);
+    const { device = 0 } = pair;
+    if (device !== 0 && this.#devices.get(device)?.leaving !== false)
+      refuse(`: there is no device ${device}`);
     const layout = espLayout(pair.suite);
     for (const keys of [pair.keysIn, pair.keysOut]) {
       const fits =
@@ -225,6 +239,29 @@ class FfiDataPlane implements DataPlane {
     this.#order(idOrder(Order.REMOVE, id));
   }
 
+  addDevice(name: string): number {
+    const { openTun } = this.#options;
+    if (openTun === undefined) throw new RangeError('this data plane has one TUN device only');
+    let device = 1;
+    while (this.#devices.has(device)) device++;
+    if (device > MAX_FURTHER_DEVICES) {
+      throw new RangeError(
+        `TUN device ${name}: ${MAX_FURTHER_DEVICES + 1} devices are there, which is the limit`,
+      );
+    }
+    const tun = openTun(name);
+    this.#devices.set(device, { tun, leaving: false });
+    this.#order({ kind: Order.ADD_DEVICE, ...encodeDevice(device, tun.fd, tun.virtioHeader ?? false) });
+    return device;
+  }
+
+  removeDevice(device: number): void {
+    const known = this.#devices.get(device);
+    if (known === undefined || known.leaving) return;
+    known.leaving = true;
+    this.#order(idOrder(Order.REMOVE_DEVICE, device));
+  }
+
   counters(): readonly ChildCounters[] {
     const { now } = this.#options;
     const offset = now() - monotonicMillis();
@@ -257,6 +294,8 @@ class FfiDataPlane implements DataPlane {
     this.#arena.bytes.fill(0);
     this.#wake.close();
     this.#options.tun.close();
+    for (const { tun } of this.#devices.values()) tun.close();
+    this.#devices.clear();
   }
 
   #order(order: PendingOrder): void {
@@ -309,7 +348,11 @@ class FfiDataPlane implements DataPlane {
         this.#options.offloadLost?.(report.name, report.errno);
         break;
       case 'acquire':
-        listener.acquire?.(report.destination);
+        listener.acquire?.(report.destination, report.device);
+        break;
+      case 'released':
+        this.#devices.get(report.device)?.tun.close();
+        this.#devices.delete(report.device);
         break;
       case 'failed':
         this.#fail(report.reason);

@@ -1,9 +1,9 @@
 import { clampMss } from '../../esp/offload/mss.js';
 import { decapsulateEcn } from '../../esp/offload/tos.js';
 import { readInner, refusedBecause } from '../../esp/trailer.js';
-import { sockaddrAddress, sockaddrPort } from '../../linux/sockaddr.js';
+import { AF_INET, sockaddrAddress, sockaddrPort } from '../../linux/sockaddr.js';
 import { readU32 } from '../../util/bytes.js';
-import { classifyPort4500, NON_ESP_MARKER_LENGTH } from '../../wire/esp.js';
+import { classifyPort4500, ESP_HEADER_LENGTH, NON_ESP_MARKER_LENGTH } from '../../wire/esp.js';
 import { createPacketView } from '../../wire/ip.js';
 import {
   At,
@@ -24,6 +24,9 @@ import type { TunWriter } from './tun-writer.js';
 
 const MSG_DONTWAIT = 0x40;
 
+/** In place of the number of a UDP socket: the raw one. */
+export const RAW = -1;
+
 /** No reason to drop the packet. */
 const PASSED = -1;
 
@@ -35,16 +38,21 @@ const TRAIN_OCTETS = 8192;
 /** From the peers to TUN. */
 export class Inbound {
   readonly #path: Path;
-  readonly #tun: TunWriter;
+  /** The writers of all TUN devices, by number. They share one memory, so one at a time holds packets. */
+  readonly #writers: readonly (TunWriter | undefined)[];
+  /** The device that the last packet went to, and its writer. */
+  #device = 0;
+  #tun: TunWriter;
   readonly #view = createPacketView();
   readonly #control: ReceiveControl = { segment: 0, trafficClass: 0 };
   #burst = RX_BURST;
   /** Time of the burst: the packets within it came a few microseconds apart. */
   #now = 0;
 
-  constructor(path: Path, tun: TunWriter) {
+  constructor(path: Path, writers: readonly (TunWriter | undefined)[]) {
     this.#path = path;
-    this.#tun = tun;
+    this.#writers = writers;
+    this.#tun = writers[0]!;
     prepareReceive(path.arena);
   }
 
@@ -56,7 +64,8 @@ export class Inbound {
     const path = this.#path;
     const { arena, calls } = path;
     const { u32 } = arena;
-    const fd = path.espFds[socket]!;
+    const raw = socket === RAW;
+    const fd = raw ? path.rawFd : path.espFds[socket]!;
     const messages = calls.recvmmsg(fd, arena.base + At.rxHeaders, this.#burst, MSG_DONTWAIT, 0);
     if (messages < 0) {
       // EAGAIN, or an error of an earlier datagram that is now fetched and gone.
@@ -69,7 +78,9 @@ export class Inbound {
       const header = At.rxHeaders + i * MMSGHDR_SIZE;
       const length = u32[(header + MMSGHDR_LENGTH) >>> 2]!;
       octets += length;
-      this.#message(socket, i, length, u32[(header + 40) >>> 2]!);
+      const controlLength = u32[(header + 40) >>> 2]!;
+      if (raw) this.#rawPacket(i, length, controlLength);
+      else this.#message(socket, i, length, controlLength);
     }
     rearmReceive(arena, messages);
     this.#tun.flush();
@@ -92,18 +103,47 @@ export class Inbound {
     }
   }
 
+  /** An IP packet of protocol 50: over IPv4 with its header, over IPv6 without. */
+  #rawPacket(slot: number, length: number, controlLength: number): void {
+    const path = this.#path;
+    const { bytes } = path.arena;
+    const control = this.#control;
+    readReceiveControl(path.arena, At.rxControls + slot * CONTROL_SPACE, controlLength, control);
+    let at = rxPacket(slot);
+    let size = length;
+    if (bytes[At.rxNames + slot * NAME_SIZE] === AF_INET) {
+      const header = (bytes[at]! & 0x0f) << 2;
+      at += header;
+      size -= header;
+    }
+    if (size < ESP_HEADER_LENGTH) path.drop(Drop.malformed);
+    else this.#lookUp(slot, at, size, control.trafficClass, 'esp');
+  }
+
+  /** The SA of an ESP packet, which must come as that SA's packets do. */
+  #lookUp(
+    slot: number,
+    at: number,
+    length: number,
+    trafficClass: number,
+    encapsulation: 'udp' | 'esp',
+  ): void {
+    const path = this.#path;
+    const child = path.bySpi.get(readU32(path.arena.bytes, at));
+    if (child === undefined || child.encapsulation !== encapsulation) {
+      path.drop(Drop.unknown_spi);
+      return;
+    }
+    const reason = this.#esp(child, slot, at, length, trafficClass);
+    if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
+  }
+
   #datagram(socket: number, slot: number, at: number, length: number, trafficClass: number): void {
     const path = this.#path;
     const { bytes } = path.arena;
     const kind = classifyPort4500(bytes, at, length);
     if (kind === 'esp') {
-      const child = path.bySpi.get(readU32(bytes, at));
-      if (child === undefined) {
-        path.drop(Drop.unknown_spi);
-      } else {
-        const reason = this.#esp(child, slot, at, length, trafficClass);
-        if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
-      }
+      this.#lookUp(slot, at, length, trafficClass, 'udp');
     } else if (kind === 'ike') {
       if (path.orders.admitIke()) this.#ike(socket, slot, at, length);
       else path.drop(Drop.queue_full);
@@ -131,6 +171,7 @@ export class Inbound {
     const { arena } = this.#path;
     const { bytes } = arena;
     const view = this.#view;
+    if (child.device !== this.#device && !this.#turnTo(child.device)) return Drop.tun_write;
     const tun = this.#tun;
     const { layout } = child.opener;
     const body = length - layout.bodyOffset - layout.icvLength;
@@ -151,7 +192,7 @@ export class Inbound {
     // Only the newest packet says where the peer is: an older one may have been held back and sent again
     // from elsewhere (RFC 7296 §2.23).
     const name = At.rxNames + slot * NAME_SIZE;
-    if (newest && child.movedTo(name)) this.#moved(child, name);
+    if (newest && child.encapsulation === 'udp' && child.movedTo(name)) this.#moved(child, name);
     const inner = readInner(bytes, target, target + body, child.selectors, view);
     if (inner < 0) {
       tun.reject(body);
@@ -166,6 +207,21 @@ export class Inbound {
     child.count(Counter.PACKETS_IN, 1);
     child.count(Counter.BYTES_IN, inner);
     return PASSED;
+  }
+
+  /** False when the device is not there any more. */
+  #turnTo(device: number): boolean {
+    const writer = this.#writers[device];
+    if (writer === undefined) return false;
+    this.#tun.flush();
+    this.#tun = writer;
+    this.#device = device;
+    return true;
+  }
+
+  /** The device goes: what is collected for it is written now. */
+  leave(device: number): void {
+    if (this.#device === device) this.#turnTo(0);
   }
 
   #moved(child: Child, name: number): void {

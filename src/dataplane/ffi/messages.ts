@@ -6,6 +6,8 @@ export interface WorkerSetup {
   readonly memory: SharedMemory;
   readonly tunFd: number;
   readonly espFds: readonly number[];
+  /** Socket for ESP without UDP. */
+  readonly rawFd?: number;
   readonly wakeFd: number;
   /** Whether packets on TUN carry the virtio-net header. */
   readonly virtioHeader?: boolean;
@@ -26,7 +28,9 @@ export type WorkerReport =
       readonly bytes: Uint8Array;
     }
   | { readonly kind: 'moved'; readonly id: number; readonly address: string; readonly port: number }
-  | { readonly kind: 'acquire'; readonly destination: Uint8Array }
+  | { readonly kind: 'acquire'; readonly destination: Uint8Array; readonly device: number }
+  /** A further TUN device is not used any more: its descriptor may be closed. */
+  | { readonly kind: 'released'; readonly device: number }
   /** The kernel spoke of another path MTU: to the peer of this child SA, or of any. */
   | { readonly kind: 'path'; readonly id?: number }
   /** An offload turned itself off. */

@@ -7,7 +7,15 @@ import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { Arena } from './arena.js';
 
 /** Kinds of orders in the control ring. Remove and activate carry the id only. */
-export const Order = { INSTALL: 1, REMOVE: 2, ACTIVATE: 3, UPDATE_PEER: 4, SET_PATH: 5 } as const;
+export const Order = {
+  INSTALL: 1,
+  REMOVE: 2,
+  ACTIVATE: 3,
+  UPDATE_PEER: 4,
+  SET_PATH: 5,
+  ADD_DEVICE: 6,
+  REMOVE_DEVICE: 7,
+} as const;
 
 /** A pair of SAs as the worker gets it. */
 export interface Installation {
@@ -29,6 +37,8 @@ export interface Installation {
   readonly pathMtu: number;
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
   readonly mssCeiling: number;
+  /** Number of its TUN device. */
+  readonly device: number;
 }
 
 type SelectorText = readonly [number, number, number, number, string, string];
@@ -49,6 +59,7 @@ interface PublicPart {
   readonly pathMtu: number;
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
   readonly mssCeiling: number;
+  readonly device: number;
 }
 
 function toText(selector: TrafficSelector): SelectorText {
@@ -94,6 +105,7 @@ export function encodeInstall(
     outbound: pair.outbound,
     replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
     encapsulation: pair.encapsulation,
+    device: pair.device ?? 0,
     ...path,
   };
   const json = utf8(JSON.stringify(part));
@@ -181,6 +193,22 @@ export function encodePath(
       view.setUint32(at, id, true);
       view.setUint32(at + 4, pathMtu, true);
       view.setUint32(at + 8, mssCeiling, true);
+    },
+  };
+}
+
+/** An order to serve a further TUN device: its number, its descriptor and whether packets carry a header, a u32 each. */
+export function encodeDevice(
+  device: number,
+  fd: number,
+  virtioHeader: boolean,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  return {
+    length: 12,
+    write({ view }, at) {
+      view.setUint32(at, device, true);
+      view.setUint32(at + 4, fd, true);
+      view.setUint32(at + 8, virtioHeader ? 1 : 0, true);
     },
   };
 }

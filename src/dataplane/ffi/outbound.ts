@@ -38,6 +38,8 @@ const ANSWER_FRONT = 64;
 export class Outbound {
   readonly #path: Path;
   readonly #queue: SendQueue;
+  /** For ESP without UDP, where there is a socket for it. */
+  readonly #raw: SendQueue | undefined;
   readonly #tun: TunWriter;
   readonly #splitter: Splitter;
   readonly #fragmenter: Fragmenter;
@@ -46,9 +48,10 @@ export class Outbound {
   #answers = 0;
   #answerPeriod = 0;
 
-  constructor(path: Path, queue: SendQueue, tun: TunWriter) {
+  constructor(path: Path, queue: SendQueue, raw: SendQueue | undefined, tun: TunWriter) {
     this.#path = path;
     this.#queue = queue;
+    this.#raw = raw;
     this.#tun = tun;
     this.#splitter = new Splitter(path.memory, At.split);
     this.#fragmenter = new Fragmenter(path.memory);
@@ -72,6 +75,7 @@ export class Outbound {
       this.#packet(at, length);
     }
     this.#queue.flush();
+    this.#raw?.flush();
     return packets > 0;
   }
 
@@ -174,9 +178,10 @@ export class Outbound {
       child.count(Counter.DROPS + Drop.sequence_exhausted, 1);
       return;
     }
-    const out = this.#queue.reserve(child, sealed, trafficClass);
+    const queue = child.encapsulation === 'udp' ? this.#queue : this.#raw!;
+    const out = queue.reserve(child, sealed, trafficClass);
     sealer.seal(at, length, nextHeader, sequence, out);
-    this.#queue.commit(sealed, length);
+    queue.commit(sealed, length);
   }
 
   #acquire(): void {
@@ -188,7 +193,8 @@ export class Outbound {
     const clock = hash & (ACQUIRE_CLOCKS - 1);
     if (now < this.#nextAcquire[clock]!) return;
     this.#nextAcquire[clock] = now + ACQUIRE_PAUSE;
-    path.report({ kind: 'acquire', destination: Uint8Array.from(destinationOf(this.#view)) });
+    const destination = Uint8Array.from(destinationOf(this.#view));
+    path.report({ kind: 'acquire', destination, device: path.device });
   }
 }
 

@@ -15,7 +15,7 @@ import { type Arena, At } from './arena.js';
 import { Child } from './child.js';
 import { OrderReader } from './control-ring.js';
 import { ErrorQueue } from './error-queue.js';
-import { Inbound } from './inbound.js';
+import { Inbound, RAW } from './inbound.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { decodeInstall, decodePeer, Order } from './orders.js';
 import { Outbound } from './outbound.js';
@@ -30,6 +30,14 @@ const SOCKETS_AT = TUN_AT + POLLFD_SIZE;
 
 /** More sockets than this one thread does not serve. */
 export const MAX_SOCKETS = 16;
+/** TUN devices beside the first. All descriptors together fit in front of the send queue's (`WAIT_AT`). */
+export const MAX_FURTHER_DEVICES = 13;
+
+/** The way of one TUN device to the peers. */
+interface Lane {
+  readonly path: Path;
+  readonly outbound: Outbound;
+}
 
 /** Turns in a row in which a descriptor shows an error and yields nothing, before the path is given up. */
 const PATIENCE = 1000;
@@ -46,9 +54,19 @@ export class PacketLoop {
   readonly #wake: EventFd;
   readonly #orders: OrderReader;
   readonly #inbound: Inbound;
-  readonly #outbound: Outbound;
+  readonly #queue: SendQueue;
+  readonly #raw: SendQueue | undefined;
+  readonly #setup: Omit<WorkerSetup, 'memory'>;
+  /** By number of the device. */
+  readonly #lanes: (Lane | undefined)[] = [];
+  readonly #writers: (TunWriter | undefined)[] = [];
+  /** Devices behind the sockets in the list for poll. */
+  #further: readonly number[] = [];
   readonly #errors: ErrorQueue;
-  readonly #pollCount: number;
+  #pollCount: number;
+  readonly #rawAt: number;
+  /** Where the descriptors of further devices begin. */
+  readonly #furtherAt: number;
   #idleErrors = 0;
 
   /** @throws RangeError for too many sockets */
@@ -64,20 +82,25 @@ export class PacketLoop {
     this.#arena = arena;
     this.#crypto = crypto;
     this.#orders = new OrderReader(arena);
-    const { offload = NO_OFFLOAD, virtioHeader = false } = setup;
-    const path = new Path(arena, setup.tunFd, setup.espFds, this.#orders, report, virtioHeader);
-    const tun = new TunWriter(path, { tcp: offload.coalesce, udp: offload.uso });
+    const { offload = NO_OFFLOAD } = setup;
+    const path = new Path(arena, setup, this.#orders, report);
+    this.#setup = setup;
     this.#path = path;
     this.#errors = new ErrorQueue(path);
-    this.#inbound = new Inbound(path, tun);
-    this.#outbound = new Outbound(path, new SendQueue(path, setup.espFds[0]!, At.tx, offload.segment), tun);
+    this.#queue = new SendQueue(path, setup.espFds[0]!, At.tx, offload.segment);
+    this.#raw = path.rawFd < 0 ? undefined : new SendQueue(path, path.rawFd, At.rawTx, false);
+    this.#openLane(path);
+    this.#inbound = new Inbound(path, this.#writers);
     this.#wake = useEventFd(setup.wakeFd);
     writePollFd(arena.view, WAKE_AT, setup.wakeFd, POLLIN);
     writePollFd(arena.view, TUN_AT, setup.tunFd, POLLIN);
     setup.espFds.forEach((fd, i) => {
       writePollFd(arena.view, SOCKETS_AT + i * POLLFD_SIZE, fd, POLLIN);
     });
-    this.#pollCount = 2 + setup.espFds.length;
+    this.#pollCount = 2 + setup.espFds.length + (path.rawFd < 0 ? 0 : 1);
+    this.#furtherAt = At.pollFds + this.#pollCount * POLLFD_SIZE;
+    this.#rawAt = SOCKETS_AT + setup.espFds.length * POLLFD_SIZE;
+    if (path.rawFd >= 0) writePollFd(arena.view, this.#rawAt, path.rawFd, POLLIN);
   }
 
   /**
@@ -109,13 +132,70 @@ export class PacketLoop {
       if ((events & POLLERR) !== 0 && this.#errors.drain(path.espFds[i]!)) moved = true;
       if (this.#inbound.turn(i)) moved = true;
     }
+    const raw = path.rawFd < 0 ? 0 : pollEvents(view, this.#rawAt);
+    if (raw !== 0) {
+      trouble |= raw;
+      if ((raw & POLLERR) !== 0 && this.#errors.drain(path.rawFd)) moved = true;
+      if (this.#inbound.turn(RAW)) moved = true;
+    }
     const tun = pollEvents(view, TUN_AT);
     if (tun !== 0) {
       trouble |= tun;
-      if (this.#outbound.turn()) moved = true;
+      if (this.#lanes[0]!.outbound.turn()) moved = true;
     }
+    if (this.#further.length > 0 && this.#turnFurther()) moved = true;
     this.#watch(moved, trouble);
     return true;
+  }
+
+  #openLane(path: Path): void {
+    const { offload = NO_OFFLOAD } = this.#setup;
+    const writer = new TunWriter(path, { tcp: offload.coalesce, udp: offload.uso });
+    this.#writers[path.device] = writer;
+    this.#lanes[path.device] = { path, outbound: new Outbound(path, this.#queue, this.#raw, writer) };
+  }
+
+  #turnFurther(): boolean {
+    const { view } = this.#arena;
+    const base = this.#furtherAt;
+    let moved = false;
+    for (let i = 0; i < this.#further.length; i++) {
+      if (pollEvents(view, base + i * POLLFD_SIZE) === 0) continue;
+      if (this.#lanes[this.#further[i]!]?.outbound.turn() === true) moved = true;
+    }
+    return moved;
+  }
+
+  #addDevice(device: number, fd: number, virtioHeader: boolean): void {
+    const { arena, orders, report } = this.#path;
+    const setup = { ...this.#setup, tunFd: fd, virtioHeader };
+    this.#openLane(new Path(arena, setup, orders, report, { device, first: this.#path }));
+    this.#listFurther();
+  }
+
+  #removeDevice(device: number): void {
+    this.#inbound.leave(device);
+    this.#lanes[device] = undefined;
+    this.#writers[device] = undefined;
+    this.#listFurther();
+    this.#path.report({ kind: 'released', device });
+  }
+
+  /** Puts the descriptors of further devices behind the sockets. */
+  #listFurther(): void {
+    const { view } = this.#arena;
+    const base = this.#furtherAt;
+    const lanes = this.#lanes.filter((lane) => lane !== undefined && lane.path.device !== 0) as Lane[];
+    lanes.forEach(({ path }, i) => {
+      writePollFd(view, base + i * POLLFD_SIZE, path.tunFd, POLLIN);
+    });
+    this.#further = lanes.map(({ path }) => path.device);
+    this.#pollCount = (base - At.pollFds) / POLLFD_SIZE + lanes.length;
+  }
+
+  /** The outbound table of a child SA's device. */
+  #tableOf(child: Child): Path['table'] | undefined {
+    return this.#lanes[child.device]?.path.table;
   }
 
   /** A descriptor in error wakes poll at once, for ever: do not spin on it. */
@@ -136,20 +216,31 @@ export class PacketLoop {
         const child = new Child(arena, this.#crypto, order);
         path.byId.set(child.id, child);
         path.bySpi.set(child.spiIn, child);
-        path.table.insert(order);
+        this.#tableOf(child)?.insert(order);
         return;
       }
       case Order.REMOVE: {
         const child = path.byId.get(arena.view.getUint32(at, true));
         if (child === undefined) return;
-        path.table.remove(child.id);
+        this.#tableOf(child)?.remove(child.id);
         path.byId.delete(child.id);
         path.bySpi.delete(child.spiIn);
         child.free();
         return;
       }
-      case Order.ACTIVATE:
-        path.table.activate(arena.view.getUint32(at, true));
+      case Order.ACTIVATE: {
+        const child = path.byId.get(arena.view.getUint32(at, true));
+        if (child !== undefined) this.#tableOf(child)?.activate(child.id);
+        return;
+      }
+      case Order.ADD_DEVICE: {
+        const { view } = arena;
+        const fd = view.getUint32(at + 4, true);
+        this.#addDevice(view.getUint32(at, true), fd, view.getUint32(at + 8, true) !== 0);
+        return;
+      }
+      case Order.REMOVE_DEVICE:
+        this.#removeDevice(arena.view.getUint32(at, true));
         return;
       case Order.UPDATE_PEER: {
         const { id, peer } = decodePeer(arena, at);

@@ -7,22 +7,29 @@ import { type Arena, writePointer } from './arena.js';
 import type { Child } from './child.js';
 import type { OrderReader } from './control-ring.js';
 import { Counter, counterBase, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
-import type { WorkerReport } from './messages.js';
+import type { WorkerReport, WorkerSetup } from './messages.js';
 import { SpiTable } from './spi-table.js';
 
 /** Between two reports on paths, in milliseconds. */
 const HINT_PAUSE = 20;
 
-/** What both directions of the packet path share. */
+/**
+ * What both directions of the packet path share, for one TUN device. The paths of further devices share the child
+ * SAs with that of the first; the outbound table is each one's own.
+ */
 export class Path {
   readonly arena: Arena;
   readonly calls: Libc = libc();
+  /** Number of the device, and its descriptor. */
+  readonly device: number;
   readonly tunFd: number;
   readonly espFds: readonly number[];
+  /** Socket for ESP without UDP, -1 when there is none. */
+  readonly rawFd: number;
   readonly orders: OrderReader;
   readonly report: (report: WorkerReport) => void;
-  readonly byId = new Map<number, Child>();
-  readonly bySpi = new SpiTable<Child>();
+  readonly byId: Map<number, Child>;
+  readonly bySpi: SpiTable<Child>;
   readonly table: OutboundTable = createOutboundTable();
   readonly memory: PacketMemory;
   /** Octets in front of a packet on TUN: the virtio-net header, or nothing. */
@@ -33,17 +40,21 @@ export class Path {
 
   constructor(
     arena: Arena,
-    tunFd: number,
-    espFds: readonly number[],
+    setup: Omit<WorkerSetup, 'memory'>,
     orders: OrderReader,
     report: (report: WorkerReport) => void,
-    virtioHeader: boolean,
+    further?: { readonly device: number; readonly first: Path },
   ) {
+    this.device = further?.device ?? 0;
+    this.byId = further?.first.byId ?? new Map();
+    this.bySpi = further?.first.bySpi ?? new SpiTable();
     this.arena = arena;
-    this.tunFd = tunFd;
-    this.espFds = espFds;
+    this.tunFd = setup.tunFd;
+    this.espFds = setup.espFds;
+    this.rawFd = setup.rawFd ?? -1;
     this.orders = orders;
     this.report = report;
+    const { virtioHeader = false } = setup;
     this.memory = createPacketMemory(arena.memory);
     this.virtioLength = virtioHeader ? VIRTIO_HEADER_LENGTH : 0;
   }
