@@ -44,11 +44,28 @@ export function parseJson(body: Buffer): unknown {
   if (depthOf(text) > MOST_DEPTH) {
     throw new ApiError(400, 'bad_request', `the body is nested deeper than ${MOST_DEPTH} levels`);
   }
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     // The parser's own message quotes the text, which may hold a key.
     throw new ApiError(400, 'bad_request', 'the body is not JSON: look for a missing comma or quote');
+  }
+  refuseInherited(value);
+  return value;
+}
+
+/**
+ * Fields named like what every object inherits (`toString`, `__proto__`) are in no body of the contract, and
+ * code that compares or prints objects trips over them.
+ */
+function refuseInherited(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, item] of Object.entries(value)) {
+    if (name in Object.prototype) {
+      throw new ApiError(400, 'bad_field', `${name} is not a known field`, { name, type: 'field' });
+    }
+    refuseInherited(item);
   }
 }
 

@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import {
   type ConnectionRecord,
   type GatewayRecord,
@@ -8,6 +7,7 @@ import {
 } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import { type Change, type Snapshot, type Store, type StoredObject, StoreError } from '../store/store.js';
+import type { Logger } from '../telemetry/log.js';
 import type { Principal } from './auth/principal.js';
 import type { GatewayRunner } from './runner.js';
 

@@ -1,7 +1,7 @@
-import type { Logger } from 'pino';
 import { type GatewayRecord, KIND } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import type { Commit, Store } from '../store/store.js';
+import type { Logger } from '../telemetry/log.js';
 import { SERVER } from './auth/principal.js';
 import { View, type WriteQueue } from './context.js';
 import { desiredGateway } from './desired.js';

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { chmodSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { parseIp } from '../util/ip.js';
+import { ApiError } from './errors.js';
 
 export interface TcpListener {
   /** IP address, or `localhost`. */
@@ -90,4 +93,21 @@ function answers(path: string): Promise<boolean> {
     });
     socket.once('error', () => resolve(false));
   });
+}
+
+/** What does not even look like a request gets an error of the usual form, and the connection is over. */
+export function answerGarbage(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const trace = randomUUID();
+  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const status = slow ? '408 Request Timeout' : '400 Bad Request';
+  const message = slow ? 'the request was not complete in time' : 'this is no HTTP request';
+  const body = JSON.stringify(new ApiError(Number.parseInt(status, 10), 'bad_request', message).body(trace));
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n` +
+      `X-Request-Id: ${trace}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }

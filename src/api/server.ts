@@ -10,16 +10,23 @@ import {
   type FastifyRequest,
   fastify,
 } from 'fastify';
-import type { Logger } from 'pino';
 import type { Site } from '../store/site.js';
 import { type Store, StoreError } from '../store/store.js';
+import type { Logger } from '../telemetry/log.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
 import { BODY_LIMIT } from './bodies.js';
 import { type ApiContext, WriteQueue } from './context.js';
 import { ApiError } from './errors.js';
 import { GatewayLifecycle } from './lifecycle.js';
-import { checkListener, isLoopbackHost, listenUnix, type TcpListener } from './listeners.js';
+import {
+  answerGarbage,
+  checkListener,
+  isLoopbackHost,
+  ListenError,
+  listenUnix,
+  type TcpListener,
+} from './listeners.js';
 import { registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
 import { ANSWERS } from './schemas/answers.js';
@@ -121,11 +128,25 @@ export class ApiServer {
     if (socketPath !== undefined) {
       const unix = createServer((request, response) => this.app.routing(request, response));
       unix.requestTimeout = REQUEST_TIMEOUT_MS;
+      unix.on('clientError', answerGarbage);
       unix.on('connection', (socket) => this.#rootSockets.add(socket));
       await listenUnix(unix, socketPath);
       this.#unix = unix;
     }
-    return tcp === undefined ? undefined : this.app.listen({ host: tcp.host, port: tcp.port });
+    if (tcp === undefined) return undefined;
+    try {
+      return await this.app.listen({ host: tcp.host, port: tcp.port });
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+      const where = `${tcp.host} port ${tcp.port}`;
+      throw new ListenError(
+        `cannot listen on ${where} (${code})`,
+        'name an address of this host and a free port',
+        {
+          cause: error,
+        },
+      );
+    }
   }
 
   /** Answers what is under way, then ends. Gateways go on running. */
@@ -148,6 +169,7 @@ function makeApp({ tls }: ApiOptions): FastifyInstance {
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     exposeHeadRoutes: false,
+    clientErrorHandler: answerGarbage,
     forceCloseConnections: 'idle' as const,
     routerOptions: { maxParamLength: 512 },
     genReqId: (request: { headers: Record<string, unknown> }) => {

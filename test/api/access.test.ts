@@ -240,6 +240,8 @@ t.test('requests and answers', async (t) => {
   }
   const proto = await lab.send('POST', '/ike_policies', { raw: `{"__proto__":{"x":1},${raw.slice(1)}` });
   t.equal(proto.status, 400);
+  const inherited = raw.replace('14', '15,"dh_groups":[{"toString":1},{"toString":1}]');
+  t.equal((await lab.send('POST', '/ike_policies', { raw: inherited })).body.errors[0].code, 'bad_field');
   for (const path of [
     '/%',
     '/vpn_gateways/%zz',
@@ -472,5 +474,10 @@ t.test('the cloud SDK as a client', async (t) => {
     socket.setEncoding('utf8').on('data', (part: string) => (text += part));
     socket.on('close', () => resolve(text));
   });
-  t.match(garbage, /^HTTP\/1\.1 400/);
+  t.match(garbage, /^HTTP\/1\.1 400[\s\S]*"errors":\[/);
+  const { hostname, port } = new URL(open.url!);
+  const busy = await serve(t, {}, { auth: { mode: 'none' } });
+  await t.rejects(busy.server.listen({ tcp: { host: hostname, port: Number(port) } }), {
+    message: /EADDRINUSE/,
+  });
 });

@@ -97,7 +97,9 @@ const BAD: readonly BadFile[] = [
   [
     'unknown field, far',
     `${GATEWAY}routes: []\n`,
-    ['2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, connections, limits'],
+    [
+      '2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, connections, limits',
+    ],
   ],
   [
     'unknown nested field',
