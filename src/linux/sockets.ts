@@ -13,6 +13,7 @@ import {
 import { steeringProgram } from './steering.js';
 
 const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
@@ -187,6 +188,43 @@ export function pathMtu(local: string, peer: Endpoint): number {
   } finally {
     calls.close(fd);
   }
+}
+
+/** IP protocol 50. */
+const IPPROTO_ESP = 50;
+
+/**
+ * A raw socket for ESP without UDP (RFC 4303), bound to `address`. What it receives over IPv4 begins with the
+ * IP header, over IPv6 with the SPI.
+ * @throws LinuxError EPERM without the right to open raw sockets
+ */
+export function openRawEsp(address: string): number {
+  const ip = parseIp(address);
+  if (ip === undefined) throw new RangeError(`"${address}" is not an IP address`);
+  const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const remedy = 'run as root, or give the process CAP_NET_RAW, or set "encapsulation: always"';
+  const fd = checked(
+    libc().socket(ip.length === 16 ? AF_INET6 : AF_INET, type, IPPROTO_ESP),
+    'raw socket for ESP',
+    remedy,
+  );
+  try {
+    raiseBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    raiseBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    prepareEsp(fd, ip);
+    const sockaddr = hostBuffer(SOCKADDR_SPACE);
+    const length = writeSockaddr(sockaddr, 0, ip, 0);
+    checked(libc().bind(fd, addressOf(sockaddr), length), `raw socket for ESP on ${address}`);
+    return fd;
+  } catch (error) {
+    libc().close(fd);
+    throw error;
+  }
+}
+
+/** Closes a descriptor that one of the functions here opened. */
+export function closeSocket(fd: number): void {
+  libc().close(fd);
 }
 
 /** Whether the running kernel is `major.minor` or newer. */

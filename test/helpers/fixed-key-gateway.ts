@@ -6,7 +6,7 @@ import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { setLinkUp } from '../../src/linux/links.js';
 import { addRoute } from '../../src/linux/routes.js';
-import { openPortGroup } from '../../src/linux/sockets.js';
+import { closeSocket, openPortGroup, openRawEsp } from '../../src/linux/sockets.js';
 import { openTun } from '../../src/linux/tun.js';
 import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
@@ -25,6 +25,8 @@ export interface GatewaySetup {
   readonly peerNet: string;
   readonly suite: EspSuite;
   readonly mtu: number;
+  /** ESP in UDP unless given. */
+  readonly encapsulation?: 'udp' | 'esp';
   /** `none` or left out: the defaults. */
   readonly offload?: Partial<Offload> | 'none';
 }
@@ -62,7 +64,7 @@ function pairOf(setup: GatewaySetup, id: number, outbound: boolean): EspPair {
     keysOut: keys(a ? 1 : 0),
     localTs: [selector(setup.localNet)],
     peerTs: [selector(setup.peerNet)],
-    encapsulation: 'udp',
+    encapsulation: setup.encapsulation ?? 'udp',
     local: { address: setup.local, port: 4500 },
     peer: { address: setup.peer, port: 4500 },
     outbound,
@@ -79,9 +81,11 @@ const group = openPortGroup({ address: setup.local, port: 4500, workers: 1, gro:
 const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted) });
 setLinkUp('culvert0', setup.mtu);
 addRoute({ cidr: parseCidr(setup.peerNet) as Cidr, device: 'culvert0' });
+const rawFd = setup.encapsulation === 'esp' ? openRawEsp(setup.local) : undefined;
 const plane = createFfiDataPlane({
   espFds: group.espFds,
   tun,
+  ...(rawFd === undefined ? {} : { rawFd }),
   offload: { ...wanted, tso: tun.tso, uso: tun.uso },
   offloadLost: (name, errno) => say({ lost: name, errno }),
   now: () => performance.now(),
@@ -99,6 +103,7 @@ const plane = createFfiDataPlane({
 async function close(): Promise<void> {
   await plane.close();
   group.close();
+  if (rawFd !== undefined) closeSocket(rawFd);
   process.exitCode = 0;
   input.close();
 }
