@@ -8,7 +8,7 @@ import { chooseByIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
 import { pskMismatch, wrongMethod } from './auth-initiator.js';
-import { type AgreedChild, installChild, reserveSpi, spiBytes } from './child.js';
+import { type AgreedChild, installChild, isCarriedElsewhere, reserveSpi, spiBytes } from './child.js';
 import { grantChild } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
 import { establish, settleDuplicates } from './established.js';
@@ -70,6 +70,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       peerTs,
       nonces,
       initiated: false,
+      standby: isCarriedElsewhere(world, sa),
     };
     notePfsUnverified(world, sa, installChild(world, sa, child));
     respond(world, sa, message, [

@@ -11,7 +11,7 @@ import { noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { volumeLimit } from './volume.js';
-import type { World } from './world.js';
+import { sasOf, type World } from './world.js';
 
 /** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
 const FIRST_SPI = 256;
@@ -30,6 +30,8 @@ export interface AgreedChild {
   /** This end sent the request. */
   readonly initiated: boolean;
   readonly replaces?: ChildRecord;
+  /** Another IKE SA of the connection carries its traffic: nothing is sent here before the peer is known to have it. */
+  readonly standby?: boolean;
 }
 
 /** A fresh inbound SPI, reserved until `releaseSpi`. */
@@ -67,7 +69,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   const prf = ctx.crypto.prf(sa.suite!.prf);
   const keys = deriveChildKeys(prf, sa.keys!.skD, agreed.suite, agreed.nonces, agreed.shared);
   agreed.shared?.wipe();
-  const outbound = agreed.initiated || agreed.replaces === undefined;
+  const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
   const forced = connection.encapsulation === 'always' && sa.natTraversal;
   const encapsulation = sa.nat.local || sa.nat.peer || forced ? 'udp' : 'esp';
   const child: ChildRecord = {
@@ -177,6 +179,28 @@ export function activateOutbound(world: World, child: ChildRecord): void {
   world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
 }
 
+/**
+ * The peer used the IKE SA after IKE_AUTH, so it has the child SA made there: traffic may move to it. Not while the
+ * IKE SA is the redundant one of two.
+ */
+export function activateStandby(world: World, sa: IkeSa): void {
+  if (!mayCarry(sa)) return;
+  for (const child of sa.children.values()) if (child.replaces === undefined) activateOutbound(world, child);
+}
+
+/** Whether the IKE SA is there to stay, so that traffic may move to its child SAs. */
+export function mayCarry(sa: IkeSa): boolean {
+  return sa.state === 'established' && sa.redundantTo === undefined && !sa.superseded;
+}
+
+/** Whether another IKE SA of the connection has a child SA to send on. */
+export function isCarriedElsewhere(world: World, sa: IkeSa): boolean {
+  return sasOf(world, sa.connection!.name).some(
+    (other) =>
+      other !== sa && [...other.children.values()].some((child) => child.state !== 'pending-outbound'),
+  );
+}
+
 /** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
 export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
   if (!sa.children.delete(child.id)) return;
@@ -190,4 +214,7 @@ export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason:
   world.ctx.emit({ kind: 'remove-child', childId: child.id });
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
   noteCoverage(world, sa, PEER_FILLS_FIRST);
+  for (const other of sasOf(world, child.connection)) {
+    if (other !== sa && !isCarriedElsewhere(world, other)) activateStandby(world, other);
+  }
 }

@@ -60,7 +60,8 @@ export function contactKey(sa: IkeSa): string {
  * established with its child SA:
  *
  * - An attempt of ours that has not got an answer yet is given up: its peer is there already.
- * - An SA that was established before `sa` began is one the peer has lost: it is deleted.
+ * - An SA that was established before `sa` began is one that the peer replaces, or has lost: it is deleted when
+ *   the peer is known to have the new one, so that no packet is sent to where nobody receives it any more.
  * - Otherwise both ends initiated at the same time, and both SAs stand or will stand at both ends. Both judge
  *   alike, by the rule of RFC 7296 §2.8.1: the SA with the lowest of the four nonces is redundant, and the end
  *   that initiated it deletes it. It first makes sure, by a probe, that the other end has the surviving one.
@@ -85,7 +86,8 @@ export function settleDuplicates(world: World, sa: IkeSa): void {
 
 function settlePair(world: World, older: IkeSa, newer: IkeSa): void {
   if (older.establishedOrder < newer.id || older.role === newer.role) {
-    beginDelete(world, older, 'replaced');
+    older.redundantTo = newer.id;
+    newer.tasks.push({ kind: 'probe' });
     return;
   }
   const redundant = compareBytes(lowest(older.nonces), lowest(newer.nonces)) < 0 ? older : newer;
@@ -113,7 +115,7 @@ export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
   return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
 }
 
-/** The peer used an established SA, so it has it: what is redundant to it can go. */
+/** The peer has an established SA and sends on its child SAs: what is redundant to it can go. */
 export function confirmSurvivor(world: World, sa: IkeSa): void {
   for (const other of sasOf(world, sa.connection!.name)) {
     if (other.redundantTo === sa.id) beginDelete(world, other, 'replaced');

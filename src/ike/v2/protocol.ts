@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import type { IkeVersion } from '../version.js';
-import { activateOutbound, removeChild } from './child.js';
+import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
 import { nextPair, recheckCoverage, wantDestination } from './coverage.js';
 import { beginNext, deadlineOf, tick } from './exchanges.js';
@@ -82,7 +82,8 @@ export class IkeV2 implements IkeVersion {
     sa.lastInbound = Math.max(sa.lastInbound, at);
     // RFC 7296 §2.8: traffic on the new SA proves that the peer has it.
     const child = sa.children.get(childId);
-    if (child !== undefined) activateOutbound(this.world, child);
+    if (child !== undefined && (child.replaces !== undefined || mayCarry(sa)))
+      activateOutbound(this.world, child);
     return true;
   }
 

@@ -6,6 +6,7 @@ import { decodeHeader, decodeMessage } from '../../wire/ike/message.js';
 import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
 import { confirmSurvivor } from './established.js';
 import { failure } from './failures.js';
@@ -202,7 +203,10 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
   const wasEstablished = sa.state === 'established';
   if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);
   TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
-  if (wasEstablished && sa.connection !== undefined) confirmSurvivor(world, sa);
+  if (!wasEstablished || sa.connection === undefined) return;
+  activateStandby(world, sa);
+  // What the initiator of the SA sends shows that it sends on it; its responder switches when it hears from us.
+  if (header.response || sa.role === 'responder') confirmSurvivor(world, sa);
 }
 
 /**
