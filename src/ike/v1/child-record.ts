@@ -1,6 +1,7 @@
 import type { EspSuite } from '../../crypto/types.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
+import type { VolumeLimit } from '../v2/volume.js';
 
 /**
  * - `pending`: as responder, receives until message 3 shows that the initiator has it
@@ -25,6 +26,10 @@ export interface V1Child {
   readonly establishedAt: Millis;
   /** The shorter of what both ends asked for. */
   readonly negotiatedSeconds: Seconds | undefined;
+  /** What may pass before it is rekeyed, and before it ends. */
+  readonly volume: VolumeLimit;
+  /** Its volume has begun a rekey. */
+  spent: boolean;
   rekeyAt: Millis;
   expiresAt: Millis;
   deleteAt: Millis | undefined;

@@ -3,6 +3,7 @@ import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
 import { weakTransforms } from '../../crypto/strength.js';
 import type { EspSuite, TransformNeed } from '../../crypto/types.js';
 import { readU32, writeU32 } from '../../util/bytes.js';
+import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import { nameOf } from '../../wire/ike/registry.js';
@@ -10,6 +11,7 @@ import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { CloseReason } from '../events.js';
 import { type NetworkPair, networkPairs, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
+import { type VolumeLimit, volumeLimit } from '../v2/volume.js';
 import type { V1Child } from './child-record.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
@@ -35,6 +37,8 @@ export interface AgreedChild {
   readonly order: number;
   /** The peer's lifetime, if it told one. */
   readonly peerSeconds: Seconds | undefined;
+  /** Volume that the negotiated transform allows, in units of 1024 octets (RFC 2407 §4.5). */
+  readonly kilobytes: number | undefined;
 }
 
 export function reserveSpi(world: World): number {
@@ -83,6 +87,8 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     order: agreed.order,
     establishedAt: ctx.now,
     negotiatedSeconds: agreed.peerSeconds,
+    volume: volumeOf(ctx.random, suite, agreed.kilobytes),
+    spent: false,
     ...lifetime(ctx.random, ctx.now, shorter(sa.connection!.childLifetime, agreed.peerSeconds)),
     deleteAt: undefined,
     state: 'pending',
@@ -109,6 +115,18 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     },
   });
   return child;
+}
+
+/** The bounds every child SA has, and a negotiated one where it is lower. */
+function volumeOf(random: Random, suite: EspSuite, kilobytes: number | undefined): VolumeLimit {
+  const limit = volumeLimit(random, suite);
+  const most = (kilobytes ?? Number.POSITIVE_INFINITY) * 1024;
+  if (most >= limit.expiresAt.bytes) return limit;
+  const part = limit.rekeyAt.bytes / limit.expiresAt.bytes;
+  return {
+    rekeyAt: { ...limit.rekeyAt, bytes: Math.floor(most * part) },
+    expiresAt: { ...limit.expiresAt, bytes: most },
+  };
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { samePair } from '../policy/quick-identities-v1.js';
+import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import { announceDelete, deleteChild, removeChild } from './children.js';
 import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
@@ -109,6 +110,18 @@ export class IkeV1 implements IkeVersion {
       if (child.state !== 'pending') continue;
       const quick = [...sa.quicks.values()].find((one) => one.child === child);
       if (quick !== undefined) confirm(this.world, sa, quick);
+    }
+    return true;
+  }
+
+  trafficVolume(childId: number, passed: Volume): boolean {
+    const child = this.world.children.get(childId);
+    if (child === undefined) return false;
+    const { now } = this.world.ctx;
+    if (isReached(child.volume.expiresAt, passed)) child.expiresAt = Math.min(child.expiresAt, now);
+    else if (isReached(child.volume.rekeyAt, passed) && !child.spent) {
+      child.spent = true;
+      child.rekeyAt = Math.min(child.rekeyAt, now);
     }
     return true;
   }

@@ -154,6 +154,7 @@ export function quickAnswered(
     shared,
     initiated: true,
     order: quick.order,
+    kilobytes: selection.lifetimes.kilobytes,
     peerSeconds: shortest(selection.lifetimes.seconds, responderLifetime(payloads)),
   });
   const exchange = { type: V1Exchange.QUICK_MODE, messageId: quick.messageId, chain: quick.chain };

@@ -197,6 +197,7 @@ function answer(
     shared: shared?.value,
     initiated: false,
     order,
+    kilobytes: selection.lifetimes.kilobytes,
     peerSeconds: seconds,
   });
   const ids = taken.payloads.filter((one) => one.kind === 'id');

@@ -155,3 +155,17 @@ t.test('renewing: lifetimes, networks, the whole connection', async (t) => {
   t.equal(east.eventsOf('ike-established').length, 2);
   t.strictSame(reasons(west, 'ike-closed'), ['rekeyed']);
 });
+
+t.test('an SA is rekeyed when enough has passed on it', async (t) => {
+  const made = establishedV1();
+  const { sim, east } = made;
+  const [child] = east.childInfo.values();
+  const childId = child!.childId;
+  sim.input(east, { kind: 'traffic-volume', childId, bytes: 1_000_000, packets: 1000 });
+  sim.run(sim.now + 1000);
+  t.equal(east.childInfo.size, 1, 'far from its end');
+  sim.input(east, { kind: 'traffic-volume', childId, bytes: 1_000_000, packets: 2 ** 32 * 0.95 });
+  t.equal(watch(made, 20_000, 1), undefined);
+  t.equal(v1Faults(made), undefined);
+  t.notOk(east.childInfo.has(childId), 'another one took its place');
+});
