@@ -17,6 +17,7 @@ import { type Clock, systemClock, utcText } from './clock.js';
 import { ControlCommands } from './commands.js';
 import { type ControlServer, listenControl } from './control.js';
 import { type CoreConfig, GatewayCore } from './core.js';
+import { ConnectionDevices } from './devices.js';
 import { type Resolve, systemResolve } from './names-service.js';
 import { GatewayRoutes, type HostNetwork, linuxNetwork, type RouteProblem } from './network.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
@@ -24,7 +25,7 @@ import { type Ports, STANDARD_PORTS } from './ports.js';
 import { hostWarnings, weakPolicyWarnings } from './preflight.js';
 import { planReload, type ReloadReport, type Reread, rereadFile } from './reload.js';
 import { RetiredKeys } from './retired-keys.js';
-import { oneLine } from './start-error.js';
+import { oneLine, StartError } from './start-error.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
 
@@ -123,6 +124,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
       ports: options.ports ?? STANDARD_PORTS,
       workers: options.workers ?? 1,
+      rawEsp: gateway.encapsulation === 'auto',
       ...(options.offload === undefined ? {} : { offload: options.offload }),
       ...(options.device === undefined ? {} : { device: options.device }),
       crypto,
@@ -132,7 +134,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       listener: {
         ikeDatagram: (local, remote, bytes) =>
           core?.input({ kind: 'datagram', local, remote, natTraversalPort: true, bytes }),
-        acquire: (destination) => core?.acquire(destination),
+        acquire: (destination, device) => core?.acquire(destination, device),
         peerMoved: (id, from) => core?.peerMoved(id, from),
         failed: (reason) => {
           logger.fatal(`the data plane cannot go on: ${reason}`);
@@ -145,17 +147,24 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
 
   const network = options.network ?? (options.device === undefined ? linuxNetwork : 'none');
   const routes = network === 'none' ? undefined : new GatewayRoutes(network);
+  const devices = new ConnectionDevices(plane, gateway);
   const layRoutes = (connections: GatewayFile['connections']): RouteProblem[] => {
     if (routes === undefined) return [];
-    const wanted = routes.wanted(connections, () => gateway.interface);
+    const reachable = connections.filter(({ name }) => devices.nameOf(name) !== undefined);
+    const wanted = routes.wanted(reachable, ({ name }) => devices.nameOf(name)!);
     const peers = connections.flatMap(({ peer }) => (peer.address === undefined ? [] : [peer.address]));
     return routes.update(wanted, peers);
   };
   if (routes !== undefined) {
     undo.push('the routes', () => routes.remove());
+  }
+  const [trouble] = devices.open(file.connections).values();
+  if (trouble !== undefined) throw new StartError(trouble.message, 'set another `interface`');
+  if (routes !== undefined) {
     const [problem] = layRoutes(file.connections);
     if (problem !== undefined) throw problem.error;
-    for (const warning of hostWarnings(gateway.interface)) logger.warn(warning);
+    const names = new Set(file.connections.map(({ name }) => devices.nameOf(name) ?? gateway.interface));
+    for (const warning of new Set([...names].flatMap((name) => hostWarnings(name)))) logger.warn(warning);
   }
 
   const running = new GatewayCore({
@@ -168,6 +177,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       config: { connections: [] },
     }),
     plane,
+    devices,
     clock,
     random,
     logger,
@@ -202,10 +212,16 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     } else {
       retired.add(current.psks);
       current = read.value;
-      const refused = layRoutes(current.file.connections);
+      const { connections } = current.file;
+      for (const { change, from, name } of plan.connections)
+        if (change === 'rename') devices.rename(from!, name);
+      const missing = devices.open(connections);
+      const refused = layRoutes(connections);
+      problems.push(...[...missing.values()].map(({ message }) => message));
       problems.push(...refused.map(({ error }) => oneLine(error)));
-      running.setProblems(routeProblems(refused));
+      running.setProblems(hostProblems(missing, refused));
       running.reload(current, plan.connections);
+      devices.close(connections);
     }
     const connections = plan.connections.map(({ steps: _, ...told }) => told);
     const { possible, gateway: changes, unchanged } = plan;
@@ -261,9 +277,12 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   };
 }
 
-/** Routes that were refused, as the status of their connections tells them. */
-function routeProblems(refused: readonly RouteProblem[]): Map<string, ConnectionProblem[]> {
-  const out = new Map<string, ConnectionProblem[]>();
+/** Devices and routes that were refused, as the status of their connections tells them. */
+function hostProblems(
+  missing: ReadonlyMap<string, ConnectionProblem>,
+  refused: readonly RouteProblem[],
+): Map<string, ConnectionProblem[]> {
+  const out = new Map([...missing].map(([name, problem]) => [name, [problem]]));
   for (const { connection, error } of refused) {
     const problem = { cause: 'local_route_conflict', message: oneLine(error) } as const;
     out.set(connection, [...(out.get(connection) ?? []), problem]);

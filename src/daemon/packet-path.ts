@@ -3,13 +3,13 @@ import type { DataPlane, DataPlaneListener } from '../dataplane/dataplane.js';
 import { createFfiDataPlane } from '../dataplane/ffi/data-plane.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
-import { createPortableDataPlane } from '../dataplane/portable.js';
+import { type ClosablePacketDevice, createPortableDataPlane } from '../dataplane/portable.js';
 import { createTunPacketDevice } from '../dataplane/tun-packet-device.js';
 import { errnoName } from '../linux/errors.js';
 import { ffiAvailable } from '../linux/ffi.js';
 import { setLinkUp } from '../linux/links.js';
-import { openPortGroup } from '../linux/sockets.js';
-import { openTun } from '../linux/tun.js';
+import { closeSocket, openPortGroup, openRawEsp } from '../linux/sockets.js';
+import { openTun, type TunDevice } from '../linux/tun.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Random } from '../util/random.js';
 import type { Clock } from './clock.js';
@@ -32,6 +32,8 @@ export interface PacketPathOptions {
   readonly workers: number;
   /** Default: all that is safe everywhere. */
   readonly offload?: Offload;
+  /** Whether SAs may send ESP as IP protocol 50, without UDP. */
+  readonly rawEsp?: boolean;
   /** For the portable path: in place of a TUN device. */
   readonly device?: PacketDevice;
   readonly crypto: CryptoBackend;
@@ -64,12 +66,31 @@ async function portablePath(options: PacketPathOptions, undo: UndoStack): Promis
     crypto,
     random,
     device,
+    openDevice: (name) => openFurther({ ...options, interface: name }),
     listener,
     now: () => clock.now(),
     send: (_local, remote, packet, dropped) => sockets.sendEsp(remote, packet, dropped),
   });
   undo.push('the data plane', () => plane.close());
   return { plane, sockets };
+}
+
+/** A TUN device of its own for a connection; the data plane closes it. */
+function openFurther({ interface: name, mtu, listener }: PacketPathOptions): ClosablePacketDevice {
+  requireFfi();
+  const tun = openTun(name);
+  try {
+    setLinkUp(tun.name, mtu);
+  } catch (error) {
+    tun.close();
+    throw error;
+  }
+  const device = createTunPacketDevice(tun, (reason) => listener.failed(reason));
+  return {
+    onPacket: (receiver) => device.onPacket(receiver),
+    write: (packet) => device.write(packet),
+    close: () => void device.close().then(() => tun.close()),
+  };
 }
 
 /** The TUN device is made by FFI on this path, too; packets are read and written one at a time. */
@@ -101,15 +122,32 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   const wanted = options.offload ?? DEFAULT_OFFLOAD;
   const group = openPortGroup({ address, port: ports.natt, workers, gro: wanted.gro });
   undo.push('the ESP sockets', () => group.close());
+  let rawFd: number | undefined;
+  if (options.rawEsp === true) {
+    const fd = openRawEsp(address);
+    undo.push('the raw socket', () => closeSocket(fd));
+    rawFd = fd;
+  }
   const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
   const { tso, uso } = wanted;
-  const tun = openTun(options.interface, { virtioHeader: needsVirtioHeader(wanted), tso, uso });
+  const open = (name: string): TunDevice => {
+    const made = openTun(name, { virtioHeader: needsVirtioHeader(wanted), tso, uso });
+    try {
+      setLinkUp(made.name, mtu);
+    } catch (error) {
+      made.close();
+      throw error;
+    }
+    return made;
+  };
+  const tun = open(options.interface);
   undo.push(`the TUN device ${tun.name}`, () => tun.close());
-  setLinkUp(tun.name, mtu);
   const plane = createFfiDataPlane({
     espFds: group.espFds,
     tun,
+    openTun: open,
+    ...(rawFd === undefined ? {} : { rawFd }),
     offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },
     offloadLost: (name, errno) => {
       const [code] = errnoName(errno);
