@@ -15,6 +15,7 @@ import { upCommand } from './commands/up.js';
 import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
 import { suggestion } from './nearest.js';
 import type { Terminal } from './terminal.js';
+import { vpnCommands } from './vpn/commands.js';
 
 const COMMANDS: readonly CliCommand[] = [
   runCommand,
@@ -28,6 +29,7 @@ const COMMANDS: readonly CliCommand[] = [
   serveCommand,
   gatewayProcessCommand,
   benchCommand,
+  ...vpnCommands,
 ];
 
 const GLOBAL_OPTIONS = ['output', 'help', 'version'];
@@ -84,6 +86,10 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
     .wrap(Math.min(110, terminal.width() ?? 100))
     .version(programVersion())
     .help()
+    .completion(
+      'completion',
+      'Print the script for completion in bash or zsh: culvert completion >> ~/.bashrc',
+    )
     .strict()
     .demandCommand(1, 'name a command, for example "culvert pair --once"; culvert --help lists them all')
     .exitProcess(false)
@@ -173,7 +179,9 @@ function usageError(argv: readonly string[], message: string): UsageError {
 
 /** An unknown option comes before anything else that is wrong: it often is the reason for it. */
 function unknownOption(argv: readonly string[], command: CliCommand | undefined): UsageError | undefined {
-  const known = [...Object.keys(command?.options ?? {}), ...GLOBAL_OPTIONS];
+  const options = Object.entries(command?.options ?? {});
+  const aliases = options.flatMap(([, { alias = [] }]) => alias);
+  const known = [...options.map(([name]) => name), ...aliases, ...GLOBAL_OPTIONS];
   for (const word of argv) {
     const typed = /^--?([^-=][^=]*)/.exec(word);
     if (word === '--') return undefined;

@@ -1,0 +1,184 @@
+import { readFileSync } from 'node:fs';
+import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { CliError, messageOf } from '../errors.js';
+
+/** An object of the API, read by the field names of the contract. */
+export type ApiObject = { readonly [field: string]: unknown } & {
+  readonly id: string;
+  readonly name: string;
+};
+
+export interface ApiTarget {
+  /** `unix:PATH`, or the URL of the server without `/v1`. */
+  readonly endpoint: string;
+  readonly token?: string;
+  /** Exchanged for a token before the first request. */
+  readonly apiKey?: string;
+  /** Certificates to trust, PEM, beside those of the system. */
+  readonly caFile?: string;
+}
+
+export interface ApiReply {
+  readonly status: number;
+  readonly body: unknown;
+  readonly etag: string | undefined;
+}
+
+/** Every field of the contract is known at this version. */
+const VERSION = '2026-06-02';
+/** Objects a page; the API gives no more. */
+const PAGE = 100;
+const TIMEOUT_MS = 60_000;
+
+export class ApiClient {
+  readonly #target: ApiTarget;
+  #token: Promise<string | undefined> | undefined;
+
+  constructor(target: ApiTarget) {
+    this.#target = target;
+  }
+
+  /** One object, or whatever else the path stands for. @throws CliError in the words of the server */
+  async get(path: string): Promise<ApiObject> {
+    return (await this.call('GET', path)).body as ApiObject;
+  }
+
+  /** All objects of a list, page by page. `key` names the list in the answer. */
+  async list(path: string, key: string, query: Readonly<Record<string, string>> = {}): Promise<ApiObject[]> {
+    const items: ApiObject[] = [];
+    let start: string | undefined;
+    do {
+      const page = { ...query, limit: String(PAGE), ...(start === undefined ? {} : { start }) };
+      const { body } = await this.call('GET', path, undefined, page);
+      const { next, [key]: list } = body as { readonly [field: string]: unknown };
+      if (!Array.isArray(list)) throw new CliError(`the server's answer has no "${key}": is it the VPN API?`);
+      items.push(...(list as ApiObject[]));
+      const href = (next as { readonly href?: string } | undefined)?.href;
+      start =
+        href === undefined
+          ? undefined
+          : (new URL(href, 'http://server').searchParams.get('start') ?? undefined);
+    } while (start !== undefined);
+    return items;
+  }
+
+  /** Sends one request. @throws CliError when it is refused or the server cannot be reached */
+  async call(
+    method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+    path: string,
+    body?: object,
+    query: Readonly<Record<string, string>> = {},
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<ApiReply> {
+    this.#token ??= this.#login();
+    const token = await this.#token;
+    const search = new URLSearchParams({ version: VERSION, generation: '2', ...query });
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const reply = await this.#send(`/v1${path}?${search}`, body === undefined ? '' : JSON.stringify(body), {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(body === undefined ? {} : { 'content-type': type }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
+    });
+    if (reply.status >= 400) throw new CliError(refusal(reply));
+    return reply;
+  }
+
+  async #login(): Promise<string | undefined> {
+    const { token, apiKey } = this.#target;
+    if (token !== undefined || apiKey === undefined) return token;
+    const form = new URLSearchParams({
+      grant_type: 'urn:ibm:params:oauth:grant-type:apikey',
+      apikey: apiKey,
+    });
+    const reply = await this.#send('/identity/token', form.toString(), {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
+    if (reply.status !== 200) throw new CliError(`the API key was not accepted: ${refusal(reply)}`);
+    return (reply.body as { readonly access_token: string }).access_token;
+  }
+
+  #send(path: string, body: string, options: RequestOptions): Promise<ApiReply> {
+    const { endpoint } = this.#target;
+    const target = this.#options(path, body, options);
+    const send = endpoint.startsWith('https:') ? requestHttps : requestHttp;
+    return new Promise((resolve, reject) => {
+      const failed = (error: unknown): void => reject(new CliError(unreachable(endpoint, error)));
+      const request = send(target, (answer) => {
+        readReply(answer).then(resolve, failed);
+      });
+      request.setTimeout(TIMEOUT_MS, () =>
+        request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
+      );
+      request.once('error', failed);
+      request.end(body);
+    });
+  }
+
+  #options(path: string, body: string, options: RequestOptions): RequestOptions {
+    const { endpoint, caFile } = this.#target;
+    const headers = { ...options.headers, 'content-length': String(Buffer.byteLength(body)) };
+    if (endpoint.startsWith('unix:')) {
+      return { ...options, headers: { host: 'localhost', ...headers }, socketPath: endpoint.slice(5), path };
+    }
+    const url = new URL(endpoint);
+    return {
+      ...options,
+      headers,
+      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: url.port || (url.protocol === 'https:' ? 443 : 80),
+      path,
+      ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+    };
+  }
+}
+
+/** The endpoint as it is used. A path behind the server's name, such as `/v1`, is dropped. @throws CliError */
+export function readEndpoint(text: string): string {
+  if (/^unix:.+/.test(text)) return text;
+  if (text.startsWith('/')) return `unix:${text}`;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.origin;
+  throw new CliError(`"${text}" is no endpoint; write http://HOST:PORT, https://HOST or unix:PATH`, 2);
+}
+
+async function readReply(answer: IncomingMessage): Promise<ApiReply> {
+  let text = '';
+  for await (const chunk of answer.setEncoding('utf8')) text += chunk;
+  const { etag } = answer.headers;
+  const status = answer.statusCode ?? 0;
+  if (text === '') return { status, body: undefined, etag };
+  try {
+    return { status, body: JSON.parse(text) as unknown, etag };
+  } catch {
+    throw new Error('the answer is not JSON: is this the address of the VPN API?');
+  }
+}
+
+/** What the server says in its error container, one sentence for each fault. */
+function refusal({ status, body }: ApiReply): string {
+  const { errors } = (body ?? {}) as { readonly errors?: readonly { readonly message?: string }[] };
+  const messages = (errors ?? []).flatMap(({ message }) => message ?? []);
+  if (status === 401) {
+    messages.push('name a token with --token-file, CULVERT_TOKEN_FILE or CULVERT_API_KEY');
+  }
+  return messages.length === 0 ? `the server answered ${status}` : messages.join('; ');
+}
+
+function unreachable(endpoint: string, error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  const path = endpoint.startsWith('unix:') ? endpoint.slice(5) : undefined;
+  if (path !== undefined && code === 'ENOENT') {
+    return `no server: there is no socket ${path}; start one with culvert serve --config FILE, or name its endpoint with --endpoint or CULVERT_ENDPOINT`;
+  }
+  if (path !== undefined && (code === 'EACCES' || code === 'EPERM')) {
+    return `the socket ${path} may not be used by this user; use the server's URL with a token`;
+  }
+  if (code === 'ECONNREFUSED') return `no server listens at ${endpoint}; start it with culvert serve`;
+  return `the server at ${endpoint} cannot be reached: ${messageOf(error)}`;
+}

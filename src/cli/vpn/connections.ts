@@ -1,0 +1,336 @@
+import { isIP } from 'node:net';
+import type { Options, PositionalOptions } from 'yargs';
+import { CliError, UsageError } from '../errors.js';
+import type { ApiClient, ApiObject } from './api-client.js';
+import { readLine } from './connect.js';
+import { givenGateway } from './gateways.js';
+import { looseJson, operand, switchOption, textOption, vpcOption } from './options.js';
+import { ask, canAsk } from './prompt.js';
+import { resolveConnection, resolveGateway, resolveObject } from './resolve.js';
+import { compact, type DeleteCommand, type Given, type VpnCommand, wholeNumber } from './spec.js';
+import { connectionView } from './views.js';
+
+const gateway = operand('VPN gateway by name or id');
+const connection = operand('Connection by name or id');
+
+const IDENTITY_TYPES = ['fqdn', 'hostname', 'ipv4_address', 'key_id'] as const;
+const identityType = (whose: string): Options => ({
+  choices: IDENTITY_TYPES,
+  requiresArg: true,
+  describe: `Type of the ${whose} IKE identity`,
+});
+
+/** Options that creation and update have in common. */
+const settings: Readonly<Record<string, Options>> = {
+  'admin-state-up': switchOption('false shuts the connection down'),
+  'dead-peer-detection-action': {
+    choices: ['restart', 'clear', 'hold', 'none'],
+    requiresArg: true,
+    describe: 'What to do when the peer stops answering',
+  },
+  'dead-peer-detection-interval': textOption('Seconds between two questions to the peer'),
+  'dead-peer-detection-timeout': textOption('Seconds until the peer counts as dead'),
+  'ike-policy': textOption('IKE policy by name or id; auto-negotiation without one'),
+  'ipsec-policy': textOption('IPsec policy by name or id; auto-negotiation without one'),
+  'establish-mode': {
+    choices: ['bidirectional', 'peer_only'],
+    requiresArg: true,
+    describe: 'Who begins negotiations',
+  },
+  'distribute-traffic': switchOption('In route mode: over both tunnels'),
+  'peer-asn': textOption('Needs dynamic routes (BGP), which are not offered'),
+  tunnels: textOption('Needs dynamic routes (BGP), which are not offered: JSON or @FILE'),
+  'psk-file': textOption('File with the pre-shared key, in place of the key itself'),
+};
+
+const KEY_WARNING =
+  'A key on the command line is seen by every user of this machine while the command runs, and stays in the\n' +
+  "shell's history. Name a file with --psk-file instead, or leave the key out and be asked for it.";
+
+const path = (gatewayId: string, id = ''): string =>
+  `/vpn_gateways/${gatewayId}/connections${id && `/${id}`}`;
+
+const cidrOperands: Readonly<Record<string, PositionalOptions>> = {
+  gateway,
+  connection,
+  cidr: operand('Network as address/prefix, or its address alone with the length behind it'),
+  'prefix-length': { type: 'string', describe: 'Length of the prefix, when CIDR is an address alone' },
+};
+const CIDR_OPERANDS = '<gateway> <connection> <cidr> [prefix-length]';
+
+export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
+  {
+    name: 'vpn-gateway-connections',
+    operands: '<gateway>',
+    positionals: { gateway },
+    options: vpcOption,
+    description: 'List the connections of a VPN gateway, and why one is down',
+    examples: [['vpn-gateway-connections my-gateway', 'All of them']],
+    run: async (api, given) => {
+      const { id } = await givenGateway(api, given);
+      return { kind: 'list', view: connectionView, items: await api.list(path(id), 'connections') };
+    },
+  },
+  {
+    name: 'vpn-gateway-connection',
+    operands: '<gateway> <connection>',
+    positionals: { gateway, connection },
+    options: vpcOption,
+    description: 'Show one connection of a VPN gateway',
+    examples: [['vpn-gateway-connection my-gateway my-connection', 'By its name']],
+    run: async (api, given) => ({ kind: 'object', object: (await givenConnection(api, given)).connection }),
+  },
+  {
+    name: 'vpn-gateway-connection-create',
+    operands: '<name> <gateway> <peer> [psk]',
+    positionals: {
+      name: operand('Its name'),
+      gateway,
+      peer: operand('Address or host name of the peer'),
+      psk: { type: 'string', describe: 'Pre-shared key; better --psk-file, or none and be asked' },
+    },
+    options: {
+      ...settings,
+      'local-cidr': textOption('Network on this side; may be repeated'),
+      'peer-cidr': textOption('Network behind the peer; may be repeated'),
+      'local-ike-identity-type': identityType('local'),
+      'local-ike-identity-value': textOption('Value of the local IKE identity'),
+      'local-ike-identities': textOption('All local IKE identities: JSON or @FILE'),
+      'peer-ike-identity-type': identityType("peer's"),
+      'peer-ike-identity-value': textOption("Value of the peer's IKE identity"),
+      ...vpcOption,
+    },
+    repeatable: ['local-cidr', 'peer-cidr'],
+    description: 'Create a connection on a VPN gateway',
+    examples: [
+      [
+        'vpn-gateway-connection-create to-branch my-gateway 192.0.2.2 --psk-file key --local-cidr 10.1.0.0/24 --peer-cidr 10.2.0.0/24',
+        'With auto-negotiation',
+      ],
+    ],
+    epilogue: KEY_WARNING,
+    run: async (api, given) => {
+      const { id } = await givenGateway(api, given);
+      const peer = given.operand('peer');
+      const body = {
+        name: given.operand('name'),
+        psk: await givenKey(given, true),
+        ...(await givenSettings(api, given)),
+        local: compact({ cidrs: given.list('local-cidr'), ike_identities: await localIdentities(given) }),
+        peer: compact({
+          [isIP(peer) === 0 ? 'fqdn' : 'address']: peer,
+          cidrs: given.list('peer-cidr'),
+          ike_identity: identity(given, 'peer'),
+          asn: given.number('peer-asn'),
+        }),
+      };
+      const { body: made } = await api.call('POST', path(id), body);
+      return { kind: 'object', object: made as ApiObject };
+    },
+  },
+  {
+    name: 'vpn-gateway-connection-update',
+    operands: '<gateway> <connection>',
+    positionals: { gateway, connection },
+    options: {
+      name: textOption('New name'),
+      psk: textOption('New pre-shared key; better --psk-file'),
+      ...settings,
+      'reset-ike-policy': { type: 'boolean', default: false, describe: 'Auto-negotiation for IKE again' },
+      'reset-ipsec-policy': { type: 'boolean', default: false, describe: 'Auto-negotiation for IPsec again' },
+      'peer-address': textOption('New address of the peer'),
+      'peer-fqdn': textOption('New host name of the peer'),
+      'routing-protocol': {
+        choices: ['bgp', 'none'],
+        requiresArg: true,
+        describe: 'In route mode; bgp is not offered',
+      },
+      ...vpcOption,
+    },
+    description: 'Change a connection; what need not be negotiated again goes on running',
+    examples: [
+      ['vpn-gateway-connection-update my-gateway my-connection --admin-state-up false', 'Take it down'],
+    ],
+    epilogue: KEY_WARNING,
+    run: updateConnection,
+  },
+  {
+    name: 'vpn-gateway-connection-delete',
+    operands: '<gateway> <connections...>',
+    positionals: {
+      gateway,
+      connections: { ...operand('Connection by name or id, or several'), array: true },
+    },
+    options: vpcOption,
+    description: 'Delete connections of a VPN gateway',
+    examples: [['vpn-gateway-connection-delete my-gateway my-connection --force', 'Without asking']],
+    find: async (api, given) => {
+      const owner = await givenGateway(api, given);
+      const wanted = given.operands('connections');
+      const found = await Promise.all(wanted.map((name) => resolveConnection(api, owner, name)));
+      return found.map((object) => ({
+        object,
+        path: path(owner.id, object.id),
+        text: `connection "${object.name}" of ${owner.name}`,
+      }));
+    },
+  },
+  ...(['local', 'peer'] as const).flatMap((side) => [addCidr(side), deleteCidr(side)]),
+];
+
+function addCidr(side: 'local' | 'peer'): VpnCommand {
+  const name = `vpn-gateway-connection-${side}-cidr-add`;
+  return {
+    name,
+    operands: CIDR_OPERANDS,
+    positionals: cidrOperands,
+    options: vpcOption,
+    description: `Add a ${side} network to a connection`,
+    examples: [
+      [`${name} my-gateway my-connection 3.3.3.0/24`, 'A further child SA; the others are not touched'],
+    ],
+    run: async (api, given) => {
+      const found = await givenConnection(api, given);
+      const cidr = givenCidr(given);
+      await api.call('PUT', cidrPath(found, side, cidr));
+      const text = `${found.connection.name}: ${cidr} is a ${side} network`;
+      return { kind: 'done', text, json: { cidr, side, connection: found.connection.id } };
+    },
+  };
+}
+
+function deleteCidr(side: 'local' | 'peer'): DeleteCommand {
+  const name = `vpn-gateway-connection-${side}-cidr-delete`;
+  return {
+    name,
+    operands: CIDR_OPERANDS,
+    positionals: cidrOperands,
+    options: vpcOption,
+    description: `Remove a ${side} network from a connection`,
+    examples: [[`${name} my-gateway my-connection 3.3.3.0/24 --force`, 'Without asking']],
+    find: async (api, given) => {
+      const found = await givenConnection(api, given);
+      const cidr = givenCidr(given);
+      const text = `the ${side} network ${cidr} of ${found.connection.name}`;
+      return [{ object: { id: cidr, name: cidr }, path: cidrPath(found, side, cidr), text }];
+    },
+  };
+}
+
+interface Found {
+  readonly gateway: ApiObject;
+  readonly connection: ApiObject;
+}
+
+async function givenConnection(api: ApiClient, given: Given): Promise<Found> {
+  const owner = await resolveGateway(api, given.operand('gateway'), given.text('vpc'));
+  return { gateway: owner, connection: await resolveConnection(api, owner, given.operand('connection')) };
+}
+
+function cidrPath({ gateway: owner, connection: one }: Found, side: 'local' | 'peer', cidr: string): string {
+  return `${path(owner.id, one.id)}/${side}/cidrs/${encodeURIComponent(cidr)}`;
+}
+
+/** `3.3.3.0/24`, or as older reference CLIs had it, `3.3.3.0 24`. */
+function givenCidr(given: Given): string {
+  const cidr = given.operand('cidr');
+  const length = given.text('prefix-length');
+  if (length === undefined) return cidr;
+  if (cidr.includes('/')) throw new UsageError(`"${cidr}" has a prefix length: leave out "${length}"`);
+  return `${cidr}/${wholeNumber('the prefix length', length)}`;
+}
+
+async function updateConnection(api: ApiClient, given: Given): ReturnType<VpnCommand['run']> {
+  const peer = compact({
+    address: given.text('peer-address'),
+    fqdn: given.text('peer-fqdn'),
+    asn: given.number('peer-asn'),
+  });
+  for (const kind of ['ike', 'ipsec'] as const) {
+    if (given.on(`reset-${kind}-policy`) && given.text(`${kind}-policy`) !== undefined) {
+      throw new UsageError(`--reset-${kind}-policy and --${kind}-policy exclude each other`);
+    }
+  }
+  const fields = {
+    ...compact({
+      name: given.text('name'),
+      psk: await givenKey(given, false),
+      routing_protocol: given.text('routing-protocol'),
+    }),
+    ...(await givenSettings(api, given)),
+    ...(Object.keys(peer).length === 0 ? {} : { peer }),
+    // null is how a policy is taken away.
+    ...(given.on('reset-ike-policy') ? { ike_policy: null } : {}),
+    ...(given.on('reset-ipsec-policy') ? { ipsec_policy: null } : {}),
+  };
+  if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
+  const found = await givenConnection(api, given);
+  const target = path(found.gateway.id, found.connection.id);
+  // With the tag of what is there now: a change of tunnels is refused without.
+  const { etag } = await api.call('GET', target);
+  const headers: Record<string, string> = etag === undefined ? {} : { 'if-match': etag };
+  const { body } = await api.call('PATCH', target, fields, {}, headers);
+  return { kind: 'object', object: body as ApiObject };
+}
+
+async function givenSettings(api: ApiClient, given: Given): Promise<Record<string, unknown>> {
+  const dpd = compact({
+    action: given.text('dead-peer-detection-action'),
+    interval: given.number('dead-peer-detection-interval'),
+    timeout: given.number('dead-peer-detection-timeout'),
+  });
+  const tunnels = given.text('tunnels');
+  return compact({
+    admin_state_up: given.flag('admin-state-up'),
+    dead_peer_detection: Object.keys(dpd).length === 0 ? undefined : dpd,
+    ike_policy: await policy(api, 'ike_policy', given.text('ike-policy')),
+    ipsec_policy: await policy(api, 'ipsec_policy', given.text('ipsec-policy')),
+    establish_mode: given.text('establish-mode'),
+    distribute_traffic: given.flag('distribute-traffic'),
+    tunnels: tunnels === undefined ? undefined : await looseJson('--tunnels', tunnels),
+  });
+}
+
+async function policy(
+  api: ApiClient,
+  kind: 'ike_policy' | 'ipsec_policy',
+  nameOrId: string | undefined,
+): Promise<{ readonly id: string } | undefined> {
+  if (nameOrId === undefined) return undefined;
+  return { id: (await resolveObject(api, kind, nameOrId)).id };
+}
+
+/** The key from the command line, a file or the keyboard. */
+async function givenKey(given: Given, needed: boolean): Promise<string | undefined> {
+  const key = given.text('psk');
+  const file = given.text('psk-file');
+  if (key !== undefined && file !== undefined) {
+    throw new UsageError('a key and --psk-file exclude each other');
+  }
+  if (key !== undefined || (file === undefined && !needed)) return key;
+  if (file !== undefined) return readLine(file);
+  if (!canAsk()) throw new UsageError('the pre-shared key is missing: name a file with --psk-file');
+  const typed = await ask('Pre-shared key: ', true);
+  if (typed !== (await ask('Once more: ', true))) throw new CliError('the two keys are not the same');
+  return typed;
+}
+
+async function localIdentities(given: Given): Promise<unknown> {
+  const all = given.text('local-ike-identities');
+  const one = identity(given, 'local');
+  if (all === undefined) return one === undefined ? undefined : [one];
+  if (one !== undefined) {
+    throw new UsageError('--local-ike-identities and --local-ike-identity-type exclude each other');
+  }
+  return looseJson('--local-ike-identities', all);
+}
+
+function identity(given: Given, side: 'local' | 'peer'): object | undefined {
+  const type = given.text(`${side}-ike-identity-type`);
+  const value = given.text(`${side}-ike-identity-value`);
+  if (type === undefined && value === undefined) return undefined;
+  if (type === undefined || value === undefined) {
+    throw new UsageError(`--${side}-ike-identity-type and --${side}-ike-identity-value go together`);
+  }
+  return { type, value };
+}
