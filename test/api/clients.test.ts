@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import t from 'tap';
+import { OPERATIONS } from '../../src/api/routes.js';
 import { ApiLab, EARLY, type LabAnswer, NEW, PSK } from '../helpers/api-lab.js';
 
 /** What clients that were written for the cloud service send. */
@@ -322,4 +323,33 @@ t.test('lookups', async (t) => {
     headers: { host: 'localhost' },
   });
   t.equal(manager.statusCode, 200);
+});
+
+t.test('the OpenAPI document', async (t) => {
+  const lab = await ApiLab.open(t);
+  const answer = await lab.server.app.inject({ url: '/openapi.json', headers: { host: 'localhost' } });
+  const document = answer.json();
+  t.match(document, { openapi: '3.1.0', info: { title: 'Culvert VPN API' } });
+  const operations = Object.entries<Record<string, { operationId: string; responses: object }>>(
+    document.paths,
+  ).flatMap(([path, methods]) => Object.entries(methods).map(([method, one]) => ({ path, method, ...one })));
+  const ids = operations.map(({ operationId }) => operationId);
+  t.equal(new Set(ids).size, ids.length, 'ids are unique');
+  t.same(
+    OPERATIONS.map(({ id }) => id).filter((id) => !ids.includes(id)),
+    [],
+    'every operation is in it',
+  );
+  for (const { path, method, responses } of operations) {
+    t.ok(
+      Object.keys(responses).some((status) => Number(status) >= 400),
+      `${method} ${path}`,
+    );
+  }
+  for (const name of ['VPNGateway', 'VPNGatewayConnection', 'IKEPolicy', 'IPsecPolicy', 'Errors']) {
+    t.ok(name in document.components.schemas, name);
+  }
+  for (const [, name] of answer.body.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+    if (!(name! in document.components.schemas)) t.fail(`${name} is referred to and not there`);
+  }
 });

@@ -34,8 +34,6 @@ export interface LabOptions {
   readonly auth?: ApiAuth;
   readonly store?: Store;
   readonly runner?: FakeRunner;
-  /** Counts in place of `AssertionError`s: answers are validated, not collected. */
-  readonly quiet?: boolean;
 }
 
 export const PSK = 'lkj14b1oi0alcniejkso';
@@ -74,6 +72,15 @@ export const SITE = {
   ],
 };
 
+interface OpenApiDocument {
+  readonly paths: Readonly<
+    Record<
+      string,
+      Record<string, { readonly responses: Record<number, { readonly content?: Record<string, object> }> }>
+    >
+  >;
+}
+
 /** An API server over a store in memory and a fake runner. Every answer is held against the OpenAPI document. */
 export class ApiLab {
   readonly server: ApiServer;
@@ -82,6 +89,7 @@ export class ApiLab {
   readonly site: Site;
   readonly log: string[];
   now: Date;
+  readonly #document: OpenApiDocument;
   #validators = new Map<string, ValidateFunction>();
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
 
@@ -100,7 +108,8 @@ export class ApiLab {
     this.log = log;
     this.now = clock.now;
     Object.defineProperty(this, 'now', { get: () => clock.now, set: (now: Date) => (clock.now = now) });
-    this.#ajv.addSchema({ ...(server.app.swagger() as object), $id: 'openapi' });
+    this.#document = server.app.swagger() as unknown as OpenApiDocument;
+    this.#ajv.addSchema({ ...this.#document, $id: 'openapi' });
   }
 
   static async open(t: Test, options: LabOptions = {}): Promise<ApiLab> {
@@ -158,10 +167,7 @@ export class ApiLab {
     const path = this.#pathOf(target.split('?')[0]!);
     if (path !== undefined && statusCode < 400) {
       const pointer = `#/paths/${pointerPart(path)}/${method.toLowerCase()}/responses/${statusCode}`;
-      // biome-ignore lint/suspicious/noExplicitAny: the document is walked by names
-      const documented = (this.server.app.swagger() as any).paths[path]?.[method.toLowerCase()]?.responses[
-        statusCode
-      ];
+      const documented = this.#document.paths[path]?.[method.toLowerCase()]?.responses[statusCode];
       if (documented === undefined) throw new Error(`${where} is not in the document`);
       const typed = documented.content?.['application/json'] !== undefined;
       if (typed !== (body !== undefined)) throw new Error(`${where}: a body where none is due, or none`);
@@ -192,7 +198,7 @@ export class ApiLab {
   }
 
   #pathOf(target: string): string | undefined {
-    const paths = Object.keys((this.server.app.swagger() as { paths: object }).paths);
+    const paths = Object.keys(this.#document.paths);
     const parts = target.split('/');
     return paths.find((path) => {
       const names = path.split('/');
