@@ -67,9 +67,13 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
     ikePolicies: namesOf(file.ike_policies),
     ipsecPolicies: namesOf(file.ipsec_policies),
   };
-  const connections = valid('connections', file.connections).map((item) =>
-    placeConnection(item.path, readConnection(item, around, issues)),
+  const versionOne = new Set(
+    ikePolicies.filter(({ ikeVersion }) => ikeVersion === 1).map((policy) => policy.name),
   );
+  const connections = valid('connections', file.connections).map((item) => {
+    const connection = readConnection(item, around, issues);
+    return placeConnection(item.path, connection, versionOne.has(connection.ikePolicy ?? ''));
+  });
   checkDevices(
     connections.map(({ connection }) => connection),
     issues,

@@ -21,10 +21,16 @@ export interface PlacedConnection {
   readonly ends: string;
   readonly local: readonly PlacedCidr[];
   readonly peer: readonly PlacedCidr[];
+  /** Its IKE policy names version 1. */
+  readonly versionOneOnly: boolean;
 }
 
 /** Makes a connection ready for `checkOwnNetworks` and `checkPair`. */
-export function placeConnection(path: ConfigPath, connection: GatewayConnection): PlacedConnection {
+export function placeConnection(
+  path: ConfigPath,
+  connection: GatewayConnection,
+  versionOneOnly = false,
+): PlacedConnection {
   const { local, peer } = connection;
   const remote = peer.address ?? (peer.fqdn ?? '').toLowerCase();
   const ends = [remote, keyOf(peer.ikeIdentity), keyOf(local.ikeIdentities[0])].join(' ');
@@ -34,6 +40,7 @@ export function placeConnection(path: ConfigPath, connection: GatewayConnection)
     ends,
     local: placed(path, 'local', local.cidrs),
     peer: placed(path, 'peer', peer.cidrs),
+    versionOneOnly,
   };
 }
 
@@ -72,11 +79,17 @@ export function checkOwnNetworks({ local, peer }: PlacedConnection, issues: Conf
 /**
  * Two connections: networks of different peers may not overlap, since a packet could go to either; to one
  * peer the same pair of networks may not be there twice; and two connections that no identity tells apart
- * must agree in all that is settled before their networks are known (RFC 7296 §2.9, §2.15).
+ * must agree in all that is settled before their networks are known (RFC 7296 §2.9, §2.15). In IKEv1 that is
+ * the whole of phase 1, which belongs to one connection (RFC 2409 §5.4): there nothing else may be alike.
  */
 export function checkPair(first: PlacedConnection, second: PlacedConnection, issues: ConfigIssue[]): void {
   const alike = first.ends === second.ends;
   if (alike) checkAgreement(first, second, issues);
+  if (alike && first.local.length === 0 && second.local.length === 0) {
+    // Route mode: both carry everything.
+    const message = `has the peer and the IKE identities of connection ${first.connection.name}: in route mode nothing else tells the two apart; give one of them other IKE identities`;
+    issues.push({ path: second.path, rule: 'ends_alike', message });
+  }
   for (const one of second.peer) {
     const other = first.peer.find((earlier) => clashes(earlier, one));
     if (other === undefined) continue;
@@ -100,7 +113,13 @@ function checkAgreement(first: PlacedConnection, second: PlacedConnection, issue
     ...(a.ikePolicy === b.ikePolicy ? [] : ['ike_policy']),
     ...(a.ipsecPolicy === b.ipsecPolicy ? [] : ['ipsec_policy']),
   ];
-  if (differs.length === 0) return;
+  if (differs.length === 0) {
+    if (first.versionOneOnly || second.versionOneOnly) {
+      const message = `has the peer and the IKE identities of connection ${a.name}, and IKEv1 learns the networks only after it has settled on one of the two: put all networks into one connection, use ike_version 2, or give one of them other IKE identities`;
+      issues.push({ path: second.path, rule: 'ends_alike', message });
+    }
+    return;
+  }
   const message = `has the peer and the IKE identities of connection ${a.name} but another ${differs.join(' and ')}: nothing would tell the two apart; make them equal, or give one of them other IKE identities`;
   issues.push({ path: second.path, rule: 'ends_alike', message });
 }

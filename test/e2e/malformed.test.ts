@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { autoIkeProposals } from '../../src/ike/policy/matrix.js';
 import { ikeOffer } from '../../src/ike/policy/proposals.js';
 import { toHex } from '../../src/util/bytes.js';
@@ -51,19 +51,27 @@ function samples(): string[] {
     ...readVectorLines<{ kind: string; hex: string }>('malformed/ike-malformed.jsonl'),
     ...readVectorLines<{ kind: string; hex: string }>('malformed/ike-from-test-suites.jsonl'),
   ];
-  return [
-    ownSample(),
-    ...lines.map((line) => line.hex).filter((hex) => hex.length > 0 && hex.length < 4000),
-  ];
+  return [ownSample(), ...lines.map((line) => line.hex).filter((hex) => hex.length > 0 && hex.length < 4000)];
 }
 
-function config(local: LabSite, peer: LabSite) {
+type IkeVersion = 1 | 2;
+
+function config(local: LabSite, peer: LabSite, version: IkeVersion) {
+  const policy = {
+    name: 'exact',
+    ike_version: version,
+    encryption_algorithm: 'aes256',
+    authentication_algorithm: 'sha256',
+    dh_group: 14,
+  };
   return {
     gateway: { name: `site-${local.node}`, mode: 'policy', address: local.address },
+    ike_policies: [policy],
     connections: [
       {
         name: 'tunnel',
         psk: 'correct-horse-battery',
+        ike_policy: 'exact',
         local: { cidrs: [local.cidr] },
         peer: { address: peer.address, cidrs: [peer.cidr] },
       },
@@ -77,11 +85,17 @@ function residentMiB(pid: number): number {
   return Number(line?.[1]) / 1024;
 }
 
-t.test(`${DATAGRAMS} malformed datagrams to a gateway with a tunnel up`, { skip }, async (t) => {
+for (const version of [2, 1] as const) {
+  t.test(`${DATAGRAMS} malformed datagrams to a gateway with an IKEv${version} tunnel up`, { skip }, (t) =>
+    survives(t, version),
+  );
+}
+
+async function survives(t: Test, version: IkeVersion): Promise<void> {
   const site = await createSiteLab();
   t.teardown(() => site.dispose());
-  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B));
-  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, config(SITE_B, SITE_A));
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, version));
+  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, config(SITE_B, SITE_A, version));
   await a.until('tunnel', (c) => c.status === 'up');
   await b.until('tunnel', (c) => c.status === 'up');
   t.equal(await ping(site.lab, SITE_A, SITE_B, 3), 3, 'the tunnel works before');
@@ -94,6 +108,7 @@ t.test(`${DATAGRAMS} malformed datagrams to a gateway with a tunnel up`, { skip 
         target: SITE_A.address,
         count,
         seed,
+        version,
         ikeSpis: [before.ike?.initiator_spi, before.ike?.responder_spi],
         espSpi: before.children[0]?.spi_in,
         samples: samples(),
@@ -115,6 +130,7 @@ t.test(`${DATAGRAMS} malformed datagrams to a gateway with a tunnel up`, { skip 
   const grown = residentMiB(a.pid) - warm;
 
   t.ok(a.running, 'the daemon lives');
+  t.equal(before.ike?.version, version);
   t.ok(grown < 48, `memory grew by ${grown.toFixed(1)} MiB from ${warm.toFixed(0)}`);
   const overflow = await site.lab.check('a', ['sh', '-c', 'cat /proc/net/udp']);
   const lost = overflow
@@ -139,4 +155,4 @@ t.test(`${DATAGRAMS} malformed datagrams to a gateway with a tunnel up`, { skip 
   t.equal(await ping(site.lab, SITE_B, SITE_A, 5), 5, 'both ways');
   t.equal(await a.stop(), 0);
   t.equal(await b.stop(), 0);
-});
+}

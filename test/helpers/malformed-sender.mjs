@@ -1,10 +1,11 @@
 // Sends malformed datagrams from inside a namespace, paced so that the receiver's socket does not overflow.
-// Standard input: one JSON object {target, count, seed, ikeSpis, espSpi, samples}; prints the number sent.
+// Standard input: one JSON object {target, count, seed, version, ikeSpis, espSpi, samples}; prints the number sent.
 import dgram from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const order = JSON.parse(await new Response(process.stdin).text());
 const samples = order.samples.map((hex) => Buffer.from(hex, 'hex'));
+const v1 = order.version === 1;
 const [initiatorSpi, responderSpi] = order.ikeSpis.map((hex) => Buffer.from(hex, 'hex'));
 const espSpi = Buffer.from(order.espSpi, 'hex');
 
@@ -54,10 +55,10 @@ function one(kind) {
       const body = noise(4 + next(300));
       const header = ikeHeader({
         spis: live,
-        nextPayload: [0, 33, 41, 46, 53, 99][next(6)],
-        version: 0x20,
-        exchange: 34 + next(5),
-        flags: [0x00, 0x08, 0x20, 0x28][next(4)],
+        nextPayload: v1 ? [0, 1, 5, 8, 11, 132][next(6)] : [0, 33, 41, 46, 53, 99][next(6)],
+        version: v1 ? 0x10 : 0x20,
+        exchange: v1 ? [2, 4, 5, 6, 32, 33][next(6)] : 34 + next(5),
+        flags: v1 ? next(8) : [0x00, 0x08, 0x20, 0x28][next(4)],
         messageId: next(4),
         length: 28 + body.length,
       });
@@ -66,15 +67,15 @@ function one(kind) {
     case 4: {
       // A new IKE_SA_INIT whose payload chain lies about its lengths.
       const body = noise(8 + next(600));
-      body[0] = [33, 34, 40, 41, 43, 200][next(6)];
+      body[0] = v1 ? [1, 4, 10, 11, 13, 200][next(6)] : [33, 34, 40, 41, 43, 200][next(6)];
       body[1] = next(2) * 128;
       body.writeUInt16BE(next(3) === 0 ? next(65536) : body.length, 2);
       const header = ikeHeader({
         spis: [noise(8), Buffer.alloc(8)],
-        nextPayload: [33, 34, 40, 41, 43, 200][next(6)],
-        version: [0x20, 0x20, 0x20, 0x10, 0x30][next(5)],
-        exchange: [34, 34, 34, 2, 4, 255][next(6)],
-        flags: 0x08,
+        nextPayload: v1 ? [1, 4, 10, 11, 13, 200][next(6)] : [33, 34, 40, 41, 43, 200][next(6)],
+        version: [v1 ? 0x10 : 0x20, v1 ? 0x10 : 0x20, 0x20, 0x10, 0x30][next(5)],
+        exchange: v1 ? [2, 2, 2, 4, 34, 255][next(6)] : [34, 34, 34, 2, 4, 255][next(6)],
+        flags: v1 ? 0 : 0x08,
         messageId: 0,
         length: 28 + body.length,
       });

@@ -413,6 +413,23 @@ const BAD: readonly BadFile[] = [
     ],
   ],
   [
+    'IKEv1, same ends, other networks',
+    GATEWAY +
+      'ike_policies:\n  - { name: old, ike_version: 1, encryption_algorithm: aes128, authentication_algorithm: sha1, dh_group: 2 }\n' +
+      connections(
+        connection({ ike_policy: 'old' }),
+        connection({
+          name: 'c',
+          ike_policy: 'old',
+          local: '{ cidrs: [10.7.0.0/24] }',
+          peer: '{ address: 192.0.2.2, cidrs: [10.8.0.0/24] }',
+        }),
+      ),
+    [
+      '6:5: connections[1]: has the peer and the IKE identities of connection b, and IKEv1 learns the networks only after it has settled on one of the two: put all networks into one connection, use ike_version 2, or give one of them other IKE identities',
+    ],
+  ],
+  [
     'route with cidrs',
     `gateway: { name: a, address: 192.0.2.1, mode: route }\n${connections(connection())}`,
     [
