@@ -184,7 +184,8 @@ export class ApiLab {
   #valid(pointer: string, body: unknown): boolean {
     let validate = this.#validators.get(pointer);
     if (validate === undefined) {
-      validate = this.#ajv.compile({ $ref: `openapi${pointer}` });
+      validate = this.#ajv.getSchema(`openapi${pointer}`);
+      if (validate === undefined) throw new Error(`${pointer} is not in the document`);
       this.#validators.set(pointer, validate);
     }
     return validate(body);
