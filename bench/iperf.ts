@@ -1,18 +1,64 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { NetworkLab } from '#culvert/linux/namespaces.js';
 
 const PORT = 5201;
 
-/** One TCP stream from one namespace to another, in Mbit/s as the receiver counted them. */
+export interface TcpTransfer {
+  /** As the receiver counted them. */
+  readonly mbitPerSecond: number;
+  readonly retransmits: number;
+  /** Gigabits carried in all, warm-up included. */
+  readonly gbit: number;
+}
+
+/** TCP streams from one namespace to another. The first second does not count. */
 export async function iperfTcp(
   lab: NetworkLab,
   from: string,
   to: string,
   address: string,
   seconds: number,
-): Promise<{ readonly mbitPerSecond: number; readonly retransmits: number }> {
+  streams = 1,
+): Promise<TcpTransfer> {
+  const options = ['--time', String(seconds), '--omit', '1', '--parallel', String(streams)];
+  const { end, intervals } = await iperf(lab, from, to, address, options);
+  return {
+    mbitPerSecond: end.sum_received!.bits_per_second / 1e6,
+    retransmits: end.sum_sent?.retransmits ?? 0,
+    gbit: intervals.reduce((sum, { sum: one }) => sum + one.bytes * 8, 0) / 1e9,
+  };
+}
+
+export interface UdpTransfer {
+  /** Datagrams per second, sent and received. */
+  readonly sent: number;
+  readonly received: number;
+  readonly lossPercent: number;
+}
+
+/** UDP datagrams of one size. `rate` in datagrams per second, 0 for as fast as the sender can. */
+export async function iperfUdp(
+  lab: NetworkLab,
+  from: string,
+  to: string,
+  address: string,
+  { octets, rate, seconds }: { readonly octets: number; readonly rate: number; readonly seconds: number },
+): Promise<UdpTransfer> {
+  const bits = rate === 0 ? '0' : String(Math.round(rate * octets * 8));
+  const options = ['--udp', '--length', String(octets), '--bitrate', bits, '--time', String(seconds)];
+  const { end } = await iperf(lab, from, to, address, options);
+  const { packets, lost_packets: lost, seconds: took } = end.sum!;
+  return { sent: packets / took, received: (packets - lost) / took, lossPercent: (100 * lost) / packets };
+}
+
+async function iperf(
+  lab: NetworkLab,
+  from: string,
+  to: string,
+  address: string,
+  options: readonly string[],
+): Promise<IperfReport> {
   // One client, then it ends; line by line, so that it is known when it listens.
   const server = lab.spawn(to, ['iperf3', '--server', '--one-off', '--port', String(PORT), '--forceflush'], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -23,33 +69,33 @@ export async function iperfTcp(
       if (line.includes('listening')) break;
     }
     server.stdout!.resume();
-    const options = ['--port', String(PORT), '--time', String(seconds), '--omit', '1', '--json'];
-    const result = await lab.run(from, [
+    const argv = [
       'iperf3',
       '--client',
       address,
       '--connect-timeout',
       '5000',
-      ...options,
-    ]);
+      '--port',
+      String(PORT),
+      '--json',
+    ];
+    const result = await lab.run(from, [...argv, ...options]);
     const report = JSON.parse(result.stdout) as IperfReport;
     if (report.error !== undefined) throw new Error(`iperf3 from ${from} to ${address}: ${report.error}`);
-    return {
-      mbitPerSecond: report.end.sum_received.bits_per_second / 1e6,
-      retransmits: report.end.sum_sent.retransmits ?? 0,
-    };
+    return report;
   } finally {
-    // It ends by itself after its one client, unless that never came.
-    const late = pause(1000, 'late' as const, { ref: false });
-    if ((await Promise.race([ended, late])) === 'late') server.kill('SIGTERM');
+    if (server.exitCode === null && server.signalCode === null) server.kill('SIGTERM');
     await ended;
   }
 }
 
 interface IperfReport {
   readonly error?: string;
+  readonly intervals: readonly { readonly sum: { readonly bytes: number } }[];
   readonly end: {
-    readonly sum_sent: { readonly retransmits?: number };
-    readonly sum_received: { readonly bits_per_second: number };
+    readonly sum_sent?: { readonly retransmits?: number };
+    readonly sum_received?: { readonly bits_per_second: number };
+    /** UDP. */
+    readonly sum?: { readonly packets: number; readonly lost_packets: number; readonly seconds: number };
   };
 }

@@ -3,6 +3,8 @@ import type { BenchRow } from './row.js';
 export interface BenchOptions {
   /** Length of each tunnel measurement. The parts in memory have short bounds of their own. */
   readonly seconds?: number | undefined;
+  /** The wireguard-go to compare with, when not the one that is installed. */
+  readonly wireguardGo?: string | undefined;
   progress?(text: string): void;
 }
 
@@ -22,6 +24,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     })),
   offload: async () => (await import('./offload.js')).benchOffload(),
   handshake: async () => (await import('./handshake.js')).benchHandshake(),
+  scale: async (options) => await (await import('./scale.js')).benchScale(options),
   tunnel: async (options) => await (await import('./tunnel.js')).benchTunnel(options),
 };
 

@@ -43,6 +43,7 @@ export function strongswanMissing(): string | undefined {
 
 export class StrongswanPair {
   readonly lab: NetworkLab;
+  readonly pids: number[] = [];
   readonly #folder: PrivateFolder;
 
   private constructor(lab: NetworkLab, folder: PrivateFolder) {
@@ -85,6 +86,7 @@ export class StrongswanPair {
       stdio: 'ignore',
       env: this.#environment(site),
     });
+    this.pids.push(daemon.pid!);
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
       try {

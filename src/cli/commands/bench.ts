@@ -21,7 +21,7 @@ interface BenchModule {
   readonly benchParts: readonly string[];
   runBench(
     parts: readonly string[],
-    options: { seconds?: number; progress?(text: string): void },
+    options: { seconds?: number; wireguardGo?: string; progress?(text: string): void },
   ): Promise<BenchRow[]>;
 }
 
@@ -36,6 +36,11 @@ export const benchCommand = defineCommand({
       requiresArg: true,
       describe: 'Length of each tunnel measurement (default 10)',
     },
+    'wireguard-go': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'The wireguard-go to compare with, when not the one that is installed',
+    },
   },
   examples: [
     ['bench crypto', 'DH, PRFs and ciphers of both crypto backends'],
@@ -45,7 +50,7 @@ export const benchCommand = defineCommand({
     ],
     ['bench --output json', 'Everything, for programs'],
   ],
-  async run({ parts, seconds, output }, terminal) {
+  async run({ parts, seconds, 'wireguard-go': wireguardGo, output }, terminal) {
     if (seconds !== undefined && !(seconds > 0)) {
       throw new UsageError('--seconds takes a number above 0');
     }
@@ -60,6 +65,7 @@ export const benchCommand = defineCommand({
     const progress = output === 'json' ? {} : { progress: (text: string) => terminal.note(text) };
     const rows = await bench.runBench(wanted.length > 0 ? wanted : bench.benchParts, {
       ...(seconds === undefined ? {} : { seconds }),
+      ...(wireguardGo === undefined ? {} : { wireguardGo }),
       ...progress,
     });
     if (output === 'json') terminal.json({ rows });

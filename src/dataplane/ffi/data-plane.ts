@@ -40,6 +40,8 @@ export interface FfiDataPlaneOptions {
   /** MSS that no TCP connection through the tunnel may exceed, 0 to leave MSS alone; 1360 by default. */
   readonly mssCeiling?: number;
   readonly listener: DataPlaneListener;
+  /** The worker's program in place of the usual one, for benchmarks. */
+  readonly workerEntry?: URL;
   /** The daemon's clock, for `lastInbound`. */
   readonly now: () => Millis;
   /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
@@ -121,7 +123,7 @@ class FfiDataPlane implements DataPlane {
       virtioHeader: options.tun.virtioHeader ?? false,
       offload: options.offload ?? NO_OFFLOAD,
     };
-    this.#worker = new Worker(workerEntry(), { workerData, name: 'culvert packets' });
+    this.#worker = new Worker(options.workerEntry ?? workerEntry(), { workerData, name: 'culvert packets' });
     process.once('exit', this.#onExit);
     this.#worker.on('message', (report: WorkerReport) => this.#hear(report));
     this.#worker.on('error', (error) => this.#fail(`the packet thread broke: ${error.message}`));

@@ -1,0 +1,61 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { useArena } from '#culvert/dataplane/ffi/arena.js';
+import type { WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/messages.js';
+import type { PacketCrypto } from '#culvert/dataplane/ffi/packet-crypto.js';
+import { PacketLoop } from '#culvert/dataplane/ffi/packet-loop.js';
+import { ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '#culvert/esp/layout.js';
+import { createPacketMemory } from '#culvert/esp/offload/packet-memory.js';
+import { splitKeys, wipeKeys } from '#culvert/esp/sa-keys.js';
+import { writeTrailer } from '#culvert/esp/trailer.js';
+import { writeU32 } from '#culvert/util/bytes.js';
+
+/**
+ * The packet thread without cryptography, to see what everything else costs: packets as long as those of the
+ * suite, copied instead of sealed. It exists in the benchmarks only and nothing can negotiate it.
+ */
+function main(setup: WorkerSetup): void {
+  const report = (message: WorkerReport): void => parentPort?.postMessage(message);
+  const arena = useArena(setup.memory);
+  const { copy } = createPacketMemory(arena.memory);
+  const { bytes } = arena;
+  const crypto: PacketCrypto = {
+    name: 'null',
+    supports: () => true,
+    sealer(suite, spi, keys) {
+      const layout: EspLayout = espLayout(suite);
+      wipeKeys(splitKeys(layout, keys));
+      return {
+        layout,
+        seal(innerAt, innerLength, nextHeader, sequence, outAt) {
+          const padding = padLength(layout, innerLength);
+          writeTrailer(bytes, innerAt + innerLength, padding, nextHeader);
+          writeU32(bytes, outAt, spi);
+          writeU32(bytes, outAt + 4, sequence);
+          const body = innerLength + padding + ESP_TRAILER_LENGTH;
+          copy(outAt + layout.bodyOffset, innerAt, body);
+          return layout.bodyOffset + body + layout.icvLength;
+        },
+        free() {},
+      };
+    },
+    opener(suite, keys) {
+      const layout: EspLayout = espLayout(suite);
+      wipeKeys(splitKeys(layout, keys));
+      return {
+        layout,
+        open(packetAt, length, outAt) {
+          const body = length - layout.bodyOffset - layout.icvLength;
+          copy(outAt, packetAt + layout.bodyOffset, body);
+          return body;
+        },
+        free() {},
+      };
+    },
+  };
+  const loop = new PacketLoop(arena, crypto, setup, report);
+  report({ kind: 'ready', crypto: crypto.name });
+  while (loop.turn(1000));
+  loop.free();
+}
+
+main(workerData as WorkerSetup);

@@ -1,0 +1,118 @@
+import { createInterface } from 'node:readline';
+import type { EspSuite } from '#culvert/crypto/types.js';
+import { createFfiDataPlane } from '#culvert/dataplane/ffi/data-plane.js';
+import { DEFAULT_OFFLOAD } from '#culvert/dataplane/offload.js';
+import { espLayout } from '#culvert/esp/layout.js';
+import type { EspPair } from '#culvert/esp/params.js';
+import { setLinkUp } from '#culvert/linux/links.js';
+import { addRoute } from '#culvert/linux/routes.js';
+import { openPortGroup } from '#culvert/linux/sockets.js';
+import { openTun } from '#culvert/linux/tun.js';
+import { type Cidr, cidrRange, parseCidr } from '#culvert/util/ip.js';
+import { SecretKey } from '#culvert/util/secret.js';
+import { TsType } from '#culvert/wire/ike/registry.js';
+
+/**
+ * A process with the packet path alone, under fixed keys: `node packet-gateway.js SETUP`, SETUP as JSON. It
+ * prints `ready` and ends with its standard input. The line `churn` lets it install and remove an SA
+ * without end.
+ */
+export interface PacketGatewaySetup {
+  /** 0 or 1: which of the two it is. */
+  readonly end: 0 | 1;
+  /** Outer addresses and inner networks of both ends. */
+  readonly addresses: readonly [string, string];
+  readonly networks: readonly [string, string];
+  readonly children: number;
+  /** Without cryptography: what everything else costs. */
+  readonly transform: 'aes128gcm16' | 'null';
+}
+
+/** AES-128-GCM. The keys are known to everybody: nothing but benchmark traffic passes here. */
+const SUITE: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
+const MTU = 1400;
+const CHURN_MS = 10;
+
+const setup = JSON.parse(process.argv[2]!) as PacketGatewaySetup;
+const here = setup.end;
+const there = here === 0 ? 1 : 0;
+
+function selector(text: string) {
+  const { start, end } = cidrRange(parseCidr(text) as Cidr);
+  return {
+    tsType: TsType.IPV4_ADDR_RANGE,
+    protocol: 0,
+    startPort: 0,
+    endPort: 65535,
+    startAddress: start,
+    endAddress: end,
+  };
+}
+
+/** Child SA 0 carries the traffic; the others are for networks that nobody asks for. */
+function childSa(id: number): EspPair {
+  const layout = espLayout(SUITE);
+  const key = () => ({
+    encryption: new SecretKey(new Uint8Array(layout.keyLength + layout.saltLength).fill(id)),
+  });
+  const spi = (end: number): number => (end === 0 ? 0x10000000 : 0x20000000) + id;
+  const other = `100.${64 + (id >>> 8)}.${id & 255}.0/24`;
+  return {
+    id,
+    spiIn: spi(here),
+    spiOut: spi(there),
+    suite: SUITE,
+    keysIn: key(),
+    keysOut: key(),
+    localTs: [selector(setup.networks[here])],
+    peerTs: [selector(id === 0 ? setup.networks[there] : other)],
+    encapsulation: 'udp',
+    local: { address: setup.addresses[here], port: 4500 },
+    peer: { address: setup.addresses[there], port: 4500 },
+    outbound: true,
+  };
+}
+
+const group = openPortGroup({ address: setup.addresses[here], port: 4500, workers: 1, gro: true });
+const tun = openTun('culvert0', { virtioHeader: true, tso: true });
+setLinkUp('culvert0', MTU);
+addRoute({ cidr: parseCidr(setup.networks[there]) as Cidr, device: 'culvert0' });
+const plane = createFfiDataPlane({
+  espFds: group.espFds,
+  tun,
+  offload: { ...DEFAULT_OFFLOAD, tso: tun.tso, gro: group.gro },
+  ...(setup.transform === 'null' ? { workerEntry: new URL('./null-worker.js', import.meta.url) } : {}),
+  now: () => performance.now(),
+  listener: {
+    ikeDatagram: () => {},
+    failed: (reason) => {
+      process.stderr.write(`packet gateway: ${reason}\n`);
+      process.exitCode = 1;
+      input.close();
+    },
+  },
+  ready: () => {
+    for (let id = setup.children - 1; id >= 0; id--) plane.install(childSa(id));
+    process.stdout.write('ready\n');
+  },
+});
+
+let churn: NodeJS.Timeout | undefined;
+function startChurn(): void {
+  let id = setup.children;
+  churn = setInterval(() => {
+    if (id > setup.children) plane.remove(id);
+    id++;
+    if (id > setup.children + 5000) id = setup.children + 1;
+    plane.install(childSa(id));
+  }, CHURN_MS);
+}
+
+const input = createInterface({ input: process.stdin });
+input.on('line', (line) => {
+  if (line === 'churn') startChurn();
+});
+input.on('close', () => {
+  clearInterval(churn);
+  void plane.close().then(() => group.close());
+});
