@@ -63,6 +63,7 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
     ['wanted', connection.admin_state_up ? 'up' : 'down (admin_state_up: false)'],
     ['establish mode', connection.establish_mode],
     ['peer', connection.peer],
+    ...(connection.interface === undefined ? [] : [['interface', connection.interface] as [string, string]]),
   ];
   if (connection.next_attempt_at !== undefined) {
     facts.push(['next attempt', `in ${remaining(connection.next_attempt_at, options.now)}`]);

@@ -97,6 +97,8 @@ export interface ConnectionStatusDocument {
   readonly children: readonly ChildStatus[];
   readonly status_reasons: readonly StatusReason[];
   readonly advisories: readonly Advisory[];
+  /** The TUN device its packets go through. */
+  readonly interface?: string;
   readonly coverage?: CoverageStatus;
   /** What is being done; `due` goes with `next_attempt_at`. */
   readonly activity?: ActivityState;

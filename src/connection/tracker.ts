@@ -52,6 +52,8 @@ export interface ConnectionNote {
   readonly view?: ConnectionView;
   /** What this host lacks for its traffic: a route, a device. */
   readonly problems?: readonly ConnectionProblem[];
+  /** The TUN device its packets go through. */
+  readonly interface?: string;
 }
 
 /** IKE SAs of unknown connection whose messages are kept until it is known, and messages of each. */
@@ -412,6 +414,7 @@ export class ConnectionTracker {
               ...this.#reasons(one, carried, note?.stopped === true),
             ],
       advisories,
+      ...(note?.interface === undefined ? {} : { interface: note.interface }),
       coverage: coverageStatus(config, [...one.children.values()], this.#openState(one, note)),
       ...(note?.view === undefined
         ? {}

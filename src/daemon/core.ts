@@ -25,6 +25,7 @@ import type { SecretKey } from '../util/secret.js';
 import type { Millis } from '../util/units.js';
 import { type Clock, utcText } from './clock.js';
 import { ConnectionKeys } from './connection-keys.js';
+import type { ConnectionDevices } from './devices.js';
 import { Keepalives } from './keepalives.js';
 import type { Resolve } from './names-service.js';
 import { connectionTo } from './network.js';
@@ -47,6 +48,7 @@ export interface CoreConfig {
 export interface CoreDeps extends CoreConfig {
   readonly engine: EngineLike;
   readonly plane: DataPlane;
+  readonly devices: ConnectionDevices;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -153,9 +155,14 @@ export class GatewayCore {
     this.#drain();
   }
 
-  /** A packet for this address found no SA that may send. */
-  acquire(destination: IpBytes): void {
-    const found = connectionTo(destination, this.#config.file.connections);
+  /** A packet for this address found no SA that may send; `device` is the number of the device it came from. */
+  acquire(destination: IpBytes, device: number): void {
+    const { connections } = this.#config.file;
+    const owner = this.#deps.devices.connectionOf(device);
+    const found =
+      owner === undefined
+        ? connectionTo(destination, connections)
+        : connections.find((one) => one.name === owner);
     if (found?.adminStateUp !== true) return;
     // A connection that stands may lack the child SA of these networks only.
     if (this.#reconciler.view(found.name)?.state === 'up')
@@ -205,10 +212,12 @@ export class GatewayCore {
   #note(name: string): ConnectionNote {
     const view = this.#reconciler.view(name);
     const problems = this.#problems.get(name);
+    const device = this.#deps.devices.nameOf(name);
     return {
       stopped: this.#stopped.has(name),
       ...(view === undefined ? {} : { view }),
       ...(problems === undefined ? {} : { problems }),
+      ...(device === undefined ? {} : { interface: device }),
     };
   }
 
@@ -359,9 +368,11 @@ export class GatewayCore {
   }
 
   #install(child: ChildSa): void {
-    const { connection: _, ...pair } = child;
+    const { connection, ...pair } = child;
     try {
-      this.#deps.plane.install(pair satisfies EspPair);
+      const device = this.#deps.devices.numberOf(this.#keys.name(connection));
+      if (device === undefined) throw new RangeError('the connection has no TUN device');
+      this.#deps.plane.install({ ...pair, device } satisfies EspPair);
     } catch (error) {
       const reason = (error as Error).message;
       const suite = suiteWord(espSuiteNames(child.suite));

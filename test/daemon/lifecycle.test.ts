@@ -156,13 +156,6 @@ t.test('a start that fails leaves nothing behind and says why in one line', asyn
     client.close();
   });
 
-  t.test('the portable data plane for real use', async (t) => {
-    const pair = bench(t);
-    const { device: _, ...options } = pair.options('a', {}, new TestDevice(), silent);
-    await t.rejects(startGateway(options), { message: /portable data plane has no TUN/ });
-    t.notOk(existsSync(pair.control('a')));
-  });
-
   t.test('runDaemon logs the line and answers 1', async (t) => {
     const pair = bench(t);
     const lines: string[] = [];

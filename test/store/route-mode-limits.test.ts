@@ -26,8 +26,9 @@ function errors(text: string): string[] {
 }
 
 t.test('limits: defaults, values, bounds', async (t) => {
-  const { retransmit: _, cookieSecretLife: __, halfOpenTimeout: ___, ...defaults } = DEFAULT_LIMITS;
-  t.same(read(policy).limits, defaults);
+  const limits = read(policy).limits;
+  t.equal(Object.keys(limits).length, 7);
+  t.match(DEFAULT_LIMITS, limits, 'what is left out is as the engine has it');
   const some = read(
     `${policy}limits: { half_open: 9, half_open_per_source: 8, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, requests_per_second_per_source: 4 }`,
   );
@@ -63,6 +64,13 @@ t.test('route mode: a device and routes for each connection', async (t) => {
   t.match(errors(route('routes: [10.8.0.1/16]')), [/^connections\[0\]\.routes\[0\]/]);
   t.match(errors(route('routes: [10.8.0.0/16, 10.8.0.0/16]')), [/stands in the list twice/]);
   t.match(errors(route('interface: "a b"')), [/name of a TUN device/]);
+});
+
+t.test('two connections that nothing tells apart are refused', async (t) => {
+  const text = route('').replace('192.0.2.3', '192.0.2.2');
+  t.match(errors(text), [
+    /^connections\[1\]: has the peer and the IKE identities of connection c: in route mode/,
+  ]);
 });
 
 t.test('in policy mode they have no place', async (t) => {

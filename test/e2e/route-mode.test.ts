@@ -1,0 +1,123 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { NetworkLab } from '../../src/linux/namespaces.js';
+import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { type LabSite, ping } from '../helpers/site-lab.js';
+import { steadyPing } from '../helpers/steady-ping.js';
+
+const skip =
+  process.getuid?.() !== 0
+    ? 'needs root for TUN and namespaces'
+    : !existsSync('/dev/net/tun')
+      ? 'there is no /dev/net/tun'
+      : false;
+
+const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
+const HUB: LabSite = { node: 'a', address: '192.0.2.1', inside: '10.1.0.1', cidr: '10.1.0.0/24' };
+const B: LabSite = { node: 'b', address: '192.0.2.2', inside: '10.2.0.1', cidr: '10.2.0.0/24' };
+const C: LabSite = { node: 'c', address: '198.51.100.2', inside: '10.3.0.1', cidr: '10.3.0.0/24' };
+const SIX = { a: 'fd00:1::1', b: 'fd00:2::1' };
+
+function config(local: LabSite, connections: readonly object[]) {
+  return { gateway: { name: `site-${local.node}`, address: local.address, mode: 'route' }, connections };
+}
+
+function connection(peer: LabSite, over: object = {}): object {
+  return { name: `to-${peer.node}`, psk: 'correct-horse-battery', peer: { address: peer.address }, ...over };
+}
+
+t.test(
+  'route mode: a device for each connection, routes of the file and of the operator',
+  { skip },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'culvert-route-'));
+    const lab = NetworkLab.create();
+    t.teardown(async () => {
+      await lab.dispose();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    for (const { node } of [HUB, B, C]) await lab.add(node);
+    const ends = [
+      [
+        { node: 'a', device: 'wan0', addresses: ['192.0.2.1/24'] },
+        { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
+      ],
+      [
+        { node: 'a', device: 'wan1', addresses: ['198.51.100.1/24'] },
+        { node: 'c', device: 'wan', addresses: ['198.51.100.2/24'] },
+      ],
+    ] as const;
+    for (const [one, other] of ends) await lab.link(one, other);
+    await lab.check('c', ['ip', 'route', 'add', '192.0.2.1/32', 'via', '198.51.100.1']);
+    for (const site of [HUB, B, C]) {
+      await lab.check(site.node, ['ip', 'address', 'add', `${site.inside}/24`, 'dev', 'lo']);
+    }
+    for (const node of ['a', 'b'] as const) {
+      await lab.check(node, ['ip', 'address', 'add', `${SIX[node]}/64`, 'dev', 'lo', 'nodad']);
+    }
+
+    const toB = connection(B, { routes: [B.cidr, 'fd00:2::/64'] });
+    const toC = connection(C, { interface: 'vpn-c' });
+    const a = await CulvertDaemon.start(lab, 'a', folder, config(HUB, [toB, toC]));
+    const b = await CulvertDaemon.start(
+      lab,
+      'b',
+      folder,
+      config(B, [connection(HUB, { routes: [HUB.cidr, 'fd00:1::/64'] })]),
+    );
+    const c = await CulvertDaemon.start(
+      lab,
+      'c',
+      folder,
+      config(C, [connection(HUB, { routes: [HUB.cidr] })]),
+    );
+    const one = await a.until('to-b', up, 20);
+    const two = await a.until('to-c', up, 20);
+    await b.until('to-a', up, 20);
+    await c.until('to-a', up, 20);
+    t.equal(one.interface, 'culvert0');
+    t.equal(two.interface, 'vpn-c');
+    t.same(one.children[0]?.local_ts, ['0.0.0.0/0', '::/0'], 'everything may go through, routes decide');
+
+    t.equal(await ping(lab, HUB, B, 3), 3, 'by a route of the file');
+    t.equal(await ping(lab, B, HUB, 3), 3);
+    const six = (site: LabSite, inside: string): LabSite => ({ ...site, inside });
+    t.equal(await ping(lab, six(HUB, SIX.a), six(B, SIX.b), 3), 3, 'IPv6 too');
+    t.notMatch(await lab.check('a', ['ip', 'route']), /10\.3\.0\.0/, 'no route that nobody asked for');
+    await lab.check('a', ['ip', 'route', 'add', C.cidr, 'dev', 'vpn-c']);
+    t.equal(await ping(lab, HUB, C, 3), 3, "by the operator's own route");
+    t.equal(await ping(lab, C, HUB, 3), 3);
+    const [first, second] = [await a.connection('to-b'), await a.connection('to-c')];
+    t.ok(
+      first.children[0]!.packets_out >= 6 && second.children[0]!.packets_out >= 6,
+      'each carried its own traffic',
+    );
+
+    // Devices come and go with their connections; the others do not notice.
+    const steady = steadyPing(lab, HUB, B);
+    await a.reload(config(HUB, [toB]));
+    for (let i = 0; i < 100 && (await lab.check('a', ['ip', '-o', 'link'])).includes('vpn-c'); i++)
+      await sleep(20);
+    t.notMatch(
+      await lab.check('a', ['ip', '-o', 'link']),
+      /vpn-c/,
+      'its device is gone, and its routes with it',
+    );
+    await a.reload(config(HUB, [toB, connection(C, { routes: [C.cidr] })]));
+    const again = await a.until('to-c', up, 20);
+    t.equal(again.interface, 'culvert1', 'the next free name');
+    t.equal(await ping(lab, HUB, C, 3), 3);
+    await sleep(500);
+  const { sent, received } = await steady.stop();
+    t.ok(sent > 20);
+    t.ok(sent - received <= 1, `${sent - received} of ${sent} lost; the last one may be on its way`);
+
+    t.equal(await a.stop(), 0);
+    t.notMatch(await lab.check('a', ['ip', '-o', 'link']), /culvert|vpn-c/, 'no device is left');
+    t.equal(await b.stop(), 0);
+    t.equal(await c.stop(), 0);
+  },
+);
