@@ -2,7 +2,11 @@ import fc from 'fast-check';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import type { CryptoBackend } from '../../src/crypto/types.js';
-import { createPortableDataPlane, type PortableDataPlane } from '../../src/dataplane/portable.js';
+import {
+  type ClosablePacketDevice,
+  createPortableDataPlane,
+  type PortableDataPlane,
+} from '../../src/dataplane/portable.js';
 import type { SendEsp } from '../../src/dataplane/udp-link.js';
 import { equalBytes, readU32, toHex, writeU32 } from '../../src/util/bytes.js';
 import { type Endpoint, formatIp } from '../../src/util/ip.js';
@@ -29,11 +33,16 @@ class Site {
   readonly sent: Sent[] = [];
   now = 1000;
 
-  constructor(backend: CryptoBackend = crypto, send?: SendEsp) {
+  constructor(
+    backend: CryptoBackend = crypto,
+    send?: SendEsp,
+    openDevice?: (name: string) => ClosablePacketDevice,
+  ) {
     this.plane = createPortableDataPlane({
       crypto: backend,
       random: seededRandom('iv'),
       device: this.device,
+      ...(openDevice === undefined ? {} : { openDevice }),
       listener: this.listener,
       now: () => this.now,
       send: send ?? ((_local, remote, bytes) => this.sent.push({ remote, bytes })),
@@ -314,4 +323,46 @@ t.test('a wire that loses, doubles and reorders delivers each packet at most onc
     }),
     { numRuns: 60 },
   );
+});
+
+t.test('several devices: packets use the child SAs of their own device only', async (t) => {
+  const opened = new Map<string, TestDevice & { closed: number }>();
+  const site = new Site(crypto, undefined, (name) => {
+    const device = Object.assign(new TestDevice(), {
+      closed: 0,
+      close() {
+        this.closed++;
+      },
+    });
+    opened.set(name, device);
+    return device;
+  });
+  const number = site.plane.addDevice('vpn-c');
+  t.equal(number, 1);
+  const further = opened.get('vpn-c')!;
+  const { a, b } = pairEnds(GCM);
+  site.plane.install({ ...a, device: number });
+  site.device.inject(TO_B);
+  t.equal(site.sent.length, 0, 'the same networks, another device');
+  t.equal(site.listener.acquired.length, 1);
+  further.inject(TO_B);
+  t.equal(site.sent.length, 1);
+
+  const peer = new Site();
+  peer.plane.install(b);
+  peer.device.inject(innerPacket('10.2.0.1', '10.1.0.1', 64));
+  site.plane.espDatagram(A, B, peer.sent[0]!.bytes);
+  t.equal(site.device.written.length, 0);
+  t.equal(further.written.length, 1, 'what comes in goes to the device of its SA');
+
+  t.throws(() => site.plane.install({ ...pairEnds(GCM, { generation: 2 }).a, device: 7 }), /no device 7/);
+  site.plane.remove(1);
+  site.plane.removeDevice(number);
+  site.plane.removeDevice(number);
+  t.equal(further.closed, 1);
+  t.equal(further.receiver, undefined);
+  t.equal(site.plane.addDevice('vpn-d'), 1, 'its number is free again');
+  await site.plane.close();
+  t.equal(opened.get('vpn-d')!.closed, 1, 'closing the data plane closes what is left');
+  t.throws(() => new Site().plane.addDevice('x'), /one packet device only/);
 });

@@ -1,0 +1,76 @@
+import t from 'tap';
+import { ConnectionDevices } from '../../src/daemon/devices.js';
+import { readGatewayFile } from '../../src/store/gateway-file.js';
+import type { GatewayConnection } from '../../src/store/model.js';
+
+class FakePlane {
+  readonly names: string[] = ['(first)'];
+  readonly closed: number[] = [];
+  refuse = '';
+
+  addDevice(name: string): number {
+    if (name === this.refuse)
+      throw Object.assign(new Error(`${name} is taken`), { remedy: 'choose another' });
+    return this.names.push(name) - 1;
+  }
+
+  removeDevice(device: number): void {
+    this.closed.push(device);
+  }
+}
+
+function connections(...list: (readonly [name: string, device?: string])[]): readonly GatewayConnection[] {
+  const text = list.map(
+    ([name, device], i) =>
+      `  - { name: ${name}, psk: correct-horse-battery, peer: { address: 192.0.2.${i + 2} }${device === undefined ? '' : `, interface: ${device}`} }`,
+  );
+  const file = readGatewayFile(
+    `gateway: { name: a, address: 192.0.2.1, mode: route }\nconnections:\n${text.join('\n')}`,
+    'gateway.yaml',
+  );
+  if (!file.ok) throw new Error(JSON.stringify(file.error));
+  return file.value.connections;
+}
+
+t.test('in policy mode all share one device', async (t) => {
+  const plane = new FakePlane();
+  const devices = new ConnectionDevices(plane, { mode: 'policy', interface: 'culvert0' });
+  t.equal(devices.open(connections(['c'], ['d'])).size, 0);
+  t.same([devices.nameOf('c'), devices.numberOf('d'), devices.connectionOf(0)], ['culvert0', 0, undefined]);
+  t.equal(plane.names.length, 1);
+});
+
+t.test('in route mode each has its own, and keeps it', async (t) => {
+  const plane = new FakePlane();
+  const devices = new ConnectionDevices(plane, { mode: 'route', interface: 'culvert0' });
+  const names = (...list: string[]) => list.map((name) => devices.nameOf(name));
+  devices.open(connections(['b'], ['c', 'vpn-c'], ['d'], ['e', 'culvert1']));
+  t.same(names('b', 'c', 'd', 'e'), ['culvert0', 'vpn-c', 'culvert2', 'culvert1']);
+  t.equal(devices.connectionOf(devices.numberOf('d')!), 'd');
+  t.equal(devices.connectionOf(0), 'b');
+
+  const fewer = connections(['d'], ['e', 'culvert1']);
+  devices.open(fewer);
+  devices.close(fewer);
+  t.same(names('b', 'd', 'e'), [undefined, 'culvert2', 'culvert1'], 'nobody moves up');
+  t.same(plane.closed, [1], 'the first device stays open');
+  devices.rename('d', 'f');
+  devices.open(connections(['f'], ['g']));
+  t.same(names('f', 'g'), ['culvert2', 'culvert0'], 'the first one is free again');
+});
+
+t.test('a device that cannot be opened is the problem of its connection only', async (t) => {
+  const plane = new FakePlane();
+  plane.refuse = 'vpn-c';
+  const devices = new ConnectionDevices(plane, { mode: 'route', interface: 'a-name-of-15-ch' });
+  const wanted = connections(['b'], ['c', 'vpn-c'], ['d']);
+  t.match(
+    devices.open(wanted),
+    new Map([['c', { cause: 'tun_error', message: 'vpn-c is taken: choose another' }]]),
+  );
+  t.equal(devices.numberOf('c'), undefined);
+  t.equal(devices.nameOf('d'), 'a-name-of-15-c1', 'cut to what the kernel takes');
+  plane.refuse = '';
+  t.equal(devices.open(wanted).size, 0, 'tried again at the next reload');
+  t.equal(devices.nameOf('c'), 'vpn-c');
+});
