@@ -26,7 +26,10 @@ export type EventOf<K extends IkeEvent['kind']> = Extract<IkeEvent, { kind: K }>
 export class SimNode {
   readonly name: string;
   readonly address: string;
-  readonly engine: Engine;
+  /** Another one after a restart. */
+  engine: Engine;
+  /** What a restarted engine is configured with. */
+  config: EngineConfig = { connections: [] };
   readonly events: IkeEvent[] = [];
   readonly outputs: Output[] = [];
   /** The SAs that stand, by the events and outputs alone. */
@@ -127,15 +130,30 @@ export class Simulation {
   }
 
   addNode(name: string, address: string, config: EngineConfig): SimNode {
-    const engine = new Engine({
+    const node = new SimNode(name, address, this.#engine(config));
+    node.config = config;
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** The end loses its memory, as after a crash, and begins again. */
+  restart(node: SimNode): void {
+    node.engine = this.#engine(node.config);
+    node.ikes.clear();
+    node.children.clear();
+    node.childInfo.clear();
+    node.activated.clear();
+    node.reconnectAt = undefined;
+    if (node.reconnect !== undefined) this.initiate(node, node.reconnect);
+  }
+
+  #engine(config: EngineConfig): Engine {
+    return new Engine({
       crypto: this.#options.crypto ?? toy,
       random: new SeededRandom(this.#random.u32()),
       limits: { ...DEFAULT_LIMITS, ...this.#options.limits },
       config,
     });
-    const node = new SimNode(name, address, engine);
-    this.nodes.push(node);
-    return node;
   }
 
   /** Gives an engine one input now. */

@@ -48,7 +48,8 @@ export function beginDelete(world: World, sa: IkeSa, reason: CloseReason, failur
   for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
   dropQueued(world, sa);
   sa.state = 'deleting';
-  sa.forgetAt = undefined;
+  // An exchange that is under way comes first, and a dead peer never answers it.
+  sa.forgetAt = world.ctx.now + 2 * world.ctx.limits.halfOpenTimeout;
   sa.closing = { reason, ...(failure === undefined ? {} : { failure }), announced: false };
   sa.tasks.push({ kind: 'delete-ike' });
 }
@@ -109,9 +110,17 @@ function retire(world: World, sa: IkeSa, leave: Leave): void {
   if (leave === 'at-once') forget(world, sa);
   else sa.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
   if (sa.connection === undefined) return;
-  for (const other of sasOf(world, sa.connection.name)) {
-    if (other.redundantTo === sa.id) other.redundantTo = undefined;
-  }
+  const rest = sasOf(world, sa.connection.name);
+  for (const other of rest) if (other.redundantTo === sa.id) findSurvivor(other, rest);
+}
+
+/** The SA in whose favour this one was to go is gone itself: another one, or this one after all, stays. */
+function findSurvivor(sa: IkeSa, rest: readonly IkeSa[]): void {
+  const survivor = rest.findLast(
+    (one) => one !== sa && one.state === 'established' && one.redundantTo === undefined && !one.superseded,
+  );
+  sa.redundantTo = survivor?.id;
+  survivor?.tasks.push({ kind: 'probe' });
 }
 
 /** Takes an SA out of the table. From now on its messages have an unknown SPI. */

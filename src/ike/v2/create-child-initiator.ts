@@ -7,7 +7,7 @@ import { narrow } from '../policy/selectors.js';
 import { installChild, releaseSpi, removeChild, reserveSpi, spiBytes } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey } from './child-collision.js';
-import { isUncovered, nextPair, putOffPair, redundantTo } from './coverage.js';
+import { isUncovered, nextPair, putOffPair, redundantTo, uncovered } from './coverage.js';
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { retryAt } from './lifetime.js';
@@ -32,6 +32,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   if (spec === undefined) return false;
   // The peer may have asked for the same networks meanwhile.
   if (task.pair !== undefined && !isUncovered(sa, task.pair)) return false;
+  if (task.pair === undefined && old === undefined && uncovered(sa).length === 0) return false;
   task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
   task.spi = reserveSpi(world);

@@ -86,6 +86,7 @@ export function settleDuplicates(world: World, sa: IkeSa): void {
 
 function settlePair(world: World, older: IkeSa, newer: IkeSa): void {
   if (older.establishedOrder < newer.id || older.role === newer.role) {
+    if (older.redundantTo !== undefined) return;
     older.redundantTo = newer.id;
     newer.tasks.push({ kind: 'probe' });
     return;

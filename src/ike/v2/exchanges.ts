@@ -228,6 +228,9 @@ function expireState(world: World, sa: IkeSa): void {
     case 'rekeyed':
       closeSa(world, sa, sa.superseded ? 'replaced' : 'rekeyed');
       break;
+    case 'deleting':
+      finishDelete(world, sa);
+      break;
     default:
       forget(world, sa);
   }

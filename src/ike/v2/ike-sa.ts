@@ -189,7 +189,7 @@ export class IkeSa implements TableEntry {
   redundantTo: number | undefined;
   /** Another IKE SA stays in its place, and the peer, which made this one, is to delete it. */
   superseded = false;
-  /** Point at which the SA is forgotten in states init-answered, rekeyed and gone. */
+  /** Point at which the SA is forgotten in states init-answered, rekeyed, deleting and gone. */
   forgetAt: Millis | undefined;
 
   constructor(init: IkeSaInit) {

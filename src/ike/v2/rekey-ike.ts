@@ -210,6 +210,12 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
   next.wanted = old.wanted;
   next.pfsUnverified ||= old.pfsUnverified;
   next.retryChildAt ??= old.retryChildAt;
+  // What was to go in favour of the old SA goes in favour of the new one, which is to be confirmed in its turn.
+  for (const other of sasOf(world, old.connection!.name)) {
+    if (other.redundantTo !== old.id) continue;
+    other.redundantTo = next.id;
+    next.tasks.push({ kind: 'probe' });
+  }
   for (const task of old.tasks.splice(0)) {
     if (task.kind === 'create-child' || task.kind === 'delete-children') next.tasks.push(task);
     else if (task.kind === 'delete-ike') old.tasks.push(task);
