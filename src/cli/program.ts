@@ -1,16 +1,19 @@
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { type CliCommand, outputOption } from './command.js';
+import { applyCommand } from './commands/apply.js';
 import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { downCommand } from './commands/down.js';
 import { explainCommand } from './commands/explain.js';
+import { exportCommand } from './commands/export.js';
 import { gatewayProcessCommand } from './commands/gateway-process.js';
 import { pairCommand } from './commands/pair.js';
 import { reloadCommand } from './commands/reload.js';
 import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
+import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
 import { suggestion } from './nearest.js';
@@ -28,6 +31,9 @@ const COMMANDS: readonly CliCommand[] = [
   reloadCommand,
   serveCommand,
   gatewayProcessCommand,
+  tokenCommand,
+  applyCommand,
+  exportCommand,
   benchCommand,
   ...vpnCommands,
 ];

@@ -1,0 +1,100 @@
+import { defineCommand } from '../command.js';
+import type { Plan, PlannedChange, Verb } from '../declarative/plan.js';
+import { CliError, ExitCode, UsageError } from '../errors.js';
+import { renderTable } from '../table.js';
+import type { Terminal } from '../terminal.js';
+import { apiOptions, connectApi } from '../vpn/connect.js';
+import { ask, canAsk } from '../vpn/prompt.js';
+
+export const applyCommand = defineCommand({
+  name: 'apply',
+  operands: '',
+  description: 'Bring gateways, connections and policies to what a file says; the plan is shown first',
+  positionals: {},
+  options: {
+    file: {
+      type: 'string',
+      requiresArg: true,
+      demandOption: true,
+      alias: 'f',
+      describe: 'What is wanted (YAML), as "culvert export" writes it',
+    },
+    prune: { type: 'boolean', default: false, describe: 'Delete what the file does not name' },
+    'dry-run': { type: 'boolean', default: false, describe: 'Only show the plan' },
+    force: {
+      type: 'boolean',
+      default: false,
+      describe: 'Do not ask before something is deleted or replaced',
+    },
+    ...apiOptions,
+  },
+  examples: [
+    ['apply -f vpn.yaml --dry-run', 'What would be done'],
+    ['apply -f vpn.yaml', 'Done twice, the second time does nothing'],
+    ['apply -f vpn.yaml --prune', 'Also delete what the file does not name'],
+  ],
+  epilogue:
+    'Fields that the file leaves out have their defaults; a connection without "psk" and "psk_file" keeps its key.\n' +
+    'Exit codes: 0 it is as the file says, 1 something was refused, 2 wrong usage.',
+  async run(args, terminal) {
+    const { loadDocument } = await import('../declarative/document.js');
+    const { readCurrent } = await import('../declarative/current.js');
+    const { makePlan } = await import('../declarative/plan.js');
+    const { execute } = await import('../declarative/execute.js');
+    const document = loadDocument(args.file);
+    const api = connectApi(args);
+    const plan = makePlan(document, await readCurrent(api), args.prune);
+    const json = args.output === 'json';
+    if (!json) show(plan, terminal);
+    const dryRun = args['dry-run'];
+    let taken = 0;
+    if (!dryRun && plan.steps.length > 0) {
+      if (!args.force) await confirm(plan.changes);
+      try {
+        await execute(plan, api, () => taken++);
+      } catch (error) {
+        if (!(error instanceof CliError)) throw error;
+        const rest = `${taken} of ${plan.steps.length} steps are done; correct the file and apply it again`;
+        throw new CliError(`${error.message}; ${rest}`);
+      }
+      if (!json) terminal.line('done');
+    }
+    if (json) {
+      const { changes, kept, unchanged } = plan;
+      terminal.json({ dry_run: dryRun, applied: !dryRun, changes, kept, unchanged });
+    }
+    return ExitCode.done;
+  },
+});
+
+const DESTRUCTIVE: readonly Verb[] = ['delete', 'replace'];
+
+async function confirm(changes: readonly PlannedChange[]): Promise<void> {
+  const lost = changes.filter(({ verb }) => DESTRUCTIVE.includes(verb));
+  if (lost.length === 0) return;
+  if (!canAsk()) {
+    throw new UsageError(
+      'the plan deletes or replaces something and nobody can be asked; confirm with --force',
+    );
+  }
+  const answer = await ask(`Delete or replace ${lost.length} of them? [y/N] `, false);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError('nothing was changed');
+}
+
+function show({ changes, kept, unchanged }: Plan, terminal: Terminal): void {
+  if (changes.length > 0) {
+    const width = terminal.width();
+    const rows = changes.map(({ verb, object, changes: what }) => [verb, object, what.join('\n')]);
+    const columns = [{ title: 'ACTION', whole: true }, { title: 'OBJECT', whole: true }, { title: 'CHANGE' }];
+    terminal.lines(
+      renderTable(columns, rows, { ...(width === undefined ? {} : { width }), title: terminal.style.bold }),
+    );
+  }
+  if (kept.length > 0) {
+    terminal.note(`not in the file, and kept (--prune deletes it): ${kept.join(', ')}`);
+  }
+  const same = unchanged === 1 ? '1 object is' : `${unchanged} objects are`;
+  terminal.line(
+    changes.length === 0 ? `nothing to do: ${same} as the file says` : `${same} as the file says`,
+  );
+}
