@@ -234,6 +234,9 @@ function childFacts(child: ChildStatus, now: number): [string, string][] {
   return [
     ['selectors', selectors(child)],
     ['ESP', `${espSuiteText(child)}, ${child.encapsulation === 'udp' ? 'in UDP' : 'IP protocol 50'}`],
+    ...(child.inner_mtu === undefined
+      ? []
+      : [['MTU', `${child.inner_mtu} inside, ${child.path_mtu} outside`] as [string, string]]),
     ['SPIs', `${child.spi_in} (in), ${child.spi_out} (out)`],
     ['in', `${formatBytes(child.bytes_in)}, ${child.packets_in} packets`],
     ['out', `${formatBytes(child.bytes_out)}, ${child.packets_out} packets`],

@@ -56,6 +56,10 @@ export interface ChildStatus {
   readonly integrity: string | null;
   readonly dh_group: string | null;
   readonly encapsulation: 'udp' | 'esp';
+  /** Octets of the longest packet on the way to the peer, as far as the kernel has learned it. */
+  readonly path_mtu?: number;
+  /** Octets of the longest packet that fits into the tunnel under this suite. */
+  readonly inner_mtu?: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
   readonly packets_in: number;

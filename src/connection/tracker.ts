@@ -36,6 +36,8 @@ export interface ChildTraffic {
   readonly packetsOut: number;
   readonly bytesOut: number;
   readonly drops: Readonly<Record<string, number>>;
+  readonly pathMtu?: number;
+  readonly innerMtu?: number;
 }
 
 /** What this host lacks for a connection's traffic. */
@@ -495,6 +497,8 @@ export class ConnectionTracker {
       spi_out: hex32(child.spiOut),
       ...espSuiteNames(child.suite),
       encapsulation: child.encapsulation,
+      ...(traffic?.pathMtu === undefined ? {} : { path_mtu: traffic.pathMtu }),
+      ...(traffic?.innerMtu === undefined ? {} : { inner_mtu: traffic.innerMtu }),
       bytes_in: traffic?.bytesIn ?? 0,
       bytes_out: traffic?.bytesOut ?? 0,
       packets_in: traffic?.packetsIn ?? 0,

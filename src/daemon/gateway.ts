@@ -5,7 +5,7 @@ import type { ConnectionProblem } from '../connection/tracker.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
-import type { Offload } from '../dataplane/offload.js';
+import { DEFAULT_OFFLOAD, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { Engine } from '../ike/engine.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../ike/limits.js';
@@ -40,7 +40,7 @@ export interface GatewayOptions {
   readonly device?: PacketDevice;
   /** Worker threads of the data plane. */
   readonly workers?: number;
-  /** Kernel offloads of the data plane; all that is safe everywhere when left out. */
+  /** Kernel offloads of the data plane, in place of those in the file. */
   readonly offload?: Offload;
   /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
   readonly mtu?: number;
@@ -125,7 +125,8 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       ports: options.ports ?? STANDARD_PORTS,
       workers: options.workers ?? 1,
       rawEsp: gateway.encapsulation === 'auto',
-      ...(options.offload === undefined ? {} : { offload: options.offload }),
+      offload: options.offload ?? { ...DEFAULT_OFFLOAD, ...gateway.offload },
+      ...(gateway.mss === undefined ? {} : { mssCeiling: gateway.mss }),
       ...(options.device === undefined ? {} : { device: options.device }),
       crypto,
       random,

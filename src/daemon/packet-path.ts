@@ -32,6 +32,8 @@ export interface PacketPathOptions {
   readonly workers: number;
   /** Default: all that is safe everywhere. */
   readonly offload?: Offload;
+  /** MSS that no TCP connection may exceed; 1360 when left out. */
+  readonly mssCeiling?: number;
   /** Whether SAs may send ESP as IP protocol 50, without UDP. */
   readonly rawEsp?: boolean;
   /** For the portable path: in place of a TUN device. */
@@ -148,6 +150,7 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
     tun,
     openTun: open,
     ...(rawFd === undefined ? {} : { rawFd }),
+    ...(options.mssCeiling === undefined ? {} : { mssCeiling: options.mssCeiling }),
     offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },
     offloadLost: (name, errno) => {
       const [code] = errnoName(errno);

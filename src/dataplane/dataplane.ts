@@ -15,6 +15,10 @@ export interface ChildCounters {
   /** Next outbound sequence number minus one: packets under this key. */
   readonly sequenceOut: number;
   readonly drops: DropCounts;
+  /** Octets of the longest outer packet on the way to the peer; left out when it is not known. */
+  readonly pathMtu?: number;
+  /** Octets of the longest inner packet that fits the path under this suite; left out when it is not known. */
+  readonly innerMtu?: number;
 }
 
 /**

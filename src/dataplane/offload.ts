@@ -23,3 +23,17 @@ export const NO_OFFLOAD: Offload = { tso: false, uso: false, coalesce: false, se
 export function needsVirtioHeader({ tso, uso, coalesce }: Offload): boolean {
   return tso || uso || coalesce;
 }
+
+/**
+ * The offloads that a list names, by their names and commas between: these alone are on. `all` is every one
+ * that is safe everywhere, `none` is none.
+ * @returns the first name that is not known in place of the offloads
+ */
+export function parseOffload(text: string): Offload | string {
+  if (text === 'all') return DEFAULT_OFFLOAD;
+  if (text === 'none') return NO_OFFLOAD;
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !Object.hasOwn(NO_OFFLOAD, name));
+  if (unknown !== undefined) return unknown;
+  return { ...NO_OFFLOAD, ...Object.fromEntries(names.map((name) => [name, true])) };
+}

@@ -1,3 +1,4 @@
+import type { Offload } from '../dataplane/offload.js';
 import { DEFAULT_LIMITS } from '../ike/limits.js';
 import { formatIp, parseIp } from '../util/ip.js';
 import { err, ok, type Result } from '../util/result.js';
@@ -104,6 +105,8 @@ function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySetting
     interface: input.interface ?? DEFAULTS.interface,
     encapsulation: input.encapsulation ?? DEFAULTS.encapsulation,
     profile: input.profile ?? DEFAULTS.profile,
+    ...(input.offload === undefined ? {} : { offload: defined(input.offload) }),
+    ...(input.mss === undefined ? {} : { mss: input.mss }),
     control: input.control ?? DEFAULTS.control,
   };
 }
@@ -117,6 +120,7 @@ function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
     ikeSas: input.ike_sas ?? DEFAULT_LIMITS.ikeSas,
     ikeSasPerPeer: input.ike_sas_per_peer ?? DEFAULT_LIMITS.ikeSasPerPeer,
     messageBytes: input.message_bytes ?? DEFAULT_LIMITS.messageBytes,
+    fragmentPacket: input.fragment_packet ?? DEFAULT_LIMITS.fragmentPacket,
     requestsPerSecond: input.requests_per_second_per_source ?? DEFAULT_LIMITS.requestsPerSecond,
   };
   if (limits.cookieThreshold > limits.halfOpenTotal) {
@@ -140,6 +144,11 @@ function checkDevices(connections: readonly GatewayConnection[], issues: ConfigI
     }
     seen.set(device, index);
   }
+}
+
+/** Without the fields that are not set. */
+function defined(offload: NonNullable<GatewayInput['offload']>): Partial<Offload> {
+  return Object.fromEntries(Object.entries(offload).filter(([, on]) => on !== undefined));
 }
 
 function checkNames(list: string, items: unknown, what: string, issues: ConfigIssue[]): void {

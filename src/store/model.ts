@@ -1,3 +1,4 @@
+import type { Offload } from '../dataplane/offload.js';
 import type { DpdConfig, EstablishMode } from '../ike/config.js';
 import type { EngineLimits } from '../ike/limits.js';
 import type { IdentityTypeName } from '../ike/policy/identity.js';
@@ -26,6 +27,7 @@ export type GatewayLimits = Pick<
   | 'ikeSas'
   | 'ikeSasPerPeer'
   | 'messageBytes'
+  | 'fragmentPacket'
   | 'requestsPerSecond'
 >;
 
@@ -38,6 +40,10 @@ export interface GatewaySettings {
   readonly interface: string;
   readonly encapsulation: 'always' | 'auto';
   readonly profile: Profile;
+  /** Offloads of the kernel that differ from the defaults. */
+  readonly offload?: Partial<Offload>;
+  /** The largest MSS of TCP connections through the tunnel. */
+  readonly mss?: number;
   /** Path of the control socket. */
   readonly control: string;
 }

@@ -102,6 +102,18 @@ const IpsecAuthentication = Type.Enum([...AUTHENTICATION_NAMES, 'disabled']);
 const DhGroup = Type.Enum(DH_GROUPS);
 const Pfs = Type.Enum(PFS_NAMES);
 
+/** Kernel offloads of the packet path, each to be switched off by false; `uso` is off unless asked for. */
+const Offload = Type.Object(
+  {
+    tso: Type.Optional(Type.Boolean()),
+    uso: Type.Optional(Type.Boolean()),
+    coalesce: Type.Optional(Type.Boolean()),
+    segment: Type.Optional(Type.Boolean()),
+    gro: Type.Optional(Type.Boolean()),
+  },
+  closed,
+);
+
 export const GatewaySchema = Type.Object(
   {
     name: Name,
@@ -110,6 +122,14 @@ export const GatewaySchema = Type.Object(
     interface: Type.Optional(DeviceName),
     encapsulation: Type.Optional(Type.Enum(['always', 'auto'])),
     profile: Type.Optional(Type.Enum(['compatible', 'modern'])),
+    offload: Type.Optional(Offload),
+    mss: Type.Optional(
+      Type.Integer({
+        minimum: 536,
+        maximum: 65495,
+        description: 'octets from 536 to 65495: the largest MSS of TCP connections through the tunnel',
+      }),
+    ),
     control: Type.Optional(
       Type.String({
         minLength: 1,
@@ -218,6 +238,7 @@ export const LimitsSchema = Type.Object(
     ike_sas: count(1, 100_000, 'established IKE SAs in all'),
     ike_sas_per_peer: count(1, 100_000, 'IKE SAs with one peer address'),
     message_bytes: count(1280, 65_507, 'octets of the longest IKE message'),
+    fragment_packet: count(576, 1500, 'octets of the longest IPv4 packet with an IKE fragment'),
     requests_per_second_per_source: count(1, 100_000, 'requests for new IKE SAs a second'),
   },
   closed,

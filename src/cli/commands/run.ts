@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.js';
-import { ExitCode } from '../errors.js';
+import { ExitCode, UsageError } from '../errors.js';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -20,6 +20,12 @@ export const runCommand = defineCommand({
       default: 'auto',
       describe: 'Form of log lines on standard error; auto is text on a terminal, JSON elsewhere',
     },
+    offload: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'Kernel offloads in place of those in the file: all, none, or some of tso,uso,coalesce,segment,gro',
+    },
     'data-plane': {
       choices: ['auto', 'ffi', 'portable'] as const,
       default: 'auto',
@@ -36,6 +42,7 @@ export const runCommand = defineCommand({
     'Exit codes: 0 ended in good order, 1 it could not start or go on, 2 wrong usage.',
   async run(args, terminal) {
     const { config: path, output } = args;
+    const offload = await readOffload(args.offload);
     const { describeErrors, loadConfig } = await import('../gateway-config.js');
     const loaded = loadConfig(path);
     if (!loaded.ok) {
@@ -58,6 +65,7 @@ export const runCommand = defineCommand({
         psks,
         logger,
         dataPlane: args['data-plane'],
+        ...(offload === undefined ? {} : { offload }),
         started: (gateway) => {
           if (output !== 'json') return;
           const { gateway: about } = gateway.status();
@@ -69,3 +77,12 @@ export const runCommand = defineCommand({
     }
   },
 });
+
+async function readOffload(text: string | undefined) {
+  if (text === undefined) return undefined;
+  const { NO_OFFLOAD, parseOffload } = await import('../../dataplane/offload.js');
+  const offload = parseOffload(text);
+  if (typeof offload !== 'string') return offload;
+  const known = Object.keys(NO_OFFLOAD).join(', ');
+  throw new UsageError(`--offload: there is no offload "${offload}"; use all, none, or some of ${known}`);
+}

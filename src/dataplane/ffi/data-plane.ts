@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { EspKeys } from '../../crypto/types.js';
+import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import type { DropCounts } from '../../esp/drops.js';
-import { espLayout } from '../../esp/layout.js';
+import { espLayout, innerMtu } from '../../esp/layout.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspPair } from '../../esp/params.js';
 import { openEventFd } from '../../linux/eventfd.js';
@@ -59,7 +59,10 @@ const PATH_MILLIS = 5000;
 interface Installed {
   readonly block: number;
   readonly spiIn: number;
+  readonly suite: EspSuite;
+  readonly encapsulation: 'udp' | 'esp';
   peer: Endpoint;
+  /** 0 when it is not known. */
   pathMtu: number;
 }
 
@@ -150,7 +153,14 @@ class FfiDataPlane implements DataPlane {
       if (order.length > MAX_ORDER)
         throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
       this.#blocks.shift();
-      this.#children.set(pair.id, { block, spiIn: pair.spiIn, peer: pair.peer, pathMtu: path });
+      this.#children.set(pair.id, {
+        block,
+        spiIn: pair.spiIn,
+        peer: pair.peer,
+        pathMtu: path,
+        suite: pair.suite,
+        encapsulation: pair.encapsulation,
+      });
       this.#spis.add(pair.spiIn);
       this.#order({ kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
     } catch (error) {
@@ -268,7 +278,10 @@ class FfiDataPlane implements DataPlane {
     const { now } = this.#options;
     const offset = now() - monotonicMillis();
     const toClock = (monotonic: number): Millis => monotonic + offset;
-    return [...this.#children].map(([id, { block }]) => readChild(this.#arena, block, id, toClock));
+    return [...this.#children].map(([id, child]) => ({
+      ...readChild(this.#arena, child.block, id, toClock),
+      ...mtuOf(child),
+    }));
   }
 
   drops(): DropCounts {
@@ -368,6 +381,17 @@ class FfiDataPlane implements DataPlane {
     for (const order of this.#pending.splice(0)) order.discard?.();
     this.#options.listener.failed(reason);
   }
+}
+
+function mtuOf({
+  suite,
+  encapsulation,
+  peer,
+  pathMtu,
+}: Installed): Pick<ChildCounters, 'pathMtu' | 'innerMtu'> {
+  if (pathMtu === 0) return {};
+  const family = peer.address.includes(':') ? 6 : 4;
+  return { pathMtu, innerMtu: innerMtu(suite, pathMtu, family, encapsulation) };
 }
 
 function idOrder(kind: number, id: number): PendingOrder {
