@@ -1,0 +1,209 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Test } from 'tap';
+import type { ChildStatus } from '../../src/connection/status.js';
+import { CulvertDaemon } from './culvert-daemon.js';
+import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from './site-lab.js';
+import { StrongSwan, type SwanChild, type SwanConnection } from './strongswan.js';
+
+/** Pre-shared key of both ends, unless a test wants them to differ. */
+export const PSK = 'correct-horse-battery';
+
+/** Requests of each ping. */
+export const PINGS = 3;
+
+const CIPHERS = ['aes256', 'aes128', '3des'] as const;
+const HASHES = ['sha256', 'sha1', 'md5'] as const;
+
+/** strongSwan's names of the DH groups of the auto-negotiation matrix. */
+export const GROUPS = { 14: 'modp2048', 5: 'modp1536', 2: 'modp1024' } as const;
+
+const STRONGEST = { proposals: 'aes256-sha256-modp2048', espProposals: 'aes256-sha256' };
+
+interface IdentityInput {
+  readonly type: string;
+  readonly value: string;
+}
+
+export interface CulvertOptions {
+  /** Version of the IKE policy, when there is one. */
+  readonly ikeVersion?: 1 | 2;
+  readonly establishMode?: 'bidirectional' | 'peer_only';
+  readonly site?: LabSite;
+  readonly psk?: string;
+  readonly localIdentity?: IdentityInput;
+  readonly peerIdentity?: IdentityInput;
+  /** The rest of the IKE policy; without any the connection negotiates by itself. */
+  readonly ike?: object;
+  readonly esp?: object;
+  readonly dpd?: object;
+  readonly localCidrs?: readonly string[];
+  readonly peerCidrs?: readonly string[];
+}
+
+/** Culvert is site A, strongSwan is site B. */
+export function culvertConfig(options: CulvertOptions = {}) {
+  const site = options.site ?? SITE_A;
+  const ike = options.ike && [{ name: 'exact', ike_version: options.ikeVersion ?? 2, ...options.ike }];
+  const esp = options.esp && [{ name: 'exact', ...options.esp }];
+  return {
+    gateway: { name: 'site-a', mode: 'policy', address: site.address },
+    ...(ike && { ike_policies: ike }),
+    ...(esp && { ipsec_policies: esp }),
+    connections: [
+      {
+        name: 'to-b',
+        psk: options.psk ?? PSK,
+        establish_mode: options.establishMode ?? 'bidirectional',
+        ...(options.dpd && { dead_peer_detection: options.dpd }),
+        ...(ike && { ike_policy: 'exact' }),
+        ...(esp && { ipsec_policy: 'exact' }),
+        local: {
+          cidrs: options.localCidrs ?? [site.cidr],
+          ...(options.localIdentity && { ike_identities: [options.localIdentity] }),
+        },
+        peer: {
+          address: SITE_B.address,
+          cidrs: options.peerCidrs ?? [SITE_B.cidr],
+          ...(options.peerIdentity && { ike_identity: options.peerIdentity }),
+        },
+      },
+    ],
+  };
+}
+
+/** strongSwan's side of it, with the strongest suite of the matrix unless told otherwise. */
+export function swanConnection(options: Partial<SwanConnection> = {}): SwanConnection {
+  return {
+    ...STRONGEST,
+    local: { address: SITE_B.address, id: SITE_B.address, ts: SITE_B.cidr },
+    remote: { address: SITE_A.address, id: SITE_A.address, ts: SITE_A.cidr },
+    psk: PSK,
+    ...options,
+  };
+}
+
+/** Two gateways in namespaces, Culvert and strongSwan. */
+export interface SwanPair {
+  readonly site: SiteLab;
+  readonly swan: StrongSwan;
+  readonly culvert: CulvertDaemon;
+}
+
+/** Starts both ends, runs `body` and takes everything away; when it fails, both logs are shown. */
+export async function withPair(
+  t: Test,
+  config: ReturnType<typeof culvertConfig>,
+  connection: SwanConnection | undefined,
+  body: (pair: SwanPair) => Promise<void>,
+  labOptions: { readonly behindNat?: boolean } = {},
+): Promise<void> {
+  const site = await createSiteLab(labOptions);
+  try {
+    mkdirSync(join(site.folder, 'swan'));
+    const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'));
+    if (connection !== undefined) await swan.load(connection);
+    const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, config);
+    try {
+      await body({ site, swan, culvert });
+      t.equal(await culvert.stop(), 0, 'the daemon stops cleanly');
+    } catch (error) {
+      t.comment(culvert.log().slice(-6000));
+      t.comment(swan.log().slice(-4000));
+      throw error;
+    } finally {
+      if (culvert.running) await culvert.kill();
+      await swan.stop();
+    }
+  } finally {
+    await site.dispose();
+  }
+}
+
+/** The tunnel carries packets both ways and both ends counted the same ones. */
+export async function carriesTraffic(t: Test, { site, swan, culvert }: SwanPair): Promise<void> {
+  t.equal(await ping(site.lab, SITE_A, SITE_B, PINGS), PINGS, 'ping from Culvert to strongSwan');
+  t.equal(await ping(site.lab, SITE_B, SITE_A, PINGS), PINGS, 'ping from strongSwan to Culvert');
+  const { mine, other } = await countersOfBothEnds(t, swan, culvert);
+  t.equal(mine.spi_in, other.spiOut, 'inbound SPI is their outbound');
+  t.equal(mine.spi_out, other.spiIn, 'outbound SPI is their inbound');
+  t.same(ourCounters(mine), theirCounters(other), 'counters agree');
+  t.equal(mine.packets_in, 2 * PINGS, 'requests and answers, nothing else');
+}
+
+const ourCounters = (child: ChildStatus) => ({
+  in: child.packets_in,
+  out: child.packets_out,
+  bytesIn: child.bytes_in,
+  bytesOut: child.bytes_out,
+});
+
+const theirCounters = (child: SwanChild) => ({
+  in: child.packetsOut,
+  out: child.packetsIn,
+  bytesIn: child.bytesOut,
+  bytesOut: child.bytesIn,
+});
+
+/** A packet is counted a moment after it was sent: waits, one second at most, until the two ends are level. */
+async function countersOfBothEnds(
+  t: Test,
+  swan: StrongSwan,
+  culvert: CulvertDaemon,
+): Promise<{ mine: ChildStatus; other: SwanChild }> {
+  for (let tries = 0; ; tries++) {
+    const ours = (await culvert.connection('to-b')).children;
+    const theirs = (await swan.sas()).flatMap((sa) => sa.children);
+    const [mine, other] = [ours[0], theirs[0]];
+    if (mine === undefined || other === undefined) throw new Error('an end has no child SA');
+    const level = isDeepStrictEqual(ourCounters(mine), theirCounters(other));
+    if (level || tries === 20) {
+      t.equal(ours.length, 1, 'one child SA here');
+      t.equal(theirs.length, 1, 'one child SA there');
+      return { mine, other };
+    }
+    await sleep(50);
+  }
+}
+
+/** Waits until neither end has an SA. @throws Error when strongSwan keeps one */
+export async function gone({ swan, culvert }: SwanPair): Promise<void> {
+  await culvert.until('to-b', (c) => c.ike === null && c.children.length === 0);
+  for (let tries = 0; tries < 100 && (await swan.sas()).length > 0; tries++) await sleep(20);
+  const left = await swan.sas();
+  if (left.length > 0) throw new Error(`strongSwan kept ${JSON.stringify(left)}`);
+}
+
+/**
+ * All IKE combinations of the auto-negotiation matrix with one ESP suite, then all ESP combinations with one
+ * IKE suite: strongSwan's proposals, the suites that status must show, and the exact policies for it.
+ */
+export const MATRIX = [
+  ...CIPHERS.flatMap((cipher) =>
+    HASHES.flatMap((hash) =>
+      ([14, 5, 2] as const).map((group) => matrixCase('IKE', [cipher, hash, group], ['aes256', 'sha256'])),
+    ),
+  ),
+  ...CIPHERS.flatMap((cipher) =>
+    HASHES.map((hash) => matrixCase('ESP', ['aes256', 'sha256', 14], [cipher, hash])),
+  ),
+];
+
+function matrixCase(
+  varied: 'IKE' | 'ESP',
+  [cipher, hash, group]: readonly [string, string, keyof typeof GROUPS],
+  [espCipher, espHash]: readonly [string, string],
+) {
+  const proposals = `${cipher}-${hash}-${GROUPS[group]}`;
+  const espProposals = `${espCipher}-${espHash}`;
+  return {
+    title: varied === 'IKE' ? `IKE ${proposals}` : `ESP ${espProposals}`,
+    offer: { proposals, espProposals },
+    ike: { encryption: cipher, integrity: hash, dh_group: `group_${group}` },
+    esp: { encryption: espCipher, integrity: espHash },
+    ikePolicy: { encryption_algorithm: cipher, authentication_algorithm: hash, dh_group: group },
+    espPolicy: { encryption_algorithm: espCipher, authentication_algorithm: espHash, pfs: 'disabled' },
+  };
+}
