@@ -20,7 +20,7 @@ export interface ServeFile {
   readonly auth: 'tokens' | 'none';
   readonly tokens: readonly Credential[];
   readonly apiKeys: readonly Credential[];
-  /** File with the key that signs the tokens for API keys; they end with the server when there is none. */
+  /** File with the key that signs the tokens for API keys; one beside the store when left out. */
   readonly signingKeyFile?: string;
   readonly store: string;
   /** File with the key that seals pre-shared keys in the store. */

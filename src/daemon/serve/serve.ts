@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ApiAuth, ApiServer } from '../../api/server.js';
 import { KIND, SECRET_FIELDS } from '../../store/records.js';
@@ -84,10 +85,21 @@ async function bringUp({ file, logger, ...processes }: ServeOptions, undo: UndoS
   return { url, socket, stop };
 }
 
-function authOf({ auth, tokens, apiKeys, signingKeyFile }: ServeFile): ApiAuth {
+function authOf({ auth, tokens, apiKeys, signingKeyFile, store }: ServeFile): ApiAuth {
   if (auth === 'none') return { mode: 'none' };
-  const key = signingKeyFile === undefined ? undefined : readSealingKey(signingKeyFile);
-  return { mode: 'tokens', tokens, apiKeys, ...(key === undefined ? {} : { signingKey: key }) };
+  const signingKey = readSealingKey(signingKeyFile ?? ownSigningKey(`${store}.signing-key`));
+  return { mode: 'tokens', tokens, apiKeys, signingKey };
+}
+
+/** A key of the server's own beside the store, made when it is not there: tokens outlive a restart. */
+function ownSigningKey(path: string): string {
+  try {
+    writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') throw new StartError(message, 'name a file with "signing_key_file"');
+  }
+  return path;
 }
 
 function readTls({ tls }: ServeFile): { readonly cert: Buffer; readonly key: Buffer } | undefined {
