@@ -118,7 +118,6 @@ function compare(before: PlannedConnection, after: PlannedConnection): FieldChan
   check(before.peer !== after.peer, 'peer.address');
   check(!sameIdentity(a.peer.identity, b.peer.identity), 'peer.ike_identity');
   check(!sameIdentity(a.local.identity, b.local.identity), 'local.ike_identities');
-  check(a.encapsulation !== b.encapsulation, 'gateway.encapsulation');
   check(differ(before.routes, after.routes), 'routes');
   check(before.interface !== after.interface, 'interface');
   return fields.map(changeOf);

@@ -37,6 +37,7 @@ export interface ReloadRule {
 }
 
 const NEW_IKE = 'a new IKE SA is negotiated, then the old one is deleted';
+const AT_NEXT_START = 'taken over when the daemon is started again';
 const AT_RESTART = 'needs a restart of the daemon: nothing of the new file is applied';
 
 /** The action table of `culvert reload`. The README shows the same table. */
@@ -72,7 +73,6 @@ export const RELOAD_TABLE = {
   'peer.address': { action: 'new_connection_sa', effect: NEW_IKE },
   'peer.ike_identity': { action: 'new_connection_sa', effect: NEW_IKE },
   'local.ike_identities': { action: 'new_connection_sa', effect: NEW_IKE },
-  'gateway.encapsulation': { action: 'new_connection_sa', effect: NEW_IKE },
   routes: { action: 'live', effect: 'routes are added and removed at once' },
   interface: { action: 'restart', effect: AT_RESTART },
   'gateway.name': { action: 'none', effect: 'shown from now on' },
@@ -84,7 +84,10 @@ export const RELOAD_TABLE = {
   'gateway.mode': { action: 'restart', effect: AT_RESTART },
   'gateway.interface': { action: 'restart', effect: AT_RESTART },
   'gateway.control': { action: 'restart', effect: AT_RESTART },
-  limits: { action: 'next_start', effect: 'taken over when the daemon is started again' },
+  'gateway.encapsulation': { action: 'restart', effect: AT_RESTART },
+  'gateway.offload': { action: 'next_start', effect: AT_NEXT_START },
+  'gateway.mss': { action: 'next_start', effect: AT_NEXT_START },
+  limits: { action: 'next_start', effect: AT_NEXT_START },
 } as const satisfies Readonly<Record<string, ReloadRule>>;
 
 export type ReloadField = keyof typeof RELOAD_TABLE;

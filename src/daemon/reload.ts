@@ -10,7 +10,7 @@ import type { ReloadField } from '../connection/reload-table.js';
 import type { EngineConfig } from '../ike/config.js';
 import type { ConfigError } from '../store/config-error.js';
 import { readGatewayFile } from '../store/gateway-file.js';
-import type { GatewayFile } from '../store/model.js';
+import type { GatewayFile, GatewaySettings } from '../store/model.js';
 import { readPsks } from '../store/psk.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { CoreConfig } from './core.js';
@@ -89,10 +89,24 @@ function planned(config: CoreConfig, toConfig: (config: CoreConfig) => EngineCon
   });
 }
 
+/** Every setting of the gateway with its rule: a new one cannot be forgotten here. */
+const GATEWAY_FIELDS: Readonly<Record<keyof GatewaySettings, ReloadField>> = {
+  name: 'gateway.name',
+  profile: 'gateway.profile',
+  address: 'gateway.address',
+  mode: 'gateway.mode',
+  interface: 'gateway.interface',
+  control: 'gateway.control',
+  encapsulation: 'gateway.encapsulation',
+  offload: 'gateway.offload',
+  mss: 'gateway.mss',
+};
+
 function gatewayChanges(before: GatewayFile, after: GatewayFile): ReloadField[] {
   const fields: ReloadField[] = [];
-  for (const name of ['name', 'profile', 'address', 'mode', 'interface', 'control'] as const) {
-    if (before.gateway[name] !== after.gateway[name]) fields.push(`gateway.${name}`);
+  for (const [name, field] of Object.entries(GATEWAY_FIELDS)) {
+    const key = name as keyof GatewaySettings;
+    if (JSON.stringify(before.gateway[key]) !== JSON.stringify(after.gateway[key])) fields.push(field);
   }
   if (JSON.stringify(before.limits) !== JSON.stringify(after.limits)) fields.push('limits');
   return fields;

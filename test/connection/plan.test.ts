@@ -100,12 +100,6 @@ const CASES: readonly Case[] = [
     steps: [renew('connection'), retry],
     peerOnly: [{ kind: 'renegotiate' }, retry],
   },
-  {
-    field: 'gateway.encapsulation',
-    over: { encapsulation: 'auto' },
-    steps: [renew('connection'), retry],
-    peerOnly: [{ kind: 'renegotiate' }, retry],
-  },
   { field: 'routes', more: { routes: ['10.8.0.0/16'] }, steps: [] },
   { field: 'interface', more: { interface: 'vpn7' }, steps: [] },
 ];

@@ -73,6 +73,11 @@ t.test('what needs a restart refuses the whole change', async (t) => {
   edit(pair, 'a', [entry('a')], { gateway: { interface: 'other0' } });
   t.match(a.gateway.reload(), { ok: false, gateway: [{ field: 'gateway.interface', action: 'restart' }] });
   t.equal(a.gateway.status().connections.length, 1);
+  edit(pair, 'a', [entry('a')], { gateway: { encapsulation: 'auto' } });
+  t.match(a.gateway.reload(), {
+    ok: false,
+    gateway: [{ field: 'gateway.encapsulation', action: 'restart' }],
+  });
   edit(pair, 'a', [entry('a')], { gateway: { name: 'new-name' }, policies: { limits: { half_open: 77 } } });
   t.match(a.gateway.reload(), {
     ok: true,
