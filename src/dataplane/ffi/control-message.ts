@@ -1,5 +1,3 @@
-import type { Arena } from './arena.js';
-
 /**
  * Ancillary data of the packet path (cmsg(3)): UDP_SEGMENT and TOS on the way out, UDP_GRO and TOS on the way
  * in. The structure is the same on x86-64 and arm64: length with header (8 octets), level (4), type (4), data,
@@ -20,13 +18,20 @@ const ALIGNED = 24;
 /** Octets of control data of one message, in either direction. */
 export const CONTROL_SPACE = 64;
 
+/** Views of the memory that holds the messages: those of the arena. */
+interface Views {
+  readonly bytes: Uint8Array<ArrayBufferLike>;
+  readonly u32: Uint32Array<ArrayBufferLike>;
+  readonly view: DataView<ArrayBufferLike>;
+}
+
 /**
  * Writes what a run needs at `at` and answers with its octets.
  * @param segment octets of each datagram, 0 when the run is one datagram
  * @param trafficClass TOS or traffic class of the outer header; 0 needs no message
  */
 export function writeSendControl(
-  { u32, view }: Arena,
+  { u32, view }: Views,
   at: number,
   segment: number,
   trafficClass: number,
@@ -60,7 +65,7 @@ export interface ReceiveControl {
 
 /** Reads the `length` octets of control data at `at` into `control`. */
 export function readReceiveControl(
-  { u32, bytes }: Arena,
+  { u32, bytes }: Views,
   at: number,
   length: number,
   control: ReceiveControl,

@@ -127,6 +127,7 @@ t.test('installations keep everything, and their keys are zeroed on the way', { 
     local: { address: '192.0.2.1', port: 4500 },
     peer: { address: '192.0.2.2', port: 4501 },
     outbound: true,
+    device: 3,
   };
   const writer = new OrderWriter(arena);
   const reader = new OrderReader(arena);
@@ -141,6 +142,7 @@ t.test('installations keep everything, and their keys are zeroed on the way', { 
       pathMtu: 1400,
       mssCeiling: 1360,
       block: 9,
+      device: 3,
       id: 7,
       spiIn: 0xfffffffe,
       spiOut: 0x80000001,
