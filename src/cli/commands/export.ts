@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, openSync, writeFileSync } from 'node:fs';
 import { defineCommand } from '../command.js';
 import { CliError, ExitCode, messageOf } from '../errors.js';
 import { apiOptions, connectApi } from '../vpn/connect.js';
@@ -34,7 +34,7 @@ export const exportCommand = defineCommand({
     const { file } = args;
     if (file !== undefined) {
       try {
-        writeFileSync(file, text, { mode: 0o600 });
+        writePrivate(file, text);
       } catch (error) {
         throw new CliError(`the file ${file} cannot be written: ${messageOf(error)}`);
       }
@@ -50,3 +50,14 @@ export const exportCommand = defineCommand({
     return ExitCode.done;
   },
 });
+
+/** Keys are in it: a file that was there and open to others is so no longer before it gets them. */
+function writePrivate(path: string, text: string): void {
+  const handle = openSync(path, 'w', 0o600);
+  try {
+    fchmodSync(handle, 0o600);
+    writeFileSync(handle, text);
+  } finally {
+    closeSync(handle);
+  }
+}

@@ -58,6 +58,7 @@ const STAGES = [
   'gateways',
   'connections-gone',
   'networks-gone',
+  'networks-swapped',
   'connections',
   'policies-gone',
 ] as const;
@@ -228,11 +229,14 @@ class Planner {
       const removed = old.filter((cidr) => !wanted.includes(cidr));
       texts.push(...added.map((cidr) => `${side}.cidrs: + ${cidr}`));
       texts.push(...removed.map((cidr) => `${side}.cidrs: - ${cidr}`));
-      late.push(...added.map((cidr) => ({ do: 'add-cidr', cidr, ...step }) as const));
+      const more = added.map((cidr) => ({ do: 'add-cidr', cidr, ...step }) as const);
       const gone = removed.map((cidr) => ({ do: 'remove-cidr', cidr, ...step }) as const);
       // First away, so that another connection may have it; but one network must stay at any moment.
-      if (removed.length < old.length) for (const one of gone) this.#add('networks-gone', one);
-      else late.push(...gone);
+      const swapped = removed.length === old.length;
+      for (const one of swapped ? [...more, ...gone] : gone) {
+        this.#add(swapped ? 'networks-swapped' : 'networks-gone', one);
+      }
+      if (!swapped) late.push(...more);
     }
     if (texts.length === 0) {
       this.#unchanged++;

@@ -1,0 +1,203 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { ApiLab } from '../helpers/api-lab.js';
+import { commandLine } from '../helpers/command-line.js';
+
+const FILE = `ike_policies:
+  - { name: strong, encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: 14 }
+ipsec_policies:
+  - { name: gcm, encryption_algorithm: aes256gcm16, pfs: group_14, key_lifetime: 7200 }
+vpn_gateways:
+  - name: left
+    subnet: subnet-1
+    connections:
+      - name: to-right
+        psk_file: key
+        ike_policy: strong
+        ipsec_policy: gcm
+        local: { cidrs: [192.168.100.0/24] }
+        peer: { address: 169.61.162.1, cidrs: [192.168.0.0/24] }
+      - name: to-branch
+        psk: correct-horse-battery
+        establish_mode: peer_only
+        dead_peer_detection: { action: clear, interval: 33, timeout: 100 }
+        local: { cidrs: [192.168.100.0/24], ike_identities: [{ type: key_id, value: MTIzNA== }] }
+        peer: { fqdn: branch.example, cidrs: [10.9.0.0/16], ike_identity: { type: fqdn, value: b.example } }
+  - { name: right, subnet: 0717-sub2, mode: policy }
+`;
+
+async function open(t: Test) {
+  const folder = mkdtempSync(join(tmpdir(), 'culvert-apply-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const lab = await ApiLab.open(t);
+  const socketPath = join(folder, 'api.sock');
+  await lab.server.listen({ socketPath });
+  const file = join(folder, 'vpn.yaml');
+  writeFileSync(join(folder, 'key'), 'a-key-in-a-file\n', { mode: 0o600 });
+  const cli = (...argv: string[]) => commandLine(...argv, '--endpoint', `unix:${socketPath}`);
+  const apply = async (text: string, ...argv: string[]) => {
+    writeFileSync(file, text);
+    return cli('apply', '-f', file, ...argv);
+  };
+  /** What the plan does, as `verb object`. */
+  const plan = async (text: string, ...argv: string[]): Promise<string[]> => {
+    const { code, out, err } = await apply(text, '--output', 'json', ...argv);
+    if (code !== 0) throw new Error(err);
+    const { changes } = JSON.parse(out) as { changes: { verb: string; object: string; changes: string[] }[] };
+    return changes.map(({ verb, object, changes: what }) => [verb, object, ...what].join(' | '));
+  };
+  return { lab, file, cli, apply, plan };
+}
+
+t.test('from nothing to what a file says, and no further', async (t) => {
+  const { lab, apply, plan } = await open(t);
+  t.match(await apply(FILE, '--dry-run'), { code: 0, out: /create +connection to-right of left/ });
+  t.equal((await lab.get('/vpn_gateways')).body.total_count, 0, 'a dry run does nothing');
+  t.match(await apply(FILE), { code: 0, out: /done\n$/ });
+  const { body } = await lab.get('/vpn_gateways');
+  const left = body.vpn_gateways.find((one: { name: string }) => one.name === 'left');
+  const { connections } = (await lab.get(`/vpn_gateways/${left.id}/connections`)).body;
+  t.match(
+    connections.find((one: { name: string }) => one.name === 'to-right'),
+    {
+      psk: 'a-key-in-a-file',
+      ike_policy: { name: 'strong' },
+      ipsec_policy: { name: 'gcm' },
+    },
+  );
+  t.match(
+    connections.find((one: { name: string }) => one.name === 'to-branch'),
+    {
+      establish_mode: 'peer_only',
+      dead_peer_detection: { action: 'clear', interval: 33, timeout: 100 },
+      peer: { fqdn: 'branch.example', ike_identity: { type: 'fqdn', value: 'b.example' } },
+    },
+  );
+  const { revision } = await lab.store.snapshot();
+  t.same(await plan(FILE), [], 'the second time there is nothing to do');
+  t.equal((await lab.store.snapshot()).revision, revision, 'and nothing is written');
+});
+
+t.test('export writes what apply reads', async (t) => {
+  const { cli, file, apply, plan } = await open(t);
+  await apply(FILE);
+  t.match(await cli('export', '-f', file), { code: 0 });
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  const text = readFileSync(file, 'utf8');
+  t.match(text, /psk: a-key-in-a-file/);
+  t.same(await plan(text, '--prune'), []);
+  const { out } = await cli('export', '--without-keys');
+  t.notMatch(out, /psk/);
+  t.same(await plan(out, '--prune'), [], 'without keys the present ones stay');
+  t.match(await apply('', '--prune', '--force'), { code: 0 });
+  t.match(await cli('export'), { code: 0, out: '{}\n' });
+  t.match(await apply(text), { code: 0 }, 'from an export everything is made again');
+  t.same(await plan(FILE), []);
+});
+
+t.test('the smallest steps', async (t) => {
+  const { lab, plan, apply } = await open(t);
+  await apply(FILE);
+  const ids = async () =>
+    (await lab.store.snapshot()).list<{ name: string }>('vpn_gateway_connection').map(({ id }) => id);
+  const before = await ids();
+  t.same(await plan(FILE.replace('dh_group: 14', 'dh_group: 15')), [
+    'update | IKE policy strong | dh_groups: 14 -> 15',
+  ]);
+  t.same(await plan(FILE.replace('169.61.162.1', '169.61.162.2')), [
+    'update | IKE policy strong | dh_groups: 15 -> 14',
+    'update | connection to-right of left | peer.address: 169.61.162.1 -> 169.61.162.2',
+  ]);
+  t.same(await plan(FILE.replace('[10.9.0.0/16]', '[10.8.0.0/16, 10.7.0.0/16]')), [
+    'update | connection to-right of left | peer.address: 169.61.162.2 -> 169.61.162.1',
+    'update | connection to-branch of left | peer.cidrs: + 10.8.0.0/16 | peer.cidrs: + 10.7.0.0/16 | peer.cidrs: - 10.9.0.0/16',
+  ]);
+  t.same(
+    await plan(FILE.replace('[192.168.0.0/24]', '[10.7.0.0/16, 192.168.0.0/24]')),
+    [
+      'update | connection to-right of left | peer.cidrs: + 10.7.0.0/16',
+      'update | connection to-branch of left | peer.cidrs: + 10.9.0.0/16 | peer.cidrs: - 10.8.0.0/16 | peer.cidrs: - 10.7.0.0/16',
+    ],
+    'a network moves from one connection to another',
+  );
+  t.same(await plan(FILE.replace('        ike_policy: strong\n', '')), [
+    'update | connection to-right of left | ike_policy: strong -> auto | peer.cidrs: - 10.7.0.0/16',
+  ]);
+  t.same(await plan(FILE.replace('correct-horse-battery', 'another-key')), [
+    'update | connection to-right of left | ike_policy: auto -> strong',
+    'update | connection to-branch of left | psk: another key',
+  ]);
+  t.same(await ids(), before, 'the connections are the same all along');
+});
+
+t.test('what cannot be changed is made anew, when that is confirmed', async (t) => {
+  const { plan, apply } = await open(t);
+  await apply(FILE);
+  const renamed = FILE.replace('value: b.example', 'value: c.example');
+  t.match(await apply(renamed), { code: 2, err: /--force/ });
+  t.same(await plan(renamed, '--force'), [
+    'replace | connection to-branch of left | peer.ike_identity: fqdn:b.example -> fqdn:c.example',
+  ]);
+  const routed = renamed.replace('mode: policy', 'mode: route');
+  t.same(await plan(routed, '--force'), ['replace | gateway right | mode: policy -> route']);
+  t.same(await plan(routed), []);
+  const plain = renamed.replace(', ike_identities: [{ type: key_id, value: MTIzNA== }]', '');
+  t.same(await plan(plain, '--dry-run'), [
+    'replace | connection to-branch of left | local.ike_identities: key_id:MTIzNA== -> automatic',
+    'replace | gateway right | mode: route -> policy',
+  ]);
+  const named = routed.replace(
+    '{ cidrs: [192.168.100.0/24] }',
+    '{ cidrs: [192.168.100.0/24], ike_identities: [{ type: ipv4_address, value: 169.61.161.1 }] }',
+  );
+  t.same(await plan(named), [], "naming the gateway's own address is no change");
+});
+
+t.test('what the file does not name stays, unless it is to be pruned', async (t) => {
+  const { lab, apply, plan } = await open(t);
+  await apply(FILE);
+  const less = FILE.slice(0, FILE.indexOf('      - name: to-branch'))
+    .replace(/^ipsec_policies:\n.*\n/m, '')
+    .replace('        ipsec_policy: gcm\n', '');
+  const { err } = await apply(less);
+  t.match(err, /kept \(--prune deletes it\): IPsec policy gcm, connection to-branch of left, gateway right/);
+  t.same(await plan(less, '--prune', '--force'), [
+    'delete | IPsec policy gcm',
+    'delete | connection to-branch of left',
+    'delete | gateway right with its 0 connections',
+  ]);
+  t.equal((await lab.get('/vpn_gateways')).body.total_count, 1);
+  t.equal((await lab.get('/ipsec_policies')).body.total_count, 0);
+});
+
+t.test('a file that is wrong, and a step that is refused', async (t) => {
+  const { apply } = await open(t);
+  t.match(await apply(FILE.replace('subnet: subnet-1', 'subnet: subnet-9')), {
+    code: 1,
+    err: /did you mean "subnet-/,
+  });
+  t.match(await apply(FILE.replace('name: right', 'name: left').replace('0717-sub2', 'subnet-1')), {
+    code: 1,
+    err: /stands in the list twice/,
+  });
+  t.match(await apply(FILE.replace('peer_only', 'sometimes')), {
+    code: 1,
+    err: /vpn\.yaml:17:\d+: .*establish_mode/,
+  });
+  t.match(await apply(FILE.replace('fqdn: branch.example, ', '')), {
+    code: 1,
+    err: /either "address" or "fqdn"/,
+  });
+  t.match(await apply(FILE.replace('        psk: correct-horse-battery\n', '')), {
+    code: 1,
+    err: /needs "psk"/,
+  });
+  const overlapping = FILE.replace('[10.9.0.0/16]', '[192.168.100.0/25]');
+  t.match(await apply(overlapping), {
+    code: 1,
+    err: /\d of 6 steps are done; correct the file and apply it again/,
+  });
+  t.match(await apply(FILE), { code: 0 }, 'the corrected file does the rest');
+});
