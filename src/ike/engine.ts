@@ -120,14 +120,17 @@ export class Engine {
       this.#drop(datagram, 'malformed', describeWireError(header.error));
       return;
     }
-    const { majorVersion, responderSpi } = header.value;
+    const { majorVersion, responderSpi, exchangeType } = header.value;
     // Only the first request of a new IKE SA has no responder SPI; an answer to us has one.
     const first = responderSpi.every((octet) => octet === 0);
-    if (first && !this.#sources.take(datagram.remote.address, this.#ctx.now)) {
+    const crowded = first && !this.#sources.take(datagram.remote.address, this.#ctx.now);
+    // Somebody may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6).
+    const takesCookie = majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT;
+    if (crowded && !takesCookie) {
       this.#drop(datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
       return;
     }
-    if (majorVersion === 2) this.#v2.receive(datagram);
+    if (majorVersion === 2) this.#v2.receive(datagram, crowded);
     else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
     else if (majorVersion === 1) this.#v1.receive(datagram);
     else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);

@@ -10,6 +10,8 @@ export type Admission = 'admit' | 'demand-cookie' | 'refuse';
 export class HalfOpenLedger {
   readonly #limits: EngineLimits;
   readonly #bySource = new Map<string, number>();
+  /** Those whose source address a cookie has proved. */
+  readonly #proven = new Map<string, number>();
   #total = 0;
 
   constructor(limits: EngineLimits) {
@@ -31,21 +33,29 @@ export class HalfOpenLedger {
     // Without a cookie the source may be forged: a forger must not use up another's share, so the share of
     // one source binds only those who proved to be there.
     const crowded = (this.#bySource.get(source) ?? 0) >= this.#limits.halfOpenPerSource;
-    if (cookieValid) return crowded ? 'refuse' : 'admit';
+    const full = (this.#proven.get(source) ?? 0) >= this.#limits.halfOpenPerSource;
+    if (cookieValid) return full ? 'refuse' : 'admit';
     return crowded || this.#total >= this.#limits.cookieThreshold ? 'demand-cookie' : 'admit';
   }
 
-  opened(source: string): void {
+  opened(source: string, proven = true): void {
     this.#total++;
     this.#bySource.set(source, (this.#bySource.get(source) ?? 0) + 1);
+    if (proven) this.#proven.set(source, (this.#proven.get(source) ?? 0) + 1);
   }
 
   /** The SA was authenticated or forgotten. */
-  closed(source: string): void {
+  closed(source: string, proven = true): void {
     const count = this.#bySource.get(source);
     if (count === undefined) throw new Error(`no half-open IKE SA of ${source} was counted`);
     this.#total--;
-    if (count === 1) this.#bySource.delete(source);
-    else this.#bySource.set(source, count - 1);
+    decrease(this.#bySource, source);
+    if (proven) decrease(this.#proven, source);
   }
+}
+
+function decrease(counts: Map<string, number>, source: string): void {
+  const count = counts.get(source) ?? 0;
+  if (count <= 1) counts.delete(source);
+  else counts.set(source, count - 1);
 }

@@ -54,6 +54,11 @@ export function spiBytes(spi: number): Uint8Array {
   return out;
 }
 
+/** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */
+export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
+  return sasOf(world, connection).some((sa) => sa.childByOutboundSpi(spi) !== undefined);
+}
+
 /** The number of a 4-octet SPI; undefined when it has another length. */
 export function spiNumber(bytes: Uint8Array): number | undefined {
   return bytes.length === 4 ? readU32(bytes, 0) : undefined;

@@ -132,6 +132,6 @@ export function forget(world: World, sa: IkeSa): void {
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IkeSa): void {
   if (sa.state === 'init-answered' && sa.responding !== undefined) {
-    world.halfOpen.closed(sa.responding.source);
+    world.halfOpen.closed(sa.responding.source, sa.responding.proven);
   }
 }

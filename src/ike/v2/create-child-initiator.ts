@@ -4,7 +4,7 @@ import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js
 import type { Failure } from '../events.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
 import { narrow } from '../policy/selectors.js';
-import { installChild, releaseSpi, removeChild, reserveSpi, spiBytes } from './child.js';
+import { installChild, isPeerSpiInUse, releaseSpi, removeChild, reserveSpi, spiBytes } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey } from './child-collision.js';
 import { isUncovered, nextPair, putOffPair, redundantTo, uncovered } from './coverage.js';
@@ -110,6 +110,12 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
       ? failure('invalid_syntax', 'the answer lacks its nonce or its KE payload', 'CREATE_CHILD_SA')
       : refusalOf(sa, task, child.error, error);
     failChild(world, sa, task, reason, payloads);
+    return;
+  }
+  if (isPeerSpiInUse(world, connection.name, child.value.spiOut)) {
+    shared?.wipe();
+    const why = 'the peer answered with the SPI of a child SA that stands';
+    failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
     return;
   }
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);

@@ -4,7 +4,7 @@ import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
-import { installChild, reserveSpi, spiBytes, spiNumber } from './child.js';
+import { installChild, isPeerSpiInUse, reserveSpi, spiBytes, spiNumber } from './child.js';
 import { grantChild } from './child-answer.js';
 import { lowest } from './established.js';
 import { failure } from './failures.js';
@@ -90,6 +90,15 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     return;
   }
   const { selection, spiOut, localTs, peerTs } = granted.value;
+  if (isPeerSpiInUse(world, sa.connection!.name, spiOut)) {
+    const reason = failure(
+      'invalid_syntax',
+      'the peer offers the SPI of a child SA that stands',
+      'CREATE_CHILD_SA',
+    );
+    refuse(notify(NotifyType.INVALID_SYNTAX), reason);
+    return;
+  }
   const group = selection.suite.dh;
   const ke = find(payloads, 'ke');
   // RFC 7296 §1.3: with a group agreed on, the KE payload must be of it.

@@ -26,7 +26,8 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
   sa.state = 'established';
   sa.forgetAt = undefined;
   sa.establishedAt = ctx.now;
-  sa.establishedOrder = ctx.nextId();
+  // What takes over from another SA is as old as that one: both ends must see the same order of SAs.
+  sa.establishedOrder = replaces?.establishedOrder ?? ctx.nextId();
   sa.lastInbound = ctx.now;
   sa.rekeyAt = rekeyAt;
   sa.expiresAt = expiresAt;

@@ -107,6 +107,8 @@ export interface ResponderNegotiation {
   readonly candidates: readonly ConnectionConfig[];
   /** Source address it is counted under while half-open. */
   readonly source: string;
+  /** A cookie has proved that address. */
+  readonly proven: boolean;
 }
 
 export interface IkeSaInit {

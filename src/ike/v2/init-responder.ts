@@ -26,7 +26,8 @@ export function initRequested(world: World, message: Inbound): void {
   const key = `${toHex(header.initiatorSpi)}@${source}`;
   const known = world.byFirstRequest.get(key);
   if (known !== undefined) {
-    repeat(world, known, message);
+    // Its answer is as long as the request: no more of them than cookies.
+    if (!world.crowded || world.crowdedCookies.take(ctx.now)) repeat(world, known, message);
     return;
   }
   if (ctx.shuttingDown) {
@@ -79,11 +80,14 @@ function repeat(world: World, sa: IkeSa, message: Inbound): void {
 }
 
 function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
-  const { ctx, halfOpen, cookies } = world;
-  const { datagram, header, payloads } = message;
-  const subject = { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
-  const cookie = findNotify(payloads, NotifyType.COOKIE);
-  const valid = cookie !== undefined && cookies.verify(cookie.data, subject, ctx.now);
+  const { ctx, halfOpen } = world;
+  const { datagram } = message;
+  const valid = hasValidCookie(world, message);
+  if (world.crowded && !(valid && world.proven.take(datagram.remote.address, ctx.now))) {
+    if (!valid && world.crowdedCookies.take(ctx.now)) demandCookie(world, message, nonce);
+    else drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
+    return false;
+  }
   const admission = halfOpen.admission(datagram.remote.address, valid);
   if (admission === 'refuse' || world.table.size - halfOpen.total >= ctx.limits.ikeSas) {
     drop(
@@ -95,9 +99,24 @@ function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
     return false;
   }
   if (admission === 'admit') return !isCrowded(world, datagram);
+  demandCookie(world, message, nonce);
+  return false;
+}
+
+/** Whether the request carries a cookie of ours for just this request (RFC 7296 §2.6). */
+function hasValidCookie({ cookies, ctx }: World, { payloads, header, datagram }: Inbound): boolean {
+  const cookie = findNotify(payloads, NotifyType.COOKIE);
+  const nonce = find(payloads, 'nonce')!.data;
+  const subject = { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
+  return cookie !== undefined && cookies.verify(cookie.data, subject, ctx.now);
+}
+
+function demandCookie(world: World, message: Inbound, nonce: Uint8Array): void {
+  const { ctx, cookies, halfOpen } = world;
+  const { datagram, header } = message;
+  const subject = { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
   ctx.event({ kind: 'cookie-demanded', peer: datagram.remote, halfOpen: halfOpen.total });
   replyStateless(world, message, [notify(NotifyType.COOKIE, cookies.issue(subject, ctx.now))]);
-  return false;
 }
 
 /** Whether this peer address has as many IKE SAs as it may have. */
@@ -191,7 +210,8 @@ function answer(
       });
   world.table.add(sa);
   world.byFirstRequest.set(key, sa);
-  world.halfOpen.opened(datagram.remote.address);
+  const proven = hasValidCookie(world, message);
+  world.halfOpen.opened(datagram.remote.address, proven);
   const response = respond(world, sa, message, [
     { kind: 'sa', proposals: [selection.answer] },
     { kind: 'ke', group: dh.group, data: dh.publicValue },
@@ -208,6 +228,7 @@ function answer(
     response,
     candidates,
     source: datagram.remote.address,
+    proven,
   };
 }
 

@@ -30,7 +30,9 @@ export class IkeV2 implements IkeVersion {
     this.world = createWorld(ctx);
   }
 
-  receive(datagram: DatagramInput): void {
+  /** `crowded`: its source asks for more new IKE SAs than it may, or somebody forges it. */
+  receive(datagram: DatagramInput, crowded = false): void {
+    this.world.crowded = crowded;
     receive(this.world, datagram);
     this.#work();
   }

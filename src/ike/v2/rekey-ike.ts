@@ -29,6 +29,10 @@ export function sendRekeyIke(world: World, sa: IkeSa, task: RekeyIkeTask): boole
   const specs = sa.connection!.ikeProposals;
   const group = task.group ?? specs[0]?.dh[0];
   if (group === undefined) return false;
+  if (isContested(world, sa)) {
+    sa.rekeyAt = Math.min(sa.rekeyAt, world.ctx.now + TRY_AGAIN);
+    return false;
+  }
   task.spi = freshIkeSpi(world);
   task.nonce = random.bytes(NONCE_LENGTH);
   task.dh = crypto.dh(group).generate(random);
@@ -39,6 +43,17 @@ export function sendRekeyIke(world: World, sa: IkeSa, task: RekeyIkeTask): boole
   ];
   sendRequest(world, sa, task, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
   return true;
+}
+
+/**
+ * Whether another IKE SA of the connection stands or is on its way: both ends will judge by the nonces which one
+ * stays, so none of them may be exchanged for another meanwhile.
+ */
+function isContested(world: World, sa: IkeSa): boolean {
+  return sasOf(world, sa.connection!.name).some(
+    (other) =>
+      other !== sa && (other.state === 'established' || other.state === 'auth-sent') && !other.superseded,
+  );
 }
 
 /** HDR, SK {SA, Nr, KEr}, or an error. */
@@ -88,7 +103,8 @@ export function rekeyIkeRequested(world: World, sa: IkeSa, message: Inbound): vo
   const refuse = (why: NotifyPayload): void => void respond(world, sa, message, [why]);
   const task = sa.active?.task;
   // RFC 7296 §2.25.2: not while we create, rekey or delete a child SA. Two rekeys of the IKE SA may cross.
-  if (task?.kind === 'create-child' || task?.kind === 'delete-children') {
+  // Nor while it is open which of two IKE SAs of the connection stays.
+  if (task?.kind === 'create-child' || task?.kind === 'delete-children' || isContested(world, sa)) {
     refuse(notify(NotifyType.TEMPORARY_FAILURE));
     return;
   }
@@ -216,6 +232,9 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
     other.redundantTo = next.id;
     next.tasks.push({ kind: 'probe' });
   }
+  // A rekey does not save an SA that is redundant to another one.
+  next.redundantTo = old.redundantTo;
+  if (old.superseded) supersede(world, next);
   for (const task of old.tasks.splice(0)) {
     if (task.kind === 'create-child' || task.kind === 'delete-children') next.tasks.push(task);
     else if (task.kind === 'delete-ike') old.tasks.push(task);

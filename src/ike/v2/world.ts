@@ -6,10 +6,14 @@ import { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
 import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
+import { SourceRate } from '../source-rate.js';
 import type { IkeSa } from './ike-sa.js';
 
 /** Answers a second to those who have not proved anything: to tell them, not to serve them. */
 const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
+
+/** Cookies a second for sources that send more than they may. Each is far shorter than the request. */
+const CROWDED_COOKIES = 2000;
 
 /** All that the exchanges of version 2 work on. */
 export interface World {
@@ -19,6 +23,12 @@ export interface World {
   readonly cookies: CookieJar;
   /** Bounds answers and reports that anyone can provoke without a key. */
   readonly unauthenticated: RateLimit;
+  /** The source of the first request at hand has used up its share. */
+  crowded: boolean;
+  /** The share of sources that proved by a cookie to be where they say, when others forge their address. */
+  readonly proven: SourceRate;
+  /** Bounds the cookies for crowded sources. */
+  readonly crowdedCookies: RateLimit;
   /** SAs we answered, by source address and SPI of their first request: to know its repetitions. */
   readonly byFirstRequest: Map<string, IkeSa>;
   /** The IKE SA that each child SA belongs to, by child id. */
@@ -40,6 +50,9 @@ export function createWorld(ctx: Context): World {
     halfOpen: new HalfOpenLedger(ctx.limits),
     cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    crowded: false,
+    proven: new SourceRate(ctx.limits.requestsPerSecond),
+    crowdedCookies: new RateLimit(CROWDED_COOKIES, CROWDED_COOKIES),
     byFirstRequest: new Map(),
     childOwners: new Map(),
     espSpis: new Set(),

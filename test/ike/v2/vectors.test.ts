@@ -104,6 +104,7 @@ t.test(
           response: bytes[1]!,
           candidates: [],
           source: '10.0.3.1',
+          proven: false,
         };
         const received = role === 'initiator' ? bytes[3]! : bytes[2]!;
         const protection = createProtection(crypto, new SeededRandom(1), PSK_SUITE, keys, role);
