@@ -105,7 +105,8 @@ export class StrongSwan {
     this.#environment = environment;
   }
 
-  static async start(lab: NetworkLab, node: string, folder: string): Promise<StrongSwan> {
+  /** `settings`: further lines of the daemon's section in strongswan.conf. */
+  static async start(lab: NetworkLab, node: string, folder: string, settings = ''): Promise<StrongSwan> {
     for (const name of SUBFOLDERS) mkdirSync(join(folder, 'swanctl', name), { recursive: true });
     writeFileSync(
       join(folder, 'strongswan.conf'),
@@ -114,6 +115,7 @@ export class StrongSwan {
   load = ${PLUGINS}
   retransmit_timeout = 1.0
   retransmit_tries = 3
+  ${settings}
   plugins { vici { socket = unix://${folder}/vici } }
   filelog {
     log {
@@ -167,6 +169,12 @@ export class StrongSwan {
   /** Deletes the IKE SA and waits for the peer's answer. */
   async terminate(ike = 'c'): Promise<void> {
     await this.#swanctl('--terminate', '--ike', ike, '--timeout', '5');
+  }
+
+  /** Rekeys the child SAs or the IKE SA of a name, as initiator of the exchange. */
+  async rekey(what: 'child' | 'ike', name = 'c'): Promise<void> {
+    const result = await this.#swanctl('--rekey', `--${what}`, name);
+    if (result.code !== 0) throw new Error(`swanctl --rekey: ${result.stderr}${result.stdout}`);
   }
 
   async sas(): Promise<SwanSa[]> {
