@@ -79,6 +79,15 @@ for (const [name, offload] of [
       'without DF every size arrives',
     );
     const mtu = innerMtu(CBC, NARROW, 4, 'udp');
+    const learned = [await gateways[0].counters(), await gateways[1].counters()];
+    t.same(
+      learned.map(({ children }) => [children[0]!.pathMtu, children[0]!.innerMtu]),
+      [
+        [NARROW, mtu],
+        [NARROW, mtu],
+      ],
+      'both gateways know the path',
+    );
     const whole = await answered(lab, 'do');
     t.same(
       sizes.filter((size) => whole.has(size)),
