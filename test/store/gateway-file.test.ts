@@ -98,6 +98,7 @@ connections:
       ikeSas: 1000,
       ikeSasPerPeer: 100,
       messageBytes: 65_507,
+      fragmentPacket: 1280,
       requestsPerSecond: 100,
     },
   });

@@ -27,10 +27,10 @@ function errors(text: string): string[] {
 
 t.test('limits: defaults, values, bounds', async (t) => {
   const limits = read(policy).limits;
-  t.equal(Object.keys(limits).length, 7);
+  t.equal(Object.keys(limits).length, 8);
   t.match(DEFAULT_LIMITS, limits, 'what is left out is as the engine has it');
   const some = read(
-    `${policy}limits: { half_open: 9, half_open_per_source: 8, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, requests_per_second_per_source: 4 }`,
+    `${policy}limits: { half_open: 9, half_open_per_source: 8, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, fragment_packet: 576, requests_per_second_per_source: 4 }`,
   );
   t.same(some.limits, {
     halfOpenTotal: 9,
@@ -39,12 +39,14 @@ t.test('limits: defaults, values, bounds', async (t) => {
     ikeSas: 6,
     ikeSasPerPeer: 5,
     messageBytes: 2000,
+    fragmentPacket: 576,
     requestsPerSecond: 4,
   });
   t.match(errors(`${policy}limits: { half_open: 0 }`), [
     /^limits\.half_open: 0 is too small: .*from 1 to 100000/,
   ]);
   t.match(errors(`${policy}limits: { message_bytes: 70000 }`), [/too large/]);
+  t.match(errors(`${policy}limits: { fragment_packet: 500 }`), [/too small/]);
   t.match(errors(`${policy}limits: { half_open: 10 }`), [
     /^limits: a cookie_threshold of 30 lies above half_open 10/,
   ]);
