@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { findProgram } from '#culvert/cli/pair/preflight.js';
@@ -47,7 +47,12 @@ export async function startWireguardPair(program: string): Promise<Contender> {
       await lab.check(site.gateway, ['ip', 'route', 'add', other.site.cidr, 'dev', device]);
     }
     await firstAnswer(lab, SITE_A, SITE_B);
-    return { lab, pids: processes.map((child) => child.pid!), stop: () => lab.dispose() };
+    const stop = async (): Promise<void> => {
+      await lab.dispose();
+      // A process that is killed leaves its socket behind.
+      for (const { device } of ends) rmSync(`${CONTROL}/${device}.sock`, { force: true });
+    };
+    return { lab, pids: processes.map((child) => child.pid!), stop };
   } catch (error) {
     await lab.dispose();
     throw error;
