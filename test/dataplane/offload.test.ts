@@ -1,10 +1,5 @@
 import t from 'tap';
-import {
-  DEFAULT_OFFLOAD,
-  NO_OFFLOAD,
-  needsVirtioHeader,
-  parseOffload,
-} from '../../src/dataplane/offload.js';
+import { DEFAULT_OFFLOAD, NO_OFFLOAD, needsVirtioHeader, parseOffload } from '../../src/dataplane/offload.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 
 t.test('offloads by list', async (t) => {
