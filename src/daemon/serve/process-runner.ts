@@ -147,7 +147,12 @@ export class ProcessRunner implements GatewayRunner {
   }
 }
 
-/** A name of a network device, which has 15 octets at most and is the same at every start. */
+/**
+ * A name of a network device, which has 15 octets at most and is the same at every start. It holds no digits: further
+ * devices of a route mode gateway are numbered behind it.
+ */
 function deviceName(id: string, index: number): string {
-  return `cv${createHash('sha256').update(id).digest('hex').slice(0, 8)}${index}`;
+  const digest = createHash('sha256').update(id).digest('hex').slice(0, 8);
+  const letters = digest.replace(/[0-9]/g, (digit) => 'ghijklmnop'[Number(digit)]!);
+  return `cv${letters}${'ab'[index] ?? 'z'}`;
 }
