@@ -180,10 +180,13 @@ export class ServeLab {
     return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
   }
 
-  /** What a namespace has of addresses, devices and routes. */
+  /** What a namespace has of devices, IPv4 addresses and routes: what the kernel adds in its own time is left out. */
   async stateOf(node: string): Promise<string> {
-    const addresses = await this.network.check(node, ['ip', '-brief', 'address']);
-    return `${addresses}${await this.network.check(node, ['ip', 'route'])}`;
+    const links = await this.network.check(node, ['ip', '-brief', 'link']);
+    const devices = links.split('\n').map((line) => line.split(' ', 1)[0]);
+    const addresses = await this.network.check(node, ['ip', '-4', '-oneline', 'address']);
+    const routes = await this.network.check(node, ['ip', 'route']);
+    return `${devices.join('\n')}${addresses}${routes.replaceAll(' linkdown', '')}`;
   }
 }
 
