@@ -160,9 +160,11 @@ class Reference {
   }
 }
 
+const toInteger = (address: Uint8Array): bigint => BigInt(`0x${Buffer.from(address).toString('hex')}`);
+
+/** Subtracted as integers: as numbers, IPv6 addresses beside each other are the same. */
 const width = ({ startAddress, endAddress }: TrafficSelector): number =>
-  Number(BigInt(`0x${Buffer.from(endAddress).toString('hex')}`)) -
-  Number(BigInt(`0x${Buffer.from(startAddress).toString('hex')}`));
+  Number(toInteger(endAddress) - toInteger(startAddress));
 
 t.test('insertions, activations and removals in any order, by networks and by odd ranges', async () => {
   // A small world, so that ranges meet: 10.0.0.0 to 10.0.3.255 and 2001:db8:: with 10 bits.
