@@ -27,7 +27,7 @@ function fold(text: string): string {
 }
 
 /** Optimal string alignment distance: insertions, deletions, substitutions, swaps of neighbours. */
-function slips(a: string, b: string): number {
+export function slips(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

@@ -2,12 +2,12 @@ import type { NoncePair } from '../../crypto/keymat.js';
 import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
 import { weakTransforms } from '../../crypto/strength.js';
 import type { EspSuite, TransformNeed } from '../../crypto/types.js';
-import { readU32, writeU32 } from '../../util/bytes.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { releaseSpi, spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { type NetworkPair, networkPairs, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
@@ -18,8 +18,6 @@ import { shorter } from './lifetimes.js';
 import { sendInformational } from './send.js';
 import { childrenOf, currentSa, type World } from './world.js';
 
-/** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
-const FIRST_SPI = 256;
 /** How long a replaced pair of SAs still receives: packets on their way, and peers that switch late. */
 const LINGER: Millis = 10_000;
 
@@ -39,25 +37,6 @@ export interface AgreedChild {
   readonly peerSeconds: Seconds | undefined;
   /** Volume that the negotiated transform allows, in units of 1024 octets (RFC 2407 §4.5). */
   readonly kilobytes: number | undefined;
-}
-
-export function reserveSpi(world: World): number {
-  for (;;) {
-    const spi = readU32(world.ctx.random.bytes(4), 0);
-    if (spi < FIRST_SPI || world.espSpis.has(spi)) continue;
-    world.espSpis.add(spi);
-    return spi;
-  }
-}
-
-export function releaseSpi(world: World, spi: number): void {
-  world.espSpis.delete(spi);
-}
-
-export function spiBytes(spi: number): Uint8Array {
-  const out = new Uint8Array(4);
-  writeU32(out, 0, spi);
-  return out;
 }
 
 /** Makes the keys (RFC 2409 §5.5) and hands the SAs to the data plane; a responder's only receive at first. */

@@ -1,6 +1,7 @@
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
-import { announceDelete, releaseSpi, removeChild } from './children.js';
+import { announceDelete, removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';
 import { isakmpSpi, sendInformational } from './send.js';

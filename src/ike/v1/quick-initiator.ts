@@ -8,6 +8,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
@@ -21,7 +22,7 @@ import {
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { Retransmission } from '../retransmission.js';
 import type { V1Child } from './child-record.js';
-import { announceDelete, establishChild, installChild, isCarried, reserveSpi, spiBytes } from './children.js';
+import { announceDelete, establishChild, installChild, isCarried } from './children.js';
 import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';

@@ -7,6 +7,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
@@ -19,7 +20,7 @@ import {
 } from '../policy/quick-identities-v1.js';
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { Retransmission } from '../retransmission.js';
-import { establishChild, installChild, releaseSpi, reserveSpi, spiBytes } from './children.js';
+import { establishChild, installChild } from './children.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';

@@ -1,11 +1,12 @@
 import type { Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
+import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
-import { installChild, releaseSpi, reserveSpi, spiBytes } from './child.js';
+import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { failSa } from './close.js';
 import { notePerPair } from './create-child-initiator.js';

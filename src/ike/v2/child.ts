@@ -1,10 +1,11 @@
 import { deriveChildKeys, type NoncePair } from '../../crypto/keymat.js';
 import { weakTransforms } from '../../crypto/strength.js';
 import type { EspSuite, TransformNeed } from '../../crypto/types.js';
-import { readU32, writeU32 } from '../../util/bytes.js';
+import { readU32 } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
+import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
@@ -12,9 +13,6 @@ import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { volumeLimit } from './volume.js';
 import { sasOf, type World } from './world.js';
-
-/** RFC 4303 §2.1: SPIs 0 to 255 are reserved. */
-const FIRST_SPI = 256;
 
 /** A child SA that was agreed on, before its keys are made. */
 export interface AgreedChild {
@@ -32,26 +30,6 @@ export interface AgreedChild {
   readonly replaces?: ChildRecord;
   /** Another IKE SA of the connection carries its traffic: nothing is sent here before the peer is known to have it. */
   readonly standby?: boolean;
-}
-
-/** A fresh inbound SPI, reserved until `releaseSpi`. */
-export function reserveSpi(world: World): number {
-  for (;;) {
-    const spi = readU32(world.ctx.random.bytes(4), 0);
-    if (spi < FIRST_SPI || world.espSpis.has(spi)) continue;
-    world.espSpis.add(spi);
-    return spi;
-  }
-}
-
-export function releaseSpi(world: World, spi: number): void {
-  world.espSpis.delete(spi);
-}
-
-export function spiBytes(spi: number): Uint8Array {
-  const out = new Uint8Array(4);
-  writeU32(out, 0, spi);
-  return out;
 }
 
 /** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */

@@ -1,5 +1,6 @@
+import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
-import { releaseSpi, removeChild } from './child.js';
+import { removeChild } from './child.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
 import { sasOf, type World } from './world.js';
 

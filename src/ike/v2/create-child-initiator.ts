@@ -1,10 +1,11 @@
 import type { SecretKey } from '../../util/secret.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
 import { narrow } from '../policy/selectors.js';
-import { installChild, isPeerSpiInUse, releaseSpi, removeChild, reserveSpi, spiBytes } from './child.js';
+import { installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey } from './child-collision.js';
 import { isUncovered, nextPair, putOffPair, redundantTo, uncovered } from './coverage.js';

@@ -1,6 +1,7 @@
 import type { Millis } from '../../util/units.js';
+import { releaseSpi } from '../esp-spi.js';
 import { authAnswered, authSilent, sendAuth, sendAuthRefusal } from './auth-initiator.js';
-import { releaseSpi, removeChild } from './child.js';
+import { removeChild } from './child.js';
 import { beginDelete, closeSa, failSa, forget } from './close.js';
 import { fillGaps } from './coverage.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';

@@ -1,7 +1,8 @@
 import type { DeletePayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import { spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
-import { removeChild, spiBytes, spiNumber } from './child.js';
+import { removeChild, spiNumber } from './child.js';
 import { closeSa } from './close.js';
 import { failure } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
