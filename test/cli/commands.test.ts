@@ -4,10 +4,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { runProgram } from '../../src/cli/program.js';
-import { plainStyle } from '../../src/cli/style.js';
 import { parseSuite } from '../../src/cli/suite.js';
-import type { Terminal } from '../../src/cli/terminal.js';
+import { commandLine } from '../helpers/command-line.js';
 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -39,33 +37,6 @@ function culvert(...argv: string[]): Promise<Outcome> {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, out, err }));
   });
-}
-
-/** The same command line without a process of its own. */
-async function inside(...argv: string[]): Promise<Outcome> {
-  let out = '';
-  let err = '';
-  const terminal: Terminal = {
-    style: plainStyle,
-    errorStyle: plainStyle,
-    isTty: false,
-    width: () => undefined,
-    line: (text = '') => {
-      out += `${text}\n`;
-    },
-    lines: (texts) => {
-      out += texts.map((text) => `${text}\n`).join('');
-    },
-    json: (value) => {
-      out += `${JSON.stringify(value, null, 2)}\n`;
-    },
-    note: (text) => {
-      err += `${text}\n`;
-    },
-    clear: () => {},
-  };
-  const code = await runProgram(argv, terminal);
-  return { code, out, err };
 }
 
 const folder = t.testdir();
@@ -107,7 +78,7 @@ t.test('wrong usage is one line, a hint and exit code 2', async (t) => {
     [['check', '--config=x', '-q'], /unknown option "-q"/],
   ];
   for (const [argv, message] of cases) {
-    const { code, out, err } = await inside(...argv);
+    const { code, out, err } = await commandLine(...argv);
     const line = `culvert ${argv.join(' ')}`;
     t.equal(code, 2, `${line}: exit code`);
     t.equal(out, '', `${line}: nothing on standard output`);
@@ -126,7 +97,7 @@ t.test('help and version', async (t) => {
   const [top, plain, ...helps] = await Promise.all([
     culvert('--help'),
     culvert('--version'),
-    ...commands.map((name) => inside(name, '--help')),
+    ...commands.map((name) => commandLine(name, '--help')),
   ]);
   t.equal(plain?.out, `${version}\n`);
   t.equal(top?.code, 0);
@@ -145,8 +116,8 @@ t.test('help and version', async (t) => {
 t.test('check says ok, and what to know', async (t) => {
   const path = configFile('good.yaml', GOOD);
   const [text, json] = await Promise.all([
-    inside('check', '--config', path),
-    inside('check', '--config', path, '--output', 'json'),
+    commandLine('check', '--config', path),
+    commandLine('check', '--config', path, '--output', 'json'),
   ]);
   t.equal(text.code, 0, text.err);
   t.match(text.out, `${path}: ok, gateway site-a at 192.0.2.1 in policy mode, 1 connection\n`);
@@ -160,7 +131,7 @@ t.test('check says ok, and what to know', async (t) => {
     advisories: [{ connection: 'to-site-b', code: 'weak_algorithm_accepted' }],
   });
   t.notMatch(text.out + json.out, 'correct-horse-battery');
-  const twice = await inside(
+  const twice = await commandLine(
     'check',
     '--config',
     'nowhere',
@@ -179,7 +150,7 @@ ike_policies: [{ name: old, encryption_algorithm: 3des, authentication_algorithm
 ipsec_policies: [{ name: good, encryption_algorithm: aes256gcm16 }]
 `,
   );
-  const weakly = await inside('check', '--config', weak, '--output', 'json');
+  const weakly = await commandLine('check', '--config', weak, '--output', 'json');
   t.equal(weakly.code, 0, weakly.err);
   const { advisories } = JSON.parse(weakly.out) as { advisories: { code: string; message: string }[] };
   t.equal(advisories.length, 1);
@@ -203,8 +174,8 @@ connections:
 `,
   );
   const [text, json] = await Promise.all([
-    inside('check', '--config', path),
-    inside('check', '--config', path, '--output', 'json'),
+    commandLine('check', '--config', path),
+    commandLine('check', '--config', path, '--output', 'json'),
   ]);
   t.equal(text.code, 1);
   t.equal(text.out, '');
@@ -233,10 +204,10 @@ t.test(
     const open = configFile('open.yaml', GOOD.replace('psk: correct-horse-battery', 'psk_file: key'));
     const none = configFile('none.yaml', GOOD.replace('psk: correct-horse-battery', 'psk_file: nowhere'));
     const [opened, gone, missing, isFolder] = await Promise.all([
-      inside('check', '--config', open),
-      inside('check', '--config', none),
-      inside('check', '--config', join(folder, 'nowhere.yaml'), '--output', 'json'),
-      inside('run', '--config', folder),
+      commandLine('check', '--config', open),
+      commandLine('check', '--config', none),
+      commandLine('check', '--config', join(folder, 'nowhere.yaml'), '--output', 'json'),
+      commandLine('run', '--config', folder),
     ]);
     t.equal(opened?.code, 1);
     t.match(opened?.err, /connections\[0\]\.psk_file: .*chmod 600/);
@@ -248,7 +219,7 @@ t.test(
     t.equal(isFolder?.code, 1);
     t.match(isFolder?.err, /^culvert: .* is a folder; [^\n]+\n$/);
     chmodSync(keyFile, 0o600);
-    const closed = await inside('check', '--config', open);
+    const closed = await commandLine('check', '--config', open);
     t.equal(closed.code, 0, closed.err);
   },
 );
@@ -264,8 +235,8 @@ t.test('without a daemon the commands that need one say how to get one', async (
   const nowhere = join(folder, 'nowhere.sock');
   const [status, up, down, file] = await Promise.all([
     culvert('status', '--control', nowhere),
-    inside('up', 'x', '--control', nowhere),
-    inside('down', 'x', '--control', nowhere, '--output', 'json'),
+    commandLine('up', 'x', '--control', nowhere),
+    commandLine('down', 'x', '--control', nowhere, '--output', 'json'),
     culvert('status', '--control', configFile('plain', '')),
   ]);
   for (const outcome of [status, up, down]) {

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { DatagramInput } from '../../../src/ike/inputs.js';
 import { equalBytes } from '../../../src/util/bytes.js';
 import { encodeV1Message } from '../../../src/wire/ike/v1/message.js';
 import type { V1Header } from '../../../src/wire/ike/v1/payloads.js';
@@ -8,34 +7,11 @@ import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
 import { anyV1Header, anyV1Payload } from '../../helpers/arbitrary-v1-payloads.js';
 import { EAST, type Pair, WEST } from '../../helpers/engine-pair.js';
 import { recordedMessages } from '../../helpers/ike-corpus.js';
+import { asInput, mutate } from '../../helpers/mutated-datagram.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { establishedV1, v1Faults, v1Pair } from '../../helpers/v1-pair.js';
 import { readVectorLines, skipWithoutVectors } from '../../helpers/vectors.js';
 import type { Packet } from '../../helpers/virtual-net.js';
-
-function asInput(packet: Packet, bytes: Uint8Array = packet.bytes): DatagramInput {
-  const { from, to, natTraversalPort } = packet;
-  return { kind: 'datagram', local: to, remote: from, natTraversalPort, bytes };
-}
-
-/** Some octets changed, cut off, added, or a length field that fits a shorter message. */
-function mutate(bytes: Uint8Array, random: SeededRandom): Uint8Array {
-  const out = Uint8Array.from(bytes);
-  switch (random.below(4)) {
-    case 0:
-      for (let i = 0; i <= random.below(4); i++) out[random.below(out.length)]! ^= 1 + random.below(255);
-      return out;
-    case 1:
-      return out.subarray(0, random.below(out.length));
-    case 2:
-      return Uint8Array.from([...out, ...random.bytes(1 + random.below(40))]);
-    default: {
-      const cut = out.slice(0, Math.max(28, out.length - 1 - random.below(20)));
-      cut.set([0, 0, cut.length >>> 8, cut.length & 0xff], 24);
-      return cut;
-    }
-  }
-}
 
 /** Every message of a whole life: both phases, probes, rekeys, DELETE. */
 function lifeOf(seed: number): Packet[] {
