@@ -6,13 +6,13 @@ import {
   type PlacedConnection,
   placeConnection,
 } from '../store/overlap-rules.js';
-import type { ConnectionRecord, GatewayRecord } from '../store/records.js';
+import type { ConnectionRecord, GatewayRecord, IkePolicyRecord } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
 import type { View } from './context.js';
 import { connectionInput, settingsOf } from './desired.js';
 import type { Dialect } from './dialect.js';
-import { ApiError, type IssueNames, refuseIssues } from './errors.js';
+import { ApiError, badField, type IssueNames, refuseIssues } from './errors.js';
 
 /** Codes that the contract has for faults of single fields. */
 export const CONNECTION_CODES = {
@@ -89,10 +89,40 @@ function placedOf(
     ikePolicies: view.ikePolicies().map(({ id }) => id),
     ipsecPolicies: view.ipsecPolicies().map(({ id }) => id),
   };
-  return placeConnection(
-    [],
-    readConnection({ path: [], input: connectionInput(record.name, record) }, around, issues),
+  const connection = readConnection(
+    { path: [], input: connectionInput(record.name, record) },
+    around,
+    issues,
   );
+  const policy = view.ikePolicies().find(({ id }) => id === record.ikePolicy);
+  return placeConnection([], connection, policy?.value.ikeVersion === 1);
+}
+
+/**
+ * Connections that a change of their IKE policy would leave with nothing to tell them apart: IKEv1 needs more than
+ * IKEv2 does. `policy` is as the change makes it.
+ * @throws ApiError 400
+ */
+export function checkPolicyVersion(id: string, policy: IkePolicyRecord, view: View, site: Site): void {
+  if (policy.ikeVersion !== 1) return;
+  const users = view.connections().filter(({ value }) => value.ikePolicy === id && value.adminStateUp);
+  for (const [index, { value: second }] of users.entries()) {
+    const gateway = view.gateway(second.gateway);
+    if (gateway === undefined) continue;
+    const place = (record: ConnectionRecord): PlacedConnection => ({
+      ...placedOf(record, gateway.value, view, site, []),
+      versionOneOnly: true,
+    });
+    for (const { value: first } of users.slice(0, index)) {
+      if (first.gateway !== second.gateway) continue;
+      const found: ConfigIssue[] = [];
+      checkPair(place(first), place(second), found);
+      const alike = found.find(({ rule }) => rule === 'ends_alike');
+      if (alike === undefined) continue;
+      const message = `1 is refused by connection ${second.name}, which ${alike.message}`;
+      throw badField('ike_version', 'validation_failure', message);
+    }
+  }
 }
 
 /** Networks of a connection and of its gateway. `side` is the one that grows. @throws ApiError 400 */

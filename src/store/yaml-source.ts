@@ -74,6 +74,15 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
       'YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes';
     return err(indirect.slice(0, MOST_YAML_ERRORS).map((offset) => ({ path: '', ...at(offset), message })));
   }
+  const inherited = inheritedNames(document);
+  if (inherited.length > 0) {
+    const errors = inherited.map(({ name, offset }) => ({
+      path: '',
+      ...at(offset),
+      message: `"${name}" is not a known field: remove it`,
+    }));
+    return err(errors.slice(0, MOST_YAML_ERRORS));
+  }
   const locate = (issue: ConfigIssue): ConfigError => {
     const offset = offsetOf(document.contents, issue);
     return {
@@ -121,6 +130,22 @@ function indirections(document: Document.Parsed): number[] {
     },
   });
   return offsets;
+}
+
+/**
+ * Fields named like what every object inherits (`toString`, `__proto__`). No file has such a field, and code that
+ * compares or prints objects trips over them.
+ */
+function inheritedNames(document: Document.Parsed): { readonly name: string; readonly offset: number }[] {
+  const found: { name: string; offset: number }[] = [];
+  visit(document, {
+    Pair(_, { key }) {
+      if (!isScalar(key)) return;
+      const name = String(key.value);
+      if (name in Object.prototype) found.push({ name, offset: startOf(key) ?? 0 });
+    },
+  });
+  return found;
 }
 
 function offsetOf(root: unknown, issue: ConfigIssue): number | undefined {

@@ -466,6 +466,56 @@ t.test('what a connection cannot be', async (t) => {
   await refuse(policyConnection(99), 400, 'vpn_connections_quota_exceeded');
 });
 
+t.test('connections that only their networks tell apart', async (t) => {
+  const lab = await ApiLab.open(t);
+  const list = `/vpn_gateways/${await lab.gateway('gw')}/connections`;
+  const policy = async (ike_version: number): Promise<{ id: string }> => {
+    const algorithms = { authentication_algorithm: 'sha256', encryption_algorithm: 'aes256', dh_group: 14 };
+    return { id: (await lab.post('/ike_policies', { ...algorithms, ike_version })).body.id };
+  };
+  const [one, two] = [await policy(1), await policy(2)];
+  const to = (n: number, ike_policy: object | null, more: object = {}) =>
+    policyConnection(n, { ike_policy, peer: { address: '169.21.50.1', cidrs: [`10.${n}.0.0/16`] }, ...more });
+  const refused = async (answer: Promise<{ status: number; body: unknown }>, name: string) =>
+    t.match(
+      await answer,
+      {
+        status: 400,
+        body: { errors: [{ code: 'validation_failure', message: /IKEv1 .* other IKE identities/ }] },
+      },
+      name,
+    );
+
+  const first = (await lab.post(list, to(1, one))).body;
+  await refused(lab.post(list, to(2, one)), 'a second one with IKEv1');
+  const identities = {
+    local: { cidrs: ['192.168.100.0/24'], ike_identities: [{ type: 'fqdn', value: 'two.example' }] },
+  };
+  t.equal((await lab.post(list, to(3, one, identities))).status, 201, 'an identity tells them apart');
+  const second = await lab.post(list, to(2, one, { admin_state_up: false }));
+  t.equal(second.status, 201, 'one that is down is in no way of others');
+  await refused(lab.patch(`${list}/${second.body.id}`, { admin_state_up: true }), 'both up');
+  for (const { id } of [first, second.body])
+    await lab.patch(`${list}/${id}`, { ike_policy: two, admin_state_up: false });
+  for (const { id } of [first, second.body]) {
+    t.equal(
+      (await lab.patch(`${list}/${id}`, { admin_state_up: true })).status,
+      200,
+      'with IKEv2 they may stand',
+    );
+  }
+  const target = { name: 'ike_version', type: 'field' };
+  const change = await lab.patch(`/ike_policies/${two.id}`, { ike_version: 1 });
+  t.match(change, { status: 400, body: { errors: [{ code: 'validation_failure', target }] } });
+  t.match(
+    change.body.errors[0].message,
+    /refused by connection connection-2, which has the peer .* of connection connection-1/,
+  );
+  t.equal((await lab.patch(`/ike_policies/${two.id}`, { key_lifetime: 7200 })).status, 200);
+  await lab.delete(`${list}/${first.id}`);
+  t.equal((await lab.patch(`/ike_policies/${two.id}`, { ike_version: 1 })).status, 200, 'one alone may');
+});
+
 t.test('the form until 2024-04-29, and that of 2019', async (t) => {
   const lab = await ApiLab.open(t);
   const gateway = await lab.gateway('gw');

@@ -194,6 +194,16 @@ t.test('a file that is wrong, and a step that is refused', async (t) => {
     code: 1,
     err: /needs "psk"/,
   });
+  for (const name of ['toString', '__proto__', 'constructor', 'valueOf', 'hasOwnProperty']) {
+    for (const bad of [
+      `${name}: { a: 1 }\n${FILE}`,
+      FILE.replace('{ name: strong', `{ ${name}: 1, name: strong`),
+      FILE.replace('[10.9.0.0/16]', `[{ ${name}: 1 }, { ${name}: 1 }]`),
+    ]) {
+      const answer = await apply(bad);
+      t.match(answer, { code: 1, err: new RegExp(`vpn\\.yaml:\\d+:\\d+: "${name}" is not a known field`) });
+    }
+  }
   const overlapping = FILE.replace('[10.9.0.0/16]', '[192.168.100.0/25]');
   t.match(await apply(overlapping), {
     code: 1,

@@ -156,6 +156,13 @@ store: data/store.db
   const hash = hashSecret('x');
   const twice = `{ name: a, role: viewer, hash: "${hash}" }`;
   t.match(read(`${SITE}tokens: [${twice}, ${twice}]`), /is the name of tokens\[0\] already/);
+  for (const name of Object.getOwnPropertyNames(Object.prototype)) {
+    for (const value of ['1', '{ a: 1 }', '[{ valueOf: 1 }, { valueOf: 1 }]']) {
+      const unknown = new RegExp(`"${name}" is not a known field`);
+      t.match(read(`${SITE}${name}: ${value}`), unknown);
+      t.match(read(SITE.replace('{ name: v', `{ ${name}: ${value}, name: v`)), unknown);
+    }
+  }
   t.match(read('a: [b'), /^: |\[|bracket/);
 });
 

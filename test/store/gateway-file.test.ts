@@ -447,3 +447,34 @@ t.test('any text gives errors or a configuration, never an exception', async () 
     { numRuns: 2000 },
   );
 });
+
+t.test('fields named like what objects inherit are refused at every place', async (t) => {
+  const text = `gateway: { name: a, address: 192.0.2.1 }
+ike_policies:
+  - { name: p, encryption_algorithms: [aes256], authentication_algorithm: sha256, dh_group: 14 }
+connections:
+  - name: c
+    psk: correct-horse-battery
+    local: { cidrs: [10.1.0.0/24], ike_identities: [{ type: fqdn, value: a.example }] }
+    peer: { address: 192.0.2.2, cidrs: [10.2.0.0/24] }
+`;
+  t.ok(readGatewayFile(text, 'test').ok);
+  const braces = [...text].flatMap((char, index) => (char === '{' ? [index + 1] : []));
+  // Whatever stands in a list that must not repeat itself is compared item by item.
+  const lists = [...text].flatMap((char, index) => (char === '[' ? [index + 1] : []));
+  const values = ['1', 'text', '[1]', '{}', '{ a: 1 }', 'null'];
+  const inside = (at: number, more: string) => text.slice(0, at) + more + text.slice(at);
+  for (const name of Object.getOwnPropertyNames(Object.prototype)) {
+    const files = values.flatMap((value) => [
+      `${name}: ${value}\n${text}`,
+      ...braces.map((at) => inside(at, ` ${name}: ${value},`)),
+      ...lists.map((at) => inside(at, `{ ${name}: ${value} }, { ${name}: ${value} }, `)),
+    ]);
+    const missed = files.filter((file) => {
+      const read = readGatewayFile(file, 'test');
+      const error = read.ok ? undefined : read.error[0];
+      return error?.message !== `"${name}" is not a known field: remove it` || error.line === undefined;
+    });
+    t.same(missed, [], `${name} at ${files.length} places`);
+  }
+});

@@ -6,6 +6,7 @@ import type { IkePolicyInput, IpsecPolicyInput } from '../../store/schema.js';
 import type { Site } from '../../store/site.js';
 import type { Snapshot, StoredObject } from '../../store/store.js';
 import { BodyReader } from '../bodies.js';
+import { checkPolicyVersion } from '../connection-checks.js';
 import { View } from '../context.js';
 import { ikePolicyInput, ipsecPolicyInput } from '../desired.js';
 import type { Dialect } from '../dialect.js';
@@ -43,6 +44,8 @@ interface PolicyKind<R extends Common> {
   readonly usedBy: 'ikePolicy' | 'ipsecPolicy';
   /** The record that the fields make, and what is wrong with them. */
   build(fields: object, common: Common, site: Site, issues: ConfigIssue[]): R;
+  /** Refuses what connections that use the policy could not bear. @throws ApiError 400 */
+  checkUsers?(id: string, record: R, view: View, site: Site): void;
   input(name: string, record: R): object;
   answer(object: StoredObject<R>, view: View, links: Links, dialect: Dialect): object;
 }
@@ -74,6 +77,7 @@ const IKE: PolicyKind<IkePolicyRecord> = {
     const { ikeVersion, encryption, authentication, dhGroups, keyLifetime } = policy;
     return { ...common, ikeVersion, encryption, authentication, dhGroups, keyLifetime };
   },
+  checkUsers: checkPolicyVersion,
   input: ikePolicyInput,
   answer: ikePolicyAnswer,
 };
@@ -219,9 +223,9 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
             const record = kind.build(merged, { name, createdAt, resourceGroup }, site, issues);
             refuseIssues(issues);
             checkName(name, id, transaction.snapshot.list<R>(kind.kind), `${word}_duplicate_name`);
-            if (!isDeepStrictEqual(before, record)) {
-              transaction.put(kind.kind, id, record, `${audit}.update`);
-            }
+            if (isDeepStrictEqual(before, record)) return;
+            kind.checkUsers?.(id, record, transaction.view, site);
+            transaction.put(kind.kind, id, record, `${audit}.update`);
           },
           (_, view) => ({ status: 200, body: answer(id, view, call) }),
         );
