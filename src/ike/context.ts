@@ -2,6 +2,7 @@ import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionConfig, EngineConfig } from './config.js';
+import type { SpiSteering } from './esp-spi.js';
 import type { IkeEvent } from './events.js';
 import type { EngineLimits } from './limits.js';
 import type { Output } from './outputs.js';
@@ -13,6 +14,8 @@ export interface EngineDeps {
   readonly random: Random;
   readonly limits: EngineLimits;
   readonly config: EngineConfig;
+  /** Left out: inbound ESP SPIs are random in all bits. */
+  readonly spiSteering?: SpiSteering;
 }
 
 /**
@@ -23,6 +26,7 @@ export class Context {
   readonly crypto: CryptoBackend;
   readonly random: Random;
   readonly limits: EngineLimits;
+  readonly spiSteering: SpiSteering | undefined;
   /** Time of the current input. */
   now: Millis = 0;
   /** Set by a `shutdown` command: no SA is made any more. */
@@ -36,6 +40,7 @@ export class Context {
     this.crypto = deps.crypto;
     this.random = deps.random;
     this.limits = deps.limits;
+    this.spiSteering = deps.spiSteering;
     this.#config = this.configure(deps.config);
   }
 

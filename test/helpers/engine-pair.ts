@@ -1,6 +1,7 @@
 import type { CryptoBackend } from '../../src/crypto/types.js';
 import type { ConnectionConfig, EngineConfig } from '../../src/ike/config.js';
 import { Engine } from '../../src/ike/engine.js';
+import type { SpiSteering } from '../../src/ike/esp-spi.js';
 import type { ChildSaInfo, IkeEvent, IkeSaInfo } from '../../src/ike/events.js';
 import type { Input } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../src/ike/limits.js';
@@ -111,6 +112,7 @@ export interface SimOptions {
   readonly crypto?: CryptoBackend;
   readonly conditions?: NetConditions;
   readonly limits?: Partial<EngineLimits>;
+  readonly spiSteering?: SpiSteering;
 }
 
 const toy = createToyBackend();
@@ -153,6 +155,7 @@ export class Simulation {
       random: new SeededRandom(this.#random.u32()),
       limits: { ...DEFAULT_LIMITS, ...this.#options.limits },
       config,
+      ...(this.#options.spiSteering === undefined ? {} : { spiSteering: this.#options.spiSteering }),
     });
   }
 

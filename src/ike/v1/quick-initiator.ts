@@ -43,7 +43,7 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
   const { ctx } = world;
   const connection = sa.connection!;
   const group = offeredGroup(connection.espProposals);
-  const spiIn = reserveSpi(world);
+  const spiIn = reserveSpi(world, connection.name);
   const proposals = espOfferV1(connection.espProposals, {
     spi: spiBytes(spiIn),
     group,

@@ -185,7 +185,7 @@ function answer(
     return;
   }
   const responderNonce = ctx.random.bytes(NONCE_LENGTH);
-  const spiIn = reserveSpi(world);
+  const spiIn = reserveSpi(world, connection.name);
   const order = ctx.nextId();
   const { seconds } = selection.lifetimes;
   const child = installChild(world, sa, {

@@ -24,7 +24,7 @@ import type { Inbound, World } from './world.js';
 export function sendAuth(world: World, sa: IkeSa): void {
   const connection = sa.connection!;
   const { local, peer } = connection;
-  const spi = reserveSpi(world);
+  const spi = reserveSpi(world, connection.name);
   sa.initiating!.childSpi = spi;
   const proposed = firstOffer(world, connection);
   sa.initiating!.proposed = proposed;

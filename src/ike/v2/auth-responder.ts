@@ -62,7 +62,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
     });
   } else {
     const { selection, spiOut, localTs, peerTs } = granted.value;
-    const spiIn = reserveSpi(world);
+    const spiIn = reserveSpi(world, connection.name);
     const child: AgreedChild = {
       spiIn,
       spiOut,

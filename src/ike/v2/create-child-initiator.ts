@@ -36,7 +36,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   if (task.pair === undefined && old === undefined && uncovered(sa).length === 0) return false;
   task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
-  task.spi = reserveSpi(world);
+  task.spi = reserveSpi(world, connection.name);
   task.nonce = random.bytes(NONCE_LENGTH);
   task.dh = group === 0 ? undefined : crypto.dh(group).generate(random);
   if (old !== undefined) old.state = 'rekeying';

@@ -121,7 +121,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     }
     shared = agreed.value;
   }
-  const spiIn = reserveSpi(world);
+  const spiIn = reserveSpi(world, sa.connection!.name);
   const nonce = random.bytes(NONCE_LENGTH);
   const child = installChild(world, sa, {
     spiIn,
