@@ -13,6 +13,8 @@ interface Koffi {
   load(path: string | null): KoffiLibrary;
   address(view: Uint8Array): bigint;
   errno(): number;
+  proto(name: null, result: string, parameters: readonly string[]): unknown;
+  decode(address: bigint, prototype: unknown): unknown;
   readonly version?: string;
 }
 
@@ -156,9 +158,30 @@ export function hostBuffer(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
 }
 
+/** A function in both forms: to call from JavaScript, and its address for C code that calls it. */
+export interface NativeFunction {
+  readonly address: number;
+  /** Number of its parameters, all of them integers or addresses. */
+  readonly parameters: number;
+  /** Answers 0 where the function returns nothing. */
+  readonly call: (...args: number[]) => number;
+}
+
+/** Calls the machine code at `address`, which stays there. */
+export function callableAt<F extends (...args: never[]) => unknown>(
+  address: number,
+  result: string,
+  parameters: readonly string[],
+): F {
+  const { koffi } = required();
+  return koffi.decode(BigInt(address), koffi.proto(null, result, parameters)) as F;
+}
+
 /** A function of the Node binary itself or of another shared library (`null` is the binary). */
 export function openLibrary(path: string | null): {
   has(symbol: string): boolean;
+  /** @throws Error when the library lacks it */
+  native(name: string, result: string, parameters: readonly string[]): NativeFunction;
   bind<F extends (...args: never[]) => unknown>(
     name: string,
     result: string,
@@ -175,6 +198,11 @@ export function openLibrary(path: string | null): {
         return false;
       }
     },
+    native: (name, result, parameters) => ({
+      address: Number(library.symbol(name)),
+      parameters: parameters.length,
+      call: library.func(name, result, parameters) as never,
+    }),
     bind: (name, result, parameters) => library.func(name, result, parameters) as never,
   };
 }

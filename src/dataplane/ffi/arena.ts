@@ -1,5 +1,6 @@
 import { coalescerSpace } from '../../esp/offload/coalesce.js';
 import { SPLITTER_SPACE } from '../../esp/offload/split.js';
+import { CALL_SIZE } from '../../linux/call-runner.js';
 import { addressOf } from '../../linux/ffi.js';
 import { CONTROL_SPACE } from './control-message.js';
 import { HASH_STATE } from './low-level-hash.js';
@@ -47,6 +48,9 @@ export const RING_SIZE = 256 * 1024;
 /** Octets of one block of counters: 32 numbers of 64 bits. */
 export const COUNTER_BLOCK = 256;
 
+/** Calls that a list has room for: see call-list.ts. */
+export const MAX_CALLS = 16;
+
 /** Random octets drawn at a time. */
 export const RANDOM_POOL = 4096;
 
@@ -87,7 +91,14 @@ export const At = {
   /** Socket address of each child SA's peer, by the number of its counter block. */
   peers: take((MAX_CHILDREN + 1) * NAME_SIZE),
   pollFds: take(64 * 8),
+  /** Sixteen zeros: the IV of a context before its first packet. Never written. */
+  zeroIv: take(64),
   nonce: take(64),
+  /** The nonce of the packet being opened. */
+  openNonce: take(64),
+  /** The calls of the packet being sealed, and of the one being opened. */
+  sealCalls: take(MAX_CALLS * CALL_SIZE),
+  openCalls: take(MAX_CALLS * CALL_SIZE),
   outLength: take(64),
   mac: take(64),
   /** Keys on their way into a cipher context: zero at all other times. */

@@ -1,6 +1,5 @@
 import { INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
 import type { CryptoBackend } from '../../crypto/types.js';
-import { createPacketMemory } from '../../esp/offload/packet-memory.js';
 import type { Random } from '../../util/random.js';
 import type { Arena } from './arena.js';
 import { createEvpCrypto } from './evp.js';
@@ -44,7 +43,7 @@ export function choosePacketCrypto(
 /** By hash states when they give the known answers of all hashes, else by HMAC_CTX. */
 function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena): MacMaker {
   const { hashes, openssl } = probe;
-  const fast = stateMaker(hashes, arena, createPacketMemory(arena.memory));
+  const fast = stateMaker(hashes, arena, openssl.native.memcpy);
   const holds = INTEGRITY_TRANSFORMS.every(({ hash }) => hashes.has(hash) && macHolds(arena, fast, hash));
   return holds ? fast : hmacMaker(openssl, arena);
 }

@@ -1,6 +1,6 @@
 import { HASH_LENGTHS } from '../../crypto/transforms.js';
 import type { HashName } from '../../crypto/types.js';
-import { openLibrary } from '../../linux/ffi.js';
+import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
 
 /**
  * Hash functions on a state in memory of our own (SHA256_Update(3) and the like). HMAC over them copies a
@@ -9,9 +9,10 @@ import { openLibrary } from '../../linux/ffi.js';
  */
 export interface HashCalls {
   init(state: number): number;
-  update(state: number, data: number, length: number): number;
-  /** Writes the digest and wipes the state. */
-  final(digest: number, state: number): number;
+  /** (state, data, length) */
+  readonly update: NativeFunction;
+  /** (digest, state): writes the digest and wipes the state. */
+  readonly final: NativeFunction;
 }
 
 /** Octets that no state exceeds: SHA512_CTX has 216. */
@@ -37,8 +38,8 @@ export function loadHashes(path: string | null): ReadonlyMap<HashName, HashCalls
     if (![init, `${rest}_Update`, `${rest}_Final`].every((name) => library.has(name))) continue;
     found.set(hash, {
       init: library.bind(init, 'int', [P]),
-      update: library.bind(`${rest}_Update`, 'int', [P, P, 'size_t']),
-      final: library.bind(`${rest}_Final`, 'int', [P, P]),
+      update: library.native(`${rest}_Update`, 'int', [P, P, 'size_t']),
+      final: library.native(`${rest}_Final`, 'int', [P, P]),
     });
   }
   return found;

@@ -1,5 +1,5 @@
 import type { HashName } from '../../crypto/types.js';
-import { openLibrary } from '../../linux/ffi.js';
+import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
 import { type HashCalls, loadHashes } from './low-level-hash.js';
 
 /**
@@ -34,11 +34,27 @@ export interface Openssl {
   CRYPTO_memcmp(a: number, b: number, length: number): number;
   RAND_bytes(out: number, length: number): number;
   ERR_clear_error(): void;
+  /** What a packet takes, for lists of calls. */
+  readonly native: Readonly<Record<PacketCall, NativeFunction>>;
 }
+
+/** The functions above that lists of calls name, and libc's memcpy. */
+type PacketCall =
+  | 'EVP_CipherInit_ex'
+  | 'EVP_CIPHER_CTX_ctrl'
+  | 'EVP_CipherUpdate'
+  | 'EVP_CipherFinal_ex'
+  | 'HMAC_Init_ex'
+  | 'HMAC_Update'
+  | 'HMAC_Final'
+  | 'CRYPTO_memcmp'
+  | 'memcpy';
 
 const P = 'uintptr_t';
 
-const SIGNATURES: Readonly<Record<keyof Openssl, readonly [result: string, ...parameters: string[]]>> = {
+type Signature = readonly [result: string, ...parameters: string[]];
+
+const SIGNATURES: Readonly<Record<Exclude<keyof Openssl, 'native'>, Signature>> = {
   EVP_CIPHER_CTX_new: [P],
   EVP_CIPHER_CTX_free: ['void', P],
   EVP_get_cipherbyname: [P, 'str'],
@@ -57,6 +73,19 @@ const SIGNATURES: Readonly<Record<keyof Openssl, readonly [result: string, ...pa
   RAND_bytes: ['int', P, 'int'],
   ERR_clear_error: ['void'],
 };
+
+const MEMCPY: Signature = [P, P, P, 'size_t'];
+
+const PACKET_CALLS: readonly Exclude<PacketCall, 'memcpy'>[] = [
+  'EVP_CipherInit_ex',
+  'EVP_CIPHER_CTX_ctrl',
+  'EVP_CipherUpdate',
+  'EVP_CipherFinal_ex',
+  'HMAC_Init_ex',
+  'HMAC_Update',
+  'HMAC_Final',
+  'CRYPTO_memcmp',
+];
 
 const LIBRARIES: readonly (string | null)[] = [null, 'libcrypto.so.3'];
 
@@ -86,9 +115,18 @@ export function loadOpenssl(libraries: readonly (string | null)[] = LIBRARIES): 
         name,
         library.bind(name, result, parameters),
       ]);
+      const native = PACKET_CALLS.map((name) => {
+        const [result, ...parameters] = SIGNATURES[name];
+        return [name, library.native(name, result, parameters)] as const;
+      });
+      const [result, ...parameters] = MEMCPY;
+      const memcpy = openLibrary(null).native('memcpy', result, parameters);
       return {
         ok: true,
-        openssl: Object.fromEntries(calls) as Openssl,
+        openssl: {
+          ...(Object.fromEntries(calls) as Omit<Openssl, 'native'>),
+          native: { ...Object.fromEntries(native), memcpy } as Openssl['native'],
+        },
         library: label,
         hashes: loadHashes(path),
       };

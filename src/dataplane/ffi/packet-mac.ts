@@ -1,14 +1,22 @@
 import { HASH_LENGTHS } from '../../crypto/transforms.js';
 import type { HashName } from '../../crypto/types.js';
-import type { PacketMemory } from '../../esp/offload/packet-memory.js';
+import type { NativeFunction } from '../../linux/ffi.js';
 import { type Arena, At, MAX_CHILDREN } from './arena.js';
+import type { CallList } from './call-list.js';
 import { HASH_STATE, type HashCalls } from './low-level-hash.js';
 import type { Openssl } from './openssl.js';
 
-/** A keyed MAC over octets of the arena (RFC 2104). */
+/** A keyed MAC over octets of the arena (RFC 2104), as calls of a list. */
 export interface PacketMac {
-  /** Writes the whole code, before truncation, at `to`. */
-  compute(at: number, length: number, to: number): void;
+  /** How many calls it takes. */
+  readonly calls: number;
+  /** Writes the calls from number `first` on into the list. */
+  prepare(list: CallList, first: number): void;
+  /**
+   * Lets prepared calls take the code of `length` octets at `at`, and write all of it, before truncation, at
+   * `to`. Offsets in the arena.
+   */
+  aim(list: CallList, first: number, at: number, length: number, to: number): void;
   /** Forgets the key. Safe to call twice. */
   free(): void;
 }
@@ -26,6 +34,7 @@ function must(result: number, call: string): void {
 
 /** MACs by HMAC_CTX: works with every OpenSSL, but copies contexts on the heap for each message. */
 export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
+  const { HMAC_Init_ex, HMAC_Update, HMAC_Final } = openssl.native;
   return {
     name: 'HMAC_CTX',
     make(hash, keyAt, keyLength) {
@@ -37,11 +46,17 @@ export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
         throw new RangeError(`OpenSSL refuses HMAC with ${hash}`);
       }
       return {
-        compute(at, length, to) {
+        calls: 3,
+        prepare(list, first) {
           // Without a key HMAC_Init_ex begins a new message under the key it has.
-          must(openssl.HMAC_Init_ex(context, 0, 0, 0, 0), 'HMAC_Init_ex');
-          must(openssl.HMAC_Update(context, base + at, length), 'HMAC_Update');
-          must(openssl.HMAC_Final(context, base + to, base + At.outLength), 'HMAC_Final');
+          list.set(first, HMAC_Init_ex, 1, [context, 0, 0, 0, 0]);
+          list.set(first + 1, HMAC_Update, 1, [context, 0, 0]);
+          list.set(first + 2, HMAC_Final, 1, [context, 0, base + At.outLength]);
+        },
+        aim(list, first, at, length, to) {
+          list.point(first + 1, 1, at);
+          list.put(first + 1, 2, length);
+          list.point(first + 2, 1, to);
         },
         free() {
           if (context !== 0) openssl.HMAC_CTX_free(context);
@@ -62,7 +77,7 @@ const SLOTS = 2 * MAX_CHILDREN;
 export function stateMaker(
   hashes: ReadonlyMap<HashName, HashCalls>,
   { base, bytes }: Arena,
-  { copy }: PacketMemory,
+  memcpy: NativeFunction,
 ): MacMaker {
   /** Slots given back; those from `fresh` on were never taken. */
   const free: number[] = [];
@@ -80,7 +95,7 @@ export function stateMaker(
     bytes.fill(pad, padded, padded + block);
     for (let i = 0; i < keyLength; i++) bytes[padded + i] = bytes[keyAt + i]! ^ pad;
     must(calls.init(base + stateAt), 'hash init');
-    must(calls.update(base + stateAt, base + padded, block), 'hash update');
+    must(calls.update.call(base + stateAt, base + padded, block), 'hash update');
     bytes.fill(0, padded, padded + block);
   }
 
@@ -102,13 +117,19 @@ export function stateMaker(
       const { update, final } = calls;
       let held = true;
       return {
-        compute(at, length, to) {
-          copy(At.macState, inner, HASH_STATE);
-          must(update(work, base + at, length), 'hash update');
-          must(final(base + At.mac, work), 'hash final');
-          copy(At.macState, outer, HASH_STATE);
-          must(update(work, base + At.mac, digest), 'hash update');
-          must(final(base + to, work), 'hash final');
+        calls: 6,
+        prepare(list, first) {
+          list.set(first, memcpy, undefined, [work, base + inner, HASH_STATE]);
+          list.set(first + 1, update, 1, [work, 0, 0]);
+          list.set(first + 2, final, 1, [base + At.mac, work]);
+          list.set(first + 3, memcpy, undefined, [work, base + outer, HASH_STATE]);
+          list.set(first + 4, update, 1, [work, base + At.mac, digest]);
+          list.set(first + 5, final, 1, [0, work]);
+        },
+        aim(list, first, at, length, to) {
+          list.point(first + 1, 1, at);
+          list.put(first + 1, 2, length);
+          list.point(first + 5, 0, to);
         },
         free() {
           if (!held) return;

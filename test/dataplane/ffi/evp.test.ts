@@ -18,7 +18,6 @@ import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js
 import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/packet-mac.js';
 import { runSelfTest } from '../../../src/dataplane/ffi/self-test.js';
 import { espLayout, espLength } from '../../../src/esp/layout.js';
-import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
 import { InboundSa } from '../../../src/esp/open.js';
 import { OutboundSa } from '../../../src/esp/seal.js';
 import { SelectorSet } from '../../../src/esp/selectors.js';
@@ -32,7 +31,7 @@ const probe = ffi.ok ? loadOpenssl() : undefined;
 const openssl = probe?.ok ? probe.openssl : undefined;
 
 const byStates = (arena: Arena) =>
-  stateMaker(probe?.ok ? probe.hashes : new Map(), arena, createPacketMemory(arena.memory));
+  stateMaker(probe?.ok ? probe.hashes : new Map(), arena, openssl!.native.memcpy);
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const backend = createOpensslBackend();
@@ -82,6 +81,7 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
   const implementations = [
     createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena)),
     createEvpCrypto(openssl!, arena, byStates(arena)),
+    createEvpCrypto(openssl!, arena, byStates(arena), null),
     createFallbackCrypto(backend, random, arena),
     choosePacketCrypto(arena, backend, random).crypto,
   ];
