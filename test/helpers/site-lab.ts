@@ -25,9 +25,15 @@ export interface SiteLab {
   dispose(): Promise<void>;
 }
 
-/** `behindNat` puts a router with nftables masquerading between the two sites. */
-export async function createSiteLab(options: { readonly behindNat?: boolean } = {}): Promise<SiteLab> {
-  const folder = mkdtempSync(join(tmpdir(), 'culvert-test-'));
+export interface SiteLabOptions {
+  /** Puts a router with nftables masquerading between the two sites. */
+  readonly behindNat?: boolean;
+  /** Where the private folder is made; among the temporary files when left out. */
+  readonly within?: string;
+}
+
+export async function createSiteLab(options: SiteLabOptions = {}): Promise<SiteLab> {
+  const folder = mkdtempSync(join(options.within ?? tmpdir(), 'culvert-test-'));
   const lab = NetworkLab.create();
   const dispose = async (): Promise<void> => {
     await lab.dispose();

@@ -5,8 +5,16 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
 import type { ChildStatus } from '../../src/connection/status.js';
 import { CulvertDaemon } from './culvert-daemon.js';
-import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from './site-lab.js';
-import { StrongSwan, type SwanChild, type SwanConnection } from './strongswan.js';
+import {
+  createSiteLab,
+  type LabSite,
+  ping,
+  SITE_A,
+  SITE_B,
+  type SiteLab,
+  type SiteLabOptions,
+} from './site-lab.js';
+import { StrongSwan, type SwanChild, type SwanConnection, type SwanStart } from './strongswan.js';
 
 /** Pre-shared key of both ends, unless a test wants them to differ. */
 export const PSK = 'correct-horse-battery';
@@ -41,6 +49,8 @@ export interface CulvertOptions {
   readonly dpd?: object;
   readonly localCidrs?: readonly string[];
   readonly peerCidrs?: readonly string[];
+  /** Further fields of the gateway. */
+  readonly gateway?: object;
 }
 
 /** Culvert is site A, strongSwan is site B. */
@@ -49,7 +59,7 @@ export function culvertConfig(options: CulvertOptions = {}) {
   const ike = options.ike && [{ name: 'exact', ike_version: options.ikeVersion ?? 2, ...options.ike }];
   const esp = options.esp && [{ name: 'exact', ...options.esp }];
   return {
-    gateway: { name: 'site-a', mode: 'policy', address: site.address },
+    gateway: { name: 'site-a', mode: 'policy', address: site.address, ...options.gateway },
     ...(ike && { ike_policies: ike }),
     ...(esp && { ipsec_policies: esp }),
     connections: [
@@ -98,12 +108,15 @@ export async function withPair(
   config: ReturnType<typeof culvertConfig>,
   connection: SwanConnection | undefined,
   body: (pair: SwanPair) => Promise<void>,
-  labOptions: { readonly behindNat?: boolean } = {},
+  options: Pick<SiteLabOptions, 'behindNat'> & { readonly swan?: SwanStart } = {},
 ): Promise<void> {
-  const site = await createSiteLab(labOptions);
+  const { behindNat = false, swan: start = {} } = options;
+  // What runs in another root finds its files there only.
+  const within = start.root === undefined ? {} : { within: join(start.root, 'tmp') };
+  const site = await createSiteLab({ behindNat, ...within });
   try {
     mkdirSync(join(site.folder, 'swan'));
-    const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'));
+    const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'), start);
     if (connection !== undefined) await swan.load(connection);
     const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, config);
     try {

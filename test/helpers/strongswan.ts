@@ -57,6 +57,8 @@ export interface SwanConnection {
   readonly local: { readonly address: string; readonly id: string; readonly ts: string };
   readonly remote: { readonly address: string; readonly id: string; readonly ts: string };
   readonly psk: string;
+  /** Whether it asks for UDP encapsulation where there is no NAT; so it does when left out. */
+  readonly encap?: boolean;
   /** Further lines of the connection and of the child. */
   readonly extra?: string;
   readonly childExtra?: string;
@@ -83,6 +85,41 @@ export interface SwanChild {
   readonly fields: Readonly<Record<string, ViciValue>>;
 }
 
+/** How a charon-systemd differs from the one that is installed. */
+export interface SwanStart {
+  /** Further lines of the daemon's section in strongswan.conf. */
+  readonly settings?: string;
+  /** Folder with the system it is taken from; `folder` must lie below it. */
+  readonly root?: string;
+}
+
+/** Environment variable that names the folder of another Debian release, made by debootstrap. */
+const ROOT_VARIABLE = 'CULVERT_TEST_TRIXIE';
+
+/** A folder with strongSwan 6 and what it is run with, or why there is none (for tap's `skip`). */
+export function newerStrongswan(): { readonly root: string; readonly skip: string | false } {
+  const root = process.env[ROOT_VARIABLE] ?? '';
+  const missing = (why: string) => ({ root, skip: why });
+  if (root === '') return missing(`${ROOT_VARIABLE} names no Debian 13 root with strongSwan 6 (see .ci/run)`);
+  for (const file of ['usr/sbin/charon-systemd', 'usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so']) {
+    if (!existsSync(join(root, file))) return missing(`${root}, named by ${ROOT_VARIABLE}, has no ${file}`);
+  }
+  if (process.getuid?.() !== 0) return missing('interop with strongSwan needs root');
+  if (!existsSync('/dev/net/tun')) return missing('there is no /dev/net/tun');
+  return { root, skip: false };
+}
+
+/**
+ * Runs a program inside the system in `root`, with the machine's devices and processes. The mounts are in a
+ * namespace of the process and end with it.
+ */
+function inside(root: string, argv: readonly string[]): string[] {
+  if (root === '') return [...argv];
+  const script =
+    'for d in dev proc; do mount --rbind /$d "$0/$d" || exit; done; mount -t tmpfs none "$0/run" && exec chroot "$0" "$@"';
+  return ['unshare', '--mount', 'sh', '-c', script, root, ...argv];
+}
+
 /** One charon-systemd with kernel-libipsec in a namespace of its own, driven by swanctl. */
 export class StrongSwan {
   readonly #process: ChildProcess;
@@ -90,23 +127,32 @@ export class StrongSwan {
   readonly #node: string;
   readonly #folder: string;
   readonly #environment: NodeJS.ProcessEnv;
+  readonly #root: string;
 
   private constructor(
     process: ChildProcess,
     lab: NetworkLab,
     node: string,
     folder: string,
+    root: string,
     environment: NodeJS.ProcessEnv,
   ) {
     this.#process = process;
     this.#lab = lab;
     this.#node = node;
     this.#folder = folder;
+    this.#root = root;
     this.#environment = environment;
   }
 
-  /** `settings`: further lines of the daemon's section in strongswan.conf. */
-  static async start(lab: NetworkLab, node: string, folder: string, settings = ''): Promise<StrongSwan> {
+  static async start(
+    lab: NetworkLab,
+    node: string,
+    folder: string,
+    { settings = '', root = '' }: SwanStart = {},
+  ): Promise<StrongSwan> {
+    if (!folder.startsWith(root)) throw new RangeError(`${folder} is not below ${root}`);
+    const own = folder.slice(root.length);
     for (const name of SUBFOLDERS) mkdirSync(join(folder, 'swanctl', name), { recursive: true });
     writeFileSync(
       join(folder, 'strongswan.conf'),
@@ -116,10 +162,10 @@ export class StrongSwan {
   retransmit_timeout = 1.0
   retransmit_tries = 3
   ${settings}
-  plugins { vici { socket = unix://${folder}/vici } }
+  plugins { vici { socket = unix://${own}/vici } }
   filelog {
     log {
-      path = ${folder}/log
+      path = ${own}/log
       default = 1
       ike = 2
       cfg = 2
@@ -132,11 +178,12 @@ export class StrongSwan {
     const { NOTIFY_SOCKET: _, ...inherited } = process.env;
     const environment = {
       ...inherited,
-      STRONGSWAN_CONF: join(folder, 'strongswan.conf'),
-      SWANCTL_DIR: join(folder, 'swanctl'),
+      STRONGSWAN_CONF: join(own, 'strongswan.conf'),
+      SWANCTL_DIR: join(own, 'swanctl'),
     };
-    const child = lab.spawn(node, ['charon-systemd'], { env: environment, stdio: 'ignore' });
-    const swan = new StrongSwan(child, lab, node, folder, environment);
+    const argv = inside(root, ['charon-systemd']);
+    const child = lab.spawn(node, argv, { env: environment, stdio: 'ignore' });
+    const swan = new StrongSwan(child, lab, node, folder, root, environment);
     for (let tries = 0; tries < 100; tries++) {
       if (existsSync(join(folder, 'vici'))) return swan;
       if (child.exitCode !== null) break;
@@ -206,9 +253,9 @@ export class StrongSwan {
   }
 
   #swanctl(...args: readonly string[]) {
-    return this.#lab.run(this.#node, ['swanctl', ...args, '--uri', `unix://${this.#folder}/vici`], {
-      env: this.#environment,
-    });
+    const uri = `unix://${this.#folder.slice(this.#root.length)}/vici`;
+    const argv = inside(this.#root, ['swanctl', ...args, '--uri', uri]);
+    return this.#lab.run(this.#node, argv, { env: this.#environment });
   }
 }
 
@@ -217,7 +264,7 @@ function connectionSection(c: SwanConnection): string {
   return `  ${name} {
     version = ${c.version ?? 2}
     mobike = no
-    encap = yes
+    encap = ${c.encap === false ? 'no' : 'yes'}
     local_addrs = ${c.local.address}
     remote_addrs = ${c.remote.address}
     proposals = ${c.proposals}

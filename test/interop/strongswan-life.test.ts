@@ -76,7 +76,7 @@ async function withLife(
   const site = await createSiteLab();
   try {
     mkdirSync(join(site.folder, 'swan'));
-    const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'), settings);
+    const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'), { settings });
     try {
       await prepare(swan);
       const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, culvertConfig(wish));
