@@ -48,8 +48,13 @@ export const RING_SIZE = 256 * 1024;
 /** Octets of one block of counters: 32 numbers of 64 bits. */
 export const COUNTER_BLOCK = 256;
 
+/** Octets of a slot for two hash states of a MAC, or the key schedule of AES (244). */
+export const KEY_SLOT_SIZE = 2 * HASH_STATE;
+
 /** Calls that a list has room for: see call-list.ts. */
 export const MAX_CALLS = 16;
+/** The calls, and a word that tells whose they are. */
+const CALL_LIST_SIZE = MAX_CALLS * CALL_SIZE + 64;
 
 /** Random octets drawn at a time. */
 export const RANDOM_POOL = 4096;
@@ -97,8 +102,8 @@ export const At = {
   /** The nonce of the packet being opened. */
   openNonce: take(64),
   /** The calls of the packet being sealed, and of the one being opened. */
-  sealCalls: take(MAX_CALLS * CALL_SIZE),
-  openCalls: take(MAX_CALLS * CALL_SIZE),
+  sealCalls: take(CALL_LIST_SIZE),
+  openCalls: take(CALL_LIST_SIZE),
   outLength: take(64),
   mac: take(64),
   /** Keys on their way into a cipher context: zero at all other times. */
@@ -108,8 +113,8 @@ export const At = {
   macState: take(HASH_STATE),
   /** Octets kept aside while a cipher writes over them; a padded MAC key while it is taken over. */
   saved: take(128),
-  /** Keyed hash states, two for each MAC. */
-  macStates: take(2 * MAX_CHILDREN * 2 * HASH_STATE),
+  /** What is derived from keys: see key-slots.ts. */
+  keySlots: take(2 * MAX_CHILDREN * KEY_SLOT_SIZE),
   /** What ErrorQueue reads into. */
   errors: take(576),
   split: take(SPLITTER_SPACE),

@@ -11,10 +11,20 @@ import { type Arena, MAX_CALLS } from './arena.js';
 
 const HIGH = 2 ** 32;
 
+const OWNER_AT = MAX_CALLS * CALL_SIZE;
+
+let users = 0;
+
+/** A number for who writes lists: never 0, and of no one else in this thread. */
+export function listUser(): number {
+  users = (users % (HIGH - 1)) + 1;
+  return users;
+}
+
 /**
  * The C functions that one packet takes, written down in the arena and carried out together: one way from
  * JavaScript into C where there would be five to eight. Users of a list that others use too write all of it
- * when `owner` is not them, and only what differs from packet to packet after that.
+ * when it is not theirs, and only what differs from packet to packet after that.
  */
 export class CallList {
   readonly #u32: Arena['u32'];
@@ -23,8 +33,6 @@ export class CallList {
   readonly #address: number;
   readonly #run: CallRunner | null;
   readonly #functions: (NativeFunction | undefined)[] = new Array(MAX_CALLS).fill(undefined);
-  /** Who wrote the list last. */
-  owner: object | undefined;
 
   /** A list at the arena's offset `at`. Without a runner (null), JavaScript makes the calls one by one. */
   constructor(arena: Arena, at: number, run: CallRunner | null = callRunner()) {
@@ -65,6 +73,21 @@ export class CallList {
   /** Makes the first `count` calls; answers with how many gave what was wanted. The one after that did not. */
   run(count: number): number {
     return this.#run === null ? this.#interpret(count) : this.#run(this.#address, count);
+  }
+
+  /** Whether `user`, a number of `listUser()`, wrote the list last. Kept in the arena, with the list. */
+  isOf(user: number): boolean {
+    return this.#u32[(this.#at + OWNER_AT) >>> 2] === user;
+  }
+
+  /** `user` has written the list. */
+  claim(user: number): void {
+    this.#u32[(this.#at + OWNER_AT) >>> 2] = user;
+  }
+
+  /** `user` will not run it any more. */
+  leave(user: number): void {
+    if (this.isOf(user)) this.claim(0);
   }
 
   #write(at: number, value: number): void {

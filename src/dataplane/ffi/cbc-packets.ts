@@ -1,7 +1,7 @@
 import type { EspLayout } from '../../esp/layout.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import { type Arena, At } from './arena.js';
-import type { CallList } from './call-list.js';
+import { type CallList, listUser } from './call-list.js';
 import { completed, type EspCalls, frame } from './esp-calls.js';
 import type { IvPool } from './iv-pool.js';
 import type { PacketOpener, PacketSealer } from './packet-crypto.js';
@@ -14,6 +14,7 @@ import type { PacketMac } from './packet-mac.js';
  */
 export class CbcSealer implements PacketSealer {
   readonly layout: EspLayout;
+  readonly #user = listUser();
   readonly #calls: EspCalls;
   readonly #list: CallList;
   readonly #arena: Arena;
@@ -37,7 +38,7 @@ export class CbcSealer implements PacketSealer {
     const { layout } = this;
     const list = this.#list;
     const mac = this.#mac;
-    if (list.owner !== this) this.#prepare();
+    if (!list.isOf(this.#user)) this.#prepare();
     const body = frame(
       this.#arena.bytes,
       layout,
@@ -64,11 +65,12 @@ export class CbcSealer implements PacketSealer {
     const { EVP_CipherUpdate } = openssl.native;
     this.#list.set(0, EVP_CipherUpdate, 1, [this.#context, 0, arena.base + At.outLength, 0, 0]);
     this.#mac.prepare(this.#list, 1);
-    this.#list.owner = this;
+    this.#list.claim(this.#user);
   }
 
   free(): void {
-    this.#calls.release(this.#context, this.#list, this);
+    this.#list.leave(this.#user);
+    if (this.#context !== 0) this.#calls.openssl.EVP_CIPHER_CTX_free(this.#context);
     this.#context = 0;
     this.#mac.free();
   }
@@ -81,6 +83,7 @@ export class CbcSealer implements PacketSealer {
  */
 export class CbcOpener implements PacketOpener {
   readonly layout: EspLayout;
+  readonly #user = listUser();
   readonly #calls: EspCalls;
   readonly #list: CallList;
   readonly #mac: PacketMac;
@@ -101,7 +104,7 @@ export class CbcOpener implements PacketOpener {
     const { layout } = this;
     const list = this.#list;
     const compare = this.#compare;
-    if (list.owner !== this) this.#prepare();
+    if (!list.isOf(this.#user)) this.#prepare();
     const authenticated = length - layout.icvLength;
     const { ivLength } = layout;
     const body = authenticated - layout.bodyOffset;
@@ -130,11 +133,12 @@ export class CbcOpener implements PacketOpener {
     list.set(compare + 1, memcpy, undefined, [base + At.saved, 0, ivLength]);
     list.set(compare + 2, EVP_CipherUpdate, 1, [this.#context, 0, base + At.outLength, 0, 0]);
     list.set(compare + 3, memcpy, undefined, [0, base + At.saved, ivLength]);
-    list.owner = this;
+    list.claim(this.#user);
   }
 
   free(): void {
-    this.#calls.release(this.#context, this.#list, this);
+    this.#list.leave(this.#user);
+    if (this.#context !== 0) this.#calls.openssl.EVP_CIPHER_CTX_free(this.#context);
     this.#context = 0;
     this.#mac.free();
   }

@@ -2,12 +2,14 @@ import { INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
 import type { CryptoBackend } from '../../crypto/types.js';
 import type { Random } from '../../util/random.js';
 import type { Arena } from './arena.js';
-import { createEvpCrypto } from './evp.js';
+import { createEvpCrypto, type EvpOptions } from './evp.js';
 import { createFallbackCrypto } from './fallback-crypto.js';
-import { loadOpenssl, type OpensslProbe } from './openssl.js';
+import { loadGcm128 } from './gcm128.js';
+import { KeySlots } from './key-slots.js';
+import { loadOpenssl, type Openssl, type OpensslProbe } from './openssl.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { hmacMaker, type MacMaker, stateMaker } from './packet-mac.js';
-import { macHolds, runSelfTest } from './self-test.js';
+import { macHolds, runSelfTest, sealAlike } from './self-test.js';
 
 export interface CryptoChoice {
   readonly crypto: PacketCrypto;
@@ -27,8 +29,10 @@ export function choosePacketCrypto(
 ): CryptoChoice {
   const fallback = createFallbackCrypto(backend, random, arena);
   if (!probe.ok) return { crypto: fallback, note: `OpenSSL is not reachable by FFI: ${probe.reason}` };
-  const macs = chooseMacs(probe, arena);
-  const evp = createEvpCrypto(probe.openssl, arena, macs);
+  const slots = new KeySlots(arena);
+  const macs = chooseMacs(probe, arena, slots);
+  const gcm = chooseGcm(probe.openssl, arena, macs, slots);
+  const evp = createEvpCrypto(probe.openssl, arena, macs, { gcm });
   const test = runSelfTest(probe.openssl, arena, macs);
   const crypto: PacketCrypto = {
     name: evp.name,
@@ -41,9 +45,18 @@ export function choosePacketCrypto(
 }
 
 /** By hash states when they give the known answers of all hashes, else by HMAC_CTX. */
-function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena): MacMaker {
+function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena, slots: KeySlots): MacMaker {
   const { hashes, openssl } = probe;
-  const fast = stateMaker(hashes, arena, openssl.native.memcpy);
+  const fast = stateMaker(hashes, arena, slots, openssl.native.memcpy);
   const holds = INTEGRITY_TRANSFORMS.every(({ hash }) => hashes.has(hash) && macHolds(arena, fast, hash));
   return holds ? fast : hmacMaker(openssl, arena);
+}
+
+/** AES-GCM without EVP, when it makes the same packets. */
+function chooseGcm(openssl: Openssl, arena: Arena, macs: MacMaker, slots: KeySlots): EvpOptions['gcm'] {
+  const functions = loadGcm128();
+  if (typeof functions === 'string') return undefined;
+  const gcm = { functions, slots };
+  const evp = createEvpCrypto(openssl, arena, macs);
+  return sealAlike(arena, createEvpCrypto(openssl, arena, macs, { gcm }), evp) ? gcm : undefined;
 }

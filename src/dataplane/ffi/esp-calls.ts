@@ -11,8 +11,6 @@ export interface EspCalls {
   readonly arena: Arena;
   readonly sealing: CallList;
   readonly opening: CallList;
-  /** Frees a cipher context (0: there is none any more), and takes it off the list of `owner`. */
-  release(context: number, list: CallList, owner: object): void;
 }
 
 /** Fails loudly: with valid contexts and lengths these calls only fail when the library is broken. */

@@ -4,12 +4,15 @@ import { type EspLayout, espLayout } from '../../esp/layout.js';
 import { splitKeys, wipeKeys } from '../../esp/sa-keys.js';
 import { type CallRunner, callRunner } from '../../linux/call-runner.js';
 import { Encr } from '../../wire/ike/registry.js';
+import { type AeadCalls, EvpOpenCalls, EvpSealCalls } from './aead-calls.js';
 import { AeadOpener, AeadSealer } from './aead-packets.js';
 import { type Arena, At } from './arena.js';
 import { CallList } from './call-list.js';
 import { CbcOpener, CbcSealer } from './cbc-packets.js';
 import type { EspCalls } from './esp-calls.js';
+import { type Gcm128, GcmCalls } from './gcm128.js';
 import { IvPool } from './iv-pool.js';
+import type { KeySlots } from './key-slots.js';
 import type { Openssl } from './openssl.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import type { MacMaker, PacketMac } from './packet-mac.js';
@@ -69,15 +72,20 @@ export function cipherContext(
 
 const INTEGRITY_KEY = 64;
 
-/**
- * The EVP implementation on this arena. `supports` is by name only: see self-test.ts for proof. `runner` as for
- * CallList.
- */
+/** How it is done, when not in the best way this machine has. */
+export interface EvpOptions {
+  /** As for CallList. */
+  readonly runner?: CallRunner | null;
+  /** For AES-GCM instead of EVP. */
+  readonly gcm?: { readonly functions: Gcm128; readonly slots: KeySlots } | undefined;
+}
+
+/** The EVP implementation on this arena. `supports` is by name only: see self-test.ts for proof. */
 export function createEvpCrypto(
   openssl: Openssl,
   arena: Arena,
   macs: MacMaker,
-  runner: CallRunner | null = callRunner(),
+  { runner = callRunner(), gcm }: EvpOptions = {},
 ): PacketCrypto {
   const ivs = new IvPool(openssl, arena);
   const calls: EspCalls = {
@@ -85,42 +93,56 @@ export function createEvpCrypto(
     arena,
     sealing: new CallList(arena, At.sealCalls, runner),
     opening: new CallList(arena, At.openCalls, runner),
-    release(context, list, owner) {
-      if (list.owner === owner) list.owner = undefined;
-      if (context !== 0) openssl.EVP_CIPHER_CTX_free(context);
-    },
   };
 
   /** Splits the keys, lends them to `use` as octets in the arena, and leaves nothing behind. */
   function withKeys<T>(
     suite: EspSuite,
     keys: EspKeys,
-    direction: number,
-    use: (layout: EspLayout, salt: Uint8Array, context: number, mac: PacketMac | undefined) => T,
+    use: (layout: EspLayout, salt: Uint8Array, integrity: number | undefined) => T,
   ): T {
     const layout = espLayout(suite);
-    const name = evpCipherName(suite.encryption.id, suite.encryption.keyBits);
-    if (name === undefined)
-      throw new RangeError(`OpenSSL has no cipher for transform ${suite.encryption.id}`);
     const split = splitKeys(layout, keys);
-    let context = 0;
-    let mac: PacketMac | undefined;
     try {
       arena.bytes.set(split.cipher.expose(), At.keys);
-      context = cipherContext(openssl, arena, name, At.keys, direction);
-      if (split.integrity !== undefined) {
-        const { hash } = integrityTransform(suite.integrity);
-        arena.bytes.set(split.integrity.expose(), At.keys + INTEGRITY_KEY);
-        mac = macs.make(hash, At.keys + INTEGRITY_KEY, split.integrity.length);
-      }
-      return use(layout, split.nonce.slice(0, layout.saltLength), context, mac);
-    } catch (error) {
-      if (context !== 0) openssl.EVP_CIPHER_CTX_free(context);
-      mac?.free();
-      throw error;
+      if (split.integrity !== undefined) arena.bytes.set(split.integrity.expose(), At.keys + INTEGRITY_KEY);
+      return use(layout, split.nonce.slice(0, layout.saltLength), split.integrity?.length);
     } finally {
       arena.bytes.fill(0, At.keys, At.keys + 2 * INTEGRITY_KEY);
       wipeKeys(split);
+    }
+  }
+
+  function context({ encryption: { id, keyBits } }: EspSuite, direction: number): number {
+    const name = evpCipherName(id, keyBits);
+    if (name === undefined) throw new RangeError(`OpenSSL has no cipher for transform ${id}`);
+    return cipherContext(openssl, arena, name, At.keys, direction);
+  }
+
+  function aead(suite: EspSuite, layout: EspLayout, direction: number): AeadCalls {
+    const { id, keyBits } = suite.encryption;
+    if (gcm !== undefined && id === Encr.AES_GCM_16) {
+      return new GcmCalls(gcm.functions, arena, gcm.slots, At.keys, keyBits, direction === ENCRYPT);
+    }
+    const keyed = context(suite, direction);
+    return direction === ENCRYPT
+      ? new EvpSealCalls(openssl, arena, layout, keyed)
+      : new EvpOpenCalls(openssl, arena, layout, keyed);
+  }
+
+  /** Cipher context and MAC, or neither. */
+  function cbc<T>(
+    suite: EspSuite,
+    integrityKey: number,
+    direction: number,
+    use: (context: number, mac: PacketMac) => T,
+  ): T {
+    const mac = macs.make(integrityTransform(suite.integrity).hash, At.keys + INTEGRITY_KEY, integrityKey);
+    try {
+      return use(context(suite, direction), mac);
+    } catch (error) {
+      mac.free();
+      throw error;
     }
   }
 
@@ -129,16 +151,16 @@ export function createEvpCrypto(
     supports: (suite) =>
       evpCipherName(suite.encryption.id, suite.encryption.keyBits) !== undefined && !suite.esn,
     sealer: (suite, spi, keys) =>
-      withKeys(suite, keys, ENCRYPT, (layout, salt, context, mac) =>
-        layout.aead
-          ? new AeadSealer(calls, layout, spi, salt, context)
-          : new CbcSealer(calls, layout, spi, ivs, context, mac!),
+      withKeys(suite, keys, (layout, salt, integrity) =>
+        integrity === undefined
+          ? new AeadSealer(calls, layout, spi, salt, aead(suite, layout, ENCRYPT))
+          : cbc(suite, integrity, ENCRYPT, (key, mac) => new CbcSealer(calls, layout, spi, ivs, key, mac)),
       ),
     opener: (suite, keys) =>
-      withKeys(suite, keys, DECRYPT, (layout, salt, context, mac) =>
-        layout.aead
-          ? new AeadOpener(calls, layout, salt, context)
-          : new CbcOpener(calls, layout, context, mac!),
+      withKeys(suite, keys, (layout, salt, integrity) =>
+        integrity === undefined
+          ? new AeadOpener(calls, layout, salt, aead(suite, layout, DECRYPT))
+          : cbc(suite, integrity, DECRYPT, (key, mac) => new CbcOpener(calls, layout, key, mac)),
       ),
   };
 }

@@ -1,8 +1,9 @@
 import { HASH_LENGTHS } from '../../crypto/transforms.js';
 import type { HashName } from '../../crypto/types.js';
 import type { NativeFunction } from '../../linux/ffi.js';
-import { type Arena, At, MAX_CHILDREN } from './arena.js';
+import { type Arena, At } from './arena.js';
 import type { CallList } from './call-list.js';
+import type { KeySlots } from './key-slots.js';
 import { HASH_STATE, type HashCalls } from './low-level-hash.js';
 import type { Openssl } from './openssl.js';
 
@@ -67,9 +68,6 @@ export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
   };
 }
 
-/** Two MACs a child SA. */
-const SLOTS = 2 * MAX_CHILDREN;
-
 /**
  * MACs on hash states in the arena: a slot has the state behind the inner pad and the one behind the outer
  * pad (RFC 2104 §4); a message begins with a copy of them.
@@ -77,12 +75,9 @@ const SLOTS = 2 * MAX_CHILDREN;
 export function stateMaker(
   hashes: ReadonlyMap<HashName, HashCalls>,
   { base, bytes }: Arena,
+  slots: KeySlots,
   memcpy: NativeFunction,
 ): MacMaker {
-  /** Slots given back; those from `fresh` on were never taken. */
-  const free: number[] = [];
-  let fresh = 0;
-
   function begin(
     calls: HashCalls,
     stateAt: number,
@@ -107,9 +102,8 @@ export function stateMaker(
       if (calls === undefined) throw new RangeError(`OpenSSL does not export ${hash}`);
       // ESP keys are as long as the digest: never longer than a block.
       if (keyLength > block) throw new RangeError(`HMAC key of ${keyLength} octets: ${block} at most`);
-      const slot = free.pop() ?? fresh++;
-      if (slot >= SLOTS) throw new RangeError('no room for another MAC key');
-      const inner = At.macStates + slot * 2 * HASH_STATE;
+      const slot = slots.take();
+      const inner = slots.at(slot);
       const outer = inner + HASH_STATE;
       begin(calls, inner, keyAt, keyLength, block, 0x36);
       begin(calls, outer, keyAt, keyLength, block, 0x5c);
@@ -134,8 +128,7 @@ export function stateMaker(
         free() {
           if (!held) return;
           held = false;
-          bytes.fill(0, inner, inner + 2 * HASH_STATE);
-          free.push(slot);
+          slots.give(slot);
         },
       };
     },

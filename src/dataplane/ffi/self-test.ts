@@ -1,10 +1,13 @@
 import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS, INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
-import type { EspSuite, HashName } from '../../crypto/types.js';
+import type { EspKeys, EspSuite, HashName } from '../../crypto/types.js';
 import { equalBytes, fromHex } from '../../util/bytes.js';
+import { SecretKey } from '../../util/secret.js';
+import { Encr } from '../../wire/ike/registry.js';
 import { type Arena, At, rxPacket, txPacket } from './arena.js';
 import { CallList } from './call-list.js';
 import { cipherContext, evpCipherName } from './evp.js';
 import type { Openssl } from './openssl.js';
+import type { PacketCrypto } from './packet-crypto.js';
 import type { MacMaker } from './packet-mac.js';
 
 /**
@@ -161,4 +164,42 @@ export function macHolds(arena: Arena, macs: MacMaker, hash: HashName): boolean 
   } finally {
     mac.free();
   }
+}
+
+/** Sizes around the blocks of AES and around what fast code takes at once. */
+const GCM_SIZES = [20, 28, 29, 30, 31, 127, 288, 1023, 1438, 9000];
+
+/**
+ * Whether `ours` makes the same packets of AES-GCM as `theirs`, reads them, and refuses them when a bit is
+ * changed, with all key lengths. The arena must not be in use.
+ */
+export function sealAlike(arena: Arena, ours: PacketCrypto, theirs: PacketCrypto): boolean {
+  const { bytes } = arena;
+  const plain = rxPacket(0) + 64;
+  const [a, b, opened] = [txPacket(0), txPacket(1), rxPacket(1)];
+  for (const { id, keyBits, keyLength } of ENCRYPTION_TRANSFORMS) {
+    if (id !== Encr.AES_GCM_16) continue;
+    const suite = { encryption: { id, keyBits }, integrity: 0, dh: 0, esn: false };
+    const keys = (): EspKeys => ({
+      encryption: new SecretKey(Uint8Array.from({ length: keyLength + 4 }, (_, i) => i)),
+    });
+    const sealers = [ours.sealer(suite, 257, keys()), theirs.sealer(suite, 257, keys())] as const;
+    const opener = ours.opener(suite, keys());
+    try {
+      for (const [i, size] of GCM_SIZES.entries()) {
+        count(arena, plain, size, i);
+        const length = sealers[0].seal(plain, size, 4, i + 1, a);
+        if (sealers[1].seal(plain, size, 4, i + 1, b) !== length) return false;
+        if (!equalBytes(bytes.slice(a, a + length), bytes.slice(b, b + length))) return false;
+        if (opener.open(a, length, opened) < size) return false;
+        if (!equalBytes(bytes.slice(opened, opened + size), bytes.slice(plain, plain + size))) return false;
+        bytes[a + (i % length)] = bytes[a + (i % length)]! ^ 0x80;
+        if (opener.open(a, length, opened) !== -1) return false;
+      }
+    } finally {
+      for (const sealer of sealers) sealer.free();
+      opener.free();
+    }
+  }
+  return true;
 }

@@ -14,7 +14,10 @@ import {
 import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
 import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
+import { loadGcm128 } from '../../../src/dataplane/ffi/gcm128.js';
+import { KeySlots } from '../../../src/dataplane/ffi/key-slots.js';
 import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js';
+import type { PacketCrypto } from '../../../src/dataplane/ffi/packet-crypto.js';
 import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/packet-mac.js';
 import { runSelfTest } from '../../../src/dataplane/ffi/self-test.js';
 import { espLayout, espLength } from '../../../src/esp/layout.js';
@@ -31,7 +34,7 @@ const probe = ffi.ok ? loadOpenssl() : undefined;
 const openssl = probe?.ok ? probe.openssl : undefined;
 
 const byStates = (arena: Arena) =>
-  stateMaker(probe?.ok ? probe.hashes : new Map(), arena, openssl!.native.memcpy);
+  stateMaker(probe?.ok ? probe.hashes : new Map(), arena, new KeySlots(arena), openssl!.native.memcpy);
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const backend = createOpensslBackend();
@@ -75,13 +78,29 @@ function innerPacket(payload: number): Uint8Array {
 const innerPacketAt = ffi.ok ? innerPacketOffset() : 0;
 const SIZES = [0, 1, 2, 3, 5, 12, 13, 14, 15, 16, 27, 1380, 8000];
 
+/** AES-GCM by CRYPTO_gcm128, where this Node and processor have it. */
+function withoutEvp(arena: Arena): PacketCrypto[] {
+  const functions = loadGcm128();
+  if (typeof functions === 'string') return [];
+  return [
+    createEvpCrypto(openssl!, arena, byStates(arena), { gcm: { functions, slots: new KeySlots(arena) } }),
+  ];
+}
+
+t.test('AES-GCM without EVP: only where everything is there', { skip }, async (t) => {
+  const able = new Set(['aes', 'pclmulqdq', 'ssse3']);
+  t.equal(loadGcm128('3.5.1', able), 'OpenSSL 3.5.1 is not 3.0');
+  t.equal(loadGcm128('3.0.16', new Set(['ssse3', 'sse2'])), 'the processor lacks aes, pclmulqdq');
+});
+
 t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, async (t) => {
   t.ok(openssl !== undefined, probe?.ok === false ? probe.reason : 'OpenSSL is reachable');
   const arena = createArena();
   const implementations = [
     createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena)),
     createEvpCrypto(openssl!, arena, byStates(arena)),
-    createEvpCrypto(openssl!, arena, byStates(arena), null),
+    createEvpCrypto(openssl!, arena, byStates(arena), { runner: null }),
+    ...withoutEvp(arena),
     createFallbackCrypto(backend, random, arena),
     choosePacketCrypto(arena, backend, random).crypto,
   ];
@@ -141,9 +160,9 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
       opener.free();
     }
   }
-  const end = At.macStates + 4096;
+  const end = At.keySlots + 4096;
   t.ok(
-    arena.bytes.subarray(At.macStates, end).every((octet) => octet === 0),
+    arena.bytes.subarray(At.keySlots, end).every((octet) => octet === 0),
     'no keyed state is left',
   );
 });
