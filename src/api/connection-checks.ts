@@ -134,7 +134,7 @@ export function checkCidrQuotas(
   { quotas }: Site,
 ): void {
   const count = ({ local, peer }: ConnectionRecord): number => local.cidrs.length + peer.cidrs.length;
-  const code = `vpn_connection_${side}_subnets_quota_exceeded`;
+  const code = `vpn_connection_${side}_subnets_quota_exceeded` as const;
   const own = count(record);
   if (own > quotas.cidrs_per_connection) {
     const message = `${own} networks are too many: a connection has at most ${quotas.cidrs_per_connection}, local and peer together`;

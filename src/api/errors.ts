@@ -1,4 +1,5 @@
 import { type ConfigIssue, type ConfigPath, formatPath, type IssueRule } from '../store/config-error.js';
+import type { ErrorCode } from './error-codes.js';
 
 export interface ErrorTarget {
   /** A dotted path in the body (`peer.address`), or the name of a header or parameter. */
@@ -7,7 +8,7 @@ export interface ErrorTarget {
 }
 
 export interface ErrorItem {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly target?: ErrorTarget;
 }
@@ -22,7 +23,7 @@ export class ApiError extends Error {
 
   constructor(
     status: number,
-    code: string,
+    code: ErrorCode,
     message: string,
     target?: ErrorTarget,
     headers: Readonly<Record<string, string>> = {},
@@ -46,11 +47,12 @@ export class ApiError extends Error {
 }
 
 /** A fault of one body field. */
-export function badField(name: string, code: string, message: string): ApiError {
+export function badField(name: string, code: ErrorCode, message: string): ApiError {
   return new ApiError(400, code, `${name} ${message}`, { name, type: 'field' });
 }
 
-const CODES: Readonly<Record<IssueRule, string>> = {
+/** Each kind of object has a code of its own for a bad name. */
+const CODES: Readonly<Record<Exclude<IssueRule, 'bad_name'>, ErrorCode>> = {
   unknown_field: 'bad_field',
   missing: 'validation_required_field',
   wrong_type: 'validation_invalid_field_type',
@@ -60,7 +62,6 @@ const CODES: Readonly<Record<IssueRule, string>> = {
   list_size: 'validation_failure',
   listed_twice: 'validation_failure',
   only_one: 'validation_only_one',
-  bad_name: 'validation_invalid_name',
   bad_psk: 'vpn_connection_invalid_psk_format',
   bad_cidr: 'vpn_connection_cidr_not_valid',
   bad_address: 'validation_invalid_address',
@@ -77,7 +78,7 @@ const CODES: Readonly<Record<IssueRule, string>> = {
 export interface IssueNames {
   path?(path: ConfigPath): ConfigPath;
   /** Keys are `rule` or `rule path`. */
-  readonly codes?: Readonly<Record<string, string>>;
+  readonly codes?: Readonly<Record<string, ErrorCode>>;
 }
 
 /** Faults found by the rules of the store as one answer. @throws ApiError 400 when there are any */
@@ -87,7 +88,10 @@ export function refuseIssues(issues: readonly ConfigIssue[], names: IssueNames =
     issues.slice(0, 15).map((issue) => {
       const rule = issue.rule ?? 'unfit';
       const name = formatPath(names.path?.(issue.path) ?? issue.path);
-      const code = names.codes?.[`${rule} ${name}`] ?? names.codes?.[rule] ?? CODES[rule];
+      const code =
+        names.codes?.[`${rule} ${name}`] ??
+        names.codes?.[rule] ??
+        CODES[rule === 'bad_name' ? 'unfit' : rule];
       if (name === '') return { code, message: `the body ${issue.message}` };
       return { code, message: `${name} ${issue.message}`, target: { name, type: 'field' } as const };
     }),

@@ -14,7 +14,8 @@ import {
 
 /** What the daemon asks of the host's routing. Tests without rights put their own in its place. */
 export interface HostNetwork {
-  addRoute(route: DeviceRoute): void;
+  /** `outlives`: through a device that stays when this process ends, however it ends. */
+  addRoute(route: DeviceRoute, outlives: boolean): void;
   removeRoute(route: DeviceRoute): void;
   /** How the kernel sends to this address now. */
   getRoute(destination: string): { readonly device: string; readonly gateway?: IpBytes };
@@ -116,7 +117,7 @@ export class GatewayRoutes {
       const key = keyOf(one.route);
       const known = this.#laid.has(key);
       attempt(one.connection, () => {
-        if (!known) this.#network.addRoute(one.route);
+        if (!known) this.#network.addRoute(one.route, false);
         this.#laid.set(key, one);
       });
     }
@@ -135,7 +136,7 @@ export class GatewayRoutes {
     const cidr = { address, prefix: address.length * 8 };
     const route = { cidr, device, ...(gateway === undefined ? {} : { gateway }) };
     try {
-      this.#network.addRoute(route);
+      this.#network.addRoute(route, true);
     } catch (error) {
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
       // The operator's own route does as well as ours; one that a crash left behind is ours to remove.

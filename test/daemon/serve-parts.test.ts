@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -6,14 +14,17 @@ import t, { type Test } from 'tap';
 import { hashSecret } from '../../src/api/auth/credentials.js';
 import type { DesiredGateway } from '../../src/api/runner.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
+import { GatewayRoutes, type HostNetwork } from '../../src/daemon/network.js';
 import { ProcessRunner } from '../../src/daemon/serve/process-runner.js';
 import { readServeFile } from '../../src/daemon/serve/serve-file.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon/supervised/own-address.js';
+import { markingNetwork, removeMarkedRoutes } from '../../src/daemon/supervised/route-mark.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
+import type { DeviceRoute } from '../../src/linux/routes.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import { readPsks } from '../../src/store/psk.js';
-import { parseIp } from '../../src/util/ip.js';
+import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
 
 function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'culvert-parts-'));
@@ -113,6 +124,60 @@ t.test('a gateway brings its address and takes it away', async (t) => {
   t.notOk(existsSync(mark), 'a mark of what is gone is removed');
   t.throws(() => ensureAddress('nowhere', mark, table), RangeError);
 });
+
+t.test(
+  'routes around a tunnel are remembered, so that they can be taken away behind a gateway that was killed',
+  async (t) => {
+    const mark = join(folder(t), 'routes');
+    const laid = new Set<string>();
+    const text = ({ cidr, device, gateway }: DeviceRoute) =>
+      `${formatCidr(cidr)} ${device} ${gateway === undefined ? '' : formatIp(gateway)}`;
+    const host: HostNetwork = {
+      addRoute(route) {
+        if (laid.has(text(route))) throw Object.assign(new Error('exists'), { code: 'EEXIST' });
+        laid.add(text(route));
+      },
+      removeRoute(route) {
+        if (!laid.delete(text(route))) throw Object.assign(new Error('is not there'), { code: 'ESRCH' });
+      },
+      getRoute: () => ({ device: 'wan', gateway: parseIp('192.0.2.254')! }),
+      ownRoutes: () => [],
+      localAddresses: () => [],
+    };
+    const tunnel = { cidr: parseCidr('198.51.100.0/24') as Cidr, device: 'culvert0' };
+    const lay = () => {
+      const routes = new GatewayRoutes(markingNetwork(host, mark));
+      t.same(routes.update([{ connection: 'c', route: tunnel }], ['198.51.100.7', '203.0.113.7']), []);
+      return routes;
+    };
+    const both = ['198.51.100.7/32 wan 192.0.2.254', '198.51.100.0/24 culvert0 '];
+    lay().remove();
+    t.same([...laid], []);
+    t.notOk(existsSync(mark), 'in good order nothing is remembered');
+    lay();
+    t.same([...laid], both);
+    laid.delete('198.51.100.0/24 culvert0 ');
+    removeMarkedRoutes(mark, host);
+    t.same([...laid], [], 'behind one that was killed: its device is gone with its route');
+    t.notOk(existsSync(mark));
+    lay();
+    laid.clear();
+    removeMarkedRoutes(mark, host);
+    t.notOk(existsSync(mark), 'what somebody else has removed is no error');
+    writeFileSync(mark, '[{"network":');
+    removeMarkedRoutes(mark, host);
+    t.notOk(existsSync(mark), 'nor is half a file');
+    laid.add(both[0]!);
+    t.match(
+      new GatewayRoutes(markingNetwork(host, mark)).update(
+        [{ connection: 'c', route: tunnel }],
+        ['198.51.100.7'],
+      ),
+      [],
+    );
+    t.notOk(existsSync(mark), "the operator's own route is not ours to remove");
+  },
+);
 
 const SITE = `vpcs: [{ name: v, namespace: /proc/1/ns/net }]
 subnets: [{ name: s, vpc: v, cidr: 10.1.0.0/24, public_addresses: [192.0.2.1] }]
@@ -232,4 +297,46 @@ t.test('gateways that do not start', async (t) => {
   await runner.stop('unknown');
   await runner.close();
   t.same(readdirSync(path), [], 'nothing is left of them');
+});
+
+t.test('what killed gateways have left is taken away where they ran', async (t) => {
+  const path = folder(t);
+  const log = join(path, 'log');
+  const program = join(path, 'program');
+  writeFileSync(program, `echo "$(readlink /proc/self/ns/net) $*" >> ${log}\n`);
+  const run = join(path, 'run');
+  const runner = new ProcessRunner({
+    folder: run,
+    program: ['/bin/sh', program],
+    orphanSeconds: 1,
+    logLevel: 'info',
+    logFormat: 'json',
+    logger: quiet,
+  });
+  const leave = (member: string, ...suffixes: string[]) => {
+    for (const suffix of suffixes) writeFileSync(join(run, `${member}.sock${suffix}`), '');
+  };
+  leave('a-0', '', '.address', '.namespace');
+  leave('b-0', '.routes');
+  leave('b-1', '.address');
+  leave('c-0', '', '.namespace');
+  leave('d-0', '.address');
+  writeFileSync(join(run, 'd-0.sock.namespace'), '/run/netns/there-is-none');
+  writeFileSync(join(run, 'notes.txt'), '');
+  await runner.sweep(new Set(['a']));
+  const cleaned = () =>
+    readFileSync(log, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => /--control \S*\/(\S+) .*--clean/.exec(line)?.[1])
+      .sort();
+  t.same(
+    cleaned(),
+    ['b-0.sock', 'b-1.sock'],
+    'those that had something; a namespace that is gone took it along',
+  );
+  t.same(readdirSync(run).sort(), ['a-0.sock', 'a-0.sock.address', 'a-0.sock.namespace', 'notes.txt']);
+  await runner.stop('a');
+  t.same(cleaned(), ['a-0.sock', 'b-0.sock', 'b-1.sock']);
+  t.same(readdirSync(run), ['notes.txt']);
 });

@@ -59,7 +59,7 @@ interface Body extends CommonBody {
 
 const readers = byDialect((dialect) => {
   const bodies = connectionBodies(dialect);
-  const noCidrs = 'vpn_connection_update_cidrs_not_permitted';
+  const noCidrs = 'vpn_connection_update_cidrs_not_permitted' as const;
   const patchCodes = {
     ...CONNECTION_CODES,
     'unknown_field local': noCidrs,
@@ -267,7 +267,7 @@ function create(transaction: Transaction, call: Call, { site, now }: ApiContext)
 function requireFlatCidrs(body: Body): void {
   for (const side of ['local', 'peer'] as const) {
     if (body[`${side}_cidrs`] !== undefined) continue;
-    const code = `vpn_connection_${side}_cidrs_required`;
+    const code = `vpn_connection_${side}_cidrs_required` as const;
     throw badField(`${side}_cidrs`, code, 'is missing: name at least one network');
   }
 }

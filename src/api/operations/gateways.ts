@@ -37,7 +37,7 @@ interface CreateBody {
 }
 type PatchBody = Pick<CreateBody, 'name' | 'local_asn'>;
 
-const codes = { bad_name: 'vpn_gateway_invalid_name' };
+const codes = { bad_name: 'vpn_gateway_invalid_name' } as const;
 const readers = byDialect((dialect) => {
   const bodies = gatewayBodies(dialect);
   return {

@@ -32,7 +32,7 @@ interface PolicyKind<R extends Common> {
   readonly kind: string;
   readonly path: 'ike_policies' | 'ipsec_policies';
   /** `ike_policy`: in error codes. */
-  readonly word: string;
+  readonly word: 'ike_policy' | 'ipsec_policy';
   /** `IKEPolicy`: in operation ids and schema names. */
   readonly title: string;
   readonly label: string;
@@ -113,7 +113,7 @@ export const ipsecPolicyOperations = operationsOf(IPSEC);
 
 function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation[] {
   const { path, word, title, label, audit } = kind;
-  const codes = { bad_name: `${word}_invalid_name` };
+  const codes = { bad_name: `${word}_invalid_name` } as const;
   const readers = byDialect((dialect) => {
     const bodies = kind.bodies(dialect);
     return {

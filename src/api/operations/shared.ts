@@ -3,6 +3,7 @@ import type { ConnectionRecord, GatewayRecord } from '../../store/records.js';
 import type { Site } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
 import type { View } from '../context.js';
+import type { ErrorCode } from '../error-codes.js';
 import { ApiError, badField } from '../errors.js';
 import type { Call } from '../operation.js';
 import type { SortKey } from '../paging.js';
@@ -76,7 +77,7 @@ export function resourceGroupOf(reference: { readonly id: string } | undefined, 
 }
 
 /** @throws ApiError 400 with the quota's code */
-export function checkQuota(count: number, most: number, code: string, what: string): void {
+export function checkQuota(count: number, most: number, code: ErrorCode, what: string): void {
   if (count < most) return;
   const message = `there are ${count} ${what} already and the quota is ${most}: delete one, or raise the quota`;
   throw new ApiError(400, code, message);
@@ -87,7 +88,7 @@ export function checkName(
   name: string,
   own: string | undefined,
   others: readonly StoredObject<{ readonly name: string }>[],
-  code: string,
+  code: ErrorCode,
 ): void {
   const other = others.find(({ id, value }) => id !== own && value.name === name);
   if (other === undefined) return;

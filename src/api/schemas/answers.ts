@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
 import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '../../store/schema.js';
+import { ERROR_CODES } from '../error-codes.js';
 
 /** The bodies of answers, by the name under which the OpenAPI document lists them. */
 const closed = { additionalProperties: false } as const;
@@ -30,7 +31,7 @@ const ErrorContainer = named('Errors', {
   errors: Type.Array(
     Type.Object(
       {
-        code: Type.String({ pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$' }),
+        code: Type.Enum(Object.keys(ERROR_CODES)),
         message: Type.String({ minLength: 1 }),
         more_info: optional(Href),
         target: optional(

@@ -31,7 +31,7 @@ export const gatewayProcessCommand = defineCommand({
   },
   examples: [],
   async run(args) {
-    const { addressMark, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
+    const { removeLeftovers, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
     const { createLogger } = await import('../../telemetry/log.js');
     const { control, id } = args;
     const format = args['log-format'];
@@ -40,12 +40,11 @@ export const gatewayProcessCommand = defineCommand({
       ...(format === 'auto' ? {} : { format }),
     }).child({ gateway_id: id });
     if (!args.clean) return runSupervised({ control, orphanSeconds: args['orphan-seconds'], logger });
-    const { removeMarked } = await import('../../daemon/supervised/own-address.js');
     try {
-      removeMarked(addressMark(control));
+      removeLeftovers(control);
       return ExitCode.done;
     } catch (error) {
-      logger.error({ err: error }, 'the address of the gateway was not removed');
+      logger.error({ err: error }, 'what the gateway left behind was not removed');
       return ExitCode.failed;
     }
   },

@@ -6,7 +6,7 @@ import { ControlClient } from '../control-client.js';
 import type { AttachAnswer } from '../control-protocol.js';
 import { programVersion } from '../program-version.js';
 import { StartError } from '../start-error.js';
-import { addressMark } from '../supervised/run-supervised.js';
+import { addressMark, routeMark } from '../supervised/run-supervised.js';
 
 export interface LaunchOptions {
   /** For log lines of the process. */
@@ -61,6 +61,8 @@ export async function obtainProcess(options: LaunchOptions): Promise<LaunchedPro
     }
     await endProcess(found.process);
   }
+  // One that was killed has left things where it ran; in the right place its successor takes them over.
+  if ((notedNamespace(options.control) ?? '') !== (options.namespace ?? '')) await cleanUp(options);
   return launch(options);
 }
 
@@ -135,35 +137,38 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
 }
 
 /**
- * Takes away the address that a gateway which was killed has left behind. The rest of it, the TUN device and the
- * routes through it, goes with the process.
+ * Takes away what a gateway that was killed has left behind: its address, and routes around its tunnels. The rest of
+ * it, the TUN devices and the routes through them, goes with the process.
  */
 export async function cleanUp(options: LaunchOptions): Promise<void> {
-  const { control } = options;
-  const namespace = options.namespace ?? notedNamespace(control);
-  if (isThere(addressMark(control)) && (namespace === undefined || isThere(namespacePath(namespace)))) {
-    const { namespace: _, ...rest } = options;
-    await removeAddress(namespace === undefined ? rest : { ...rest, namespace });
+  const { control, namespace: wanted, ...rest } = options;
+  // Where it ran counts, not where it is to run now.
+  const noted = notedNamespace(control);
+  const namespace = noted === undefined ? wanted : noted === '' ? undefined : noted;
+  const marks = [addressMark(control), routeMark(control)];
+  if (marks.some(isThere) && (namespace === undefined || isThere(namespacePath(namespace)))) {
+    await removeLeftovers({ ...rest, control, ...(namespace === undefined ? {} : { namespace }) });
   }
-  // With a namespace its addresses are gone.
-  for (const path of [control, addressMark(control), namespaceNote(control)]) rmSync(path, { force: true });
+  // With a namespace its addresses and routes are gone.
+  for (const path of [control, ...marks, namespaceNote(control)]) rmSync(path, { force: true });
 }
 
-function removeAddress(options: LaunchOptions): Promise<void> {
+function removeLeftovers(options: LaunchOptions): Promise<void> {
   const { control, id } = options;
   const child = spawnIn(options, ['gateway-process', '--control', control, '--id', id, '--clean']);
   return new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => {
       if (code === 0) resolve();
-      else reject(new StartError(`the address of gateway ${id} was not removed`, 'see the log above'));
+      else reject(new StartError(`what gateway ${id} left behind was not removed`, 'see the log above'));
     });
   });
 }
 
+/** Empty for the server's own; undefined when nothing was started yet. */
 function notedNamespace(control: string): string | undefined {
   try {
-    return readFileSync(namespaceNote(control), 'utf8') || undefined;
+    return readFileSync(namespaceNote(control), 'utf8');
   } catch {
     return undefined;
   }

@@ -22,8 +22,8 @@ export interface ProcessRunnerOptions {
 }
 
 const SUFFIX = '.sock';
-/** Name of a member's control socket without suffix: id of the gateway, number of the member. */
-const MEMBER_FILE = /^(.+)-([0-9]+)$/;
+/** Names of a member's control socket and of the files beside it: id of the gateway, number of the member. */
+const MEMBER_FILE = /^(.+)-([0-9]+)\.sock(?:\.[a-z]+)?$/;
 
 /**
  * Runs every member of every gateway as a process of its own, in the network namespace of its VPC. The processes
@@ -130,12 +130,15 @@ export class ProcessRunner implements GatewayRunner {
   }
 
   async #endLeftovers(chosen: (id: string) => boolean): Promise<void> {
-    const files = readdirSync(this.#options.folder).filter((name) => name.endsWith(SUFFIX));
+    const left = new Map<string, LaunchOptions>();
+    for (const name of readdirSync(this.#options.folder)) {
+      const [, id, index] = MEMBER_FILE.exec(name) ?? [];
+      if (id === undefined || !chosen(id)) continue;
+      const launch = this.#launch(id, Number(index), undefined);
+      left.set(launch.control, launch);
+    }
     await Promise.all(
-      files.map(async (name) => {
-        const [, id = '', index = ''] = MEMBER_FILE.exec(name.slice(0, -SUFFIX.length)) ?? [];
-        if (!chosen(id)) return;
-        const launch = this.#launch(id, Number(index), undefined);
+      [...left.values()].map(async (launch) => {
         await endLeftover(launch.control);
         await cleanUp(launch);
       }),

@@ -5,10 +5,12 @@ import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../contro
 import type { CoreConfig } from '../core.js';
 import { type Gateway, startGateway } from '../gateway.js';
 import type { DaemonSignal, SignalSource } from '../lifecycle.js';
+import { linuxNetwork } from '../network.js';
 import { programVersion } from '../program-version.js';
 import { oneLine } from '../start-error.js';
 import { decodeDesired } from './desired-state.js';
-import { ensureAddress } from './own-address.js';
+import { ensureAddress, removeMarked } from './own-address.js';
+import { markingNetwork, removeMarkedRoutes } from './route-mark.js';
 
 export interface SupervisedOptions {
   /** Path of the control socket, where the supervisor attaches and configures. */
@@ -22,6 +24,17 @@ export interface SupervisedOptions {
 /** The file beside a control socket that names the address its gateway has added to the machine. */
 export function addressMark(control: string): string {
   return `${control}.address`;
+}
+
+/** The file beside a control socket that names the routes of its gateway which would outlive it. */
+export function routeMark(control: string): string {
+  return `${control}.routes`;
+}
+
+/** Takes away what a gateway that was killed has left in this network namespace. @throws LinuxError */
+export function removeLeftovers(control: string): void {
+  removeMarkedRoutes(routeMark(control), linuxNetwork);
+  removeMarked(addressMark(control));
 }
 
 /**
@@ -139,11 +152,13 @@ class Supervised {
     const { gateway } = config.file;
     const { control, logger } = this.#options;
     try {
+      removeMarkedRoutes(routeMark(control), linuxNetwork);
       this.#giveBack = ensureAddress(gateway.address, addressMark(control));
       this.#gateway = await startGateway({
         ...config,
         logger,
         control: this.#server!,
+        network: markingNetwork(linuxNetwork, routeMark(control)),
         reread: () => ok(this.#next!),
         onStopRequest: () => this.end(0),
       });
