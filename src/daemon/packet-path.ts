@@ -124,17 +124,17 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   const wanted = options.offload ?? DEFAULT_OFFLOAD;
   const group = openPortGroup({ address, port: ports.natt, workers, gro: wanted.gro });
   undo.push('the ESP sockets', () => group.close());
-  let rawFd: number | undefined;
-  if (options.rawEsp === true) {
-    const fd = openRawEsp(address);
+  const rawFds: number[] = [];
+  for (let index = 0; options.rawEsp === true && index < workers; index++) {
+    const fd = openRawEsp(address, { workers, index });
     undo.push('the raw socket', () => closeSocket(fd));
-    rawFd = fd;
+    rawFds.push(fd);
   }
   const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
   const { tso, uso } = wanted;
-  const open = (name: string): TunDevice => {
-    const made = openTun(name, { virtioHeader: needsVirtioHeader(wanted), tso, uso });
+  const open = (name: string, queues = 1): TunDevice => {
+    const made = openTun(name, { virtioHeader: needsVirtioHeader(wanted), tso, uso, queues });
     try {
       setLinkUp(made.name, mtu);
     } catch (error) {
@@ -143,13 +143,14 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
     }
     return made;
   };
-  const tun = open(options.interface);
+  const tun = open(options.interface, workers);
   undo.push(`the TUN device ${tun.name}`, () => tun.close());
   const plane = createFfiDataPlane({
+    workers,
     espFds: group.espFds,
     tun,
-    openTun: open,
-    ...(rawFd === undefined ? {} : { rawFd }),
+    openTun: (name) => open(name),
+    ...(options.rawEsp === true ? { rawFds } : {}),
     ...(options.mssCeiling === undefined ? {} : { mssCeiling: options.mssCeiling }),
     offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },
     offloadLost: (name, errno) => {

@@ -15,10 +15,22 @@ export interface ChildCounters {
   /** Next outbound sequence number minus one: packets under this key. */
   readonly sequenceOut: number;
   readonly drops: DropCounts;
+  /** Number of its worker, where there are several. */
+  readonly worker?: number;
   /** Octets of the longest outer packet on the way to the peer; left out when it is not known. */
   readonly pathMtu?: number;
   /** Octets of the longest inner packet that fits the path under this suite; left out when it is not known. */
   readonly innerMtu?: number;
+}
+
+/** What one thread of the packet path does. */
+export interface WorkerState {
+  /** Child SAs that belong to it. */
+  readonly children: number;
+  /** Packets that came to it and went on to the worker that owns their SA. */
+  readonly handedOver: number;
+  /** Packets that other workers gave it. */
+  readonly takenOver: number;
 }
 
 /**
@@ -37,16 +49,19 @@ export interface DataPlane {
   /**
    * Opens a further packet device, a TUN device of this name. Its packets use only the child SAs that name it
    * by `EspPair.device`, and only their packets come out of it.
+   * @param worker number of the worker that serves it, 0 when left out; all its child SAs must belong to this one
    * @returns its number, from 1
    * @throws RangeError when there are too many, or what opening it throws
    */
-  addDevice(name: string): number;
+  addDevice(name: string, worker?: number): number;
   /** Closes a further device. Its child SAs must have been removed before. Unknown numbers are no error. */
   removeDevice(device: number): void;
   /** Counters of every installed child SA. */
   counters(): readonly ChildCounters[];
   /** Drops that belong to no SA (unknown SPI, no policy, …). */
   drops(): DropCounts;
+  /** One entry a worker: the portable path has one. */
+  workers(): readonly WorkerState[];
   /** Stops the threads and closes what was opened. Resolves when nothing is left behind. */
   close(): Promise<void>;
 }

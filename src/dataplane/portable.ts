@@ -11,7 +11,7 @@ import type { Millis } from '../util/units.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
 import { AcquireLimit } from './acquire-limit.js';
-import type { ChildCounters, DataPlane, DataPlaneListener } from './dataplane.js';
+import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from './dataplane.js';
 import type { PacketDevice } from './packet-device.js';
 import { PortableChild } from './portable-child.js';
 import { attachUdpSocket, type SendEsp, type UdpLink } from './udp-link.js';
@@ -171,6 +171,11 @@ class Portable implements PortableDataPlane {
 
   drops(): DropCounts {
     return this.#drops.snapshot();
+  }
+
+  /** The main thread alone. */
+  workers(): readonly WorkerState[] {
+    return [{ children: this.counters().length, handedOver: 0, takenOver: 0 }];
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,11 @@ export class DropCounter {
   }
 }
 
+/** The sums of several records, reason by reason. */
+export function addDrops(records: readonly DropCounts[]): DropCounts {
+  return dropCounts(DROP_REASONS.map((reason) => records.reduce((sum, one) => sum + one[reason], 0)));
+}
+
 /** The counts of an array in the order of `DROP_REASONS`, as a record. */
 export function dropCounts(counts: ArrayLike<number>): DropCounts {
   const out = {} as Record<DropReason, number>;

@@ -25,7 +25,7 @@ interface KoffiLibrary {
 
 export type FfiSupport = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
-/** The libc calls, by their C names. All answer -1 and set errno on failure. */
+/** The libc calls, by their C names. All but memcpy answer -1 and set errno on failure. */
 export interface Libc {
   read(fd: number, address: number, length: number): number;
   write(fd: number, address: number, length: number): number;
@@ -46,6 +46,8 @@ export interface Libc {
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
   recvmsg(fd: number, message: number, flags: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number, timeout: number): number;
+  /** Between memories that no view spans. The runs must not overlap. */
+  memcpy(to: number, from: number, length: number): void;
 }
 
 const ADDRESS = 'uintptr_t';
@@ -71,6 +73,7 @@ const SIGNATURES: Readonly<Record<keyof Libc, readonly [result: string, ...param
   sendmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int'],
   recvmsg: ['long', 'int', ADDRESS, 'int'],
   recvmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int', ADDRESS],
+  memcpy: ['void', ADDRESS, ADDRESS, 'size_t'],
 };
 
 let loaded: { readonly koffi: Koffi; readonly libc: Libc } | { readonly reason: string } | undefined;

@@ -10,7 +10,7 @@ import {
   sockaddrPort,
   writeSockaddr,
 } from './sockaddr.js';
-import { steeringProgram } from './steering.js';
+import { rawEspFilter, steeringProgram } from './steering.js';
 
 const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
@@ -21,6 +21,7 @@ const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_REUSEPORT = 15;
+const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
@@ -111,7 +112,7 @@ export function openPortGroup(options: PortGroupOptions): PortGroup {
       ({ port } = localEndpoint(fd));
     }
     // The group exists from its second member on; its first is index 0, the others follow as they joined.
-    attach(fds[1]!, program);
+    attach(fds[1]!, SO_ATTACH_REUSEPORT_CBPF, program, 'the steering program to the socket group');
   } catch (error) {
     close();
     throw error;
@@ -196,9 +197,13 @@ const IPPROTO_ESP = 50;
 /**
  * A raw socket for ESP without UDP (RFC 4303), bound to `address`. What it receives over IPv4 begins with the
  * IP header, over IPv6 with the SPI.
+ * @param share of a group of sockets: this one gets the packets with SPI mod workers = index alone
  * @throws LinuxError EPERM without the right to open raw sockets
  */
-export function openRawEsp(address: string): number {
+export function openRawEsp(
+  address: string,
+  share?: { readonly workers: number; readonly index: number },
+): number {
   const ip = parseIp(address);
   if (ip === undefined) throw new RangeError(`"${address}" is not an IP address`);
   const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -212,6 +217,10 @@ export function openRawEsp(address: string): number {
     raiseBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
     raiseBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     prepareEsp(fd, ip);
+    if (share !== undefined && share.workers > 1) {
+      const filter = rawEspFilter(ip.length === 16 ? 6 : 4, share);
+      attach(fd, SO_ATTACH_FILTER, filter, 'the filter for a share of the SPIs to a raw socket');
+    }
     const sockaddr = hostBuffer(SOCKADDR_SPACE);
     const length = writeSockaddr(sockaddr, 0, ip, 0);
     checked(libc().bind(fd, addressOf(sockaddr), length), `raw socket for ESP on ${address}`);
@@ -259,14 +268,14 @@ function setOption(fd: number, level: number, option: number, value: number, nam
 }
 
 /** struct sock_fprog: length u16 (in instructions), 6 octets of padding, address u64. */
-function attach(fd: number, program: Uint8Array): void {
+function attach(fd: number, option: number, program: Uint8Array, doing: string): void {
   const descriptor = hostBuffer(16);
   const view = new DataView(descriptor.buffer);
   view.setUint16(0, program.length / 8, true);
   view.setBigUint64(8, BigInt(addressOf(program)), true);
   checked(
-    libc().setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, addressOf(descriptor), 16),
-    'attaching the steering program to the socket group',
+    libc().setsockopt(fd, SOL_SOCKET, option, addressOf(descriptor), 16),
+    `attaching ${doing}`,
     'Linux 4.5 or newer with CONFIG_BPF is needed',
   );
 }

@@ -29,6 +29,10 @@ export interface GatewaySetup {
   readonly encapsulation?: 'udp' | 'esp';
   /** `none` or left out: the defaults. */
   readonly offload?: Partial<Offload> | 'none';
+  /** 1 unless given. The child SA `id` belongs to worker `id` mod workers. */
+  readonly workers?: number;
+  /** Each worker has the socket of another one: all ESP in UDP comes to the wrong place. */
+  readonly misrouted?: boolean;
 }
 
 function keyOf(length: number, id: number, direction: number): SecretKey {
@@ -77,15 +81,20 @@ function say(line: unknown): void {
 
 const setup = JSON.parse(process.argv[2]!) as GatewaySetup;
 const wanted = setup.offload === 'none' ? NO_OFFLOAD : { ...DEFAULT_OFFLOAD, ...setup.offload };
-const group = openPortGroup({ address: setup.local, port: 4500, workers: 1, gro: wanted.gro });
-const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted) });
+const { workers = 1 } = setup;
+const group = openPortGroup({ address: setup.local, port: 4500, workers, gro: wanted.gro });
+const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted), queues: workers });
 setLinkUp('culvert0', setup.mtu);
 addRoute({ cidr: parseCidr(setup.peerNet) as Cidr, device: 'culvert0' });
-const rawFd = setup.encapsulation === 'esp' ? openRawEsp(setup.local) : undefined;
+const rawFds =
+  setup.encapsulation === 'esp'
+    ? Array.from({ length: workers }, (_, index) => openRawEsp(setup.local, { workers, index }))
+    : undefined;
 const plane = createFfiDataPlane({
-  espFds: group.espFds,
+  workers,
+  espFds: setup.misrouted === true ? [...group.espFds].reverse() : group.espFds,
   tun,
-  ...(rawFd === undefined ? {} : { rawFd }),
+  ...(rawFds === undefined ? {} : { rawFds }),
   offload: { ...wanted, tso: tun.tso, uso: tun.uso },
   offloadLost: (name, errno) => say({ lost: name, errno }),
   now: () => performance.now(),
@@ -103,7 +112,7 @@ const plane = createFfiDataPlane({
 async function close(): Promise<void> {
   await plane.close();
   group.close();
-  if (rawFd !== undefined) closeSocket(rawFd);
+  for (const fd of rawFds ?? []) closeSocket(fd);
   process.exitCode = 0;
   input.close();
 }
@@ -111,7 +120,9 @@ async function close(): Promise<void> {
 const input = createInterface({ input: process.stdin });
 input.on('line', (line) => {
   const [command, id] = line.split(' ');
-  if (command === 'counters') say({ children: plane.counters(), drops: plane.drops() });
+  if (command === 'counters') {
+    say({ children: plane.counters(), drops: plane.drops(), workers: plane.workers() });
+  }
   if (command === 'install') plane.install(pairOf(setup, Number(id), false));
   if (command === 'activate') plane.activateOutbound(Number(id));
   if (command === 'remove') plane.remove(Number(id));

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { EspSuite } from '../../src/crypto/types.js';
-import type { ChildCounters } from '../../src/dataplane/dataplane.js';
+import type { ChildCounters, WorkerState } from '../../src/dataplane/dataplane.js';
 import type { DropCounts } from '../../src/esp/drops.js';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
 import type { GatewaySetup } from './fixed-key-gateway.js';
@@ -9,6 +9,7 @@ import type { GatewaySetup } from './fixed-key-gateway.js';
 export interface Answer {
   readonly children: readonly ChildCounters[];
   readonly drops: DropCounts;
+  readonly workers: readonly WorkerState[];
 }
 
 const OUTER = { a: '192.0.2.1', b: '192.0.2.2' } as const;

@@ -24,6 +24,14 @@ export const Counter = {
 /** Block of the drops that belong to no SA. */
 export const GLOBAL_BLOCK = 0;
 
+/** The same in block 0, which belongs to no SA. */
+export const GlobalCounter = {
+  /** Packets given to the workers that own their SAs. */
+  HANDED_OVER: 0,
+  /** Packets taken from other workers. */
+  TAKEN_OVER: 1,
+} as const;
+
 /** Index in `DROP_REASONS`, by name: what the packet path counts with. */
 export const Drop = Object.fromEntries(DROP_REASONS.map((reason, i) => [reason, i])) as Readonly<
   Record<DropReason, number>
@@ -45,6 +53,15 @@ export function claimBlock({ f64 }: Arena, block: number, id: number): void {
 export function readDrops({ f64 }: Arena, block: number): DropCounts {
   const at = counterBase(block) + Counter.DROPS;
   return dropCounts(f64.subarray(at, at + DROP_REASONS.length));
+}
+
+/** Packets between this worker and the others. */
+export function readHandovers({ f64 }: Arena): { readonly handedOver: number; readonly takenOver: number } {
+  const base = counterBase(GLOBAL_BLOCK);
+  return {
+    handedOver: f64[base + GlobalCounter.HANDED_OVER]!,
+    takenOver: f64[base + GlobalCounter.TAKEN_OVER]!,
+  };
 }
 
 /**

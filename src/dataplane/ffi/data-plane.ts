@@ -1,37 +1,42 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { EspKeys, EspSuite } from '../../crypto/types.js';
+import { addDrops } from '../../esp/drop-counter.js';
 import type { DropCounts } from '../../esp/drops.js';
 import { espLayout, innerMtu } from '../../esp/layout.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspPair } from '../../esp/params.js';
-import { openEventFd } from '../../linux/eventfd.js';
 import { localEndpoint, pathMtu } from '../../linux/sockets.js';
 import type { TunDevice } from '../../linux/tun.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
-import type { ChildCounters, DataPlane, DataPlaneListener } from '../dataplane.js';
+import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
-import { type Arena, createArena, MAX_CHILDREN } from './arena.js';
-import { MAX_ORDER, OrderWriter } from './control-ring.js';
-import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops } from './counters.js';
+import { MAX_CHILDREN } from './arena.js';
+import { MAX_ORDER } from './control-ring.js';
+import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readHandovers } from './counters.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { encodeDevice, encodeInstall, encodePath, encodePeer, Order } from './orders.js';
+import { encodeDevice, encodeForeign, encodeInstall, encodePath, encodePeer, Order } from './orders.js';
 import { MAX_FURTHER_DEVICES } from './packet-loop.js';
+import type { PacketWorker, PendingOrder } from './packet-worker.js';
+import { WorkerGroup } from './worker-group.js';
 
 /** What the data plane needs of a TUN device. */
-export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'virtioHeader'>>;
+export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'fds' | 'virtioHeader'>>;
 
 export interface FfiDataPlaneOptions {
+  /** Threads, a power of two up to `MAX_WORKERS`; 1 by default. */
+  readonly workers?: number;
   /**
    * Bound non-blocking UDP sockets of port 4500, of one family. They stay the caller's, who closes them
-   * after `close()` has resolved.
+   * after `close()` has resolved. Several workers have one each, which gets the SPIs of its worker; one worker
+   * serves all.
    */
   readonly espFds: readonly number[];
-  /** Raw socket for ESP without UDP, of the same family; also the caller's. Without it there is UDP only. */
-  readonly rawFd?: number;
-  /** Closed by `close()`. */
+  /**
+   * Raw sockets for ESP without UDP, of the same family, one a worker, filtered by SPI; also the caller's. Without
+   * them there is UDP only.
+   */
+  readonly rawFds?: readonly number[];
+  /** Closed by `close()`. Several workers have a queue of it each. */
   readonly tun: PlaneTun;
   /** Opens a further TUN device of this name, ready for use; closed by this data plane. */
   readonly openTun?: (name: string) => PlaneTun;
@@ -50,13 +55,19 @@ export interface FfiDataPlaneOptions {
   readonly ready?: (crypto: string, note: string | undefined) => void;
 }
 
-/** How long the worker may take to end before it is ended by force, in milliseconds. */
-const STOP_MILLIS = 2000;
-
 /** Between two looks at what the kernel has learned of paths: it forgets again, too. */
 const PATH_MILLIS = 5000;
 
+interface Device {
+  readonly tun: PlaneTun;
+  /** Number of the one worker that serves it. */
+  readonly worker: number;
+  /** Being removed: it stays until the worker has let go of it. */
+  leaving: boolean;
+}
+
 interface Installed {
+  readonly worker: number;
   readonly block: number;
   readonly spiIn: number;
   readonly suite: EspSuite;
@@ -66,17 +77,11 @@ interface Installed {
   pathMtu: number;
 }
 
-interface PendingOrder {
-  readonly kind: number;
-  readonly length: number;
-  write(arena: Arena, at: number): void;
-  /** Wipes what must not stay when the order is never carried out. */
-  discard?(): void;
-}
-
 /**
- * The fast data plane: one worker thread that moves packets between TUN and the ESP sockets by FFI.
- * @throws LinuxError without FFI, RangeError when `espFds` is empty
+ * The fast data plane: worker threads that move packets between TUN and the ESP sockets by FFI. An SA belongs to
+ * the worker that the low bits of its inbound SPI name.
+ * @throws LinuxError without FFI
+ * @throws RangeError when `espFds` is empty, or sockets or queues are not one a worker
  */
 export function createFfiDataPlane(options: FfiDataPlaneOptions): DataPlane {
   return new FfiDataPlane(options);
@@ -85,11 +90,7 @@ export function createFfiDataPlane(options: FfiDataPlaneOptions): DataPlane {
 class FfiDataPlane implements DataPlane {
   readonly kind = 'ffi';
   readonly #options: FfiDataPlaneOptions;
-  readonly #arena: Arena = createArena();
-  readonly #orders: OrderWriter = new OrderWriter(this.#arena);
-  readonly #wake = openEventFd();
-  readonly #worker: Worker;
-  readonly #exited: Promise<void>;
+  readonly #group: WorkerGroup;
   readonly #locals: readonly Endpoint[];
   readonly #mssCeiling: number;
   /** Path MTU by peer address, as it was when the kernel was asked last. */
@@ -97,63 +98,76 @@ class FfiDataPlane implements DataPlane {
   readonly #pathTimer: NodeJS.Timeout;
   readonly #children = new Map<number, Installed>();
   readonly #spis = new Set<number>();
-  /** Further TUN devices by number; one that is being removed stays until the worker has let go of it. */
-  readonly #devices = new Map<number, { readonly tun: PlaneTun; leaving: boolean }>();
-  /** Counter blocks nobody uses; taken from the front, given back at the end. */
-  readonly #blocks: number[] = Array.from({ length: MAX_CHILDREN }, (_, i) => i + 1);
-  /** Orders that found the ring full, oldest first. */
-  readonly #pending: PendingOrder[] = [];
+  /** Further TUN devices by number. */
+  readonly #devices = new Map<number, Device>();
+  /** Workers that run. */
+  #running = 0;
+  /** Offloads that some worker has turned off. */
+  readonly #lost = new Set<keyof Offload>();
   #closing: Promise<void> | undefined;
   #failed = false;
-  /** The process ends without `close()`: it waits for its threads, so this one must not sleep on. */
-  readonly #onExit = () => {
-    this.#orders.stop();
-    this.#wake.signal();
-  };
+  /** The process ends without `close()`: it waits for its threads, so these must not sleep on. */
+  readonly #onExit = () => this.#group.stop();
 
   constructor(options: FfiDataPlaneOptions) {
+    const { workers = 1, espFds, rawFds, tun } = options;
+    if (espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
+    if (workers > 1 && (espFds.length !== workers || tun.fds?.length !== workers)) {
+      throw new RangeError(`${workers} packet workers need as many ESP sockets and queues of the TUN device`);
+    }
+    if (rawFds !== undefined && rawFds.length !== workers) {
+      throw new RangeError(`${workers} packet workers need as many raw sockets`);
+    }
     this.#options = options;
-    if (options.espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
-    this.#locals = options.espFds.map(localEndpoint);
+    this.#locals = espFds.map(localEndpoint);
     this.#mssCeiling = options.mssCeiling ?? DEFAULT_MSS_CEILING;
+    this.#group = new WorkerGroup(workers);
     this.#pathTimer = setInterval(() => this.#renewPath(), PATH_MILLIS).unref();
-    const workerData: WorkerSetup = {
-      memory: this.#arena.memory,
-      tunFd: options.tun.fd,
-      espFds: options.espFds,
-      wakeFd: this.#wake.fd,
-      ...(options.rawFd === undefined ? {} : { rawFd: options.rawFd }),
-      virtioHeader: options.tun.virtioHeader ?? false,
-      offload: options.offload ?? NO_OFFLOAD,
-    };
-    this.#worker = new Worker(options.workerEntry ?? workerEntry(), { workerData, name: 'culvert packets' });
     process.once('exit', this.#onExit);
-    this.#worker.on('message', (report: WorkerReport) => this.#hear(report));
-    this.#worker.on('error', (error) => this.#fail(`the packet thread broke: ${error.message}`));
-    this.#exited = new Promise((resolve) => {
-      this.#worker.once('exit', (code) => {
-        if (this.#closing === undefined) this.#fail(`the packet thread ended (exit code ${code})`);
-        resolve();
+    this.#group.workers.forEach((worker, i) => {
+      worker.start({
+        setup: this.#setupOf(i),
+        name: workers === 1 ? 'culvert packets' : `culvert packets ${i}`,
+        entry: options.workerEntry,
+        report: (report) => this.#hear(i, report),
+        broke: (reason) => this.#fail(reason),
       });
     });
+  }
+
+  #setupOf(worker: number): Omit<WorkerSetup, 'memory' | 'wakeFd'> {
+    const { espFds, rawFds, tun, offload = NO_OFFLOAD } = this.#options;
+    const group = this.#group.setupOf(worker);
+    return {
+      tunFd: group === undefined ? tun.fd : tun.fds![worker]!,
+      espFds: group === undefined ? espFds : [espFds[worker]!],
+      ...(rawFds === undefined ? {} : { rawFd: rawFds[worker]! }),
+      virtioHeader: tun.virtioHeader ?? false,
+      offload,
+      ...(group === undefined ? {} : { group }),
+    };
   }
 
   /** @throws RangeError for an id or SPI in use, a suite, keys or addresses that do not fit. Wipes the keys then */
   install(pair: EspPair): void {
     try {
       this.#admit(pair);
-      const block = this.#blocks[0];
-      if (block === undefined) {
+      const number = this.#group.ownerOf(pair.spiIn);
+      const worker = this.#group.workers[number]!;
+      if (worker.room === 0) {
         throw new RangeError(
-          `child SA ${pair.id}: ${MAX_CHILDREN} child SAs are installed, which is the limit`,
+          `child SA ${pair.id}: ${MAX_CHILDREN} child SAs are installed in its packet worker, which is the limit`,
         );
       }
       const path = this.#pathTo(pair.peer);
+      const block = worker.takeBlock();
       const order = encodeInstall(pair, block, { pathMtu: path, mssCeiling: this.#mssCeiling });
-      if (order.length > MAX_ORDER)
+      if (order.length > MAX_ORDER) {
+        worker.returnBlock(block);
         throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
-      this.#blocks.shift();
+      }
       this.#children.set(pair.id, {
+        worker: number,
         block,
         spiIn: pair.spiIn,
         peer: pair.peer,
@@ -162,7 +176,14 @@ class FfiDataPlane implements DataPlane {
         encapsulation: pair.encapsulation,
       });
       this.#spis.add(pair.spiIn);
-      this.#order({ kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
+      this.#order(worker, { kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
+      // A further device has one queue, which is its worker's.
+      if ((pair.device ?? 0) === 0) {
+        const foreign = encodeForeign(pair, number);
+        for (const other of this.#others(number)) {
+          this.#order(other, { kind: Order.INSTALL_FOREIGN, ...foreign });
+        }
+      }
     } catch (error) {
       wipePair(pair);
       throw error;
@@ -174,15 +195,21 @@ class FfiDataPlane implements DataPlane {
       throw new RangeError(`child SA ${pair.id}${why}`);
     };
     if (this.#closing !== undefined) refuse(': the data plane is closed');
-    if (pair.encapsulation !== 'udp' && this.#options.rawFd === undefined) {
+    if (pair.encapsulation !== 'udp' && this.#options.rawFds === undefined) {
       refuse(' wants ESP as IP protocol 50, and this data plane has UDP only: set "encapsulation: always"');
     }
     if (!Number.isInteger(pair.id) || pair.id < 0 || pair.id > 0xffffffff) refuse(': ids are whole numbers');
     if (this.#children.has(pair.id)) refuse(' is installed already');
     if (this.#spis.has(pair.spiIn)) refuse(`: inbound SPI ${pair.spiIn} is in use`);
     const { device = 0 } = pair;
-    if (device !== 0 && this.#devices.get(device)?.leaving !== false)
-      refuse(`: there is no device ${device}`);
+    if (device !== 0) {
+      const known = this.#devices.get(device);
+      if (known?.leaving !== false) refuse(`: there is no device ${device}`);
+      const owner = this.#group.ownerOf(pair.spiIn);
+      if (known!.worker !== owner) {
+        refuse(`: device ${device} belongs to packet worker ${known!.worker}, its inbound SPI to ${owner}`);
+      }
+    }
     const layout = espLayout(pair.suite);
     for (const keys of [pair.keysIn, pair.keysOut]) {
       const fits =
@@ -205,15 +232,17 @@ class FfiDataPlane implements DataPlane {
   }
 
   activateOutbound(id: number): void {
-    if (this.#children.has(id)) this.#order(idOrder(Order.ACTIVATE, id));
+    if (!this.#children.has(id)) return;
+    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.ACTIVATE, id));
   }
 
   /** @throws RangeError when the address is not one of the sockets' family */
   updatePeer(id: number, peer: Endpoint): void {
-    if (!this.#children.has(id)) return;
+    const child = this.#children.get(id);
+    if (child === undefined) return;
     this.#checkPeer(id, peer);
-    this.#order({ kind: Order.UPDATE_PEER, ...encodePeer(id, peer) });
-    this.#children.get(id)!.peer = peer;
+    this.#order(this.#ownerOf(child), { kind: Order.UPDATE_PEER, ...encodePeer(id, peer) });
+    child.peer = peer;
     this.#renewPath(id);
   }
 
@@ -238,7 +267,7 @@ class FfiDataPlane implements DataPlane {
       if (mtu === 0 || mtu === child.pathMtu) continue;
       child.pathMtu = mtu;
       const limits = { pathMtu: mtu, mssCeiling: this.#mssCeiling };
-      this.#order({ kind: Order.SET_PATH, ...encodePath(id, limits) });
+      this.#order(this.#ownerOf(child), { kind: Order.SET_PATH, ...encodePath(id, limits) });
     }
   }
 
@@ -247,12 +276,13 @@ class FfiDataPlane implements DataPlane {
     if (child === undefined) return;
     this.#children.delete(id);
     this.#spis.delete(child.spiIn);
-    this.#blocks.push(child.block);
-    this.#order(idOrder(Order.REMOVE, id));
+    this.#ownerOf(child).returnBlock(child.block);
+    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.REMOVE, id));
   }
 
-  addDevice(name: string): number {
+  addDevice(name: string, worker = 0): number {
     const { openTun } = this.#options;
+    if (worker >= this.#group.size) throw new RangeError(`there is no packet worker ${worker}`);
     if (openTun === undefined) throw new RangeError('this data plane has one TUN device only');
     let device = 1;
     while (this.#devices.has(device)) device++;
@@ -262,8 +292,9 @@ class FfiDataPlane implements DataPlane {
       );
     }
     const tun = openTun(name);
-    this.#devices.set(device, { tun, leaving: false });
-    this.#order({ kind: Order.ADD_DEVICE, ...encodeDevice(device, tun.fd, tun.virtioHeader ?? false) });
+    this.#devices.set(device, { tun, worker, leaving: false });
+    const order = encodeDevice(device, tun.fd, tun.virtioHeader ?? false);
+    this.#order(this.#group.workers[worker]!, { kind: Order.ADD_DEVICE, ...order });
     return device;
   }
 
@@ -271,7 +302,7 @@ class FfiDataPlane implements DataPlane {
     const known = this.#devices.get(device);
     if (known === undefined || known.leaving) return;
     known.leaving = true;
-    this.#order(idOrder(Order.REMOVE_DEVICE, device));
+    this.#order(this.#group.workers[known.worker]!, idOrder(Order.REMOVE_DEVICE, device));
   }
 
   counters(): readonly ChildCounters[] {
@@ -279,13 +310,20 @@ class FfiDataPlane implements DataPlane {
     const offset = now() - monotonicMillis();
     const toClock = (monotonic: number): Millis => monotonic + offset;
     return [...this.#children].map(([id, child]) => ({
-      ...readChild(this.#arena, child.block, id, toClock),
+      ...readChild(this.#ownerOf(child).arena, child.block, id, toClock),
+      ...(this.#group.size === 1 ? {} : { worker: child.worker }),
       ...mtuOf(child),
     }));
   }
 
   drops(): DropCounts {
-    return readDrops(this.#arena, GLOBAL_BLOCK);
+    return addDrops(this.#group.workers.map(({ arena }) => readDrops(arena, GLOBAL_BLOCK)));
+  }
+
+  workers(): readonly WorkerState[] {
+    const children = new Int32Array(this.#group.size);
+    for (const { worker } of this.#children.values()) children[worker] = children[worker]! + 1;
+    return this.#group.workers.map(({ arena }, i) => ({ children: children[i]!, ...readHandovers(arena) }));
   }
 
   close(): Promise<void> {
@@ -295,59 +333,36 @@ class FfiDataPlane implements DataPlane {
 
   async #close(): Promise<void> {
     clearInterval(this.#pathTimer);
-    this.#orders.stop();
-    this.#wake.signal();
-    const late = setTimeout(() => {
-      // It cannot interrupt a system call, but it ends a thread that is busy elsewhere.
-      void this.#worker.terminate();
-      this.#wake.signal();
-    }, STOP_MILLIS);
-    await this.#exited;
-    clearTimeout(late);
+    await this.#group.close();
     process.removeListener('exit', this.#onExit);
-    for (const order of this.#pending.splice(0)) order.discard?.();
-    this.#arena.bytes.fill(0);
-    this.#wake.close();
     this.#options.tun.close();
     for (const { tun } of this.#devices.values()) tun.close();
     this.#devices.clear();
   }
 
-  #order(order: PendingOrder): void {
-    if (this.#closing !== undefined || this.#failed) {
-      order.discard?.();
-      return;
-    }
-    this.#pending.push(order);
-    this.#pump();
+  #ownerOf(child: Installed): PacketWorker {
+    return this.#group.workers[child.worker]!;
   }
 
-  /** Moves what fits into the ring, in order. The rest goes when the worker reports space. */
-  #pump(): void {
-    let written = false;
-    while (this.#pending.length > 0) {
-      const order = this.#pending[0]!;
-      if (!this.#orders.write(order.kind, order.length, (at) => order.write(this.#arena, at))) break;
-      this.#pending.shift();
-      written = true;
-    }
-    if (written) this.#wake.signal();
+  #others(than: number): readonly PacketWorker[] {
+    return this.#group.workers.filter((_, i) => i !== than);
   }
 
-  #hear(report: WorkerReport): void {
+  #order(worker: PacketWorker, order: PendingOrder): void {
+    if (this.#closing === undefined && !this.#failed) worker.order(order);
+    else order.discard?.();
+  }
+
+  #hear(worker: number, report: WorkerReport): void {
     const { listener, ready } = this.#options;
-    if (report.kind === 'ike') this.#orders.ikeHandled();
     if (this.#closing !== undefined) return;
     switch (report.kind) {
       case 'ready':
-        ready?.(report.crypto, report.note);
-        break;
-      case 'space':
-        this.#pump();
+        if (++this.#running === this.#group.size) ready?.(report.crypto, report.note);
         break;
       case 'ike': {
         const { socket, address, port, bytes } = report;
-        listener.ikeDatagram(this.#locals[socket]!, { address, port }, bytes);
+        listener.ikeDatagram(this.#locals[worker + socket]!, { address, port }, bytes);
         break;
       }
       case 'moved':
@@ -360,7 +375,8 @@ class FfiDataPlane implements DataPlane {
         this.#renewPath(report.id);
         break;
       case 'offload':
-        this.#options.offloadLost?.(report.name, report.errno);
+        if (!this.#lost.has(report.name)) this.#options.offloadLost?.(report.name, report.errno);
+        this.#lost.add(report.name);
         break;
       case 'acquire':
         listener.acquire?.(report.destination, report.device);
@@ -378,7 +394,7 @@ class FfiDataPlane implements DataPlane {
   #fail(reason: string): void {
     if (this.#failed || this.#closing !== undefined) return;
     this.#failed = true;
-    for (const order of this.#pending.splice(0)) order.discard?.();
+    for (const worker of this.#group.workers) worker.discardOrders();
     this.#options.listener.failed(reason);
   }
 }
@@ -403,10 +419,4 @@ function wipePair(pair: EspPair): void {
     keys.encryption.wipe();
     keys.integrity?.wipe();
   }
-}
-
-/** The compiled entry; when this file runs uncompiled under a loader, its source. */
-function workerEntry(): URL {
-  const compiled = new URL('./worker.js', import.meta.url);
-  return existsSync(fileURLToPath(compiled)) ? compiled : new URL('./worker.ts', import.meta.url);
 }

@@ -17,7 +17,8 @@ import {
 } from './arena.js';
 import type { Child } from './child.js';
 import { CONTROL_SPACE, type ReceiveControl, readReceiveControl } from './control-message.js';
-import { Counter, Drop, monotonicMillis } from './counters.js';
+import { Counter, Drop, GlobalCounter, monotonicMillis } from './counters.js';
+import { Handed, type HandoverReader } from './handover-ring.js';
 import { isSyn } from './outbound.js';
 import { type Path, survivable } from './path.js';
 import type { TunWriter } from './tun-writer.js';
@@ -131,11 +132,43 @@ export class Inbound {
     const path = this.#path;
     const child = path.bySpi.get(readU32(path.arena.bytes, at));
     if (child === undefined || child.encapsulation !== encapsulation) {
+      if (child === undefined && this.#handOver(slot, at, length, trafficClass)) return;
       path.drop(Drop.unknown_spi);
       return;
     }
     const reason = this.#esp(child, slot, at, length, trafficClass);
     if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
+  }
+
+  /**
+   * Gives an ESP packet to the worker that its SPI belongs to: steering sees only the first datagram of a train.
+   * False when that is this one.
+   */
+  #handOver(slot: number, at: number, length: number, trafficClass: number): boolean {
+    const { arena, handover } = this.#path;
+    if (handover === undefined) return false;
+    const owner = handover.ownerOfSpi(readU32(arena.bytes, at));
+    if (owner === handover.index) return false;
+    const name = arena.base + At.rxNames + slot * NAME_SIZE;
+    if (handover.give(owner, Handed.ESP, arena.base + at, length, trafficClass, name)) {
+      this.#path.count(GlobalCounter.HANDED_OVER, 1);
+    } else this.#path.drop(Drop.queue_full);
+    return true;
+  }
+
+  /** Takes an ESP packet that came to another worker's socket. `flush` follows after the last one. */
+  adopt(reader: HandoverReader): void {
+    const { base } = this.#path.arena;
+    const at = rxPacket(0);
+    reader.copyPacket(base + at);
+    reader.copyName(base + At.rxNames);
+    this.#now = monotonicMillis();
+    this.#lookUp(0, at, reader.length, reader.trafficClass, 'udp');
+  }
+
+  /** Writes to TUN what is collected. */
+  flush(): void {
+    this.#tun.flush();
   }
 
   #datagram(socket: number, slot: number, at: number, length: number, trafficClass: number): void {

@@ -1,6 +1,20 @@
 import type { Offload } from '../offload.js';
 import type { SharedMemory } from './arena.js';
 
+/** What one of several workers needs to hand packets over to the others, and to take theirs. */
+export interface GroupSetup {
+  /** This one's number: it owns the SAs with inbound SPI mod workers = index. */
+  readonly index: number;
+  readonly workers: number;
+  /** The eventfd of every worker. */
+  readonly wakeFds: readonly number[];
+  /** Rings by the number of the worker at the other end; none where it is this one. */
+  readonly inbox: readonly (SharedArrayBuffer | undefined)[];
+  readonly outbox: readonly (SharedArrayBuffer | undefined)[];
+  /** A word (i32) a worker: 1 as long as it has been woken and has not looked into its inbox since. */
+  readonly alarms: SharedArrayBuffer;
+}
+
 /** What the worker is started with. */
 export interface WorkerSetup {
   readonly memory: SharedMemory;
@@ -13,6 +27,8 @@ export interface WorkerSetup {
   readonly virtioHeader?: boolean;
   /** Left out: none. */
   readonly offload?: Offload;
+  /** Left out for a worker that is alone. */
+  readonly group?: GroupSetup;
 }
 
 /** What the worker tells main. `socket` is the index of the ESP socket; addresses are canonical text. */

@@ -1,5 +1,6 @@
 import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../esp/params.js';
+import type { OutboundPolicy } from '../../esp/policy-table.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
 import { SecretKey } from '../../util/secret.js';
@@ -15,6 +16,7 @@ export const Order = {
   SET_PATH: 5,
   ADD_DEVICE: 6,
   REMOVE_DEVICE: 7,
+  INSTALL_FOREIGN: 8,
 } as const;
 
 /** A pair of SAs as the worker gets it. */
@@ -149,6 +151,41 @@ export function decodeInstall({ bytes, view }: Arena, at: number): Installation 
     keysIn: espKeys(encryptionIn, integrityIn),
     keysOut: espKeys(encryptionOut, integrityOut),
   };
+}
+
+/** The child SA of another worker, as far as outbound packets are to be told by. */
+export interface ForeignPolicy extends OutboundPolicy {
+  /** Number of the worker that owns it. */
+  readonly owner: number;
+}
+
+type ForeignText = Omit<ForeignPolicy, 'localTs' | 'peerTs'> & Pick<PublicPart, 'localTs' | 'peerTs'>;
+
+/** An order to hand packets for this child SA over to its owner: the length of its JSON (u32), and the JSON. */
+export function encodeForeign(
+  { id, localTs, peerTs, outbound }: OutboundPolicy,
+  owner: number,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  const text: ForeignText = {
+    ...{ id, outbound, owner },
+    localTs: localTs.map(toText),
+    peerTs: peerTs.map(toText),
+  };
+  const json = utf8(JSON.stringify(text));
+  return {
+    length: 4 + json.length,
+    write({ bytes, view }, at) {
+      view.setUint32(at, json.length, true);
+      bytes.set(json, at + 4);
+    },
+  };
+}
+
+/** The child SA in an order of `encodeForeign`. */
+export function decodeForeign({ bytes, view }: Arena, at: number): ForeignPolicy {
+  const json = Uint8Array.from(bytes.subarray(at + 4, at + 4 + view.getUint32(at, true)));
+  const part = JSON.parse(fromUtf8(json)) as ForeignText;
+  return { ...part, localTs: part.localTs.map(fromText), peerTs: part.peerTs.map(fromText) };
 }
 
 function espKeys(encryption: SecretKey, integrity: SecretKey): EspKeys {

@@ -10,7 +10,8 @@ import { createPacketView, destinationOf, IpProtocol, type PacketView, readPacke
 import { TCP_FLAGS_OFFSET, TcpFlag } from '../../wire/tcp.js';
 import { At, innerPacket, MAX_PACKET } from './arena.js';
 import type { Child } from './child.js';
-import { Counter, Drop, monotonicMillis } from './counters.js';
+import { Counter, Drop, GlobalCounter, monotonicMillis } from './counters.js';
+import { Handed, type HandoverReader } from './handover-ring.js';
 import { type Path, survivable } from './path.js';
 import { MAX_PAYLOAD, type SendQueue } from './send-queue.js';
 import type { TunWriter } from './tun-writer.js';
@@ -74,9 +75,32 @@ export class Outbound {
       octets += length;
       this.#packet(at, length);
     }
+    this.flush();
+    return packets > 0;
+  }
+
+  /** Takes what another worker has read from its queue of TUN. `flush` follows after the last one. */
+  adopt(reader: HandoverReader): void {
+    const { arena, virtioLength } = this.#path;
+    const at = innerPacket() - virtioLength;
+    reader.copyPacket(arena.base + at);
+    this.#packet(at, reader.length);
+  }
+
+  /** Sends what is sealed. */
+  flush(): void {
     this.#queue.flush();
     this.#raw?.flush();
-    return packets > 0;
+  }
+
+  /** Gives a packet to the worker that owns its SA: only there are the keys and the sequence number. */
+  #handOver(id: number, at: number, length: number): void {
+    const path = this.#path;
+    const owner = path.handover?.owners.get(id);
+    if (owner === undefined) path.drop(Drop.no_sa);
+    else if (path.handover!.give(owner, Handed.INNER, path.arena.base + at, length, 0, 0)) {
+      path.count(GlobalCounter.HANDED_OVER, 1);
+    } else path.drop(Drop.queue_full);
   }
 
   /** What one read gave: a packet or a super-packet, of one flow either way. */
@@ -96,7 +120,11 @@ export class Outbound {
       this.#acquire();
       return;
     }
-    const child = path.byId.get(id)!;
+    const child = path.byId.get(id);
+    if (child === undefined) {
+      this.#handOver(id, at, length);
+      return;
+    }
     if (virtioLength === 0) {
       this.#whole(child);
       return;

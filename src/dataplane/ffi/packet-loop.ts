@@ -14,10 +14,13 @@ import { NO_OFFLOAD } from '../offload.js';
 import { type Arena, At } from './arena.js';
 import { Child } from './child.js';
 import { OrderReader } from './control-ring.js';
+import { GlobalCounter } from './counters.js';
 import { ErrorQueue } from './error-queue.js';
+import type { Handover } from './handover.js';
+import { Handed, type HandoverReader } from './handover-ring.js';
 import { Inbound, RAW } from './inbound.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { decodeInstall, decodePeer, Order } from './orders.js';
+import { decodeForeign, decodeInstall, decodePeer, Order } from './orders.js';
 import { Outbound } from './outbound.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { Path } from './path.js';
@@ -116,14 +119,13 @@ export class PacketLoop {
       if (errno !== Errno.EINTR) throw linuxError(errno, 'waiting for packets');
       return !this.#orders.stopped;
     }
-    let moved = false;
-    if (pollEvents(view, WAKE_AT) !== 0) {
-      this.#wake.clear();
-      moved = true;
-    }
+    let moved = pollEvents(view, WAKE_AT) !== 0;
+    const woken = moved;
+    if (woken) this.#wake.clear();
     // Looked at in every turn: under load that is sooner than the next poll.
     if (this.#orders.stopped) return false;
     if (this.#orders.drain(this.#obey)) path.report({ kind: 'space' });
+    if (woken && path.handover !== undefined) this.#takeOver(path.handover);
     let trouble = 0;
     for (let i = 0; i < path.espFds.length; i++) {
       const events = pollEvents(view, SOCKETS_AT + i * POLLFD_SIZE);
@@ -145,8 +147,23 @@ export class PacketLoop {
     }
     if (this.#further.length > 0 && this.#turnFurther()) moved = true;
     this.#watch(moved, trouble);
+    path.handover?.flush();
     return true;
   }
+
+  /** What other workers have given, before anything younger is taken from the sockets and from TUN. */
+  #takeOver(handover: Handover): void {
+    const taken = handover.takeAll(this.#adopt);
+    if (taken === 0) return;
+    this.#inbound.flush();
+    this.#lanes[0]!.outbound.flush();
+    this.#path.count(GlobalCounter.TAKEN_OVER, taken);
+  }
+
+  readonly #adopt = (reader: HandoverReader): void => {
+    if (reader.kind === Handed.ESP) this.#inbound.adopt(reader);
+    else this.#lanes[0]!.outbound.adopt(reader);
+  };
 
   #openLane(path: Path): void {
     const { offload = NO_OFFLOAD } = this.#setup;
@@ -219,9 +236,19 @@ export class PacketLoop {
         this.#tableOf(child)?.insert(order);
         return;
       }
+      case Order.INSTALL_FOREIGN: {
+        const policy = decodeForeign(arena, at);
+        path.handover?.owners.set(policy.id, policy.owner);
+        path.table.insert(policy);
+        return;
+      }
       case Order.REMOVE: {
-        const child = path.byId.get(arena.view.getUint32(at, true));
-        if (child === undefined) return;
+        const id = arena.view.getUint32(at, true);
+        const child = path.byId.get(id);
+        if (child === undefined) {
+          if (path.handover?.owners.delete(id) === true) path.table.remove(id);
+          return;
+        }
         this.#tableOf(child)?.remove(child.id);
         path.byId.delete(child.id);
         path.bySpi.delete(child.spiIn);
@@ -229,8 +256,11 @@ export class PacketLoop {
         return;
       }
       case Order.ACTIVATE: {
-        const child = path.byId.get(arena.view.getUint32(at, true));
-        if (child !== undefined) this.#tableOf(child)?.activate(child.id);
+        const id = arena.view.getUint32(at, true);
+        const child = path.byId.get(id);
+        // The first device's table holds the child SAs of the other workers too.
+        const table = child === undefined ? path.table : this.#tableOf(child);
+        table?.activate(id);
         return;
       }
       case Order.ADD_DEVICE: {

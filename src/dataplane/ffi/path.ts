@@ -7,6 +7,7 @@ import { type Arena, writePointer } from './arena.js';
 import type { Child } from './child.js';
 import type { OrderReader } from './control-ring.js';
 import { Counter, counterBase, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
+import { Handover } from './handover.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { SpiTable } from './spi-table.js';
 
@@ -30,6 +31,8 @@ export class Path {
   readonly report: (report: WorkerReport) => void;
   readonly byId: Map<number, Child>;
   readonly bySpi: SpiTable<Child>;
+  /** What there is to do with the other workers, where there are any. */
+  readonly handover: Handover | undefined;
   readonly table: OutboundTable = createOutboundTable();
   readonly memory: PacketMemory;
   /** Octets in front of a packet on TUN: the virtio-net header, or nothing. */
@@ -48,6 +51,8 @@ export class Path {
     this.device = further?.device ?? 0;
     this.byId = further?.first.byId ?? new Map();
     this.bySpi = further?.first.bySpi ?? new SpiTable();
+    this.handover =
+      further?.first.handover ?? (setup.group === undefined ? undefined : new Handover(setup.group));
     this.arena = arena;
     this.tunFd = setup.tunFd;
     this.espFds = setup.espFds;
@@ -70,6 +75,12 @@ export class Path {
     if (now - this.#hinted < HINT_PAUSE) return;
     this.#hinted = now;
     this.report({ kind: 'path', id: child.id });
+  }
+
+  /** Counts packets that go to other workers or come from them. `counter` is one of `GlobalCounter`. */
+  count(counter: number, amount: number): void {
+    const at = counterBase(GLOBAL_BLOCK) + counter;
+    this.arena.f64[at] = this.arena.f64[at]! + amount;
   }
 
   /** Counts a drop that belongs to no SA. `reason` is one of `Drop`. */
