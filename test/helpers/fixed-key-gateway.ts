@@ -1,15 +1,12 @@
 import { createInterface } from 'node:readline';
-import type { EspSuite } from '../../src/crypto/types.js';
 import { createFfiDataPlane } from '../../src/dataplane/ffi/data-plane.js';
-import { DEFAULT_OFFLOAD, NO_OFFLOAD, needsVirtioHeader, type Offload } from '../../src/dataplane/offload.js';
-import { espLayout } from '../../src/esp/layout.js';
-import type { EspPair } from '../../src/esp/params.js';
+import { DEFAULT_OFFLOAD, NO_OFFLOAD, needsVirtioHeader } from '../../src/dataplane/offload.js';
 import { setLinkUp } from '../../src/linux/links.js';
 import { addRoute } from '../../src/linux/routes.js';
 import { closeSocket, openPortGroup, openRawEsp } from '../../src/linux/sockets.js';
 import { openTun } from '../../src/linux/tun.js';
-import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
-import { SecretKey } from '../../src/util/secret.js';
+import { type Cidr, parseCidr } from '../../src/util/ip.js';
+import { type GatewaySetup, pairOf } from './fixed-key-sa.js';
 
 /**
  * One gateway with fixed keys, without IKE: `node fixed-key-gateway.ts SETUP`, SETUP as JSON. Prints a line
@@ -17,63 +14,6 @@ import { SecretKey } from '../../src/util/secret.js';
  * `remove ID`, `crash`; `close` and the
  * end of input end it.
  */
-export interface GatewaySetup {
-  readonly side: 'a' | 'b';
-  readonly local: string;
-  readonly peer: string;
-  readonly localNet: string;
-  readonly peerNet: string;
-  readonly suite: EspSuite;
-  readonly mtu: number;
-  /** ESP in UDP unless given. */
-  readonly encapsulation?: 'udp' | 'esp';
-  /** `none` or left out: the defaults. */
-  readonly offload?: Partial<Offload> | 'none';
-  /** 1 unless given. The child SA `id` belongs to worker `id` mod workers. */
-  readonly workers?: number;
-  /** Each worker has the socket of another one: all ESP in UDP comes to the wrong place. */
-  readonly misrouted?: boolean;
-}
-
-function keyOf(length: number, id: number, direction: number): SecretKey {
-  return new SecretKey(Uint8Array.from({ length }, (_, i) => (i * 7 + id * 31 + direction * 101 + 1) & 0xff));
-}
-
-function pairOf(setup: GatewaySetup, id: number, outbound: boolean): EspPair {
-  const layout = espLayout(setup.suite);
-  const keys = (direction: number) => ({
-    encryption: keyOf(layout.keyLength + layout.saltLength, id, direction),
-    ...(layout.aead ? {} : { integrity: keyOf(layout.integrityKeyLength, id, direction + 8) }),
-  });
-  const towardsA = 0x90000000 + id;
-  const towardsB = 0x10000000 + id;
-  const selector = (text: string) => {
-    const range = cidrRange(parseCidr(text) as Cidr);
-    return {
-      tsType: range.start.length === 4 ? 7 : 8,
-      protocol: 0,
-      startPort: 0,
-      endPort: 65535,
-      startAddress: range.start,
-      endAddress: range.end,
-    };
-  };
-  const a = setup.side === 'a';
-  return {
-    id,
-    spiIn: a ? towardsA : towardsB,
-    spiOut: a ? towardsB : towardsA,
-    suite: setup.suite,
-    keysIn: keys(a ? 0 : 1),
-    keysOut: keys(a ? 1 : 0),
-    localTs: [selector(setup.localNet)],
-    peerTs: [selector(setup.peerNet)],
-    encapsulation: setup.encapsulation ?? 'udp',
-    local: { address: setup.local, port: 4500 },
-    peer: { address: setup.peer, port: 4500 },
-    outbound,
-  };
-}
 
 function say(line: unknown): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -85,7 +25,7 @@ const { workers = 1 } = setup;
 const group = openPortGroup({ address: setup.local, port: 4500, workers, gro: wanted.gro });
 const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted), queues: workers });
 setLinkUp('culvert0', setup.mtu);
-addRoute({ cidr: parseCidr(setup.peerNet) as Cidr, device: 'culvert0' });
+for (const net of setup.peerNets) addRoute({ cidr: parseCidr(net) as Cidr, device: 'culvert0' });
 const rawFds =
   setup.encapsulation === 'esp'
     ? Array.from({ length: workers }, (_, index) => openRawEsp(setup.local, { workers, index }))

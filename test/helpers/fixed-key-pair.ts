@@ -4,7 +4,7 @@ import type { EspSuite } from '../../src/crypto/types.js';
 import type { ChildCounters, WorkerState } from '../../src/dataplane/dataplane.js';
 import type { DropCounts } from '../../src/esp/drops.js';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
-import type { GatewaySetup } from './fixed-key-gateway.js';
+import type { GatewaySetup } from './fixed-key-sa.js';
 
 export interface Answer {
   readonly children: readonly ChildCounters[];
@@ -24,7 +24,7 @@ export class FixedKeyGateway {
     const other = side === 'a' ? 'b' : 'a';
     const setup: GatewaySetup = {
       ...{ side, suite, mtu: 1400, local: OUTER[side], peer: OUTER[other] },
-      ...{ localNet: INNER[side], peerNet: INNER[other] },
+      ...{ localNets: [INNER[side]], peerNets: [INNER[other]] },
       ...over,
     };
     const script = new URL('./fixed-key-gateway.ts', import.meta.url).pathname;
