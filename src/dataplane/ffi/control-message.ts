@@ -55,6 +55,17 @@ export function writeSendControl(
   return end - at;
 }
 
+/** Writes what a kernel says of a train of datagrams of `segment` octets (0: it is none); answers with the octets. */
+export function writeGroControl({ u32 }: Pick<Views, 'u32'>, at: number, segment: number): number {
+  if (segment === 0) return 0;
+  u32[at >>> 2] = HEADER + 4;
+  u32[(at >>> 2) + 1] = 0;
+  u32[(at >>> 2) + 2] = SOL_UDP;
+  u32[(at >>> 2) + 3] = UDP_GRO;
+  u32[(at + HEADER) >>> 2] = segment;
+  return ALIGNED;
+}
+
 /** What came with a message. */
 export interface ReceiveControl {
   /** Octets of each datagram of the message but the last; 0 when it is one datagram. */

@@ -20,10 +20,11 @@ import type { Handover } from './handover.js';
 import { Handed, type HandoverReader } from './handover-ring.js';
 import { Inbound, RAW } from './inbound.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { decodeForeign, decodeInstall, decodePeer, Order } from './orders.js';
+import { decodeForeign, decodeInstall, decodePeer, type Installation, Order } from './orders.js';
 import { Outbound } from './outbound.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { Path } from './path.js';
+import { rehearse } from './rehearsal.js';
 import { SendQueue } from './send-queue.js';
 import { TunWriter } from './tun-writer.js';
 
@@ -229,11 +230,7 @@ export class PacketLoop {
     const arena = this.#arena;
     switch (kind) {
       case Order.INSTALL: {
-        const order = decodeInstall(arena, at);
-        const child = new Child(arena, this.#crypto, order);
-        path.byId.set(child.id, child);
-        path.bySpi.set(child.spiIn, child);
-        this.#tableOf(child)?.insert(order);
+        this.#install(decodeInstall(arena, at));
         return;
       }
       case Order.INSTALL_FOREIGN: {
@@ -244,15 +241,7 @@ export class PacketLoop {
       }
       case Order.REMOVE: {
         const id = arena.view.getUint32(at, true);
-        const child = path.byId.get(id);
-        if (child === undefined) {
-          if (path.handover?.owners.delete(id) === true) path.table.remove(id);
-          return;
-        }
-        this.#tableOf(child)?.remove(child.id);
-        path.byId.delete(child.id);
-        path.bySpi.delete(child.spiIn);
-        child.free();
+        if (!this.#remove(id) && path.handover?.owners.delete(id) === true) path.table.remove(id);
         return;
       }
       case Order.ACTIVATE: {
@@ -286,6 +275,51 @@ export class PacketLoop {
         throw new RangeError(`order of unknown kind ${kind}`);
     }
   };
+
+  #install(order: Installation): void {
+    const path = this.#path;
+    const child = new Child(this.#arena, this.#crypto, order);
+    path.byId.set(child.id, child);
+    path.bySpi.set(child.spiIn, child);
+    this.#tableOf(child)?.insert(order);
+  }
+
+  /** False when there is none of this id. */
+  #remove(id: number): boolean {
+    const path = this.#path;
+    const child = path.byId.get(id);
+    if (child === undefined) return false;
+    this.#tableOf(child)?.remove(child.id);
+    path.byId.delete(child.id);
+    path.bySpi.delete(child.spiIn);
+    child.free();
+    return true;
+  }
+
+  /**
+   * Moves made-up packets for `millis` milliseconds at most, so that the first real ones find the code compiled. Before
+   * the first turn. Answers with how many came through.
+   */
+  rehearse(millis: number): number {
+    const path = this.#path;
+    const { outbound } = this.#lanes[0]!;
+    return rehearse(
+      {
+        arena: this.#arena,
+        virtioHeader: path.virtioLength > 0,
+        exchange(calls) {
+          const before = path.calls;
+          path.calls = calls;
+          return before;
+        },
+        install: (order) => this.#install(order),
+        remove: (id) => this.#remove(id),
+        outbound: () => outbound.turn(),
+        inbound: () => this.#inbound.turn(0),
+      },
+      millis,
+    );
+  }
 
   /** For tests: the child SA of this id. */
   child(id: number): Child | undefined {

@@ -20,7 +20,7 @@ const HINT_PAUSE = 20;
  */
 export class Path {
   readonly arena: Arena;
-  readonly calls: Libc = libc();
+  calls: Libc = libc();
   /** Number of the device, and its descriptor. */
   readonly device: number;
   readonly tunFd: number;

@@ -445,6 +445,29 @@ t.test('IKE on an ESP socket is handed over, within limits', { skip }, async (t)
   t.equal(loop.turn(-1), false, 'a stop wakes and ends it');
 });
 
+t.test('a rehearsal moves packets, and leaves nothing behind', { skip }, async (t) => {
+  const bench = new Bench();
+  await bench.start();
+  try {
+    const rounds = bench.loop.rehearse(40);
+    t.ok(rounds > 0 && rounds % 3 === 0, 'three packets a round came through');
+    await bench.settle();
+    t.same(bench.heard, [], 'none left by the socket');
+    t.equal(libc().read(bench.tun, addressOf(hostBuffer(2048)), 2048), -1, 'nor by TUN');
+    t.same(bench.globalDrops(), {});
+    t.same(bench.reports, []);
+    const { keySlots, keys } = At;
+    t.ok(bench.arena.bytes.subarray(keySlots, keySlots + 2048).every((octet) => octet === 0));
+    t.ok(bench.arena.bytes.subarray(keys, keys + 256).every((octet) => octet === 0));
+
+    // Its SPI is as unknown as any other, and its packets have no policy.
+    await bench.send(Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1, ...new Uint8Array(64)));
+    t.same(bench.globalDrops(), { unknown_spi: 1 });
+  } finally {
+    bench.close();
+  }
+});
+
 t.test('broken descriptors end the path instead of spinning', { skip }, async (t) => {
   const arena = createArena();
   const [inner, tun] = packetPair();
