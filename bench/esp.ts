@@ -206,7 +206,9 @@ function ffiTasks(
       run: (count) => {
         const sealer = crypto.sealer(suite, SPI, keysOf(suite));
         arena.bytes.set(inner, innerPacketAt());
-        for (let i = 1; i <= count; i++) sealer.seal(innerPacketAt(), size, IpProtocol.IPV4, i, txPacket(0));
+        for (let i = 1; i <= count; i++)
+          sealer.seal(innerPacketAt(), size, IpProtocol.IPV4, i, txPacket(i & 7));
+        sealer.complete();
         sealer.free();
       },
     },
@@ -218,6 +220,7 @@ function ffiTasks(
         arena.bytes.set(inner, innerPacketAt());
         const packet = txPacket(0);
         const length = sealer.seal(innerPacketAt(), size, IpProtocol.IPV4, 1, packet);
+        sealer.complete();
         sealer.free();
         const opener = crypto.opener(suite, keysOf(suite));
         const window = new ReplayWindow(DEFAULT_REPLAY_WINDOW);

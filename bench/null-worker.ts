@@ -35,6 +35,7 @@ function main(setup: WorkerSetup): void {
           copy(outAt + layout.bodyOffset, innerAt, body);
           return layout.bodyOffset + body + layout.icvLength;
         },
+        complete() {},
         free() {},
       };
     },

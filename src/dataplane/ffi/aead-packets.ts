@@ -41,6 +41,8 @@ export class AeadSealer implements PacketSealer {
     return layout.bodyOffset + body + layout.icvLength;
   }
 
+  complete(): void {}
+
   #prepare(): void {
     const { bytes } = this.#arena;
     bytes.set(this.#salt, At.nonce);

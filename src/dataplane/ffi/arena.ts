@@ -51,6 +51,13 @@ export const COUNTER_BLOCK = 256;
 /** Octets of a slot for two hash states of a MAC, or the key schedule of AES (244). */
 export const KEY_SLOT_SIZE = 2 * HASH_STATE;
 
+/** Packets that AES-CBC takes side by side, and octets of a lane: see multi-cbc.ts. */
+export const CBC_LANES = 8;
+export const CBC_LANE = 40;
+
+/** Keys of a child SA: two MACs, or one cipher in each direction, or all that CBC has at the most. */
+export const KEY_SLOTS = 3 * MAX_CHILDREN;
+
 /** Calls that a list has room for: see call-list.ts. */
 export const MAX_CALLS = 16;
 /** The calls, and a word that tells whose they are. */
@@ -101,6 +108,7 @@ export const At = {
   nonce: take(64),
   /** The nonce of the packet being opened. */
   openNonce: take(64),
+  cbcLanes: take(CBC_LANES * CBC_LANE),
   /** The calls of the packet being sealed, and of the one being opened. */
   sealCalls: take(CALL_LIST_SIZE),
   openCalls: take(CALL_LIST_SIZE),
@@ -114,7 +122,7 @@ export const At = {
   /** Octets kept aside while a cipher writes over them; a padded MAC key while it is taken over. */
   saved: take(128),
   /** What is derived from keys: see key-slots.ts. */
-  keySlots: take(2 * MAX_CHILDREN * KEY_SLOT_SIZE),
+  keySlots: take(KEY_SLOTS * KEY_SLOT_SIZE),
   /** What ErrorQueue reads into. */
   errors: take(576),
   split: take(SPLITTER_SPACE),

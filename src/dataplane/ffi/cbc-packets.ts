@@ -60,6 +60,8 @@ export class CbcSealer implements PacketSealer {
     return authenticated + layout.icvLength;
   }
 
+  complete(): void {}
+
   #prepare(): void {
     const { openssl, arena } = this.#calls;
     const { EVP_CipherUpdate } = openssl.native;

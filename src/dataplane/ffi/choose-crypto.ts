@@ -6,10 +6,11 @@ import { createEvpCrypto, type EvpOptions } from './evp.js';
 import { createFallbackCrypto } from './fallback-crypto.js';
 import { loadGcm128 } from './gcm128.js';
 import { KeySlots } from './key-slots.js';
+import { loadMultiCbc } from './multi-cbc.js';
 import { loadOpenssl, type Openssl, type OpensslProbe } from './openssl.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { hmacMaker, type MacMaker, stateMaker } from './packet-mac.js';
-import { macHolds, runSelfTest, sealAlike } from './self-test.js';
+import { macHolds, runSelfTest, sealAlike, sealsBatches } from './self-test.js';
 
 export interface CryptoChoice {
   readonly crypto: PacketCrypto;
@@ -31,9 +32,11 @@ export function choosePacketCrypto(
   if (!probe.ok) return { crypto: fallback, note: `OpenSSL is not reachable by FFI: ${probe.reason}` };
   const slots = new KeySlots(arena);
   const macs = chooseMacs(probe, arena, slots);
-  const gcm = chooseGcm(probe.openssl, arena, macs, slots);
-  const evp = createEvpCrypto(probe.openssl, arena, macs, { gcm });
-  const test = runSelfTest(probe.openssl, arena, macs);
+  const { openssl } = probe;
+  const gcm = chooseGcm(openssl, arena, macs, slots);
+  const multiCbc = chooseMultiCbc(openssl, arena, macs, slots);
+  const evp = createEvpCrypto(openssl, arena, macs, { gcm, multiCbc });
+  const test = runSelfTest(openssl, arena, macs);
   const crypto: PacketCrypto = {
     name: evp.name,
     supports: (suite) => test.holds(suite) || fallback.supports(suite),
@@ -59,4 +62,17 @@ function chooseGcm(openssl: Openssl, arena: Arena, macs: MacMaker, slots: KeySlo
   const gcm = { functions, slots };
   const evp = createEvpCrypto(openssl, arena, macs);
   return sealAlike(arena, createEvpCrypto(openssl, arena, macs, { gcm }), evp) ? gcm : undefined;
+}
+
+/** AES-CBC of several packets at a time, when EVP reads them. */
+function chooseMultiCbc(
+  openssl: Openssl,
+  arena: Arena,
+  macs: MacMaker,
+  slots: KeySlots,
+): EvpOptions['multiCbc'] {
+  const functions = loadMultiCbc();
+  if (typeof functions === 'string') return undefined;
+  const multiCbc = { functions, slots };
+  return sealsBatches(arena, createEvpCrypto(openssl, arena, macs, { multiCbc })) ? multiCbc : undefined;
 }

@@ -1,6 +1,7 @@
 import { integrityTransform } from '../../crypto/transforms.js';
 import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import { type EspLayout, espLayout } from '../../esp/layout.js';
+import { createPacketMemory } from '../../esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '../../esp/sa-keys.js';
 import { type CallRunner, callRunner } from '../../linux/call-runner.js';
 import { Encr } from '../../wire/ike/registry.js';
@@ -13,8 +14,9 @@ import type { EspCalls } from './esp-calls.js';
 import { type Gcm128, GcmCalls } from './gcm128.js';
 import { IvPool } from './iv-pool.js';
 import type { KeySlots } from './key-slots.js';
+import { type MultiCbc, MultiCbcSealer } from './multi-cbc.js';
 import type { Openssl } from './openssl.js';
-import type { PacketCrypto } from './packet-crypto.js';
+import type { PacketCrypto, PacketSealer } from './packet-crypto.js';
 import type { MacMaker, PacketMac } from './packet-mac.js';
 
 /**
@@ -78,6 +80,8 @@ export interface EvpOptions {
   readonly runner?: CallRunner | null;
   /** For AES-GCM instead of EVP. */
   readonly gcm?: { readonly functions: Gcm128; readonly slots: KeySlots } | undefined;
+  /** For sealing by AES-CBC. */
+  readonly multiCbc?: { readonly functions: MultiCbc; readonly slots: KeySlots } | undefined;
 }
 
 /** The EVP implementation on this arena. `supports` is by name only: see self-test.ts for proof. */
@@ -85,9 +89,10 @@ export function createEvpCrypto(
   openssl: Openssl,
   arena: Arena,
   macs: MacMaker,
-  { runner = callRunner(), gcm }: EvpOptions = {},
+  { runner = callRunner(), gcm, multiCbc }: EvpOptions = {},
 ): PacketCrypto {
   const ivs = new IvPool(openssl, arena);
+  const { copy } = createPacketMemory(arena.memory);
   const calls: EspCalls = {
     openssl,
     arena,
@@ -130,20 +135,24 @@ export function createEvpCrypto(
       : new EvpOpenCalls(openssl, arena, layout, keyed);
   }
 
-  /** Cipher context and MAC, or neither. */
-  function cbc<T>(
-    suite: EspSuite,
-    integrityKey: number,
-    direction: number,
-    use: (context: number, mac: PacketMac) => T,
-  ): T {
-    const mac = macs.make(integrityTransform(suite.integrity).hash, At.keys + INTEGRITY_KEY, integrityKey);
+  /** What `use` makes of the MAC, or neither. */
+  function withMac<T>(suite: EspSuite, keyLength: number, use: (mac: PacketMac) => T): T {
+    const mac = macs.make(integrityTransform(suite.integrity).hash, At.keys + INTEGRITY_KEY, keyLength);
     try {
-      return use(context(suite, direction), mac);
+      return use(mac);
     } catch (error) {
       mac.free();
       throw error;
     }
+  }
+
+  function cbcSealer(suite: EspSuite, layout: EspLayout, spi: number, mac: PacketMac): PacketSealer {
+    const { id, keyBits } = suite.encryption;
+    if (multiCbc === undefined || id !== Encr.AES_CBC) {
+      return new CbcSealer(calls, layout, spi, ivs, context(suite, ENCRYPT), mac);
+    }
+    const { functions, slots } = multiCbc;
+    return new MultiCbcSealer(functions, calls, copy, slots, layout, spi, ivs, At.keys, keyBits, mac);
   }
 
   return {
@@ -154,13 +163,13 @@ export function createEvpCrypto(
       withKeys(suite, keys, (layout, salt, integrity) =>
         integrity === undefined
           ? new AeadSealer(calls, layout, spi, salt, aead(suite, layout, ENCRYPT))
-          : cbc(suite, integrity, ENCRYPT, (key, mac) => new CbcSealer(calls, layout, spi, ivs, key, mac)),
+          : withMac(suite, integrity, (mac) => cbcSealer(suite, layout, spi, mac)),
       ),
     opener: (suite, keys) =>
       withKeys(suite, keys, (layout, salt, integrity) =>
         integrity === undefined
           ? new AeadOpener(calls, layout, salt, aead(suite, layout, DECRYPT))
-          : cbc(suite, integrity, DECRYPT, (key, mac) => new CbcOpener(calls, layout, key, mac)),
+          : withMac(suite, integrity, (mac) => new CbcOpener(calls, layout, context(suite, DECRYPT), mac)),
       ),
   };
 }

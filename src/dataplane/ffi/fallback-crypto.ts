@@ -47,6 +47,7 @@ export function createFallbackCrypto(backend: CryptoBackend, random: Random, are
           bytes.set(sealed, outAt + layout.bodyOffset);
           return layout.bodyOffset + innerLength + padding + ESP_TRAILER_LENGTH + layout.icvLength;
         },
+        complete() {},
         free: () => wipeKeys(split),
       };
     },

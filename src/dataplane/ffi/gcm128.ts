@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { AAD_LENGTH } from '../../esp/layout.js';
 import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
 import type { AeadCalls } from './aead-calls.js';
 import type { Arena } from './arena.js';
 import type { CallList } from './call-list.js';
 import type { KeySlots } from './key-slots.js';
+import { processorFlags } from './processor.js';
 
 /**
  * AES-GCM by CRYPTO_gcm128_*(3) over OpenSSL's AES-NI functions. OpenSSL 3.0's EVP looks up parameters by
@@ -62,15 +62,6 @@ export function loadGcm128(
     library.native(name, result, args),
   ]);
   return Object.fromEntries(bound) as unknown as Gcm128;
-}
-
-function processorFlags(): ReadonlySet<string> {
-  try {
-    const text = readFileSync('/proc/cpuinfo', 'latin1');
-    return new Set(/^flags\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' '));
-  } catch {
-    return new Set();
-  }
 }
 
 const TAG_LENGTH = 16;

@@ -1,7 +1,4 @@
-import { type Arena, At, KEY_SLOT_SIZE, MAX_CHILDREN } from './arena.js';
-
-/** Two keys a child SA. */
-const SLOTS = 2 * MAX_CHILDREN;
+import { type Arena, At, KEY_SLOT_SIZE, KEY_SLOTS } from './arena.js';
 
 /** Places in the arena for what is derived from keys: hash states of a MAC, the key schedule of a cipher. */
 export class KeySlots {
@@ -17,7 +14,7 @@ export class KeySlots {
   /** A zeroed slot. @throws RangeError when all are taken */
   take(): number {
     const slot = this.#free.pop() ?? this.#fresh++;
-    if (slot >= SLOTS) throw new RangeError('no room for the keys of another SA');
+    if (slot >= KEY_SLOTS) throw new RangeError('no room for the keys of another SA');
     return slot;
   }
 

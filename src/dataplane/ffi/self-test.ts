@@ -2,7 +2,7 @@ import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS, INTEGRITY_TRANSFORMS } from '../..
 import type { EspKeys, EspSuite, HashName } from '../../crypto/types.js';
 import { equalBytes, fromHex } from '../../util/bytes.js';
 import { SecretKey } from '../../util/secret.js';
-import { Encr } from '../../wire/ike/registry.js';
+import { Encr, Integ } from '../../wire/ike/registry.js';
 import { type Arena, At, rxPacket, txPacket } from './arena.js';
 import { CallList } from './call-list.js';
 import { cipherContext, evpCipherName } from './evp.js';
@@ -198,6 +198,49 @@ export function sealAlike(arena: Arena, ours: PacketCrypto, theirs: PacketCrypto
       }
     } finally {
       for (const sealer of sealers) sealer.free();
+      opener.free();
+    }
+  }
+  return true;
+}
+
+/**
+ * Whether AES-CBC packets of unequal sizes, sealed in batches of one to ten, are what `crypto` itself opens, one
+ * by one and by other means. The arena must not be in use.
+ */
+export function sealsBatches(arena: Arena, crypto: PacketCrypto): boolean {
+  const { bytes } = arena;
+  const plain = rxPacket(0) + 64;
+  const opened = rxPacket(1) + 64;
+  const MAC_KEY = 20;
+  for (const { id, keyBits, keyLength } of ENCRYPTION_TRANSFORMS) {
+    if (id !== Encr.AES_CBC) continue;
+    const suite = { encryption: { id, keyBits }, integrity: Integ.HMAC_SHA1_96, dh: 0, esn: false };
+    const numbers = (length: number): SecretKey => new SecretKey(Uint8Array.from({ length }, (_, i) => i));
+    const keys = (): EspKeys => ({ encryption: numbers(keyLength), integrity: numbers(MAC_KEY) });
+    const sealer = crypto.sealer(suite, 257, keys());
+    const opener = crypto.opener(suite, keys());
+    try {
+      for (let batch = 1; batch <= 10; batch++) {
+        const size = (i: number): number => 20 + ((i * batch * 37) % 1500);
+        const lengths: number[] = [];
+        // One right behind the other, as in a run.
+        let at = txPacket(0);
+        for (let i = 0; i < batch; i++) {
+          count(arena, plain, size(i), i);
+          lengths.push(sealer.seal(plain, size(i), 4, i + 1, at));
+          at += lengths[i]!;
+        }
+        sealer.complete();
+        at = txPacket(0);
+        for (const [i, length] of lengths.entries()) {
+          if (opener.open(at, length, opened) < size(i)) return false;
+          for (let k = 0; k < size(i); k++) if (bytes[opened + k] !== ((i + k) & 0xff)) return false;
+          at += length;
+        }
+      }
+    } finally {
+      sealer.free();
       opener.free();
     }
   }

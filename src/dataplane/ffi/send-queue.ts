@@ -121,7 +121,10 @@ export class SendQueue {
     this.#runs = 0;
     const { arena, calls } = this.#path;
     const area = this.#area;
-    for (let i = 0; i < runs; i++) this.#describe(i);
+    for (let i = 0; i < runs; i++) {
+      this.#children[i]!.sealer.complete();
+      this.#describe(i);
+    }
     let done = 0;
     let waits = 0;
     while (done < runs) {
