@@ -1,6 +1,7 @@
 import type {
   ChildStatus,
   ConnectionStatusDocument,
+  CoverageCell,
   IkeStatus,
   StatusDocument,
   StatusReason,
@@ -34,6 +35,7 @@ const COVERAGE: readonly Column[] = [
   { title: 'PEER', whole: true },
   { title: 'STATE', whole: true },
   { title: 'SPI IN / OUT', whole: true },
+  { title: 'WHY' },
 ];
 
 /** The whole gateway: one line about it, a table of its connections, then what is wrong with which. */
@@ -133,14 +135,18 @@ export function renderCoverage(
   options: ViewOptions,
 ): string[] {
   const { style } = options;
-  const rows = coverage.matrix.map(({ local, peer, state, spi_in: spiIn, spi_out: spiOut }) => [
-    local,
-    peer,
-    state,
-    spiIn === undefined ? '-' : `${spiIn} / ${spiOut}`,
+  const rows = coverage.matrix.map((cell) => [
+    cell.local,
+    cell.peer,
+    cell.state,
+    cell.spi_in === undefined ? '-' : `${cell.spi_in} / ${cell.spi_out}`,
+    whyOpen(cell, options.now),
   ]);
   const more = coverage.pairs - coverage.matrix.length;
+  const open = (['pending', 'refused'] as const).filter((state) => coverage[state] > 0);
+  const counts = open.map((state) => `, ${coverage[state]} ${state}`).join('');
   return [
+    `${coverage.covered} of ${coverage.pairs} pairs of networks covered${counts}`,
     ...renderTable(COVERAGE, rows, {
       ...(options.width === undefined ? {} : { width: options.width }),
       title: style.bold,
@@ -148,6 +154,15 @@ export function renderCoverage(
     }),
     ...(more === 0 ? [] : [`and ${more} more pairs`]),
   ];
+}
+
+/** Why no child SA carries a pair, and when it is asked for again. */
+function whyOpen(cell: CoverageCell, now: number): string {
+  const { state, cause, next_attempt_at: next } = cell;
+  if (state === 'covered') return '';
+  const again = next === undefined ? '' : `, asked for again in ${remaining(next, now)}`;
+  if (state === 'refused') return `${cause ?? 'refused'}${again}`;
+  return state === 'pending' ? 'the peer has not been asked for it alone, or has not answered' : '';
 }
 
 function paintState(text: string, style: Style): string {

@@ -51,6 +51,20 @@ export function uncoveredPairs(
     .map(({ local: ours, peer: theirs }) => ({ local: ours, peer: theirs }));
 }
 
+/** Whether both have the same networks, in the same order. */
+export function sameNetworks(a: Networks, b: Networks): boolean {
+  return networksText(a) === networksText(b);
+}
+
+interface Networks {
+  readonly local: { readonly selectors: readonly TrafficSelector[] };
+  readonly peer: { readonly selectors: readonly TrafficSelector[] };
+}
+
+function networksText({ local, peer }: Networks): string {
+  return [local, peer].map(({ selectors }) => selectors.map(describeSelector).join(' ')).join(' === ');
+}
+
 /** Whether the selectors together hold every address of `wanted`, with its protocol and ports. */
 export function holds(selectors: readonly TrafficSelector[], wanted: TrafficSelector): boolean {
   const useful = selectors

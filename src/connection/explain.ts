@@ -1,7 +1,7 @@
 import type { Millis } from '../util/units.js';
 import type { HistoryEntry } from './history.js';
 import { adviceFor } from './reasons.js';
-import type { ConnectionStatusDocument, StatusReason } from './status.js';
+import type { Advisory, ConnectionStatusDocument, StatusReason } from './status.js';
 
 /** One thing that happened, oldest first. Times are RFC 3339 in UTC. */
 export interface TimelineEntry {
@@ -18,7 +18,7 @@ export interface Explanation {
   readonly status: ConnectionStatusDocument['status'];
   /** One sentence: what is wrong, or that nothing is. */
   readonly verdict: string;
-  /** The finer cause of what is wrong, null when nothing is. */
+  /** The finer cause of what is wrong, or is going to be, null when nothing is. */
   readonly cause: string | null;
   /** What to do, most important first; empty when there is nothing to do. */
   readonly advice: readonly string[];
@@ -41,6 +41,18 @@ const ADVISORY_CAUSES: Readonly<Record<string, string>> = {
   stopped_by_operator: 'admin_down',
 };
 
+/**
+ * What advisories tell of a connection that is up and yet not well: the cause of what is going to happen, where it
+ * has one.
+ */
+const THREATS: Readonly<Record<string, string | null>> = {
+  pfs_mismatch: 'pfs_mismatch',
+  clock_or_lifetime: 'clock_or_lifetime',
+  rekey_refused: 'rekey_failed',
+  one_way_traffic: null,
+  flapping: null,
+};
+
 /** Explains one connection from its status and what happened to it lately. Pure. */
 export function explain(
   connection: ConnectionStatusDocument,
@@ -49,11 +61,12 @@ export function explain(
 ): Explanation {
   const [main] = connection.status_reasons;
   const down = connection.advisories.find(({ code }) => code in ADVISORY_CAUSES);
-  const cause = mainCause(connection, main, down?.code);
+  const threat = threatOf(connection);
+  const cause = mainCause(connection, main, down?.code) ?? (threat && THREATS[threat.code]) ?? null;
   return {
     name: connection.name,
     status: connection.status,
-    verdict: verdictOf(connection, main, down?.message),
+    verdict: verdictOf(connection, main, down?.message, threat?.message),
     cause,
     advice: adviceOf(connection, main, cause),
     next: nextOf(connection, toUtc(now)),
@@ -66,6 +79,12 @@ export function explain(
       text,
     })),
   };
+}
+
+/** The advisory that matters most: one that names a cause. */
+function threatOf({ advisories }: ConnectionStatusDocument): Advisory | undefined {
+  const threats = advisories.filter(({ code }) => code in THREATS);
+  return threats.find(({ code }) => THREATS[code] !== null) ?? threats[0];
 }
 
 function mainCause(
@@ -83,11 +102,13 @@ function verdictOf(
   connection: ConnectionStatusDocument,
   main: StatusReason | undefined,
   wanted: string | undefined,
+  threat: string | undefined,
 ): string {
   const { status, peer, coverage, activity } = connection;
   if (status === 'up') {
     const pairs = coverage === undefined ? '' : ` for ${plural(coverage.covered, 'pair')} of networks`;
-    return `The connection with ${peer} is up${pairs}.`;
+    const but = threat === undefined ? '' : ` Yet something is wrong with it. ${threat}`;
+    return `The connection with ${peer} is up${pairs}.${but}`;
   }
   if (wanted !== undefined) return `The connection is down because it is meant to be. ${wanted}`;
   if (main !== undefined) return `The connection is ${status}. ${withoutAdvice(main)}`;
@@ -120,6 +141,8 @@ function adviceOf(
   const add = (text: unknown): void => {
     if (typeof text === 'string' && text !== '' && !out.includes(text)) out.push(text);
   };
+  const threat = threatOf(connection);
+  if (connection.status === 'up' && threat !== undefined) add(adviceFor(cause ?? ''));
   if (connection.status !== 'up') {
     if (cause === 'admin_down')
       add(`Bring it up with admin_state_up: true or \`culvert up ${connection.name}\`.`);

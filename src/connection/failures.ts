@@ -1,11 +1,14 @@
-import type { Failure, Role } from '../ike/events.js';
+import type { Role } from '../ike/events.js';
 import type { Millis } from '../util/units.js';
-import { codeOf, rankOf, statusReason } from './reasons.js';
+import { codeOf, rankOf, type StatusFailure, statusReason } from './reasons.js';
 import type { StatusReason } from './status.js';
+
+/** A failure this much older than the newest one counts less than it: the peer may have been mended since. */
+const OUTDATED: Millis = 600_000;
 
 /** The last failure in one role, with how often it came in a row. */
 interface Slot {
-  readonly failure: Failure;
+  readonly failure: StatusFailure;
   readonly version: 1 | 2;
   readonly firstAt: Millis;
   readonly lastAt: Millis;
@@ -20,7 +23,7 @@ interface Slot {
 export class FailureMemory {
   readonly #slots = new Map<Role, Slot>();
 
-  record(role: Role, failure: Failure, version: 1 | 2, now: Millis): void {
+  record(role: Role, failure: StatusFailure, version: 1 | 2, now: Millis): void {
     const before = this.#slots.get(role);
     const repeated = before !== undefined && before.failure.cause === failure.cause;
     this.#slots.set(role, {
@@ -28,7 +31,8 @@ export class FailureMemory {
       version,
       firstAt: repeated ? before.firstAt : now,
       lastAt: now,
-      count: repeated ? before.count + 1 : 1,
+      // One loss may be told twice in one step: by the child SA and by its IKE SA.
+      count: !repeated ? 1 : before.lastAt === now ? before.count : before.count + 1,
     });
   }
 
@@ -45,7 +49,9 @@ export class FailureMemory {
    * @param toUtc gives the RFC 3339 form of a point on the clock
    */
   reasons(peer: string, toUtc: (at: Millis) => string): StatusReason[] {
-    const telling = [...this.#slots].sort(([, a], [, b]) => rankOf(b.failure) - rankOf(a.failure));
+    const newest = Math.max(...[...this.#slots.values()].map(({ lastAt }) => lastAt));
+    const weight = ({ failure, lastAt }: Slot): number => (newest - lastAt > OUTDATED ? -1 : rankOf(failure));
+    const telling = [...this.#slots].sort(([, a], [, b]) => weight(b) - weight(a));
     const out: StatusReason[] = [];
     const seen = new Set<string>();
     for (const [role, slot] of telling) {

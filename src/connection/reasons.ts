@@ -1,4 +1,4 @@
-import type { Failure, FailureCause, FailureDetails, Role } from '../ike/events.js';
+import type { FailureCause, FailureDetails, Role } from '../ike/events.js';
 import type { StatusReason, StatusReasonCode } from './status.js';
 
 /** Where the public codes are explained: document and anchor, relative to the documentation's root. */
@@ -10,10 +10,41 @@ export const MORE_INFO = 'vpc-vpn-health#vpn-connection-health';
  */
 export type StatusCause =
   | FailureCause
+  | 'clock_or_lifetime'
   | 'ts_narrowed'
   | 'waiting_for_peer'
   | 'local_route_conflict'
   | 'tun_error';
+
+/** Evidence that no single negotiation has. Times are RFC 3339 in UTC. */
+export interface StatusEvidence extends FailureDetails {
+  /** How far the evidence goes: other explanations are left unless it is `certain`. */
+  readonly confidence?: 'possible' | 'likely' | 'certain';
+  readonly sentTo?: readonly string[];
+  /** Requests sent since the peer was last heard, first and last time. */
+  readonly sent?: number;
+  readonly firstSent?: string;
+  readonly lastSent?: string;
+  readonly lastHeard?: string;
+  /** When it is tried again by itself. */
+  readonly nextAttemptAt?: string;
+  /** What this host's kernel said when it was to send. */
+  readonly sendError?: string;
+  /** Ages at which the SAs of a connection ended, and the age at which we would have rekeyed them, in seconds. */
+  readonly endedAfter?: readonly number[];
+  readonly rekeyAfter?: number;
+  /** How long this machine stood still, in seconds, and when it went on. */
+  readonly stoodStill?: number;
+  readonly wentOn?: string;
+}
+
+/** A failure as the status knows it. */
+export interface StatusFailure {
+  readonly cause: StatusCause;
+  /** One sentence that names what differs. */
+  readonly message: string;
+  readonly details?: StatusEvidence;
+}
 
 /** When something failed, how often in a row, and in which role; times in RFC 3339. */
 export interface Occurrence {
@@ -54,6 +85,12 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     rank: 1,
     advice:
       'Check the peer address, that the peer is running, and that UDP 500 and 4500 are open in both directions.',
+  },
+  port_500_blocked: {
+    code: 'peer_not_responding',
+    rank: 2,
+    advice:
+      'Check in this order: the peer address; that the peer runs IKE (`ss -lun` there shows port 500); that UDP 500 and 4500 are open in both directions on every firewall and security group between (`tcpdump udp port 500` at both ends shows where it stops).',
   },
   port_4500_blocked: {
     code: 'peer_not_responding',
@@ -133,6 +170,12 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     advice:
       'Check the path to the peer and that the peer is running; if it comes and goes, raise the timeout.',
   },
+  clock_or_lifetime: {
+    code: 'internal_error',
+    rank: 4,
+    advice:
+      'Make the key lifetimes alike at both ends, and rekey at both; keep the machine from being suspended.',
+  },
   rekey_failed: {
     code: 'internal_error',
     rank: 2,
@@ -160,7 +203,7 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'internal_error',
     rank: 3,
     advice:
-      'Another route to the same network is in the way: `ip route show` names it; remove it, or take the network out of the configuration, and reload.',
+      'Another route to the same network is in the way: `ip route show` names it; remove it, which is noticed within a minute, or take the network out of the configuration and reload.',
   },
   tun_error: {
     code: 'internal_error',
@@ -174,6 +217,9 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
   },
 };
 
+/** Every cause there is. */
+export const STATUS_CAUSES = Object.keys(CAUSES) as readonly StatusCause[];
+
 /** The public code of a cause. IKEv1 has a code of its own for networks that differ. */
 export function codeOf(cause: StatusCause, version: 1 | 2 = 2): StatusReasonCode {
   const { code } = CAUSES[cause];
@@ -183,16 +229,13 @@ export function codeOf(cause: StatusCause, version: 1 | 2 = 2): StatusReasonCode
 }
 
 /** How much a cause tells; see `CauseInfo.rank`. Evidence from the peer's own offer counts on top. */
-export function rankOf(failure: Failure): number {
+export function rankOf(failure: StatusFailure): number {
   const { rank } = CAUSES[failure.cause];
   return failure.details?.theirs !== undefined || failure.details?.nearest !== undefined ? rank + 10 : rank;
 }
 
 /** The status reason of a failure: public code, one or two sentences with advice, and the evidence. */
-export function statusReason(
-  failure: { readonly cause: StatusCause; readonly message: string; readonly details?: FailureDetails },
-  seen: Occurrence = {},
-): StatusReason {
+export function statusReason(failure: StatusFailure, seen: Occurrence = {}): StatusReason {
   const advice = failure.details?.nearest?.advice ?? CAUSES[failure.cause].advice;
   return {
     code: codeOf(failure.cause, seen.version),
@@ -212,7 +255,7 @@ export function statusReason(
 }
 
 /** The engine's details under the names of the status document. */
-export function evidence(details: FailureDetails): Record<string, unknown> {
+export function evidence(details: StatusEvidence): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(details)) {
     if (value === undefined) continue;

@@ -21,8 +21,24 @@ export interface StatusReason {
   readonly details?: { readonly cause: string; readonly [field: string]: unknown };
 }
 
+/** What a status advises, whether the connection is up or not: the engine's codes and those of this room. */
+export const ADVISORY_CODES = [
+  'weak_algorithm',
+  'one_way_traffic',
+  'flapping',
+  'renewal_pending',
+  'pfs_unverified',
+  'pfs_mismatch',
+  'rekey_refused',
+  'clock_or_lifetime',
+  'ts_narrowed',
+  'identity_of_private_address',
+  'admin_down',
+  'stopped_by_operator',
+] as const;
+
 export interface Advisory {
-  readonly code: string;
+  readonly code: (typeof ADVISORY_CODES)[number];
   readonly message: string;
 }
 
@@ -75,6 +91,10 @@ export interface CoverageCell {
   readonly peer: string;
   /** `pending`: no child SA carries it yet; `refused`: the peer did not want it; `down`: nothing is tried. */
   readonly state: 'covered' | 'pending' | 'refused' | 'down';
+  /** Why and when the peer refused it, and when it is asked for again by itself. */
+  readonly cause?: string;
+  readonly refused_at?: string;
+  readonly next_attempt_at?: string;
   /** Of the child SA that carries it. */
   readonly spi_in?: string;
   readonly spi_out?: string;
@@ -84,12 +104,16 @@ export interface CoverageCell {
 export interface CoverageStatus {
   readonly pairs: number;
   readonly covered: number;
+  readonly pending: number;
+  readonly refused: number;
   /** In the order of the configuration; the first 256, those without a child SA first when there are more. */
   readonly matrix: readonly CoverageCell[];
 }
 
 /** What the daemon is doing about a connection. */
-export type ActivityState = 'disabled' | 'stopped' | 'passive' | 'trapped' | 'due' | 'connecting' | 'up';
+export const ACTIVITIES = ['disabled', 'stopped', 'passive', 'trapped', 'due', 'connecting', 'up'] as const;
+
+export type ActivityState = (typeof ACTIVITIES)[number];
 
 export interface ConnectionStatusDocument {
   readonly name: string;

@@ -1,23 +1,23 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
-import { formatEndpoint } from '../util/ip.js';
+import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
-import { describeSelector } from '../wire/ike/describe.js';
-import { uncoveredPairs } from './coverage.js';
+import { sameNetworks, uncoveredPairs } from './coverage.js';
 import { FailureMemory } from './failures.js';
 import { FlapCounter } from './flaps.js';
 import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
-import { espSuiteNames, hex32, ikeSuiteNames } from './names.js';
-import { coverageStatus, observedAdvisories, sumOfDrops } from './observations.js';
-import { type StatusCause, statusReason } from './reasons.js';
+import { expiredUnrekeyed, LifetimeWatch, lifetimeAdvisories } from './lifetimes.js';
+import { coverageStatus, narrowedReason, observedAdvisories, sumOfDrops } from './observations.js';
+import { type StatusCause, type StatusFailure, statusReason } from './reasons.js';
 import type { ConnectionView } from './reconcile.js';
+import { expiredAfter, PairRefusals, rekeyAdvisories } from './refusals.js';
+import { type ChildTraffic, childStatus, ikeStatus, newest } from './sa-status.js';
+import { PeerContact } from './silence.js';
 import type {
   Advisory,
-  ChildStatus,
   ConnectionStatus,
   ConnectionStatusDocument,
-  CoverageCell,
-  IkeStatus,
+  CoverageStatus,
   StatusReason,
 } from './status.js';
 import { TrafficWatch } from './traffic-watch.js';
@@ -28,22 +28,12 @@ export interface TrackedConnection {
   readonly peer: string;
 }
 
-/** Traffic of one child SA, as the packet path counts it. Octets are those of inner packets. */
-export interface ChildTraffic {
-  readonly id: number;
-  readonly packetsIn: number;
-  readonly bytesIn: number;
-  readonly packetsOut: number;
-  readonly bytesOut: number;
-  readonly drops: Readonly<Record<string, number>>;
-  readonly pathMtu?: number;
-  readonly innerMtu?: number;
-}
-
 /** What this host lacks for a connection's traffic. */
 export interface ConnectionProblem {
   readonly cause: StatusCause;
   readonly message: string;
+  /** When the host is asked again. */
+  readonly retryAt?: Millis;
 }
 
 /** What the operator or the reconciler adds to the picture. */
@@ -83,8 +73,11 @@ interface Tracked {
   readonly history: ConnectionHistory;
   readonly flaps: FlapCounter;
   readonly traffic: TrafficWatch;
-  /** Causes for which the peer refused a child SA, until one more comes to be. */
-  childRefused: boolean;
+  readonly contact: PeerContact;
+  readonly lifetimes: LifetimeWatch;
+  readonly refusals: PairRefusals;
+  /** Why the last rekeying of a child SA did not succeed, by the child SA. */
+  readonly rekeyRefusals: Map<number, Failure>;
 }
 
 /** Why an SA that the engine closed without naming a failure is gone; undefined when it was meant. */
@@ -128,6 +121,7 @@ export class ConnectionTracker {
     for (const connection of connections) {
       const known = this.#tracked.get(connection.config.name);
       if (known !== undefined) {
+        if (!sameNetworks(known.connection.config, connection.config)) known.refusals.clear();
         known.connection = connection;
         continue;
       }
@@ -142,7 +136,10 @@ export class ConnectionTracker {
         history: new ConnectionHistory(),
         flaps: new FlapCounter(),
         traffic: new TrafficWatch(),
-        childRefused: false,
+        contact: new PeerContact(),
+        lifetimes: new LifetimeWatch(),
+        refusals: new PairRefusals(),
+        rekeyRefusals: new Map(),
       });
     }
     this.#revision++;
@@ -159,6 +156,7 @@ export class ConnectionTracker {
 
   handle(event: IkeEvent, now: Millis): void {
     this.#remember(event, now);
+    this.#noteContact(event, now);
     switch (event.kind) {
       case 'ike-initiating':
         this.#with(event.connection, (one) =>
@@ -172,6 +170,8 @@ export class ConnectionTracker {
         this.#with(event.connection, (one) => {
           one.ikes.set(event.ike.ikeId, event.ike);
           one.attempts.delete(event.ike.ikeId);
+          if (event.ike.replaces === undefined) one.refusals.clear();
+          else ikeRekeyed(one);
           if (coverage(one) !== 'down') one.failures.clear();
         });
         return;
@@ -184,27 +184,25 @@ export class ConnectionTracker {
       case 'child-established':
         this.#with(event.connection, (one) => {
           one.children.set(event.child.childId, event.child);
-          if (event.child.replaces !== undefined) one.replaced.add(event.child.replaces);
-          one.childRefused = false;
+          if (event.child.replaces !== undefined) {
+            one.replaced.add(event.child.replaces);
+            one.lifetimes.rekeyed('child');
+          }
+          one.refusals.accepted();
           if (coverage(one) !== 'down') one.failures.clear();
         });
         return;
       case 'child-closed':
-        this.#with(event.connection, (one) => {
-          const before = coverage(one);
-          one.children.delete(event.childId);
-          one.replaced.delete(event.childId);
-          this.#countFlap(one, before, event.reason, now);
-          const failure = CLOSED[event.reason];
-          if (failure !== undefined && coverage(one) === 'down')
-            this.#record(one, 'initiator', failure, 2, now);
-        });
+        this.#with(event.connection, (one) => this.#childClosed(one, event, now));
         return;
       case 'child-failed':
         this.#with(event.connection, (one) => {
           const version = one.ikes.get(event.ikeId)?.version ?? 2;
-          if (event.role === 'initiator') one.childRefused = true;
-          this.#record(one, event.role, event.failure, version, now);
+          const { failure, retryAt, rekeys } = event;
+          if (rekeys !== undefined) one.rekeyRefusals.set(rekeys, failure);
+          else if (event.role === 'initiator')
+            one.refusals.refused(event.pair, { failure, at: now, retryAt });
+          this.#record(one, event.role, failure, version, now);
         });
         return;
       case 'datagram-dropped':
@@ -243,6 +241,19 @@ export class ConnectionTracker {
     }
   }
 
+  /** Nothing ran here for this long, in milliseconds, until now: the machine was suspended, or the process stopped. */
+  stoodStill(length: Millis, now: Millis): void {
+    for (const one of this.#tracked.values()) {
+      one.lifetimes.stoodStill(length, now);
+      one.history.add('changed', `this machine stood still for ${Math.round(length / 1000)} s`, now);
+    }
+  }
+
+  /** The kernel refused to send an IKE message. */
+  sendFailed(to: Endpoint, code: string, message: string, now: Millis): void {
+    for (const one of this.#withPeer(to.address)) one.contact.sendFailed(code, message, now);
+  }
+
   /** What happened to a connection lately, oldest first. */
   history(name: string): readonly HistoryEntry[] {
     return this.#tracked.get(name)?.history.entries ?? [];
@@ -279,6 +290,18 @@ export class ConnectionTracker {
       else
         for (const known of this.#withPeer(event.peer.address)) known.history.add(line.kind, line.text, now);
     }
+  }
+
+  /** What is sent to the peer of a connection, and what comes from it. */
+  #noteContact(event: IkeEvent, now: Millis): void {
+    if (event.kind === 'message' && event.direction === 'out' && event.connection !== undefined)
+      this.#tracked.get(event.connection)?.contact.sent(event.peer, now);
+    else if (event.kind === 'retransmit' && event.connection !== undefined)
+      this.#tracked.get(event.connection)?.contact.sent(event.peer, now);
+    else if (event.kind === 'message' && event.direction === 'in' && event.connection !== undefined)
+      this.#tracked.get(event.connection)?.contact.heard(now);
+    else if (event.kind === 'ike-responding')
+      for (const one of this.#withPeer(event.peer.address)) one.contact.began(now);
   }
 
   #keepFor(ikeId: number, entry: HistoryEntry): void {
@@ -329,7 +352,8 @@ export class ConnectionTracker {
   }
 
   #ikeClosed(one: Tracked, event: Extract<IkeEvent, { kind: 'ike-closed' }>, now: Millis): void {
-    const version = one.ikes.get(event.ikeId)?.version ?? 2;
+    const { reason } = event;
+    const ike = one.ikes.get(event.ikeId);
     const before = coverage(one);
     one.ikes.delete(event.ikeId);
     one.attempts.delete(event.ikeId);
@@ -337,12 +361,53 @@ export class ConnectionTracker {
     if (one.ikes.size === 0) {
       one.children.clear();
       one.replaced.clear();
+      one.rekeyRefusals.clear();
       one.advisories.clear();
+      if (ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
     }
-    this.#countFlap(one, before, event.reason, now);
-    const failure = event.failure ?? CLOSED[event.reason];
-    if (failure !== undefined && coverage(one) !== 'up')
-      this.#record(one, 'initiator', failure, version, now);
+    this.#countFlap(one, before, reason, now);
+    const { config } = one.connection;
+    const unrekeyed =
+      reason === 'expired' && config.establishMode === 'peer_only'
+        ? expiredUnrekeyed('ike', config.ikeLifetime)
+        : undefined;
+    this.#recordLoss(one, reason, event.failure ?? unrekeyed, ike?.version ?? 2, now);
+  }
+
+  #childClosed(one: Tracked, event: Extract<IkeEvent, { kind: 'child-closed' }>, now: Millis): void {
+    const { reason } = event;
+    const child = one.children.get(event.childId);
+    const before = coverage(one);
+    const refused = one.rekeyRefusals.get(event.childId);
+    const superseded = one.replaced.has(event.childId);
+    one.children.delete(event.childId);
+    one.replaced.delete(event.childId);
+    one.rekeyRefusals.delete(event.childId);
+    this.#countFlap(one, before, reason, now);
+    if (child === undefined) return;
+    if (!superseded) one.lifetimes.lost('child', child, reason, now);
+    const { config } = one.connection;
+    const unrekeyed =
+      reason !== 'expired'
+        ? undefined
+        : config.establishMode === 'peer_only'
+          ? expiredUnrekeyed('child', config.childLifetime)
+          : expiredAfter(refused);
+    if (coverage(one) === 'down')
+      this.#recordLoss(one, reason, unrekeyed, one.ikes.get(child.ikeId)?.version ?? 2, now);
+  }
+
+  /** Why a connection was lost: by a lifetime or a clock, for the reason the engine names, or as the SA ended. */
+  #recordLoss(
+    one: Tracked,
+    reason: CloseReason,
+    named: StatusFailure | undefined,
+    version: 1 | 2,
+    now: Millis,
+  ): void {
+    if (WANTED.has(reason)) return;
+    const failure = one.lifetimes.ofLoss(reason, now, this.#toUtc) ?? named ?? CLOSED[reason];
+    if (failure !== undefined) this.#record(one, 'initiator', failure, version, now);
   }
 
   #ikeFailed(event: Extract<IkeEvent, { kind: 'ike-failed' }>, now: Millis): void {
@@ -350,7 +415,9 @@ export class ConnectionTracker {
       const attempt = event.ikeId === undefined ? undefined : one.attempts.get(event.ikeId);
       const version = attempt?.version ?? 2;
       if (event.ikeId !== undefined) one.attempts.delete(event.ikeId);
-      this.#record(one, event.role, event.failure, version, now);
+      const { peer } = one.connection;
+      const failure = one.contact.explain(event.failure, peer, this.#toUtc);
+      this.#record(one, event.role, failure, version, now);
       this.#revision++;
     }
   }
@@ -367,7 +434,7 @@ export class ConnectionTracker {
   #record(
     one: Tracked,
     role: 'initiator' | 'responder',
-    failure: Failure,
+    failure: StatusFailure,
     version: 1 | 2,
     now: Millis,
   ): void {
@@ -387,11 +454,20 @@ export class ConnectionTracker {
     const carried = coverage(one);
     // A tunnel without its route carries nothing of this host.
     const status = carried === 'up' && problems.length > 0 ? 'degraded' : carried;
-    const ike = newest([...one.ikes.values()]);
+    const ike = newest(one.ikes.values());
+    const children = [...one.children.values()];
     const advisories = [
-      ...one.advisories.values(),
+      // Of networks that further child SAs carry meanwhile there is nothing to be said any more.
+      ...[...one.advisories.values()].filter(({ code }) => code !== 'ts_narrowed' || carried !== 'up'),
       ...observedAdvisories(config, one, note?.view?.renewing === true, now),
+      ...lifetimeAdvisories(one.lifetimes, config, [...one.ikes.values()], children, now),
+      ...rekeyAdvisories(
+        one.rekeyRefusals.values(),
+        new Set([...one.advisories.values()].map(({ code }) => code)),
+      ),
     ];
+    const tried = config.adminUp && note?.stopped !== true;
+    const matrix = coverageStatus(config, children, tried ? one.refusals : undefined, this.#toUtc);
     if (note?.stopped === true) {
       advisories.push({
         code: 'stopped_by_operator',
@@ -404,20 +480,24 @@ export class ConnectionTracker {
       admin_state_up: config.adminUp,
       establish_mode: config.establishMode,
       peer,
-      ike: ike === undefined ? null : this.#ike(ike),
-      children: [...one.children.values()].map((child) =>
-        this.#child(one, child, traffic.get(child.childId)),
+      ike: ike === undefined ? null : ikeStatus(ike, this.#toUtc),
+      children: children.map((child) =>
+        childStatus(child, one.replaced.has(child.childId), traffic.get(child.childId), this.#toUtc),
       ),
       status_reasons:
         status === 'up'
           ? []
           : [
-              ...problems.map((problem) => statusReason(problem, { peer })),
-              ...this.#reasons(one, carried, note?.stopped === true),
+              ...problems.map(({ cause, message, retryAt }) => {
+                const details =
+                  retryAt === undefined ? {} : { details: { nextAttemptAt: this.#toUtc(retryAt) } };
+                return statusReason({ cause, message, ...details }, { peer });
+              }),
+              ...this.#reasons(one, carried, matrix, note?.stopped === true),
             ],
       advisories,
       ...(note?.interface === undefined ? {} : { interface: note.interface }),
-      coverage: coverageStatus(config, [...one.children.values()], this.#openState(one, note)),
+      coverage: matrix,
       ...(note?.view === undefined
         ? {}
         : {
@@ -432,29 +512,21 @@ export class ConnectionTracker {
     };
   }
 
-  /** Why a pair that no child SA carries has none. */
-  #openState(one: Tracked, note: ConnectionNote | undefined): CoverageCell['state'] {
-    const tried = one.connection.config.adminUp && note?.stopped !== true;
-    return !tried ? 'down' : one.childRefused ? 'refused' : 'pending';
-  }
-
-  #reasons(one: Tracked, status: ConnectionStatus, stopped: boolean): StatusReason[] {
+  #reasons(
+    one: Tracked,
+    status: ConnectionStatus,
+    coverage: CoverageStatus,
+    stopped: boolean,
+  ): StatusReason[] {
     const { config, peer } = one.connection;
     const out = one.failures.reasons(peer, this.#toUtc);
-    const version = newest([...one.ikes.values()])?.version ?? 2;
+    const version = newest(one.ikes.values())?.version ?? 2;
     if (status === 'degraded') {
-      const gaps = uncoveredPairs(config.local.selectors, config.peer.selectors, [...one.children.values()]);
-      const gap = gaps[0];
-      const words = gap === undefined ? '' : `: no child SA carries ${gap.local} with ${gap.peer}`;
-      const reason = statusReason(
-        {
-          cause: 'ts_narrowed',
-          message: `The peer accepted only a part of the configured networks${words}`,
-        },
-        { version, peer },
-      );
-      const details = { cause: 'ts_narrowed', ...reason.details, uncovered: gaps };
-      if (!out.some((other) => other.code === reason.code)) out.push({ ...reason, details });
+      // The refusal of a single pair has the same code and tells less: it stands with its pair.
+      const reason = narrowedReason(coverage, version, peer);
+      const same = out.findIndex((other) => other.code === reason.code);
+      if (same < 0) out.push(reason);
+      else out[same] = reason;
     }
     const idle = out.length === 0 && config.adminUp && !stopped;
     if (idle && config.establishMode === 'peer_only') {
@@ -470,44 +542,11 @@ export class ConnectionTracker {
     }
     return out;
   }
+}
 
-  #ike(ike: IkeSaInfo): IkeStatus {
-    return {
-      version: ike.version,
-      state: 'established',
-      role: ike.role,
-      initiator_spi: ike.initiatorSpi,
-      responder_spi: ike.responderSpi,
-      ...ikeSuiteNames(ike.suite),
-      nat: ike.nat,
-      local_endpoint: formatEndpoint(ike.local),
-      peer_endpoint: formatEndpoint(ike.peer),
-      peer_identity: ike.peerIdentity,
-      established_at: this.#toUtc(ike.establishedAt),
-      rekey_at: this.#toUtc(ike.rekeyAt),
-    };
-  }
-
-  #child(one: Tracked, child: ChildSaInfo, traffic: ChildTraffic | undefined): ChildStatus {
-    return {
-      state: one.replaced.has(child.childId) ? 'rekeyed' : 'installed',
-      local_ts: child.localTs.map(describeSelector),
-      peer_ts: child.peerTs.map(describeSelector),
-      spi_in: hex32(child.spiIn),
-      spi_out: hex32(child.spiOut),
-      ...espSuiteNames(child.suite),
-      encapsulation: child.encapsulation,
-      ...(traffic?.pathMtu === undefined ? {} : { path_mtu: traffic.pathMtu }),
-      ...(traffic?.innerMtu === undefined ? {} : { inner_mtu: traffic.innerMtu }),
-      bytes_in: traffic?.bytesIn ?? 0,
-      bytes_out: traffic?.bytesOut ?? 0,
-      packets_in: traffic?.packetsIn ?? 0,
-      packets_out: traffic?.packetsOut ?? 0,
-      drops: traffic?.drops ?? {},
-      established_at: this.#toUtc(child.establishedAt),
-      rekey_at: this.#toUtc(child.rekeyAt),
-    };
-  }
+function ikeRekeyed(one: Tracked): void {
+  one.lifetimes.rekeyed('ike');
+  for (const [key, { code }] of one.advisories) if (code === 'rekey_refused') one.advisories.delete(key);
 }
 
 /** `up` when an IKE SA stands and every configured pair of networks has a child SA, `degraded` when some have. */
@@ -525,12 +564,4 @@ function reschedule(one: Tracked, event: Extract<IkeEvent, { kind: 'rescheduled'
   if (ike !== undefined) one.ikes.set(ike.ikeId, { ...ike, rekeyAt });
   const child = event.childId === undefined ? undefined : one.children.get(event.childId);
   if (child !== undefined) one.children.set(child.childId, { ...child, rekeyAt });
-}
-
-/** During a rekey there are two IKE SAs: the younger one is the one in use. */
-function newest(ikes: readonly IkeSaInfo[]): IkeSaInfo | undefined {
-  return ikes.reduce<IkeSaInfo | undefined>(
-    (best, one) => (best === undefined || one.establishedAt >= best.establishedAt ? one : best),
-    undefined,
-  );
 }

@@ -1,14 +1,11 @@
 import { type Explanation, explain } from '../connection/explain.js';
+import { STANDSTILL } from '../connection/lifetimes.js';
 import { espSuiteNames, suiteWord } from '../connection/names.js';
 import type { ConnectionPlan } from '../connection/plan.js';
 import { type Command, type ReconcileInput, Reconciler, type State } from '../connection/reconcile.js';
+import type { ChildTraffic } from '../connection/sa-status.js';
 import type { ConnectionStatusDocument } from '../connection/status.js';
-import {
-  type ChildTraffic,
-  type ConnectionNote,
-  type ConnectionProblem,
-  ConnectionTracker,
-} from '../connection/tracker.js';
+import { type ConnectionNote, type ConnectionProblem, ConnectionTracker } from '../connection/tracker.js';
 import type { ChildCounters, DataPlane } from '../dataplane/dataplane.js';
 import type { EspPair } from '../esp/params.js';
 import type { EngineConfig } from '../ike/config.js';
@@ -23,7 +20,7 @@ import type { Endpoint, IpBytes } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Millis } from '../util/units.js';
-import { type Clock, utcText } from './clock.js';
+import { type Clock, sinceBoot, utcText } from './clock.js';
 import { ConnectionKeys } from './connection-keys.js';
 import type { ConnectionDevices } from './devices.js';
 import { Keepalives } from './keepalives.js';
@@ -99,6 +96,8 @@ export class GatewayCore {
   #timer: NodeJS.Timeout | undefined;
   #tick: NodeJS.Timeout | undefined;
   #revision = -1;
+  /** When the counters were looked at last, on a clock that counts suspended time. */
+  #lastSecond: Millis | undefined;
   #notBefore: Millis = 0;
   #closing = false;
   /** No input is taken any more: a late datagram must not arm a timer that keeps the process alive. */
@@ -121,6 +120,7 @@ export class GatewayCore {
   /** Configures the engine and begins with what the configuration wants. */
   start(): void {
     this.#takeOver(this.#config);
+    this.#lastSecond = sinceBoot(this.#deps.clock);
     this.#tick = setInterval(() => this.#everySecond(), TICK);
     this.#tick.unref();
   }
@@ -195,6 +195,10 @@ export class GatewayCore {
 
   /** What this host lacks for the traffic of connections, by name; replaces what was said before. */
   setProblems(problems: ReadonlyMap<string, readonly ConnectionProblem[]>): void {
+    for (const name of this.#problems.keys()) {
+      if (!problems.has(name))
+        this.#deps.logger.info({ connection: name }, 'nothing on this host is in its way any more');
+    }
     this.#problems = problems;
   }
 
@@ -505,8 +509,14 @@ export class GatewayCore {
     else if (waits) this.#reconcile({ kind: 'retry', connection });
   }
 
+  /** The kernel refused to send an IKE message. */
+  sendFailed(to: Endpoint, code: string, message: string): void {
+    this.#tracker.sendFailed(to, code, message, this.#now());
+  }
+
   #everySecond(): void {
     const now = this.#now();
+    this.#watchStandstill(now);
     const counters = this.#deps.plane.counters();
     this.#tracker.traffic(new Map(counters.map((one) => [one.id, one])), now);
     for (const one of counters) {
@@ -521,6 +531,16 @@ export class GatewayCore {
     for (const peer of this.#keepalives.take(now)) this.#deps.sendKeepalive(peer);
     this.#names.refreshDue();
     this.#log.flush(now);
+  }
+
+  /** A machine that was suspended, or a process that was stopped, learns of it only by the time that is missing. */
+  #watchStandstill(now: Millis): void {
+    const at = sinceBoot(this.#deps.clock);
+    const missing = at - (this.#lastSecond ?? at) - TICK;
+    this.#lastSecond = at;
+    if (missing < STANDSTILL) return;
+    this.#deps.logger.warn({ seconds: Math.round(missing / 1000) }, 'nothing ran here for some time');
+    this.#tracker.stoodStill(missing, now);
   }
 
   /** The engine rekeys by volume; it need not hear of every packet. */

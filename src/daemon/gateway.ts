@@ -18,6 +18,7 @@ import { ControlCommands } from './commands.js';
 import { type ControlServer, listenControl } from './control.js';
 import { type CoreConfig, GatewayCore } from './core.js';
 import { ConnectionDevices } from './devices.js';
+import { HostRepair } from './host-repair.js';
 import { type Resolve, systemResolve } from './names-service.js';
 import { GatewayRoutes, type HostNetwork, linuxNetwork, type RouteProblem } from './network.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
@@ -192,8 +193,19 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   sockets.receive({
     ike: (input) => running.input(input),
     esp: (local, remote, bytes) => handOver(plane, local, remote, bytes),
+    sendFailed: (remote, code, message) => running.sendFailed(remote, code, message),
   });
   let current: CoreConfig = { file, psks };
+  const repair = new HostRepair({
+    clock,
+    random,
+    attempt: () => {
+      const { connections } = current.file;
+      return hostProblems(devices.open(connections), layRoutes(connections));
+    },
+    changed: (problems) => running.setProblems(problems),
+  });
+  undo.push('the timer of refused routes', () => repair.stop());
   const retired = new RetiredKeys();
   undo.push('keys of later configurations', () => {
     retired.wipe();
@@ -220,7 +232,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       const refused = layRoutes(connections);
       problems.push(...[...missing.values()].map(({ message }) => message));
       problems.push(...refused.map(({ error }) => oneLine(error)));
-      running.setProblems(hostProblems(missing, refused));
+      repair.note(hostProblems(missing, refused));
       running.reload(current, plan.connections);
       devices.close(connections);
     }

@@ -16,6 +16,16 @@ const RECEIVE_BUFFER = 1024 * 1024;
 /** Send errors of one kind are logged this often. */
 const ERROR_INTERVAL = 10_000;
 
+/** What the errors of a send mean for people. */
+const SEND_ERRORS: Readonly<Record<string, string>> = {
+  EPERM: 'operation not permitted (EPERM)',
+  EACCES: 'permission denied (EACCES)',
+  ENETUNREACH: 'there is no route to it (ENETUNREACH)',
+  EHOSTUNREACH: 'it cannot be reached (EHOSTUNREACH)',
+  ENETDOWN: 'the network device is down (ENETDOWN)',
+  EADDRNOTAVAIL: 'this host does not have the local address (EADDRNOTAVAIL)',
+};
+
 export interface IkeSocketOptions {
   /** An address of this host, in canonical text. */
   readonly address: string;
@@ -31,6 +41,8 @@ export interface IkeSocketReceiver {
   ike(input: DatagramInput): void;
   /** ESP on the socket of port 4500, from the SPI on. */
   esp(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
+  /** The kernel did not take an IKE message: a packet filter of this host, or no way to the peer. */
+  sendFailed?(remote: Endpoint, code: string, message: string): void;
 }
 
 /** UDP 500 and the IKE side of UDP 4500 on one address. */
@@ -39,6 +51,7 @@ export class IkeSockets {
   readonly #natt: Socket;
   readonly #options: IkeSocketOptions;
   readonly #errors = new RepeatFolder(ERROR_INTERVAL);
+  #receiver: IkeSocketReceiver | undefined;
   #closed = false;
 
   private constructor(ike: Socket, natt: Socket, options: IkeSocketOptions) {
@@ -70,6 +83,7 @@ export class IkeSockets {
   /** Call it once. Nothing a peer sends makes this throw; what `receiver` throws is a bug and is logged. */
   receive(receiver: IkeSocketReceiver): void {
     const { address, ports } = this.#options;
+    this.#receiver = receiver;
     const local500: Endpoint = { address, port: STANDARD_PORTS.ike };
     const local4500: Endpoint = { address, port: STANDARD_PORTS.natt };
     this.#ike.on('message', (bytes, from) => {
@@ -138,12 +152,21 @@ export class IkeSockets {
     try {
       socket.send(bytes, remote.port, remote.address, (error) => {
         if (error === null) return;
-        if (dropped === undefined) this.#failed(`sending to ${formatEndpoint(remote)}`, error);
+        if (dropped === undefined) this.#sendFailed(socket, remote, error);
         else dropped('send_error');
       });
     } catch (error) {
       this.#failed(`sending to ${formatEndpoint(remote)}`, error as Error);
     }
+  }
+
+  #sendFailed(socket: Socket, remote: Endpoint, error: Error): void {
+    this.#failed(`sending to ${formatEndpoint(remote)}`, error);
+    const text = SEND_ERRORS[(error as NodeJS.ErrnoException).code ?? ''];
+    // Port 4500 also reports what ICMP said of earlier packets, which may have gone elsewhere.
+    if (text === undefined || socket !== this.#ike) return;
+    const to = fromWire(remote, this.#options.ports);
+    this.#receiver?.sendFailed?.(to, (error as NodeJS.ErrnoException).code!, text);
   }
 
   #guard(receive: () => void): void {

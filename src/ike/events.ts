@@ -54,6 +54,10 @@ export type IkeEvent =
       readonly failure: Failure;
       /** The pair of networks that was asked for alone, since no child SA carries it. */
       readonly pair?: { readonly local: TrafficSelector; readonly peer: TrafficSelector };
+      /** When the same pair is asked for again. */
+      readonly retryAt?: Millis;
+      /** The child SA that was to be rekeyed. It works until its lifetime is over. */
+      readonly rekeys?: number;
     }
   | {
       readonly kind: 'peer-moved';
@@ -188,6 +192,7 @@ export type CloseReason =
 export type FailureCause =
   | 'dns_failed'
   | 'peer_silent'
+  | 'port_500_blocked'
   | 'port_4500_blocked'
   | 'psk_mismatch'
   | 'psk_mismatch_likely'
@@ -240,6 +245,8 @@ export interface FailureDetails {
   readonly notify?: string;
   readonly exchange?: string;
   readonly tries?: number;
+  /** `message 1`: nothing at all came back in this attempt. */
+  readonly unanswered?: 'message 1';
 }
 
 export type AdvisoryCode =

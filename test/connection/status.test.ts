@@ -53,6 +53,7 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
   const codes: Record<StatusCause, string> = {
     dns_failed: 'peer_not_responding',
     peer_silent: 'peer_not_responding',
+    port_500_blocked: 'peer_not_responding',
     port_4500_blocked: 'peer_not_responding',
     psk_mismatch: 'cannot_authenticate_connection',
     psk_mismatch_likely: 'cannot_authenticate_connection',
@@ -70,6 +71,7 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
     peer_deleted: 'internal_error',
     dpd_timeout: 'peer_not_responding',
     rekey_failed: 'internal_error',
+    clock_or_lifetime: 'internal_error',
     admin_down: 'internal_error',
     no_matching_connection: 'internal_error',
     terminated: 'internal_error',

@@ -225,7 +225,12 @@ t.test(
     const silent = await a.until((one) =>
       one.status_reasons.some((reason) => Number(reason.details?.count) >= 2),
     );
-    t.match(silent.status_reasons, [{ code: 'peer_not_responding', details: { cause: 'peer_silent' } }]);
+    t.match(silent.status_reasons, [
+      {
+        code: 'peer_not_responding',
+        details: { cause: 'port_500_blocked', confidence: 'possible', sent: Number },
+      },
+    ]);
     const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
     t.same((await a.until(isUp)).status_reasons, []);
     await b.until(isUp);

@@ -90,3 +90,39 @@ t.test('gateways that speak IPv6 to each other carry IPv4', { skip }, async (t) 
   t.equal(await a.stop(), 0);
   t.equal(await b.stop(), 0);
 });
+
+t.test(
+  'a route that somebody else has in the way: told, and taken as soon as it is free',
+  { skip },
+  async (t) => {
+    const site = await lab(t);
+    const other = '10.9.0.0/24';
+    const { a, b } = await pair(site, { a: SITE_A.address, b: SITE_B.address });
+    await a.until('c', (one) => one.status === 'up');
+    await site.lab.check('a', ['ip', 'route', 'add', other, 'dev', 'wan']);
+    a.rewrite({
+      gateway: { name: 'site-a', address: SITE_A.address },
+      connections: [
+        {
+          name: 'c',
+          psk: 'correct-horse-battery',
+          local: { cidrs: [SITE_A.cidr] },
+          peer: { address: SITE_B.address, cidrs: [SITE_B.cidr, other] },
+        },
+      ],
+    });
+    const report = await a.client.reload();
+    t.match(report.problems.join(), /10\.9\.0\.0\/24/);
+    const refused = await a.client.explain('c');
+    t.match(refused, { status: 'degraded', cause: 'local_route_conflict', advice: [/ip route show/] });
+    t.match(refused.connection.status_reasons[0]?.details, { next_attempt_at: /^\d{4}-/ });
+    t.equal(await ping(site.lab, SITE_A, SITE_B, 2), 2, 'what stands goes on');
+    await site.lab.check('a', ['ip', 'route', 'del', other, 'dev', 'wan']);
+    const gone = (one: { status_reasons: readonly { details?: { cause: string } }[] }) =>
+      !one.status_reasons.some(({ details }) => details?.cause === 'local_route_conflict');
+    await a.until('c', gone, 30);
+    t.match(await site.lab.check('a', ['ip', 'route']), /10\.9\.0\.0\/24 dev culvert0/, 'without a reload');
+    t.equal(await a.stop(), 0);
+    t.equal(await b.stop(), 0);
+  },
+);

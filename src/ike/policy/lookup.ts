@@ -47,6 +47,31 @@ export function candidatesByAddress(
 }
 
 /**
+ * Why no connection takes the peer's request in this version: one that is configured for the peer takes the other
+ * version only. Undefined when the peer is not known in that one either.
+ */
+export function versionMismatch(
+  config: EngineConfig,
+  localAddress: string,
+  remoteAddress: string,
+  version: 1 | 2,
+): { readonly failure: Failure; readonly connection: string } | undefined {
+  const other = version === 1 ? 2 : 1;
+  const known = candidatesByAddress(config, localAddress, remoteAddress, other, 'responder');
+  // A connection that takes its peer from anywhere says nothing about this address.
+  const connection = known.find((one) => hasPeerAddress(one, remoteAddress));
+  if (connection === undefined) return undefined;
+  return {
+    connection: connection.name,
+    failure: {
+      cause: 'ike_version_mismatch',
+      message: `the peer begins with IKEv${version}; connection ${connection.name} takes IKEv${other} only`,
+      details: { ours: [`IKEv${other}`], theirs: [`IKEv${version}`] },
+    },
+  };
+}
+
+/**
  * The candidate that the peer means by its identity and, when given, by the one of ours it asks for (IDi
  * and IDr of the IKE_AUTH request, RFC 7296 §1.2). Several connections to one peer may share both identities
  * and differ in their networks: `proposed`, the selectors of the first child seen from here, decides among

@@ -81,6 +81,7 @@ export function setLifetime(world: World, sa: IsakmpSa, life: Seconds): void {
 /** Asks for SAs of every pair of networks that has none. */
 export function wantAll(world: World, sa: IsakmpSa): void {
   const connection = sa.connection!;
+  sa.pairRetries.clear();
   sa.wanted = networkPairs(connection).filter((pair) => !isCarried(world, connection.name, pair));
 }
 

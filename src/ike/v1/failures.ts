@@ -28,7 +28,7 @@ export function mainRefused(
       return {
         cause: 'ike_proposal_mismatch',
         message:
-          'the peer refused all IKE proposals we offered and does not say why: compare its IKE policy with ours, or let the peer initiate once to see its offer',
+          'the peer refused all IKE proposals we offered and does not say why: compare its IKE policy with ours, or let the peer initiate once to see its offer; one that does not take IKEv1 at all often says the same',
         details: { ...details, ours: describeIkeSpecsV1(connection.ikeProposals) },
       };
     case V1Notify.INVALID_MAJOR_VERSION:
@@ -131,6 +131,24 @@ export function quickSilent(connection: ConnectionConfig, tries: number): Failur
     ...mismatch,
     cause: 'peer_silent',
     details: { ...mismatch.details, exchange: QUICK_MODE, tries, ours },
+  };
+}
+
+/** No answer to the main mode that was to replace an SA. */
+export function rekeySilent(): Failure {
+  return {
+    cause: 'rekey_failed',
+    message: 'the peer did not answer the main mode that was to replace the ISAKMP SA',
+    details: { exchange: MAIN_MODE },
+  };
+}
+
+/** What the refusal of a rekeying means once the lifetime of the SA is over. */
+export function rekeyRefused(why: Failure): Failure {
+  return {
+    ...why,
+    cause: why.cause.includes('_mismatch') ? why.cause : 'rekey_failed',
+    message: `the ISAKMP SA reached the end of its lifetime, since it could not be rekeyed: ${why.message}`,
   };
 }
 

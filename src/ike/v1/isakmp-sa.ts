@@ -37,6 +37,12 @@ export const ISAKMP_STATES = [
 
 export type IsakmpState = (typeof ISAKMP_STATES)[number];
 
+/** How often the peer refused a pair of networks in a row, and when it is asked for again. */
+export interface PairRetry {
+  readonly tries: number;
+  readonly notBefore: Millis;
+}
+
 /** What main mode keeps until both ends are authenticated (RFC 2409 §5.4). */
 export interface MainModeNegotiation {
   dh: DhExchange | undefined;
@@ -113,6 +119,8 @@ export class IsakmpSa implements TableEntry {
   /** Source address it is counted under while half-open. */
   halfOpenSource: string | undefined;
   firstRequestKey: string | undefined;
+  /** Times the peer sent its last message of phase 1 again, as if it had no answer. */
+  repeats = 0;
 
   /** The last message of phase 1 that was taken, and what was sent in answer. */
   lastIn: Uint8Array | undefined;
@@ -123,7 +131,11 @@ export class IsakmpSa implements TableEntry {
   readonly quicks = new Map<number, QuickExchange>();
   /** Pairs of networks that we want SAs for on this SA, one quick mode at a time. */
   wanted: NetworkPair[] = [];
-  /** When to ask for the pairs the peer has left out. */
+  /** Pairs that the peer refused, by name. */
+  readonly pairRetries = new Map<string, PairRetry>();
+  /** Why its last rekeying did not succeed. */
+  rekeyRefused: Failure | undefined;
+  /** When to ask for the pairs the peer has left out or refused. */
   completeAt: Millis | undefined;
   /** Message ids of the peer's informational exchanges, the latest ones. */
   readonly informationals = new Set<number>();

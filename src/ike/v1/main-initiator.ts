@@ -315,7 +315,7 @@ function silent(sa: IsakmpSa, tries: number): Failure {
     return {
       cause: 'peer_silent',
       message: `${addresses} did not answer on UDP port ${IKE_PORT}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
-      details,
+      details: { ...details, unanswered: 'message 1' },
     };
   }
   if (sa.state === 'ke-sent') {

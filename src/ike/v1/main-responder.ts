@@ -10,7 +10,7 @@ import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { sameIdentity } from '../policy/identity.js';
-import { candidatesByAddress, chooseByIdentity } from '../policy/lookup.js';
+import { candidatesByAddress, chooseByIdentity, versionMismatch } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, selectIkeV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { closeSa, failSa, forgetSa, reportFailure } from './close.js';
 import { establish } from './established.js';
@@ -80,6 +80,11 @@ export function saOffered(world: World, message: Inbound): void {
     drop(world, datagram, 'unexpected', 'our own main mode with this peer is under way and goes first');
     return;
   }
+  const mismatch = versionMismatch(ctx.config, datagram.local.address, source, 1);
+  if (candidates.length === 0 && mismatch !== undefined) {
+    refuse(world, message, V1Notify.INVALID_MAJOR_VERSION, mismatch.failure, mismatch.connection);
+    return;
+  }
   const selection = select(candidates, find(payloads, 'sa')!.proposals);
   if (!selection.ok) {
     refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, selection.error, selection.connection);
@@ -92,6 +97,7 @@ export function saOffered(world: World, message: Inbound): void {
 function repeat(world: World, sa: IsakmpSa, message: Inbound): void {
   const { datagram } = message;
   if (sa.lastIn !== undefined && sa.lastOut !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
+    sa.repeats++;
     transmit(world, sa, sa.lastOut, routeOf(datagram));
     return;
   }

@@ -6,15 +6,17 @@ import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { samePair } from '../policy/quick-identities-v1.js';
+import { initiatorSilent } from '../silent-initiator.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import { announceDelete, deleteChild, removeChild } from './children.js';
 import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
 import { wantAll } from './established.js';
-import { mainFailure, quickFailure, quickSilent } from './failures.js';
+import { mainFailure, quickFailure, quickSilent, rekeyRefused, rekeySilent } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { livenessDeadline, watch } from './liveness.js';
 import { initiate, mainOverdue } from './main-initiator.js';
+import { wantDue } from './pair-retries.js';
 import { isOpen, type QuickExchange } from './quick.js';
 import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
@@ -225,7 +227,7 @@ export class IkeV1 implements IkeVersion {
     }
     const refusal = sa.negotiation?.refusal;
     if (refusal !== undefined && due(refusal.effectiveAt)) {
-      this.#attemptOver(sa, () => failSa(world, sa, refusal.failure));
+      this.#attemptOver(sa, () => failSa(world, sa, refusal.failure), refusal.failure);
       return;
     }
     if (due(sa.pending?.retransmission.nextAt)) {
@@ -233,7 +235,8 @@ export class IkeV1 implements IkeVersion {
       return;
     }
     if (due(sa.expiresAt)) {
-      deleteSa(world, sa, sa.state === 'superseded' ? 'rekeyed' : 'expired');
+      if (sa.state === 'superseded') deleteSa(world, sa, 'rekeyed');
+      else deleteSa(world, sa, 'expired', sa.rekeyRefused);
       return;
     }
     if (due(sa.deleteAt)) {
@@ -244,24 +247,44 @@ export class IkeV1 implements IkeVersion {
     if (due(sa.completeAt)) {
       sa.completeAt = undefined;
       if (sa.connection!.initiateVersion === 1 && sa.connection!.establishMode === 'bidirectional')
-        wantAll(world, sa);
+        wantDue(world, sa);
     }
     if (sa.state === 'established' && due(sa.rekeyAt)) this.#rekey(sa);
     watch(world, sa);
   }
 
-  /** A half-open SA is forgotten; one whose message 5 never came is not worth a word. */
+  /** A half-open SA is forgotten. Where message 5 came and was rubbish, that was told then. */
   #halfOpenOver(sa: IsakmpSa): void {
-    forgetSa(this.world, sa);
+    const { world } = this;
+    const { negotiation } = sa;
+    const told = negotiation === undefined || negotiation.reported;
+    const proven = sa.state === 'ke-answered' || sa.repeats > 0;
+    if (told || !proven || !world.unauthenticated.take(world.ctx.now)) {
+      forgetSa(world, sa);
+      return;
+    }
+    const forced = negotiation.candidates.some((one) => one.encapsulation === 'always');
+    const movesPort =
+      sa.state === 'ke-answered' && sa.natTraversal && (forced || sa.nat.local || sa.nat.peer);
+    failSa(world, sa, initiatorSilent({ exchange: 'MAIN_MODE', movesPort, repeats: sa.repeats }));
   }
 
   /** When an attempt to replace an SA fails, the next one follows while the old one lasts. */
-  #attemptOver(sa: IsakmpSa, act: () => void): void {
+  #attemptOver(sa: IsakmpSa, act: () => void, why = rekeySilent()): void {
     const replaces = sa.negotiation?.replaces;
     act();
     if (sa.state !== 'gone' || replaces === undefined) return;
-    for (const old of this.world.table.values()) {
-      if (old.id === replaces && old.state === 'established') old.rekeyAt = this.world.ctx.now + RETRY_REKEY;
+    const { ctx, table } = this.world;
+    for (const old of table.values()) {
+      if (old.id !== replaces || old.state !== 'established') continue;
+      old.rekeyAt = ctx.now + RETRY_REKEY;
+      old.rekeyRefused = rekeyRefused(why);
+      ctx.event({
+        kind: 'advisory',
+        connection: old.connection!.name,
+        code: 'rekey_refused',
+        message: `the ISAKMP SA could not be rekeyed, and will end when its lifetime is over: ${why.message}`,
+      });
     }
   }
 

@@ -27,6 +27,7 @@ import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shortest } from './lifetimes.js';
+import { askAgain } from './pair-retries.js';
 import { isOpen, type QuickExchange } from './quick.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
@@ -238,22 +239,20 @@ function responderLifetime(payloads: readonly V1Payload[]): number | undefined {
 export function failQuick(world: World, sa: IsakmpSa, quick: QuickExchange, failure: Failure): void {
   const { ctx } = world;
   dropQuick(world, sa, quick);
+  const old = quick.replaces === undefined ? undefined : world.children.get(quick.replaces);
+  const asked = old === undefined && quick.role === 'initiator' ? quick.pair : undefined;
+  const retryAt = asked === undefined ? undefined : askAgain(world, sa, asked);
   ctx.event({
     kind: 'child-failed',
     connection: sa.connection!.name,
     ikeId: sa.id,
     role: quick.role,
     failure,
+    ...(asked === undefined ? {} : { pair: asked }),
+    ...(retryAt === undefined ? {} : { retryAt }),
+    ...(old === undefined ? {} : { rekeys: old.id }),
   });
-  const old = quick.replaces === undefined ? undefined : world.children.get(quick.replaces);
-  if (old === undefined) return;
-  old.rekeyAt = ctx.now + RETRY_REKEY;
-  ctx.event({
-    kind: 'advisory',
-    connection: old.connection,
-    code: 'rekey_refused',
-    message: `the ESP SA could not be rekeyed: it is tried again until its lifetime is over`,
-  });
+  if (old !== undefined) old.rekeyAt = ctx.now + RETRY_REKEY;
 }
 
 /** Begins the next quick mode that is wanted, one at a time. */

@@ -124,8 +124,9 @@ function mainMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): voi
   const { datagram, sealed, header } = message;
   if (sa.lastIn !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
     // RFC 2408 §5.1: a responder repeats its answer. An initiator has its own timer.
-    if (sa.role === 'responder' && sa.lastOut !== undefined)
-      transmit(world, sa, sa.lastOut, routeOf(datagram));
+    if (sa.role !== 'responder' || sa.lastOut === undefined) return;
+    sa.repeats++;
+    transmit(world, sa, sa.lastOut, routeOf(datagram));
     return;
   }
   if (header.messageId !== 0) {

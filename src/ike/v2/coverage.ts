@@ -114,6 +114,11 @@ export function putOffPair(world: World, sa: IkeSa, pair: SelectorLists): void {
   sa.gapsAt = gap.notBefore;
 }
 
+/** When the pair is asked for again, if nothing carries it until then. */
+export function pairRetryAt(sa: IkeSa, pair: SelectorLists): Millis {
+  return gapOf(sa, pair).notBefore;
+}
+
 function gapOf(sa: IkeSa, pair: SelectorLists): Gap {
   const name = [...pair.local, ...pair.peer].map(describeSelector).join(' ');
   const gap = sa.gaps.get(name) ?? { tries: 0, notBefore: 0 };

@@ -8,7 +8,7 @@ import { narrow } from '../policy/selectors.js';
 import { installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey } from './child-collision.js';
-import { isUncovered, nextPair, putOffPair, redundantTo, uncovered } from './coverage.js';
+import { isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo, uncovered } from './coverage.js';
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { retryAt } from './lifetime.js';
@@ -228,7 +228,13 @@ function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: F
     ikeId: sa.id,
     role: 'initiator',
     failure: reason,
-    ...(task.pair === undefined ? {} : { pair: { local: task.pair.local[0]!, peer: task.pair.peer[0]! } }),
+    ...(task.pair === undefined
+      ? {}
+      : {
+          pair: { local: task.pair.local[0]!, peer: task.pair.peer[0]! },
+          retryAt: pairRetryAt(sa, task.pair),
+        }),
+    ...(task.rekeys === undefined ? {} : { rekeys: task.rekeys }),
   });
 }
 

@@ -78,6 +78,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
       ikeId: sa.id,
       role: 'responder',
       failure: reason,
+      ...(old === undefined ? {} : { rekeys: old.id }),
     });
   };
   if (!hasExactlyOne(payloads, 'nonce')) {

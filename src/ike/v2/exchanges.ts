@@ -1,15 +1,17 @@
 import type { Millis } from '../../util/units.js';
+import { nameOf } from '../../wire/ike/registry.js';
 import { releaseSpi } from '../esp-spi.js';
+import type { Failure } from '../events.js';
+import { initiatorSilent } from '../silent-initiator.js';
 import { authAnswered, authSilent, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { removeChild } from './child.js';
 import { beginDelete, closeSa, failSa, forget } from './close.js';
 import { fillGaps } from './coverage.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
-import { failure } from './failures.js';
 import { type ChildRecord, type IkeSa, wipeTask } from './ike-sa.js';
 import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
 import { initSilent, sendInit } from './init-initiator.js';
-import { deadAt, probeAt } from './liveness.js';
+import { deadAt, isAlive, probeAt } from './liveness.js';
 import { find } from './payloads.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
 import { resend } from './send.js';
@@ -182,7 +184,7 @@ export function tick(world: World, sa: IkeSa): void {
 function lifetimes(world: World, sa: IkeSa): void {
   const { now } = world.ctx;
   if (sa.expiresAt <= now) {
-    beginDelete(world, sa, 'expired');
+    beginDelete(world, sa, 'expired', sa.rekeyRefused);
     return;
   }
   if (mayRekey(sa) && Math.max(sa.nextMessageId, sa.inbound.next) >= MOST_MESSAGES && !sa.spent) {
@@ -224,7 +226,15 @@ function rekeyIfDue(sa: IkeSa, child: ChildRecord, now: Millis): void {
 function expireState(world: World, sa: IkeSa): void {
   switch (sa.state) {
     case 'init-answered':
-      failSa(world, sa, failure('peer_silent', 'the initiator did not go on after IKE_SA_INIT', 'IKE_AUTH'));
+      failSa(
+        world,
+        sa,
+        initiatorSilent({
+          exchange: 'IKE_AUTH',
+          movesPort: sa.nat.local || sa.nat.peer || wantsEncapsulation(sa),
+          repeats: sa.firstRepeats,
+        }),
+      );
       break;
     case 'rekeyed':
       closeSa(world, sa, sa.superseded ? 'replaced' : 'rekeyed');
@@ -235,6 +245,11 @@ function expireState(world: World, sa: IkeSa): void {
     default:
       forget(world, sa);
   }
+}
+
+/** Whether our answer pretended a NAT, so that the peer moves to port 4500. */
+function wantsEncapsulation({ natTraversal, responding }: IkeSa): boolean {
+  return natTraversal && responding?.candidates.some((one) => one.encapsulation === 'always') === true;
 }
 
 /** All sendings of a request went without answer. */
@@ -255,10 +270,34 @@ function silent(world: World, sa: IkeSa): void {
 }
 
 function peerDead(world: World, sa: IkeSa): void {
+  closeSa(world, sa, 'peer-dead', unanswered(world, sa) ?? noSignOfLife(world, sa));
+}
+
+function noSignOfLife(world: World, sa: IkeSa): Failure {
   const idle = Math.round((world.ctx.now - sa.lastInbound) / 1000);
-  closeSa(world, sa, 'peer-dead', {
+  const tries = sa.active?.retransmission.sent ?? 0;
+  return {
     cause: 'dpd_timeout',
     message: `the peer gave no sign of life for ${idle} s`,
-    details: { tries: sa.active?.retransmission.sent ?? 0 },
-  });
+    details: { tries },
+  };
+}
+
+/**
+ * No answer from a peer that was heard meanwhile: it is there, and the exchange is what does not get through,
+ * usually since its messages are the only large ones. The IKE SA ends all the same.
+ */
+function unanswered(world: World, sa: IkeSa): Failure | undefined {
+  const { active } = sa;
+  if (active === undefined || sa.lastInbound <= active.sentAt || !isAlive(world, sa)) return undefined;
+  const { task } = active;
+  const exchange = nameOf('exchange', active.exchangeType);
+  const rekeys = task.kind === 'rekey-ike' || (task.kind === 'create-child' && task.rekeys !== undefined);
+  const what = task.kind === 'rekey-ike' ? ' to rekey the IKE SA' : rekeys ? ' to rekey the child SA' : '';
+  const waited = Math.round((world.ctx.now - active.sentAt) / 1000);
+  return {
+    cause: rekeys ? 'rekey_failed' : 'dpd_timeout',
+    message: `the peer was heard, but did not answer ${exchange}${what} for ${waited} s: large messages may be lost on the way`,
+    details: { exchange, tries: active.retransmission.sent },
+  };
 }

@@ -16,7 +16,7 @@ export function initRefused(connection: ConnectionConfig, error: NotifyPayload):
       return {
         cause: 'ike_proposal_mismatch',
         message:
-          'the peer refused all IKE proposals we offered and does not say why: compare its IKE policy with ours, or let the peer initiate once to see its offer',
+          'the peer refused all IKE proposals we offered and does not say why: compare its IKE policy with ours, or let the peer initiate once to see its offer; one that does not take IKEv2 at all often says the same',
         details: { ...details, ours: describeIkeSpecs(connection.ikeProposals) },
       };
     case NotifyType.INVALID_MAJOR_VERSION:
@@ -86,6 +86,22 @@ export function childRefused(
     default:
       return { cause: 'unsupported', message: `the peer refused the child SA with ${name}`, details };
   }
+}
+
+/** What an error in answer to the rekeying of an IKE SA means, once its lifetime is over. */
+export function rekeyRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
+  const name = nameOf('notify', error.type);
+  const differs =
+    error.type === NotifyType.NO_PROPOSAL_CHOSEN || error.type === NotifyType.INVALID_KE_PAYLOAD;
+  return {
+    cause: differs ? 'ike_proposal_mismatch' : 'rekey_failed',
+    message: `the IKE SA reached the end of its lifetime: the peer refused to rekey it with ${name}`,
+    details: {
+      notify: name,
+      exchange: 'CREATE_CHILD_SA',
+      ...(differs ? { ours: describeIkeSpecs(connection.ikeProposals) } : {}),
+    },
+  };
 }
 
 /** The selectors of a request or an answer have nothing, or too much, in common with ours. */

@@ -151,6 +151,8 @@ export class IkeSa implements TableEntry {
   responding: ResponderNegotiation | undefined;
   /** Under which the responder knows repetitions of the first request. */
   firstRequestKey: string | undefined;
+  /** Times the peer sent its first request again, as if it had no answer. */
+  firstRepeats = 0;
   /** Nonces of the exchange that made the SA, initiator's first. Not secret. */
   nonces: readonly Uint8Array[] = [];
   peerVendors: readonly string[] = [];
@@ -171,6 +173,8 @@ export class IkeSa implements TableEntry {
   expiresAt = Number.POSITIVE_INFINITY;
   /** Message ids are used up so far that a rekey was asked for. */
   spent = false;
+  /** Why its last rekeying was refused. */
+  rekeyRefused: Failure | undefined;
   /** When a child SA that the peer put off is asked for again. */
   retryChildAt: Millis | undefined;
   /** When the pairs of networks that no child SA carries are looked at again. */

@@ -278,6 +278,6 @@ export function initSilent(world: World, sa: IkeSa): void {
   failSa(world, sa, {
     cause: 'peer_silent',
     message: `${addresses.join(', ')} did not answer on UDP port ${IKE_PORT}: check the address, that the peer runs, and that no firewall stands between`,
-    details: { exchange: 'IKE_SA_INIT', tries },
+    details: { exchange: 'IKE_SA_INIT', tries, unanswered: 'message 1' },
   });
 }

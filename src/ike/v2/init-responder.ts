@@ -4,7 +4,7 @@ import { NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
-import { candidatesByAddress } from '../policy/lookup.js';
+import { candidatesByAddress, versionMismatch } from '../policy/lookup.js';
 import { type IkeSelection, selectIke } from '../policy/proposals.js';
 import { failSa } from './close.js';
 import { failure } from './failures.js';
@@ -47,6 +47,12 @@ export function initRequested(world: World, message: Inbound): void {
   }
   if (!admit(world, message, find(payloads, 'nonce')!.data)) return;
   const candidates = candidatesByAddress(ctx.config, datagram.local.address, source, 2, 'responder');
+  const mismatch = versionMismatch(ctx.config, datagram.local.address, source, 2);
+  if (candidates.length === 0 && mismatch !== undefined) {
+    const why = notify(NotifyType.INVALID_MAJOR_VERSION);
+    refuse(world, message, why, mismatch.failure, mismatch.connection);
+    return;
+  }
   const selection = select(candidates, find(payloads, 'sa')!.proposals);
   if (!selection.ok) {
     refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), selection.error, selection.connection);
@@ -73,6 +79,7 @@ export function initRequested(world: World, message: Inbound): void {
 function repeat(world: World, sa: IkeSa, message: Inbound): void {
   const bytes = sa.inbound.answerTo(message.datagram.bytes);
   if (bytes !== undefined) {
+    sa.firstRepeats++;
     reply(world, message.datagram, bytes);
     return;
   }

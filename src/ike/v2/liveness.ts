@@ -5,6 +5,12 @@ import type { World } from './world.js';
 
 /** However short the timeout, a request gets this long for its answer before the peer counts as dead. */
 const LEAST_PATIENCE = 3000;
+/**
+ * A request that a living peer does not answer for so long never will be: its messages are too large for the
+ * path, or the peer is at fault. As nothing else can be asked meanwhile (window size 1), and the child SAs run out,
+ * the IKE SA has failed (RFC 7296 §2.1, §2.4).
+ */
+const MOST_PATIENCE = 60_000;
 /** A request under dead peer detection is sent about this often at least before the timeout. */
 const TRIES_WITHIN_TIMEOUT = 4;
 
@@ -26,12 +32,18 @@ export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
 
 /**
  * When the peer counts as dead: `timeout` after its last sign of life, provided a request is waiting for an
- * answer. Silence alone is no proof (RFC 7296 §2.4).
+ * answer. Silence alone is no proof (RFC 7296 §2.4). A request that waits too long is, whatever else is heard.
  */
 export function deadAt(sa: IkeSa): Millis | undefined {
   if (!isWatched(sa) || sa.active === undefined) return undefined;
   const timeout = seconds(sa.connection!.dpd.timeout);
-  return Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, LEAST_PATIENCE));
+  const silent = Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, LEAST_PATIENCE));
+  return Math.min(silent, sa.active.sentAt + Math.max(timeout, MOST_PATIENCE));
+}
+
+/** Whether the peer was heard within the timeout of dead peer detection, where there is one. */
+export function isAlive(world: World, sa: IkeSa): boolean {
+  return !isWatched(sa) || world.ctx.now < sa.lastInbound + seconds(sa.connection!.dpd.timeout);
 }
 
 /** When to ask for a sign of life, if none comes by itself: IKE or ESP, any authentic packet counts. */

@@ -8,7 +8,7 @@ import type { Failure, Role } from '../events.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
 import { beginDelete } from './close.js';
 import { lowest, reportEstablished, supersede } from './established.js';
-import { failure } from './failures.js';
+import { failure, rekeyRefused } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { keySa } from './keys.js';
@@ -68,7 +68,10 @@ export function rekeyIkeAnswered(world: World, sa: IkeSa, task: RekeyIkeTask, me
       return;
     }
     if (error.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, error)) return;
-    if (error.type !== NotifyType.TEMPORARY_FAILURE) advise(world, sa, nameOf('notify', error.type));
+    if (error.type !== NotifyType.TEMPORARY_FAILURE) {
+      sa.rekeyRefused = rekeyRefused(sa.connection!, error);
+      advise(world, sa, nameOf('notify', error.type));
+    }
     sa.rekeyAt =
       error.type === NotifyType.TEMPORARY_FAILURE
         ? world.ctx.now + TRY_AGAIN

@@ -481,7 +481,7 @@ t.test('one listener serves both versions', async (t) => {
   const refused = v1Pair({ west: { acceptVersions: [2] } });
   refused.sim.initiate(refused.east);
   refused.sim.run(1000);
-  t.equal(refused.west.eventsOf('ike-failed')[0]!.failure.cause, 'no_matching_connection');
+  t.equal(refused.west.eventsOf('ike-failed')[0]!.failure.cause, 'ike_version_mismatch');
 });
 
 t.test('large messages go in fragments and come together', async (t) => {

@@ -1,0 +1,85 @@
+import type { Failure } from '../ike/events.js';
+import type { Millis } from '../util/units.js';
+import { describeSelector } from '../wire/ike/describe.js';
+import type { TrafficSelector } from '../wire/ike/payloads.js';
+import type { SelectorPair } from './coverage.js';
+import type { StatusFailure } from './reasons.js';
+import type { Advisory } from './status.js';
+
+/** Why the peer does not carry a pair of networks. */
+export interface Refusal {
+  readonly failure: Failure;
+  readonly at: Millis;
+  /** When it is asked for again; undefined when that is up to the next negotiation. */
+  readonly retryAt: Millis | undefined;
+}
+
+/** Pairs that are kept: more networks than any status shows. */
+const MOST_PAIRS = 1024;
+
+/** Which pairs of networks the peer refused, each by itself or all that were offered together. */
+export class PairRefusals {
+  readonly #byPair = new Map<string, Refusal>();
+  #all: Refusal | undefined;
+
+  /** `pair` undefined: a child SA for all networks was refused. */
+  refused(
+    pair: { readonly local: TrafficSelector; readonly peer: TrafficSelector } | undefined,
+    refusal: Refusal,
+  ): void {
+    if (pair === undefined) {
+      this.#all = refusal;
+      return;
+    }
+    const key = keyOf({ local: describeSelector(pair.local), peer: describeSelector(pair.peer) });
+    this.#byPair.delete(key);
+    this.#byPair.set(key, refusal);
+    if (this.#byPair.size > MOST_PAIRS) this.#byPair.delete(this.#byPair.keys().next().value!);
+  }
+
+  /** A child SA came to be: what the peer refused as a whole is open again, pair by pair. */
+  accepted(): void {
+    this.#all = undefined;
+  }
+
+  /** A negotiation from the start, or other networks: nothing of this counts any more. */
+  clear(): void {
+    this.#byPair.clear();
+    this.#all = undefined;
+  }
+
+  of(pair: SelectorPair): Refusal | undefined {
+    return this.#byPair.get(keyOf(pair)) ?? this.#all;
+  }
+}
+
+function keyOf({ local, peer }: SelectorPair): string {
+  return `${local} ${peer}`;
+}
+
+/** A child SA ended with its lifetime because rekeying it was refused: that refusal is the cause. */
+export function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
+  if (refused === undefined) return undefined;
+  const known = refused.cause.endsWith('_mismatch');
+  return {
+    ...refused,
+    cause: known ? refused.cause : 'rekey_failed',
+    message: `the child SA reached the end of its lifetime, since it could not be rekeyed: ${refused.message}`,
+  };
+}
+
+/**
+ * Rekeyings of child SAs that were refused, by the peer or by us, while the child SAs still work.
+ * @param told codes of what the engine advises by itself: it tells of a PFS mismatch that it met as initiator
+ */
+export function rekeyAdvisories(refusals: Iterable<Failure>, told: ReadonlySet<string>): Advisory[] {
+  const messages = new Map<string, Advisory['code']>();
+  for (const { cause, message } of refusals) {
+    const code = cause === 'pfs_mismatch' ? cause : 'rekey_refused';
+    if (code === 'rekey_refused' || !told.has(code)) messages.set(message, code);
+  }
+  return [...messages].map(([message, code]) => ({
+    code,
+    message: `A child SA could not be rekeyed: ${message}. It is tried again, and the SA works until its lifetime is over.`,
+  }));
+}

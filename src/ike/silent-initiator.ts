@@ -1,0 +1,35 @@
+import type { Failure } from './events.js';
+
+/** What a responder knows of an initiator that did not go on after its first request. */
+export interface SilentInitiator {
+  /** The exchange that never came. */
+  readonly exchange: string;
+  /** A NAT was found, or pretended: the initiator goes on on port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
+  readonly movesPort: boolean;
+  /** Times it sent a request again that had been answered. */
+  readonly repeats: number;
+}
+
+/**
+ * Which way is closed, as far as the responder can tell. An initiator that repeats its request has not got the
+ * answer; one that does not has got it, and what it sends next does not arrive, or it does not want to go on.
+ */
+export function initiatorSilent({ exchange, movesPort, repeats }: SilentInitiator): Failure {
+  const details = { exchange, tries: repeats + 1 };
+  if (repeats > 0) {
+    return {
+      cause: 'port_500_blocked',
+      message: `the peer sent its request ${repeats + 1} times although each was answered: what we send from UDP port 500 does not reach it`,
+      details,
+    };
+  }
+  if (movesPort) {
+    return {
+      cause: 'port_4500_blocked',
+      message:
+        'the peer has our answer on UDP port 500 and was to go on on port 4500, where nothing came: that port is blocked towards us, or the peer gave up',
+      details,
+    };
+  }
+  return { cause: 'peer_silent', message: 'the initiator did not go on after its first request', details };
+}

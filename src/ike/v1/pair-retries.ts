@@ -1,0 +1,43 @@
+import type { Millis } from '../../util/units.js';
+import { describeSelector } from '../../wire/ike/describe.js';
+import { type NetworkPair, networkPairs } from '../policy/quick-identities-v1.js';
+import { isCarried } from './children.js';
+import type { IsakmpSa } from './isakmp-sa.js';
+import type { World } from './world.js';
+
+/** Wait after a refusal of a pair of networks, and the longest one; each is four times the one before. */
+const FIRST_WAIT: Millis = 30_000;
+const LONGEST_WAIT: Millis = 3_600_000;
+
+/**
+ * A pair that the peer refused is asked for again with growing waits: where other pairs have their SAs, nothing
+ * else would bring it back. Undefined for an end that does not initiate.
+ */
+export function askAgain(world: World, sa: IsakmpSa, pair: NetworkPair): Millis | undefined {
+  const connection = sa.connection!;
+  if (connection.establishMode === 'peer_only' || connection.initiateVersion !== 1) return undefined;
+  const name = nameOf(pair);
+  const tries = (sa.pairRetries.get(name)?.tries ?? 0) + 1;
+  const notBefore = world.ctx.now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** (tries - 1));
+  sa.pairRetries.set(name, { tries, notBefore });
+  sa.completeAt = Math.min(sa.completeAt ?? notBefore, notBefore);
+  return notBefore;
+}
+
+/** Asks for all pairs without SAs whose wait is over, and notes when the next one is due. */
+export function wantDue(world: World, sa: IsakmpSa): void {
+  const connection = sa.connection!;
+  const { now } = world.ctx;
+  let next: Millis | undefined;
+  for (const pair of networkPairs(connection)) {
+    if (isCarried(world, connection.name, pair)) continue;
+    const { notBefore } = sa.pairRetries.get(nameOf(pair)) ?? { notBefore: now };
+    if (notBefore <= now) sa.wanted.push(pair);
+    else next = Math.min(next ?? notBefore, notBefore);
+  }
+  if (next !== undefined) sa.completeAt = next;
+}
+
+function nameOf({ local, peer }: NetworkPair): string {
+  return `${describeSelector(local)} ${describeSelector(peer)}`;
+}
