@@ -102,13 +102,19 @@ export interface SwanPair {
   readonly culvert: CulvertDaemon;
 }
 
+export interface PairOptions extends Pick<SiteLabOptions, 'behindNat'> {
+  readonly swan?: SwanStart;
+  /** Done before Culvert starts. */
+  readonly before?: (site: SiteLab) => Promise<void>;
+}
+
 /** Starts both ends, runs `body` and takes everything away; when it fails, both logs are shown. */
 export async function withPair(
   t: Test,
   config: ReturnType<typeof culvertConfig>,
   connection: SwanConnection | undefined,
   body: (pair: SwanPair) => Promise<void>,
-  options: Pick<SiteLabOptions, 'behindNat'> & { readonly swan?: SwanStart } = {},
+  options: PairOptions = {},
 ): Promise<void> {
   const { behindNat = false, swan: start = {} } = options;
   // What runs in another root finds its files there only.
@@ -118,6 +124,7 @@ export async function withPair(
     mkdirSync(join(site.folder, 'swan'));
     const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'), start);
     if (connection !== undefined) await swan.load(connection);
+    await options.before?.(site);
     const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, config);
     try {
       await body({ site, swan, culvert });

@@ -1,0 +1,475 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { explains, explanation, isMended } from '../helpers/explained.js';
+import { SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
+import { steadyPing } from '../helpers/steady-ping.js';
+import { onPath, type SwanConnection, skipWithoutStrongswan } from '../helpers/strongswan.js';
+import {
+  type CulvertOptions,
+  culvertConfig,
+  type SwanPair,
+  swanConnection,
+  withPair,
+} from '../helpers/strongswan-pair.js';
+
+const skip = skipWithoutStrongswan() || (onPath('nft') ? false : 'nft is not installed');
+const COOKIES = fileURLToPath(new URL('../helpers/cookie-responder.mjs', import.meta.url));
+
+const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
+const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
+const PASSIVE = { establishMode: 'peer_only' } as const;
+/** A connection that is lost stays lost, so that it can be looked at. */
+const STAYS_DOWN = { action: 'clear', interval: 1, timeout: 4 };
+const MORE_CIDRS = [SITE_B.cidr, '10.12.0.0/24'];
+
+interface Setup extends CulvertOptions {
+  readonly swan?: Partial<SwanConnection>;
+  readonly settings?: string;
+  readonly limits?: object;
+  readonly before?: (site: SiteLab) => Promise<void>;
+}
+
+async function withVersion(
+  t: Test,
+  version: 1 | 2,
+  { swan, settings, limits, before, ...options }: Setup,
+  body: (pair: SwanPair) => Promise<void>,
+): Promise<void> {
+  const config = culvertConfig({ ike: IKE, esp: ESP, ikeVersion: version, ...options });
+  const file = limits === undefined ? config : { ...config, limits };
+  await withPair(t, file, swanConnection({ version, ...swan }), body, {
+    ...(settings === undefined ? {} : { swan: { settings } }),
+    ...(before === undefined ? {} : { before }),
+  });
+}
+
+/** Drops what matches in a namespace until `noFirewall`. */
+async function firewall({ lab }: SiteLab, node: string, hook: string, match: string): Promise<void> {
+  const rules = `add table ip f; add chain ip f c { type filter hook ${hook} priority 0 ; }; add rule ip f c ${match} drop`;
+  await lab.check(node, ['nft', rules]);
+}
+
+async function noFirewall({ lab }: SiteLab, node: string): Promise<void> {
+  await lab.check(node, ['nft', 'delete table ip f']);
+}
+
+async function isUp({ culvert }: SwanPair): Promise<void> {
+  await culvert.until('to-b', (one) => one.status === 'up', 30);
+}
+
+type Life = readonly [title: string, body: (t: Test, version: 1 | 2) => Promise<void>];
+
+const PATH: readonly Life[] = [
+  [
+    'UDP 500 is blocked, as initiator',
+    async (t, version) => {
+      const before = (site: SiteLab) => firewall(site, 'b', 'input', 'udp dport 500');
+      await withVersion(t, version, { before }, async (pair) => {
+        const wanted = {
+          cause: 'port_500_blocked',
+          evidence: [
+            /nothing has ever come back from 192\.0\.2\.2:500/i,
+            /silence does not tell which/,
+            /confidence +possible/,
+            /first sent +\d{4}-/,
+            /last sent +\d{4}-/,
+          ],
+          remedy: /peer address.*UDP 500 and 4500/,
+        };
+        await explains(t, pair, wanted, 90);
+        await noFirewall(pair.site, 'b');
+        await isMended(t, pair, 120);
+      });
+    },
+  ],
+  [
+    "UDP 500 is blocked on the way back: the peer's requests arrive, our answers do not",
+    async (t, version) => {
+      const before = (site: SiteLab) => firewall(site, 'b', 'input', 'udp sport 500');
+      await withVersion(t, version, { ...PASSIVE, before }, async (pair) => {
+        t.notOk((await pair.swan.initiate()).ok);
+        const wanted = {
+          cause: 'port_500_blocked',
+          evidence: [/what we send from UDP port 500 does not reach it/, /role +responder/],
+          remedy: /UDP 500 and 4500/,
+        };
+        await explains(t, pair, wanted, 60);
+        await noFirewall(pair.site, 'b');
+        t.ok((await pair.swan.initiate()).ok);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'UDP 4500 is blocked, as initiator',
+    async (t, version) => {
+      const before = (site: SiteLab) => firewall(site, 'b', 'input', 'udp dport 4500');
+      await withVersion(t, version, { before }, async (pair) => {
+        const wanted = {
+          cause: 'port_4500_blocked',
+          evidence: [/answered on UDP port 500 but not on 4500/, /tries +\d+/],
+          remedy: /open UDP 4500 in both directions/,
+        };
+        await explains(t, pair, wanted, 90);
+        await noFirewall(pair.site, 'b');
+        await isMended(t, pair, 120);
+      });
+    },
+  ],
+  [
+    'UDP 4500 is blocked, as responder',
+    async (t, version) => {
+      const before = (site: SiteLab) => firewall(site, 'a', 'input', 'udp dport 4500');
+      await withVersion(t, version, { ...PASSIVE, before }, async (pair) => {
+        t.notOk((await pair.swan.initiate()).ok);
+        const wanted = {
+          cause: 'port_4500_blocked',
+          evidence: [/was to go on on port 4500, where nothing came/, /role +responder/],
+          remedy: /open UDP 4500 in both directions/,
+        };
+        await explains(t, pair, wanted, 60);
+        await noFirewall(pair.site, 'a');
+        t.ok((await pair.swan.initiate()).ok);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    "our own packet filter keeps our requests in: that is certain, and the peer's is not asked about",
+    async (t, version) => {
+      const before = (site: SiteLab) => firewall(site, 'a', 'output', 'udp dport 500');
+      await withVersion(t, version, { before }, async (pair) => {
+        const wanted = {
+          cause: 'port_500_blocked',
+          evidence: [
+            /this host's own packet filter/i,
+            /send error +operation not permitted/,
+            /confidence +certain/,
+          ],
+          remedy: /every firewall/,
+        };
+        await explains(t, pair, wanted, 90);
+      });
+    },
+  ],
+];
+
+const LOSSES: readonly Life[] = [
+  [
+    'the peer deletes the connection',
+    async (t, version) => {
+      await withVersion(t, version, PASSIVE, async (pair) => {
+        t.ok((await pair.swan.initiate()).ok);
+        await isUp(pair);
+        await pair.swan.terminate();
+        const wanted = {
+          cause: 'peer_deleted',
+          evidence: [/the peer deleted the connection/i, /first at +\d{4}-/],
+          remedy: /its log says why/,
+        };
+        await explains(t, pair, wanted);
+        t.ok((await pair.swan.initiate()).ok);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'the peer vanishes',
+    async (t, version) => {
+      await withVersion(t, version, { dpd: STAYS_DOWN }, async (pair) => {
+        await isUp(pair);
+        await firewall(pair.site, 'b', 'input', 'udp dport { 500, 4500 }');
+        const wanted = {
+          cause: 'dpd_timeout',
+          evidence: [/no sign of life .*for \d+ s/, /waits? for the peer|has to begin/i],
+          remedy: /path to the peer/,
+        };
+        await explains(t, pair, wanted, 60);
+        await noFirewall(pair.site, 'b');
+        await pair.culvert.client.up('to-b', { wait: false });
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    "an operator's down, and admin_state_up: false",
+    async (t, version) => {
+      await withVersion(t, version, {}, async (pair) => {
+        await isUp(pair);
+        await pair.culvert.down('to-b');
+        const wanted = {
+          cause: 'admin_down',
+          evidence: [/an operator took the connection down/i],
+          remedy: /culvert up/,
+        };
+        await explains(t, pair, wanted);
+        t.notOk((await pair.swan.initiate()).ok, 'the peer is refused');
+        await explains(t, pair, wanted);
+        await pair.culvert.client.up('to-b', { wait: false });
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'a rekeying that the peer refuses, while the tunnel still works',
+    async (t, version) => {
+      await withVersion(t, version, {}, async (pair) => {
+        await isUp(pair);
+        const config = (cipher: string) =>
+          culvertConfig({ ike: IKE, esp: { ...ESP, encryption_algorithm: cipher }, ikeVersion: version });
+        await pair.culvert.reload(config('aes128'));
+        const wanted = {
+          cause: 'rekey_failed',
+          evidence: [/could not be rekeyed/i, /is up for 1 pair/, /NO_PROPOSAL_CHOSEN/],
+          remedy: /lifetimes and PFS|compare the IPsec policies/,
+        };
+        await explains(t, pair, wanted, 40);
+        await pair.culvert.reload(config('aes256'));
+        await pair.culvert.until('to-b', ({ advisories }) => advisories.length === 0, 60);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'the peer ends its child SAs long before we would rekey them',
+    async (t, version) => {
+      const swan = { childExtra: 'life_time = 5s\n rekey_time = 0s' };
+      await withVersion(t, version, { swan }, async (pair) => {
+        const wanted = {
+          cause: 'clock_or_lifetime',
+          evidence: [
+            /after \d+, \d+, \d+ s, while we would rekey after \d+ s|rekeyed after \d+ s, where 3600 s/,
+          ],
+          remedy: /lifetimes? (alike at both ends|at the peer)/,
+        };
+        await explains(t, pair, wanted, 90);
+      });
+    },
+  ],
+  [
+    'this process is stopped for a while, as in suspend',
+    async (t, version) => {
+      const swan = { extra: 'dpd_delay = 1s\n dpd_timeout = 5s' };
+      await withVersion(t, version, { swan, ...PASSIVE, dpd: STAYS_DOWN }, async (pair) => {
+        t.ok((await pair.swan.initiate()).ok);
+        await isUp(pair);
+        pair.culvert.signal('SIGSTOP');
+        for (let n = 0; n < 60 && (n < 13 || (await pair.swan.sas()).length > 0); n++) await sleep(1000);
+        pair.culvert.signal('SIGCONT');
+        const wanted = {
+          cause: 'clock_or_lifetime',
+          evidence: [/stood still for \d+ s until \d{4}-/, /stood still +\d+/],
+          remedy: /suspended/,
+        };
+        await explains(t, pair, wanted, 60);
+        t.ok((await pair.swan.initiate()).ok);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'one of two networks is not at the peer: the pair is refused, told with the time of the next try, and taken then',
+    async (t, version) => {
+      await withVersion(t, version, { peerCidrs: MORE_CIDRS }, async (pair) => {
+        await pair.culvert.until('to-b', ({ coverage }) => coverage?.refused === 1, 30);
+        const wanted = {
+          cause: 'ts_narrowed',
+          evidence: [
+            /no child SA carries 10\.1\.0\.0\/24 with 10\.12\.0\.0\/24 \(1 refused, 0 pending\)/,
+            /1 of 2 pairs of networks covered, 1 refused/,
+            /10\.12\.0\.0\/24 +refused +- +ts_mismatch, asked for again in/,
+          ],
+          remedy: /Add the missing networks at the peer/,
+        };
+        await explains(t, pair, wanted);
+        const child = (name: string, ts: string) =>
+          `${name} { local_ts = ${ts}\n remote_ts = ${SITE_A.cidr}\n esp_proposals = aes256-sha256 }`;
+        await pair.swan.loadText(`connections { c {
+          version = ${version}
+          mobike = no
+          encap = yes
+          local_addrs = ${SITE_B.address}
+          remote_addrs = ${SITE_A.address}
+          proposals = aes256-sha256-modp2048
+          local { auth = psk
+            id = ${SITE_B.address} }
+          remote { auth = psk
+            id = ${SITE_A.address} }
+          children { ${MORE_CIDRS.map((ts, n) => child(`c${n}`, ts)).join('\n')} }
+        } }
+        secrets { ike-0 { id-1 = ${SITE_A.address}
+          secret = "correct-horse-battery" } }`);
+        // A new configuration counts for new IKE SAs of strongSwan.
+        await pair.swan.terminate();
+        await pair.culvert.until('to-b', ({ coverage }) => coverage?.covered === 2, 60);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'more negotiations than the peer may have',
+    async (t, version) => {
+      const limits = { ike_sas_per_peer: 1 };
+      const before = (site: SiteLab) => firewall(site, 'a', 'input', 'udp dport 4500');
+      await withVersion(t, version, { ...PASSIVE, limits, before }, async (pair) => {
+        // One is left half-open, since its second half does not get through.
+        t.notOk((await pair.swan.initiate('c', 2)).ok);
+        const local = { address: SITE_B.address, id: 'other.example', ts: SITE_B.cidr };
+        await pair.swan.load(swanConnection({ version, name: 'other', local }));
+        t.notOk((await pair.swan.initiate('other', 2)).ok);
+        const wanted = {
+          cause: 'half_open_limit',
+          evidence: [
+            /requests of 192\.0\.2\.2 are dropped here: 1 \w+ SAs with this peer, which is the limit/i,
+          ],
+          remedy: /Too many unfinished negotiations/,
+        };
+        await explains(t, pair, wanted, 20);
+      });
+    },
+  ],
+];
+
+const VERSION_2: readonly Life[] = [
+  [
+    'the peer answers with nothing but cookies',
+    async (t, version) => {
+      const settings = 'port = 1500\n port_nat_t = 14500';
+      const before = async ({ lab }: SiteLab): Promise<void> => {
+        const responder = lab.spawn('b', [process.execPath, COOKIES, SITE_B.address], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        t.teardown(() => responder.kill());
+        await once(responder.stdout!, 'data');
+      };
+      await withVersion(t, version, { settings, before }, async (pair) => {
+        const wanted = {
+          cause: 'cookie_loop',
+          evidence: [/keeps asking for a cookie/, /exchange +IKE_SA_INIT/, /the peer demanded a cookie/],
+          remedy: /under load|changes our address/,
+        };
+        await explains(t, pair, wanted, 60);
+      });
+    },
+  ],
+  [
+    'PFS at one end only: found by verifying it soon after the start',
+    async (t, version) => {
+      await withVersion(t, version, { esp: { ...ESP, pfs: 'group_14' } }, async (pair) => {
+        const wanted = {
+          cause: 'pfs_mismatch',
+          evidence: [/is up for 1 pair/, /our IPsec policy wants PFS with MODP_2048/],
+          remedy: /same PFS group at both ends/,
+        };
+        await explains(t, pair, wanted, 90);
+        await pair.culvert.reload(culvertConfig({ ike: IKE, esp: ESP, ikeVersion: 2 }));
+        await pair.culvert.until('to-b', ({ advisories }) => advisories.length === 0, 60);
+        await isMended(t, pair);
+      });
+    },
+  ],
+  [
+    'PFS at one end only: found when the peer rekeys',
+    async (t, version) => {
+      await withVersion(t, version, { ...PASSIVE, esp: { ...ESP, pfs: 'group_14' } }, async (pair) => {
+        t.ok((await pair.swan.initiate()).ok);
+        await isUp(pair);
+        await pair.swan.rekey('child');
+        const wanted = {
+          cause: 'pfs_mismatch',
+          evidence: [/is up for 1 pair/, /could not be rekeyed/],
+          remedy: /same PFS group at both ends/,
+        };
+        await explains(t, pair, wanted, 30);
+      });
+    },
+  ],
+  [
+    'large messages are lost on the way: a rekeying gets no answer from a peer whose packets arrive',
+    async (t, version) => {
+      await withVersion(t, version, { dpd: { ...STAYS_DOWN, timeout: 60 } }, async (pair) => {
+        await isUp(pair);
+        const steady = steadyPing(pair.site.lab, SITE_A, SITE_B, 0.5);
+        await firewall(pair.site, 'b', 'input', 'udp dport 4500 udp length > 180 @th,64,32 0');
+        await pair.culvert.reload(
+          culvertConfig({
+            ike: IKE,
+            esp: { ...ESP, encryption_algorithm: 'aes128' },
+            ikeVersion: 2,
+            dpd: { ...STAYS_DOWN, timeout: 60 },
+          }),
+        );
+        const wanted = {
+          cause: 'rekey_failed',
+          evidence: [/was heard, but did not answer CREATE_CHILD_SA to rekey the child SA for \d+ s/],
+          remedy: /lifetimes and PFS/,
+        };
+        await explains(t, pair, wanted, 120);
+        await steady.stop();
+      });
+    },
+  ],
+  [
+    'packets leave and none comes back',
+    async (t, version) => {
+      await withVersion(t, version, {}, async (pair) => {
+        await isUp(pair);
+        const steady = steadyPing(pair.site.lab, SITE_A, SITE_B, 0.5);
+        // ESP in UDP, that is without the marker of IKE (RFC 3948 §2.2).
+        await firewall(pair.site, 'a', 'input', 'udp dport 4500 @th,64,32 != 0');
+        await pair.culvert.until(
+          'to-b',
+          ({ advisories }) => advisories.some(({ code }) => code === 'one_way_traffic'),
+          90,
+        );
+        const told = await explanation(pair);
+        t.match(told, { status: 'up', verdict: /Yet something is wrong .* nothing comes back since \d+ s/ });
+        t.match(told.advice.join(), /the peer's firewall, its routes back/);
+        await noFirewall(pair.site, 'a');
+        await isMended(t, pair);
+        await steady.stop();
+      });
+    },
+  ],
+  [
+    'what the peer saw is joined to what we were told',
+    async (t, version) => {
+      await withVersion(t, version, { swan: { psk: 'another-secret' } }, async (pair) => {
+        const told = {
+          cause: 'authentication_refused',
+          evidence: [/role +initiator/],
+          remedy: /let the peer initiate once/,
+        };
+        await explains(t, pair, told);
+        t.notOk((await pair.swan.initiate()).ok);
+        const seen = { cause: 'psk_mismatch', evidence: [/role +responder/], remedy: /same pre-shared key/ };
+        await explains(t, pair, seen);
+      });
+    },
+  ],
+];
+
+const VERSION_1: readonly Life[] = [
+  [
+    'PFS at one end only',
+    async (t, version) => {
+      await withVersion(t, version, { ...PASSIVE, esp: { ...ESP, pfs: 'group_14' } }, async (pair) => {
+        t.notOk((await pair.swan.initiate()).ok);
+        const wanted = { cause: 'pfs_mismatch', evidence: [/MODP_2048/, /role +responder/], remedy: /PFS/ };
+        await explains(t, pair, wanted);
+        await pair.swan.load(swanConnection({ version, espProposals: 'aes256-sha256-modp2048' }));
+        t.ok((await pair.swan.initiate()).ok);
+        await isMended(t, pair);
+      });
+    },
+  ],
+];
+
+for (const version of [2, 1] as const) {
+  t.test(`faults of the path and of the life of a connection, IKEv${version}`, { skip }, async (t) => {
+    for (const [title, body] of [...PATH, ...LOSSES, ...(version === 2 ? VERSION_2 : VERSION_1)])
+      await t.test(title, async (t) => body(t, version));
+  });
+}
