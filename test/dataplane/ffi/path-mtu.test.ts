@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { innerMtu } from '../../../src/esp/layout.js';
 import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
-import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { type Answer, addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { skipWithoutRoot } from '../../helpers/own-namespace.js';
 
 const support = networkLabSupport();
@@ -18,16 +19,27 @@ const LAST = 1600;
 /** MTU of a link in the middle that neither gateway sees. */
 const NARROW = 1320;
 
-/**
- * Octets of the IP packets, one of each size, that came back when sent with `-M` this. The wait is long where
- * every one is to arrive, which costs nothing, and shorter where most do not.
- */
+/** Looks so often whether something has come true, each time after a moment. */
+const LOOKS = 100;
+
+/** Octets of the IP packets, one of each size, that came back when sent with `-M` this. An error ends a wait. */
 async function answered(lab: NetworkLab, discovery: 'do' | 'dont', step = 1): Promise<Set<number>> {
-  const wait = discovery === 'dont' ? 5 : 2;
-  const one = `ping -q -n -c 1 -W ${wait} -M ${discovery} -s $((s - 28)) 10.2.0.10 >/dev/null 2>&1 && echo $s`;
+  const one = `ping -q -n -c 1 -W 10 -M ${discovery} -s $((s - 28)) 10.2.0.10 >/dev/null 2>&1 && echo $s`;
   const script = `for s in $(seq ${FIRST} ${step} ${LAST}); do { ${one}; } & [ $((s % 40)) = 0 ] && wait; done; wait`;
   const { stdout } = await lab.run('ha', ['sh', '-c', script]);
   return new Set(stdout.split('\n').filter(Boolean).map(Number));
+}
+
+const knows = ({ children }: Answer): boolean => children[0]!.pathMtu === NARROW;
+
+/** Packets sent by one gateway and received by the other since `before`, for both directions. */
+function difference(before: readonly [Answer, Answer], after: readonly [Answer, Answer]) {
+  const since = (gateway: 0 | 1, field: 'packetsIn' | 'packetsOut'): number =>
+    after[gateway].children[0]![field] - before[gateway].children[0]![field];
+  return [
+    { sent: since(0, 'packetsOut'), got: since(1, 'packetsIn') },
+    { sent: since(1, 'packetsOut'), got: since(0, 'packetsIn') },
+  ];
 }
 
 const sizes = Array.from({ length: LAST - FIRST + 1 }, (_, i) => FIRST + i);
@@ -73,17 +85,21 @@ for (const [name, offload] of [
     ] as const;
     for (const gateway of gateways) t.match(await gateway.answer(), { ready: 'evp' });
 
+    const counters = async () => [await gateways[0].counters(), await gateways[1].counters()] as const;
+    const mtu = innerMtu(CBC, NARROW, 4, 'udp');
     // The first long ones teach the gateway on one side, and then the answers the one on the other.
-    for (let i = 0; i < 3; i++) await answered(lab, 'dont', 100);
-    const before = [await gateways[0].counters(), await gateways[1].counters()] as const;
+    let before = await counters();
+    for (let i = 0; i < LOOKS && !before.every(knows); i++) {
+      await answered(lab, 'dont', 100);
+      before = await counters();
+    }
     const all = await answered(lab, 'dont');
     t.same(
       sizes.filter((size) => !all.has(size)),
       [],
       'without DF every size arrives',
     );
-    const mtu = innerMtu(CBC, NARROW, 4, 'udp');
-    const learned = [await gateways[0].counters(), await gateways[1].counters()];
+    const learned = await counters();
     t.same(
       learned.map(({ children }) => [children[0]!.pathMtu, children[0]!.innerMtu]),
       [
@@ -100,15 +116,13 @@ for (const [name, offload] of [
     );
     const { stdout } = await lab.run('ha', ['ip', 'route', 'get', '10.2.0.10']);
     t.match(stdout, new RegExp(`mtu ${mtu}\\b`));
-    const after = [await gateways[0].counters(), await gateways[1].counters()] as const;
-    for (const [from, to] of [
-      [0, 1],
-      [1, 0],
-    ] as const) {
-      const sent = after[from].children[0]!.packetsOut - before[from].children[0]!.packetsOut;
-      const got = after[to].children[0]!.packetsIn - before[to].children[0]!.packetsIn;
-      t.equal(got, sent, 'nothing is lost under way');
+    // An answer may have come before the other gateway has counted what it sent.
+    let between = difference(before, await counters());
+    for (let i = 0; i < LOOKS && !between.every(({ sent, got }) => sent === got); i++) {
+      await sleep(20);
+      between = difference(before, await counters());
     }
+    for (const { sent, got } of between) t.equal(got, sent, 'nothing is lost under way');
     const ended = gateways.map(({ process }) => new Promise((resolve) => process.once('exit', resolve)));
     for (const gateway of gateways) gateway.tell('close');
     t.same(await Promise.all(ended), [0, 0]);
