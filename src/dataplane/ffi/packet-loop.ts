@@ -1,6 +1,6 @@
 import { Errno, linuxError } from '../../linux/errors.js';
 import { type EventFd, useEventFd } from '../../linux/eventfd.js';
-import { lastErrno } from '../../linux/ffi.js';
+import { type Libc, lastErrno, libc } from '../../linux/ffi.js';
 import {
   POLLERR,
   POLLFD_SIZE,
@@ -73,12 +73,13 @@ export class PacketLoop {
   readonly #furtherAt: number;
   #idleErrors = 0;
 
-  /** @throws RangeError for too many sockets */
+  /** `calls` in place of libc's are for tests. @throws RangeError for too many sockets */
   constructor(
     arena: Arena,
     crypto: PacketCrypto,
     setup: Omit<WorkerSetup, 'memory'>,
     report: (report: WorkerReport) => void,
+    calls: Libc = libc(),
   ) {
     if (setup.espFds.length < 1 || setup.espFds.length > MAX_SOCKETS) {
       throw new RangeError(`${setup.espFds.length} ESP sockets: 1 to ${MAX_SOCKETS} are possible`);
@@ -88,6 +89,7 @@ export class PacketLoop {
     this.#orders = new OrderReader(arena);
     const { offload = NO_OFFLOAD } = setup;
     const path = new Path(arena, setup, this.#orders, report);
+    path.calls = calls;
     this.#setup = setup;
     this.#path = path;
     this.#errors = new ErrorQueue(path);
