@@ -2,9 +2,14 @@
 export interface BenchRow {
   readonly part: string;
   readonly name: string;
+  /** What was measured, and which figure of it, where several things have the same figures. */
+  readonly subject?: string;
+  readonly figure?: string;
   readonly value: number;
   readonly unit: string;
   readonly ratio?: number;
   readonly ratioOf?: string;
+  /** The subject that `ratio` compares with. */
+  readonly ratioTo?: string;
   readonly note?: string;
 }

@@ -12,6 +12,8 @@ import { findWireguardGo, startWireguardPair } from './wireguard-pair.js';
 export interface TunnelBenchOptions {
   /** Length of each measurement; 10 by default. One more is spent on settling where TCP is measured. */
   readonly seconds?: number | undefined;
+  /** How often everything is measured, one after the other; the figures are the medians. 1 by default. */
+  readonly rounds?: number | undefined;
   /** The wireguard-go to compare with, when not the one that is installed. */
   readonly wireguardGo?: string | undefined;
   progress?(text: string): void;
@@ -26,17 +28,21 @@ const SUITES = [
   { name: 'chacha20poly1305', culvert: `${IKE}/chacha20poly1305`, strongswan: undefined },
 ] as const;
 
-/** One thing measured of a contender. `better`: what a ratio above 1 means. */
+/**
+ * One thing measured of a contender: TCP with so many streams; the highest rate of UDP datagrams of so many octets
+ * of payload with a loss below 1 %; round trips, in silence and beside one TCP stream; CPU time of both gateways
+ * for a gigabit of that stream; the peak memory of the larger gateway process.
+ */
 type Figure = 'tcp1' | 'tcp4' | 'udp64' | 'udp1300' | 'idle' | 'loaded' | 'cpu' | 'memory';
 const FIGURES: Readonly<Record<Figure, { readonly name: string; readonly unit: string }>> = {
-  tcp1: { name: 'TCP, 1 stream', unit: 'Mbit/s' },
-  tcp4: { name: 'TCP, 4 streams', unit: 'Mbit/s' },
-  udp64: { name: 'UDP 64 octets, loss below 1 %', unit: 'kpps' },
-  udp1300: { name: 'UDP 1300 octets, loss below 1 %', unit: 'kpps' },
-  idle: { name: 'round trip, idle', unit: 'ms' },
-  loaded: { name: 'round trip beside TCP', unit: 'ms' },
-  cpu: { name: 'CPU of both gateways, TCP', unit: 's/Gbit' },
-  memory: { name: 'peak memory of a gateway', unit: 'MiB' },
+  tcp1: { name: 'TCP 1', unit: 'Mbit/s' },
+  tcp4: { name: 'TCP 4', unit: 'Mbit/s' },
+  udp64: { name: 'UDP 64', unit: 'kpps' },
+  udp1300: { name: 'UDP 1300', unit: 'kpps' },
+  idle: { name: 'RTT idle', unit: 'ms' },
+  loaded: { name: 'RTT loaded', unit: 'ms' },
+  cpu: { name: 'CPU', unit: 's/Gbit' },
+  memory: { name: 'memory', unit: 'MiB' },
 };
 
 interface Result {
@@ -59,50 +65,95 @@ export async function benchTunnel(options: TunnelBenchOptions = {}): Promise<Ben
     return [note('culvert', `skipped: ${messageOf(error)}`)];
   }
   if (findProgram('iperf3') === undefined) return [note('iperf3', 'skipped: iperf3 is not installed')];
-  const results: Result[] = [];
-  const add = async (name: string, start: () => Promise<Contender>): Promise<Result> => {
-    const result = await attempt(name, start, options);
-    results.push(result);
-    return result;
-  };
-  const rows: BenchRow[] = [];
-  const compare = (ours: Result, theirs: Result, figures: readonly Figure[]): void => {
-    for (const figure of figures) {
-      const [a, b] = [ours.figures[figure], theirs.figures[figure]];
-      if (a === undefined || b === undefined || b === 0) continue;
-      const { name } = FIGURES[figure];
-      rows.push({ ...row(ours, figure, a), ratio: a / b, ratioOf: `${theirs.name}, ${name}` });
+  const contenders = listContenders(options);
+  const rounds: Result[][] = contenders.map(() => []);
+  const { rounds: count = 1 } = options;
+  for (let round = 1; round <= count; round++) {
+    for (const [i, { name, start }] of contenders.entries()) {
+      const label = count === 1 ? name : `${name}, round ${round} of ${count}`;
+      // What could not be measured once is not tried again.
+      if (rounds[i]!.some((result) => result.skipped !== undefined)) continue;
+      rounds[i]!.push(
+        typeof start === 'string' ? missing(name, start) : await attempt(label, name, start, options),
+      );
     }
-  };
-
-  await add('plain forwarding', startForwarding);
-  const ceiling = await add('Culvert without cryptography', () =>
-    startPacketPair({ children: 1, transform: 'null' }),
-  );
-  const program = findWireguardGo(options.wireguardGo);
-  const wireguard =
-    program === undefined
-      ? missing('wireguard-go', 'it is not installed: name one by --wireguard-go FILE')
-      : await attempt('wireguard-go', () => startWireguardPair(program), options);
-  results.push(wireguard);
-  const noStrongswan = strongswanMissing();
-  for (const suite of SUITES) {
-    const ours = await add(`Culvert ${suite.name}`, () => startCulvert(suite.culvert));
-    if (suite.name === 'aes128gcm16') {
-      compare(ours, ceiling, ['tcp1', 'tcp4']);
-      compare(ours, wireguard, ['tcp1', 'tcp4', 'udp64', 'udp1300', 'idle', 'cpu', 'memory']);
-    }
-    const { strongswan } = suite;
-    if (strongswan === undefined) continue;
-    const name = `strongSwan ${suite.name}`;
-    const theirs =
-      noStrongswan === undefined
-        ? await attempt(name, () => StrongswanPair.start({ ike: IKE, esp: strongswan }), options)
-        : missing(name, noStrongswan);
-    results.push(theirs);
-    compare(ours, theirs, ['tcp1', 'tcp4', 'udp64', 'udp1300', 'idle', 'loaded', 'cpu', 'memory']);
   }
-  return [...results.flatMap(rowsOf), ...rows];
+  const results = rounds.map(medianOf);
+  const named = (name: string): Result | undefined => results.find((result) => result.name === name);
+  const ratios = contenders.flatMap(({ name, against = [] }) =>
+    against.flatMap(({ name: other, figures }) => compare(named(name), named(other), figures)),
+  );
+  return [...results.flatMap(rowsOf), ...ratios];
+}
+
+interface Entrant {
+  readonly name: string;
+  /** Or why it cannot. */
+  readonly start: (() => Promise<Contender>) | string;
+  /** Whom it is compared with. */
+  readonly against?: readonly { readonly name: string; readonly figures: readonly Figure[] }[];
+}
+
+const CEILING = 'Culvert without cryptography';
+const ALL = Object.keys(FIGURES) as Figure[];
+
+/** In the order they are measured: what is compared stands side by side. */
+function listContenders(options: TunnelBenchOptions): Entrant[] {
+  const program = findWireguardGo(options.wireguardGo);
+  const noStrongswan = strongswanMissing();
+  return [
+    { name: 'plain forwarding', start: startForwarding },
+    { name: CEILING, start: () => startPacketPair({ children: 1, transform: 'null' }) },
+    {
+      name: 'wireguard-go',
+      start:
+        program === undefined
+          ? 'it is not installed: name one by --wireguard-go FILE'
+          : () => startWireguardPair(program),
+    },
+    ...SUITES.flatMap((suite): Entrant[] => {
+      const { strongswan } = suite;
+      const peer = `strongSwan ${suite.name}`;
+      const against = strongswan === undefined ? [] : [{ name: peer, figures: ALL }];
+      if (suite.name === 'aes128gcm16') {
+        against.push({ name: 'wireguard-go', figures: ALL }, { name: CEILING, figures: ['tcp1', 'tcp4'] });
+      }
+      const ours = { name: `Culvert ${suite.name}`, start: () => startCulvert(suite.culvert), against };
+      if (strongswan === undefined) return [ours];
+      const start = noStrongswan ?? (() => StrongswanPair.start({ ike: IKE, esp: strongswan }));
+      return [ours, { name: peer, start }];
+    }),
+  ];
+}
+
+/** Ours over theirs, figure by figure, where both have them. */
+function compare(
+  ours: Result | undefined,
+  theirs: Result | undefined,
+  figures: readonly Figure[],
+): BenchRow[] {
+  if (ours === undefined || theirs === undefined) return [];
+  return figures.flatMap((figure) => {
+    const [a, b] = [ours.figures[figure], theirs.figures[figure]];
+    if (a === undefined || b === undefined || b === 0) return [];
+    const { name } = FIGURES[figure];
+    const ratio = { ratio: a / b, ratioOf: `${theirs.name}, ${name}`, ratioTo: theirs.name };
+    return [{ ...row(ours, figure, a), ...ratio }];
+  });
+}
+
+/** The median of each figure; of an even number the lower middle one, which was really measured. */
+function medianOf(results: readonly Result[]): Result {
+  const measured = results.filter((result) => result.skipped === undefined);
+  if (measured.length === 0) return results[0]!;
+  const middle = (values: readonly number[]): number =>
+    [...values].sort((a, b) => a - b)[(values.length - 1) >>> 1]!;
+  const figures: Partial<Record<Figure, number>> = {};
+  for (const figure of ALL) {
+    const values = measured.map((result) => result.figures[figure]).filter((value) => value !== undefined);
+    if (values.length > 0) figures[figure] = middle(values);
+  }
+  return { name: measured[0]!.name, figures, retransmits: middle(measured.map((one) => one.retransmits)) };
 }
 
 async function startCulvert(suite: string): Promise<Contender> {
@@ -117,6 +168,7 @@ async function startCulvert(suite: string): Promise<Contender> {
 }
 
 async function attempt(
+  label: string,
   name: string,
   start: () => Promise<Contender>,
   options: TunnelBenchOptions,
@@ -124,7 +176,7 @@ async function attempt(
   const { seconds = 10 } = options;
   let contender: Contender | undefined;
   try {
-    options.progress?.(`tunnel: ${name} ...`);
+    options.progress?.(`tunnel: ${label} ...`);
     contender = await start();
     const idle = await roundTrip(contender.lab, 1);
     const one = await measureTcp(contender, 1, seconds);
@@ -170,7 +222,7 @@ function rowsOf(result: Result): BenchRow[] {
 
 function row({ name }: Result, figure: Figure, value: number): BenchRow {
   const { name: what, unit } = FIGURES[figure];
-  return { part: 'tunnel', name: `${name}: ${what}`, value, unit };
+  return { part: 'tunnel', name: `${name}: ${what}`, subject: name, figure: what, value, unit };
 }
 
 /** A row without a figure: its unit is empty. */

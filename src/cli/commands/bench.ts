@@ -10,18 +10,22 @@ import { renderTable } from '../table.js';
 interface BenchRow {
   readonly part: string;
   readonly name: string;
+  readonly subject?: string;
+  readonly figure?: string;
   readonly value: number;
   readonly unit: string;
   readonly ratio?: number;
   readonly ratioOf?: string;
+  readonly ratioTo?: string;
   readonly note?: string;
 }
 
 interface BenchModule {
   readonly benchParts: readonly string[];
+  describeMachine(): string;
   runBench(
     parts: readonly string[],
-    options: { seconds?: number; wireguardGo?: string; progress?(text: string): void },
+    options: { seconds?: number; rounds?: number; wireguardGo?: string; progress?(text: string): void },
   ): Promise<BenchRow[]>;
 }
 
@@ -35,6 +39,11 @@ export const benchCommand = defineCommand({
       type: 'number',
       requiresArg: true,
       describe: 'Length of each tunnel measurement (default 10)',
+    },
+    rounds: {
+      type: 'number',
+      requiresArg: true,
+      describe: 'How often the tunnels are measured; the figures are the medians (default 1)',
     },
     'wireguard-go': {
       type: 'string',
@@ -50,9 +59,12 @@ export const benchCommand = defineCommand({
     ],
     ['bench --output json', 'Everything, for programs'],
   ],
-  async run({ parts, seconds, 'wireguard-go': wireguardGo, output }, terminal) {
+  async run({ parts, seconds, rounds, 'wireguard-go': wireguardGo, output }, terminal) {
     if (seconds !== undefined && !(seconds > 0)) {
       throw new UsageError('--seconds takes a number above 0');
+    }
+    if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
+      throw new UsageError('--rounds takes a whole number above 0');
     }
     const bench = await loadBench();
     const wanted = parts ?? [];
@@ -65,20 +77,85 @@ export const benchCommand = defineCommand({
     const progress = output === 'json' ? {} : { progress: (text: string) => terminal.note(text) };
     const rows = await bench.runBench(wanted.length > 0 ? wanted : bench.benchParts, {
       ...(seconds === undefined ? {} : { seconds }),
+      ...(rounds === undefined ? {} : { rounds }),
       ...(wireguardGo === undefined ? {} : { wireguardGo }),
       ...progress,
     });
-    if (output === 'json') terminal.json({ rows });
-    else terminal.lines(renderRows(rows, terminal.width(), terminal.style.bold));
+    const machine = bench.describeMachine();
+    if (output === 'json') {
+      terminal.json({ machine, rows });
+    } else {
+      const style = { width: terminal.width(), title: terminal.style.bold };
+      terminal.lines([machine, '', ...renderBench(rows, style)]);
+    }
     return ExitCode.done;
   },
 });
 
-function renderRows(
+interface Style {
+  readonly width: number | undefined;
+  readonly title: (text: string) => string;
+}
+
+/** Figures that several things have in common as a table with a line for each; then all the others. */
+function renderBench(rows: readonly BenchRow[], style: Style): string[] {
+  const shared = rows.filter((row) => row.figure !== undefined);
+  const figures = shared.filter((row) => row.ratio === undefined);
+  const ratios = shared.filter((row) => row.ratio !== undefined);
+  const others = rows.filter((row) => row.figure === undefined);
+  const tables = [
+    renderMatrix(
+      figures,
+      'WHAT',
+      (row) => row.subject ?? '',
+      (row) => formatFigure(row.value),
+      style,
+    ),
+    renderMatrix(
+      ratios,
+      'RATIO',
+      (row) => `${row.subject} / ${row.ratioTo}`,
+      (row) => (row.ratio ?? 0).toFixed(2),
+      style,
+    ),
+    others.length === 0 ? [] : renderRows(others, style),
+  ];
+  const notes = figures.filter((row) => row.note !== undefined).map((row) => `${row.name}: ${row.note}`);
+  const filled = [...tables, notes].filter((lines) => lines.length > 0);
+  return filled.flatMap((lines, i) => (i === 0 ? lines : ['', ...lines]));
+}
+
+/** A line for each value of `line`, a column for each figure, in the order they come. */
+function renderMatrix(
   rows: readonly BenchRow[],
-  width: number | undefined,
-  title: (text: string) => string,
+  corner: string,
+  line: (row: BenchRow) => string,
+  cell: (row: BenchRow) => string,
+  { width, title }: Style,
 ): string[] {
+  if (rows.length === 0) return [];
+  const columns = [...new Map(rows.map((row) => [row.figure, row])).values()];
+  const lines = [...new Set(rows.map(line))];
+  return renderTable(
+    [
+      { title: corner },
+      ...columns.map(({ figure, unit, ratio }) => ({
+        title: ratio === undefined ? `${figure} (${unit})` : (figure ?? ''),
+        align: 'right' as const,
+      })),
+    ],
+    lines.map((name) => [
+      name,
+      ...columns.map(({ figure }) => {
+        const found = rows.find((row) => line(row) === name && row.figure === figure);
+        return found === undefined ? '-' : cell(found);
+      }),
+    ]),
+    { ...(width === undefined ? {} : { width }), title },
+  );
+}
+
+function renderRows(rows: readonly BenchRow[], { width, title }: Style): string[] {
   return renderTable(
     [
       { title: 'PART' },
