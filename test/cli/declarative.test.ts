@@ -211,3 +211,54 @@ t.test('a file that is wrong, and a step that is refused', async (t) => {
   });
   t.match(await apply(FILE), { code: 0 }, 'the corrected file does the rest');
 });
+
+t.test('waiting for what was applied', async (t) => {
+  const { lab, apply, file } = await open(t);
+  lab.runner.startsAs = 'starting';
+  const text = FILE.replace(
+    '        psk: correct-horse-battery\n',
+    '        psk: correct-horse-battery\n        admin_state_up: false\n',
+  );
+  let ended = false;
+  const waiting = apply(text, '--wait').finally(() => {
+    ended = true;
+  });
+  const gateways = async () =>
+    (await lab.get('/vpn_gateways')).body.vpn_gateways as { id: string; name: string }[];
+  const connections = async () => {
+    const left = (await gateways()).find(({ name }) => name === 'left');
+    if (left === undefined) return [];
+    return (await lab.get(`/vpn_gateways/${left.id}/connections`)).body.connections as {
+      id: string;
+      name: string;
+    }[];
+  };
+  const soon = async (met: () => Promise<boolean>) => {
+    while (!(await met())) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  await soon(async () => (await gateways()).length === 2 && (await connections()).length === 2);
+  t.notOk(ended, 'gateways are pending');
+  for (const { id } of await gateways()) lab.runner.setState(id, 'running');
+  await soon(async () =>
+    (await lab.get('/vpn_gateways')).body.vpn_gateways.every(
+      (one: { lifecycle_state: string }) => one.lifecycle_state === 'stable',
+    ),
+  );
+  t.notOk(ended, 'the connection that is to be up is down');
+  const wanted = (await connections()).find(({ name }) => name === 'to-right')!;
+  lab.runner.setConnection(wanted.id, { status: 'up' });
+  t.match(await waiting, { code: 0, out: /done\nevery connection is up\n$/ });
+
+  lab.runner.startsAs = 'failed';
+  const failed = FILE.replace('name: right', 'name: third');
+  t.match(await apply(failed, '--wait'), {
+    code: 1,
+    err: /gateway third has failed: The gateway is not running/,
+  });
+
+  const early = commandLine('apply', '-f', file, '--wait', '--dry-run', '--endpoint', `unix:${file}.sock`);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const later = await ApiLab.open(t);
+  await later.server.listen({ socketPath: `${file}.sock` });
+  t.match(await early, { code: 0, out: /nothing to do|ACTION/ }, 'a server that comes later');
+});

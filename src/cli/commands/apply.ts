@@ -20,6 +20,11 @@ export const applyCommand = defineCommand({
       describe: 'What is wanted (YAML), as "culvert export" writes it',
     },
     prune: { type: 'boolean', default: false, describe: 'Delete what the file does not name' },
+    wait: {
+      type: 'boolean',
+      default: false,
+      describe: 'Wait for the server, and until the gateways listen and their connections are up',
+    },
     'dry-run': { type: 'boolean', default: false, describe: 'Only show the plan' },
     force: {
       type: 'boolean',
@@ -31,6 +36,7 @@ export const applyCommand = defineCommand({
   examples: [
     ['apply -f vpn.yaml --dry-run', 'What would be done'],
     ['apply -f vpn.yaml', 'Done twice, the second time does nothing'],
+    ['apply -f vpn.yaml --wait', 'Ends when every tunnel stands; says why one does not'],
     ['apply -f vpn.yaml --prune', 'Also delete what the file does not name'],
   ],
   epilogue:
@@ -41,8 +47,10 @@ export const applyCommand = defineCommand({
     const { readCurrent } = await import('../declarative/current.js');
     const { makePlan } = await import('../declarative/plan.js');
     const { execute } = await import('../declarative/execute.js');
+    const { waitForServer, waitForTunnels } = await import('../declarative/wait.js');
     const document = loadDocument(args.file);
     const api = connectApi(args);
+    if (args.wait) await waitForServer(api);
     const plan = makePlan(document, await readCurrent(api), args.prune);
     const json = args.output === 'json';
     if (!json) show(plan, terminal);
@@ -58,6 +66,10 @@ export const applyCommand = defineCommand({
         throw new CliError(`${error.message}; ${rest}`);
       }
       if (!json) terminal.line('done');
+    }
+    if (args.wait && !dryRun) {
+      await waitForTunnels(api, document.gateways);
+      if (!json) terminal.line('every connection is up');
     }
     if (json) {
       const { changes, kept, unchanged } = plan;

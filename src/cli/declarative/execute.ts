@@ -1,13 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { CliError } from '../errors.js';
 import type { ApiClient, ApiObject } from '../vpn/api-client.js';
 import { compact } from '../vpn/spec.js';
 import type { ConnectionWish } from './document.js';
 import type { Plan, Step } from './plan.js';
-
-/** How long a gateway may take to be gone, and to leave `pending`. */
-const PATIENCE_MS = 120_000;
-const LOOK_MS = 100;
+import { waitUntil } from './wait.js';
 
 /** Carries a plan out, step by step. @throws CliError at the first step that is refused */
 export async function execute(plan: Plan, api: ApiClient, done: (step: Step) => void): Promise<void> {
@@ -108,24 +104,18 @@ class Executor {
 
   /** A gateway that is pending cannot be deleted yet. */
   async #settled(id: string): Promise<void> {
-    await this.#until(`gateway ${id} is still pending`, async () => {
+    const what = () => `gateway ${id} is still pending`;
+    await waitUntil(what, async () => {
       return (await this.#api.get(`/vpn_gateways/${id}`)).lifecycle_state !== 'pending';
     });
   }
 
   async #gone(id: string): Promise<void> {
-    await this.#until(`gateway ${id} is still being deleted`, async () => {
+    const what = () => `gateway ${id} is still being deleted`;
+    await waitUntil(what, async () => {
       const all = await this.#api.list('/vpn_gateways', 'vpn_gateways');
       return !all.some((one) => one.id === id);
     });
-  }
-
-  async #until(what: string, met: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (!(await met())) {
-      if (performance.now() > deadline) throw new CliError(`${what} after ${PATIENCE_MS / 1000} s`);
-      await pause(LOOK_MS);
-    }
   }
 }
 

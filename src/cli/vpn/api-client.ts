@@ -31,6 +31,9 @@ const VERSION = '2026-06-02';
 const PAGE = 100;
 const TIMEOUT_MS = 60_000;
 
+/** No server answers at the endpoint: there may be one in a moment. */
+export class UnreachableError extends CliError {}
+
 export class ApiClient {
   readonly #target: ApiTarget;
   #token: Promise<string | undefined> | undefined;
@@ -108,7 +111,7 @@ export class ApiClient {
     const target = this.#options(path, body, options);
     const send = endpoint.startsWith('https:') ? requestHttps : requestHttp;
     return new Promise((resolve, reject) => {
-      const failed = (error: unknown): void => reject(new CliError(unreachable(endpoint, error)));
+      const failed = (error: unknown): void => reject(unreachable(endpoint, error));
       const request = send(target, (answer) => {
         readReply(answer).then(resolve, failed);
       });
@@ -170,15 +173,19 @@ function refusal({ status, body }: ApiReply): string {
   return messages.length === 0 ? `the server answered ${status}` : messages.join('; ');
 }
 
-function unreachable(endpoint: string, error: unknown): string {
+function unreachable(endpoint: string, error: unknown): CliError {
   const { code } = error as NodeJS.ErrnoException;
   const path = endpoint.startsWith('unix:') ? endpoint.slice(5) : undefined;
   if (path !== undefined && code === 'ENOENT') {
-    return `no server: there is no socket ${path}; start one with culvert serve --config FILE, or name its endpoint with --endpoint or CULVERT_ENDPOINT`;
+    return new UnreachableError(
+      `no server: there is no socket ${path}; start one with culvert serve --config FILE, or name its endpoint with --endpoint or CULVERT_ENDPOINT`,
+    );
   }
   if (path !== undefined && (code === 'EACCES' || code === 'EPERM')) {
-    return `the socket ${path} may not be used by this user; use the server's URL with a token`;
+    return new CliError(`the socket ${path} may not be used by this user; use the server's URL with a token`);
   }
-  if (code === 'ECONNREFUSED') return `no server listens at ${endpoint}; start it with culvert serve`;
-  return `the server at ${endpoint} cannot be reached: ${messageOf(error)}`;
+  if (code === 'ECONNREFUSED') {
+    return new UnreachableError(`no server listens at ${endpoint}; start it with culvert serve`);
+  }
+  return new CliError(`the server at ${endpoint} cannot be reached: ${messageOf(error)}`);
 }
