@@ -2,7 +2,15 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
-import { createSiteLab, type LabSite, ping, SITE_A, SITE_B } from '../helpers/site-lab.js';
+import {
+  addInside,
+  createSiteLab,
+  type LabSite,
+  ping,
+  SITE_A,
+  SITE_B,
+  siteVariant,
+} from '../helpers/site-lab.js';
 
 const skip =
   process.getuid?.() !== 0
@@ -13,22 +21,14 @@ const skip =
 
 const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 
-/** The site with another inside address and network. */
-function variant(site: LabSite, n: number): LabSite {
-  const inside = site.inside.replace(/^10\./, `10.${n}`);
-  return { ...site, inside, cidr: inside.replace(/\.1$/, '.0/24') };
-}
-
 t.test('three connections to one peer address live side by side', { skip }, async (t) => {
   const site = await createSiteLab();
   t.teardown(() => site.dispose());
   // One with identities of its own; two that share theirs and differ in their networks only.
   const names = ['first', 'second', 'third'] as const;
-  const a = names.map((_, i) => variant(SITE_A, i + 3));
-  const b = names.map((_, i) => variant(SITE_B, i + 3));
-  for (const one of [...a, ...b]) {
-    await site.lab.check(one.node, ['ip', 'address', 'add', `${one.inside}/24`, 'dev', 'lo']);
-  }
+  const a = names.map((_, i) => siteVariant(SITE_A, i + 3));
+  const b = names.map((_, i) => siteVariant(SITE_B, i + 3));
+  await addInside(site.lab, ...a, ...b);
   const file = (local: LabSite[], peer: LabSite[]) => ({
     gateway: { name: `site-${local[0]!.node}`, address: local[0]!.address },
     connections: names.map((name, i) => {

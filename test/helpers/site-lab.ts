@@ -18,6 +18,18 @@ export const SITE_B: LabSite = { node: 'b', address: '192.0.2.2', inside: '10.2.
 export const SITE_A_NATTED: LabSite = { ...SITE_A, address: '172.16.9.2' };
 export const ROUTER_OUTSIDE = '192.0.2.9';
 
+/** The same gateway with another network behind it, `n` from 1 to 24; `addInside` gives it its address. */
+export function siteVariant(site: LabSite, n: number): LabSite {
+  const inside = site.inside.replace(/^10\./, `10.${n}`);
+  return { ...site, inside, cidr: inside.replace(/\.1$/, '.0/24') };
+}
+
+export async function addInside(lab: NetworkLab, ...sites: readonly LabSite[]): Promise<void> {
+  for (const { node, inside } of sites) {
+    await lab.check(node, ['ip', 'address', 'add', `${inside}/24`, 'dev', 'lo']);
+  }
+}
+
 /** Two gateways' namespaces and a private folder for their files. */
 export interface SiteLab {
   readonly lab: NetworkLab;
@@ -44,9 +56,7 @@ export async function createSiteLab(options: SiteLabOptions = {}): Promise<SiteL
     await lab.add('b');
     if (options.behindNat === true) await addNatRouter(lab);
     else await joinDirectly(lab);
-    for (const site of [SITE_A, SITE_B]) {
-      await lab.check(site.node, ['ip', 'address', 'add', `${site.inside}/24`, 'dev', 'lo']);
-    }
+    await addInside(lab, SITE_A, SITE_B);
   } catch (error) {
     await dispose();
     throw error;

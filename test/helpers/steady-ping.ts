@@ -1,18 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
 import type { LabSite } from './site-lab.js';
 
-export interface PingCount {
+/** What a steady ping saw. Requests after the last one that was answered may still have been on their way. */
+export interface PingTally {
+  /** Requests up to the last one that was answered. */
   readonly sent: number;
   readonly received: number;
-  /** Requests without an answer, but for those of the last second: they may still have been on their way. */
+  /** Those that were not answered although a later one was, or none at all after them. */
   readonly lost: number;
 }
 
 /** A ping that runs beside a test. */
 export interface SteadyPing {
-  /** Ends it. */
-  stop(): Promise<PingCount>;
+  /** Requests answered so far. */
+  readonly answered: number;
+  /** Ends it, once a request sent from now on is answered or five seconds have gone without. */
+  stop(): Promise<PingTally>;
 }
+
+/** How long an answer may take on a busy machine, in steps of `STEP` milliseconds. */
+const PATIENCE = 200;
+const STEP = 25;
 
 /** Sends an echo request every `interval` seconds until it is stopped. */
 export function steadyPing(
@@ -23,22 +32,38 @@ export function steadyPing(
 ): SteadyPing {
   const argv = ['ping', '-n', '-i', String(interval), '-W', '1', '-I', from.inside, to.inside];
   const child = lab.spawn(from.node, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const answered = new Set<number>();
+  let highest = 0;
+  let rest = '';
   let output = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const seq = Number(/bytes from .* icmp_seq=(\d+)/.exec(line)?.[1] ?? 0);
+      if (seq > 0) answered.add(seq);
+      else output += `${line}\n`;
+      highest = Math.max(highest, seq);
+    }
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return {
+    get answered() {
+      return answered.size;
+    },
     async stop() {
+      // A request that was on its way is answered before one that is sent later.
+      const before = highest;
+      const started = performance.now();
+      const enough = (): boolean => highest > before && performance.now() - started > 2000 * interval;
+      for (let n = 0; n < PATIENCE && !enough(); n++) await sleep(STEP);
       child.kill('SIGINT');
       await ended;
-      const found = /(\d+) packets transmitted, (\d+) received/.exec(output);
+      const found = /(\d+) packets transmitted/.exec(output + rest);
       if (found === null) throw new Error(`ping said: ${output}`);
-      const sent = Number(found[1]);
-      const answered = new Set([...output.matchAll(/icmp_seq=(\d+) ttl/g)].map((match) => Number(match[1])));
+      const sent = highest > before ? highest : Number(found[1]);
       // Numbers are of 16 bits: no test sends as many.
-      const judged = Math.max(...answered, sent - Math.ceil(1 / interval));
-      return { sent, received: Number(found[2]), lost: judged - answered.size };
+      return { sent, received: answered.size, lost: sent - answered.size };
     },
   };
 }

@@ -59,6 +59,8 @@ export interface SwanConnection {
   readonly psk: string;
   /** Whether it asks for UDP encapsulation where there is no NAT; so it does when left out. */
   readonly encap?: boolean;
+  /** Offers and uses MOBIKE (RFC 4555). False when left out. */
+  readonly mobike?: boolean;
   /** Further lines of the connection and of the child. */
   readonly extra?: string;
   readonly childExtra?: string;
@@ -244,6 +246,14 @@ export class StrongSwan {
     }
   }
 
+  /** As a crash would end it. */
+  async kill(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exited = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill('SIGKILL');
+    await exited;
+  }
+
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exited = new Promise((resolve) => this.#process.once('exit', resolve));
@@ -263,7 +273,7 @@ function connectionSection(c: SwanConnection): string {
   const name = c.name ?? 'c';
   return `  ${name} {
     version = ${c.version ?? 2}
-    mobike = no
+    mobike = ${c.mobike === true ? 'yes' : 'no'}
     encap = ${c.encap === false ? 'no' : 'yes'}
     local_addrs = ${c.local.address}
     remote_addrs = ${c.remote.address}
