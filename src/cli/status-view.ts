@@ -232,7 +232,11 @@ function nearestText(nearest: object): string {
 }
 
 function ikeFacts(ike: IkeStatus, now: number): [string, string][] {
-  const behind = [ike.nat.local ? 'this side' : '', ike.nat.peer ? 'the peer' : ''].filter((s) => s !== '');
+  const { local, peer, peer_may_force: maybe } = ike.nat;
+  const behind = [
+    ...(local ? ['this side'] : []),
+    ...(peer ? [maybe ? 'the peer, unless it only asks for ESP in UDP' : 'the peer'] : []),
+  ];
   return [
     ['IKE', `${ikeSuiteText(ike)}, PRF ${ike.prf}, ${ike.state} as ${ike.role}`],
     ['IKE SPIs', `${ike.initiator_spi} (initiator), ${ike.responder_spi} (responder)`],

@@ -26,7 +26,7 @@ export function ikeStatus(ike: IkeSaInfo, toUtc: (at: Millis) => string): IkeSta
     initiator_spi: ike.initiatorSpi,
     responder_spi: ike.responderSpi,
     ...ikeSuiteNames(ike.suite),
-    nat: ike.nat,
+    nat: { local: ike.nat.local, peer: ike.nat.peer, peer_may_force: ike.nat.peerMayForce },
     local_endpoint: formatEndpoint(ike.local),
     peer_endpoint: formatEndpoint(ike.peer),
     peer_identity: ike.peerIdentity,

@@ -53,7 +53,8 @@ export interface IkeStatus {
   readonly integrity: string | null;
   readonly prf: string;
   readonly dh_group: string;
-  readonly nat: { readonly local: boolean; readonly peer: boolean };
+  /** `peer_may_force`: only the peer says that it is behind a NAT, which is also how UDP encapsulation is asked for. */
+  readonly nat: { readonly local: boolean; readonly peer: boolean; readonly peer_may_force: boolean };
   readonly local_endpoint: string;
   readonly peer_endpoint: string;
   readonly peer_identity: string;

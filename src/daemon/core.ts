@@ -500,9 +500,9 @@ export class GatewayCore {
     this.#deps.peerResolved(addresses);
     this.#configure();
     const left = [...this.#ikes.values()].some(
-      // Behind a NAT the address that packets come from is not the one in the name.
-      (one) =>
-        one.connection === connection && !one.ike.nat.peer && !addresses.includes(one.ike.peer.address),
+      // Behind a NAT the address that packets come from need not be the one in the name.
+      ({ connection: name, ike: { nat, peer } }) =>
+        name === connection && (!nat.peer || nat.peerMayForce) && !addresses.includes(peer.address),
     );
     const waits = this.#reconciler.view(connection)?.state === 'due';
     if (left) this.#reconcile({ kind: 'renew', connection });

@@ -2,6 +2,7 @@ import type { EspSuite, IkeSuite } from '../crypto/types.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
+import type { NatReport } from './nat-detection.js';
 
 /**
  * All that the engine reports, as a closed union. Log lines, metrics, status and the API are made of these
@@ -140,7 +141,7 @@ export interface IkeSaInfo {
   readonly responderSpi: string;
   readonly suite: IkeSuite;
   /** Which side the NAT detection found to be behind a NAT (RFC 7296 §2.23). */
-  readonly nat: { readonly local: boolean; readonly peer: boolean };
+  readonly nat: NatReport;
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly peerIdentity: string;

@@ -7,6 +7,8 @@ import { NotifyType, ProtocolId } from '../wire/ike/registry.js';
 
 /** Octets of a SHA-1 digest. */
 const HASH_LENGTH = 20;
+const IKE_PORT = 500;
+const NATT_PORT = 4500;
 
 /** The SPIs of the header that carries the notification: SPIr is zero in the first request. */
 export interface HeaderSpis {
@@ -22,6 +24,37 @@ export interface NatFinding {
   readonly local: boolean;
   /** The peer is behind a NAT, or says so to have ESP encapsulated. */
   readonly peer: boolean;
+}
+
+/** What is reported of a standing IKE SA. */
+export interface NatReport {
+  readonly local: boolean;
+  readonly peer: boolean;
+  /**
+   * With `peer`: nothing but its notification says so, since its packets come from an address it is configured
+   * with, and from the ports of IKE. It may sit behind a NAT that changes neither, or only want its ESP in UDP.
+   */
+  readonly peerMayForce: boolean;
+}
+
+/**
+ * A peer that sends a wrong hash to have ESP encapsulated cannot be told from one behind a NAT by that hash
+ * (RFC 7296 §2.23, RFC 3947 §3.2), but where its packets come from may prove the NAT.
+ * @param expected addresses the peer is configured with
+ */
+export function natReport(
+  found: { readonly local: boolean; readonly peer: boolean },
+  remote: Endpoint,
+  expected: readonly string[],
+): NatReport {
+  const { local, peer } = found;
+  const from = parseIp(remote.address);
+  const known = expected.some((text) => {
+    const one = parseIp(text);
+    return one !== undefined && from !== undefined && equalBytes(one, from);
+  });
+  const standard = remote.port === IKE_PORT || remote.port === NATT_PORT;
+  return { local, peer, peerMayForce: peer && known && standard };
 }
 
 /** SHA-1(SPIi | SPIr | address | port), RFC 7296 §2.23. @throws RangeError when the address is none */

@@ -1,6 +1,7 @@
 import { espSuiteNames, ikeSuiteNames, suiteWord } from '../connection/names.js';
 import { statusReason } from '../connection/reasons.js';
 import type { CloseReason, IkeEvent } from '../ike/events.js';
+import type { NatReport } from '../ike/nat-detection.js';
 import { formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
@@ -172,10 +173,9 @@ function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>):
   };
 }
 
-/** A peer that forces UDP encapsulation cannot be told from one behind a NAT (RFC 7296 §2.23). */
-function natWords({ local, peer }: { readonly local: boolean; readonly peer: boolean }): string {
-  if (local) return peer ? ', both ends behind NAT' : ', this end behind NAT';
-  return peer ? ', the peer behind NAT or forcing UDP encapsulation' : '';
+function natWords({ local, peer, peerMayForce }: NatReport): string {
+  const ours = local ? ', this end behind NAT' : '';
+  return !peer ? ours : `${ours}, the peer behind NAT${peerMayForce ? ' or forcing UDP encapsulation' : ''}`;
 }
 
 function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-established' }>): EventLine {

@@ -22,7 +22,7 @@ const ike: IkeStatus = {
   integrity: 'sha256',
   prf: 'sha256',
   dh_group: 'modp2048',
-  nat: { local: false, peer: true },
+  nat: { local: false, peer: true, peer_may_force: false },
   local_endpoint: '192.0.2.1:4500',
   peer_endpoint: '192.0.2.2:4500',
   peer_identity: 'fqdn:b.example',

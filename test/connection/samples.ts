@@ -57,7 +57,7 @@ export function ikeInfo(ikeId: number, over: Partial<IkeSaInfo> = {}): IkeSaInfo
       prf: Prf.HMAC_SHA2_256,
       dh: Dh.MODP_2048,
     },
-    nat: { local: false, peer: false },
+    nat: { local: false, peer: false, peerMayForce: false },
     local: { address: '192.0.2.1', port: 4500 },
     peer: { address: '192.0.2.2', port: 4500 },
     peerIdentity: 'fqdn:b.example',

@@ -264,6 +264,30 @@ t.test('peers by host name are resolved at each attempt', async (t) => {
   t.ok(asked.length >= 4);
 });
 
+t.test(
+  'a name that comes to stand for another address is followed, though the peer forces UDP encapsulation',
+  async (t) => {
+    const pair = await bench(t);
+    // With `encapsulation: always`, the default, either end takes the other one for behind a NAT.
+    const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
+    const moved = ADDRESS.b.replace(/\d+$/, (last) => String((Number(last) + 1) % 250));
+    let address = ADDRESS.b;
+    const resolve = async (): Promise<ResolvedName> => ({ addresses: [address], ttl: 1 });
+    const peer = {
+      fqdn: 'b.example',
+      cidrs: ['10.2.0.0/24'],
+      ike_identity: { type: 'ipv4_address', value: ADDRESS.b },
+    };
+    const a = await pair.start('a', { connection: { peer } }, { resolve });
+    await a.until(isUp);
+    await b.until(isUp);
+    t.match(a.connection().ike?.nat, { peer: true, peer_may_force: true });
+    address = moved;
+    await a.until(() => a.lines.some((line) => line.includes(`initiating IKEv2 to ${moved}:`)));
+    t.equal(a.connection().status, 'up', 'the old SAs stay until the new ones stand');
+  },
+);
+
 t.test('what anybody sends to the ports changes nothing', async (t) => {
   const pair = await bench(t);
   const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });

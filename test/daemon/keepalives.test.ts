@@ -12,7 +12,7 @@ t.test('keepalives leave from behind a NAT only', async (t) => {
   ] as const;
   for (const [nat, count] of cases) {
     const keepalives = new Keepalives();
-    keepalives.established(ikeInfo(1, { nat }), 0);
+    keepalives.established(ikeInfo(1, { nat: { ...nat, peerMayForce: nat.peer } }), 0);
     t.same(keepalives.take(KEEPALIVE - 1), [], 'not before their time');
     t.equal(keepalives.take(KEEPALIVE).length, count, JSON.stringify(nat));
   }
@@ -20,7 +20,7 @@ t.test('keepalives leave from behind a NAT only', async (t) => {
 
 t.test('every 20 seconds, to where the peer is now, until the SA is gone', async (t) => {
   const keepalives = new Keepalives();
-  keepalives.established(ikeInfo(1, { nat: { local: true, peer: true } }), 0);
+  keepalives.established(ikeInfo(1, { nat: { local: true, peer: true, peerMayForce: false } }), 0);
   const moved = { address: '198.51.100.3', port: 61_000 };
   t.same(keepalives.take(20_000), [{ address: '192.0.2.2', port: 4500 }]);
   t.same(keepalives.take(21_000), []);

@@ -1,7 +1,15 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
-import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
+import {
+  createSiteLab,
+  type LabSite,
+  ping,
+  SITE_A,
+  SITE_B,
+  type SiteLab,
+  untilTraffic,
+} from '../helpers/site-lab.js';
 
 const skip =
   process.getuid?.() !== 0
@@ -32,25 +40,6 @@ function config(local: LabSite, peer: LabSite, over: object) {
 }
 
 const watch = (action: Action) => ({ dead_peer_detection: { action, interval: 1, timeout: 3 } });
-
-/** Milliseconds from now until a packet crosses the tunnel and comes back. @throws Error after 40 s */
-async function untilTraffic({ lab }: SiteLab, from = SITE_A, to = SITE_B): Promise<number> {
-  const start = performance.now();
-  for (;;) {
-    const { stdout } = await lab.run(from.node, [
-      'ping',
-      '-q',
-      '-n',
-      '-c1',
-      '-W1',
-      '-I',
-      from.inside,
-      to.inside,
-    ]);
-    if (/ 1 received/.test(stdout)) return Math.round(performance.now() - start);
-    if (performance.now() - start > 40_000) throw new Error('no traffic after 40 s');
-  }
-}
 
 /** Node b neither sends nor receives anything. */
 async function cut({ lab }: SiteLab): Promise<void> {
@@ -97,7 +86,7 @@ for (const action of ACTIONS) {
         t.equal((await a.connection('c')).activity, 'trapped');
       }
     }
-    const time = await untilTraffic(site);
+    const time = await untilTraffic(site.lab, SITE_A, SITE_B);
     t.comment(`blackhole, ${action}: traffic ${time} ms after the path was good again`);
     t.ok(time < 30_000);
     t.equal(await a.stop(), 0);
@@ -116,7 +105,7 @@ for (const action of ACTIONS) {
     const started = performance.now();
     const second = await CulvertDaemon.start(site.lab, 'b', site.folder, peer);
     const ready = Math.round(performance.now() - started);
-    const time = await untilTraffic(site);
+    const time = await untilTraffic(site.lab, SITE_A, SITE_B);
     t.comment(
       `kill -9, ${action}: traffic ${ready + time} ms after the new process was started (ready after ${ready} ms)`,
     );

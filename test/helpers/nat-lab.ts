@@ -115,7 +115,7 @@ export async function createNatLab({ natted, forwarded = [] }: NatLabOptions): P
 }
 
 function rules(address: string, natted: boolean, forwarded: boolean): string {
-  const keepalive = 'iifname "inner" udp dport 4500 udp length 9 counter name keepalives';
+  const keepalive = 'iifname "inner" udp sport 4500 udp length 9 counter name keepalives';
   return [
     'add table inet watch',
     'add counter inet watch keepalives',

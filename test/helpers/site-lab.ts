@@ -89,6 +89,23 @@ async function addNatRouter(lab: NetworkLab): Promise<void> {
   ]);
 }
 
+/** Milliseconds until a packet crosses the tunnel and its answer comes back. @throws Error after `seconds` */
+export async function untilTraffic(
+  lab: NetworkLab,
+  from: LabSite,
+  to: LabSite,
+  seconds = 40,
+): Promise<number> {
+  const start = performance.now();
+  const once = ['ping', '-q', '-n', '-c1', '-W1', '-I', from.inside, to.inside];
+  for (;;) {
+    const { stdout } = await lab.run(from.node, once);
+    const passed = performance.now() - start;
+    if (/ 1 received/.test(stdout)) return Math.round(passed);
+    if (passed > seconds * 1000) throw new Error(`no traffic after ${seconds} s`);
+  }
+}
+
 /**
  * Pings from one site's inside to the other's; the number of answers. One request a process: once it has had
  * an answer, ping waits for the next one only twice as long as that took, which is too short on a busy machine.

@@ -203,6 +203,26 @@ t.test('INITIAL_CONTACT is sent once', async (t) => {
   );
 });
 
+for (const version of [1, 2] as const) {
+  t.test(
+    `IKEv${version}: a peer that only forces UDP encapsulation may be behind a NAT, as far as it says`,
+    async (t) => {
+      const initiateVersion = { initiateVersion: version, acceptVersions: [version] } as const;
+      const made = pair({
+        east: initiateVersion,
+        west: { ...initiateVersion, encapsulation: 'always' },
+      });
+      made.sim.initiate(made.east);
+      made.sim.run(2000);
+      const [a] = made.east.ikes.values();
+      const [b] = made.west.ikes.values();
+      t.strictSame(a!.nat, { local: false, peer: true, peerMayForce: true });
+      t.strictSame(b!.nat, { local: false, peer: false, peerMayForce: false });
+      t.equal([...made.east.children.values()][0]!.encapsulation, 'udp');
+    },
+  );
+}
+
 t.test('a NAT moves both ends to port 4500 and is found at the right end', async (t) => {
   const made = pair({
     west: { establishMode: 'peer_only' },
@@ -213,8 +233,8 @@ t.test('a NAT moves both ends to port 4500 and is found at the right end', async
   t.equal(faults(made), undefined);
   const [a] = made.east.ikes.values();
   const [b] = made.west.ikes.values();
-  t.strictSame(a!.nat, { local: true, peer: false });
-  t.strictSame(b!.nat, { local: false, peer: true });
+  t.strictSame(a!.nat, { local: true, peer: false, peerMayForce: false });
+  t.strictSame(b!.nat, { local: false, peer: true, peerMayForce: false });
   t.equal(a!.peer.port, 4500);
   t.strictSame(b!.peer, { address: '198.51.100.1', port: 24_500 });
   t.strictSame([...made.west.children.values()][0]!.peer, b!.peer);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { ConnectionStatusDocument } from '../../src/connection/status.js';
 import { createNatLab, type NatLab, type NatLabOptions } from '../helpers/nat-lab.js';
-import { ping } from '../helpers/site-lab.js';
+import { ping, untilTraffic } from '../helpers/site-lab.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
 import { type Ends, type Link, sameSas, withEnds } from '../helpers/swan-sites.js';
 
@@ -49,8 +49,6 @@ function link(version: 1 | 2, nat: NatLab, initiator: Initiator): Link {
       establish_mode: initiator === 'Culvert' ? 'bidirectional' : 'peer_only',
       dead_peer_detection: { action: 'restart', interval: 5, timeout: 60 },
     },
-    // What NAT detection finds is then a NAT and nothing else.
-    swan: { encap: false },
   };
 }
 
@@ -82,7 +80,8 @@ async function natted(
   }
 }
 
-t.jobs = 3;
+// Most of the time they wait for keepalives.
+t.jobs = 7;
 
 for (const version of [2, 1] as const) {
   for (const { title, ...one } of CASES) {
@@ -90,14 +89,18 @@ for (const version of [2, 1] as const) {
       await natted(t, { version, ...one }, async (nat, { swan }, connection) => {
         const since = performance.now();
         const behind = { local: one.natted.includes('a'), peer: one.natted.includes('b') };
-        t.match(connection.ike?.nat, behind, 'each NAT is found, and none that is not there');
+        // kernel-libipsec carries ESP in UDP only, so strongSwan always says that it is behind a NAT. It takes a
+        // packet from a port or an address that is not the configured one to know: one that its router changed.
+        const seen = behind.peer && one.initiator === 'strongSwan';
+        t.same(connection.ike?.nat, { local: behind.local, peer: true, peer_may_force: !seen });
         t.match(connection.children, [{ encapsulation: 'udp' }]);
         const [sa] = await swan.sas();
-        t.equal(sa?.fields['nat-local'] === 'yes', behind.peer, 'the peer finds the same');
+        t.equal(sa?.fields['nat-local'] === 'yes', behind.peer, 'the peer finds the NAT where it is');
         t.equal(sa?.fields['remote-host'], nat.outside('a'));
+        await untilTraffic(nat.lab, nat.a, nat.b);
         for (let n = 0; n < 3; n++) {
-          t.equal(await ping(nat.lab, nat.a, nat.b), 1, 'there');
-          t.equal(await ping(nat.lab, nat.b, nat.a), 1, 'and back');
+          t.equal(await ping(nat.lab, nat.b, nat.a), 1, 'there');
+          t.equal(await ping(nat.lab, nat.a, nat.b), 1, 'and back');
         }
         while (performance.now() - since < (OUR_KEEPALIVE + 2) * 1000) await sleep(500);
         const [ours, theirs] = [await nat.keepalives('a'), await nat.keepalives('b')];
@@ -127,7 +130,7 @@ for (const version of [2, 1] as const) {
     async (t) => {
       const options = { version, natted: ['b'], initiator: 'strongSwan' } as const;
       await natted(t, options, async (nat, { culvert, swan }, before) => {
-        t.equal(await ping(nat.lab, nat.b, nat.a), 1);
+        await untilTraffic(nat.lab, nat.b, nat.a);
         // From the router's own address and another port, as after a change of the mapping, but without the keys.
         const [child] = before.children;
         const esp = [...fromHex(child!.spi_in), 0, 0, 0, 9, ...zeros(96)];
@@ -152,7 +155,8 @@ for (const version of [2, 1] as const) {
           const was = (await culvert.connection('c')).ike!.peer_endpoint;
           await nat.forgetMappings('b');
           const started = performance.now();
-          if (first === 'ESP') await ping(nat.lab, nat.b, nat.a);
+          // Its answer goes to the old port: this end learns of the new one by this packet.
+          if (first === 'ESP') void ping(nat.lab, nat.b, nat.a);
           else await swan.rekey('child');
           const moved = await culvert.until('c', ({ ike }) => ike !== null && ike.peer_endpoint !== was, 20);
           t.comment(`followed by ${first} after ${Math.round(performance.now() - started)} ms`);
@@ -171,15 +175,12 @@ for (const version of [2, 1] as const) {
     { skip, buffered: true },
     async (t) => {
       await natted(t, { version, natted: ['a'], initiator: 'Culvert' }, async (nat, { culvert }, before) => {
-        t.equal(await ping(nat.lab, nat.a, nat.b), 1);
+        await untilTraffic(nat.lab, nat.a, nat.b);
         for (const change of ['port', 'address'] as const) {
-          const started = performance.now();
           if (change === 'port') await nat.forgetMappings('a');
           else await nat.moveOutside();
-          while ((await ping(nat.lab, nat.a, nat.b)) === 0) {
-            if (performance.now() - started > 60_000) throw new Error('no traffic within a minute');
-          }
-          t.comment(`another ${change} of ours: traffic after ${Math.round(performance.now() - started)} ms`);
+          const time = await untilTraffic(nat.lab, nat.a, nat.b);
+          t.comment(`another ${change} of ours: traffic after ${time} ms`);
           t.equal(await ping(nat.lab, nat.b, nat.a, 3), 3, 'the peer sends to the new place');
         }
         const after = await culvert.connection('c');

@@ -2,6 +2,7 @@ import { weakTransforms } from '../../crypto/strength.js';
 import { toHex } from '../../util/bytes.js';
 import { type Millis, type Seconds, seconds } from '../../util/units.js';
 import type { IkeSaInfo } from '../events.js';
+import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { networkPairs } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
@@ -46,7 +47,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
     initiatorSpi: toHex(sa.initiatorCookie),
     responderSpi: toHex(sa.responderCookie),
     suite: sa.suite!,
-    nat: sa.nat,
+    nat: natReport(sa.nat, sa.remote, connection.peer.addresses),
     local: sa.local,
     peer: sa.remote,
     peerIdentity: sa.peerIdentity,

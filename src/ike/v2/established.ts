@@ -1,6 +1,7 @@
 import { weakTransforms } from '../../crypto/strength.js';
 import { compareBytes, toHex } from '../../util/bytes.js';
 import type { IkeSaInfo } from '../events.js';
+import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { adviseWeak } from './child.js';
 import { beginDelete, failSa, settleHalfOpen } from './close.js';
@@ -38,7 +39,7 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
     initiatorSpi: toHex(sa.initiatorSpi),
     responderSpi: toHex(sa.responderSpi),
     suite: sa.suite!,
-    nat: sa.nat,
+    nat: natReport(sa.nat, sa.remote, connection.peer.addresses),
     local: sa.local,
     peer: sa.remote,
     peerIdentity: sa.peerIdentity,

@@ -306,8 +306,8 @@ t.test('address translation: port 4500, UDP encapsulation, in both dialects', as
     t.equal(v1Faults(made), undefined);
     const [ike] = east.ikes.values();
     const [other] = west.ikes.values();
-    t.strictSame(ike!.nat, { local: true, peer: false });
-    t.strictSame(other!.nat, { local: false, peer: true });
+    t.strictSame(ike!.nat, { local: true, peer: false, peerMayForce: false });
+    t.strictSame(other!.nat, { local: false, peer: true, peerMayForce: false });
     t.equal(ike!.peer.port, 4500);
     t.equal(other!.peer.port, 14_500);
     const [child] = west.children.values();
