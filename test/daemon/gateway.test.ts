@@ -271,7 +271,7 @@ t.test(
     // With `encapsulation: always`, the default, either end takes the other one for behind a NAT.
     const b = await pair.start('b', { connection: { establish_mode: 'peer_only' } });
     const moved = ADDRESS.b.replace(/\d+$/, (last) => String((Number(last) + 1) % 250));
-    let address = ADDRESS.b;
+    let address: string = ADDRESS.b;
     const resolve = async (): Promise<ResolvedName> => ({ addresses: [address], ttl: 1 });
     const peer = {
       fqdn: 'b.example',

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { createNatLab, type NatLab } from '../helpers/nat-lab.js';
-import { type LabSite, ping } from '../helpers/site-lab.js';
+import { type LabSite, ping, untilTraffic } from '../helpers/site-lab.js';
 
 const skip =
   process.getuid?.() !== 0
@@ -59,6 +58,7 @@ t.test('both ends behind a NAT, and a peer whose public address changes', { skip
   t.same(outside.ike?.nat, { local: true, peer: true, peer_may_force: false });
   t.match(outside.ike?.peer_endpoint, new RegExp(`^${nat.outside('a')}:`));
   t.not(outside.ike?.peer_endpoint, `${nat.outside('a')}:4500`, 'through a mapped port');
+  await untilTraffic(lab, A, B);
   t.equal(await ping(lab, A, B, 3), 3);
   t.equal(await ping(lab, B, A, 3), 3);
 
@@ -93,7 +93,7 @@ t.test('a peer that comes back from another address is known by its identity', {
   await second.until('c', up, 20);
   const after = await b.until('c', (one) => one.ike?.peer_endpoint.startsWith(`${elsewhere}:`) === true, 20);
   t.equal(after.children.length, 1, 'the old SAs are gone');
-  await sleep(200);
+  await untilTraffic(lab, A, B);
   t.equal(await ping(lab, A, B, 3), 3);
   t.equal(await second.stop(), 0);
   t.equal(await b.stop(), 0);
