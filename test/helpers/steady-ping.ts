@@ -3,7 +3,7 @@ import type { NetworkLab } from '../../src/linux/namespaces.js';
 import type { LabSite } from './site-lab.js';
 
 /** What a steady ping saw. Requests after the last one that was answered may still have been on their way. */
-export interface PingTally {
+export interface PingCount {
   /** Requests up to the last one that was answered. */
   readonly sent: number;
   readonly received: number;
@@ -16,7 +16,7 @@ export interface SteadyPing {
   /** Requests answered so far. */
   readonly answered: number;
   /** Ends it, once a request sent from now on is answered or five seconds have gone without. */
-  stop(): Promise<PingTally>;
+  stop(): Promise<PingCount>;
 }
 
 /** How long an answer may take on a busy machine, in steps of `STEP` milliseconds. */

@@ -135,7 +135,7 @@ export async function startSwan(
 ): Promise<StrongSwan> {
   const own = join(folder, `swan-${++started}`);
   mkdirSync(own);
-  return StrongSwan.start(lab, node, own, settings);
+  return StrongSwan.start(lab, node, own, { settings });
 }
 
 /** Polls strongSwan's SAs until they are as wanted. @throws Error with the last ones after `seconds` */
