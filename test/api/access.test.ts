@@ -327,7 +327,7 @@ function siteOf(): Site {
 async function serve(
   t: Test,
   listen: ListenOptions,
-  more: { auth: ApiAuth; tls?: { cert: string; key: string } },
+  more: { auth: ApiAuth; tls?: { cert: string; key: string }; now?: () => Date },
 ) {
   const store = openMemoryStore();
   const server = await ApiServer.create({
@@ -466,6 +466,34 @@ t.test('the cloud SDK as a client', async (t) => {
     });
   await use(login(API_KEY));
   await t.rejects(login('wrong-key').call('GET', '/vpn_gateways'), { message: /not known/ });
+
+  // Two hours later, by everybody's clock, the client gets a new token; by the server's alone it is refused.
+  const clock = Date.now;
+  let ahead = 0;
+  let serverAhead = 0;
+  Date.now = () => clock() + ahead;
+  t.teardown(() => {
+    Date.now = clock;
+  });
+  const now = (): Date => new Date(Date.now() + serverAhead);
+  const moving = await serve(t, { tcp: { host: '127.0.0.1', port: 0 } }, { auth: auth(), now });
+  const authenticator = new IamAuthenticator({ apikey: API_KEY, url: moving.url! });
+  const client = new Client({ authenticator, serviceUrl: `${moving.url}/v1` });
+  const tokens = new Set<string>();
+  for (ahead of [0, 60_000, 7_200_000]) {
+    t.equal((await client.call('GET', '/vpn_gateways')).status, 200);
+    const request: { headers?: Record<string, string> } = {};
+    await authenticator.authenticate(request);
+    tokens.add(request.headers!.Authorization!);
+  }
+  t.equal(tokens.size, 2, 'one token as long as it is good, then another');
+  serverAhead = 3_601_000;
+  const refused = (await client.call('GET', '/vpn_gateways').catch((error: unknown) => error)) as {
+    readonly status: number;
+    readonly body: string;
+  };
+  t.equal(refused.status, 401);
+  t.match(refused.body, /token_invalid/);
 
   const garbage = await new Promise<string>((resolve) => {
     const { hostname, port } = new URL(open.url!);
