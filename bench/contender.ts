@@ -7,5 +7,7 @@ export interface Contender {
   readonly pids: readonly number[];
   /** What only our own gateways know how to do under load. */
   command?(line: string): void;
+  /** Packets that our own gateways have dropped since the start. */
+  drops?(): Promise<number>;
   stop(): Promise<unknown>;
 }

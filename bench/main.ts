@@ -29,6 +29,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   offload: async () => (await import('./offload.js')).benchOffload(),
   handshake: async () => (await import('./handshake.js')).benchHandshake(),
   scale: async (options) => await (await import('./scale.js')).benchScale(options),
+  rekey: async (options) => await (await import('./rekey.js')).benchRekey(options),
   tunnel: async (options) => await (await import('./tunnel.js')).benchTunnel(options),
 };
 

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import type { EspSuite } from '#culvert/crypto/types.js';
 import { createFfiDataPlane } from '#culvert/dataplane/ffi/data-plane.js';
 import { DEFAULT_OFFLOAD } from '#culvert/dataplane/offload.js';
+import type { DropCounts } from '#culvert/esp/drops.js';
 import { espLayout } from '#culvert/esp/layout.js';
 import type { EspPair } from '#culvert/esp/params.js';
 import { setLinkUp } from '#culvert/linux/links.js';
@@ -15,7 +16,8 @@ import { TsType } from '#culvert/wire/ike/registry.js';
 /**
  * A process with the packet path alone, under fixed keys: `node packet-gateway.js SETUP`, SETUP as JSON. It
  * prints `ready` and ends with its standard input. The line `churn` lets it install and remove an SA
- * without end.
+ * without end; `install ID`, `activate ID` and `remove ID` are the steps of a rekeying of the SA that carries
+ * the traffic; `drops` is answered with the number of packets dropped since the start.
  */
 export interface PacketGatewaySetup {
   /** 0 or 1: which of the two it is. */
@@ -49,8 +51,8 @@ function selector(text: string) {
   };
 }
 
-/** Child SA 0 carries the traffic; the others are for networks that nobody asks for. */
-function childSa(id: number): EspPair {
+/** Child SA 0 and its successors carry the traffic; the others are for networks that nobody asks for. */
+function childSa(id: number, successor = false): EspPair {
   const layout = espLayout(SUITE);
   const key = () => ({
     encryption: new SecretKey(new Uint8Array(layout.keyLength + layout.saltLength).fill(id)),
@@ -65,11 +67,11 @@ function childSa(id: number): EspPair {
     keysIn: key(),
     keysOut: key(),
     localTs: [selector(setup.networks[here])],
-    peerTs: [selector(id === 0 ? setup.networks[there] : other)],
+    peerTs: [selector(id === 0 || successor ? setup.networks[there] : other)],
     encapsulation: 'udp',
     local: { address: setup.addresses[here], port: 4500 },
     peer: { address: setup.addresses[there], port: 4500 },
-    outbound: true,
+    outbound: !successor,
   };
 }
 
@@ -108,9 +110,33 @@ function startChurn(): void {
   }, CHURN_MS);
 }
 
+/** Counters of an SA go with it. */
+let dropsOfRemoved = 0;
+
+/** All reasons but that the kernel spoke to its neighbours. */
+function sumOf({ no_policy: _, ...others }: DropCounts): number {
+  return Object.values(others).reduce((sum, count) => sum + count, 0);
+}
+
+function drops(): number {
+  const installed = plane.counters().reduce((sum, child) => sum + sumOf(child.drops), 0);
+  return dropsOfRemoved + installed + sumOf(plane.drops());
+}
+
+function remove(id: number): void {
+  const child = plane.counters().find((one) => one.id === id);
+  if (child !== undefined) dropsOfRemoved += sumOf(child.drops);
+  plane.remove(id);
+}
+
 const input = createInterface({ input: process.stdin });
 input.on('line', (line) => {
-  if (line === 'churn') startChurn();
+  const [command, id] = line.split(' ');
+  if (command === 'churn') startChurn();
+  if (command === 'install') plane.install(childSa(Number(id), true));
+  if (command === 'activate') plane.activateOutbound(Number(id));
+  if (command === 'remove') remove(Number(id));
+  if (command === 'drops') process.stdout.write(`${drops()}\n`);
 });
 input.on('close', () => {
   clearInterval(churn);

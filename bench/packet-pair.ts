@@ -24,9 +24,9 @@ export async function startPacketPair(
         stdio: ['pipe', 'pipe', 'inherit'],
       });
     });
-    for (const child of processes) {
-      const line = await createInterface({ input: child.stdout! })[Symbol.asyncIterator]().next();
-      if (line.value !== 'ready') throw new Error('a packet gateway did not start');
+    const lines = processes.map((child) => createInterface({ input: child.stdout! })[Symbol.asyncIterator]());
+    for (const line of lines) {
+      if ((await line.next()).value !== 'ready') throw new Error('a packet gateway did not start');
     }
     await firstAnswer(lab);
     return {
@@ -34,6 +34,12 @@ export async function startPacketPair(
       pids: processes.map((child) => child.pid!),
       command: (line) => {
         for (const child of processes) child.stdin!.write(`${line}\n`);
+      },
+      async drops() {
+        for (const child of processes) child.stdin!.write('drops\n');
+        let sum = 0;
+        for (const line of lines) sum += Number((await line.next()).value);
+        return sum;
       },
       async stop() {
         const ended = processes.map((child) => (child.exitCode === null ? once(child, 'exit') : undefined));

@@ -1,0 +1,115 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { messageOf } from '#culvert/cli/errors.js';
+import { checkPairPossible, findProgram } from '#culvert/cli/pair/preflight.js';
+import type { Contender } from './contender.js';
+import { startPacketPair } from './packet-pair.js';
+import type { BenchRow } from './row.js';
+import { measureTcp, type TcpFigures } from './traffic.js';
+
+export interface RekeyBenchOptions {
+  /** Length of each measurement; 10 by default. */
+  readonly seconds?: number | undefined;
+  progress?(text: string): void;
+}
+
+const ROUNDS = 3;
+const INTERVAL_MS = 5000;
+/** Between the steps of a rekeying: as long as an exchange may take, and the last packets of the old SA. */
+const EXCHANGE_MS = 20;
+const OVERLAP_MS = 1000;
+
+/**
+ * One TCP stream by AES-128-GCM, with and without a new child SA every five seconds, by turns: what a rekeying
+ * costs the packet path. The new SA receives at both ends before either sends by it, and the old one goes last, as
+ * IKE does it.
+ */
+export async function benchRekey(options: RekeyBenchOptions = {}): Promise<BenchRow[]> {
+  const { seconds = 10 } = options;
+  try {
+    checkPairPossible();
+  } catch (error) {
+    return [skipped(messageOf(error))];
+  }
+  if (findProgram('iperf3') === undefined) return [skipped('iperf3 is not installed')];
+  const pair = await startPacketPair({ children: 1, transform: 'aes128gcm16' });
+  try {
+    const plain: TcpFigures[] = [];
+    const rekeyed: TcpFigures[] = [];
+    const rekeying = new Rekeying(pair);
+    for (let round = 1; round <= ROUNDS; round++) {
+      options.progress?.(`rekey: round ${round} of ${ROUNDS} ...`);
+      plain.push(await measureTcp(pair, 1, seconds));
+      const running = rekeying.start();
+      rekeyed.push(await measureTcp(pair, 1, seconds));
+      await running.stop();
+    }
+    const drops = (await pair.drops?.()) ?? 0;
+    const base = median(plain.map(({ mbitPerSecond }) => mbitPerSecond));
+    const value = median(rekeyed.map(({ mbitPerSecond }) => mbitPerSecond));
+    const unit = 'Mbit/s';
+    const count = (figures: readonly TcpFigures[]) => figures.reduce((sum, one) => sum + one.retransmits, 0);
+    return [
+      {
+        part: 'rekey',
+        name: 'one child SA: TCP, 1 stream',
+        value: base,
+        unit,
+        note: retransmits(count(plain)),
+      },
+      {
+        ...{ part: 'rekey', name: 'rekeyed every 5 s: TCP, 1 stream', value, unit },
+        ...{ ratio: value / base, ratioOf: 'one child SA', note: retransmits(count(rekeyed)) },
+      },
+      { part: 'rekey', name: 'rekeyings under load', value: rekeying.done, unit: 'in all' },
+      { part: 'rekey', name: 'packets dropped by both gateways', value: drops, unit: 'in all' },
+    ];
+  } finally {
+    await pair.stop();
+  }
+}
+
+/** Rekeys the SA of the traffic again and again. */
+class Rekeying {
+  readonly #pair: Contender;
+  done = 0;
+
+  constructor(pair: Contender) {
+    this.#pair = pair;
+  }
+
+  start(): { stop(): Promise<void> } {
+    const end = new AbortController();
+    const running = this.#run(end.signal);
+    return {
+      async stop() {
+        end.abort();
+        await running;
+      },
+    };
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const [old, next] = [this.done, this.done + 1];
+      this.#pair.command?.(`install ${next}`);
+      await pause(EXCHANGE_MS);
+      this.#pair.command?.(`activate ${next}`);
+      await pause(OVERLAP_MS);
+      this.#pair.command?.(`remove ${old}`);
+      this.done = next;
+      await pause(INTERVAL_MS - EXCHANGE_MS - OVERLAP_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >>> 1]!;
+}
+
+function retransmits(count: number): string {
+  return `${count} TCP retransmits`;
+}
+
+function skipped(why: string): BenchRow {
+  return { part: 'rekey', name: 'rekey', value: 0, unit: '', note: `skipped: ${why}` };
+}
