@@ -24,6 +24,7 @@ import { type Clock, sinceBoot, utcText } from './clock.js';
 import { ConnectionKeys } from './connection-keys.js';
 import type { ConnectionDevices } from './devices.js';
 import { Keepalives } from './keepalives.js';
+import { LeavingChildren } from './leaving-children.js';
 import type { Resolve } from './names-service.js';
 import { connectionTo } from './network.js';
 import { PeerNames } from './peer-names.js';
@@ -89,6 +90,7 @@ export class GatewayCore {
   readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
   /** IKE SA of each child SA, the last inbound traffic reported, and the steps of volume. */
   readonly #children = new Map<number, { ikeId: number; reported: Millis; volumeTold: number }>();
+  readonly #leaving: LeavingChildren;
   readonly #listeners = new Set<(events: readonly IkeEvent[]) => void>();
   /** Events that listeners have not heard of. */
   readonly #untold: IkeEvent[] = [];
@@ -105,6 +107,7 @@ export class GatewayCore {
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
+    this.#leaving = new LeavingChildren(deps.plane);
     this.#tracker = new ConnectionTracker((at) => utcText(deps.clock, at));
     this.#reconciler = new Reconciler(deps.random);
     this.#log = new EventLog(deps.logger);
@@ -251,6 +254,7 @@ export class GatewayCore {
     this.#closing = true;
     this.#ended = true;
     this.#names.close();
+    this.#leaving.end();
     clearTimeout(this.#timer);
     clearInterval(this.#tick);
     this.#timer = undefined;
@@ -360,7 +364,8 @@ export class GatewayCore {
         plane.activateOutbound(output.childId);
         return;
       case 'remove-child':
-        plane.remove(output.childId);
+        if (output.rekeyed) this.#leaving.add(output.childId);
+        else plane.remove(output.childId);
         this.#children.delete(output.childId);
         return;
       case 'update-peer':

@@ -45,6 +45,8 @@ export interface DataPlane {
   /** Outbound traffic matching the pair's selectors uses it from now on. */
   activateOutbound(id: number): void;
   updatePeer(id: number, peer: Endpoint): void;
+  /** Sends no more by it. It goes on receiving until it is removed: packets may still be on their way. */
+  retire(id: number): void;
   remove(id: number): void;
   /**
    * Opens a further packet device, a TUN device of this name. Its packets use only the child SAs that name it

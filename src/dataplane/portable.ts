@@ -156,6 +156,11 @@ class Portable implements PortableDataPlane {
     child.reportedPeer = undefined;
   }
 
+  retire(id: number): void {
+    const child = this.#children.get(id);
+    if (child !== undefined) this.#lanes.get(child.device)?.table.remove(id);
+  }
+
   remove(id: number): void {
     const child = this.#children.get(id);
     if (child === undefined) return;

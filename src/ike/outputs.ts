@@ -9,8 +9,11 @@ export type Output =
   | { readonly kind: 'install-child'; readonly child: ChildSa }
   /** Outbound traffic of the connection's selectors moves to this child SA (RFC 7296 §2.8). */
   | { readonly kind: 'activate-outbound'; readonly childId: number }
-  /** Both directions go, keys are wiped. */
-  | { readonly kind: 'remove-child'; readonly childId: number }
+  /**
+   * Both directions go, keys are wiped. `rekeyed`: another child SA carries its traffic, and what the peer sent
+   * before it took that one may still be on its way.
+   */
+  | { readonly kind: 'remove-child'; readonly childId: number; readonly rekeyed: boolean }
   /** An authentic packet came from a new address or port (RFC 7296 §2.23). */
   | { readonly kind: 'update-peer'; readonly childId: number; readonly peer: Endpoint }
   | { readonly kind: 'event'; readonly event: IkeEvent };

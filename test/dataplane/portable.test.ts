@@ -176,6 +176,11 @@ t.test('rekeying moves traffic without a gap', async (t) => {
   deliver(a, b, A);
   t.equal(b.device.written.length, 2, 'both are received');
   a.device.inject(TO_B);
+  b.device.inject(TO_A);
+  a.plane.retire(1);
+  b.plane.retire(1);
+  deliver(b, a, B);
+  t.equal(a.device.written.splice(0).length, 1, 'one that was retired still receives');
   b.plane.remove(1);
   a.plane.remove(1);
   deliver(a, b, A);

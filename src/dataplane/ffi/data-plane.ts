@@ -271,6 +271,11 @@ class FfiDataPlane implements DataPlane {
     }
   }
 
+  retire(id: number): void {
+    if (!this.#children.has(id)) return;
+    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.RETIRE, id));
+  }
+
   remove(id: number): void {
     const child = this.#children.get(id);
     if (child === undefined) return;

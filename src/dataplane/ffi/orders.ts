@@ -7,7 +7,7 @@ import { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { Arena } from './arena.js';
 
-/** Kinds of orders in the control ring. Remove and activate carry the id only. */
+/** Kinds of orders in the control ring. Remove, retire and activate carry the id only. */
 export const Order = {
   INSTALL: 1,
   REMOVE: 2,
@@ -17,6 +17,7 @@ export const Order = {
   ADD_DEVICE: 6,
   REMOVE_DEVICE: 7,
   INSTALL_FOREIGN: 8,
+  RETIRE: 9,
 } as const;
 
 /** A pair of SAs as the worker gets it. */

@@ -246,6 +246,12 @@ export class PacketLoop {
         if (!this.#remove(id) && path.handover?.owners.delete(id) === true) path.table.remove(id);
         return;
       }
+      case Order.RETIRE: {
+        const id = arena.view.getUint32(at, true);
+        const child = path.byId.get(id);
+        (child === undefined ? path.table : this.#tableOf(child))?.remove(id);
+        return;
+      }
       case Order.ACTIVATE: {
         const id = arena.view.getUint32(at, true);
         const child = path.byId.get(id);

@@ -198,7 +198,7 @@ export function adviseWeak(
 export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
   if (!world.children.delete(child.id)) return;
   releaseSpi(world, child.spiIn);
-  world.ctx.emit({ kind: 'remove-child', childId: child.id });
+  world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   if (child.state === 'pending') return;
   const wasCurrent = child.state === 'current';
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });

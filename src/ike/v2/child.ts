@@ -194,7 +194,7 @@ export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason:
     other.replaces = undefined;
     activateOutbound(world, other);
   }
-  world.ctx.emit({ kind: 'remove-child', childId: child.id });
+  world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
   noteCoverage(world, sa, PEER_FILLS_FIRST);
   for (const other of sasOf(world, child.connection)) {

@@ -214,6 +214,22 @@ t.test('a newer SA takes over, and the older one still receives', { skip }, asyn
   }
   t.equal(bench.counters(1, 1).packetsIn, 1);
   t.equal(bench.counters(2, 2).packetsIn, 1);
+
+  bench.id(Order.RETIRE, 2);
+  bench.id(Order.RETIRE, 99);
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.equal(bench.heard.at(-1)?.readUInt32BE(0), 0xb0000001, 'one that was retired sends no more');
+  const late = new OutboundSa({ spi: 0xa0000002, suite: CBC, keys: second(), crypto: backend, random });
+  late.seal(inward(5));
+  const sealed = late.seal(inward(5));
+  if (sealed.ok) await bench.send(sealed.value);
+  t.not(readFrom(bench.tun), undefined, 'and still receives');
+  bench.id(Order.REMOVE, 2);
+  bench.id(Order.RETIRE, 1);
+  writeTo(bench.tun, outward(10));
+  await bench.settle();
+  t.same(bench.globalDrops(), { no_policy: 1 });
 });
 
 t.test('a peer that moves is reported once, and followed only when told', { skip }, async (t) => {
