@@ -42,16 +42,20 @@ export class CookieJar {
   }
 
   verify(cookie: Uint8Array, subject: CookieSubject, now: Millis): boolean {
+    const expected = cookie.length === 0 ? undefined : this.reissue(cookie[0]!, subject, now);
+    return expected !== undefined && equalConstantTime(expected, cookie);
+  }
+
+  /** The cookie with this version of the secret; undefined when there is no such one, or not any more. */
+  reissue(version: number, subject: CookieSubject, now: Millis): Uint8Array | undefined {
     this.#rotate(now);
-    const version = cookie[0];
     const secret =
       version === this.#version
         ? this.#current
         : version === ((this.#version - 1) & 0xff)
           ? this.#previous
           : undefined;
-    if (version === undefined || secret === undefined) return false;
-    return equalConstantTime(this.#cookie(version, secret, subject), cookie);
+    return secret === undefined ? undefined : this.#cookie(version, secret, subject);
   }
 
   #rotate(now: Millis): void {

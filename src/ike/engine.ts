@@ -3,6 +3,7 @@ import { describeWireError, summarize } from '../wire/ike/dissect.js';
 import { decodeHeader, encodeMessage } from '../wire/ike/message.js';
 import type { IkeHeader } from '../wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../wire/ike/registry.js';
+import { V1Exchange } from '../wire/ike/v1/registry.js';
 import { Context, type EngineDeps } from './context.js';
 import type { DatagramDropReason } from './events.js';
 import type { DatagramInput, Input, RenewScope } from './inputs.js';
@@ -101,12 +102,18 @@ export class Engine {
   }
 
   /** Sizes of the tables that peers can make grow, to hold them against the limits. */
-  get sizes(): { readonly ikeSas: number; readonly halfOpen: number; readonly sources: number } {
+  get sizes(): {
+    readonly ikeSas: number;
+    readonly halfOpen: number;
+    readonly sources: number;
+    readonly offers: number;
+  } {
     const { table, halfOpen } = this.#v2.world;
     return {
       ikeSas: table.size + this.#v1.world.table.size,
       halfOpen: halfOpen.total,
       sources: halfOpen.sources,
+      offers: this.#v1.world.offers.size,
     };
   }
 
@@ -124,15 +131,18 @@ export class Engine {
     // Only the first request of a new IKE SA has no responder SPI; an answer to us has one.
     const first = responderSpi.every((octet) => octet === 0);
     const crowded = first && !this.#sources.take(datagram.remote.address, this.#ctx.now);
-    // Somebody may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6).
-    const takesCookie = majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT;
+    // Somebody may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6, and for
+    // version 1 RFC 2408 §2.5.3).
+    const takesCookie =
+      (majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT) ||
+      (majorVersion === 1 && exchangeType === V1Exchange.MAIN_MODE);
     if (crowded && !takesCookie) {
       this.#drop(datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
       return;
     }
     if (majorVersion === 2) this.#v2.receive(datagram, crowded);
     else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
-    else if (majorVersion === 1) this.#v1.receive(datagram);
+    else if (majorVersion === 1) this.#v1.receive(datagram, crowded);
     else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);
   }
 

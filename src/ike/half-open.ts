@@ -3,6 +3,9 @@ import type { EngineLimits } from './limits.js';
 /** What to do with a request for a new IKE SA, before any work is spent on it (RFC 7296 §2.6). */
 export type Admission = 'admit' | 'demand-cookie' | 'refuse';
 
+/** Part of the places in all that only addresses of configured peers may take. */
+const RESERVE = 0.1;
+
 /**
  * Counts the IKE SAs whose initiator has not authenticated yet, in all and by source address. Only these
  * can be made by someone who has no key, so only these need a bound of their own.
@@ -27,9 +30,14 @@ export class HalfOpenLedger {
     return this.#bySource.size;
   }
 
-  /** `cookieValid`: the request carries a cookie of ours, so its source address is real. */
-  admission(source: string, cookieValid: boolean): Admission {
-    if (this.#total >= this.#limits.halfOpenTotal) return 'refuse';
+  /**
+   * `cookieValid`: the request carries a cookie of ours, so its source address is real. `configured` says whether
+   * that is the address of a configured peer; it is asked only when little room is left.
+   */
+  admission(source: string, cookieValid: boolean, configured: () => boolean): Admission {
+    const { halfOpenTotal } = this.#limits;
+    if (this.#total >= halfOpenTotal) return 'refuse';
+    if (this.#total >= halfOpenTotal - Math.floor(halfOpenTotal * RESERVE) && !configured()) return 'refuse';
     // Without a cookie the source may be forged: a forger must not use up another's share, so the share of
     // one source binds only those who proved to be there.
     const crowded = (this.#bySource.get(source) ?? 0) >= this.#limits.halfOpenPerSource;
@@ -38,14 +46,23 @@ export class HalfOpenLedger {
     return crowded || this.#total >= this.#limits.cookieThreshold ? 'demand-cookie' : 'admit';
   }
 
-  opened(source: string, proven = true): void {
+  /** `proven`: the source address is real; else `prove` may tell so later. */
+  opened(source: string, proven: boolean): void {
     this.#total++;
     this.#bySource.set(source, (this.#bySource.get(source) ?? 0) + 1);
     if (proven) this.#proven.set(source, (this.#proven.get(source) ?? 0) + 1);
   }
 
+  /** The initiator of an SA has shown that its address is real. False when that one has used up its share. */
+  prove(source: string): boolean {
+    const count = this.#proven.get(source) ?? 0;
+    if (count >= this.#limits.halfOpenPerSource) return false;
+    this.#proven.set(source, count + 1);
+    return true;
+  }
+
   /** The SA was authenticated or forgotten. */
-  closed(source: string, proven = true): void {
+  closed(source: string, proven: boolean): void {
     const count = this.#bySource.get(source);
     if (count === undefined) throw new Error(`no half-open IKE SA of ${source} was counted`);
     this.#total--;

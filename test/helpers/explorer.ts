@@ -2,31 +2,27 @@ import type { EngineConfig } from '../../src/ike/config.js';
 import { Engine } from '../../src/ike/engine.js';
 import type { Input } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
-import type { Output, SendOutput } from '../../src/ike/outputs.js';
+import type { SendOutput } from '../../src/ike/outputs.js';
 import { type ConnectionPatch, connection, EAST } from './engine-pair.js';
+import {
+  type Book,
+  blackHole,
+  EMPTY_BOOK,
+  follow,
+  type Outcome,
+  outboundOf,
+  restFault,
+  restFaultV1,
+} from './explorer-book.js';
 import { SeededRandom } from './seeded-random.js';
 import { createToyBackend } from './toy-crypto.js';
+import { v1 } from './v1-pair.js';
 import { packetName } from './virtual-net.js';
 
 const toy = createToyBackend();
 const limits = { ...DEFAULT_LIMITS };
 
 export type Side = 'east' | 'west';
-
-/** A child SA as the packet path of one end has it. `order`: when it may send, in activations; 0 before. */
-interface Installed {
-  readonly id: number;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly order: number;
-}
-
-/** What one end has, by its outputs alone. */
-interface Book {
-  readonly ikes: ReadonlyMap<number, string>;
-  readonly children: ReadonlyMap<number, Installed>;
-  readonly activations: number;
-}
 
 /** One end after a sequence of inputs. The engine is deterministic, so the sequence is its state. */
 interface Node {
@@ -52,7 +48,7 @@ interface Datagram {
 
 /** What happens next. */
 type Action =
-  | { readonly kind: 'deliver' | 'lose' | 'duplicate'; readonly datagram: number }
+  | { readonly kind: 'deliver' | 'duplicate'; readonly datagram: number; readonly cost: number }
   | { readonly kind: 'stimulus'; readonly index: number }
   | { readonly kind: 'timer' };
 
@@ -64,9 +60,9 @@ interface State {
   /** Stimuli that have not happened yet. */
   readonly pending: readonly number[];
   readonly now: number;
-  readonly losses: number;
-  readonly duplicates: number;
-  readonly early: number;
+  /** Accidents that may still happen, and whether a loss was among those that have. */
+  readonly accidents: number;
+  readonly lost: boolean;
 }
 
 export interface Stimulus {
@@ -76,41 +72,53 @@ export interface Stimulus {
 }
 
 export interface Scenario {
+  /** Version of IKE, 2 when left out. */
+  readonly version?: 1 | 2;
   readonly east?: ConnectionPatch;
   readonly west?: ConnectionPatch;
   /** Whether the connection stands before anything else happens. */
   readonly established: boolean;
   /** What happens at some time, in any order, between any two datagrams. */
   readonly stimuli: readonly Stimulus[];
-  /** Datagrams that may be lost, or arrive twice; timeouts that may come although datagrams are in flight. */
-  readonly losses: number;
-  readonly duplicates: number;
-  readonly early: number;
-  /** Time the ends are given, without further accidents, to agree. */
+  /**
+   * How deep the search goes: how many accidents there may be in one way. An accident is a datagram that is lost,
+   * one that arrives twice, or a timeout that comes although datagrams are in flight.
+   */
+  readonly accidents: number;
+  /**
+   * `free` (the default): datagrams arrive in any order. `accident`: one that arrives before another one that was
+   * sent earlier to the same end is an accident too, for scenarios with many datagrams in flight.
+   */
+  readonly overtaking?: 'free' | 'accident';
+  /** Virtual time at which a way ends, by when the ends must have agreed. */
   readonly horizon?: number;
-  /** States after which the search ends: a bound of its cost. */
-  readonly mostStates?: number;
   /** Whether a break is allowed: the scenario ends the connection or a child SA on purpose. */
   readonly mayBreak?: boolean;
-  /** What must be in the end: one IKE SA and one child SA (default), or nothing. */
-  readonly outcome?: 'up' | 'down' | 'agree';
+  /** Default `up`. */
+  readonly outcome?: Outcome;
+  /** Version 1: a DELETE may come too early or too late to be read, which is as good as lost. */
+  readonly leftovers?: boolean;
 }
 
 export interface Report {
   readonly states: number;
   readonly ends: number;
-  readonly complete: boolean;
   /** Faults with the way to them, at most a few. */
   readonly faults: readonly { readonly fault: string; readonly trace: readonly string[] }[];
 }
 
 const MOST_FAULTS = 3;
-const EMPTY: Book = { ikes: new Map(), children: new Map(), activations: 0 };
+const HORIZON = 100_000;
 
 /**
- * Walks every order in which the datagrams of two ends can be delivered, with losses, duplicates and early
- * timeouts up to given numbers. After each step no end may send into a black hole, and in the end both must
- * agree and hold nothing else. States that were seen before are not walked again.
+ * Walks every order in which the datagrams of two ends can be delivered, with up to a number of accidents
+ * anywhere. After each step no end may send into a black hole, and in the end both must agree and hold nothing
+ * else.
+ *
+ * Two things make that cheap. The state of an end is known by the datagrams it has got, so that what happens at
+ * one end and what happens at the other lead to the same state in either order: states that were seen before are
+ * not walked again. And a datagram that is lost at some time is lost when it is sent: nothing can tell the
+ * difference, so no other times are tried.
  */
 export function explore(scenario: Scenario): Report {
   return new Explorer(scenario).run();
@@ -123,27 +131,23 @@ class Explorer {
   readonly #seen = new Set<string>();
   readonly #faults: { fault: string; trace: string[] }[] = [];
   readonly #horizon: number;
+  /** Datagrams of the present step. */
+  #sent: number[] = [];
   #nodes = 0;
   #ends = 0;
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
-    this.#horizon = scenario.horizon ?? 100_000;
+    this.#horizon = scenario.horizon ?? HORIZON;
   }
 
   run(): Report {
-    const { mostStates = 100_000 } = this.#scenario;
     const stack: { state: State; trace: Trace | undefined }[] = [{ state: this.#start(), trace: undefined }];
-    let complete = true;
     while (stack.length > 0 && this.#faults.length < MOST_FAULTS) {
       const { state, trace } = stack.pop()!;
       const key = keyOf(state);
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
-      if (this.#seen.size > mostStates) {
-        complete = false;
-        break;
-      }
       const actions = this.#actions(state);
       if (actions.length === 0) {
         this.#ends++;
@@ -152,8 +156,9 @@ class Explorer {
       }
       // The last one pushed is walked first: deliveries before accidents.
       for (const action of actions.reverse()) {
-        const way: Trace = { before: trace, action, at: state };
+        const way: Trace = { before: trace, action, at: state, lost: [] };
         let next: State;
+        this.#sent = [];
         try {
           next = this.#apply(state, action);
         } catch (error) {
@@ -161,40 +166,44 @@ class Explorer {
           continue;
         }
         const fault = this.#blackHole(next);
-        if (fault === undefined) stack.push({ state: next, trace: way });
-        else this.#judge(fault, way);
+        if (fault !== undefined) {
+          this.#judge(fault, way);
+          continue;
+        }
+        for (const lost of sublists(this.#sent, next.accidents).reverse()) {
+          const flight = lost.reduce(without, next.flight);
+          const left = { accidents: next.accidents - lost.length, lost: next.lost || lost.length > 0 };
+          stack.push({ state: { ...next, flight, ...left }, trace: { ...way, lost } });
+        }
       }
     }
-    return { states: this.#seen.size, ends: this.#ends, complete, faults: this.#faults };
+    return { states: this.#seen.size, ends: this.#ends, faults: this.#faults };
   }
 
   #start(): State {
-    const { scenario } = { scenario: this.#scenario };
-    const { losses, duplicates, early, stimuli } = scenario;
-    const config = (side: Side): EngineConfig => ({
-      connections: [
-        connection(side, {
-          dpd: { action: 'none', interval: 10, timeout: 40 },
-          childLifetime: 80_000,
-          ikeLifetime: 80_000,
-          ...(side === 'east' ? scenario.east : scenario.west),
-        }),
-      ],
-    });
+    const { established, accidents, stimuli, version = 2, ...scenario } = this.#scenario;
+    const config = (side: Side): EngineConfig => {
+      const patch: ConnectionPatch = {
+        dpd: { action: 'none', interval: 10, timeout: 40 },
+        childLifetime: 80_000,
+        ikeLifetime: 80_000,
+        ...scenario[side],
+      };
+      return { connections: [connection(side, version === 1 ? v1(patch) : patch)] };
+    };
     let state: State = {
       east: this.#root(config('east'), 11),
       west: this.#root(config('west'), 22),
       flight: [],
       pending: stimuli.map((_, index) => index),
       now: 0,
-      losses,
-      duplicates,
-      early,
+      accidents,
+      lost: false,
     };
-    if (!scenario.established) return state;
+    if (!established) return state;
     state = this.#feed(state, 'east', { kind: 'initiate', connection: 'site' });
     while (state.flight.length > 0)
-      state = this.#apply(state, { kind: 'deliver', datagram: state.flight[0]! });
+      state = this.#apply(state, { kind: 'deliver', datagram: state.flight[0]!, cost: 0 });
     if (state.east.book.children.size !== 1) throw new Error('the connection did not come up');
     return state;
   }
@@ -205,7 +214,7 @@ class Explorer {
       parent: undefined,
       input: { kind: 'configure', config },
       now: seed,
-      book: EMPTY,
+      book: EMPTY_BOOK,
       deadline: undefined,
       size: 0,
       next: new Map(),
@@ -238,6 +247,7 @@ class Explorer {
       edge = this.#extend(node, side, input, state.now);
       node.next.set(key, edge);
     }
+    this.#sent.push(...edge.sent);
     const flight = [...state.flight, ...edge.sent].sort((a, b) => a - b);
     return { ...state, [side]: edge.node, flight };
   }
@@ -287,15 +297,27 @@ class Explorer {
   #actions(state: State): Action[] {
     const actions: Action[] = [];
     const different = [...new Set(state.flight)];
-    for (const datagram of different) actions.push({ kind: 'deliver', datagram });
+    const costs = different.map((datagram) => this.#overtakingCost(state, datagram));
+    const take = (kind: 'deliver' | 'duplicate', extra: number): void => {
+      different.forEach((datagram, n) => {
+        const cost = costs[n]! + extra;
+        if (cost <= state.accidents) actions.push({ kind, datagram, cost });
+      });
+    };
+    take('deliver', 0);
     for (const index of state.pending) actions.push({ kind: 'stimulus', index });
-    if (state.losses > 0) for (const datagram of different) actions.push({ kind: 'lose', datagram });
-    if (state.duplicates > 0) for (const datagram of different) actions.push({ kind: 'duplicate', datagram });
+    take('duplicate', 1);
     const quiet = state.flight.length === 0 && state.pending.length === 0;
     const due = deadlineOf(state);
-    if (due !== undefined && due <= this.#horizon && (quiet || state.early > 0))
+    if (due !== undefined && due <= this.#horizon && (quiet || state.accidents > 0))
       actions.push({ kind: 'timer' });
     return actions;
+  }
+
+  #overtakingCost({ flight }: State, datagram: number): number {
+    if (this.#scenario.overtaking !== 'accident') return 0;
+    const { to } = this.#datagrams[datagram]!;
+    return flight.some((one) => one < datagram && this.#datagrams[one]!.to === to) ? 1 : 0;
   }
 
   #apply(state: State, action: Action): State {
@@ -303,18 +325,16 @@ class Explorer {
       case 'deliver':
       case 'duplicate': {
         const { to, input } = this.#datagrams[action.datagram]!;
-        const kept = action.kind === 'deliver' ? without(state.flight, action.datagram) : state.flight;
-        const duplicates = action.kind === 'deliver' ? state.duplicates : state.duplicates - 1;
-        return this.#feed({ ...state, flight: kept, duplicates }, to, input, action.datagram);
+        const flight = action.kind === 'duplicate' ? state.flight : without(state.flight, action.datagram);
+        const accidents = state.accidents - action.cost;
+        return this.#feed({ ...state, flight, accidents }, to, input, action.datagram);
       }
-      case 'lose':
-        return { ...state, flight: without(state.flight, action.datagram), losses: state.losses - 1 };
       case 'stimulus':
         return this.#stimulate({ ...state, pending: without(state.pending, action.index) }, action.index);
       case 'timer': {
         const quiet = state.flight.length === 0 && state.pending.length === 0;
         const now = deadlineOf(state)!;
-        let next: State = { ...state, now, early: quiet ? state.early : state.early - 1 };
+        let next: State = { ...state, now, accidents: state.accidents - (quiet ? 0 : 1) };
         for (const side of ['east', 'west'] as const) {
           const { deadline } = next[side];
           if (deadline !== undefined && deadline <= now) next = this.#feed(next, side, { kind: 'timer' });
@@ -343,49 +363,26 @@ class Explorer {
     return this.#feed(state, side, input);
   }
 
-  /**
-   * Make before break: what an end sends on, the other one holds. The only window is that of the set-up: the
-   * responder of IKE_AUTH may send before its answer has arrived, while the two ends share no child SA at all.
-   */
-  #blackHole(state: State): string | undefined {
-    if (this.#scenario.mayBreak === true) return undefined;
-    for (const side of ['east', 'west'] as const) {
-      const own = state[side].book;
-      const other = state[side === 'east' ? 'west' : 'east'].book;
-      const sending = outboundOf(own);
-      if (sending === undefined) {
-        if (this.#scenario.established) return `${side} has no child SA to send on`;
-        continue;
-      }
-      const held = [...other.children.values()].some((child) => child.spiIn === sending.spiOut);
-      const spis = new Set([...other.children.values()].map((child) => child.spiIn));
-      const window = ![...own.children.values()].some((child) => spis.has(child.spiOut));
-      if (!held && (!window || this.#scenario.established))
-        return `${side} sends on a child SA that the other end does not hold`;
-      if (own.ikes.size > 4 || own.children.size > 5) return `${side} piles up SAs`;
-    }
-    return undefined;
+  #blackHole({ east, west }: State): string | undefined {
+    const { mayBreak = false, established } = this.#scenario;
+    if (mayBreak) return undefined;
+    return (
+      blackHole('east', east.book, west.book, established) ??
+      blackHole('west', west.book, east.book, established)
+    );
   }
 
-  #endFault(state: State): string | undefined {
-    const { outcome = 'up' } = this.#scenario;
-    const [e, w] = [state.east.book, state.west.book];
-    const ikes = (book: Book): string => [...book.ikes.values()].sort().join(' ');
-    if (ikes(e) !== ikes(w)) return `the IKE SAs differ: "${ikes(e)}" and "${ikes(w)}"`;
-    const mine = [...e.children.values()].map((child) => `${child.spiIn}/${child.spiOut}`).sort();
-    const theirs = [...w.children.values()].map((child) => `${child.spiOut}/${child.spiIn}`).sort();
-    if (mine.join(' ') !== theirs.join(' ')) return `the child SAs differ: "${mine}" and "${theirs}"`;
-    for (const side of ['east', 'west'] as const) {
-      const { size, book } = state[side];
+  #endFault({ east, west, lost }: State): string | undefined {
+    const { version = 2, outcome = 'up', leftovers = false, ...ends } = this.#scenario;
+    for (const [side, { size, book }] of [
+      ['east', east],
+      ['west', west],
+    ] as const)
       if (size !== book.ikes.size) return `${side} holds ${size} IKE SAs and reports ${book.ikes.size}`;
-    }
-    const wanted = { up: [1, 1], down: [0, 0], agree: [e.ikes.size, e.children.size] }[outcome];
-    if (e.ikes.size !== wanted[0]) return `${e.ikes.size} IKE SAs in the end`;
-    if (e.children.size !== wanted[1]) return `${e.children.size} child SAs in the end`;
-    if (e.children.size === 0) return undefined;
-    const out = outboundOf(e);
-    const back = outboundOf(w);
-    return out === undefined || back === undefined ? 'an end has no child SA to send on' : undefined;
+    if (version === 2) return restFault(east.book, west.book, outcome);
+    const watched = [ends.east, ends.west].every((end) => (end?.dpd?.action ?? 'none') !== 'none');
+    const excused = !lost && !leftovers ? 'nothing' : watched ? 'children' : 'all';
+    return restFaultV1(east.book, west.book, outcome, excused);
   }
 
   #judge(fault: string | undefined, trace: Trace | undefined): void {
@@ -395,7 +392,12 @@ class Explorer {
     this.#faults.push({ fault, trace: steps });
   }
 
-  #describe({ action, at }: Trace): string {
+  #describe({ action, at, lost }: Trace): string {
+    const names = lost.map((one) => ` and lose #${one} ${this.#datagrams[one]!.name}`);
+    return `${this.#describeAction(action, at)}${names.join('')}`;
+  }
+
+  #describeAction(action: Action, at: State): string {
     switch (action.kind) {
       case 'stimulus': {
         const { side, input } = this.#scenario.stimuli[action.index]!;
@@ -416,11 +418,13 @@ interface Trace {
   readonly before: Trace | undefined;
   readonly action: Action;
   readonly at: State;
+  /** Datagrams that were sent in the step and get lost. */
+  readonly lost: readonly number[];
 }
 
 function keyOf(state: State): string {
-  const { east, west, flight, pending, now, losses, duplicates, early } = state;
-  return `${east.id},${west.id},${now},${losses}${duplicates}${early}|${flight}|${pending}`;
+  const { east, west, flight, pending, now, accidents, lost } = state;
+  return `${east.id},${west.id},${now},${accidents}${lost}|${flight}|${pending}`;
 }
 
 function deadlineOf({ east, west, now }: State): number | undefined {
@@ -428,50 +432,15 @@ function deadlineOf({ east, west, now }: State): number | undefined {
   return due.length === 0 ? undefined : Math.max(now, Math.min(...due));
 }
 
+/** All lists of at most so many of these, the empty one first. */
+function sublists(all: readonly number[], most: number): number[][] {
+  let lists: number[][] = [[]];
+  for (const one of all) lists = [...lists, ...lists.map((list) => [...list, one])];
+  return lists.filter((list) => list.length <= most);
+}
+
 function without(list: readonly number[], one: number): number[] {
   const out = [...list];
   out.splice(out.indexOf(one), 1);
   return out;
-}
-
-/** Among equal selectors the child SA that was activated last sends (RFC 7296 §2.8). */
-function outboundOf({ children }: Book): Installed | undefined {
-  let best: Installed | undefined;
-  for (const child of children.values()) {
-    if (child.order > 0 && (best === undefined || child.order > best.order)) best = child;
-  }
-  return best;
-}
-
-function follow(book: Book, outputs: readonly Output[]): Book {
-  const ikes = new Map(book.ikes);
-  const children = new Map(book.children);
-  let { activations } = book;
-  for (const output of outputs) {
-    switch (output.kind) {
-      case 'install-child': {
-        const { id, spiIn, spiOut, outbound } = output.child;
-        if (children.has(id)) throw new Error(`child SA ${id} is installed twice`);
-        children.set(id, { id, spiIn, spiOut, order: outbound ? ++activations : 0 });
-        break;
-      }
-      case 'activate-outbound': {
-        const child = children.get(output.childId);
-        if (child === undefined || child.order > 0) throw new Error('an activation that has no place');
-        children.set(child.id, { ...child, order: ++activations });
-        break;
-      }
-      case 'remove-child':
-        if (!children.delete(output.childId)) throw new Error('a child SA is removed that is not there');
-        break;
-      case 'event':
-        if (output.event.kind === 'ike-established') {
-          const { ikeId, initiatorSpi, responderSpi } = output.event.ike;
-          ikes.set(ikeId, `${initiatorSpi}-${responderSpi}`);
-        } else if (output.event.kind === 'ike-closed') ikes.delete(output.event.ikeId);
-        break;
-      default:
-    }
-  }
-  return { ikes, children, activations };
 }

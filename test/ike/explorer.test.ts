@@ -10,42 +10,43 @@ const initiate = (side: Side): Stimulus => on(side, { kind: 'initiate', connecti
 const traffic = (side: Side): Stimulus => ({ side, input: 'traffic' });
 const deleteChild = (side: Side): Stimulus => ({ side, input: 'delete-child' });
 
-/** States of one scenario that are walked by default; CULVERT_EXPLORE=all walks every one, which takes long. */
-const MOST_STATES = process.env.CULVERT_EXPLORE === 'all' ? 20_000_000 : 30_000;
+/** Accidents in one way, in place of the scenario's own: CULVERT_EXPLORE=2 takes long, 3 very long. */
+const DEPTH = process.env.CULVERT_EXPLORE;
 
 /** Walks all orders and reports what is wrong with the way to it. */
 function holds(t: Test, scenario: Scenario): void {
-  const report = explore({ mostStates: MOST_STATES, ...scenario });
-  t.comment(`${report.states} states, ${report.ends} ends${report.complete ? '' : ', not all'}`);
+  const accidents = DEPTH === undefined ? scenario.accidents : Number(DEPTH);
+  const report = explore({ ...scenario, accidents });
+  t.comment(`${accidents} accidents: ${report.states} states, ${report.ends} ends`);
   t.strictSame(report.faults, []);
   t.ok(report.ends > 0, 'at least one way ends');
 }
 
-const ONE_OF_EACH = { losses: 1, duplicates: 1, early: 1, established: true } as const;
+const ESTABLISHED = { accidents: 1, established: true } as const;
 
 t.test('one end rekeys its child SA', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'children'), traffic('east'), traffic('west')] });
+  holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'children'), traffic('east'), traffic('west')] });
 });
 
 t.test('both ends rekey the child SA', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'children'), renew('west', 'children')] });
+  holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'children'), renew('west', 'children')] });
 });
 
 t.test('one end rekeys the IKE SA', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'ike')] });
+  holds(t, { ...ESTABLISHED, accidents: 3, stimuli: [renew('east', 'ike')] });
 });
 
 t.test('both ends rekey the IKE SA', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'ike'), renew('west', 'ike')] });
+  holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'ike'), renew('west', 'ike')] });
 });
 
 t.test('an IKE SA rekey and a child SA rekey', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'ike'), renew('west', 'children')] });
+  holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'ike'), renew('west', 'children')] });
 });
 
 t.test('a child SA is rekeyed by one end and deleted by the other', async (t) => {
   holds(t, {
-    ...ONE_OF_EACH,
+    ...ESTABLISHED,
     stimuli: [renew('east', 'children'), deleteChild('west')],
     mayBreak: true,
     outcome: 'agree',
@@ -54,7 +55,8 @@ t.test('a child SA is rekeyed by one end and deleted by the other', async (t) =>
 
 t.test('both ends delete the child SA', async (t) => {
   holds(t, {
-    ...ONE_OF_EACH,
+    ...ESTABLISHED,
+    accidents: 2,
     stimuli: [deleteChild('east'), deleteChild('west')],
     mayBreak: true,
     outcome: 'agree',
@@ -63,7 +65,7 @@ t.test('both ends delete the child SA', async (t) => {
 
 t.test('the IKE SA is rekeyed by one end and deleted by the other', async (t) => {
   holds(t, {
-    ...ONE_OF_EACH,
+    ...ESTABLISHED,
     stimuli: [renew('east', 'ike'), end('west')],
     mayBreak: true,
     outcome: 'agree',
@@ -71,28 +73,37 @@ t.test('the IKE SA is rekeyed by one end and deleted by the other', async (t) =>
 });
 
 t.test('both ends delete the IKE SA', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [end('east'), end('west')], mayBreak: true, outcome: 'down' });
+  holds(t, {
+    ...ESTABLISHED,
+    accidents: 2,
+    stimuli: [end('east'), end('west')],
+    mayBreak: true,
+    outcome: 'down',
+  });
 });
 
 t.test('both ends initiate', async (t) => {
   holds(t, {
     established: false,
     stimuli: [initiate('east'), initiate('west')],
-    losses: 1,
-    duplicates: 1,
-    early: 1,
+    accidents: 1,
   });
 });
 
 t.test('one end makes the whole connection anew beside the old one', async (t) => {
-  holds(t, { ...ONE_OF_EACH, stimuli: [renew('east', 'connection'), traffic('east'), traffic('west')] });
+  holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'connection')] });
+});
+
+t.test('one end makes the whole connection anew under traffic', async (t) => {
+  const stimuli = [renew('east', 'connection'), traffic('east'), traffic('west')];
+  holds(t, { ...ESTABLISHED, accidents: 0, stimuli });
 });
 
 t.test('both ends make the whole connection anew', async (t) => {
   holds(t, {
-    ...ONE_OF_EACH,
+    ...ESTABLISHED,
+    accidents: 0,
+    overtaking: 'accident',
     stimuli: [renew('east', 'connection'), renew('west', 'connection')],
-    duplicates: 0,
-    early: 0,
   });
 });

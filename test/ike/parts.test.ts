@@ -44,10 +44,10 @@ t.test('half-open ledger: counts what is there, in any order', async (t) => {
         const source = sources[which]!;
         const at = open.indexOf(source);
         if (opens) {
-          ledger.opened(source);
+          ledger.opened(source, true);
           open.push(source);
         } else if (at >= 0) {
-          ledger.closed(source);
+          ledger.closed(source, true);
           open.splice(at, 1);
         }
       }
@@ -60,16 +60,38 @@ t.test('half-open ledger: counts what is there, in any order', async (t) => {
     halfOpenPerSource: 2,
     cookieThreshold: 1,
   });
-  t.equal(ledger.admission('a', false), 'admit');
-  ledger.opened('a');
-  t.equal(ledger.admission('a', false), 'demand-cookie');
-  t.equal(ledger.admission('a', true), 'admit');
-  ledger.opened('a');
-  t.equal(ledger.admission('a', true), 'refuse', 'its share');
-  t.equal(ledger.admission('b', true), 'admit');
-  ledger.opened('b');
-  t.equal(ledger.admission('c', true), 'refuse', 'all of it');
-  t.throws(() => ledger.closed('nobody'));
+  const known = (): boolean => true;
+  t.equal(ledger.admission('a', false, known), 'admit');
+  ledger.opened('a', true);
+  t.equal(ledger.admission('a', false, known), 'demand-cookie');
+  t.equal(ledger.admission('a', true, known), 'admit');
+  ledger.opened('a', true);
+  t.equal(ledger.admission('a', true, known), 'refuse', 'its share');
+  t.equal(ledger.admission('b', true, known), 'admit');
+  ledger.opened('b', true);
+  t.equal(ledger.admission('c', true, known), 'refuse', 'all of it');
+  t.throws(() => ledger.closed('nobody', true));
+});
+
+t.test('half-open ledger: the last places are for configured peers', async (t) => {
+  const ledger = new HalfOpenLedger({ ...DEFAULT_LIMITS, halfOpenTotal: 20 });
+  for (let n = 0; n < 18; n++) ledger.opened(`host ${n}`, true);
+  t.equal(
+    ledger.admission('x', true, () => false),
+    'refuse',
+  );
+  t.equal(
+    ledger.admission('x', true, () => true),
+    'admit',
+  );
+});
+
+t.test('half-open ledger: an address that shows to be real later has its share too', async (t) => {
+  const ledger = new HalfOpenLedger({ ...DEFAULT_LIMITS, halfOpenPerSource: 2 });
+  for (let n = 0; n < 3; n++) ledger.opened('a', false);
+  t.strictSame([ledger.prove('a'), ledger.prove('a'), ledger.prove('a')], [true, true, false]);
+  ledger.closed('a', true);
+  t.ok(ledger.prove('a'));
 });
 
 t.test('retransmission: growing waits, a ceiling, an end', async (t) => {

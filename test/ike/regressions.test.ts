@@ -143,9 +143,9 @@ t.test('libreswan #2184: a child SA that the peer does not have', async (t) => {
 t.test('libreswan #3030: crossing streams', async (t) => {
   const input = { kind: 'renew', connection: 'site', scope: 'children' } as const;
   const stimuli = (['east', 'west'] as const).map((side) => ({ side, input }) as const);
-  const report = explore({ established: true, stimuli, losses: 0, duplicates: 0, early: 0 });
+  const report = explore({ established: true, stimuli, accidents: 0 });
   t.strictSame(report.faults, []);
-  t.ok(report.complete && report.ends > 1, `${report.states} states, ${report.ends} ends`);
+  t.ok(report.ends > 1, `${report.states} states, ${report.ends} ends`);
 });
 
 // Crossing IKE rekeys left the message ids of the survivor out of step.
@@ -246,6 +246,19 @@ t.test('a child SA that the peer has just made is not asked for once more', asyn
   sim.initiate(west);
   sim.run(sim.now + 5000);
   t.equal(faults(made), undefined);
+});
+
+// Found by the explorer: an end whose IKE SA was not confirmed yet made another one, and each end kept another of the two.
+t.test('a new connection waits until the one that the peer has just made is confirmed', async (t) => {
+  const made = establishedPair(both);
+  const { sim, east, west } = made;
+  sim.net.impair('IKE_AUTH response', { kind: 'drop' });
+  renew(made, east, 'connection');
+  sim.run(sim.now + 100);
+  renew(made, west, 'connection');
+  t.equal(watch(made, 60_000), undefined);
+  const own = west.eventsOf('ike-established').filter(({ ike }) => ike.role === 'initiator');
+  t.equal(own.length, 1, 'and comes then');
 });
 
 // Found by simulation (seed 4117): an IKE SA that was redundant lived on in its successor, or each end ended another one.

@@ -7,11 +7,12 @@ import type { NetConditions } from '../helpers/virtual-net.js';
 
 /**
  * Random lives of a pair over a network that loses nearly a third of all packets, doubles a tenth and mixes up the
- * order, with restarts, clock jumps, blackouts, terminations and renewals. CULVERT_SIMULATIONS sets how many;
- * CULVERT_SEED runs one seed again.
+ * order, with restarts, clock jumps, blackouts, terminations and renewals. CULVERT_SIMULATIONS sets how many,
+ * CULVERT_SEED_BASE after which seed they begin (default 0); CULVERT_SEED runs one seed again.
  */
 const ALL = 10_000;
 const SIMULATIONS = Number(process.env.CULVERT_SIMULATIONS ?? ALL / 4);
+const BASE = Number(process.env.CULVERT_SEED_BASE ?? 0);
 const ONLY = process.env.CULVERT_SEED;
 const ROUGH: NetConditions = { latency: [5, 400], loss: 0.3, duplicate: 0.1 };
 const DEAD: NetConditions = { latency: [5, 5], loss: 1, duplicate: 0 };
@@ -87,7 +88,7 @@ for (const version of [2, 1] as const) {
   t.test(`version ${version}: whatever happens, both ends agree in the end`, async (t) => {
     const failed: string[] = [];
     const seeds =
-      ONLY === undefined ? Array.from({ length: SIMULATIONS / 2 }, (_, n) => n + 1) : [Number(ONLY)];
+      ONLY === undefined ? Array.from({ length: SIMULATIONS / 2 }, (_, n) => BASE + n + 1) : [Number(ONLY)];
     for (const seed of seeds) {
       let reason: string | undefined;
       try {

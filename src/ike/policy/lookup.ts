@@ -191,6 +191,11 @@ function isLocalAddress(configured: string, actual: string): boolean {
   return a.length === b.length && (equalBytes(a, b) || a.every((octet) => octet === 0));
 }
 
+/** Whether a connection of this gateway names the address as its peer's. */
+export function isConfiguredPeer({ connections }: EngineConfig, remoteAddress: string): boolean {
+  return connections.some((connection) => hasPeerAddress(connection, remoteAddress));
+}
+
 function hasPeerAddress(connection: ConnectionConfig, remote: string): boolean {
   const address = parseIp(remote);
   return (

@@ -106,6 +106,6 @@ function retire(world: World, sa: IsakmpSa): void {
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IsakmpSa): void {
   if (sa.halfOpenSource === undefined) return;
-  world.halfOpen.closed(sa.halfOpenSource);
+  world.halfOpen.closed(sa.halfOpenSource, sa.halfOpenProven);
   sa.halfOpenSource = undefined;
 }

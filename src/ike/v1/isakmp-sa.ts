@@ -52,6 +52,8 @@ export interface MainModeNegotiation {
   responderPublic: Uint8Array;
   initiatorNonce: Uint8Array;
   responderNonce: Uint8Array;
+  /** Responder: message 1, until the peer is authenticated. */
+  messageOne: Uint8Array | undefined;
   /** Responder: connections the peer's address allows. */
   candidates: readonly ConnectionConfig[];
   /** Responder: the proposal that was taken. */
@@ -118,6 +120,8 @@ export class IsakmpSa implements TableEntry {
   negotiation: MainModeNegotiation | undefined;
   /** Source address it is counted under while half-open. */
   halfOpenSource: string | undefined;
+  /** Message 3 has shown that the address is real. */
+  halfOpenProven = false;
   firstRequestKey: string | undefined;
   /** Times the peer sent its last message of phase 1 again, as if it had no answer. */
   repeats = 0;

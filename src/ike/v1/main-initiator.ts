@@ -84,6 +84,7 @@ export function initiate(
       responderPublic: new Uint8Array(0),
       initiatorNonce: ctx.random.bytes(NONCE_LENGTH),
       responderNonce: new Uint8Array(0),
+      messageOne: undefined,
       candidates: [],
       answer: undefined,
       shared: undefined,

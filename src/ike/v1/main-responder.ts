@@ -4,13 +4,19 @@ import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
-import { encodeV1Body } from '../../wire/ike/v1/message.js';
+import { decodeV1Message, encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1IdPayload, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import type { Admission } from '../half-open.js';
 import { sameIdentity } from '../policy/identity.js';
-import { candidatesByAddress, chooseByIdentity, versionMismatch } from '../policy/lookup.js';
+import {
+  candidatesByAddress,
+  chooseByIdentity,
+  isConfiguredPeer,
+  versionMismatch,
+} from '../policy/lookup.js';
 import { acceptIkeAnswerV1, selectIkeV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { closeSa, failSa, forgetSa, reportFailure } from './close.js';
 import { establish } from './established.js';
@@ -29,6 +35,7 @@ import {
   reportOpened,
   routeOf,
   sealedMain,
+  sendInClear,
   sendInformational,
   transmit,
 } from './send.js';
@@ -53,10 +60,9 @@ export function saOffered(world: World, message: Inbound): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
   const source = datagram.remote.address;
-  const key = `${toHex(header.initiatorCookie)}@${source}`;
-  const known = world.byFirstRequest.get(key);
+  const known = world.byFirstRequest.get(firstRequestKey(header.initiatorCookie, source));
   if (known !== undefined) {
-    repeat(world, known, message);
+    if (!world.crowded || world.crowdedAnswers.take(ctx.now)) repeat(world, known, message);
     return;
   }
   if (ctx.shuttingDown) {
@@ -90,7 +96,59 @@ export function saOffered(world: World, message: Inbound): void {
     refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, selection.error, selection.connection);
     return;
   }
-  if (admit(world, message)) answer(world, message, key, candidates, selection.value);
+  const admission = world.crowded ? 'demand-cookie' : admit(world, message, false);
+  if (admission === 'admit') answer(world, message, candidates, selection.value);
+  else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection.value);
+}
+
+/** Message 2 that leaves nothing behind here but the offer, see `OfferMemory`. */
+function answerWithoutSa(world: World, message: Inbound, selection: V1IkeSelection): void {
+  const { ctx, offers, halfOpen } = world;
+  const { datagram } = message;
+  if (world.crowded && !world.crowdedAnswers.take(ctx.now)) {
+    drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
+    return;
+  }
+  const responderCookie = offers.answer(datagram, ctx.now);
+  if (responderCookie === undefined) {
+    drop(world, datagram, 'half_open_limit', `message 1 of ${datagram.bytes.length} octets while many come`);
+    return;
+  }
+  ctx.event({ kind: 'cookie-demanded', peer: datagram.remote, halfOpen: halfOpen.total });
+  sendInClear(world, datagram, { ...message.header, responderCookie }, [
+    { kind: 'sa', proposals: [selection.answer] },
+    ...answeredVendorIds(readVendorIds(message.payloads)),
+  ]);
+}
+
+/** Message 3 that answers a message 2 which had left no SA behind: its cookie proves that the source is real. */
+export function keOfferedAnew(world: World, message: Inbound): void {
+  const { ctx } = world;
+  const { header, datagram } = message;
+  const offer = world.offers.recall(datagram, header.responderCookie, ctx.now);
+  const first = offer === undefined ? undefined : decodeV1Message(offer);
+  if (first?.ok !== true || ctx.shuttingDown) {
+    drop(world, datagram, 'unknown_spi', 'no ISAKMP SA has these cookies');
+    return;
+  }
+  const { local, remote } = datagram;
+  const candidates = candidatesByAddress(ctx.config, local.address, remote.address, 1, 'responder');
+  const selection = select(candidates, find(first.value.payloads, 'sa')?.proposals ?? []);
+  if (!selection.ok) {
+    drop(world, datagram, 'unexpected', 'message 3 of a main mode that the configuration no longer allows');
+    return;
+  }
+  if (!world.proven.take(remote.address, ctx.now)) {
+    drop(world, datagram, 'rate_limited', 'too many new IKE SAs from this address');
+    return;
+  }
+  if (admit(world, message, true) !== 'admit') return;
+  const { initiatorCookie, responderCookie } = header;
+  const original = { ...first.value.header, initiatorCookie, responderCookie };
+  const began: Inbound = { ...first.value, header: original, datagram: { ...datagram, bytes: offer! } };
+  const sa = respondingSa(world, began, candidates, selection.value, copyOf(responderCookie));
+  sa.peerFragmentation = readVendorIds(began.payloads).fragmentation;
+  keOffered(world, sa, message);
 }
 
 /** The answer was lost, or the message was copied on its way. */
@@ -121,27 +179,32 @@ function ownGoesFirst(world: World, message: Inbound, candidates: readonly Conne
 }
 
 /**
- * Holds the limits. Version 1 has no cookie exchange of its own, but message 3 shows that the source is real:
- * an SA that waits for it is the first to go when there are too many.
+ * Holds the limits. `demand-cookie` while many come: message 1 is answered without an SA, for message 3 to show
+ * whether the source is real (`proven`). One that is takes the place of the oldest that has not shown it.
  */
-function admit(world: World, message: Inbound): boolean {
+function admit(world: World, { datagram }: Inbound, proven: boolean): Admission {
   const { ctx, halfOpen, table } = world;
-  const { datagram } = message;
   const source = datagram.remote.address;
-  if (halfOpen.admission(source, true) === 'refuse') {
-    const unproven = table.all().filter((sa) => sa.state === 'sa-answered');
-    const victim = unproven.find((sa) => sa.halfOpenSource === source) ?? unproven[0];
-    if (victim !== undefined) forgetSa(world, victim);
+  const configured = (): boolean => isConfiguredPeer(ctx.config, source);
+  let established = 0;
+  let withPeer = 0;
+  for (const sa of table.values()) {
+    if (sa.isUp) established++;
+    if (sa.remote.address === source && sa.state !== 'sa-answered') withPeer++;
   }
-  const established = table.all().filter((sa) => sa.isUp).length;
-  const withPeer = table.all().filter((sa) => sa.remote.address === source).length;
   if (withPeer >= ctx.limits.ikeSasPerPeer) {
     drop(world, datagram, 'half_open_limit', `${withPeer} ISAKMP SAs with this peer, which is the limit`);
-    return false;
+    return 'refuse';
   }
-  if (halfOpen.admission(source, true) !== 'refuse' && established < ctx.limits.ikeSas) return true;
+  let admission = halfOpen.admission(source, proven, configured);
+  if (admission === 'refuse' && proven) {
+    const unproven = table.all().find((sa) => sa.state === 'sa-answered');
+    if (unproven !== undefined) forgetSa(world, unproven);
+    admission = halfOpen.admission(source, proven, configured);
+  }
+  if (admission !== 'refuse' && established < ctx.limits.ikeSas) return admission;
   drop(world, datagram, 'half_open_limit', `${halfOpen.total} half-open and ${table.size} ISAKMP SAs in all`);
-  return false;
+  return 'refuse';
 }
 
 type Selected =
@@ -193,12 +256,29 @@ export function refuse(
 function answer(
   world: World,
   message: Inbound,
-  key: string,
   candidates: readonly ConnectionConfig[],
   selection: V1IkeSelection,
 ): void {
+  const sa = respondingSa(world, message, candidates, selection, freshCookie(world));
+  const vendors = readVendorIds(message.payloads);
+  const out = clearMain(world, sa, [
+    { kind: 'sa', proposals: [sa.negotiation!.answer!] },
+    ...answeredVendorIds(vendors),
+  ]);
+  // Only from here on: message 2 tells the peer that fragments are understood.
+  sa.peerFragmentation = vendors.fragmentation;
+  taken(world, sa, message, out);
+}
+
+/** The SA that a message 1 begins, under a responder cookie that the peer has or is about to get. */
+function respondingSa(
+  world: World,
+  { header, payloads, datagram }: Inbound,
+  candidates: readonly ConnectionConfig[],
+  selection: V1IkeSelection,
+  responderCookie: Uint8Array,
+): IsakmpSa {
   const { ctx } = world;
-  const { header, payloads, datagram } = message;
   const vendors = readVendorIds(payloads);
   const { bytes, ...copied } = datagram;
   const sa = new IsakmpSa({
@@ -206,7 +286,7 @@ function answer(
     role: 'responder',
     state: 'sa-answered',
     initiatorCookie: copyOf(header.initiatorCookie),
-    responderCookie: freshCookie(world),
+    responderCookie,
     ...copied,
     createdAt: ctx.now,
     negotiation: {
@@ -216,6 +296,7 @@ function answer(
       responderPublic: new Uint8Array(0),
       initiatorNonce: new Uint8Array(0),
       responderNonce: ctx.random.bytes(NONCE_LENGTH),
+      messageOne: copyOf(bytes),
       candidates,
       answer: ownProposal(selection),
       shared: undefined,
@@ -232,19 +313,17 @@ function answer(
   sa.peerDpd = vendors.dpd;
   sa.peerVendors = vendors.names;
   sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
-  sa.firstRequestKey = key;
+  sa.firstRequestKey = firstRequestKey(header.initiatorCookie, datagram.remote.address);
   sa.halfOpenSource = datagram.remote.address;
-  world.halfOpen.opened(sa.halfOpenSource);
+  world.halfOpen.opened(sa.halfOpenSource, false);
   world.table.add(sa);
-  world.byFirstRequest.set(key, sa);
+  world.byFirstRequest.set(sa.firstRequestKey, sa);
   ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 1, peer: sa.remote });
-  const out = clearMain(world, sa, [
-    { kind: 'sa', proposals: [sa.negotiation!.answer!] },
-    ...answeredVendorIds(vendors),
-  ]);
-  // Only from here on: message 2 tells the peer that fragments are understood.
-  sa.peerFragmentation = vendors.fragmentation;
-  taken(world, sa, message, out);
+  return sa;
+}
+
+function firstRequestKey(initiatorCookie: Uint8Array, source: string): string {
+  return `${toHex(initiatorCookie)}@${source}`;
 }
 
 /** The selection without views into the datagram. */
@@ -290,6 +369,11 @@ export function keOffered(world: World, sa: IsakmpSa, message: Inbound): void {
     );
     return;
   }
+  if (!sa.halfOpenProven && !world.halfOpen.prove(sa.halfOpenSource!)) {
+    drop(world, datagram, 'half_open_limit', 'as many half-open SAs of this address as there may be');
+    return;
+  }
+  sa.halfOpenProven = true;
   const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
   sa.natTraversal = finding.supported && sa.dialect !== undefined;
   sa.nat = { local: finding.local, peer: finding.peer };
@@ -383,6 +467,7 @@ export function idOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: 
       : []),
   ]);
   taken(world, sa, message, out);
+  world.offers.keep(connection.name, sa.negotiation!.messageOne!);
   establish(world, sa, id);
 }
 

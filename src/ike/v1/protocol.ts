@@ -40,7 +40,9 @@ export class IkeV1 implements IkeVersion {
     this.world = createWorld(ctx, shared);
   }
 
-  receive(datagram: DatagramInput): void {
+  /** `crowded`: its source asks for more new SAs than it may, or somebody forges it. */
+  receive(datagram: DatagramInput, crowded = false): void {
+    this.world.crowded = crowded;
     receive(this.world, datagram);
     this.#work();
   }
@@ -190,13 +192,17 @@ export class IkeV1 implements IkeVersion {
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
 
-  /** When the youngest half-open SA began that may become this connection's. */
+  /**
+   * When the oldest half-open SA began that may become this connection's. Anyone can begin one with a forged
+   * address: only the first waiting time of a series counts.
+   */
   #peerBegan(connection: ConnectionConfig): Millis | undefined {
     let began: Millis | undefined;
     for (const sa of this.world.table.values()) {
       const meant = sa.isHalfOpen && sa.negotiation?.candidates.some((one) => one.name === connection.name);
       // Rubbish in message 5 shows that this one will come to nothing.
-      if (meant === true && sa.negotiation?.reported === false) began = Math.max(began ?? 0, sa.createdAt);
+      if (meant === true && sa.negotiation?.reported === false)
+        began = Math.min(began ?? sa.createdAt, sa.createdAt);
     }
     return began;
   }

@@ -11,7 +11,7 @@ import { FragmentBuffer } from './fragments.js';
 import { informational, informationalInClear } from './informational.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { idAnswered, keAnswered, saAnswered } from './main-initiator.js';
-import { idOffered, keOffered, refuse, saOffered } from './main-responder.js';
+import { idOffered, keOffered, keOfferedAnew, refuse, saOffered } from './main-responder.js';
 import { quickAnswered } from './quick-initiator.js';
 import { quickConfirmed, quickOffered } from './quick-responder.js';
 import { movePeer } from './renew.js';
@@ -86,6 +86,10 @@ function withoutSa(world: World, message: Inbound): void {
   const first = header.responderCookie.every((octet) => octet === 0);
   if (first && !header.encrypted && header.exchangeType === V1Exchange.MAIN_MODE) {
     saOffered(world, message);
+    return;
+  }
+  if (!first && !header.encrypted && header.exchangeType === V1Exchange.MAIN_MODE) {
+    keOfferedAnew(world, message);
     return;
   }
   if (first && header.exchangeType === V1Exchange.AGGRESSIVE_MODE) {

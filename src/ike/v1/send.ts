@@ -137,14 +137,23 @@ export function refuseInClear(
     authenticationOnly: false,
     messageId: readU32(ctx.random.bytes(4), 0),
   };
-  const payloads = [notify(type)];
+  sendInClear(world, message.datagram, header, [notify(type)]);
+}
+
+/** An answer that belongs to no SA here. */
+export function sendInClear(
+  { ctx }: World,
+  datagram: DatagramInput,
+  header: V1Header,
+  payloads: readonly V1Payload[],
+): void {
   ctx.event({
     kind: 'message',
     direction: 'out',
-    peer: message.datagram.remote,
+    peer: datagram.remote,
     summary: summarizeV1(header, payloads),
   });
-  ctx.emit({ kind: 'send', ...routeOf(message.datagram), bytes: encodeV1Message(header, payloads) });
+  ctx.emit({ kind: 'send', ...routeOf(datagram), bytes: encodeV1Message(header, payloads) });
 }
 
 /** A notification (RFC 2408 §3.14), by default about the ISAKMP SA and without an SPI. */

@@ -6,11 +6,16 @@ import type { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
 import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
+import { SourceRate } from '../source-rate.js';
 import type { V1Child } from './child-record.js';
 import type { IsakmpSa } from './isakmp-sa.js';
+import { OfferMemory } from './offers.js';
 
 /** Answers a second to those who have not proved anything. */
 const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
+
+/** Answers a second to first messages of sources that send more than they may. Each is about as long as those. */
+const CROWDED_ANSWERS = 2000;
 
 /** What both versions of IKE count together. */
 export interface SharedTables {
@@ -25,6 +30,14 @@ export interface World extends SharedTables {
   readonly table: SaTable<IsakmpSa>;
   /** Bounds answers and reports that anyone can provoke without a key. */
   readonly unauthenticated: RateLimit;
+  /** The source of the first message at hand has used up its share, or somebody forges it. */
+  crowded: boolean;
+  /** Bounds the answers to crowded sources. */
+  readonly crowdedAnswers: RateLimit;
+  /** Bounds the SAs of each source that answered a message 2 which had left none behind. */
+  readonly proven: SourceRate;
+  /** What peers have offered whom no SA is kept for yet. */
+  readonly offers: OfferMemory;
   /** SAs we answered, by source address and initiator cookie: to know repetitions of message 1. */
   readonly byFirstRequest: Map<string, IsakmpSa>;
   /** ESP SAs by id. They belong to the connection: an ISAKMP SA may go and they stay (RFC 2408 §2.1). */
@@ -40,6 +53,10 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     espSpis: shared.espSpis,
     table: new SaTable(),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    crowded: false,
+    crowdedAnswers: new RateLimit(CROWDED_ANSWERS, CROWDED_ANSWERS),
+    proven: new SourceRate(ctx.limits.requestsPerSecond),
+    offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     byFirstRequest: new Map(),
     children: new Map(),
     addressTurn: new Map(),

@@ -81,6 +81,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       { kind: 'tsr', selectors: localTs },
     ]);
   }
+  sa.unconfirmed = true;
   settleDuplicates(world, sa);
 }
 

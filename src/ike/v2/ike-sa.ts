@@ -191,6 +191,8 @@ export class IkeSa implements TableEntry {
   closing:
     | { readonly reason: CloseReason; readonly failure?: Failure; readonly announced: boolean }
     | undefined;
+  /** Responder: nothing has shown yet that the initiator has got our answer to IKE_AUTH. */
+  unconfirmed = false;
   /** Another IKE SA of the same connection is to stay, and this one goes when that is confirmed. */
   redundantTo: number | undefined;
   /** Another IKE SA stays in its place, and the peer, which made this one, is to delete it. */

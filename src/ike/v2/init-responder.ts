@@ -4,7 +4,7 @@ import { NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
-import { candidatesByAddress, versionMismatch } from '../policy/lookup.js';
+import { candidatesByAddress, isConfiguredPeer, versionMismatch } from '../policy/lookup.js';
 import { type IkeSelection, selectIke } from '../policy/proposals.js';
 import { failSa } from './close.js';
 import { failure } from './failures.js';
@@ -95,7 +95,8 @@ function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
     else drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
     return false;
   }
-  const admission = halfOpen.admission(datagram.remote.address, valid);
+  const source = datagram.remote.address;
+  const admission = halfOpen.admission(source, valid, () => isConfiguredPeer(ctx.config, source));
   if (admission === 'refuse' || world.table.size - halfOpen.total >= ctx.limits.ikeSas) {
     drop(
       world,

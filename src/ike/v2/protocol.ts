@@ -12,7 +12,7 @@ import { beginNext, deadlineOf, tick } from './exchanges.js';
 import { failure } from './failures.js';
 import { initiate } from './init-initiator.js';
 import { receive } from './receive.js';
-import { followEsp, renew } from './renew.js';
+import { followEsp, renew, renewWaiting } from './renew.js';
 import { createChildTask } from './tasks.js';
 import { isReached, type Volume } from './volume.js';
 import { createWorld, sasOf, type World } from './world.js';
@@ -44,6 +44,7 @@ export class IkeV2 implements IkeVersion {
 
   terminate(connection: string, reason: CloseReason): void {
     this.#deferred.delete(connection);
+    this.world.renewals.delete(connection);
     for (const sa of sasOf(this.world, connection)) {
       endSa(this.world, sa, reason, failure('terminated', 'given up by command'));
     }
@@ -52,6 +53,7 @@ export class IkeV2 implements IkeVersion {
 
   terminateAll(reason: CloseReason): void {
     this.#deferred.clear();
+    this.world.renewals.clear();
     for (const sa of this.world.table.all()) {
       endSa(this.world, sa, reason, failure('terminated', 'given up: the gateway is going down'));
     }
@@ -82,6 +84,7 @@ export class IkeV2 implements IkeVersion {
     const sa = this.world.childOwners.get(childId);
     if (sa === undefined) return false;
     sa.lastInbound = Math.max(sa.lastInbound, at);
+    sa.unconfirmed = false;
     // RFC 7296 §2.8: traffic on the new SA proves that the peer has it.
     const child = sa.children.get(childId);
     if (child !== undefined && (child.replaces !== undefined || mayCarry(sa)))
@@ -192,6 +195,7 @@ export class IkeV2 implements IkeVersion {
 
   /** Every SA that has something to ask and no request under way asks it now. */
   #work(): void {
+    if (this.world.renewals.size > 0) renewWaiting(this.world);
     for (const sa of this.world.table.all()) if (sa.tasks.length > 0) beginNext(this.world, sa);
   }
 }

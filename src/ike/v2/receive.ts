@@ -204,6 +204,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
   if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);
   TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
   if (!wasEstablished || sa.connection === undefined) return;
+  sa.unconfirmed = false;
   activateStandby(world, sa);
   // What the initiator of the SA sends shows that it sends on it; its responder switches when it hears from us.
   if (header.response || sa.role === 'responder') confirmSurvivor(world, sa);

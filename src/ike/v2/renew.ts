@@ -35,9 +35,28 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       const negotiating = sasOf(world, connection.name).some(
         (sa) => sa.state === 'init-sent' || sa.state === 'auth-sent',
       );
+      if (negotiating || connection.establishMode !== 'bidirectional') return;
+      // Did the peer have its own IKE SA before it saw ours? Else both end another one of the two.
+      const unconfirmed = standing.filter((sa) => sa.unconfirmed);
+      if (unconfirmed.length > 0) {
+        world.renewals.add(connection.name);
+        for (const sa of unconfirmed)
+          if (sa.active === undefined && sa.tasks.length === 0) sa.tasks.push({ kind: 'probe' });
+        return;
+      }
       // The old IKE SA goes when the new one stands (`settleDuplicates`).
-      if (!negotiating && connection.establishMode === 'bidirectional') initiate(world, connection);
+      initiate(world, connection);
     }
+  }
+}
+
+/** Does the renewals that waited for an IKE SA of the peer, when it is confirmed or gone. */
+export function renewWaiting(world: World): void {
+  for (const name of [...world.renewals]) {
+    if (sasOf(world, name).some((sa) => sa.state === 'established' && sa.unconfirmed)) continue;
+    world.renewals.delete(name);
+    const connection = world.ctx.connection(name);
+    if (connection?.adminUp === true && !world.ctx.shuttingDown) renew(world, connection, 'connection');
   }
 }
 

@@ -39,6 +39,8 @@ export interface World {
   readonly contacted: Set<string>;
   /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
   readonly perPair: Set<string>;
+  /** Connections to be made anew when an IKE SA that the peer has just made is confirmed. */
+  readonly renewals: Set<string>;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -58,6 +60,7 @@ export function createWorld(ctx: Context): World {
     espSpis: new Set(),
     contacted: new Set(),
     perPair: new Set(),
+    renewals: new Set(),
     addressTurn: new Map(),
   };
 }

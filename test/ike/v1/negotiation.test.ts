@@ -135,7 +135,7 @@ t.test('another pre-shared key', async (t) => {
   });
   t.equal(east.ikes.size + west.ikes.size, 0);
   sim.run(60_000);
-  t.strictSame(west.engine.sizes, { ikeSas: 0, halfOpen: 0, sources: 0 });
+  t.strictSame(west.engine.sizes, { ikeSas: 0, halfOpen: 0, sources: 0, offers: 0 });
 });
 
 t.test('a silent peer with another key, and one behind a closed port 4500', async (t) => {
