@@ -106,7 +106,6 @@ function show({ changes, kept, unchanged }: Plan, terminal: Terminal): void {
     terminal.note(`not in the file, and kept (--prune deletes it): ${kept.join(', ')}`);
   }
   const same = unchanged === 1 ? '1 object is' : `${unchanged} objects are`;
-  terminal.line(
-    changes.length === 0 ? `nothing to do: ${same} as the file says` : `${same} as the file says`,
-  );
+  if (changes.length === 0) terminal.line(`nothing to do: ${same} as the file says`);
+  else if (unchanged > 0) terminal.line(`${same} as the file says`);
 }
