@@ -26,15 +26,22 @@ export function coverageMatrix<T extends CoveringChild>(
   peer: readonly TrafficSelector[],
   children: readonly T[],
 ): PairCoverage<T>[] {
-  return local.flatMap((ours) =>
-    peer
-      .filter((theirs) => theirs.tsType === ours.tsType)
+  // What holds a network is found once for it and not for each of its pairs: there may be thousands of both.
+  const held = (wanted: TrafficSelector, side: keyof CoveringChild): T[] =>
+    children.filter((child) => holds(child[side], wanted));
+  const peers = peer.map((theirs) => ({
+    ...{ tsType: theirs.tsType, name: describeSelector(theirs), by: new Set(held(theirs, 'peerTs')) },
+  }));
+  return local.flatMap((ours) => {
+    const name = describeSelector(ours);
+    const by = held(ours, 'localTs');
+    return peers
+      .filter(({ tsType }) => tsType === ours.tsType)
       .map((theirs) => ({
-        local: describeSelector(ours),
-        peer: describeSelector(theirs),
-        child: children.findLast((child) => holds(child.localTs, ours) && holds(child.peerTs, theirs)),
-      })),
-  );
+        ...{ local: name, peer: theirs.name },
+        child: by.findLast((child) => theirs.by.has(child)),
+      }));
+  });
 }
 
 /**
