@@ -16,6 +16,11 @@ export interface EngineLimits {
   readonly ikeSasPerPeer: number;
   /** Requests for new IKE SAs a second from one source address, in the long run. */
   readonly requestsPerSecond: number;
+  /**
+   * Messages in one direction after which an IKE SA of version 2 is rekeyed. Message ids must not wrap (RFC 7296
+   * §2.2), and of some hundred octets each they are about as much as a cipher with blocks of 64 bits should encrypt.
+   */
+  readonly messagesPerIkeSa: number;
   /** Longest IKE message that is read. */
   readonly messageBytes: ByteCount;
   /**
@@ -44,6 +49,7 @@ export const DEFAULT_LIMITS: EngineLimits = {
   ikeSas: 1000,
   ikeSasPerPeer: 100,
   requestsPerSecond: 100,
+  messagesPerIkeSa: 2 ** 20,
   messageBytes: 65_507,
   fragmentPacket: 1280,
   cookieSecretLife: 60_000,

@@ -10,6 +10,7 @@ import {
   pair,
   type SimNode,
 } from '../helpers/engine-pair.js';
+import { rewritingBackend } from '../helpers/rewriting-crypto.js';
 
 const EAST_NETS = ['10.1.0.0/24', '10.1.1.0/24'];
 const WEST_NETS = ['10.2.0.0/24', '10.2.1.0/24', '10.2.2.0/24'];
@@ -129,6 +130,34 @@ t.test('a pair that the peer does not have: told with both lists, asked for ever
     made.sim.run(made.sim.now + 100);
   }
   t.ok(made.east.eventsOf('child-failed').length - tries <= 2);
+});
+
+// RFC 7296 §2.9: a peer that takes one pair only, and says so.
+t.test('SINGLE_PAIR_REQUIRED: pair by pair from then on', async (t) => {
+  let said = 0;
+  const crypto = rewritingBackend((plaintext) => {
+    // Notify without SPI: TS_UNACCEPTABLE (38) becomes SINGLE_PAIR_REQUIRED (34).
+    for (let at = 0; at + 8 <= plaintext.length; at++) {
+      const found = [0, 0, 8, 0, 0, 0, 38].every((octet, n) => plaintext[at + 1 + n] === octet);
+      if (!found) continue;
+      plaintext[at + 7] = 34;
+      said++;
+    }
+  });
+  const elsewhere = { local: { cidrs: ['10.99.0.0/24'] }, peer: { cidrs: EAST_NETS } };
+  const made = pair({ crypto, east: FULL.east, west: { ...elsewhere, establishMode: 'peer_only' } });
+  const { sim, east, west } = made;
+  sim.net.impair('CREATE_CHILD_SA request', { kind: 'delay', by: 50 });
+  sim.initiate(east);
+  sim.run(25);
+  t.equal(said, 1);
+  t.match(east.eventsOf('child-failed'), [
+    { failure: { cause: 'ts_mismatch', details: { notify: 'SINGLE_PAIR_REQUIRED' } } },
+  ]);
+  reconfigure(made, west, { ...FULL.west, establishMode: 'peer_only' });
+  sim.run(2000);
+  t.strictSame(carried(east), ALL_PAIRS);
+  t.equal(east.childInfo.size, ALL_PAIRS.length, 'one child SA a pair');
 });
 
 t.test('a peer that takes no list at all is asked pair by pair, and so the next time', async (t) => {

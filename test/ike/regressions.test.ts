@@ -13,6 +13,7 @@ import {
   WEST,
 } from '../helpers/engine-pair.js';
 import { explore } from '../helpers/explorer.js';
+import { rewritingBackend } from '../helpers/rewriting-crypto.js';
 
 /**
  * Cases that operators of other products met, by the product's own number of the report, and those that the
@@ -106,6 +107,41 @@ t.test('strongSwan #1458: a request overtakes a copy of the one before', async (
   t.ok(made.west.eventsOf('datagram-dropped').some((event) => event.reason === 'outside_window'));
   for (const node of [made.east, made.west]) t.equal(node.eventsOf('child-established').length, 3);
 });
+
+// A peer offers the SPI of a child SA that stands: packets of the two could not be told apart.
+t.test('strongSwan #2778: a rekey with the SPI that it replaces is refused', async (t) => {
+  let offered = 0;
+  const crypto = rewritingBackend((plaintext) => {
+    const old = rekeyedSpi(plaintext);
+    if (old === undefined) return;
+    // Each proposal: last or more (0 or 2) | 0 | length (2) | number | ESP (3) | SPI size 4 | transforms | SPI.
+    for (let at = 0; at + 12 <= plaintext.length; at++) {
+      const [more, zero, , , , protocol, size] = plaintext.subarray(at, at + 7);
+      if ((more !== 0 && more !== 2) || zero !== 0 || protocol !== 3 || size !== 4) continue;
+      plaintext.set(old, at + 8);
+      offered++;
+    }
+  });
+  const made = establishedPair({ ...both, crypto });
+  const { sim, east, west } = made;
+  renew(made, east, 'children');
+  t.equal(watch(made, 5000), undefined, 'the old one stays, and nothing else');
+  t.ok(offered > 0);
+  t.match(west.eventsOf('child-failed')[0], {
+    role: 'responder',
+    failure: { cause: 'invalid_syntax', message: /the SPI of a child SA that stands/ },
+  });
+  t.ok(east.eventsOf('child-failed').length > 0 && sim.now > 0);
+});
+
+/** The SPI in the REKEY_SA notification (16393) of a request, if it has one. */
+function rekeyedSpi(plaintext: Uint8Array): Uint8Array | undefined {
+  for (let at = 0; at + 8 <= plaintext.length; at++) {
+    const head = [3, 4, 0x40, 0x09].every((octet, n) => plaintext[at + n] === octet);
+    if (head) return plaintext.slice(at + 4, at + 8);
+  }
+  return undefined;
+}
 
 // An IKE rekey on a dead path dies while a replacement is made: child SAs must not double.
 t.test('libreswan #514: a dead IKE rekey and the connection that replaces it', async (t) => {

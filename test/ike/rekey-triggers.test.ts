@@ -121,3 +121,30 @@ t.test('a refused rekey is asked for several times before the lifetime is over',
     t.match(made.east.eventsOf('child-closed'), [{ reason: 'expired' }]);
   }
 });
+
+t.test('message ids: an IKE SA with many messages behind it is rekeyed before they run out', async (t) => {
+  const limits = { messagesPerIkeSa: 40 };
+  const probing = { ikeLifetime: 80_000, dpd: { action: 'restart', interval: 1, timeout: 10 } } as const;
+  for (const passive of ['east', 'west'] as const) {
+    // Either end may be the one that may not rekey: the other one counts what it gets as well.
+    const modes = { east: {}, west: {}, [passive]: { establishMode: 'peer_only' } as const };
+    const made = establishedPair({
+      limits,
+      east: { ...probing, ...modes.east },
+      west: { ...probing, ...modes.west },
+    });
+    const { sim, east, west } = made;
+    sim.run(sim.now + 400_000);
+    t.equal(faults(made), undefined);
+    for (const node of [east, west]) {
+      t.ok(node.eventsOf('ike-established').length > 3, `${node.name} has had several`);
+      const reasons = new Set(node.eventsOf('ike-closed').map(({ reason }) => reason));
+      t.strictSame([...reasons], ['rekeyed']);
+      t.equal(node.eventsOf('child-established').length, 1, 'the child SA went on from one to the next');
+    }
+    const highest = Math.max(
+      ...sim.net.sent.map(({ bytes }) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(20)),
+    );
+    t.ok(highest < limits.messagesPerIkeSa + 5, `no message id beyond ${highest}`);
+  }
+});

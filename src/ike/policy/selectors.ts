@@ -1,3 +1,4 @@
+import { compareBytes } from '../../util/bytes.js';
 import { type Cidr, cidrRange, type IpBytes, ipFromNumber, ipToNumber } from '../../util/ip.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { TsType } from '../../wire/ike/registry.js';
@@ -192,4 +193,13 @@ function without(box: Box, part: Box): Box[] {
   if (box.lowProtocol < part.lowProtocol) out.push({ ...byPort, highProtocol: part.lowProtocol - 1 });
   if (part.highProtocol < box.highProtocol) out.push({ ...byPort, lowProtocol: part.highProtocol + 1 });
   return out;
+}
+
+/** Whether the address, 4 or 16 octets, lies in the networks of a selector, whatever protocol and ports it has. */
+export function containsAddress({ startAddress, endAddress }: TrafficSelector, address: IpBytes): boolean {
+  return (
+    address.length === startAddress.length &&
+    compareBytes(startAddress, address) <= 0 &&
+    compareBytes(address, endAddress) <= 0
+  );
 }

@@ -25,9 +25,9 @@ export interface V1Child {
   readonly order: number;
   readonly establishedAt: Millis;
   /** The shorter of what both ends asked for. */
-  readonly negotiatedSeconds: Seconds | undefined;
+  negotiatedSeconds: Seconds | undefined;
   /** What may pass before it is rekeyed, and before it ends. */
-  readonly volume: VolumeLimit;
+  volume: VolumeLimit;
   /** Its volume has begun a rekey. */
   spent: boolean;
   rekeyAt: Millis;

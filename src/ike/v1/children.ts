@@ -96,8 +96,13 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
   return child;
 }
 
+/** Whether the peer receives on this SPI already: packets of the two SAs could not be told apart there. */
+export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
+  return childrenOf(world, connection).some((child) => child.spiOut === spi);
+}
+
 /** The bounds every child SA has, and a negotiated one where it is lower. */
-function volumeOf(random: Random, suite: EspSuite, kilobytes: number | undefined): VolumeLimit {
+export function volumeOf(random: Random, suite: EspSuite, kilobytes: number | undefined): VolumeLimit {
   const limit = volumeLimit(random, suite);
   const most = (kilobytes ?? Number.POSITIVE_INFINITY) * 1024;
   if (most >= limit.expiresAt.bytes) return limit;

@@ -4,7 +4,8 @@ import { equalBytes, readU32 } from '../../util/bytes.js';
 import { seconds } from '../../util/units.js';
 import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { removeChild } from './children.js';
+import { lifetime } from '../v2/lifetime.js';
+import { removeChild, volumeOf } from './children.js';
 import { closeSa, failSa } from './close.js';
 import { setLifetime } from './established.js';
 import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
@@ -19,6 +20,7 @@ import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
 const MOST_REMEMBERED = 1024;
 /** A lifetime the peer tells us counts down to this much. */
 const LEAST_LIFETIME = 60;
+const LEAST_KILOBYTES = 1024;
 
 /** Without protection: a hint for a main mode of ours that is under way, and nothing else. */
 export function informationalInClear(world: World, sa: IsakmpSa, message: Inbound): void {
@@ -130,11 +132,34 @@ function refused(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
 
 /** The responder keeps its SA for less time than we asked for (RFC 2407 §4.6.3.1). */
 function shorten(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
-  const isakmp = payload.protocol === V1Protocol.ISAKMP;
-  const life = decodeLifetime(isakmp ? 'isakmp' : 'ipsec', payload.data).seconds;
-  if (life === undefined || !isakmp) return;
+  if (payload.protocol !== V1Protocol.ISAKMP) {
+    shortenChild(world, sa, payload);
+    return;
+  }
+  const life = decodeLifetime('isakmp', payload.data).seconds;
+  if (life === undefined) return;
   const told = Math.max(LEAST_LIFETIME, life);
   if (sa.establishedAt + seconds(told) < sa.expiresAt) setLifetime(world, sa, told);
+}
+
+/** The same of an ESP SA, named by the SPI of either direction. */
+function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+  if (payload.protocol !== V1Protocol.ESP || payload.spi.length !== 4) return;
+  const spi = readU32(payload.spi, 0);
+  const { ctx } = world;
+  const children = childrenOf(world, sa.connection!.name);
+  const child = children.find((one) => one.spiOut === spi || one.spiIn === spi);
+  if (child === undefined) return;
+  const life = decodeLifetime('ipsec', payload.data);
+  const told = Math.max(LEAST_LIFETIME, life.seconds ?? Number.POSITIVE_INFINITY);
+  if (child.establishedAt + seconds(told) < child.expiresAt) {
+    child.negotiatedSeconds = told;
+    Object.assign(child, lifetime(ctx.random, child.establishedAt, told));
+  }
+  const kilobytes = Math.max(LEAST_KILOBYTES, life.kilobytes ?? Number.POSITIVE_INFINITY);
+  if (kilobytes * 1024 < child.volume.expiresAt.bytes) {
+    child.volume = volumeOf(ctx.random, child.suite, kilobytes);
+  }
 }
 
 function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {

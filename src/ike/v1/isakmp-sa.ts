@@ -78,6 +78,12 @@ export interface PendingMessage {
   readonly retransmission: Retransmission;
 }
 
+/** How often traffic has made us ask for a pair of networks, and when it may again. */
+export interface Demand {
+  readonly tries: number;
+  readonly notBefore: Millis;
+}
+
 export interface IsakmpSaInit {
   readonly id: number;
   readonly role: Role;
@@ -135,6 +141,8 @@ export class IsakmpSa implements TableEntry {
   readonly quicks = new Map<number, QuickExchange>();
   /** Pairs of networks that we want SAs for on this SA, one quick mode at a time. */
   wanted: NetworkPair[] = [];
+  /** Pairs that traffic has asked for, by name. */
+  readonly demands = new Map<string, Demand>();
   /** Pairs that the peer refused, by name. */
   readonly pairRetries = new Map<string, PairRetry>();
   /** Why its last rekeying did not succeed. */

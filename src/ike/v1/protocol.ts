@@ -11,6 +11,7 @@ import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import { announceDelete, deleteChild, removeChild } from './children.js';
 import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
+import { wantDestination } from './demand.js';
 import { wantAll } from './established.js';
 import { mainFailure, quickFailure, quickSilent, rekeyRefused, rekeySilent } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -23,7 +24,15 @@ import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
 import { movePeer, renew } from './renew.js';
 import { reportRetransmission, transmit } from './send.js';
-import { attemptOf, createWorld, currentSa, type SharedTables, sasOf, type World } from './world.js';
+import {
+  attemptOf,
+  childrenOf,
+  createWorld,
+  currentSa,
+  type SharedTables,
+  sasOf,
+  type World,
+} from './world.js';
 
 /** When the rekey of an ISAKMP SA that did not work is tried again. */
 const RETRY_REKEY: Millis = 15_000;
@@ -127,6 +136,15 @@ export class IkeV1 implements IkeVersion {
       child.spent = true;
       child.rekeyAt = Math.min(child.rekeyAt, now);
     }
+    return true;
+  }
+
+  acquire(connection: string, destination: Uint8Array): boolean {
+    const { world } = this;
+    const sa = currentSa(world, connection);
+    if (sa === undefined || childrenOf(world, connection).length === 0) return false;
+    wantDestination(world, sa, destination);
+    this.#work();
     return true;
   }
 

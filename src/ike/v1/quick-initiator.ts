@@ -22,7 +22,7 @@ import {
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { Retransmission } from '../retransmission.js';
 import type { V1Child } from './child-record.js';
-import { announceDelete, establishChild, installChild, isCarried } from './children.js';
+import { announceDelete, establishChild, installChild, isCarried, isPeerSpiInUse } from './children.js';
 import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -133,7 +133,7 @@ export function quickAnswered(
     announceDelete(world, sa, [quick.spiIn]);
     return;
   }
-  const agreed = read(sa, quick, payloads);
+  const agreed = read(world, sa, quick, payloads);
   if (!agreed.ok) {
     sendInformational(world, sa, [
       notify(V1Notify.NO_PROPOSAL_CHOSEN, { protocol: V1Protocol.ESP, spi: spiBytes(quick.spiIn) }),
@@ -180,6 +180,7 @@ interface ReadAnswer {
 }
 
 function read(
+  world: World,
   sa: IsakmpSa,
   quick: QuickExchange,
   payloads: readonly V1Payload[],
@@ -192,6 +193,8 @@ function read(
   }
   const selection = acceptEspAnswerV1(connection.espProposals, find(payloads, 'sa')!.proposals);
   if (!selection.ok) return selection;
+  if (isPeerSpiInUse(world, connection.name, readU32(selection.value.peerSpi, 0)))
+    return err(quickFailure('invalid_syntax', 'the peer answered with the SPI of an ESP SA that stands'));
   const pair = answeredPair(quick.pair, payloads);
   if (pair === undefined || !(samePair(pair, quick.pair) || allowsPair(connection, pair))) {
     const message = 'the peer answered with networks that we did not propose';

@@ -20,7 +20,7 @@ import {
 } from '../policy/quick-identities-v1.js';
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { Retransmission } from '../retransmission.js';
-import { establishChild, installChild } from './children.js';
+import { establishChild, installChild, isPeerSpiInUse } from './children.js';
 import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';
@@ -132,6 +132,10 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
   }
   const selection = selectEspV1(connection.espProposals, find(payloads, 'sa')!.proposals);
   if (!selection.ok) return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: selection.error });
+  if (isPeerSpiInUse(world, connection.name, readU32(selection.value.peerSpi, 0))) {
+    const failure = quickFailure('invalid_syntax', 'the peer offers the SPI of an ESP SA that stands');
+    return err({ type: V1Notify.INVALID_SPI, failure });
+  }
   const { dh } = selection.value.suite;
   if (dh === Dh.NONE) return ok({ pair: pair.value, selection: selection.value, ke: undefined });
   const ke = find(payloads, 'ke')?.data;

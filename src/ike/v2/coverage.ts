@@ -1,7 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/dissect.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
-import { covers, packetSelector } from '../policy/selectors.js';
+import { containsAddress, covers } from '../policy/selectors.js';
 import type { ChildRecord, Gap, IkeSa } from './ike-sa.js';
 import { createChildTask, type SelectorLists } from './tasks.js';
 import type { World } from './world.js';
@@ -127,11 +126,5 @@ function gapOf(sa: IkeSa, pair: SelectorLists): Gap {
 }
 
 function rank({ peer }: SelectorLists, destination: Uint8Array): number {
-  return covers(peer, [anyOf(destination, peer[0]!)]) ? 0 : 1;
-}
-
-/** The address with the protocol and ports of the network, so that only the address is compared. */
-function anyOf(destination: Uint8Array, like: TrafficSelector): TrafficSelector {
-  const { protocol, startPort, endPort } = like;
-  return { ...packetSelector(destination, protocol, startPort), startPort, endPort };
+  return peer.some((one) => containsAddress(one, destination)) ? 0 : 1;
 }

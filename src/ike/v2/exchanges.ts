@@ -18,12 +18,6 @@ import { resend } from './send.js';
 import { createChildTask, rekeyIkeTask, type Task } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
-/**
- * Messages in one direction after which an IKE SA is rekeyed. Message ids must not wrap (RFC 7296 §2.2), and of
- * some hundred octets each they are about as much as a cipher with blocks of 64 bits should encrypt.
- */
-const MOST_MESSAGES = 2 ** 20;
-
 /** Begins the next waiting exchange, if none is under way. */
 export function beginNext(world: World, sa: IkeSa): void {
   while (sa.active === undefined && sa.state !== 'gone') {
@@ -182,12 +176,13 @@ export function tick(world: World, sa: IkeSa): void {
 }
 
 function lifetimes(world: World, sa: IkeSa): void {
-  const { now } = world.ctx;
+  const { now, limits } = world.ctx;
   if (sa.expiresAt <= now) {
     beginDelete(world, sa, 'expired', sa.rekeyRefused);
     return;
   }
-  if (mayRekey(sa) && Math.max(sa.nextMessageId, sa.inbound.next) >= MOST_MESSAGES && !sa.spent) {
+  const messages = Math.max(sa.nextMessageId, sa.inbound.next);
+  if (mayRekey(sa) && messages >= limits.messagesPerIkeSa && !sa.spent) {
     sa.spent = true;
     sa.rekeyAt = now;
   }

@@ -8,7 +8,9 @@ import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import type { Output } from '../../../src/ike/outputs.js';
 import type { IsakmpSa } from '../../../src/ike/v1/isakmp-sa.js';
 import { IkeV1 } from '../../../src/ike/v1/protocol.js';
+import { encodeLifetime } from '../../../src/ike/v1/responder-lifetime.js';
 import { isakmpSpi, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
+import type { Random } from '../../../src/util/random.js';
 import type { V1Payload } from '../../../src/wire/ike/v1/payloads.js';
 import { IPSEC_DOI, V1Exchange, V1Notify, V1Protocol } from '../../../src/wire/ike/v1/registry.js';
 import { anyV1Payload } from '../../helpers/arbitrary-v1-payloads.js';
@@ -27,11 +29,11 @@ class Peer {
   readonly events: IkeEvent[] = [];
   outputs: Output[] = [];
 
-  constructor(side: 'east' | 'west', seed: number) {
+  constructor(side: 'east' | 'west', seed: number, random: Random = new SeededRandom(seed)) {
     this.address = side === 'east' ? EAST : WEST;
     this.ctx = new Context({
       crypto: toy,
-      random: new SeededRandom(seed),
+      random,
       limits: DEFAULT_LIMITS,
       config: { connections: [connection(side, v1())] },
     });
@@ -166,7 +168,71 @@ t.test('informational exchanges by their effects', async (t) => {
     t.equal(ask(8, 40), 0, 'an older number is an old message');
     t.equal(ask(6, 43), 0, 'a message id that came before');
   });
+  const ofChild = { protocol: V1Protocol.ESP, spi: spi(child!.spiIn) };
+  const shorter = encodeLifetime('ipsec', 600);
+  inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: shorter })], (west) => {
+    const [shortened] = west.ike.world.children.values();
+    t.ok(shortened!.expiresAt <= 600_000 && shortened!.rekeyAt < 600_000, 'the ESP SAs end with it');
+    const [sa] = west.ike.world.table.values();
+    t.ok(sa!.expiresAt > 600_000, 'and not the ISAKMP SA');
+  });
+  inform(
+    [notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: encodeLifetime('ipsec', 90_000) })],
+    (west) => {
+      t.equal([...west.ike.world.children.values()][0]!.expiresAt, 3_600_000, 'a longer one changes nothing');
+    },
+  );
+  inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, spi: spi(7777), data: shorter })], (west) => {
+    t.equal([...west.ike.world.children.values()][0]!.expiresAt, 3_600_000, 'an SPI that is none of ours');
+  });
+  const tenMegabytes = Uint8Array.from([0x80, 1, 0, 2, 0x80, 2, 0x28, 0]);
+  inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: tenMegabytes })], (west) => {
+    const { volume } = [...west.ike.world.children.values()][0]!;
+    t.equal(volume.expiresAt.bytes, 10_240 * 1024);
+    t.ok(volume.rekeyAt.bytes < volume.expiresAt.bytes);
+  });
   inform([notify(V1Notify.R_U_THERE, { data: new Uint8Array(3) })], (_west, outputs) => {
     t.equal(outputs.filter((one) => one.kind === 'send').length, 0);
   });
 });
+
+/** The next octets that make an SPI are these. */
+class ChosenSpi implements Random {
+  readonly #random = new SeededRandom(99);
+  next: Uint8Array | undefined;
+
+  bytes(length: number): Uint8Array {
+    const chosen = length === 4 ? this.next : undefined;
+    if (chosen === undefined) return this.#random.bytes(length);
+    this.next = undefined;
+    return chosen;
+  }
+}
+
+// A peer that offers the SPI of SAs that stand would make two pairs of SAs one to its packets.
+for (const role of ['initiator', 'responder'] as const) {
+  t.test(`strongSwan #2778: an SPI that stands is refused from the ${role} of quick mode`, async (t) => {
+    const random = new ChosenSpi();
+    const east = new Peer('east', 1, random);
+    const west = new Peer('west', 2);
+    east.ike.initiate(east.ctx.connection('site')!);
+    deliver(east.drain(), east, west);
+    const [standing] = east.ike.world.children.values();
+    east.ike.world.espSpis.delete(standing!.spiIn);
+    random.next = spi(standing!.spiIn);
+    const [from, to] = role === 'initiator' ? [east, west] : [west, east];
+    from.ike.renew(from.ctx.connection('site')!, 'children');
+    deliver(from.drain(), from, to);
+    const failed = west.events.filter((event) => event.kind === 'child-failed');
+    t.match(failed, [{ failure: { cause: 'invalid_syntax', message: /the SPI of an ESP SA that stands/ } }]);
+    for (const peer of [east, west]) t.ok(peer.ike.world.children.has(standing!.id) || peer === west);
+    t.strictSame(
+      [...west.ike.world.children.values()].map((one) => one.spiOut),
+      [standing!.spiIn],
+    );
+    random.next = undefined;
+    west.ike.renew(west.ctx.connection('site')!, 'children');
+    deliver(west.drain(), west, east);
+    t.ok(west.ike.world.children.size > 1, 'another one is taken');
+  });
+}
