@@ -444,7 +444,9 @@ function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
       // The reason of the IKE SA explains the reasons of its children.
       if (entry.ikes.delete(event.ikeId)) outcome.reason = event.reason;
       if (entry.ikes.size === 0) entry.children.clear();
-      if (entry.ikes.size === 0 && entry.state === 'connecting') outcome.failed = true;
+      // The answer to a DELETE of ours may come when the next attempt has begun: that one has not failed.
+      if (entry.ikes.size === 0 && entry.state === 'connecting' && event.reason !== 'terminated')
+        outcome.failed = true;
       return;
     }
     case 'child-established':

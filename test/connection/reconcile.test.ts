@@ -70,6 +70,18 @@ t.test('at start', async (t) => {
     t.equal(bench.reconciler.nextDeadline(), undefined);
   });
 
+  t.test('up right after down: the end of the old SA is no failure of the new attempt', async (t) => {
+    const bench = new Bench(connection('c'));
+    bench.events(comesUp('c'));
+    bench.send('down');
+    bench.send('up');
+    bench.timer(bench.reconciler.nextDeadline()!);
+    t.equal(bench.state, 'connecting');
+    t.same(bench.events(closed('c', 'terminated'), bench.now + 100), []);
+    t.equal(bench.reconciler.view('c')!.failures, 0);
+    t.equal(bench.state, 'connecting');
+  });
+
   t.test('a disabled one stays disabled', async (t) => {
     const bench = new Bench(connection('c', { adminUp: false }));
     t.same(bench.first, []);
