@@ -236,7 +236,10 @@ export function rankOf(failure: StatusFailure): number {
 
 /** The status reason of a failure: public code, one or two sentences with advice, and the evidence. */
 export function statusReason(failure: StatusFailure, seen: Occurrence = {}): StatusReason {
-  const advice = failure.details?.nearest?.advice ?? CAUSES[failure.cause].advice;
+  const nearest = failure.details?.nearest?.advice;
+  // A message that tells the nearest miss already needs to be told what to do, not the same again.
+  const advice =
+    nearest === undefined || failure.message.includes(nearest) ? CAUSES[failure.cause].advice : nearest;
   return {
     code: codeOf(failure.cause, seen.version),
     message: `${sentence(failure.message)} ${sentence(advice)}`,

@@ -318,6 +318,20 @@ t.test('coverage tells pending from refused, pair by pair', async (t) => {
   t.same(matrix(), ['covered', 'pending', 'pending'], 'a negotiation from the start asks anew');
 });
 
+t.test('the nearest miss is told once, and then what to do', async (t) => {
+  const nearest = {
+    proposal: 1,
+    differs: ['dh_group'],
+    advice: 'peer offers no DH; this policy allows MODP_2048',
+  };
+  const failure = (message: string): Failure => ({ cause: 'pfs_mismatch', message, details: { nearest } });
+  const told = new Bench().attempt(0, failure(`no common ESP proposal: ${nearest.advice}`)).explain();
+  t.match(told.verdict, /peer offers no DH; this policy allows MODP_2048\.$/);
+  t.match(told.advice, [/^Set the same PFS group at both ends/]);
+  const other = new Bench().attempt(0, failure('no common proposal')).explain();
+  t.match(other.advice, [/^Peer offers no DH/]);
+});
+
 t.test('an old failure of the peer counts less than a new one of ours', async (t) => {
   const bench = new Bench();
   const failure: Failure = { cause: 'psk_mismatch', message: 'another key' };

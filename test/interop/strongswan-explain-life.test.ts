@@ -325,7 +325,11 @@ const VERSION_1: readonly Life[] = [
     async (t, version) => {
       await withVersion(t, version, { ...PASSIVE, esp: { ...ESP, pfs: 'group_14' } }, async (pair) => {
         t.notOk((await pair.swan.initiate()).ok);
-        const wanted = { cause: 'pfs_mismatch', evidence: [/MODP_2048/, /role +responder/], remedy: /PFS/ };
+        const wanted = {
+          cause: 'pfs_mismatch',
+          evidence: [/MODP_2048/, /role +responder/],
+          remedy: /same PFS group/,
+        };
         await explains(t, pair, wanted);
         await pair.swan.load(swanConnection({ version, espProposals: 'aes256-sha256-modp2048' }));
         t.ok((await pair.swan.initiate()).ok);

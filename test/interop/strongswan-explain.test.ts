@@ -95,7 +95,7 @@ function faults(version: 1 | 2): readonly Faulty[] {
         /MODP_2048.*MODP_1024/,
         /nearest miss +proposal 1: differs in dh_group/,
       ],
-      remedy: /MODP_1024|group/i,
+      remedy: /one IKE proposal the same at both ends/,
       mended: asIs,
     },
     {
@@ -112,7 +112,7 @@ function faults(version: 1 | 2): readonly Faulty[] {
       peerBegins: true,
       cause: 'child_proposal_mismatch',
       evidence: [/AES_CBC-256.*AES_CBC-128/, /nearest miss +proposal 1: differs in encryption/],
-      remedy: /AES_CBC-128|128/,
+      remedy: /one IPsec proposal the same at both ends/,
       mended: asIs,
     },
     {
