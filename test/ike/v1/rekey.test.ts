@@ -169,3 +169,52 @@ t.test('an SA is rekeyed when enough has passed on it', async (t) => {
   t.equal(v1Faults(made), undefined);
   t.notOk(east.childInfo.has(childId), 'another one took its place');
 });
+
+// Authentication anew comes more often than quick mode: SAs must neither pile up nor vanish with the old phase 1.
+t.test('strongSwan #1945, #390: an ISAKMP SA that lives shorter than its ESP SAs', async (t) => {
+  const lives = { ikeLifetime: 60, childLifetime: 600 };
+  const made = establishedV1(
+    { seed: 5, east: { ...CIDRS.east, ...lives }, west: { ...CIDRS.west, ...lives } },
+    4,
+  );
+  let most = { ikes: 0, children: 0 };
+  let fault: string | undefined;
+  made.sim.run(made.sim.now + 3_000_000, () => {
+    for (const { ikes, children } of [made.east, made.west]) {
+      most = { ikes: Math.max(most.ikes, ikes.size), children: Math.max(most.children, children.size) };
+    }
+    fault ??= blackHole(made, 4);
+    return fault !== undefined;
+  });
+  t.equal(fault, undefined);
+  t.ok(made.east.eventsOf('ike-established').length > 40, 'phase 1 came often');
+  t.ok(made.east.eventsOf('child-established').length >= 4 * 5, 'and phase 2 in its own time');
+  t.ok(
+    most.ikes <= 3 && most.children <= 8,
+    `at most ${most.ikes} ISAKMP SAs and ${most.children} child SAs`,
+  );
+});
+
+// Another product deletes the SA when both ends rekey at once, and an operator has to toggle the connection.
+t.test('IBM "IKEv1 rekey collision": both phases collide again and again, and traffic goes on', async (t) => {
+  const made = establishedV1(
+    { seed: 6, ...CIDRS, conditions: { latency: [20, 20], loss: 0, duplicate: 0 } },
+    4,
+  );
+  const { sim, east, west } = made;
+  for (let round = 0; round < 20; round++) {
+    for (const node of round % 2 === 0 ? [east, west] : [west, east]) {
+      const scope = round % 3 === 0 ? 'ike' : 'children';
+      sim.input(node, { kind: 'renew', connection: 'site', scope });
+    }
+    t.equal(watch(made, 60_000), undefined, `round ${round}`);
+  }
+  for (const node of [east, west]) {
+    const reasons = node.eventsOf('child-closed').map(({ reason }) => reason);
+    t.strictSame([...new Set(reasons)], ['rekeyed'], 'none was lost');
+    t.ok(
+      node.ikes.size <= 4 && node.children.size <= 16,
+      `${node.ikes.size} and ${node.children.size} are left`,
+    );
+  }
+});
