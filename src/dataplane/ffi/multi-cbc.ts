@@ -98,7 +98,7 @@ export class MultiCbcSealer implements PacketSealer {
 
   seal(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number {
     const { layout } = this;
-    const { bytes, u32 } = this.#arena;
+    const { bytes } = this.#arena;
     const { bodyOffset } = layout;
     const i = this.#waiting;
     const bodyAt = outAt + bodyOffset;
@@ -106,11 +106,6 @@ export class MultiCbcSealer implements PacketSealer {
     const body = frame(bytes, layout, this.#spi, sequence, bodyAt, innerLength, nextHeader, outAt);
     const { ivLength } = layout;
     this.#ivs.write(bodyAt - ivLength, ivLength);
-    const lane = At.cbcLanes + i * CBC_LANE;
-    writePointer(this.#arena, lane, bodyAt);
-    writePointer(this.#arena, lane + 8, bodyAt);
-    u32[(lane + 16) >>> 2] = body >>> BLOCK_SHIFT;
-    for (let octet = 0; octet < 16; octet++) bytes[lane + 24 + octet] = bytes[bodyAt - ivLength + octet]!;
     this.#at[i] = outAt;
     this.#covered[i] = bodyOffset + body;
     this.#waiting = i + 1;
@@ -125,6 +120,7 @@ export class MultiCbcSealer implements PacketSealer {
     const { base, u32 } = this.#arena;
     const half = CBC_LANES / 2;
     const lanes = count > half ? CBC_LANES : half;
+    for (let i = 0; i < count; i++) this.#fillLane(i);
     for (let i = count; i < lanes; i++) u32[(At.cbcLanes + i * CBC_LANE + 16) >>> 2] = 0;
     this.#functions.encrypt.call(base + At.cbcLanes, base + this.#slots.at(this.#slot), lanes / 4);
     const list = this.#list;
@@ -142,6 +138,21 @@ export class MultiCbcSealer implements PacketSealer {
       list.point(mac.calls, 0, at + covered);
       completed(list.run(mac.calls + 1), mac.calls + 1);
     }
+  }
+
+  /**
+   * Describes a waiting packet to the function. Only now: the lanes belong to all SAs, and packets of another
+   * one may have come between.
+   */
+  #fillLane(i: number): void {
+    const { bytes, u32 } = this.#arena;
+    const { bodyOffset, ivLength } = this.layout;
+    const lane = At.cbcLanes + i * CBC_LANE;
+    const bodyAt = this.#at[i]! + bodyOffset;
+    writePointer(this.#arena, lane, bodyAt);
+    writePointer(this.#arena, lane + 8, bodyAt);
+    u32[(lane + 16) >>> 2] = (this.#covered[i]! - bodyOffset) >>> BLOCK_SHIFT;
+    for (let octet = 0; octet < 16; octet++) bytes[lane + 24 + octet] = bytes[bodyAt - ivLength + octet]!;
   }
 
   free(): void {
