@@ -99,6 +99,52 @@ t.test('a new negotiation beside the old IKE SA, which goes when the new one sta
   t.match(made.east.eventsOf('ike-closed'), [{ reason: 'replaced' }]);
 });
 
+t.test('packets on their way while a new IKE SA takes over still find their child SA', async (t) => {
+  /** How late a packet may come, behind the IKE messages that change the SAs. */
+  const late = 1500;
+  for (const renews of ['east', 'west'] as const) {
+    const made = establishedPair();
+    const [before] = made.east.ikes.keys();
+    const sent: { readonly at: number; readonly to: SimNode; readonly spi: number }[] = [];
+    const identity = { identity: 'moved.example' };
+    reconfigure(
+      made,
+      made.west,
+      renews === 'east' ? { peer: identity } : { local: identity },
+      renews === 'west' ? 'connection' : undefined,
+    );
+    reconfigure(
+      made,
+      made.east,
+      renews === 'east' ? { local: identity } : { peer: identity },
+      renews === 'east' ? 'connection' : undefined,
+    );
+    const missed = new Set<string>();
+    made.sim.run(made.sim.now + 20_000, () => {
+      for (const [from, to] of [
+        [made.east, made.west],
+        [made.west, made.east],
+      ] as const) {
+        // The SA that was put into service last is the one that is sent on.
+        const usable = [...from.children.values()].filter(
+          ({ id, outbound }) => outbound || from.activated.has(id),
+        );
+        const spi = usable.at(-1)?.spiOut;
+        if (spi !== undefined) sent.push({ at: made.sim.now, to, spi });
+      }
+      for (const { at, to, spi } of sent) {
+        const held = [...to.children.values()].some(({ spiIn }) => spiIn === spi);
+        if (made.sim.now - at <= late && !held)
+          missed.add(`sent to ${to.name} at ${at}, gone at ${made.sim.now}`);
+      }
+      return false;
+    });
+    t.same([...missed], [], `renewed by the ${renews}`);
+    t.notOk(made.east.ikes.has(before!), 'the old IKE SA is gone');
+    t.equal(faults(made), undefined);
+  }
+});
+
 t.test('when the new negotiation fails the old IKE SA stays', async (t) => {
   const made = establishedPair();
   const [before] = made.east.ikes.keys();

@@ -116,3 +116,49 @@ for (const version of [2, 1] as const) {
     });
   });
 }
+
+t.test(
+  'IKEv2: another identity takes a new IKE SA from the start, and traffic goes on',
+  { skip },
+  async (t) => {
+    const site = await createSiteLab();
+    t.teardown(() => site.dispose());
+    const { lab } = site;
+    const one = link('changed', 2);
+    await addInside(lab, one.local, one.peer);
+    await withEnds(t, site, [one], async ({ culvert, swan }) => {
+      await culvert.until('changed', up, 20);
+      await untilTraffic(lab, one.local, one.peer);
+      const before = await culvert.connection('changed');
+      // strongSwan knows both identities for a while, as an operator would have it.
+      const [old] = swanFile([one]);
+      const renamed = { ...old!, name: 'renamed', remote: { ...old!.remote, id: 'renamed.a.example' } };
+      await swan.load(old!, renamed);
+      const pings = [steadyPing(lab, one.local, one.peer), steadyPing(lab, one.peer, one.local)];
+      const file = culvertFile([one]);
+      const [connection] = file.connections;
+      const ike_identities = [{ type: 'fqdn', value: 'renamed.a.example' }];
+      const local = { ...connection!.local, ike_identities };
+      const report = await culvert.reload({ ...file, connections: [{ ...connection!, local }] });
+      t.match(report.connections, [{ changes: [{ field: 'local.ike_identities' }] }]);
+      const after = await culvert.until(
+        'changed',
+        ({ ike, children }) =>
+          children.length === 1 && ike !== null && ike.initiator_spi !== before.ike?.initiator_spi,
+        20,
+      );
+      t.equal(after.status, 'up');
+      const [sa, ...others] = await swanUntil(swan, (sas) => sas.length === 1);
+      t.same([sa?.name, others.length], ['renamed', 0], 'the peer has the new one alone');
+      // strongSwan, as responder of IKE_AUTH, sends on the new child SA at once: what overtakes its answer, or
+      // comes while the answer is worked on, has an SPI that is not in use here yet.
+      const tallies = await Promise.all(pings.map((ping) => ping.stop()));
+      const lost = tallies.reduce((sum, tally) => sum + tally.lost, 0);
+      const sent = tallies.reduce((sum, tally) => sum + tally.sent, 0);
+      const ahead = (await culvert.status()).gateway.drops.unknown_spi ?? 0;
+      t.comment(`${lost} of ${sent} lost while the IKE SA was made anew, ${ahead} came ahead of the answer`);
+      t.ok(lost <= ahead, 'no other packet was lost');
+      t.match(await culvert.connection('changed'), { flaps: { total: 0 } });
+    });
+  },
+);

@@ -12,7 +12,7 @@ import { pskMismatch, wrongMethod } from './auth-initiator.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
 import { grantChild } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
-import { establish, settleDuplicates } from './established.js';
+import { contactKey, establish, settleDuplicates } from './established.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, notify } from './payloads.js';
@@ -135,10 +135,13 @@ function authenticate(
 /**
  * INITIAL_CONTACT: the peer knows no other SA with these identities (RFC 7296 §2.4). Those of this connection
  * that stood when the peer began are gone at its end, so they go here without a DELETE. One that came to be
- * while this exchange was under way is not meant.
+ * while this exchange was under way is not meant, nor is one of other identities, which the configuration had
+ * before: that one is replaced without a gap.
  */
 function dropForgotten(world: World, sa: IkeSa): void {
+  const meant = contactKey(sa);
   for (const other of sasOf(world, sa.connection!.name)) {
+    if (other.identities !== meant) continue;
     if (other === sa || other.establishedOrder === 0 || other.establishedOrder > sa.id) continue;
     if (other.state === 'established' || other.state === 'rekeyed') closeSa(world, other, 'replaced');
   }

@@ -121,6 +121,7 @@ function findSurvivor(sa: IkeSa, rest: readonly IkeSa[]): void {
     (one) => one !== sa && one.state === 'established' && one.redundantTo === undefined && !one.superseded,
   );
   sa.redundantTo = survivor?.id;
+  sa.retireAt = undefined;
   survivor?.tasks.push({ kind: 'probe' });
 }
 

@@ -1,20 +1,25 @@
 import { weakTransforms } from '../../crypto/strength.js';
 import { compareBytes, toHex } from '../../util/bytes.js';
+import type { Millis } from '../../util/units.js';
 import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { adviseWeak } from './child.js';
-import { beginDelete, failSa, settleHalfOpen } from './close.js';
+import { failSa, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { sasOf, type World } from './world.js';
 
+/** How long a packet of an SA that is replaced may be on its way. */
+const IN_FLIGHT: Millis = 2_000;
+
 /** Both ends are authenticated. */
 export function establish(world: World, sa: IkeSa, peer: { idType: number; data: Uint8Array }): void {
   settleHalfOpen(world, sa);
   sa.peerIdentity = formatIdentity(peer);
-  world.contacted.add(contactKey(sa));
+  sa.identities = contactKey(sa);
+  world.contacted.add(sa.identities);
   reportEstablished(world, sa);
   adviseWeak(world, sa.connection!.name, 'IKE', weakTransforms(sa.suite!));
 }
@@ -118,9 +123,12 @@ export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
   return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
 }
 
-/** The peer has an established SA and sends on its child SAs: what is redundant to it can go. */
+/**
+ * The peer has an established SA and sends on its child SAs: what is redundant to it can go, once the packets
+ * that were on their way have come.
+ */
 export function confirmSurvivor(world: World, sa: IkeSa): void {
   for (const other of sasOf(world, sa.connection!.name)) {
-    if (other.redundantTo === sa.id) beginDelete(world, other, 'replaced');
+    if (other.redundantTo === sa.id) other.retireAt ??= world.ctx.now + IN_FLIGHT;
   }
 }

@@ -122,6 +122,7 @@ export function deadlineOf(sa: IkeSa): Millis {
   at = Math.min(
     at,
     sa.expiresAt,
+    sa.retireAt ?? at,
     sa.retryChildAt ?? at,
     sa.gapsAt ?? at,
     deadAt(sa) ?? at,
@@ -166,6 +167,10 @@ export function tick(world: World, sa: IkeSa): void {
     resend(world, sa);
   }
   if (sa.state !== 'established') return;
+  if (sa.retireAt !== undefined && sa.retireAt <= now) {
+    beginDelete(world, sa, 'replaced');
+    return;
+  }
   const probe = probeAt(sa);
   if (probe !== undefined && probe <= now) {
     const idle = now - sa.lastInbound;

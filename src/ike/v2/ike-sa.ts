@@ -157,6 +157,8 @@ export class IkeSa implements TableEntry {
   nonces: readonly Uint8Array[] = [];
   peerVendors: readonly string[] = [];
   peerIdentity = '';
+  /** The pair of identities that was authenticated, which the configuration may have changed since. */
+  identities = '';
   readonly children = new Map<number, ChildRecord>();
 
   /** Requests of the peer. */
@@ -195,6 +197,8 @@ export class IkeSa implements TableEntry {
   unconfirmed = false;
   /** Another IKE SA of the same connection is to stay, and this one goes when that is confirmed. */
   redundantTo: number | undefined;
+  /** When it goes: packets on their way when the other one took over are still received until then. */
+  retireAt: Millis | undefined;
   /** Another IKE SA stays in its place, and the peer, which made this one, is to delete it. */
   superseded = false;
   /** Point at which the SA is forgotten in states init-answered, rekeyed, deleting and gone. */

@@ -63,7 +63,7 @@ export function deleted(world: World, sa: IkeSa, message: Inbound): void {
   adoptRival(world, sa);
   respond(world, sa, message, []);
   const rekeyed = wasRekeyed || sa.state === 'rekeyed';
-  const redundant = sa.superseded || rivalOf(world, sa) !== undefined;
+  const redundant = sa.superseded || sa.redundantTo !== undefined || rivalOf(world, sa) !== undefined;
   const reason = redundant ? 'replaced' : rekeyed ? 'rekeyed' : 'peer-deleted';
   closeSa(world, sa, reason, undefined, 'answer-repetitions');
 }

@@ -209,6 +209,7 @@ function successor(
   sa.fragmentation = old.fragmentation;
   sa.peerVendors = old.peerVendors;
   sa.peerIdentity = old.peerIdentity;
+  sa.identities = old.identities;
   world.table.add(sa);
   reportEstablished(world, sa, old);
   return sa;
