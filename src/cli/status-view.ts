@@ -44,7 +44,7 @@ export function renderStatus(document: StatusDocument, options: ViewOptions): st
   const up = connections.filter(({ status }) => status === 'up').length;
   const lines = [
     `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
-      `${gateway.data_plane} data plane, running for ${age(gateway.started_at, options.now)}, ` +
+      `${gateway.data_plane} data plane${workersText(gateway.workers)}, running for ${age(gateway.started_at, options.now)}, ` +
       `${up} of ${connections.length} connections up`,
     '',
   ];
@@ -55,6 +55,11 @@ export function renderStatus(document: StatusDocument, options: ViewOptions): st
     if (explained.length > 0) lines.push('', `${options.style.bold(connection.name)}:`, ...explained);
   }
   return lines;
+}
+
+function workersText(workers: StatusDocument['gateway']['workers'] = []): string {
+  if (workers.length < 2) return '';
+  return ` with ${workers.length} workers (${workers.map((one) => one.child_sas).join('/')} child SAs)`;
 }
 
 /** One connection with everything known about it. */
@@ -256,6 +261,7 @@ function childFacts(child: ChildStatus, now: number): [string, string][] {
     ...(child.inner_mtu === undefined
       ? []
       : [['MTU', `${child.inner_mtu} inside, ${child.path_mtu} outside`] as [string, string]]),
+    ...(child.worker === undefined ? [] : [['worker', `${child.worker}`] as [string, string]]),
     ['SPIs', `${child.spi_in} (in), ${child.spi_out} (out)`],
     ['in', `${formatBytes(child.bytes_in)}, ${child.packets_in} packets`],
     ['out', `${formatBytes(child.bytes_out)}, ${child.packets_out} packets`],

@@ -15,6 +15,7 @@ export interface ChildTraffic {
   readonly drops: Readonly<Record<string, number>>;
   readonly pathMtu?: number;
   readonly innerMtu?: number;
+  readonly worker?: number;
 }
 
 /** An IKE SA as the status document shows it. */
@@ -52,6 +53,7 @@ export function childStatus(
     encapsulation: child.encapsulation,
     ...(traffic?.pathMtu === undefined ? {} : { path_mtu: traffic.pathMtu }),
     ...(traffic?.innerMtu === undefined ? {} : { inner_mtu: traffic.innerMtu }),
+    ...(traffic?.worker === undefined ? {} : { worker: traffic.worker }),
     bytes_in: traffic?.bytesIn ?? 0,
     bytes_out: traffic?.bytesOut ?? 0,
     packets_in: traffic?.packetsIn ?? 0,

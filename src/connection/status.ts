@@ -77,6 +77,8 @@ export interface ChildStatus {
   readonly path_mtu?: number;
   /** Octets of the longest packet that fits into the tunnel under this suite. */
   readonly inner_mtu?: number;
+  /** Number of the packet worker it belongs to, where there are several. */
+  readonly worker?: number;
   readonly bytes_in: number;
   readonly bytes_out: number;
   readonly packets_in: number;
@@ -139,6 +141,13 @@ export interface ConnectionStatusDocument {
   readonly drops?: Readonly<Record<string, number>>;
 }
 
+/** A packet that reached a worker by way of another one counts at both. */
+export interface WorkerStatus {
+  readonly child_sas: number;
+  readonly handed_over: number;
+  readonly taken_over: number;
+}
+
 export interface StatusDocument {
   readonly gateway: {
     readonly name: string;
@@ -149,6 +158,8 @@ export interface StatusDocument {
     readonly version: string;
     readonly started_at: string;
     readonly drops: Readonly<Record<string, number>>;
+    /** One entry a thread of the packet path. */
+    readonly workers?: readonly WorkerStatus[];
   };
   readonly connections: readonly ConnectionStatusDocument[];
 }

@@ -151,6 +151,11 @@ export class GatewayCore {
     return toEngineConfig(file, psks, this.#names.addresses());
   }
 
+  /** The name that people know of a connection that the engine speaks of. */
+  nameOf(connection: string): string {
+    return this.#keys.name(connection);
+  }
+
   /** One input of the engine, with all that follows from it. Connections go by the names people know. */
   input(input: Input): void {
     if (this.#ended) return;

@@ -20,14 +20,18 @@ interface Device {
 export class ConnectionDevices {
   readonly #plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>;
   readonly #settings: Pick<GatewaySettings, 'mode' | 'interface'>;
+  readonly #workerOf: (connection: string) => number;
   readonly #byConnection = new Map<string, Device>();
 
+  /** @param workerOf the packet worker that a connection's child SAs belong to */
   constructor(
     plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>,
     settings: Pick<GatewaySettings, 'mode' | 'interface'>,
+    workerOf: (connection: string) => number = () => 0,
   ) {
     this.#plane = plane;
     this.#settings = settings;
+    this.#workerOf = workerOf;
   }
 
   /** Opens the devices that are missing. @returns what went wrong, by connection */
@@ -42,7 +46,7 @@ export class ConnectionDevices {
     for (const { name, interface: wanted } of ordered) {
       if (this.#byConnection.has(name)) continue;
       try {
-        this.#byConnection.set(name, this.#make(wanted ?? this.#freeName(taken)));
+        this.#byConnection.set(name, this.#make(name, wanted ?? this.#freeName(taken)));
       } catch (error) {
         problems.set(name, { cause: 'tun_error', message: oneLine(error) });
       }
@@ -85,9 +89,9 @@ export class ConnectionDevices {
     return undefined;
   }
 
-  #make(name: string): Device {
+  #make(connection: string, name: string): Device {
     if (name === this.#settings.interface) return { name, number: 0 };
-    return { name, number: this.#plane.addDevice(name) };
+    return { name, number: this.#plane.addDevice(name, this.#workerOf(connection)) };
   }
 
   #freeName(taken: ReadonlySet<string>): string {

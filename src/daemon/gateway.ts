@@ -1,10 +1,12 @@
 import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
 import type { StatusDocument } from '../connection/status.js';
 import type { ConnectionProblem } from '../connection/tracker.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane } from '../dataplane/dataplane.js';
+import { defaultWorkers } from '../dataplane/ffi/worker-group.js';
 import { DEFAULT_OFFLOAD, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { Engine } from '../ike/engine.js';
@@ -29,6 +31,7 @@ import { RetiredKeys } from './retired-keys.js';
 import { oneLine, StartError } from './start-error.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
+import { WorkerShares } from './worker-shares.js';
 
 export interface GatewayOptions {
   readonly file: GatewayFile;
@@ -39,7 +42,7 @@ export interface GatewayOptions {
   readonly dataPlane?: DataPlaneChoice;
   /** For the portable data plane, in place of a TUN device. */
   readonly device?: PacketDevice;
-  /** Worker threads of the data plane. */
+  /** Worker threads of the data plane, a power of two, in place of the number in the file. */
   readonly workers?: number;
   /** Kernel offloads of the data plane, in place of those in the file. */
   readonly offload?: Offload;
@@ -117,6 +120,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     fail = resolve;
   });
   let core: GatewayCore | undefined;
+  const workers = workersOf(options);
   const { plane, sockets } = await openPacketPath(
     {
       choice: options.dataPlane ?? 'auto',
@@ -124,7 +128,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       interface: gateway.interface,
       mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
       ports: options.ports ?? STANDARD_PORTS,
-      workers: options.workers ?? 1,
+      workers,
       rawEsp: gateway.encapsulation === 'auto',
       offload: options.offload ?? { ...DEFAULT_OFFLOAD, ...gateway.offload },
       ...(gateway.mss === undefined ? {} : { mssCeiling: gateway.mss }),
@@ -149,7 +153,9 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
 
   const network = options.network ?? (options.device === undefined ? linuxNetwork : 'none');
   const routes = network === 'none' ? undefined : new GatewayRoutes(network);
-  const devices = new ConnectionDevices(plane, gateway);
+  const shares = new WorkerShares(workers);
+  shares.configure(file.connections.map(({ name }) => name));
+  const devices = new ConnectionDevices(plane, gateway, (connection) => shares.of(connection));
   const layRoutes = (connections: GatewayFile['connections']): RouteProblem[] => {
     if (routes === undefined) return [];
     const reachable = connections.filter(({ name }) => devices.nameOf(name) !== undefined);
@@ -177,6 +183,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       random,
       limits: options.limits ?? { ...DEFAULT_LIMITS, ...file.limits },
       config: { connections: [] },
+      spiSteering: { mask: workers - 1, bitsOf: (key) => shares.of(core?.nameOf(key) ?? key) },
     }),
     plane,
     devices,
@@ -226,8 +233,12 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       retired.add(current.psks);
       current = read.value;
       const { connections } = current.file;
-      for (const { change, from, name } of plan.connections)
-        if (change === 'rename') devices.rename(from!, name);
+      for (const { change, from, name } of plan.connections) {
+        if (change !== 'rename') continue;
+        devices.rename(from!, name);
+        shares.rename(from!, name);
+      }
+      shares.configure(connections.map(({ name }) => name));
       const missing = devices.open(connections);
       const refused = layRoutes(connections);
       problems.push(...[...missing.values()].map(({ message }) => message));
@@ -250,6 +261,9 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       version,
       started_at: startedAt,
       drops: plane.drops(),
+      workers: plane.workers().map(({ children, handedOver, takenOver }) => ({
+        ...{ child_sas: children, handed_over: handedOver, taken_over: takenOver },
+      })),
     },
     connections: running.status(),
   });
@@ -267,6 +281,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       address: gateway.address,
       interface: gateway.interface,
       data_plane: plane.kind,
+      workers,
       version,
     },
     `gateway ${gateway.name} listens on ${gateway.address}, ${file.connections.length} connections`,
@@ -288,6 +303,12 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       return stopping;
     },
   };
+}
+
+/** The portable path has the main thread alone. */
+function workersOf({ dataPlane, workers, file }: GatewayOptions): number {
+  if (dataPlane === 'portable') return 1;
+  return workers ?? file.gateway.workers ?? defaultWorkers(availableParallelism());
 }
 
 /** Devices and routes that were refused, as the status of their connections tells them. */

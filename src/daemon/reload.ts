@@ -100,6 +100,7 @@ const GATEWAY_FIELDS: Readonly<Record<keyof GatewaySettings, ReloadField>> = {
   encapsulation: 'gateway.encapsulation',
   offload: 'gateway.offload',
   mss: 'gateway.mss',
+  workers: 'gateway.workers',
 };
 
 function gatewayChanges(before: GatewayFile, after: GatewayFile): ReloadField[] {

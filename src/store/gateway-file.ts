@@ -107,6 +107,7 @@ function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySetting
     profile: input.profile ?? DEFAULTS.profile,
     ...(input.offload === undefined ? {} : { offload: defined(input.offload) }),
     ...(input.mss === undefined ? {} : { mss: input.mss }),
+    ...(input.workers === undefined ? {} : { workers: input.workers }),
     control: input.control ?? DEFAULTS.control,
   };
 }

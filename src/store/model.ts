@@ -44,6 +44,8 @@ export interface GatewaySettings {
   readonly offload?: Partial<Offload>;
   /** The largest MSS of TCP connections through the tunnel. */
   readonly mss?: number;
+  /** Threads of the packet path, a power of two. */
+  readonly workers?: number;
   /** Path of the control socket. */
   readonly control: string;
 }

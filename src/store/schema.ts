@@ -130,6 +130,7 @@ export const GatewaySchema = Type.Object(
         description: 'octets from 536 to 65495: the largest MSS of TCP connections through the tunnel',
       }),
     ),
+    workers: Type.Optional(Type.Enum([1, 2, 4, 8, 16])),
     control: Type.Optional(
       Type.String({
         minLength: 1,

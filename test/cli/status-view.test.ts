@@ -210,3 +210,14 @@ t.test('a screen of 80 columns is kept to', async (t) => {
   // The line about the gateway and long messages are wrapped by the terminal or by us; the table by us.
   for (const line of lines.slice(2)) t.ok(line.length <= 80, line);
 });
+
+t.test('the overview tells of several packet workers', async (t) => {
+  const document = documentOf(up);
+  const workers = [2, 0].map((child_sas) => ({ child_sas, handed_over: 3, taken_over: 3 }));
+  const of = (count: number) => ({
+    ...document,
+    gateway: { ...document.gateway, workers: workers.slice(0, count) },
+  });
+  t.match(renderStatus(of(1), view)[0], /culvert0, ffi data plane, running/);
+  t.match(renderStatus(of(2), view)[0], /ffi data plane with 2 workers \(2\/0 child SAs\), running/);
+});

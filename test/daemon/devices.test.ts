@@ -8,7 +8,10 @@ class FakePlane {
   readonly closed: number[] = [];
   refuse = '';
 
-  addDevice(name: string): number {
+  readonly workers: (number | undefined)[] = [];
+
+  addDevice(name: string, worker?: number): number {
+    this.workers.push(worker);
     if (name === this.refuse)
       throw Object.assign(new Error(`${name} is taken`), { remedy: 'choose another' });
     return this.names.push(name) - 1;
@@ -73,4 +76,17 @@ t.test('a device that cannot be opened is the problem of its connection only', a
   plane.refuse = '';
   t.equal(devices.open(wanted).size, 0, 'tried again at the next reload');
   t.equal(devices.nameOf('c'), 'vpn-c');
+});
+
+t.test('a device goes to the worker of its connection', async (t) => {
+  const plane = new FakePlane();
+  const workers = new Map([
+    ['b', 0],
+    ['c', 1],
+    ['d', 3],
+  ]);
+  const settings = { mode: 'route', interface: 'culvert0' } as const;
+  const devices = new ConnectionDevices(plane, settings, (name) => workers.get(name)!);
+  devices.open(connections(['b'], ['c'], ['d']));
+  t.same(plane.workers, [1, 3], 'the gateway’s own device has a queue a worker');
 });

@@ -143,6 +143,11 @@ const BAD: readonly BadFile[] = [
     ['1:18: gateway.name: needs a text, not 12: put it in quotes'],
   ],
   [
+    'gateway workers',
+    gateway('name: a, address: 192.0.2.1, workers: 3'),
+    ['1:50: gateway.workers: 3 is not one of 1, 2, 4, 8, 16'],
+  ],
+  [
     'gateway mode',
     gateway('name: a, address: 192.0.2.1, mode: routed'),
     ['1:47: gateway.mode: "routed" is not one of policy, route; did you mean "route"?'],

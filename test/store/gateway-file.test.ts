@@ -41,6 +41,7 @@ gateway:
   address: 192.0.2.1
   interface: culvert7
   encapsulation: auto
+  workers: 4
   profile: compatible
   control: /tmp/control.sock
 ike_policies:
@@ -133,6 +134,7 @@ t.test('every field, and what the engine is told', async (t) => {
     childLifetime: 300,
     encapsulation: 'auto',
   });
+  t.equal(read(EVERY_FIELD).gateway.workers, 4);
   t.equal(fromUtf8(b!.psk.expose()), 'correct-horse-battery');
   t.equal(formatIdentity(b!.local.identity), 'key_id:c2l0ZS1h');
   t.equal(formatIdentity(b!.peer.identity), 'email:b@b.example');

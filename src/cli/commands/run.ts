@@ -26,6 +26,11 @@ export const runCommand = defineCommand({
       describe:
         'Kernel offloads in place of those in the file: all, none, or some of tso,uso,coalesce,segment,gro',
     },
+    workers: {
+      type: 'number',
+      requiresArg: true,
+      describe: 'Threads of the packet path in place of the number in the file: 1, 2, 4, 8 or 16',
+    },
     'data-plane': {
       choices: ['auto', 'ffi', 'portable'] as const,
       default: 'auto',
@@ -43,6 +48,7 @@ export const runCommand = defineCommand({
   async run(args, terminal) {
     const { config: path, output } = args;
     const offload = await readOffload(args.offload);
+    const workers = await readWorkers(args.workers);
     const { describeErrors, loadConfig } = await import('../gateway-config.js');
     const loaded = loadConfig(path);
     if (!loaded.ok) {
@@ -66,6 +72,7 @@ export const runCommand = defineCommand({
         logger,
         dataPlane: args['data-plane'],
         ...(offload === undefined ? {} : { offload }),
+        ...(workers === undefined ? {} : { workers }),
         started: (gateway) => {
           if (output !== 'json') return;
           const { gateway: about } = gateway.status();
@@ -85,4 +92,11 @@ async function readOffload(text: string | undefined) {
   if (typeof offload !== 'string') return offload;
   const known = Object.keys(NO_OFFLOAD).join(', ');
   throw new UsageError(`--offload: there is no offload "${offload}"; use all, none, or some of ${known}`);
+}
+
+async function readWorkers(workers: number | undefined) {
+  if (workers === undefined) return undefined;
+  const { isWorkerCount, MAX_WORKERS } = await import('../../dataplane/ffi/worker-group.js');
+  if (isWorkerCount(workers)) return workers;
+  throw new UsageError(`--workers: ${workers} is not a power of two from 1 to ${MAX_WORKERS}`);
 }
