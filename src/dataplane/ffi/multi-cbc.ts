@@ -160,6 +160,9 @@ export class MultiCbcSealer implements PacketSealer {
     this.#mac.free();
     if (!this.#held) return;
     this.#held = false;
+    // Whatever waits will not be encrypted any more, and must not leave as it is.
+    const { bytes } = this.#arena;
+    for (let i = 0; i < this.#waiting; i++) bytes.fill(0, this.#at[i]!, this.#at[i]! + this.#covered[i]!);
     this.#waiting = 0;
     this.#slots.give(this.#slot);
   }
