@@ -78,6 +78,26 @@ function faults(version: 1 | 2): readonly Faulty[] {
       mended: { local: { address: SITE_B.address, id: 'b.example', ts: SITE_B.cidr } },
     },
     {
+      // In version 2 a strongSwan that is asked for by another name refuses without telling its own (RFC 7296 §2.21.2).
+      title: 'another identity of the peer, as initiator',
+      culvert: { peerIdentity: b },
+      swan: { local: { address: SITE_B.address, id: 'stranger.example', ts: SITE_B.cidr } },
+      cause: version === 2 ? 'authentication_refused' : 'identity_mismatch',
+      evidence:
+        version === 2
+          ? [/one of the identities differs/, /AUTHENTICATION_FAILED/]
+          : [/received identity +fqdn:stranger\.example/, /expected identity +fqdn:b\.example/],
+      remedy: version === 2 ? /let the peer initiate once/ : /peer\.ike_identity/,
+      mended: { local: { address: SITE_B.address, id: 'b.example', ts: SITE_B.cidr } },
+    },
+    {
+      title: 'our own identity is another than the peer expects',
+      swan: { remote: { address: SITE_A.address, id: 'a.example', ts: SITE_A.cidr } },
+      cause: 'authentication_refused',
+      evidence: [/refused our authentication as ipv4_address:192\.0\.2\.1/],
+      remedy: /read its log|let the peer initiate once/,
+    },
+    {
       title: 'another proposal for IKE, as initiator',
       swan: { proposals: 'aes128-sha1-modp1024' },
       cause: 'ike_proposal_mismatch',
