@@ -7,7 +7,7 @@ import { addressOf, hostBuffer, libc } from '../../src/linux/ffi.js';
 import { setLinkUp } from '../../src/linux/links.js';
 import { POLLFD_SIZE, POLLIN, poll, pollEvents, writePollFd } from '../../src/linux/poll.js';
 import { sockaddrAddress, sockaddrPort, writeSockaddr } from '../../src/linux/sockaddr.js';
-import { openPortGroup, type PortGroup } from '../../src/linux/sockets.js';
+import { closeSocket, openPortGroup, openRawEsp, type PortGroup } from '../../src/linux/sockets.js';
 import { steeringProgram } from '../../src/linux/steering.js';
 import { parseIp } from '../../src/util/ip.js';
 import { enterOwnNamespace, skipWithoutRoot } from '../helpers/own-namespace.js';
@@ -148,6 +148,30 @@ t.test('socket addresses', async (t) => {
   t.equal(bytes[32], 0xee, 'nothing is written behind the address');
   t.throws(() => steeringProgram(0), RangeError);
 });
+
+for (const address of ['127.0.0.1', '::1']) {
+  t.test(`raw ESP on ${address} goes to the worker of its SPI`, { skip }, async (t) => {
+    const workers = 4;
+    const fds = Array.from({ length: workers }, (_, index) => openRawEsp(address, { workers, index }));
+    const sender = openRawEsp(address);
+    t.teardown(() => [...fds, sender].forEach(closeSocket));
+    const memory = hostBuffer(128);
+    const nameLength = writeSockaddr(memory, 64, parseIp(address)!, 0);
+    const send = (length: number): number =>
+      libc().sendto(sender, addressOf(memory), length, 0, addressOf(memory) + 64, nameLength);
+    for (const spi of [0x100, 0x101, 0x102, 0x103, 0xfffffffe, 0xffffffff, 0x80000001]) {
+      memory.fill(spi & 0xff, 0, 32);
+      new DataView(memory.buffer).setUint32(0, spi);
+      t.equal(send(32), 32);
+      const got = receive(fds[spi & (workers - 1)]!);
+      t.same(got?.bytes.slice(-32), memory.slice(0, 32), `SPI ${spi.toString(16)}`);
+      t.ok(fds.every(silent), 'and nowhere else');
+    }
+    t.equal(send(3), 3);
+    while (receive(sender)!.bytes.length > (address === '::1' ? 3 : 23));
+    t.ok(fds.every(silent), 'what has no SPI reaches nobody');
+  });
+}
 
 t.test('an eventfd wakes poll', { skip }, async (t) => {
   const event = openEventFd();

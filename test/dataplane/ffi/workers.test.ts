@@ -90,12 +90,13 @@ const FLOWS = `
   next();
 `;
 
-for (const [workers, misrouted] of [
-  [2, true],
-  [4, false],
+for (const [workers, misrouted, encapsulation] of [
+  [2, true, 'udp'],
+  [4, false, 'udp'],
+  [2, false, 'esp'],
 ] as const) {
   t.test(
-    `${workers} workers a gateway${misrouted ? ', all ESP misrouted' : ''}`,
+    `${workers} workers a gateway${misrouted ? ', all ESP misrouted' : ''}, ${encapsulation}`,
     { skip: skipPair },
     async (t) => {
       const lab = NetworkLab.create();
@@ -105,7 +106,7 @@ for (const [workers, misrouted] of [
         { node: 'a', device: 'wan', addresses: ['192.0.2.1/24'] },
         { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
       );
-      const setup = { workers, misrouted };
+      const setup = { workers, misrouted, encapsulation, mtu: 1380 };
       const gateways = [
         new FixedKeyGateway(lab, 'a', GCM, setup),
         new FixedKeyGateway(lab, 'b', GCM, setup),
