@@ -9,6 +9,8 @@ export interface BenchOptions {
   readonly rounds?: number | undefined;
   /** The wireguard-go to compare with, when not the one that is installed. */
   readonly wireguardGo?: string | undefined;
+  /** How many child SAs a pair of whole gateways brings up. */
+  readonly sas?: number | undefined;
   progress?(text: string): void;
 }
 
@@ -29,6 +31,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   offload: async () => (await import('./offload.js')).benchOffload(),
   handshake: async () => (await import('./handshake.js')).benchHandshake(),
   scale: async (options) => await (await import('./scale.js')).benchScale(options),
+  daemon: async (options) => await (await import('./daemon-scale.js')).benchDaemonScale(options),
   rekey: async (options) => await (await import('./rekey.js')).benchRekey(options),
   tunnel: async (options) => await (await import('./tunnel.js')).benchTunnel(options),
 };

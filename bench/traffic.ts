@@ -74,8 +74,8 @@ export async function measureUdp(lab: NetworkLab, octets: number, seconds: numbe
   return best / 1000;
 }
 
-/** CPU seconds the gateways have used so far, all threads. */
-function cpuSeconds({ pids }: Contender): number {
+/** CPU seconds the processes have used so far, all threads. */
+export function cpuSeconds({ pids }: Pick<Contender, 'pids'>): number {
   return pids.reduce((sum, pid) => {
     // Behind the name in parentheses: field 14 and 15 are user and system time.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
@@ -85,8 +85,14 @@ function cpuSeconds({ pids }: Contender): number {
 
 /** Peak resident memory of the larger gateway so far, in MiB; undefined when there is no process. */
 export function peakMemory({ pids }: Contender): number | undefined {
-  const peaks = pids.map((pid) =>
-    Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0),
-  );
-  return peaks.length === 0 ? undefined : Math.max(...peaks) / 1024;
+  const peaks = pids.map((pid) => processMemory(pid).peak);
+  return peaks.length === 0 ? undefined : Math.max(...peaks);
+}
+
+/** Resident memory of a process in MiB, now and at most so far; 0 when it has ended. */
+export function processMemory(pid: number): { readonly now: number; readonly peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const mib = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
+  return { now: mib('VmRSS'), peak: mib('VmHWM') };
 }

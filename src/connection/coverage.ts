@@ -20,7 +20,10 @@ export interface PairCoverage<T extends CoveringChild> extends SelectorPair {
   readonly child: T | undefined;
 }
 
-/** Every configured pair of networks of one family, with the child SA that carries it. */
+/**
+ * Every configured pair of networks of one family, with the child SA that carries it. A pair counts as carried when
+ * one child SA holds both of its sides; a side may be spread over several selectors of that child.
+ */
 export function coverageMatrix<T extends CoveringChild>(
   local: readonly TrafficSelector[],
   peer: readonly TrafficSelector[],
@@ -42,20 +45,6 @@ export function coverageMatrix<T extends CoveringChild>(
         child: by.findLast((child) => theirs.by.has(child)),
       }));
   });
-}
-
-/**
- * The configured pairs of networks that no child SA carries. A pair counts as carried when one child SA holds
- * both of its sides; a side may be spread over several selectors of that child.
- */
-export function uncoveredPairs(
-  local: readonly TrafficSelector[],
-  peer: readonly TrafficSelector[],
-  children: readonly CoveringChild[],
-): SelectorPair[] {
-  return coverageMatrix(local, peer, children)
-    .filter(({ child }) => child === undefined)
-    .map(({ local: ours, peer: theirs }) => ({ local: ours, peer: theirs }));
 }
 
 /** Whether both have the same networks, in the same order. */

@@ -2,7 +2,8 @@ import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
-import { sameNetworks, uncoveredPairs } from './coverage.js';
+import { CarriedPairs } from './carried-pairs.js';
+import { sameNetworks } from './coverage.js';
 import { FailureMemory } from './failures.js';
 import { FlapCounter } from './flaps.js';
 import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
@@ -64,6 +65,8 @@ interface Tracked {
   connection: TrackedConnection;
   readonly ikes: Map<number, IkeSaInfo>;
   readonly children: Map<number, ChildSaInfo>;
+  /** Which configured pairs of networks they carry. */
+  readonly carried: CarriedPairs;
   /** Children that a newer one takes over from. */
   readonly replaced: Set<number>;
   /** Our negotiations under way: IKE version and requests sent again so far. */
@@ -123,9 +126,13 @@ export class ConnectionTracker {
       if (known !== undefined) {
         if (!sameNetworks(known.connection.config, connection.config)) known.refusals.clear();
         known.connection = connection;
+        known.carried.configure(connection.config);
         continue;
       }
+      const carried = new CarriedPairs();
+      carried.configure(connection.config);
       this.#tracked.set(connection.config.name, {
+        carried,
         connection,
         ikes: new Map(),
         children: new Map(),
@@ -184,6 +191,7 @@ export class ConnectionTracker {
       case 'child-established':
         this.#with(event.connection, (one) => {
           one.children.set(event.child.childId, event.child);
+          one.carried.add(event.child.childId, event.child);
           if (event.child.replaces !== undefined) {
             one.replaced.add(event.child.replaces);
             one.lifetimes.rekeyed('child');
@@ -360,6 +368,7 @@ export class ConnectionTracker {
     // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one.
     if (one.ikes.size === 0) {
       one.children.clear();
+      one.carried.clear();
       one.replaced.clear();
       one.rekeyRefusals.clear();
       one.advisories.clear();
@@ -381,6 +390,7 @@ export class ConnectionTracker {
     const refused = one.rekeyRefusals.get(event.childId);
     const superseded = one.replaced.has(event.childId);
     one.children.delete(event.childId);
+    one.carried.remove(event.childId);
     one.replaced.delete(event.childId);
     one.rekeyRefusals.delete(event.childId);
     this.#countFlap(one, before, reason, now);
@@ -552,10 +562,7 @@ function ikeRekeyed(one: Tracked): void {
 /** `up` when an IKE SA stands and every configured pair of networks has a child SA, `degraded` when some have. */
 function coverage(one: Tracked): ConnectionStatus {
   if (one.ikes.size === 0 || one.children.size === 0) return 'down';
-  const { local, peer } = one.connection.config;
-  return uncoveredPairs(local.selectors, peer.selectors, [...one.children.values()]).length === 0
-    ? 'up'
-    : 'degraded';
+  return one.carried.complete ? 'up' : 'degraded';
 }
 
 function reschedule(one: Tracked, event: Extract<IkeEvent, { kind: 'rescheduled' }>): void {

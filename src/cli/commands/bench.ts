@@ -25,14 +25,21 @@ interface BenchModule {
   describeMachine(): string;
   runBench(
     parts: readonly string[],
-    options: { seconds?: number; rounds?: number; wireguardGo?: string; progress?(text: string): void },
+    options: {
+      seconds?: number;
+      rounds?: number;
+      wireguardGo?: string;
+      sas?: number;
+      progress?(text: string): void;
+    },
   ): Promise<BenchRow[]>;
 }
 
 export const benchCommand = defineCommand({
   name: 'bench',
   operands: '[parts..]',
-  description: 'Measure this machine: crypto, codec, esp, offload, handshake, tunnel; all without a name',
+  description:
+    'Measure this machine: crypto, codec, esp, offload, handshake, scale, daemon, rekey, tunnel; all without a name',
   positionals: { parts: { type: 'string', array: true, describe: 'What to measure' } },
   options: {
     seconds: {
@@ -50,6 +57,11 @@ export const benchCommand = defineCommand({
       requiresArg: true,
       describe: 'The wireguard-go to compare with, when not the one that is installed',
     },
+    sas: {
+      type: 'number',
+      requiresArg: true,
+      describe: 'How many child SAs two whole gateways bring up, in the part daemon (default 2000)',
+    },
   },
   examples: [
     ['bench crypto', 'DH, PRFs and ciphers of both crypto backends'],
@@ -57,14 +69,18 @@ export const benchCommand = defineCommand({
       'bench tunnel --seconds 5',
       'TCP through a pair of gateways, and through strongSwan when it is installed',
     ],
+    ['bench daemon --sas 10000', 'Time and memory for ten thousand child SAs between two whole gateways'],
     ['bench --output json', 'Everything, for programs'],
   ],
-  async run({ parts, seconds, rounds, 'wireguard-go': wireguardGo, output }, terminal) {
+  async run({ parts, seconds, rounds, 'wireguard-go': wireguardGo, sas, output }, terminal) {
     if (seconds !== undefined && !(seconds > 0)) {
       throw new UsageError('--seconds takes a number above 0');
     }
     if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
       throw new UsageError('--rounds takes a whole number above 0');
+    }
+    if (sas !== undefined && !(Number.isInteger(sas) && sas > 0)) {
+      throw new UsageError('--sas takes a whole number above 0');
     }
     const bench = await loadBench();
     const wanted = parts ?? [];
@@ -79,6 +95,7 @@ export const benchCommand = defineCommand({
       ...(seconds === undefined ? {} : { seconds }),
       ...(rounds === undefined ? {} : { rounds }),
       ...(wireguardGo === undefined ? {} : { wireguardGo }),
+      ...(sas === undefined ? {} : { sas }),
       ...progress,
     });
     const machine = bench.describeMachine();

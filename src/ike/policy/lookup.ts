@@ -38,10 +38,11 @@ export function candidatesByAddress(
         : connection.acceptVersions.includes(version)),
   );
   const byAddress = fitting.filter((connection) => hasPeerAddress(connection, remoteAddress));
+  const known = new Set(byAddress);
   const fromAnywhere =
     role === 'initiator'
       ? []
-      : fitting.filter((connection) => !byAddress.includes(connection) && takesAnyAddress(connection));
+      : fitting.filter((connection) => !known.has(connection) && takesAnyAddress(connection));
   const ordered = [...byAddress, ...fromAnywhere];
   return [...ordered.filter((c) => c.adminUp), ...ordered.filter((c) => !c.adminUp)];
 }

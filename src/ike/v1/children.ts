@@ -73,7 +73,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     state: 'pending',
     sends,
   };
-  world.children.set(child.id, child);
+  world.children.add(child);
   world.espSpis.add(spiIn);
   ctx.emit({
     kind: 'install-child',
@@ -201,7 +201,7 @@ export function adviseWeak(
  * sends again.
  */
 export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
-  if (!world.children.delete(child.id)) return;
+  if (!world.children.remove(child)) return;
   releaseSpi(world, child.spiIn);
   world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   if (child.state === 'pending') return;

@@ -24,6 +24,7 @@ export function saOffered(world: World, message: Inbound): void {
   const source = datagram.remote.address;
   const known = world.byFirstRequest.get(firstRequestKey(header.initiatorCookie, source));
   if (known !== undefined) {
+    world.table.touch(known);
     if (!world.crowded || world.crowdedAnswers.take(ctx.now)) repeat(world, known, message);
     return;
   }
@@ -130,7 +131,7 @@ export function admit(world: World, { datagram }: Inbound, proven: boolean): Adm
   }
   let admission = halfOpen.admission(source, proven, configured);
   if (admission === 'refuse' && proven) {
-    const unproven = table.all().find((sa) => sa.state === 'sa-answered');
+    const [unproven] = table.select((sa) => sa.state === 'sa-answered');
     if (unproven !== undefined) forgetSa(world, unproven);
     admission = halfOpen.admission(source, proven, configured);
   }

@@ -9,6 +9,7 @@ import { samePair } from '../policy/quick-identities-v1.js';
 import { initiatorSilent } from '../silent-initiator.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
+import type { V1Child } from './child-record.js';
 import { announceDelete, deleteChild, removeChild } from './children.js';
 import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
 import { wantDestination } from './demand.js';
@@ -182,8 +183,8 @@ export class IkeV1 implements IkeVersion {
 
   tick(): void {
     const { ctx, table, children } = this.world;
-    for (const sa of table.all()) if (this.#saDeadline(sa) <= ctx.now) this.#tickSa(sa);
-    for (const child of [...children.values()]) {
+    for (const sa of table.due(ctx.now, saDeadline)) this.#tickSa(sa);
+    for (const child of children.maybeDue(ctx.now)) {
       if (!children.has(child.id) || child.state === 'pending') continue;
       if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
         deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
@@ -199,13 +200,8 @@ export class IkeV1 implements IkeVersion {
   }
 
   deadline(): Millis | undefined {
-    let at = Number.POSITIVE_INFINITY;
-    for (const sa of this.world.table.values()) at = Math.min(at, this.#saDeadline(sa));
-    for (const child of this.world.children.values()) {
-      if (child.state === 'pending') continue;
-      at = Math.min(at, child.expiresAt, child.deleteAt ?? Number.POSITIVE_INFINITY);
-      if (child.state === 'current') at = Math.min(at, child.rekeyAt);
-    }
+    const { table, children } = this.world;
+    let at = Math.min(table.earliest(saDeadline), children.earliest(childDeadline));
     for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
@@ -226,19 +222,7 @@ export class IkeV1 implements IkeVersion {
   }
 
   #work(): void {
-    for (const sa of this.world.table.all()) if (sa.wanted.length > 0) workOffWanted(this.world, sa);
-  }
-
-  #saDeadline(sa: IsakmpSa): Millis {
-    const never = Number.POSITIVE_INFINITY;
-    let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
-    at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
-    at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never);
-    if (sa.state === 'established') at = Math.min(at, sa.rekeyAt);
-    for (const quick of sa.quicks.values()) {
-      at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
-    }
-    return at;
+    for (const sa of this.world.table.touched()) if (sa.wanted.length > 0) workOffWanted(this.world, sa);
   }
 
   #tickSa(sa: IsakmpSa): void {
@@ -299,8 +283,7 @@ export class IkeV1 implements IkeVersion {
     act();
     if (sa.state !== 'gone' || replaces === undefined) return;
     const { ctx, table } = this.world;
-    for (const old of table.values()) {
-      if (old.id !== replaces || old.state !== 'established') continue;
+    for (const old of table.select((one) => one.id === replaces && one.state === 'established')) {
       old.rekeyAt = ctx.now + RETRY_REKEY;
       old.rekeyRefused = rekeyRefused(why);
       ctx.event({
@@ -357,4 +340,24 @@ export class IkeV1 implements IkeVersion {
         : quickFailure('peer_silent', 'the peer did not finish the quick mode that it began');
     failQuick(world, sa, quick, failure);
   }
+}
+
+/** When the SA needs `tick` next. */
+function saDeadline(sa: IsakmpSa): Millis {
+  const never = Number.POSITIVE_INFINITY;
+  let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
+  at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
+  at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never);
+  if (sa.state === 'established') at = Math.min(at, sa.rekeyAt);
+  for (const quick of sa.quicks.values()) {
+    at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
+  }
+  return at;
+}
+
+/** The same for an ESP SA. */
+function childDeadline({ state, expiresAt, deleteAt, rekeyAt }: V1Child): Millis {
+  if (state === 'pending') return Number.POSITIVE_INFINITY;
+  const end = Math.min(expiresAt, deleteAt ?? Number.POSITIVE_INFINITY);
+  return state === 'current' ? Math.min(end, rekeyAt) : end;
 }

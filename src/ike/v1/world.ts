@@ -8,6 +8,7 @@ import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
 import { SourceRate } from '../source-rate.js';
 import type { V1Child } from './child-record.js';
+import { ChildTable } from './child-table.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { OfferMemory } from './offers.js';
 
@@ -40,8 +41,8 @@ export interface World extends SharedTables {
   readonly offers: OfferMemory;
   /** SAs we answered, by source address and initiator cookie: to know repetitions of message 1. */
   readonly byFirstRequest: Map<string, IsakmpSa>;
-  /** ESP SAs by id. They belong to the connection: an ISAKMP SA may go and they stay (RFC 2408 §2.1). */
-  readonly children: Map<number, V1Child>;
+  /** ESP SAs. They belong to the connection: an ISAKMP SA may go and they stay (RFC 2408 §2.1). */
+  readonly children: ChildTable;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -58,7 +59,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     proven: new SourceRate(ctx.limits.requestsPerSecond),
     offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     byFirstRequest: new Map(),
-    children: new Map(),
+    children: new ChildTable(),
     addressTurn: new Map(),
   };
 }
@@ -82,7 +83,7 @@ export function drop(
 
 /** The live SAs of a connection, oldest first. */
 export function sasOf(world: World, connection: string): IsakmpSa[] {
-  return world.table.all().filter((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+  return world.table.select((sa) => sa.connection?.name === connection && sa.state !== 'gone');
 }
 
 /** The SA that carries a connection's exchanges. */
@@ -91,7 +92,7 @@ export function currentSa(world: World, connection: string): IsakmpSa | undefine
 }
 
 export function childrenOf(world: World, connection: string): V1Child[] {
-  return [...world.children.values()].filter((child) => child.connection === connection);
+  return world.children.of(connection);
 }
 
 /** Our attempt as initiator that is under way, if there is one. */

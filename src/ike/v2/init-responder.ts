@@ -26,6 +26,7 @@ export function initRequested(world: World, message: Inbound): void {
   const key = `${toHex(header.initiatorSpi)}@${source}`;
   const known = world.byFirstRequest.get(key);
   if (known !== undefined) {
+    world.table.touch(known);
     // Its answer is as long as the request: no more of them than cookies.
     if (!world.crowded || world.crowdedCookies.take(ctx.now)) repeat(world, known, message);
     return;

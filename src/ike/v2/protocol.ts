@@ -15,7 +15,7 @@ import { receive } from './receive.js';
 import { followEsp, renew, renewWaiting } from './renew.js';
 import { createChildTask } from './tasks.js';
 import { isReached, type Volume } from './volume.js';
-import { createWorld, sasOf, type World } from './world.js';
+import { createWorld, ownerOf, sasOf, type World } from './world.js';
 
 /** How long a negotiation that the peer has begun is given before we begin one of our own. */
 const PEER_FIRST = 2000;
@@ -81,7 +81,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   inboundTraffic(childId: number, at: Millis): boolean {
-    const sa = this.world.childOwners.get(childId);
+    const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
     sa.lastInbound = Math.max(sa.lastInbound, at);
     sa.unconfirmed = false;
@@ -93,7 +93,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   trafficVolume(childId: number, passed: Volume): boolean {
-    const child = this.world.childOwners.get(childId)?.children.get(childId);
+    const child = ownerOf(this.world, childId)?.children.get(childId);
     if (child === undefined) return false;
     const { now } = this.world.ctx;
     if (isReached(child.volume.expiresAt, passed)) child.expiresAt = Math.min(child.expiresAt, now);
@@ -112,7 +112,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   installFailed(childId: number, reason: string): boolean {
-    const sa = this.world.childOwners.get(childId);
+    const sa = ownerOf(this.world, childId);
     const child = sa?.children.get(childId);
     if (sa === undefined || child === undefined) return false;
     removeChild(this.world, sa, child, 'failed');
@@ -134,7 +134,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   espMoved(childId: number, from: Endpoint): boolean {
-    const sa = this.world.childOwners.get(childId);
+    const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
     followEsp(this.world, sa, from);
     return true;
@@ -142,7 +142,7 @@ export class IkeV2 implements IkeVersion {
 
   tick(): void {
     const { ctx, table } = this.world;
-    for (const sa of table.all()) if (deadlineOf(sa) <= ctx.now) tick(this.world, sa);
+    for (const sa of table.due(ctx.now, deadlineOf)) tick(this.world, sa);
     for (const [name, at] of [...this.#deferred]) {
       if (at > ctx.now) continue;
       this.#deferred.delete(name);
@@ -153,8 +153,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   deadline(): Millis | undefined {
-    let at = Number.POSITIVE_INFINITY;
-    for (const sa of this.world.table.values()) at = Math.min(at, deadlineOf(sa));
+    let at = this.world.table.earliest(deadlineOf);
     for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
@@ -196,6 +195,6 @@ export class IkeV2 implements IkeVersion {
   /** Every SA that has something to ask and no request under way asks it now. */
   #work(): void {
     if (this.world.renewals.size > 0) renewWaiting(this.world);
-    for (const sa of this.world.table.all()) if (sa.tasks.length > 0) beginNext(this.world, sa);
+    for (const sa of this.world.table.touched()) if (sa.tasks.length > 0) beginNext(this.world, sa);
   }
 }

@@ -278,8 +278,7 @@ export function takeUpRival(world: World, sa: IkeSa, payloads: readonly Payload[
 }
 
 function findById(world: World, id: number): IkeSa | undefined {
-  for (const sa of world.table.values()) if (sa.id === id && sa.state === 'established') return sa;
-  return undefined;
+  return world.table.select((sa) => sa.id === id && sa.state === 'established')[0];
 }
 
 function retryWithGroup(world: World, sa: IkeSa, task: RekeyIkeTask, error: NotifyPayload): boolean {

@@ -84,5 +84,12 @@ export function drop(
 
 /** The live SAs of a connection, oldest first. */
 export function sasOf(world: World, connection: string): IkeSa[] {
-  return world.table.all().filter((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+  return world.table.select((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+}
+
+/** The IKE SA that a child SA belongs to. */
+export function ownerOf(world: World, childId: number): IkeSa | undefined {
+  const sa = world.childOwners.get(childId);
+  if (sa !== undefined) world.table.touch(sa);
+  return sa;
 }

@@ -124,7 +124,7 @@ t.test('informational exchanges by their effects', async (t) => {
     check(west, west.receive(authentic(east, V1Exchange.INFORMATIONAL, id, payloads), EAST), east);
   };
   const { east: donor } = up(1);
-  const [child] = donor.ike.world.children.values();
+  const [child] = donor.ike.world.children.of('site');
   inform(
     [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(child!.spiIn)] }],
     (west) => {
