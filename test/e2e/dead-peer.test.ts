@@ -1,15 +1,8 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
-import {
-  createSiteLab,
-  type LabSite,
-  ping,
-  SITE_A,
-  SITE_B,
-  type SiteLab,
-  untilTraffic,
-} from '../helpers/site-lab.js';
+import { cut, heal } from '../helpers/outage.js';
+import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, untilTraffic } from '../helpers/site-lab.js';
 
 const skip =
   process.getuid?.() !== 0
@@ -40,17 +33,6 @@ function config(local: LabSite, peer: LabSite, over: object) {
 }
 
 const watch = (action: Action) => ({ dead_peer_detection: { action, interval: 1, timeout: 3 } });
-
-/** Node b neither sends nor receives anything. */
-async function cut({ lab }: SiteLab): Promise<void> {
-  const chain = (hook: string): string =>
-    `add chain inet cut ${hook} { type filter hook ${hook} priority 0; policy drop; };`;
-  await lab.check('b', ['nft', `add table inet cut; ${chain('input')} ${chain('output')}`]);
-}
-
-async function heal({ lab }: SiteLab): Promise<void> {
-  await lab.check('b', ['nft', 'delete table inet cut']);
-}
 
 t.jobs = 2;
 

@@ -99,7 +99,8 @@ export function swanConnection(options: Partial<SwanConnection> = {}): SwanConne
 export interface SwanPair {
   readonly site: SiteLab;
   readonly swan: StrongSwan;
-  readonly culvert: CulvertDaemon;
+  /** Another process, once a test has killed the first one and started a second. */
+  culvert: CulvertDaemon;
 }
 
 export interface PairOptions extends Pick<SiteLabOptions, 'behindNat'> {
@@ -125,16 +126,16 @@ export async function withPair(
     const swan = await StrongSwan.start(site.lab, 'b', join(site.folder, 'swan'), start);
     if (connection !== undefined) await swan.load(connection);
     await options.before?.(site);
-    const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, config);
+    const pair = { site, swan, culvert: await CulvertDaemon.start(site.lab, 'a', site.folder, config) };
     try {
-      await body({ site, swan, culvert });
-      t.equal(await culvert.stop(), 0, 'the daemon stops cleanly');
+      await body(pair);
+      t.equal(await pair.culvert.stop(), 0, 'the daemon stops cleanly');
     } catch (error) {
-      t.comment(culvert.log().slice(-6000));
+      t.comment(pair.culvert.log().slice(-6000));
       t.comment(swan.log().slice(-4000));
       throw error;
     } finally {
-      if (culvert.running) await culvert.kill();
+      if (pair.culvert.running) await pair.culvert.kill();
       await swan.stop();
     }
   } finally {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
@@ -124,7 +124,7 @@ function inside(root: string, argv: readonly string[]): string[] {
 
 /** One charon-systemd with kernel-libipsec in a namespace of its own, driven by swanctl. */
 export class StrongSwan {
-  readonly #process: ChildProcess;
+  #process: ChildProcess;
   readonly #lab: NetworkLab;
   readonly #node: string;
   readonly #folder: string;
@@ -183,15 +183,19 @@ export class StrongSwan {
       STRONGSWAN_CONF: join(own, 'strongswan.conf'),
       SWANCTL_DIR: join(own, 'swanctl'),
     };
-    const argv = inside(root, ['charon-systemd']);
-    const child = lab.spawn(node, argv, { env: environment, stdio: 'ignore' });
+    const child = spawnCharon(lab, node, folder, root, environment);
     const swan = new StrongSwan(child, lab, node, folder, root, environment);
-    for (let tries = 0; tries < 100; tries++) {
-      if (existsSync(join(folder, 'vici'))) return swan;
-      if (child.exitCode !== null) break;
+    await swan.#untilReady();
+    return swan;
+  }
+
+  async #untilReady(): Promise<void> {
+    for (let tries = 0; tries < 200; tries++) {
+      if (existsSync(join(this.#folder, 'vici'))) return;
+      if (this.#process.exitCode !== null) break;
       await sleep(50);
     }
-    throw new Error(`strongSwan did not start: ${swan.log().slice(-2000)}`);
+    throw new Error(`strongSwan did not start: ${this.log().slice(-2000)}`);
   }
 
   /** Replaces all connections and secrets. */
@@ -205,6 +209,10 @@ export class StrongSwan {
   /** Replaces all connections and secrets by those of a whole swanctl.conf. */
   async loadText(file: string): Promise<void> {
     writeFileSync(join(this.#folder, 'swanctl', 'swanctl.conf'), file, { mode: 0o600 });
+    await this.#loadAll();
+  }
+
+  async #loadAll(): Promise<void> {
     const result = await this.#swanctl('--load-all', '--clear');
     if (result.code !== 0) throw new Error(`swanctl --load-all: ${result.stderr}${result.stdout}`);
   }
@@ -220,9 +228,15 @@ export class StrongSwan {
     await this.#swanctl('--terminate', '--ike', ike, '--timeout', '5');
   }
 
-  /** Rekeys the child SAs or the IKE SA of a name, as initiator of the exchange. */
+  /**
+   * Rekeys the newest child SA or IKE SA of a name, as initiator of the exchange. Version 1 keeps replaced ones
+   * until they expire, and by their name alone all of them would be rekeyed.
+   */
   async rekey(what: 'child' | 'ike', name = 'c'): Promise<void> {
-    const result = await this.#swanctl('--rekey', `--${what}`, name);
+    const sas = (await this.sas()).filter((sa) => sa.name === name && sa.state === 'ESTABLISHED');
+    const children = sas.flatMap((sa) => sa.children).filter((child) => child.state === 'INSTALLED');
+    const ids = (what === 'ike' ? sas : children).map(({ fields }) => Number(fields.uniqueid));
+    const result = await this.#swanctl('--rekey', `--${what}-id`, String(Math.max(...ids)));
     if (result.code !== 0) throw new Error(`swanctl --rekey: ${result.stderr}${result.stdout}`);
   }
 
@@ -254,6 +268,13 @@ export class StrongSwan {
     await exited;
   }
 
+  /** Starts it again after `kill`, with the connections it had. */
+  async revive(): Promise<void> {
+    this.#process = spawnCharon(this.#lab, this.#node, this.#folder, this.#root, this.#environment);
+    await this.#untilReady();
+    await this.#loadAll();
+  }
+
   async stop(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exited = new Promise((resolve) => this.#process.once('exit', resolve));
@@ -267,6 +288,18 @@ export class StrongSwan {
     const argv = inside(this.#root, ['swanctl', ...args, '--uri', uri]);
     return this.#lab.run(this.#node, argv, { env: this.#environment });
   }
+}
+
+function spawnCharon(
+  lab: NetworkLab,
+  node: string,
+  folder: string,
+  root: string,
+  env: NodeJS.ProcessEnv,
+): ChildProcess {
+  // A daemon that was killed leaves its socket behind.
+  rmSync(join(folder, 'vici'), { force: true });
+  return lab.spawn(node, inside(root, ['charon-systemd']), { env, stdio: 'ignore' });
 }
 
 function connectionSection(c: SwanConnection): string {

@@ -7,6 +7,7 @@ import {
   faults,
   type Pair,
   pair,
+  type SimNode,
   Simulation,
   WEST,
 } from '../helpers/engine-pair.js';
@@ -187,20 +188,65 @@ t.test(
   },
 );
 
-t.test('INITIAL_CONTACT is sent once', async (t) => {
-  const made = establishedPair();
-  made.sim.input(made.east, { kind: 'terminate', connection: 'site' });
-  made.sim.run(made.sim.now + 1000);
-  made.sim.initiate(made.east);
-  made.sim.run(made.sim.now + 1000);
-  t.equal(faults(made), undefined);
-  const requests = made.east
+/** Of each IKE_AUTH request that a node has sent, whether it says INITIAL_CONTACT. */
+const contactsOf = (node: SimNode): boolean[] =>
+  node
     .eventsOf('message')
-    .filter((event) => event.summary.startsWith('IKE_AUTH request'));
-  t.strictSame(
-    requests.map((event) => event.summary.includes('INITIAL_CONTACT')),
-    [true, false],
-  );
+    .filter((event) => event.direction === 'out' && event.summary.startsWith('IKE_AUTH request'))
+    .map((event) => event.summary.includes('INITIAL_CONTACT'));
+
+t.test('INITIAL_CONTACT is said when no other IKE SA stands, not beside one', async (t) => {
+  const made = establishedPair();
+  const { sim, east } = made;
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'connection' });
+  sim.run(sim.now + 20_000);
+  t.equal(faults(made), undefined);
+  t.strictSame(contactsOf(east), [true, false]);
+  sim.input(east, { kind: 'terminate', connection: 'site' });
+  sim.run(sim.now + 1000);
+  sim.initiate(east);
+  sim.run(sim.now + 1000);
+  t.equal(faults(made), undefined);
+  t.strictSame(contactsOf(east), [true, false, true]);
+});
+
+t.test('a peer that lived on behind a broken path is told that its SAs are forgotten', async (t) => {
+  const watching = { action: 'restart', interval: 1, timeout: 3 } as const;
+  const none = { action: 'none', interval: 1, timeout: 3 } as const;
+  const made = establishedPair({ east: { dpd: watching }, west: { dpd: none } });
+  const { sim, east, west } = made;
+  let broken = true;
+  sim.net.impair(() => broken, { kind: 'drop' }, 9999);
+  t.ok(sim.run(sim.now + 20_000, () => east.ikes.size === 0));
+  t.equal(west.ikes.size, 1, 'it has not noticed');
+  broken = false;
+  sim.initiate(east);
+  sim.run(sim.now + 2000);
+  t.equal(faults(made), undefined);
+  t.strictSame(contactsOf(east), [true, true]);
+  t.match(west.eventsOf('ike-closed'), [{ reason: 'replaced' }]);
+  t.equal(west.ikes.size, 1);
+  t.equal(west.children.size, 1);
+});
+
+t.test('of connections with the same identities only the first says INITIAL_CONTACT', async (t) => {
+  const sim = new Simulation();
+  const patch = (side: 'east' | 'west', n: number) => {
+    const net = (which: 'east' | 'west') => ({ cidrs: [`10.${which === 'east' ? 1 : 2}.${n}.0/24`] });
+    const other = side === 'east' ? 'west' : 'east';
+    return connection(side, { name: `c${n}`, local: net(side), peer: net(other) });
+  };
+  const east = sim.addNode('east', EAST, { connections: [1, 2].map((n) => patch('east', n)) });
+  sim.addNode('west', WEST, { connections: [1, 2].map((n) => patch('west', n)) });
+  sim.initiate(east, 'c1');
+  sim.initiate(east, 'c2');
+  sim.run(2000);
+  t.strictSame(contactsOf(east), [true, false], 'both at once');
+  sim.input(east, { kind: 'terminate', connection: 'c1' });
+  sim.run(sim.now + 1000);
+  sim.initiate(east, 'c1');
+  sim.run(sim.now + 1000);
+  t.strictSame(contactsOf(east), [true, false, false], 'and one of them anew');
 });
 
 for (const version of [1, 2] as const) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
-import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
+import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab, untilTraffic } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 import { StrongSwan, type SwanConnection, skipWithoutStrongswan } from '../helpers/strongswan.js';
 
@@ -15,6 +15,7 @@ const IKE_REKEYS = 3;
 const INTERVAL = 0.01;
 
 interface Wish {
+  readonly version?: 1 | 2;
   readonly ike?: string;
   readonly esp?: string;
   readonly pfs?: string;
@@ -30,7 +31,13 @@ function culvertConfig(wish: Wish = {}) {
     gateway: { name: 'site-a', mode: 'policy', address: SITE_A.address },
     ...(wish.limits && { limits: wish.limits }),
     ike_policies: [
-      { name: 'ike', ike_version: 2, ...suite, encryption_algorithm: wish.ike ?? 'aes256', dh_group: 14 },
+      {
+        name: 'ike',
+        ike_version: wish.version ?? 2,
+        ...suite,
+        encryption_algorithm: wish.ike ?? 'aes256',
+        dh_group: 14,
+      },
     ],
     ipsec_policies: [
       { name: 'esp', ...suite, encryption_algorithm: wish.esp ?? 'aes256', pfs: wish.pfs ?? 'disabled' },
@@ -82,6 +89,8 @@ async function withLife(
       const culvert = await CulvertDaemon.start(site.lab, 'a', site.folder, culvertConfig(wish));
       try {
         await culvert.until('to-b', (one) => one.children.length > 0, 20);
+        // The packet thread may start after the negotiation, and what waited for it until then comes in one burst.
+        await untilTraffic(site.lab, SITE_A, SITE_B);
         await body({ site, swan, culvert });
       } catch (error) {
         t.comment(culvert.log().slice(-4000));
@@ -98,15 +107,15 @@ async function withLife(
   }
 }
 
-/** One IKE SA and one child SA, the same ones at both ends, after a while. */
+/** One IKE SA and one child SA in use, the same ones at both ends, after a while. */
 async function settled(t: Test, { swan, culvert }: Life): Promise<void> {
   for (let tries = 0; ; tries++) {
-    const ours = (await culvert.connection('to-b')).children;
+    const ours = (await culvert.connection('to-b')).children.filter(({ state }) => state === 'installed');
     const theirs = (await swan.sas()).filter((sa) => sa.state === 'ESTABLISHED');
     const other = theirs.flatMap((sa) => sa.children).filter((child) => child.state === 'INSTALLED');
     const one = ours.length === 1 && theirs.length === 1 && other.length === 1;
     if (one && ours[0]!.spi_in === other[0]!.spiOut) return;
-    if (tries === 60) {
+    if (tries === 250) {
       t.fail(`the ends differ: ${JSON.stringify(ours)} and ${JSON.stringify(theirs)}`);
       return;
     }
@@ -114,74 +123,94 @@ async function settled(t: Test, { swan, culvert }: Life): Promise<void> {
   }
 }
 
-t.test('ten child rekeys and three IKE rekeys by strongSwan, no ping is lost', { skip }, async (t) => {
-  await withLife(
-    t,
-    {},
-    (swan) => swan.load(swanConnection()),
-    async (life) => {
-      const { site, swan, culvert } = life;
-      const steady = steadyPing(site.lab, SITE_A, SITE_B, INTERVAL);
-      const spis = new Set<string>();
-      const ikes = new Set<string>();
-      for (let n = 0; n < CHILD_REKEYS + IKE_REKEYS; n++) {
-        const before = await culvert.connection('to-b');
-        spis.add(before.children[0]!.spi_in);
-        ikes.add(before.ike!.initiator_spi);
-        const ike = n % 4 === 3;
-        await swan.rekey(ike ? 'ike' : 'child');
-        await culvert.until('to-b', ({ ike: now, children }) =>
-          ike
-            ? now !== null && now.initiator_spi !== before.ike!.initiator_spi
-            : children.length === 1 && children[0]!.spi_in !== before.children[0]!.spi_in,
-        );
-        await sleep(300);
-      }
-      await settled(t, life);
-      const { sent, lost } = await steady.stop();
-      t.ok(sent > 200, `${sent} pings`);
-      t.equal(lost, 0, `of ${sent} pings`);
-      t.equal(spis.size + ikes.size, CHILD_REKEYS + IKE_REKEYS + 1, 'every one was another');
-    },
-  );
-});
+const count = (text: string, what: RegExp): number => text.match(what)?.length ?? 0;
 
-t.test('ten child rekeys and three IKE rekeys by Culvert, no ping is lost', { skip }, async (t) => {
-  await withLife(
-    t,
-    {},
-    (swan) => swan.load(swanConnection()),
-    async (life) => {
-      const { site, culvert } = life;
-      const steady = steadyPing(site.lab, SITE_A, SITE_B, INTERVAL);
-      let ike = 'aes256';
-      let esp = 'aes256';
-      const other = (cipher: string): string => (cipher === 'aes256' ? 'aes128' : 'aes256');
-      let childRekeys = 0;
-      let ikeRekeys = 0;
-      for (let n = 0; n < CHILD_REKEYS + IKE_REKEYS; n++) {
-        const before = await culvert.connection('to-b');
-        if (n % 4 === 3) ike = other(ike);
-        else esp = other(esp);
-        await culvert.reload(culvertConfig({ ike, esp }));
-        const after = await culvert.until('to-b', ({ ike: now, children }) =>
-          n % 4 === 3
-            ? now !== null && now.initiator_spi !== before.ike!.initiator_spi
-            : children.length === 1 && children[0]!.spi_in !== before.children[0]!.spi_in,
-        );
-        if (n % 4 === 3) ikeRekeys++;
-        else childRekeys++;
-        t.match(after.children[0]!.encryption, new RegExp(esp), `rekey ${n + 1}`);
-        await sleep(300);
-      }
-      await settled(t, life);
-      const { sent, lost } = await steady.stop();
-      t.ok(sent > 200, `${sent} pings`);
-      t.equal(lost, 0, `of ${sent} pings`);
-      t.strictSame([childRekeys, ikeRekeys], [CHILD_REKEYS, IKE_REKEYS]);
+/** How many IKE SAs and child SAs each end has set up so far, by its log. */
+function setUp({ swan, culvert }: Life) {
+  const [ours, theirs] = [culvert.log(), swan.log()];
+  return {
+    culvert: {
+      ike: count(ours, /IKEv\d SA \d+ established as/g),
+      child: count(ours, /child SA \d+ established/g),
     },
-  );
-});
+    swan: {
+      // A rekeyed one is said to be established too in version 1, where it is a new main mode.
+      ike: count(theirs, /IKE_SA c\[\d+\] (established|rekeyed) between/g),
+      child: count(theirs, /(?<!outbound )CHILD_SA c\{\d+\} established with SPIs/g),
+    },
+  };
+}
+
+interface Rekeyer {
+  readonly who: string;
+  /** Begins a rekey. */
+  rekey(life: Life, what: 'ike' | 'child'): Promise<unknown>;
+}
+
+const other = (cipher: string): string => (cipher === 'aes256' ? 'aes128' : 'aes256');
+
+const rekeyers = (version: 1 | 2): Rekeyer[] => {
+  const now = { ike: 'aes256', esp: 'aes256' };
+  return [
+    { who: 'strongSwan', rekey: ({ swan }, what) => swan.rekey(what) },
+    {
+      who: 'Culvert',
+      rekey({ culvert }, what) {
+        if (what === 'ike') now.ike = other(now.ike);
+        else now.esp = other(now.esp);
+        return culvert.reload(culvertConfig({ version, ...now }));
+      },
+    },
+  ];
+};
+
+for (const version of [1, 2] as const) {
+  for (const { who, rekey } of rekeyers(version)) {
+    const title = `IKEv${version}: ten child rekeys and three IKE rekeys by ${who} within a minute, no ping is lost`;
+    t.test(title, { skip }, async (t) => {
+      await withLife(
+        t,
+        { version },
+        (swan) => swan.load(swanConnection({ version })),
+        async (life) => {
+          const { site, culvert } = life;
+          await settled(t, life);
+          const first = setUp(life);
+          const began = performance.now();
+          const steady = steadyPing(site.lab, SITE_A, SITE_B, INTERVAL);
+          for (let n = 0; n < CHILD_REKEYS + IKE_REKEYS; n++) {
+            const what = n % 4 === 3 ? 'ike' : 'child';
+            const before = await culvert.connection('to-b');
+            await rekey(life, what);
+            await culvert.until('to-b', ({ ike, children }) =>
+              what === 'ike'
+                ? ike !== null && ike.initiator_spi !== before.ike!.initiator_spi
+                : children.some((one) => before.children.every((old) => old.spi_in !== one.spi_in)),
+            );
+            await sleep(300);
+          }
+          const took = Math.round((performance.now() - began) / 1000);
+          await settled(t, life);
+          const { sent, received, lost, rate } = await steady.stop();
+          const made = setUp(life);
+          t.comment(`${took} s, ${sent} pings, ${Math.round(rate)} a second, ${received} answered`);
+          t.ok(took < 60, 'within a minute');
+          t.ok(rate > 80, `a hundred pings a second, about: ${rate}`);
+          t.equal(lost, 0, 'no ping is lost');
+          for (const end of ['culvert', 'swan'] as const) {
+            const ike = made[end].ike - first[end].ike;
+            const child = made[end].child - first[end].child;
+            t.strictSame(
+              { ike, child },
+              { ike: IKE_REKEYS, child: CHILD_REKEYS },
+              `rekeys that ${end} counted`,
+            );
+          }
+        },
+      );
+    });
+  }
+}
 
 t.test(
   'a peer with one pair a child SA: the other pairs get their own, and one it lacks is told',

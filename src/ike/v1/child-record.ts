@@ -36,4 +36,6 @@ export interface V1Child {
   state: V1ChildState;
   /** The data plane was told that outbound traffic may use it. */
   sends: boolean;
+  /** When outbound traffic moves to it, if nothing shows before that the peer has it. */
+  switchAt: Millis | undefined;
 }

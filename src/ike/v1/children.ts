@@ -21,6 +21,12 @@ import { childrenOf, currentSa, type World } from './world.js';
 /** How long a replaced pair of SAs still receives: packets on their way, and peers that switch late. */
 const LINGER: Millis = 10_000;
 
+/**
+ * How long traffic stays on the SA that a rekey of ours replaces. The responder has the new one only when message
+ * 3 is there and worked off, and a lost one is asked for again after seconds.
+ */
+const PEER_INSTALLS: Millis = 5_000;
+
 /** What a quick mode agreed on. */
 export interface AgreedChild {
   readonly pair: NetworkPair;
@@ -49,11 +55,11 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
   const keysIn = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiIn), nonces, shared);
   const keysOut = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiOut), nonces, shared);
   shared?.wipe();
-  // A quick mode that began later may have overtaken this one.
-  const overtaken = childrenOf(world, sa.connection!.name).some(
-    (other) => other.sends && other.order > agreed.order && samePair(other.pair, pair),
+  // What sends meanwhile goes on until the peer is known to have this one, or has overtaken it.
+  const carried = childrenOf(world, sa.connection!.name).some(
+    (other) => other.sends && samePair(other.pair, pair),
   );
-  const sends = initiated && !overtaken;
+  const sends = initiated && !carried;
   const child: V1Child = {
     id: ctx.nextId(),
     connection: sa.connection!.name,
@@ -72,6 +78,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     deleteAt: undefined,
     state: 'pending',
     sends,
+    switchAt: undefined,
   };
   world.children.add(child);
   world.espSpis.add(spiIn);
@@ -132,11 +139,35 @@ export function establishChild(world: World, sa: IsakmpSa, child: V1Child): void
     other.state = 'superseded';
     if (child.initiated) other.deleteAt ??= ctx.now + LINGER;
   }
-  if (!newer) activate(world, child);
+  if (!newer) {
+    if (child.initiated && !child.sends) child.switchAt = switchTime(world, child);
+    else activate(world, child);
+  }
   reportChild(world, sa, child, replaces);
 }
 
+/** When traffic moves at last: before the peer has removed what carries it now. */
+function switchTime(world: World, { connection, pair }: V1Child): Millis {
+  const { now } = world.ctx;
+  const carrying = childrenOf(world, connection).filter((other) => other.sends && samePair(other.pair, pair));
+  const end = Math.max(now, ...carrying.map((other) => other.expiresAt));
+  return now + Math.min(PEER_INSTALLS, Math.floor((end - now) / 2));
+}
+
+/** Traffic moves to an SA that waits for it: the peer uses it, or has had the time to install it. */
+export function switchTo(world: World, child: V1Child): void {
+  if (child.state === 'current' && child.switchAt !== undefined) activate(world, child);
+}
+
+/** The peer asks for message 3 again, so it has no use of the SA yet. */
+export function waitLonger(world: World, connection: string, spiIn: number): void {
+  for (const child of childrenOf(world, connection)) {
+    if (child.spiIn === spiIn && child.switchAt !== undefined) child.switchAt = switchTime(world, child);
+  }
+}
+
 function activate(world: World, child: V1Child): void {
+  child.switchAt = undefined;
   if (child.sends) return;
   child.sends = true;
   world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
@@ -206,11 +237,12 @@ export function removeChild(world: World, child: V1Child, reason: CloseReason): 
   world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   if (child.state === 'pending') return;
   const wasCurrent = child.state === 'current';
+  const rivals = childrenOf(world, child.connection).filter((other) => samePair(other.pair, child.pair));
+  // It may be the one that carried the traffic.
+  for (const other of rivals) switchTo(world, other);
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
   if (!wasCurrent) return;
-  const left = childrenOf(world, child.connection).filter(
-    (other) => other.state === 'superseded' && samePair(other.pair, child.pair),
-  );
+  const left = rivals.filter((other) => other.state === 'superseded');
   const heir = left.reduce<V1Child | undefined>(
     (a, b) => (a === undefined || b.order > a.order ? b : a),
     undefined,

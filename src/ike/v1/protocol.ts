@@ -10,7 +10,7 @@ import { initiatorSilent } from '../silent-initiator.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import type { V1Child } from './child-record.js';
-import { announceDelete, deleteChild, removeChild } from './children.js';
+import { announceDelete, deleteChild, removeChild, switchTo } from './children.js';
 import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
 import { wantDestination } from './demand.js';
 import { wantAll } from './established.js';
@@ -116,6 +116,7 @@ export class IkeV1 implements IkeVersion {
   inboundTraffic(childId: number, at: Millis): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
+    switchTo(this.world, child);
     for (const sa of sasOf(this.world, child.connection)) {
       if (sa.state === 'established' && at > sa.lastInbound) {
         sa.lastInbound = at;
@@ -186,6 +187,7 @@ export class IkeV1 implements IkeVersion {
     for (const sa of table.due(ctx.now, saDeadline)) this.#tickSa(sa);
     for (const child of children.maybeDue(ctx.now)) {
       if (!children.has(child.id) || child.state === 'pending') continue;
+      if ((child.switchAt ?? Number.POSITIVE_INFINITY) <= ctx.now) switchTo(this.world, child);
       if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
         deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
       } else if (child.state === 'current' && child.rekeyAt <= ctx.now) this.#rekeyChild(child.id);
@@ -356,8 +358,8 @@ function saDeadline(sa: IsakmpSa): Millis {
 }
 
 /** The same for an ESP SA. */
-function childDeadline({ state, expiresAt, deleteAt, rekeyAt }: V1Child): Millis {
+function childDeadline({ state, expiresAt, deleteAt, rekeyAt, switchAt }: V1Child): Millis {
   if (state === 'pending') return Number.POSITIVE_INFINITY;
   const end = Math.min(expiresAt, deleteAt ?? Number.POSITIVE_INFINITY);
-  return state === 'current' ? Math.min(end, rekeyAt) : end;
+  return state === 'current' ? Math.min(end, rekeyAt, switchAt ?? Number.POSITIVE_INFINITY) : end;
 }

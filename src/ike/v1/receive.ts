@@ -6,6 +6,7 @@ import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js
 import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { candidatesByAddress } from '../policy/lookup.js';
+import { waitLonger } from './children.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
 import { informational, informationalInClear } from './informational.js';
@@ -180,6 +181,7 @@ function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): vo
     return;
   }
   if (quick.lastIn !== undefined && equalBytes(quick.lastIn, datagram.bytes)) {
+    if (quick.role === 'initiator') waitLonger(world, sa.connection!.name, quick.spiIn);
     transmit(world, sa, quick.lastOut, routeOf(datagram));
     return;
   }

@@ -10,7 +10,7 @@ import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { failSa } from './close.js';
 import { notePerPair } from './create-child-initiator.js';
-import { contactKey, establish, settleDuplicates } from './established.js';
+import { establish, isOnlyContact, settleDuplicates } from './established.js';
 import { authRefused, failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from './init-initiator.js';
@@ -28,7 +28,7 @@ export function sendAuth(world: World, sa: IkeSa): void {
   sa.initiating!.childSpi = spi;
   const proposed = firstOffer(world, connection);
   sa.initiating!.proposed = proposed;
-  const firstContact = !world.contacted.has(contactKey(sa));
+  const firstContact = isOnlyContact(world, sa);
   const payloads: Payload[] = [
     { kind: 'idi', ...local.identity },
     ...(firstContact ? [notify(NotifyType.INITIAL_CONTACT)] : []),

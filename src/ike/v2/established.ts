@@ -19,7 +19,6 @@ export function establish(world: World, sa: IkeSa, peer: { idType: number; data:
   settleHalfOpen(world, sa);
   sa.peerIdentity = formatIdentity(peer);
   sa.identities = contactKey(sa);
-  world.contacted.add(sa.identities);
   reportEstablished(world, sa);
   adviseWeak(world, sa.connection!.name, 'IKE', weakTransforms(sa.suite!));
 }
@@ -54,6 +53,22 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
     ...(replaces === undefined ? {} : { replaces: replaces.id }),
   };
   ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+}
+
+/**
+ * Whether INITIAL_CONTACT holds: this SA is the only one with its pair of identities (RFC 7296 §2.4). So it is at
+ * the start, and also after the peer was given up for dead: it may have lived on behind a broken path and then
+ * keeps SAs that nobody else has. One whose IKE_AUTH is on its way counts, for the peer may have it already.
+ */
+export function isOnlyContact(world: World, sa: IkeSa): boolean {
+  const own = contactKey(sa);
+  for (const other of world.table.values()) if (other !== sa && activeIdentities(other) === own) return false;
+  return true;
+}
+
+function activeIdentities(sa: IkeSa): string | undefined {
+  if (sa.state === 'auth-sent') return contactKey(sa);
+  return sa.state === 'established' || sa.state === 'rekeyed' ? sa.identities : undefined;
 }
 
 /** The pair of identities to which INITIAL_CONTACT refers (RFC 7296 §2.4). */

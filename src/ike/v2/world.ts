@@ -35,8 +35,6 @@ export interface World {
   readonly childOwners: Map<number, IkeSa>;
   /** Inbound ESP SPIs in use or offered. */
   readonly espSpis: Set<number>;
-  /** Connections that had an IKE SA since the start: no INITIAL_CONTACT for them any more (RFC 7296 §2.4). */
-  readonly contacted: Set<string>;
   /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
   readonly perPair: Set<string>;
   /** Connections to be made anew when an IKE SA that the peer has just made is confirmed. */
@@ -58,7 +56,6 @@ export function createWorld(ctx: Context): World {
     byFirstRequest: new Map(),
     childOwners: new Map(),
     espSpis: new Set(),
-    contacted: new Set(),
     perPair: new Set(),
     renewals: new Set(),
     addressTurn: new Map(),

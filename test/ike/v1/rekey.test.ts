@@ -1,6 +1,7 @@
 import t from 'tap';
 import { describeSelector } from '../../../src/wire/ike/describe.js';
 import { Dh, Encr, Integ } from '../../../src/wire/ike/registry.js';
+import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
 import type { EventOf, Pair, SimNode } from '../../helpers/engine-pair.js';
 import { establishedV1, v1Faults } from '../../helpers/v1-pair.js';
 
@@ -218,3 +219,77 @@ t.test('IBM "IKEv1 rekey collision": both phases collide again and again, and tr
     );
   }
 });
+
+/** Outputs about one child SA that matter to the packet path. */
+const orders = (node: SimNode, id: number): string[] =>
+  node.outputs.flatMap((output) => {
+    if (output.kind === 'install-child' && output.child.id === id)
+      return [output.child.outbound ? 'install and send' : 'install'];
+    if (output.kind === 'activate-outbound' && output.childId === id) return ['send'];
+    if (output.kind === 'remove-child' && output.childId === id)
+      return [output.rekeyed ? 'remove later' : 'remove'];
+    return [];
+  });
+
+const newest = (node: SimNode): number => Math.max(...node.childInfo.keys());
+
+t.test('the initiator of a rekey sends on the new SA when the responder is known to have it', async (t) => {
+  const made = establishedV1();
+  const { sim, east, west } = made;
+  const first = newest(east);
+  t.strictSame(
+    orders(east, first),
+    ['install and send'],
+    'without an older one there is nothing to wait with',
+  );
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+  sim.run(sim.now + 100);
+  const second = newest(east);
+  t.not(second, first);
+  t.strictSame(orders(east, second), ['install'], 'message 3 is under way, or is being worked off');
+  t.strictSame(orders(west, newest(west)), ['install', 'send'], 'the responder has it');
+  sim.input(east, { kind: 'inbound-traffic', childId: second, at: sim.now });
+  t.strictSame(orders(east, second), ['install', 'send'], 'the first packet on it proves that');
+
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+  sim.run(sim.now + 4000);
+  const third = newest(east);
+  t.strictSame(orders(east, third), ['install']);
+  sim.run(sim.now + 2000);
+  t.strictSame(orders(east, third), ['install', 'send'], 'without traffic it is a matter of time');
+  sim.run(sim.now + 20_000);
+  t.equal(v1Faults(made), undefined);
+  t.strictSame(orders(east, second), ['install', 'send', 'remove later'], 'replaced SAs receive for a while');
+});
+
+t.test(
+  'a lost message 3 of a rekey: traffic stays on the old SA until the responder has the new one',
+  async (t) => {
+    const made = establishedV1();
+    const { sim, east } = made;
+    const first = newest(east);
+    let fault: string | undefined;
+    const drops = { left: 4 };
+    // Quick mode has no names for its messages: the first of east is message 1, all others are message 3.
+    let sent = 0;
+    sim.net.impair(
+      (packet) => {
+        if (packet.bytes[18] !== V1Exchange.QUICK_MODE || packet.from.address !== east.address) return false;
+        sent++;
+        return sent > 1 && drops.left-- > 0;
+      },
+      { kind: 'drop' },
+      9999,
+    );
+    sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+    sim.run(sim.now + 30_000, () => {
+      fault ??= blackHole(made, 1);
+      const moved = drops.left > 0 && orders(east, newest(east)).at(-1) === 'send';
+      if (moved && newest(east) !== first) fault ??= 'traffic moved to an SA that the responder may not have';
+      return false;
+    });
+    t.ok(sent > 4, 'it was asked for again and again');
+    t.equal(fault, undefined);
+    t.equal(v1Faults(made), undefined);
+  },
+);
