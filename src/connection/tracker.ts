@@ -105,6 +105,8 @@ export class ConnectionTracker {
   readonly #toUtc: (at: Millis) => string;
   /** Messages of IKE SAs whose connection is not known yet. */
   readonly #strangers = new Map<number, HistoryEntry[]>();
+  /** Connections by the addresses of their peers; made when it is needed. */
+  #byPeer: Map<string, Tracked[]> | undefined;
   #revision = 0;
 
   /** @param toUtc gives the RFC 3339 form, in UTC, of a point on the monotonic clock */
@@ -119,6 +121,7 @@ export class ConnectionTracker {
 
   /** Replaces the configured connections; what is known of those that stay is kept. */
   configure(connections: readonly TrackedConnection[]): void {
+    this.#byPeer = undefined;
     const names = new Set(connections.map((one) => one.config.name));
     for (const name of this.#tracked.keys()) if (!names.has(name)) this.#tracked.delete(name);
     for (const connection of connections) {
@@ -158,6 +161,7 @@ export class ConnectionTracker {
     if (one === undefined) return;
     this.#tracked.delete(from);
     this.#tracked.set(to, one);
+    this.#byPeer = undefined;
     this.#revision++;
   }
 
@@ -321,10 +325,22 @@ export class ConnectionTracker {
     this.#strangers.delete(oldest!);
   }
 
-  #withPeer(address: string): Tracked[] {
-    return [...this.#tracked.values()].filter((one) =>
-      one.connection.config.peer.addresses.includes(address),
-    );
+  /** The connections whose peer has the address. */
+  #withPeer(address: string): readonly Tracked[] {
+    this.#byPeer ??= this.#indexPeers();
+    return this.#byPeer.get(address) ?? [];
+  }
+
+  #indexPeers(): Map<string, Tracked[]> {
+    const out = new Map<string, Tracked[]>();
+    for (const one of this.#tracked.values()) {
+      for (const address of new Set(one.connection.config.peer.addresses)) {
+        const known = out.get(address);
+        if (known === undefined) out.set(address, [one]);
+        else known.push(one);
+      }
+    }
+    return out;
   }
 
   #countFlap(one: Tracked, before: ConnectionStatus, reason: CloseReason, now: Millis): void {
@@ -433,7 +449,7 @@ export class ConnectionTracker {
   }
 
   /** The connection of a failure, or those with the peer's address when it could not be matched to one. */
-  #concerned(event: Extract<IkeEvent, { kind: 'ike-failed' }>): Tracked[] {
+  #concerned(event: Extract<IkeEvent, { kind: 'ike-failed' }>): readonly Tracked[] {
     if (event.connection !== undefined) {
       const one = this.#tracked.get(event.connection);
       return one === undefined ? [] : [one];

@@ -30,19 +30,19 @@ export function candidatesByAddress(
   version: 1 | 2,
   role: Role,
 ): ConnectionConfig[] {
-  const fitting = config.connections.filter(
-    (connection) =>
-      isLocalAddress(connection.local.address, localAddress) &&
-      (role === 'initiator'
-        ? connection.initiateVersion === version
-        : connection.acceptVersions.includes(version)),
-  );
-  const byAddress = fitting.filter((connection) => hasPeerAddress(connection, remoteAddress));
+  const local = parseIp(localAddress);
+  const remote = parseIp(remoteAddress);
+  if (local === undefined || remote === undefined) return [];
+  const fits = (connection: ConnectionConfig): boolean =>
+    (role === 'initiator'
+      ? connection.initiateVersion === version
+      : connection.acceptVersions.includes(version)) && isLocalAddress(connection, local);
+  const byAddress = config.connections.filter((one) => hasPeerAddress(one, remote) && fits(one));
   const known = new Set(byAddress);
   const fromAnywhere =
     role === 'initiator'
       ? []
-      : fitting.filter((connection) => !known.has(connection) && takesAnyAddress(connection));
+      : config.connections.filter((one) => takesAnyAddress(one) && !known.has(one) && fits(one));
   const ordered = [...byAddress, ...fromAnywhere];
   return [...ordered.filter((c) => c.adminUp), ...ordered.filter((c) => !c.adminUp)];
 }
@@ -60,7 +60,8 @@ export function versionMismatch(
   const other = version === 1 ? 2 : 1;
   const known = candidatesByAddress(config, localAddress, remoteAddress, other, 'responder');
   // A connection that takes its peer from anywhere says nothing about this address.
-  const connection = known.find((one) => hasPeerAddress(one, remoteAddress));
+  const remote = parseIp(remoteAddress);
+  const connection = known.find((one) => remote !== undefined && hasPeerAddress(one, remote));
   if (connection === undefined) return undefined;
   return {
     connection: connection.name,
@@ -184,36 +185,53 @@ function named(names: readonly string[]): string {
   return more > 0 ? `${all.slice(0, MOST_NAMED).join(', ')} and ${more} more` : all.join(', ');
 }
 
+/** What is looked at in every connection for every first message: read once, not thousands of times. */
+interface Addresses {
+  readonly local: Uint8Array | undefined;
+  readonly peers: readonly Uint8Array[];
+  readonly fromAnywhere: boolean;
+}
+
+const ADDRESSES = new WeakMap<ConnectionConfig, Addresses>();
+
+function addressesOf(connection: ConnectionConfig): Addresses {
+  const known = ADDRESSES.get(connection);
+  if (known !== undefined) return known;
+  const peers = connection.peer.addresses.flatMap((text) => parseIp(text) ?? []);
+  const local = parseIp(connection.local.address);
+  const made = { local, peers, fromAnywhere: isFromAnywhere(connection, peers) };
+  ADDRESSES.set(connection, made);
+  return made;
+}
+
 /** An unspecified local address (0.0.0.0, ::) stands for any of its family. */
-function isLocalAddress(configured: string, actual: string): boolean {
-  const a = parseIp(configured);
-  const b = parseIp(actual);
-  if (a === undefined || b === undefined) return false;
-  return a.length === b.length && (equalBytes(a, b) || a.every((octet) => octet === 0));
+function isLocalAddress(connection: ConnectionConfig, actual: Uint8Array): boolean {
+  const { local } = addressesOf(connection);
+  if (local?.length !== actual.length) return false;
+  return equalBytes(local, actual) || local.every((octet) => octet === 0);
 }
 
 /** Whether a connection of this gateway names the address as its peer's. */
 export function isConfiguredPeer({ connections }: EngineConfig, remoteAddress: string): boolean {
-  return connections.some((connection) => hasPeerAddress(connection, remoteAddress));
+  const remote = parseIp(remoteAddress);
+  return remote !== undefined && connections.some((connection) => hasPeerAddress(connection, remote));
 }
 
-function hasPeerAddress(connection: ConnectionConfig, remote: string): boolean {
-  const address = parseIp(remote);
-  return (
-    address !== undefined &&
-    connection.peer.addresses.some((text) => {
-      const one = parseIp(text);
-      return one !== undefined && equalBytes(one, address);
-    })
-  );
+function hasPeerAddress(connection: ConnectionConfig, remote: Uint8Array): boolean {
+  return addressesOf(connection).peers.some((one) => equalBytes(one, remote));
+}
+
+function takesAnyAddress(connection: ConnectionConfig): boolean {
+  return addressesOf(connection).fromAnywhere;
 }
 
 /**
  * Only where the peer alone establishes, and names itself by something else than the address it is
  * configured with: a name, a key id, or the address it has behind its NAT.
  */
-function takesAnyAddress(connection: ConnectionConfig): boolean {
+function isFromAnywhere(connection: ConnectionConfig, peers: readonly Uint8Array[]): boolean {
   if (connection.establishMode !== 'peer_only') return false;
-  const address = addressOfIdentity(connection.peer.identity);
-  return address === undefined || !hasPeerAddress(connection, address);
+  const text = addressOfIdentity(connection.peer.identity);
+  const address = text === undefined ? undefined : parseIp(text);
+  return address === undefined || !peers.some((one) => equalBytes(one, address));
 }

@@ -25,7 +25,13 @@ export function networkPairs(connection: ConnectionConfig): NetworkPair[] {
 }
 
 export function samePair(a: NetworkPair, b: NetworkPair): boolean {
+  // Most pairs that are held against one another begin elsewhere, which is seen without numbers.
+  if (!beginsAlike(a.peer, b.peer) || !beginsAlike(a.local, b.local)) return false;
   return sameSelectors([a.local], [b.local]) && sameSelectors([a.peer], [b.peer]);
+}
+
+function beginsAlike(a: TrafficSelector, b: TrafficSelector): boolean {
+  return a.tsType === b.tsType && compareBytes(a.startAddress, b.startAddress) === 0;
 }
 
 /**
