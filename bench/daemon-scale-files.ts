@@ -13,9 +13,12 @@ export interface DaemonScaleFiles {
   readonly childSas: number;
 }
 
-/** Configurations with about `sas` child SAs: nine in ten of IKEv1, fifty a connection; the rest of IKEv2, one each. */
+/** Connections of IKEv2, a child SA each, at most: all of them are to one peer, and what strangers send counts for all. */
+const MOST_SINGLE = 200;
+
+/** Configurations with `sas` child SAs: one in ten, two hundred at most, of IKEv2 with a connection each. */
 export function daemonScaleFiles(sas: number): DaemonScaleFiles {
-  const many = Math.floor((sas * 0.9) / PAIRS);
+  const many = Math.max(0, Math.floor((sas - Math.min(MOST_SINGLE, sas / 10)) / PAIRS));
   const single = sas - many * PAIRS;
   const links = [
     ...Array.from({ length: many }, (_, i) => link(1, i, NETWORKS)),

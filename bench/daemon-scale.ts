@@ -32,8 +32,8 @@ const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /**
  * Two whole gateways, IKE, status and packet path, with many connections between them: how fast their child SAs
- * come up, and what each process needs for them. Nine tenths of the child SAs belong to IKEv1 connections with
- * fifty pairs of networks each, one tenth to IKEv2 connections with one child SA.
+ * come up, and what each process needs for them. Most child SAs belong to IKEv1 connections with fifty pairs of
+ * networks each, the others to IKEv2 connections with one child SA.
  */
 export async function benchDaemonScale(options: DaemonScaleOptions = {}): Promise<BenchRow[]> {
   const { sas = DEFAULT_SAS } = options;
