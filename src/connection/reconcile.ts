@@ -52,8 +52,9 @@ export type Stimulus =
   | 'established'
   /** Our attempt did not succeed. */
   | 'failed'
-  /** The connection was up: the peer died, deleted it, or it ended otherwise. */
+  /** The connection was up: the peer died, deleted it or its child SAs only, or it ended otherwise. */
   | 'lost-dead'
+  | 'lost-child'
   | 'lost-deleted'
   | 'lost';
 
@@ -62,6 +63,11 @@ export interface ReconcilePolicy {
   readonly backoff: BackoffPolicy;
   /** At most this long after the peer deleted a connection we want, so that its own new attempt may come first. */
   readonly afterDelete: Millis;
+  /**
+   * This long after the peer deleted the last child SA and left the IKE SA standing. Long enough for the DELETE of
+   * the IKE SA that IKEv1 peers send behind it: there each has a message of its own (RFC 2408 §3.15).
+   */
+  readonly afterChildDelete: Millis;
   /** A connection that was up this long has proven itself: the next failure starts with short waits again. */
   readonly settled: Millis;
   /** An attempt without any outcome is repeated after this long. The engine gives up far earlier. */
@@ -78,6 +84,7 @@ export interface ReconcilePolicy {
 export const DEFAULT_POLICY: ReconcilePolicy = {
   backoff: DEFAULT_BACKOFF,
   afterDelete: 500,
+  afterChildDelete: 20,
   settled: 10_000,
   watchdog: 180_000,
   stagger: 10,
@@ -115,6 +122,8 @@ interface Entry {
 /** What a row of the table may use. */
 interface Step {
   readonly entry: Entry;
+  /** What the entry was to do next, and when: rows set another deadline, or none. */
+  readonly deadline: Millis | undefined;
   readonly now: Millis;
   readonly commands: Command[];
 }
@@ -127,6 +136,8 @@ interface Outcome {
   reason: CloseReason | undefined;
   /** A negotiation from the start succeeded. */
   negotiated: boolean;
+  /** The peer deleted the last IKE SA. */
+  ikeDeleted: boolean;
 }
 
 /**
@@ -217,6 +228,7 @@ export class Reconciler {
     const lost = {
       'lost-dead': (step) => this.#afterDpd(step),
       'lost-deleted': (step) => this.#soon(step),
+      'lost-child': (step) => this.#soon(step, this.#policy.afterChildDelete),
       lost: (step) => this.#retry(step),
     } satisfies Partial<Record<Stimulus, Action>>;
     return {
@@ -224,7 +236,16 @@ export class Reconciler {
       stopped: { up: wake, disable, established: again },
       passive: { up: now, retry: afresh, down, disable, established: up },
       trapped: { up: now, acquire: start, down, disable, established: up },
-      due: { up: now, retry: afresh, deadline: start, down, disable, established: up },
+      due: {
+        up: now,
+        retry: afresh,
+        deadline: start,
+        down,
+        disable,
+        established: up,
+        // Its child SAs went first, and now the IKE SA: it is not only they that have to be made anew.
+        'lost-deleted': (step) => this.#later(step),
+      },
       connecting: {
         retry: ({ entry, now: at }) => {
           entry.failures = 0;
@@ -260,10 +281,11 @@ export class Reconciler {
       if (stimulus === 'deadline') entry.deadline = undefined;
       return;
     }
+    const { deadline } = entry;
     entry.deadline = undefined;
     const wasUp = entry.state === 'up';
     if (entry.upSince !== undefined && now - entry.upSince >= this.#policy.settled) entry.failures = 0;
-    entry.state = action({ entry, now, commands });
+    entry.state = action({ entry, deadline, now, commands });
     if (entry.state !== 'up') {
       entry.upSince = undefined;
       entry.renewals = undefined;
@@ -339,13 +361,22 @@ export class Reconciler {
   }
 
   /** The peer deleted what we want: again, but let a new attempt of its own come first. */
-  #soon(step: Step): State {
+  #soon(step: Step, delay?: Millis): State {
     const { entry, now } = step;
     if (entry.failures > 0) return this.#retry(step);
     if (entry.config.establishMode === 'peer_only') return 'passive';
     entry.failures = 1;
-    entry.deadline = now + Math.ceil(this.#policy.afterDelete * fraction(this.#random));
+    entry.deadline = now + (delay ?? this.#courtesy());
     return 'due';
+  }
+
+  #later({ entry, deadline, now }: Step): State {
+    entry.deadline = Math.max(deadline ?? now, now + this.#courtesy());
+    return 'due';
+  }
+
+  #courtesy(): Millis {
+    return Math.ceil(this.#policy.afterDelete * fraction(this.#random));
   }
 
   /** "At once" holds for a connection that has proven itself; one that flaps waits longer each time. */
@@ -401,7 +432,12 @@ export class Reconciler {
       const entry =
         'connection' in event && event.connection ? this.#entries.get(event.connection) : undefined;
       if (entry === undefined) continue;
-      const outcome = outcomes.get(entry) ?? { failed: false, reason: undefined, negotiated: false };
+      const outcome = outcomes.get(entry) ?? {
+        failed: false,
+        reason: undefined,
+        negotiated: false,
+        ikeDeleted: false,
+      };
       note(entry, event, outcome);
       outcomes.set(entry, outcome);
     }
@@ -412,7 +448,8 @@ export class Reconciler {
       if (standing && before && outcome.negotiated) entry.renewals = undefined;
       if (standing && !before) this.#apply(entry, 'established', now, commands);
       else if (!standing && before && entry.state === 'up')
-        this.#apply(entry, lossOf(outcome.reason), now, commands);
+        this.#apply(entry, lossOf(entry, outcome.reason), now, commands);
+      else if (entry.state === 'due' && outcome.ikeDeleted) this.#apply(entry, 'lost-deleted', now, commands);
       else if (outcome.failed && (!standing || entry.renewals !== undefined)) {
         this.#apply(entry, 'failed', now, commands);
       }
@@ -444,6 +481,7 @@ function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
       // The reason of the IKE SA explains the reasons of its children.
       if (entry.ikes.delete(event.ikeId)) outcome.reason = event.reason;
       if (entry.ikes.size === 0) entry.children.clear();
+      if (entry.ikes.size === 0 && event.reason === 'peer-deleted') outcome.ikeDeleted = true;
       // The answer to a DELETE of ours may come when the next attempt has begun: that one has not failed.
       if (entry.ikes.size === 0 && entry.state === 'connecting' && event.reason !== 'terminated')
         outcome.failed = true;
@@ -464,7 +502,8 @@ function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
   }
 }
 
-function lossOf(reason: CloseReason | undefined): Stimulus {
+function lossOf(entry: Entry, reason: CloseReason | undefined): Stimulus {
   if (reason === 'peer-dead') return 'lost-dead';
-  return reason === 'peer-deleted' ? 'lost-deleted' : 'lost';
+  if (reason !== 'peer-deleted') return 'lost';
+  return entry.ikes.size > 0 ? 'lost-child' : 'lost-deleted';
 }

@@ -197,6 +197,40 @@ t.test('the last child going brings the connection back although the IKE SA stan
   t.equal(bench.state, 'due');
 });
 
+t.test('a peer that deletes the child SAs only: they are made again at once, without a storm', async (t) => {
+  const bench = new Bench(connection('c'));
+  const [childClosed, ikeClosed] = closed('c', 'peer-deleted');
+  bench.events(comesUp('c'), 1000);
+  bench.events([childClosed!], 20_000);
+  const due = bench.reconciler.nextDeadline()!;
+  t.ok(due <= 20_050, 'nobody needs to wait for a new attempt of the peer');
+  t.same(bench.timer(due), ['initiate']);
+  const again = comesUp('c').filter(({ kind }) => kind === 'child-established');
+  let waited = 0;
+  for (let n = 0; n < 6; n++) {
+    const at = bench.now + 10;
+    bench.events(again, at);
+    t.equal(bench.state, 'up');
+    bench.events([childClosed!], at);
+    const wait = bench.reconciler.nextDeadline()! - at;
+    t.ok(wait > waited || wait >= 30_000, `one that is deleted at once is made after ${wait} ms`);
+    waited = wait;
+    t.same(bench.timer(at + wait), ['initiate']);
+  }
+
+  t.test('the IKE SA follows', async (t) => {
+    const other = new Bench(connection('c'));
+    other.events(comesUp('c'), 1000);
+    other.events([childClosed!], 20_000);
+    other.events([ikeClosed!], 20_001);
+    t.equal(other.state, 'due');
+    t.same(other.timer(20_100), [], 'a new attempt of the peer goes first');
+    const due = other.reconciler.nextDeadline()!;
+    t.ok(due > 20_400 && due <= 20_501);
+    t.same(other.timer(due), ['initiate']);
+  });
+});
+
 t.test('a rekey is no loss', async (t) => {
   const bench = new Bench(connection('c'));
   bench.events(comesUp('c'), 1000);

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { CulvertDaemon } from './culvert-daemon.js';
 import { answers, countIkeOf, cut, heal, type IkeCounter } from './outage.js';
 import { SITE_A, SITE_B, untilTraffic } from './site-lab.js';
+import { steadyPing } from './steady-ping.js';
 import { type StrongSwan, skipWithoutStrongswan } from './strongswan.js';
 import { culvertConfig, type SwanPair, swanConnection, withPair } from './strongswan-pair.js';
 
@@ -128,6 +129,27 @@ export function deadPeerTests(version: IkeVersion): void {
       });
     });
   }
+}
+
+/** The peer deletes the child SA and keeps the IKE SA: a new child SA is made there, at once. */
+export function deletedChildTest(version: IkeVersion): void {
+  t.test(`IKEv${version}, the peer deletes the child SA only`, { skip, buffered: true }, async (t) => {
+    const config = culvertConfig({ ikeVersion: version, ike: IKE, esp: ESP });
+    await withPair(t, config, swanConnection({ version }), async (pair) => {
+      const { culvert, swan, site } = pair;
+      const before = await culvert.until('to-b', up, 30);
+      await untilTraffic(site.lab, SITE_A, SITE_B, 60);
+      await agreed(t, pair);
+      const steady = steadyPing(site.lab, SITE_A, SITE_B);
+      await swan.terminateChild();
+      const spi = before.children[0]!.spi_in;
+      const after = await culvert.until('to-b', (c) => up(c) && c.children[0]!.spi_in !== spi, 30);
+      const { lost, sent, rate } = await steady.stop();
+      t.comment(`deleted child SA: ${lost} of ${sent} pings lost at ${Math.round(rate)} a second`);
+      t.equal(after.ike!.initiator_spi, before.ike!.initiator_spi, 'in the same IKE SA');
+      await agreed(t, pair);
+    });
+  });
 }
 
 /** The peer is found dead, and said to be, and nothing of it is left. */

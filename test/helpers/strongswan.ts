@@ -228,6 +228,11 @@ export class StrongSwan {
     await this.#swanctl('--terminate', '--ike', ike, '--timeout', '5');
   }
 
+  /** Deletes the child SAs of a name and keeps the IKE SA. */
+  async terminateChild(child = 'c'): Promise<void> {
+    await this.#swanctl('--terminate', '--child', child, '--timeout', '5');
+  }
+
   /**
    * Rekeys the newest child SA or IKE SA of a name, as initiator of the exchange. Version 1 keeps replaced ones
    * until they expire, and by their name alone all of them would be rekeyed.

@@ -1,6 +1,7 @@
 import t from 'tap';
-import { deadPeerTests } from '../helpers/dead-peer-cases.js';
+import { deadPeerTests, deletedChildTest } from '../helpers/dead-peer-cases.js';
 
 t.jobs = 2;
 
 deadPeerTests(1);
+deletedChildTest(1);
