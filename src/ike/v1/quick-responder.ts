@@ -7,8 +7,10 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { ConnectionConfig } from '../config.js';
 import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { sameIdentity } from '../policy/identity.js';
 import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
   allowsPair,
@@ -126,7 +128,12 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
   if (!pair.ok) return err({ type: V1Notify.INVALID_ID_INFORMATION, failure: pair.error });
   if (!allowsPair(connection, pair.value)) {
     const [local, peer] = [describeSelector(pair.value.local), describeSelector(pair.value.peer)];
-    const message = `the peer asks for ${peer} at its side and ${local} at ours, which is not configured here: its local and remote CIDRs must mirror ours`;
+    const asked = `the peer asks for ${peer} at its side and ${local} at ours`;
+    const meant = twinWith(world, connection, pair.value);
+    const message =
+      meant === undefined
+        ? `${asked}, which is not configured here: its local and remote CIDRs must mirror ours`
+        : `${asked}, which connection ${meant} has; but its IKE identities are those of connection ${connection.name}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
     const failure = pairMismatch(connection, { local, peer }, message);
     return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
   }
@@ -147,6 +154,26 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     return err({ type: V1Notify.INVALID_KEY_INFORMATION, failure });
   }
   return ok({ pair: pair.value, selection: selection.value, ke });
+}
+
+/**
+ * Another connection that allows the pair and that main mode could not tell from this one. IKEv2 learns the
+ * networks together with the identities and chooses by them; version 1 learns them when the choice is made.
+ */
+function twinWith(
+  world: World,
+  { name, local, peer }: ConnectionConfig,
+  pair: NetworkPair,
+): string | undefined {
+  return world.ctx.config.connections.find(
+    (one) =>
+      one.name !== name &&
+      one.adminUp &&
+      one.acceptVersions.includes(1) &&
+      sameIdentity(one.local.identity, local.identity) &&
+      sameIdentity(one.peer.identity, peer.identity) &&
+      allowsPair(one, pair),
+  )?.name;
 }
 
 /** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */

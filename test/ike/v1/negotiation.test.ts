@@ -210,6 +210,25 @@ t.test('several connections with one peer address: key and identity find the one
   }
 });
 
+t.test('a pair of a connection that main mode cannot tell from another: both are named', async (t) => {
+  const sim = new Simulation({});
+  const second = { name: 'twin', local: { cidrs: ['10.11.0.0/24'] }, peer: { cidrs: ['10.12.0.0/24'] } };
+  const mirrored = { name: 'twin', local: { cidrs: ['10.12.0.0/24'] }, peer: { cidrs: ['10.11.0.0/24'] } };
+  const east = sim.addNode('east', EAST, { connections: [connection('east', v1(second))] });
+  const west = sim.addNode('west', WEST, {
+    connections: [connection('west', v1()), connection('west', v1(mirrored))],
+  });
+  sim.input(east, { kind: 'initiate', connection: 'twin' });
+  sim.run(2000);
+  t.match(west.eventsOf('child-failed'), [
+    {
+      connection: 'site',
+      failure: { cause: 'ts_mismatch', message: /connection twin has; .* connection site, .*IKEv2/ },
+    },
+  ]);
+  t.equal(west.children.size, 0);
+});
+
 t.test('networks that do not mirror: both pairs are told', async (t) => {
   const { sim, east, west } = v1Pair({ east: { peer: { cidrs: ['10.9.0.0/16'] } } });
   sim.initiate(east);
