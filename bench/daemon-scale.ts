@@ -22,8 +22,8 @@ export interface DaemonScaleOptions {
 }
 
 const DEFAULT_SAS = 2000;
-/** Without a further child SA for this long it is over. */
-const STALLED_MS = 30_000;
+/** Without a further child SA for this long it is over: longer than a pair that went unanswered waits for its turn. */
+const STALLED_MS = 60_000;
 /** Allowed at most: a start, and this for each child SA. */
 const START_MS = 60_000;
 const MS_PER_SA = 60;
