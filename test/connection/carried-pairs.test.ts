@@ -3,9 +3,9 @@ import t from 'tap';
 import { CarriedPairs } from '../../src/connection/carried-pairs.js';
 import { type CoveringChild, coverageMatrix } from '../../src/connection/coverage.js';
 import { cidrSelector } from '../../src/ike/policy/selectors.js';
-import { parseCidr } from '../../src/util/ip.js';
+import { type Cidr, parseCidr } from '../../src/util/ip.js';
 
-const network = (text: string) => cidrSelector(parseCidr(text)!);
+const network = (text: string) => cidrSelector(parseCidr(text) as Cidr);
 
 /** Networks that hold one another, beside one another, and of both families. */
 const NETWORKS = ['10.0.0.0/30', '10.0.0.4/30', '10.0.0.0/29', '10.0.1.0/24', '2001:db8::/64'].map(network);

@@ -171,7 +171,7 @@ t.test('informational exchanges by their effects', async (t) => {
   const ofChild = { protocol: V1Protocol.ESP, spi: spi(child!.spiIn) };
   const shorter = encodeLifetime('ipsec', 600);
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: shorter })], (west) => {
-    const [shortened] = west.ike.world.children.values();
+    const [shortened] = west.ike.world.children.of('site');
     t.ok(shortened!.expiresAt <= 600_000 && shortened!.rekeyAt < 600_000, 'the ESP SAs end with it');
     const [sa] = west.ike.world.table.values();
     t.ok(sa!.expiresAt > 600_000, 'and not the ISAKMP SA');
@@ -179,15 +179,15 @@ t.test('informational exchanges by their effects', async (t) => {
   inform(
     [notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: encodeLifetime('ipsec', 90_000) })],
     (west) => {
-      t.equal([...west.ike.world.children.values()][0]!.expiresAt, 3_600_000, 'a longer one changes nothing');
+      t.equal(west.ike.world.children.of('site')[0]!.expiresAt, 3_600_000, 'a longer one changes nothing');
     },
   );
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, spi: spi(7777), data: shorter })], (west) => {
-    t.equal([...west.ike.world.children.values()][0]!.expiresAt, 3_600_000, 'an SPI that is none of ours');
+    t.equal(west.ike.world.children.of('site')[0]!.expiresAt, 3_600_000, 'an SPI that is none of ours');
   });
   const tenMegabytes = Uint8Array.from([0x80, 1, 0, 2, 0x80, 2, 0x28, 0]);
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: tenMegabytes })], (west) => {
-    const { volume } = [...west.ike.world.children.values()][0]!;
+    const { volume } = west.ike.world.children.of('site')[0]!;
     t.equal(volume.expiresAt.bytes, 10_240 * 1024);
     t.ok(volume.rekeyAt.bytes < volume.expiresAt.bytes);
   });
@@ -217,7 +217,7 @@ for (const role of ['initiator', 'responder'] as const) {
     const west = new Peer('west', 2);
     east.ike.initiate(east.ctx.connection('site')!);
     deliver(east.drain(), east, west);
-    const [standing] = east.ike.world.children.values();
+    const [standing] = east.ike.world.children.of('site');
     east.ike.world.espSpis.delete(standing!.spiIn);
     random.next = spi(standing!.spiIn);
     const [from, to] = role === 'initiator' ? [east, west] : [west, east];
@@ -227,7 +227,7 @@ for (const role of ['initiator', 'responder'] as const) {
     t.match(failed, [{ failure: { cause: 'invalid_syntax', message: /the SPI of an ESP SA that stands/ } }]);
     for (const peer of [east, west]) t.ok(peer.ike.world.children.has(standing!.id) || peer === west);
     t.strictSame(
-      [...west.ike.world.children.values()].map((one) => one.spiOut),
+      west.ike.world.children.of('site').map((one) => one.spiOut),
       [standing!.spiIn],
     );
     random.next = undefined;
