@@ -47,6 +47,8 @@ export const runCommand = defineCommand({
     'Exit codes: 0 ended in good order, 1 it could not start or go on, 2 wrong usage.',
   async run(args, terminal) {
     const { config: path, output } = args;
+    const { keepHeapSmall } = await import('../../daemon/small-heap.js');
+    keepHeapSmall();
     const offload = await readOffload(args.offload);
     const workers = await readWorkers(args.workers);
     const { describeErrors, loadConfig } = await import('../gateway-config.js');
