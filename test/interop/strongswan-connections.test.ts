@@ -9,6 +9,7 @@ import {
   SITE_B,
   type SiteLab,
   siteVariant,
+  untilTraffic,
 } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
@@ -83,6 +84,8 @@ for (const version of [2, 1] as const) {
     t.test(`three IKEv${version} connections to one address, ${initiator} initiates`, { skip }, async (t) => {
       await threeLinks(t, version, initiator, async ({ lab }, [first, second, third], ends) => {
         const { culvert, swan } = ends;
+        // What waits for the packet thread to start leaves in one burst, of which strongSwan may lose the end.
+        for (const { local, peer } of [first!, second!, third!]) await untilTraffic(lab, local, peer);
         const pings = [first!, second!, third!].map(({ local, peer }) => steadyPing(lab, local, peer));
         const untouched = await sameSas(culvert, swan, 'first');
         const before = {

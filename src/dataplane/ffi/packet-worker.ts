@@ -9,6 +9,12 @@ import type { WorkerReport, WorkerSetup } from './messages.js';
 /** How long a worker may take to end before it is ended by force, in milliseconds. */
 const STOP_MILLIS = 2000;
 
+/**
+ * Room for young objects in a worker's heap, in MiB. Packets make next to none; without a bound it would grow
+ * while many SAs are installed, and stay.
+ */
+const YOUNG_MEGABYTES = 4;
+
 /** An order on its way to a worker. */
 export interface PendingOrder {
   readonly kind: number;
@@ -53,7 +59,8 @@ export class PacketWorker {
 
   start({ setup, name, entry, report, broke }: PacketWorkerOptions): void {
     const workerData: WorkerSetup = { ...setup, memory: this.arena.memory, wakeFd: this.wakeFd };
-    const thread = new Worker(entry ?? workerEntry(), { workerData, name });
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEGABYTES };
+    const thread = new Worker(entry ?? workerEntry(), { workerData, name, resourceLimits });
     this.#thread = thread;
     thread.on('message', (message: WorkerReport) => {
       if (message.kind === 'ike') this.#orders.ikeHandled();

@@ -176,7 +176,8 @@ t.test('main is woken while the worker blocks, and a stop leaves nothing', { ski
   t.equal(findLink('culvert7'), undefined, 'TUN is gone');
   await until(() => threads() <= before.threads && descriptors() <= before.descriptors);
   t.ok(threads() <= before.threads, 'no thread is left');
-  t.equal(descriptors(), before.descriptors, 'no descriptor is left');
+  // Fewer is well: what an earlier test closed may have been on its way when they were counted.
+  t.ok(descriptors() <= before.descriptors, 'no descriptor is left');
   t.same(failed, []);
 });
 
