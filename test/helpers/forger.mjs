@@ -3,8 +3,8 @@ import { createSocket } from 'node:dgram';
 
 /**
  * Sends first messages of IKE from many source addresses: `node forger.mjs SETUP`, SETUP as JSON. Every message
- * gets another initiator SPI. The namespace must have taken the addresses for its own. Prints how many datagrams
- * were sent when its input ends.
+ * gets another initiator SPI. The namespace must have taken the addresses for its own. Prints `sent N`, the datagrams
+ * sent so far, every hundred of them and when its input ends.
  *
  * SETUP: `target`: address; `sources`: addresses; `messages`: first messages in hexadecimal; `perSecond`.
  */
@@ -36,6 +36,7 @@ const timer = setInterval(() => {
     randomFillSync(message, 0, 8);
     sockets[sent % sockets.length].send(message, 500, target, () => {});
     sent++;
+    if (sent % 100 === 0) console.log(`sent ${sent}`);
   }
 }, TICK);
 console.log('ready');
