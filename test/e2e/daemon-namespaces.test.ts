@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import {
   createSiteLab,
   type LabSite,
@@ -11,12 +12,7 @@ import {
   type SiteLab,
 } from '../helpers/site-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 /** The configuration of one end; `more` joins or replaces fields of its one connection. */
 function config(local: LabSite, peer: LabSite, more: object = {}) {

@@ -1,14 +1,9 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 /** Addresses of the two ends, and the networks that each one's configuration says are behind the peer. */
 interface Outer {

@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { cut, heal } from '../helpers/outage.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, untilTraffic } from '../helpers/site-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const ACTIONS = ['restart', 'clear', 'hold', 'none'] as const;
 type Action = (typeof ACTIONS)[number];

@@ -1,21 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { toHex } from '../../src/util/bytes.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { pair } from '../helpers/engine-pair.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { v1Pair } from '../helpers/v1-pair.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const FORGER = fileURLToPath(new URL('../helpers/forger.mjs', import.meta.url));
 const PER_SECOND = 1000;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -8,18 +8,14 @@ import { toHex } from '../../src/util/bytes.js';
 import { encodeMessage } from '../../src/wire/ike/message.js';
 import { ExchangeType } from '../../src/wire/ike/registry.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B } from '../helpers/site-lab.js';
 import { readVectorLines, vectorsPresent } from '../helpers/vectors.js';
 
 const DATAGRAMS = 10_000;
 const SENDER = fileURLToPath(new URL('../helpers/malformed-sender.mjs', import.meta.url));
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 /** A well-formed IKE_SA_INIT to mutate, also when the third-party corpus is not beside the checkout. */
 function ownSample(): string {

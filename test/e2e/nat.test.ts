@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { createNatLab, type NatLab } from '../helpers/nat-lab.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { type LabSite, ping, untilTraffic } from '../helpers/site-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 

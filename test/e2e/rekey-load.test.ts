@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, SITE_A, SITE_B } from '../helpers/site-lab.js';
 import { TcpFlow } from '../helpers/tcp-flow.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const REKEYS = 5;
 /** Packets that cross between two rekeys, so that each comes under load. */

@@ -1,19 +1,15 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { NetworkLab } from '../../src/linux/namespaces.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { type LabSite, ping } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 const HUB: LabSite = { node: 'a', address: '192.0.2.1', inside: '10.1.0.1', cidr: '10.1.0.0/24' };

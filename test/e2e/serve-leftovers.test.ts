@@ -1,14 +1,10 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
 

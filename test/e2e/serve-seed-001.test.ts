@@ -1,17 +1,10 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { skipWithoutProgram, skipWithoutTun } from '../helpers/prerequisites.js';
 import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : spawnSync('curl', ['--version']).error !== undefined
-        ? 'there is no curl'
-        : false;
+const skip = skipWithoutTun() || skipWithoutProgram('curl');
 
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
 const EARLY = 'version=2019-01-01';

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 import {
   addInside,
   createSiteLab,
@@ -12,12 +12,7 @@ import {
   siteVariant,
 } from '../helpers/site-lab.js';
 
-const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : false;
+const skip = skipWithoutTun();
 
 const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 

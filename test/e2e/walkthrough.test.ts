@@ -1,20 +1,18 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { skipWithoutTun } from '../helpers/prerequisites.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** A machine of its own as far as it matters: network, processes, and the folders where files are put. */
 const MACHINE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
 
 const skip =
-  process.getuid?.() !== 0
-    ? 'needs root for TUN and namespaces'
-    : !existsSync('/dev/net/tun')
-      ? 'there is no /dev/net/tun'
-      : spawnSync('unshare', [...MACHINE, 'mount', '-t', 'tmpfs', 'tmpfs', '/run']).status !== 0
-        ? 'namespaces and mounts are not allowed here'
-        : false;
+  skipWithoutTun() ||
+  (spawnSync('unshare', [...MACHINE, 'mount', '-t', 'tmpfs', 'tmpfs', '/run']).status !== 0
+    ? 'namespaces and mounts are not allowed here'
+    : false);
 
 const BEFORE = `
 mount -t tmpfs tmpfs /run

@@ -1,6 +1,7 @@
 import type { Test } from 'tap';
+import { skipWithoutProgram } from './prerequisites.js';
 import type { SiteLab } from './site-lab.js';
-import { onPath, type SwanConnection, skipWithoutStrongswan } from './strongswan.js';
+import { type SwanConnection, skipWithoutStrongswan } from './strongswan.js';
 import {
   type CulvertOptions,
   culvertConfig,
@@ -11,7 +12,7 @@ import {
 
 /** For tap's `skip`: why faults of the path cannot be made here, or false. */
 export function skipWithoutFirewall(): string | false {
-  return skipWithoutStrongswan() || (onPath('nft') ? false : 'nft is not installed');
+  return skipWithoutStrongswan() || skipWithoutProgram('nft');
 }
 
 export const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };

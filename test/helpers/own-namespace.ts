@@ -1,13 +1,6 @@
-import { ffiAvailable, openLibrary } from '../../src/linux/ffi.js';
+import { openLibrary } from '../../src/linux/ffi.js';
 
 const CLONE_NEWNET = 0x40000000;
-
-/** For tap's `skip` option: false when `enterOwnNamespace` will work, else the reason. */
-export function skipWithoutRoot(): string | false {
-  const ffi = ffiAvailable();
-  if (!ffi.ok) return ffi.reason;
-  return process.getuid?.() === 0 ? false : 'needs root';
-}
 
 /**
  * Moves this thread, and the processes and threads it starts from now on, into a network namespace of its

@@ -13,17 +13,11 @@ import { needsVirtioHeader, type Offload } from '../../src/dataplane/offload.js'
 import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { openEventFd } from '../../src/linux/eventfd.js';
-import { addressOf, ffiAvailable, hostBuffer, type Libc, libc, openLibrary } from '../../src/linux/ffi.js';
+import { addressOf, hostBuffer, type Libc, libc, openLibrary } from '../../src/linux/ffi.js';
 import { localEndpoint, openPortGroup, type PortGroup } from '../../src/linux/sockets.js';
 import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { buildPacket } from '../../src/wire/ip.js';
-
-/** For tap's `skip` option: why there is no FFI, or false. */
-export function skipWithoutFfi(): string | false {
-  const ffi = ffiAvailable();
-  return ffi.ok ? false : ffi.reason;
-}
 
 export const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 export const backend = createOpensslBackend();

@@ -1,8 +1,9 @@
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
+import { skipWithoutProgram, skipWithoutTun } from './prerequisites.js';
 import { parseViciText, type ViciValue } from './vici-text.js';
 
 const SUBFOLDERS = [
@@ -29,23 +30,13 @@ const PLUGINS =
 /** For tap's `skip` option: why interop with strongSwan cannot run here, or false. */
 export function skipWithoutStrongswan(): string | false {
   for (const program of ['charon-systemd', 'swanctl']) {
-    if (!onPath(program)) return `${program} is not installed (packages charon-systemd, strongswan-swanctl)`;
+    const missing = skipWithoutProgram(program);
+    if (missing) return `${missing} (packages charon-systemd, strongswan-swanctl)`;
   }
   if (!existsSync('/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so')) {
     return 'the kernel-libipsec plugin is not installed (package libcharon-extra-plugins)';
   }
-  if (process.getuid?.() !== 0) return 'interop with strongSwan needs root';
-  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun';
-  return false;
-}
-
-export function onPath(program: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
+  return skipWithoutTun();
 }
 
 /** One connection as swanctl.conf writes it; one child with the same name. */
@@ -106,9 +97,7 @@ export function newerStrongswan(): { readonly root: string; readonly skip: strin
   for (const file of ['usr/sbin/charon-systemd', 'usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so']) {
     if (!existsSync(join(root, file))) return missing(`${root}, named by ${ROOT_VARIABLE}, has no ${file}`);
   }
-  if (process.getuid?.() !== 0) return missing('interop with strongSwan needs root');
-  if (!existsSync('/dev/net/tun')) return missing('there is no /dev/net/tun');
-  return { root, skip: false };
+  return { root, skip: skipWithoutTun() };
 }
 
 /**

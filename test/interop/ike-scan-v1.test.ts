@@ -1,14 +1,9 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { skipWithoutProgram, skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, SITE_A, SITE_B } from '../helpers/site-lab.js';
-import { onPath } from '../helpers/strongswan.js';
 
-const skip = !onPath('ike-scan')
-  ? 'ike-scan is not installed'
-  : process.getuid?.() !== 0
-    ? 'ike-scan in a namespace needs root'
-    : !existsSync('/dev/net/tun') && 'there is no /dev/net/tun';
+const skip = skipWithoutProgram('ike-scan') || skipWithoutTun();
 
 const config = {
   gateway: { name: 'site-a', mode: 'policy', address: SITE_A.address },

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import t from 'tap';
-import { NetworkLab, networkLabSupport } from '../../src/linux/namespaces.js';
+import { NetworkLab } from '../../src/linux/namespaces.js';
+import { skipWithoutLab } from '../helpers/prerequisites.js';
 
-const support = networkLabSupport();
-const skip = support.ok ? false : support.reason;
+const skip = skipWithoutLab();
 
 function inNamespace(namespace: string): number[] {
   return readdirSync('/proc')

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import { addAddress, isLocalAddress, listAddresses, removeAddress } from '../../src/linux/addresses.js';
 import { capabilities, hasEffectiveCapability } from '../../src/linux/capabilities.js';
@@ -8,9 +7,10 @@ import { decodeAnswers, decodeAttributes, encodeRequest } from '../../src/linux/
 import { addRoute, getRoute, listRoutes, ROUTE_PROTOCOL, removeRoute } from '../../src/linux/routes.js';
 import { openTun } from '../../src/linux/tun.js';
 import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
-import { enterOwnNamespace, skipWithoutRoot } from '../helpers/own-namespace.js';
+import { enterOwnNamespace } from '../helpers/own-namespace.js';
+import { skipWithoutRoot, skipWithoutTun } from '../helpers/prerequisites.js';
 
-const skip = skipWithoutRoot() || (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun');
+const skip = skipWithoutRoot() || skipWithoutTun();
 if (!skip) enterOwnNamespace();
 
 const cidr = (text: string): Cidr => parseCidr(text) as Cidr;

@@ -10,7 +10,8 @@ import { sockaddrAddress, sockaddrPort, writeSockaddr } from '../../src/linux/so
 import { closeSocket, openPortGroup, openRawEsp, type PortGroup } from '../../src/linux/sockets.js';
 import { steeringProgram } from '../../src/linux/steering.js';
 import { parseIp } from '../../src/util/ip.js';
-import { enterOwnNamespace, skipWithoutRoot } from '../helpers/own-namespace.js';
+import { enterOwnNamespace } from '../helpers/own-namespace.js';
+import { skipWithoutRoot } from '../helpers/prerequisites.js';
 
 const skip = skipWithoutRoot();
 if (!skip) {

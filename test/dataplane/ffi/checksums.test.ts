@@ -1,23 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { capture } from '../../helpers/capture.js';
 import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { pairOf } from '../../helpers/fixed-key-sa.js';
-import { skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 import { TcpFlow } from '../../helpers/tcp-flow.js';
 import { DECRYPT, espSa, skipWithoutTshark } from '../../helpers/tshark.js';
 
-const support = networkLabSupport();
-const skip =
-  skipWithoutRoot() ||
-  (support.ok ? false : support.reason) ||
-  (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun') ||
-  skipWithoutTshark();
+const skip = skipWithoutRoot() || skipWithoutLab() || skipWithoutTun() || skipWithoutTshark();
 
 const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
 const CBC: EspSuite = { encryption: { id: 12, keyBits: 256 }, integrity: 12, dh: 0, esn: false };

@@ -4,11 +4,10 @@ import { type Arena, At, createArena, RING_SIZE } from '../../../src/dataplane/f
 import { MAX_ORDER, OrderReader, OrderWriter } from '../../../src/dataplane/ffi/control-ring.js';
 import { decodeInstall, decodePeer, encodeInstall, encodePeer } from '../../../src/dataplane/ffi/orders.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../src/esp/params.js';
-import { ffiAvailable } from '../../../src/linux/ffi.js';
 import { SecretKey } from '../../../src/util/secret.js';
+import { skipWithoutFfi } from '../../helpers/prerequisites.js';
 
-const ffi = ffiAvailable();
-const skip = ffi.ok ? false : ffi.reason;
+const skip = skipWithoutFfi();
 
 function fillWith(arena: Arena, value: number, length: number): (at: number) => void {
   return (at) => {

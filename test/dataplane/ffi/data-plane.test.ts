@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import type { ChildCounters, DataPlane } from '../../../src/dataplane/dataplane.js';
@@ -7,17 +7,17 @@ import { MAX_CHILDREN, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
 import { createFfiDataPlane } from '../../../src/dataplane/ffi/data-plane.js';
 import type { EspPair } from '../../../src/esp/params.js';
 import { findLink, removeLink, setLinkUp } from '../../../src/linux/links.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { localEndpoint, openPortGroup, type PortGroup } from '../../../src/linux/sockets.js';
 import { openTun, type TunDevice } from '../../../src/linux/tun.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { withNonEspMarker } from '../../../src/wire/esp.js';
 import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
-import { enterOwnNamespace, skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { enterOwnNamespace } from '../../helpers/own-namespace.js';
+import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
-const skip = skipWithoutRoot() || (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun');
-const support = networkLabSupport();
-const skipPair = skip || (support.ok ? false : support.reason);
+const skip = skipWithoutRoot() || skipWithoutTun();
+const skipPair = skip || skipWithoutLab();
 
 const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
 const sum = (

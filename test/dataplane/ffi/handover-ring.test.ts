@@ -8,11 +8,11 @@ import {
   HandoverWriter,
   MAX_HANDOVER,
 } from '../../../src/dataplane/ffi/handover-ring.js';
-import { addressOf, ffiAvailable, hostBuffer } from '../../../src/linux/ffi.js';
+import { addressOf, hostBuffer } from '../../../src/linux/ffi.js';
 import { lengthOf, type ProducerSetup, writePacket } from '../../helpers/handover-producer.js';
+import { skipWithoutFfi } from '../../helpers/prerequisites.js';
 
-const ffi = ffiAvailable();
-const skip = ffi.ok ? false : ffi.reason;
+const skip = skipWithoutFfi();
 
 /** A ring whose counters have gone nearly round 2^32, so that they wrap during the test. */
 function oldRing(): SharedArrayBuffer {

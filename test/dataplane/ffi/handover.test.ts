@@ -2,12 +2,12 @@ import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { HANDOVER_ROOM, Handed } from '../../../src/dataplane/ffi/handover-ring.js';
 import { WorkerGroup } from '../../../src/dataplane/ffi/worker-group.js';
-import { addressOf, ffiAvailable, hostBuffer } from '../../../src/linux/ffi.js';
+import { addressOf, hostBuffer } from '../../../src/linux/ffi.js';
 import { Sleeper } from '../../helpers/handover-echo.js';
+import { skipWithoutFfi } from '../../helpers/prerequisites.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 
-const ffi = ffiAvailable();
-const skip = ffi.ok ? false : ffi.reason;
+const skip = skipWithoutFfi();
 
 t.test('whoever sleeps is woken for every packet', { skip }, async (t) => {
   const group = new WorkerGroup(2);

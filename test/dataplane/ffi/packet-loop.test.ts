@@ -29,10 +29,10 @@ import {
   packetPair,
   random,
   readFrom,
-  skipWithoutFfi,
   theirs,
   writeTo,
 } from '../../helpers/packet-bench.js';
+import { skipWithoutFfi } from '../../helpers/prerequisites.js';
 
 const skip = skipWithoutFfi();
 

@@ -1,17 +1,12 @@
-import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { innerMtu } from '../../../src/esp/layout.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { type Answer, addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
-import { skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
-const support = networkLabSupport();
-const skip =
-  skipWithoutRoot() ||
-  (support.ok ? false : support.reason) ||
-  (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun');
+const skip = skipWithoutRoot() || skipWithoutLab() || skipWithoutTun();
 
 const CBC: EspSuite = { encryption: { id: 12, keyBits: 256 }, integrity: 12, dh: 0, esn: false };
 const FIRST = 1200;

@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
-import { skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
-const support = networkLabSupport();
-const skip =
-  skipWithoutRoot() ||
-  (support.ok ? false : support.reason) ||
-  (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun');
+const skip = skipWithoutRoot() || skipWithoutLab() || skipWithoutTun();
 
 const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
 

@@ -9,10 +9,9 @@ import { OutboundSa } from '../../../src/esp/seal.js';
 import { SelectorSet } from '../../../src/esp/selectors.js';
 import { Errno } from '../../../src/linux/errors.js';
 import { addressOf, hostBuffer, type Libc, libc } from '../../../src/linux/ffi.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { ACK, makePacket, seededOctets } from '../../esp/offload/packets.js';
 import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
-import { skipWithoutRoot } from '../../helpers/own-namespace.js';
 import {
   Bench,
   backend,
@@ -22,15 +21,14 @@ import {
   ours,
   random,
   readFrom,
-  skipWithoutFfi,
   theirs,
   writeTo,
 } from '../../helpers/packet-bench.js';
+import { skipWithoutFfi, skipWithoutLab, skipWithoutRoot } from '../../helpers/prerequisites.js';
 import { TcpFlow } from '../../helpers/tcp-flow.js';
 
 const skip = skipWithoutFfi();
-const support = networkLabSupport();
-const skipLab = skip || skipWithoutRoot() || (support.ok ? false : support.reason);
+const skipLab = skip || skipWithoutRoot() || skipWithoutLab();
 
 /** Payload of each segment, and segments of each super-packet. */
 const SIZE = 1000;

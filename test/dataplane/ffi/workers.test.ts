@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { createFfiDataPlane } from '../../../src/dataplane/ffi/data-plane.js';
@@ -9,15 +8,11 @@ import {
   WorkerGroup,
 } from '../../../src/dataplane/ffi/worker-group.js';
 import { ffiAvailable } from '../../../src/linux/ffi.js';
-import { NetworkLab, networkLabSupport } from '../../../src/linux/namespaces.js';
+import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { type Answer, addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
-import { skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
-const support = networkLabSupport();
-const skipPair =
-  skipWithoutRoot() ||
-  (existsSync('/dev/net/tun') ? false : 'there is no /dev/net/tun') ||
-  (support.ok ? false : support.reason);
+const skipPair = skipWithoutRoot() || skipWithoutTun() || skipWithoutLab();
 
 const GCM: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
 

@@ -18,7 +18,9 @@ import { POLLIN, poll, writePollFd } from '../../../src/linux/poll.js';
 import { addRoute, type DeviceRoute, removeRoute } from '../../../src/linux/routes.js';
 import { parseCidr } from '../../../src/util/ip.js';
 import { createPacketView, readPacket } from '../../../src/wire/ip.js';
-import { enterOwnNamespace, skipWithoutRoot } from '../../helpers/own-namespace.js';
+import { enterOwnNamespace } from '../../helpers/own-namespace.js';
+import { skipWithoutRoot } from '../../helpers/prerequisites.js';
+import { skipWithoutTshark } from '../../helpers/tshark.js';
 import {
   ACK,
   checksumsHold,
@@ -323,9 +325,7 @@ function readLocal(count: number): Split {
   return out;
 }
 
-const tshark = spawnSync('tshark', ['--version']).status === 0 ? false : 'tshark is not installed';
-
-t.test('tshark finds every checksum right', { skip: skip || tshark }, async (t) => {
+t.test('tshark finds every checksum right', { skip: skip || skipWithoutTshark() }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-offload-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'inner.pcap');
