@@ -1,42 +1,17 @@
-import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parseSuite } from '../../src/cli/suite.js';
 import { commandLine } from '../helpers/command-line.js';
+import { PROGRAM, type ProgramOutcome, programOutcome, UNHOOKED } from '../helpers/program.js';
 
-const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-/** The test runner hooks into every Node it sees started: the program must be as an operator has it. */
-const UNHOOKED = ['-u', 'NODE_OPTIONS'] as const;
-
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function culvert(...argv: string[]): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('env', [...UNHOOKED, process.execPath, program, ...argv], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
+function culvert(...argv: string[]): Promise<ProgramOutcome> {
+  return programOutcome(['env', ...UNHOOKED, process.execPath, PROGRAM, ...argv]);
 }
 
 const folder = t.testdir();
@@ -56,7 +31,7 @@ connections:
 `;
 
 t.test('the program is built', async (t) => {
-  t.ok(existsSync(program), 'dist/main.js is there: npm run build makes it');
+  t.ok(existsSync(PROGRAM), 'dist/main.js is there: npm run build makes it');
 });
 
 t.test('wrong usage is one line, a hint and exit code 2', async (t) => {
@@ -259,17 +234,8 @@ t.test('something else behind the control socket is told as such', async (t) => 
 });
 
 t.test('a reader that leaves early is no failure', async (t) => {
-  const script = `"${process.execPath}" "${program}" --help | head -1; echo done`;
-  const child = spawn('env', [...UNHOOKED, 'sh', '-c', script]);
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text) => {
-    out += String(text);
-  });
-  child.stderr.on('data', (text) => {
-    err += String(text);
-  });
-  await new Promise((resolve) => child.once('close', resolve));
+  const script = `"${process.execPath}" "${PROGRAM}" --help | head -1; echo done`;
+  const { out, err } = await programOutcome(['env', ...UNHOOKED, 'sh', '-c', script]);
   t.match(out, /done\n$/);
   t.equal(err, '');
 });

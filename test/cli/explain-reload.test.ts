@@ -1,35 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { runProgram } from '../../src/cli/program.js';
-import { plainStyle } from '../../src/cli/style.js';
-import type { Terminal } from '../../src/cli/terminal.js';
 import { rereadFile } from '../../src/daemon/reload.js';
+import { commandLine } from '../helpers/command-line.js';
 import { ADDRESS, GatewayBench, isUp, PSK } from '../helpers/gateway-pair.js';
-
-async function culvert(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const lines = { out: '', err: '' };
-  const terminal: Terminal = {
-    style: plainStyle,
-    errorStyle: plainStyle,
-    isTty: false,
-    width: () => undefined,
-    line: (text = '') => {
-      lines.out += `${text}\n`;
-    },
-    lines: (texts) => {
-      lines.out += texts.map((text) => `${text}\n`).join('');
-    },
-    json: (value) => {
-      lines.out += JSON.stringify(value);
-    },
-    note: (text) => {
-      lines.err += `${text}\n`;
-    },
-    clear: () => undefined,
-  };
-  return { code: await runProgram(argv, terminal), ...lines };
-}
 
 const WEAK = {
   ike_policies: [
@@ -49,7 +23,7 @@ t.test('explain: text for people, JSON for programs, exit codes', async (t) => {
   await b.until((one) =>
     one.status_reasons.some((reason) => reason.details?.cause === 'ike_proposal_mismatch'),
   );
-  const text = await culvert('explain', 'c', '--control', b.control);
+  const text = await commandLine('explain', 'c', '--control', b.control);
   t.equal(text.code, 1);
   t.match(text.out, /^The connection is down\. /);
   t.match(text.out, /cause: ike_proposal_mismatch/);
@@ -57,19 +31,19 @@ t.test('explain: text for people, JSON for programs, exit codes', async (t) => {
   t.match(text.out, /we accept +peer offers/, 'both offers side by side');
   t.match(text.out, /AES_CBC-128.*MODP_1024.*AES_CBC-256.*MODP_2048/);
   t.match(text.out, /What happened lately[\s\S]*received +from .*IKE_SA_INIT request/);
-  const json = await culvert('explain', 'c', '--control', b.control, '--output', 'json');
+  const json = await commandLine('explain', 'c', '--control', b.control, '--output', 'json');
   t.match(JSON.parse(json.out), {
     name: 'c',
     status: 'down',
     cause: 'ike_proposal_mismatch',
     timeline: [{}],
   });
-  t.match(await culvert('explain', 'cc', '--control', b.control), {
+  t.match(await commandLine('explain', 'cc', '--control', b.control), {
     code: 1,
     err: /no connection "cc".*"c"/,
   });
-  t.match(await culvert('explain'), { code: 2, err: /needs a NAME/ });
-  t.match(await culvert('explain', 'c', '--control', `${b.control}.none`), { code: 1, err: /no daemon/ });
+  t.match(await commandLine('explain'), { code: 2, err: /needs a NAME/ });
+  t.match(await commandLine('explain', 'c', '--control', `${b.control}.none`), { code: 1, err: /no daemon/ });
 });
 
 t.test('reload: the plan, the deed, refusals', async (t) => {
@@ -96,7 +70,7 @@ t.test('reload: the plan, the deed, refusals', async (t) => {
   const a = await pair.start('a', {}, { reread: () => rereadFile(path) });
   await pair.start('b');
   await a.until(isUp);
-  const reload = (...more: string[]) => culvert('reload', '--control', a.control, ...more);
+  const reload = (...more: string[]) => commandLine('reload', '--control', a.control, ...more);
   t.match(await reload(), { code: 0, out: /no difference: 1 connection is as in the file/ });
 
   write({ dead_peer_detection: { interval: 3 } });
@@ -120,5 +94,5 @@ t.test('reload: the plan, the deed, refusals', async (t) => {
   t.match(refused.out, /gateway +gateway\.interface +restart/);
   t.match(refused.err, /a change needs a restart/);
   t.ok(isUp(a.connection()), 'and all that while it was up');
-  t.match(await culvert('reload', '--dryrun'), { code: 2, err: /did you mean "--dry-run"/ });
+  t.match(await commandLine('reload', '--dryrun'), { code: 2, err: /did you mean "--dry-run"/ });
 });

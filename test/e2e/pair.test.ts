@@ -9,9 +9,9 @@ import t, { type Test } from 'tap';
 import type { PairReport } from '../../src/cli/pair/report.js';
 import type { StatusDocument } from '../../src/connection/status.js';
 import { networkLabSupport } from '../../src/linux/namespaces.js';
+import { PROGRAM, UNHOOKED } from '../helpers/program.js';
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url));
-const program = join(checkout, 'dist/main.js');
 /** Where the checkout is bind-mounted for an ordinary user, who may not reach its real place. */
 const MOUNTED = '/mnt';
 const NOBODY = '65534';
@@ -24,9 +24,6 @@ const MOUNTS = [
   'mount -t tmpfs -o mode=755 tmpfs /dev/net',
   'mknod -m "$TUN_MODE" /dev/net/tun c 10 200',
 ].join(' && ');
-
-/** The test runner hooks into every Node it sees started: the program must be as an operator has it. */
-const UNHOOKED = ['-u', 'NODE_OPTIONS'] as const;
 
 const isRoot = process.getuid?.() === 0;
 const support = networkLabSupport();
@@ -171,11 +168,11 @@ function links(): string[] {
 }
 
 function pair(...argv: string[]): Run {
-  return new Run([process.execPath, program, 'pair', ...argv]);
+  return new Run([process.execPath, PROGRAM, 'pair', ...argv]);
 }
 
 function culvert(...argv: string[]) {
-  return spawnSync('env', [...UNHOOKED, process.execPath, program, ...argv], { encoding: 'utf8' });
+  return spawnSync('env', [...UNHOOKED, process.execPath, PROGRAM, ...argv], { encoding: 'utf8' });
 }
 
 function checkReport(t: Test, report: PairReport, privileges: string): void {

@@ -1,8 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
+import { type ProgramOutcome, programOutcome, UNHOOKED } from '../helpers/program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** A machine of its own as far as it matters: network, processes, and the folders where files are put. */
@@ -30,24 +31,8 @@ sh fixtures/walkthrough/network.sh down
 echo "namespaces: $(ip netns)"
 `;
 
-function run(
-  script: string,
-): Promise<{ readonly code: number | null; readonly out: string; readonly err: string }> {
-  return new Promise((resolve, reject) => {
-    // The test runner hooks into every Node it sees started: the program must be as an operator has it.
-    const argv = ['-u', 'NODE_OPTIONS', 'unshare', ...MACHINE, 'sh', '-c', script];
-    const child = spawn('env', argv, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
+function run(script: string): Promise<ProgramOutcome> {
+  return programOutcome(['env', ...UNHOOKED, 'unshare', ...MACHINE, 'sh', '-c', script], { cwd: root });
 }
 
 t.test(

@@ -2,13 +2,11 @@ import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
-
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+import { PROGRAM } from './program.js';
 
 /** Further arguments of every daemon, for example to run all tests on the other packet path. */
 const EXTRA = (process.env.CULVERT_TEST_RUN_ARGS ?? '').split(' ').filter((word) => word !== '');
@@ -45,7 +43,7 @@ export class CulvertDaemon {
     const control = join(folder, `${node}.sock`);
     const file = join(folder, `${node}.yaml`);
     writeFileSync(file, stringify({ ...config, gateway: { ...config.gateway, control } }), { mode: 0o600 });
-    const argv = [process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug', ...EXTRA];
+    const argv = [process.execPath, PROGRAM, 'run', '--config', file, '--log-level', 'debug', ...EXTRA];
     const child = lab.spawn(node, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     const log: string[] = [];
     child.stdout!.setEncoding('utf8').on('data', (text: string) => log.push(text));

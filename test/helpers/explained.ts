@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import type { Explanation } from '../../src/connection/explain.js';
+import { PROGRAM } from './program.js';
 import type { SwanPair } from './strongswan-pair.js';
-
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /** What an operator must be able to read in `culvert explain`. */
 export interface Wanted {
@@ -16,7 +14,7 @@ export interface Wanted {
 }
 
 async function command({ site, culvert }: SwanPair, ...words: readonly string[]): Promise<string> {
-  const argv = [process.execPath, MAIN, ...words, '--control', culvert.control];
+  const argv = [process.execPath, PROGRAM, ...words, '--control', culvert.control];
   const { stdout, stderr, code } = await site.lab.run('a', argv, { env: { ...process.env, NO_COLOR: '1' } });
   if (code === 2 || stdout === '') throw new Error(`culvert ${words.join(' ')}: ${stderr}`);
   return stdout;

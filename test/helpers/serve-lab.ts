@@ -3,19 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { NetworkLab } from '../../src/linux/namespaces.js';
-
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-/** The test runner hooks into every Node it sees started: programs must be as an operator has them. */
-const UNHOOKED = ['-u', 'NODE_OPTIONS'];
-
-export interface ServeOutcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { PROGRAM, type ProgramOutcome, programOutcome, UNHOOKED } from './program.js';
 
 /** A VPC of the lab: its router's namespace, a host behind it, and where its gateway is to listen. */
 export interface LabVpc {
@@ -111,7 +101,7 @@ export class ServeLab {
   }
 
   async start(): Promise<void> {
-    const argv = [process.execPath, MAIN, 'serve', '--config', this.#config, '--output', 'json'];
+    const argv = [process.execPath, PROGRAM, 'serve', '--config', this.#config, '--output', 'json'];
     const child = spawn('env', [...UNHOOKED, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#server = child;
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -156,15 +146,16 @@ export class ServeLab {
   }
 
   /** `culvert …` against the Unix socket. */
-  culvert(...argv: string[]): Promise<ServeOutcome> {
+  culvert(...argv: string[]): Promise<ProgramOutcome> {
     const environment = [`CULVERT_ENDPOINT=unix:${join(this.folder, 'api.sock')}`];
-    return run('env', [...UNHOOKED, ...environment, process.execPath, MAIN, ...argv]);
+    return programOutcome(['env', ...UNHOOKED, ...environment, process.execPath, PROGRAM, ...argv]);
   }
 
   /** A shell script with curl, as the documents print them; `E` is the endpoint. */
   async sh(script: string, environment: Readonly<Record<string, string>> = {}): Promise<string> {
     const variables = Object.entries({ rias_endpoint: this.url, vpc_api_endpoint: this.url, ...environment });
-    const { code, out, err } = await run('env', [
+    const { code, out, err } = await programOutcome([
+      'env',
       ...variables.map(([name, value]) => `${name}=${value}`),
       ...['sh', '-c', script],
     ]);
@@ -200,20 +191,4 @@ export async function until<T>(
     await sleep(50);
   }
   throw new Error(`it did not come to pass: ${what}`);
-}
-
-function run(command: string, argv: readonly string[]): Promise<ServeOutcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
 }
