@@ -65,3 +65,15 @@ export async function addSites(lab: NetworkLab): Promise<void> {
     await lab.check(host, ['ip', 'route', 'add', 'default', 'via', `${net}.1`]);
   }
 }
+
+/** As `addSites`, with one link between the gateways' devices `wan`, 192.0.2.1 and .2 unless told otherwise. */
+export async function addJoinedSites(
+  lab: NetworkLab,
+  { a, b, bits }: { readonly a: string; readonly b: string; readonly bits: number } = { ...OUTER, bits: 24 },
+): Promise<void> {
+  await addSites(lab);
+  await lab.link(
+    { node: 'a', device: 'wan', addresses: [`${a}/${bits}`] },
+    { node: 'b', device: 'wan', addresses: [`${b}/${bits}`] },
+  );
+}

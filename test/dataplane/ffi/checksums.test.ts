@@ -6,7 +6,7 @@ import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { capture } from '../../helpers/capture.js';
-import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { pairOf } from '../../helpers/fixed-key-sa.js';
 import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 import { TcpFlow } from '../../helpers/tcp-flow.js';
@@ -59,12 +59,7 @@ const OUTER = {
 
 async function sites(family: 4 | 6): Promise<NetworkLab> {
   const lab = NetworkLab.create();
-  await addSites(lab);
-  const { a, b, bits } = OUTER[family];
-  await lab.link(
-    { node: 'a', device: 'wan', addresses: [`${a}/${bits}`] },
-    { node: 'b', device: 'wan', addresses: [`${b}/${bits}`] },
-  );
+  await addJoinedSites(lab, OUTER[family]);
   for (const side of ['a', 'b'] as const) {
     const [host, gateway] = ENDS[side];
     for (const { node, v6 } of [host, gateway]) {

@@ -12,7 +12,7 @@ import { localEndpoint, openPortGroup, type PortGroup } from '../../../src/linux
 import { openTun, type TunDevice } from '../../../src/linux/tun.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { withNonEspMarker } from '../../../src/wire/esp.js';
-import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { enterOwnNamespace } from '../../helpers/own-namespace.js';
 import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
@@ -28,11 +28,7 @@ const sum = (
 t.test('two gateways in two namespaces', { skip: skipPair }, async (t) => {
   const lab = NetworkLab.create();
   t.teardown(() => lab.dispose());
-  await addSites(lab);
-  await lab.link(
-    { node: 'a', device: 'wan', addresses: ['192.0.2.1/24'] },
-    { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
-  );
+  await addJoinedSites(lab);
   const gateways = [new FixedKeyGateway(lab, 'a', GCM), new FixedKeyGateway(lab, 'b', GCM)] as const;
   for (const gateway of gateways) t.same(await gateway.answer(), { ready: 'evp', note: null });
   for (const [from, to] of [

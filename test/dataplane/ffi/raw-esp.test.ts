@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { NetworkLab } from '../../../src/linux/namespaces.js';
-import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
 const skip = skipWithoutRoot() || skipWithoutLab() || skipWithoutTun();
@@ -24,11 +24,7 @@ for (const [family, one, two, bits] of [
   t.test(`ESP as IP protocol 50 over ${family}`, { skip }, async (t) => {
     const lab = NetworkLab.create();
     t.teardown(() => lab.dispose());
-    await addSites(lab);
-    await lab.link(
-      { node: 'a', device: 'wan', addresses: [`${one}/${bits}`] },
-      { node: 'b', device: 'wan', addresses: [`${two}/${bits}`] },
-    );
+    await addJoinedSites(lab, { a: one, b: two, bits });
     const encapsulation = 'esp';
     const gateways = [
       new FixedKeyGateway(lab, 'a', GCM, { encapsulation, local: one, peer: two, mtu: 1380 }),

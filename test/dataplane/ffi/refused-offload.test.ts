@@ -11,7 +11,7 @@ import { Errno } from '../../../src/linux/errors.js';
 import { addressOf, hostBuffer, type Libc, libc } from '../../../src/linux/ffi.js';
 import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { ACK, makePacket, seededOctets } from '../../esp/offload/packets.js';
-import { addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import {
   Bench,
   backend,
@@ -237,11 +237,7 @@ t.test(
   async (t) => {
     const lab = NetworkLab.create();
     t.teardown(() => lab.dispose());
-    await addSites(lab);
-    await lab.link(
-      { node: 'a', device: 'wan', addresses: ['192.0.2.1/24'] },
-      { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
-    );
+    await addJoinedSites(lab);
     const gateways = [new FixedKeyGateway(lab, 'a', GCM), new FixedKeyGateway(lab, 'b', GCM)] as const;
     for (const gateway of gateways) t.match(await gateway.answer(), { ready: 'evp' });
     const { children: wide } = await gateways[0].counters();

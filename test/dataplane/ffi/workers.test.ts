@@ -9,7 +9,7 @@ import {
 } from '../../../src/dataplane/ffi/worker-group.js';
 import { ffiAvailable } from '../../../src/linux/ffi.js';
 import { NetworkLab } from '../../../src/linux/namespaces.js';
-import { type Answer, addSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
+import { type Answer, addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';
 import { skipWithoutLab, skipWithoutRoot, skipWithoutTun } from '../../helpers/prerequisites.js';
 
 const skipPair = skipWithoutRoot() || skipWithoutTun() || skipWithoutLab();
@@ -96,11 +96,7 @@ for (const [workers, misrouted, encapsulation] of [
     async (t) => {
       const lab = NetworkLab.create();
       t.teardown(() => lab.dispose());
-      await addSites(lab);
-      await lab.link(
-        { node: 'a', device: 'wan', addresses: ['192.0.2.1/24'] },
-        { node: 'b', device: 'wan', addresses: ['192.0.2.2/24'] },
-      );
+      await addJoinedSites(lab);
       const setup = { workers, misrouted, encapsulation, mtu: 1380 };
       const gateways = [
         new FixedKeyGateway(lab, 'a', GCM, setup),
