@@ -46,24 +46,14 @@ export interface Installation {
 
 type SelectorText = readonly [number, number, number, number, string, string];
 
-interface PublicPart {
-  readonly block: number;
-  readonly id: number;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
+/** Selectors as JSON carries them. */
+interface SelectorTexts {
   readonly localTs: readonly SelectorText[];
   readonly peerTs: readonly SelectorText[];
-  readonly peer: Endpoint;
-  readonly outbound: boolean;
-  readonly replayWindow: number;
-  readonly encapsulation: 'udp' | 'esp';
-  /** Octets of the longest outer packet, 0 when it is not known. */
-  readonly pathMtu: number;
-  /** MSS that no TCP connection may exceed, 0 for no limit at all. */
-  readonly mssCeiling: number;
-  readonly device: number;
 }
+
+/** What of an installation goes as JSON. */
+type PublicPart = Omit<Installation, 'keysIn' | 'keysOut' | keyof SelectorTexts> & SelectorTexts;
 
 function toText(selector: TrafficSelector): SelectorText {
   const { tsType, protocol, startPort, endPort, startAddress, endAddress } = selector;
@@ -160,7 +150,7 @@ export interface ForeignPolicy extends OutboundPolicy {
   readonly owner: number;
 }
 
-type ForeignText = Omit<ForeignPolicy, 'localTs' | 'peerTs'> & Pick<PublicPart, 'localTs' | 'peerTs'>;
+type ForeignText = Omit<ForeignPolicy, keyof SelectorTexts> & SelectorTexts;
 
 /** An order to hand packets for this child SA over to its owner: the length of its JSON (u32), and the JSON. */
 export function encodeForeign(
