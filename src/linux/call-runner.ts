@@ -1,3 +1,4 @@
+import { fromHex } from '../util/bytes.js';
 import { callableAt, openLibrary } from './ffi.js';
 
 /**
@@ -20,7 +21,7 @@ export type CallRunner = (list: number, count: number) => number;
  * `long run(struct call *rdi, long rsi)` in the System V ABI for x86-64. rbx: the call in hand, r12: the end,
  * r13: the beginning. Three pushes leave the stack aligned to 16 octets for the functions called.
  */
-const X86_64 = Uint8Array.from(
+const X86_64 = fromHex(
   [
     'f30f1efa', //            endbr64
     '53 4154 4155', //        push rbx; push r12; push r13
@@ -38,11 +39,7 @@ const X86_64 = Uint8Array.from(
     '4889d8 4c29e8', // done: mov rax, rbx; sub rax, r13
     '48c1e806', //            shr rax, 6
     '415d 415c 5b c3', //     pop r13; pop r12; pop rbx; ret
-  ]
-    .join('')
-    .replaceAll(' ', '')
-    .match(/../g)!
-    .map((octet) => Number.parseInt(octet, 16)),
+  ].join(''),
 );
 
 const PROT_READ = 1;
