@@ -68,7 +68,7 @@ export function explain(
     status: connection.status,
     verdict: verdictOf(connection, main, down?.message, threat?.message),
     cause,
-    advice: adviceOf(connection, main, cause),
+    advice: adviceOf(connection, main, threat, cause),
     next: nextOf(connection, toUtc(now)),
     connection,
     timeline: history.map(({ kind, text, firstAt, lastAt, count }) => ({
@@ -135,13 +135,13 @@ function withoutAdvice({ message, details }: StatusReason): string {
 function adviceOf(
   connection: ConnectionStatusDocument,
   main: StatusReason | undefined,
+  threat: Advisory | undefined,
   cause: string | null,
 ): string[] {
   const out: string[] = [];
   const add = (text: unknown): void => {
     if (typeof text === 'string' && text !== '' && !out.includes(text)) out.push(text);
   };
-  const threat = threatOf(connection);
   if (connection.status === 'up' && threat !== undefined) add(adviceFor(cause ?? ''));
   if (connection.status !== 'up') {
     if (cause === 'admin_down')
