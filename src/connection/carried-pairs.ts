@@ -1,10 +1,5 @@
 import type { TrafficSelector } from '../wire/ike/payloads.js';
-import { type CoveringChild, holds } from './coverage.js';
-
-interface Networks {
-  readonly local: { readonly selectors: readonly TrafficSelector[] };
-  readonly peer: { readonly selectors: readonly TrafficSelector[] };
-}
+import { type CoveringChild, holds, type Networks } from './coverage.js';
 
 /**
  * Counts, for every configured pair of networks of one family, the child SAs that carry it, as they come and go:

@@ -52,7 +52,8 @@ export function sameNetworks(a: Networks, b: Networks): boolean {
   return networksText(a) === networksText(b);
 }
 
-interface Networks {
+/** The networks of a connection, each as a selector. */
+export interface Networks {
   readonly local: { readonly selectors: readonly TrafficSelector[] };
   readonly peer: { readonly selectors: readonly TrafficSelector[] };
 }
