@@ -166,7 +166,7 @@ export interface NativeFunction {
   readonly address: number;
   /** Number of its parameters, all of them integers or addresses. */
   readonly parameters: number;
-  /** Answers 0 where the function returns nothing. */
+  /** A function that returns nothing gives undefined, whatever the type here says. */
   readonly call: (...args: number[]) => number;
 }
 
