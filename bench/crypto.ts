@@ -1,9 +1,9 @@
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { createOpensslBackend, createPortableBackend } from '#culvert/crypto/backend.js';
 import { dhName, encryptionName, prfName } from '#culvert/crypto/names.js';
 import { DH_TRANSFORMS, ENCRYPTION_TRANSFORMS, PRF_TRANSFORMS } from '#culvert/crypto/transforms.js';
 import type { Cipher, CryptoBackend } from '#culvert/crypto/types.js';
 import type { Random } from '#culvert/util/random.js';
-import type { BenchRow } from './row.js';
 
 /**
  * One figure: so many operations, or so many megabits, a second on one core. `name` is backend, algorithm by

@@ -7,12 +7,11 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { messageOf } from '#culvert/cli/errors.js';
-import { checkPairPossible } from '#culvert/cli/pair/preflight.js';
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { ControlClient } from '#culvert/daemon/control-client.js';
 import { NetworkLab } from '#culvert/linux/namespaces.js';
 import { daemonScaleFiles, SCALE_ADDRESSES } from './daemon-scale-files.js';
-import type { BenchRow } from './row.js';
+import { pairMissing, skippedRow } from './preflight.js';
 import { cpuSeconds, processMemory } from './traffic.js';
 
 export interface DaemonScaleOptions {
@@ -37,11 +36,8 @@ const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
  */
 export async function benchDaemonScale(options: DaemonScaleOptions = {}): Promise<BenchRow[]> {
   const { sas = DEFAULT_SAS } = options;
-  try {
-    checkPairPossible();
-  } catch (error) {
-    return [{ part: 'daemon', name: 'daemon', value: 0, unit: '', note: `skipped: ${messageOf(error)}` }];
-  }
+  const missing = pairMissing();
+  if (missing !== undefined) return [skippedRow('daemon', 'daemon', missing.why)];
   const folder = mkdtempSync(join(tmpdir(), 'culvert-bench-'));
   const lab = NetworkLab.create();
   const daemons: Daemon[] = [];

@@ -1,3 +1,4 @@
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { createOpensslBackend } from '#culvert/crypto/backend.js';
 import { opensslCipherName } from '#culvert/crypto/backends/openssl/cipher.js';
 import { encryptionName, integrityName } from '#culvert/crypto/names.js';
@@ -25,7 +26,6 @@ import { SecretKey } from '#culvert/util/secret.js';
 import { TsType } from '#culvert/wire/ike/registry.js';
 import { buildPacket, createPacketView, IpProtocol } from '#culvert/wire/ip.js';
 import { opensslSpeed, opensslVersion } from './openssl-speed.js';
-import type { BenchRow } from './row.js';
 
 export interface EspBenchOptions {
   /** Wall-clock bound of the whole run; about 40,000 by default. */

@@ -1,3 +1,4 @@
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { createOpensslBackend } from '#culvert/crypto/backend.js';
 import type { ConnectionConfig } from '#culvert/ike/config.js';
 import { Engine } from '#culvert/ike/engine.js';
@@ -9,7 +10,6 @@ import { utf8 } from '#culvert/util/bytes.js';
 import { parseCidr } from '#culvert/util/ip.js';
 import { SecretKey } from '#culvert/util/secret.js';
 import { Dh, Encr, Integ, nameOf, Prf } from '#culvert/wire/ike/registry.js';
-import type { BenchRow } from './row.js';
 
 const A = '192.0.2.1';
 const B = '192.0.2.2';

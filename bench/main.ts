@@ -1,4 +1,4 @@
-import type { BenchRow } from './row.js';
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 
 export { describeMachine } from './machine.js';
 

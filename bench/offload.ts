@@ -1,3 +1,4 @@
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { Coalescer, coalescerSpace } from '#culvert/esp/offload/coalesce.js';
 import { checksumOf, foldSum } from '#culvert/esp/offload/ones-complement.js';
 import { createPacketMemory, type PacketMemory } from '#culvert/esp/offload/packet-memory.js';
@@ -12,7 +13,6 @@ import {
 import { writeU16, writeU32 } from '#culvert/util/bytes.js';
 import { createPacketView, readPacket } from '#culvert/wire/ip.js';
 import { TCP_CHECKSUM_OFFSET, TcpFlag } from '#culvert/wire/tcp.js';
-import type { BenchRow } from './row.js';
 
 /** Wall-clock bound of the whole run in milliseconds. */
 const BUDGET_MS = 3000;

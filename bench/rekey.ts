@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { messageOf } from '#culvert/cli/errors.js';
-import { checkPairPossible, findProgram } from '#culvert/cli/pair/preflight.js';
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import type { Contender } from './contender.js';
+import { median } from './median.js';
 import { startPacketPair } from './packet-pair.js';
-import type { BenchRow } from './row.js';
+import { skippedRow, trafficMissing } from './preflight.js';
 import { measureTcp, type TcpFigures } from './traffic.js';
 
 export interface RekeyBenchOptions {
@@ -25,12 +25,8 @@ const OVERLAP_MS = 1000;
  */
 export async function benchRekey(options: RekeyBenchOptions = {}): Promise<BenchRow[]> {
   const { seconds = 10 } = options;
-  try {
-    checkPairPossible();
-  } catch (error) {
-    return [skipped(messageOf(error))];
-  }
-  if (findProgram('iperf3') === undefined) return [skipped('iperf3 is not installed')];
+  const missing = trafficMissing();
+  if (missing !== undefined) return [skippedRow('rekey', 'rekey', missing.why)];
   const pair = await startPacketPair({ children: 1, transform: 'aes128gcm16' });
   try {
     const plain: TcpFigures[] = [];
@@ -102,14 +98,6 @@ class Rekeying {
   }
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >>> 1]!;
-}
-
 function retransmits(count: number): string {
   return `${count} TCP retransmits`;
-}
-
-function skipped(why: string): BenchRow {
-  return { part: 'rekey', name: 'rekey', value: 0, unit: '', note: `skipped: ${why}` };
 }

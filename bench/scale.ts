@@ -1,7 +1,6 @@
-import { messageOf } from '#culvert/cli/errors.js';
-import { checkPairPossible, findProgram } from '#culvert/cli/pair/preflight.js';
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { startPacketPair } from './packet-pair.js';
-import type { BenchRow } from './row.js';
+import { skippedRow, trafficMissing } from './preflight.js';
 import { measureTcp, peakMemory } from './traffic.js';
 
 export interface ScaleBenchOptions {
@@ -18,12 +17,8 @@ const COUNTS = [1, 100, 1000, 10_000];
  */
 export async function benchScale(options: ScaleBenchOptions = {}): Promise<BenchRow[]> {
   const { seconds = 10 } = options;
-  try {
-    checkPairPossible();
-  } catch (error) {
-    return [skipped(messageOf(error))];
-  }
-  if (findProgram('iperf3') === undefined) return [skipped('iperf3 is not installed')];
+  const missing = trafficMissing();
+  if (missing !== undefined) return [skippedRow('scale', 'scale', missing.why)];
   const rows: BenchRow[] = [];
   let alone: number | undefined;
   for (const [children, churn] of [...COUNTS.map((n) => [n, false] as const), [10_000, true] as const]) {
@@ -48,8 +43,4 @@ export async function benchScale(options: ScaleBenchOptions = {}): Promise<Bench
     }
   }
   return rows;
-}
-
-function skipped(why: string): BenchRow {
-  return { part: 'scale', name: 'scale', value: 0, unit: '', note: `skipped: ${why}` };
 }

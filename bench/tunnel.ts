@@ -1,10 +1,11 @@
+import type { BenchRow } from '#culvert/cli/bench-row.js';
 import { messageOf } from '#culvert/cli/errors.js';
 import { Pair } from '#culvert/cli/pair/pair.js';
-import { checkPairPossible, findProgram } from '#culvert/cli/pair/preflight.js';
 import { parseSuite } from '#culvert/cli/suite.js';
 import type { Contender } from './contender.js';
+import { median } from './median.js';
 import { startForwarding, startPacketPair } from './packet-pair.js';
-import type { BenchRow } from './row.js';
+import { skippedRow, trafficMissing } from './preflight.js';
 import { StrongswanPair, strongswanMissing } from './strongswan-pair.js';
 import { measureTcp, measureUdp, peakMemory, roundTrip } from './traffic.js';
 import { findWireguardGo, startWireguardPair } from './wireguard-pair.js';
@@ -59,12 +60,8 @@ interface Result {
  * What cannot be measured is a row with a note.
  */
 export async function benchTunnel(options: TunnelBenchOptions = {}): Promise<BenchRow[]> {
-  try {
-    checkPairPossible();
-  } catch (error) {
-    return [note('culvert', `skipped: ${messageOf(error)}`)];
-  }
-  if (findProgram('iperf3') === undefined) return [note('iperf3', 'skipped: iperf3 is not installed')];
+  const obstacle = trafficMissing();
+  if (obstacle !== undefined) return [skippedRow('tunnel', obstacle.what, obstacle.why)];
   const contenders = listContenders(options);
   const rounds: Result[][] = contenders.map(() => []);
   const { rounds: count = 1 } = options;
@@ -142,18 +139,16 @@ function compare(
   });
 }
 
-/** The median of each figure; of an even number the lower middle one, which was really measured. */
+/** The median of each figure. */
 function medianOf(results: readonly Result[]): Result {
   const measured = results.filter((result) => result.skipped === undefined);
   if (measured.length === 0) return results[0]!;
-  const middle = (values: readonly number[]): number =>
-    [...values].sort((a, b) => a - b)[(values.length - 1) >>> 1]!;
   const figures: Partial<Record<Figure, number>> = {};
   for (const figure of ALL) {
     const values = measured.map((result) => result.figures[figure]).filter((value) => value !== undefined);
-    if (values.length > 0) figures[figure] = middle(values);
+    if (values.length > 0) figures[figure] = median(values);
   }
-  return { name: measured[0]!.name, figures, retransmits: middle(measured.map((one) => one.retransmits)) };
+  return { name: measured[0]!.name, figures, retransmits: median(measured.map((one) => one.retransmits)) };
 }
 
 async function startCulvert(suite: string): Promise<Contender> {
@@ -206,7 +201,7 @@ function missing(name: string, skipped: string): Result {
 }
 
 function rowsOf(result: Result): BenchRow[] {
-  if (result.skipped !== undefined) return [note(result.name, `skipped: ${result.skipped}`)];
+  if (result.skipped !== undefined) return [skippedRow('tunnel', result.name, result.skipped)];
   return (Object.keys(FIGURES) as Figure[]).flatMap((figure) => {
     const value = result.figures[figure];
     if (value === undefined) return [];
@@ -223,9 +218,4 @@ function rowsOf(result: Result): BenchRow[] {
 function row({ name }: Result, figure: Figure, value: number): BenchRow {
   const { name: what, unit } = FIGURES[figure];
   return { part: 'tunnel', name: `${name}: ${what}`, subject: name, figure: what, value, unit };
-}
-
-/** A row without a figure: its unit is empty. */
-function note(name: string, text: string): BenchRow {
-  return { part: 'tunnel', name, value: 0, unit: '', note: text };
 }

@@ -1,25 +1,13 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { formatFigure } from '../amounts.js';
+import type { BenchRow } from '../bench-row.js';
 import { defineCommand } from '../command.js';
 import { CliError, ExitCode, UsageError } from '../errors.js';
 import { suggestion } from '../nearest.js';
 import { renderTable } from '../table.js';
 
-/** One measured figure, as bench/row.ts states it: the benchmarks are no part of this program's build. */
-interface BenchRow {
-  readonly part: string;
-  readonly name: string;
-  readonly subject?: string;
-  readonly figure?: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly ratio?: number;
-  readonly ratioOf?: string;
-  readonly ratioTo?: string;
-  readonly note?: string;
-}
-
+/** What bench/main.ts exports: the benchmarks are no part of this program's build. */
 interface BenchModule {
   readonly benchParts: readonly string[];
   describeMachine(): string;

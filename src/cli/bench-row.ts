@@ -1,4 +1,4 @@
-/** One measured figure. `ratio` compares it with `ratioOf`, measured in the same run. */
+/** One figure measured by a benchmark. `ratio` compares it with `ratioOf`, measured in the same run. */
 export interface BenchRow {
   readonly part: string;
   readonly name: string;
@@ -6,6 +6,7 @@ export interface BenchRow {
   readonly subject?: string;
   readonly figure?: string;
   readonly value: number;
+  /** Empty where there is no figure but a note. */
   readonly unit: string;
   readonly ratio?: number;
   readonly ratioOf?: string;
