@@ -24,19 +24,17 @@ export const STAYS_DOWN = { action: 'clear', interval: 1, timeout: 4 };
 export interface Setup extends CulvertOptions {
   readonly swan?: Partial<SwanConnection>;
   readonly settings?: string;
-  readonly limits?: object;
   readonly before?: (site: SiteLab) => Promise<void>;
 }
 
 export async function withVersion(
   t: Test,
   version: 1 | 2,
-  { swan, settings, limits, before, ...options }: Setup,
+  { swan, settings, before, ...options }: Setup,
   body: (pair: SwanPair) => Promise<void>,
 ): Promise<void> {
   const config = culvertConfig({ ike: IKE, esp: ESP, ikeVersion: version, ...options });
-  const file = limits === undefined ? config : { ...config, limits };
-  await withPair(t, file, swanConnection({ version, ...swan }), body, {
+  await withPair(t, config, swanConnection({ version, ...swan }), body, {
     ...(settings === undefined ? {} : { swan: { settings } }),
     ...(before === undefined ? {} : { before }),
   });

@@ -51,6 +51,7 @@ export interface CulvertOptions {
   readonly peerCidrs?: readonly string[];
   /** Further fields of the gateway. */
   readonly gateway?: object;
+  readonly limits?: object;
 }
 
 /** Culvert is site A, strongSwan is site B. */
@@ -60,6 +61,7 @@ export function culvertConfig(options: CulvertOptions = {}) {
   const esp = options.esp && [{ name: 'exact', ...options.esp }];
   return {
     gateway: { name: 'site-a', mode: 'policy', address: site.address, ...options.gateway },
+    ...(options.limits && { limits: options.limits }),
     ...(ike && { ike_policies: ike }),
     ...(esp && { ipsec_policies: esp }),
     connections: [

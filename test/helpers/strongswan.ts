@@ -39,7 +39,7 @@ export function skipWithoutStrongswan(): string | false {
   return skipWithoutTun();
 }
 
-/** One connection as swanctl.conf writes it; one child with the same name. */
+/** One connection as swanctl.conf writes it; one child with the same name and networks unless there are `children`. */
 export interface SwanConnection {
   readonly name?: string;
   readonly version?: 1 | 2;
@@ -55,6 +55,14 @@ export interface SwanConnection {
   /** Further lines of the connection and of the child. */
   readonly extra?: string;
   readonly childExtra?: string;
+  readonly children?: readonly SwanPolicy[];
+}
+
+/** The networks of one child. */
+export interface SwanPolicy {
+  readonly name: string;
+  readonly localTs: string;
+  readonly remoteTs: string;
 }
 
 /** What `list-sas` tells of one IKE SA and its child SAs. */
@@ -298,6 +306,7 @@ function spawnCharon(
 
 function connectionSection(c: SwanConnection): string {
   const name = c.name ?? 'c';
+  const children = c.children ?? [{ name, localTs: c.local.ts, remoteTs: c.remote.ts }];
   return `  ${name} {
     version = ${c.version ?? 2}
     mobike = ${c.mobike === true ? 'yes' : 'no'}
@@ -310,13 +319,22 @@ function connectionSection(c: SwanConnection): string {
       id = ${c.local.id} }
     remote { auth = psk
       id = ${c.remote.id} }
-    children { ${name} {
-      local_ts = ${c.local.ts}
-      remote_ts = ${c.remote.ts}
-      esp_proposals = ${c.espProposals}
-      ${c.childExtra ?? ''}
-    } }
+    children {
+${children.map((child) => childSection(c, child)).join('')}    }
   }
+`;
+}
+
+function childSection(
+  { espProposals, childExtra = '' }: SwanConnection,
+  { name, localTs, remoteTs }: SwanPolicy,
+): string {
+  return `      ${name} {
+        local_ts = ${localTs}
+        remote_ts = ${remoteTs}
+        esp_proposals = ${espProposals}
+        ${childExtra}
+      }
 `;
 }
 

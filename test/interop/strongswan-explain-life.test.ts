@@ -154,23 +154,8 @@ const LOSSES: readonly Life[] = [
           remedy: /Add the missing networks at the peer/,
         };
         await explains(t, pair, wanted);
-        const child = (name: string, ts: string) =>
-          `${name} { local_ts = ${ts}\n remote_ts = ${SITE_A.cidr}\n esp_proposals = aes256-sha256 }`;
-        await pair.swan.loadText(`connections { c {
-          version = ${version}
-          mobike = no
-          encap = yes
-          local_addrs = ${SITE_B.address}
-          remote_addrs = ${SITE_A.address}
-          proposals = aes256-sha256-modp2048
-          local { auth = psk
-            id = ${SITE_B.address} }
-          remote { auth = psk
-            id = ${SITE_A.address} }
-          children { ${MORE_CIDRS.map((ts, n) => child(`c${n}`, ts)).join('\n')} }
-        } }
-        secrets { ike-0 { id-1 = ${SITE_A.address}
-          secret = "correct-horse-battery" } }`);
+        const children = MORE_CIDRS.map((localTs, n) => ({ name: `c${n}`, localTs, remoteTs: SITE_A.cidr }));
+        await pair.swan.load(swanConnection({ version, children }));
         // The next try comes by itself, 30 s after the first one, or two minutes after that.
         await isMended(t, pair, 200);
       });

@@ -19,7 +19,6 @@ import {
   gone,
   MATRIX,
   PINGS,
-  PSK,
   swanConnection as swanOf,
   withPair,
 } from '../helpers/strongswan-pair.js';
@@ -116,35 +115,10 @@ t.test('Culvert behind a masquerading router', { skip }, async (t) => {
 const CIDRS_A = ['10.1.0.0/24', '10.11.0.0/24'] as const;
 const CIDRS_B = ['10.2.0.0/24', '10.12.0.0/24'] as const;
 
-/** A swanctl.conf with one child a pair of networks: strongSwan's version 1 has one pair in each. */
-function fourPairs(extra: { readonly ike?: string; readonly child?: string } = {}): string {
-  const children = CIDRS_B.flatMap((local, i) =>
-    CIDRS_A.map(
-      (remote, j) => `c${i}${j} {
-        local_ts = ${local}
-        remote_ts = ${remote}
-        esp_proposals = aes256-sha256
-        ${extra.child ?? ''}
-      }`,
-    ),
-  );
-  return `connections { c {
-    version = 1
-    encap = yes
-    local_addrs = ${SITE_B.address}
-    remote_addrs = ${SITE_A.address}
-    proposals = aes256-sha256-modp2048
-    ${extra.ike ?? ''}
-    local { auth = psk
-      id = ${SITE_B.address} }
-    remote { auth = psk
-      id = ${SITE_A.address} }
-    children { ${children.join('\n')} }
-  } }
-  secrets { ike-0 { id-1 = ${SITE_A.address}
-    secret = "${PSK}" } }
-  `;
-}
+/** One child a pair of networks: strongSwan's version 1 has one pair in each. */
+const FOUR_PAIRS = CIDRS_B.flatMap((localTs, i) =>
+  CIDRS_A.map((remoteTs, j) => ({ name: `c${i}${j}`, localTs, remoteTs })),
+);
 
 /** Both sites have an address in each of their networks. */
 async function secondNetworks(site: SiteLab): Promise<[LabSite[], LabSite[]]> {
@@ -173,7 +147,7 @@ t.test('two local and two peer networks, both roles', { skip }, async (t) => {
   await t.test('Culvert initiates all four', async (t) => {
     await withPair(t, culvertConfig(networks), undefined, async ({ site, swan, culvert }) => {
       const [as, bs] = await secondNetworks(site);
-      await swan.loadText(fourPairs());
+      await swan.load(swanConnection({ children: FOUR_PAIRS }));
       await culvert.up('to-b');
       const up = await culvert.until('to-b', (c) => c.status === 'up' && c.children.length === 4);
       t.equal(up.children.length, 4);
@@ -184,7 +158,7 @@ t.test('two local and two peer networks, both roles', { skip }, async (t) => {
     const config = culvertConfig({ ...networks, establishMode: 'peer_only' });
     await withPair(t, config, undefined, async ({ site, swan, culvert }) => {
       const [as, bs] = await secondNetworks(site);
-      await swan.loadText(fourPairs());
+      await swan.load(swanConnection({ children: FOUR_PAIRS }));
       t.ok((await swan.initiate('c00')).ok);
       const one = await culvert.until('to-b', (c) => c.children.length === 1);
       t.equal(one.status, 'degraded');
