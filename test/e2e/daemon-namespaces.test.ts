@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import {
   createSiteLab,
@@ -29,8 +29,6 @@ function config(local: LabSite, peer: LabSite, more: object = {}) {
     ],
   };
 }
-
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 
 async function lab(t: { teardown(fn: () => unknown): unknown }, options = {}): Promise<SiteLab> {
   const made = await createSiteLab(options);

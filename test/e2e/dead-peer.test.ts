@@ -1,5 +1,5 @@
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, down, up } from '../helpers/culvert-daemon.js';
 import { cut, heal } from '../helpers/outage.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, untilTraffic } from '../helpers/site-lab.js';
@@ -8,9 +8,6 @@ const skip = skipWithoutTun();
 
 const ACTIONS = ['restart', 'clear', 'hold', 'none'] as const;
 type Action = (typeof ACTIONS)[number];
-
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
-const down = (connection: { readonly status: string }): boolean => connection.status === 'down';
 
 function config(local: LabSite, peer: LabSite, over: object) {
   return {

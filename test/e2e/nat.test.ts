@@ -1,12 +1,10 @@
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { createNatLab, type NatLab } from '../helpers/nat-lab.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { type LabSite, ping, untilTraffic } from '../helpers/site-lab.js';
 
 const skip = skipWithoutTun();
-
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 
 /** Both ends behind a NAT; that of b hands IKE to it. */
 async function natLab(t: { teardown(fn: () => unknown): unknown }): Promise<NatLab> {

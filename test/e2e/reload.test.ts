@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 
 const skip = skipWithoutTun();
 
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 /** Further networks of the sites, each with an address on the loopback device. */
 const EXTRA = ['c', 'd'] as const;
 const inside = (site: LabSite, extra: string): string =>

@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { NetworkLab } from '../../src/linux/namespaces.js';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { type LabSite, ping } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 
 const skip = skipWithoutTun();
 
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 const HUB: LabSite = { node: 'a', address: '192.0.2.1', inside: '10.1.0.1', cidr: '10.1.0.0/24' };
 const B: LabSite = { node: 'b', address: '192.0.2.2', inside: '10.2.0.1', cidr: '10.2.0.0/24' };
 const C: LabSite = { node: 'c', address: '198.51.100.2', inside: '10.3.0.1', cidr: '10.3.0.0/24' };

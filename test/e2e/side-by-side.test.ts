@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import {
   addInside,
@@ -13,8 +13,6 @@ import {
 } from '../helpers/site-lab.js';
 
 const skip = skipWithoutTun();
-
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 
 t.test('three connections to one peer address live side by side', { skip }, async (t) => {
   const site = await createSiteLab();

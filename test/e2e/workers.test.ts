@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
@@ -10,7 +10,6 @@ import { steadyPing } from '../helpers/steady-ping.js';
 const skip = skipWithoutTun();
 
 const NAMES = ['c0', 'c1', 'c2', 'c3'] as const;
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 
 /** The site as connection `n` sees it: an inside address and a network of its own. */
 function variant(site: LabSite, n: number): LabSite {

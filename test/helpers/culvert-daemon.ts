@@ -11,6 +11,10 @@ import { PROGRAM } from './program.js';
 /** Further arguments of every daemon, for example to run all tests on the other packet path. */
 const EXTRA = (process.env.CULVERT_TEST_RUN_ARGS ?? '').split(' ').filter((word) => word !== '');
 
+/** For `until`: what a connection's status is. */
+export const up = ({ status }: { readonly status: string }): boolean => status === 'up';
+export const down = ({ status }: { readonly status: string }): boolean => status === 'down';
+
 /** The built daemon, `culvert run`, in a namespace of a lab, driven through its control socket. */
 export class CulvertDaemon {
   readonly control: string;

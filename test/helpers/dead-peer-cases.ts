@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import type { CulvertDaemon } from './culvert-daemon.js';
+import { type CulvertDaemon, down, up } from './culvert-daemon.js';
 import { answers, countIkeOf, cut, heal, type IkeCounter } from './outage.js';
 import { SITE_A, SITE_B, untilTraffic } from './site-lab.js';
 import { steadyPing } from './steady-ping.js';
 import { type StrongSwan, skipWithoutStrongswan } from './strongswan.js';
-import { culvertConfig, type SwanPair, swanConnection, withPair } from './strongswan-pair.js';
+import { culvertConfig, ESP, IKE, type SwanPair, swanConnection, withPair } from './strongswan-pair.js';
 
 const skip = skipWithoutStrongswan();
 
@@ -17,12 +17,6 @@ const INTERVAL = 1;
 const TIMEOUT = 3;
 /** Quiet is watched this long, in milliseconds: a retry or a probe would have come twice by then. */
 const QUIET = 4000;
-
-const up = ({ status }: { readonly status: string }): boolean => status === 'up';
-const down = ({ status }: { readonly status: string }): boolean => status === 'down';
-
-const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
 
 interface Case extends SwanPair {
   readonly t: Test;

@@ -5,6 +5,8 @@ import { type SwanConnection, skipWithoutStrongswan } from './strongswan.js';
 import {
   type CulvertOptions,
   culvertConfig,
+  ESP,
+  IKE,
   type SwanPair,
   swanConnection,
   withPair,
@@ -15,8 +17,6 @@ export function skipWithoutFirewall(): string | false {
   return skipWithoutStrongswan() || skipWithoutProgram('nft');
 }
 
-export const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-export const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
 export const PASSIVE = { establishMode: 'peer_only' } as const;
 /** A connection that is lost stays lost, so that it can be looked at. */
 export const STAYS_DOWN = { action: 'clear', interval: 1, timeout: 4 };

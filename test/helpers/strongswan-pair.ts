@@ -4,12 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
 import type { ChildStatus } from '../../src/connection/status.js';
-import { CulvertDaemon } from './culvert-daemon.js';
+import { CulvertDaemon, up } from './culvert-daemon.js';
 import {
   createSiteLab,
   type LabSite,
   ping,
+  ROUTER_OUTSIDE,
   SITE_A,
+  SITE_A_NATTED,
   SITE_B,
   type SiteLab,
   type SiteLabOptions,
@@ -28,6 +30,9 @@ const HASHES = ['sha256', 'sha1', 'md5'] as const;
 /** strongSwan's names of the DH groups of the auto-negotiation matrix. */
 export const GROUPS = { 14: 'modp2048', 5: 'modp1536', 2: 'modp1024' } as const;
 
+/** The strongest suite of the matrix, as policies of Culvert and as proposals of strongSwan. */
+export const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
+export const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
 const STRONGEST = { proposals: 'aes256-sha256-modp2048', espProposals: 'aes256-sha256' };
 
 interface IdentityInput {
@@ -143,6 +148,31 @@ export async function withPair(
   } finally {
     await site.dispose();
   }
+}
+
+/** A connection of Culvert, which is behind a masquerading router, carries packets. */
+export async function worksBehindRouter(t: Test, options: CulvertOptions = {}): Promise<void> {
+  const config = culvertConfig({
+    site: SITE_A_NATTED,
+    localIdentity: { type: 'fqdn', value: 'a.example' },
+    peerIdentity: { type: 'fqdn', value: 'b.example' },
+    ...options,
+  });
+  const connection = swanConnection({
+    version: options.ikeVersion ?? 2,
+    local: { address: SITE_B.address, id: 'b.example', ts: SITE_B.cidr },
+    remote: { address: '%any', id: 'a.example', ts: SITE_A.cidr },
+  });
+  const body = async (pair: SwanPair): Promise<void> => {
+    await pair.culvert.up('to-b');
+    const status = await pair.culvert.until('to-b', up);
+    t.equal(status.ike?.nat.local, true, 'we find that we are behind a NAT');
+    t.match(status.ike?.peer_endpoint, /:4500$/, 'on port 4500');
+    const [sa] = await pair.swan.sas();
+    t.equal(sa?.fields['remote-host'], ROUTER_OUTSIDE, 'strongSwan talks to the router');
+    await carriesTraffic(t, pair);
+  };
+  await withPair(t, config, connection, body, { behindNat: true });
 }
 
 /** The tunnel carries packets both ways and both ends counted the same ones. */

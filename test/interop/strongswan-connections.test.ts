@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import {
   addInside,
   createSiteLab,
@@ -27,7 +27,6 @@ import {
 } from '../helpers/swan-sites.js';
 
 const skip = skipWithoutStrongswan();
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 const NAMES = ['first', 'second', 'third'] as const;
 type Initiator = 'Culvert' | 'strongSwan';
 

@@ -4,9 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { explains, explanation, isMended } from '../helpers/explained.js';
 import {
-  ESP,
   firewall,
-  IKE,
   isUp,
   type Life,
   noFirewall,
@@ -18,7 +16,7 @@ import {
 } from '../helpers/faulty-pair.js';
 import { SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
-import { culvertConfig, swanConnection } from '../helpers/strongswan-pair.js';
+import { culvertConfig, ESP, IKE, swanConnection } from '../helpers/strongswan-pair.js';
 
 const skip = skipWithoutFirewall();
 const COOKIES = fileURLToPath(new URL('../helpers/cookie-responder.mjs', import.meta.url));

@@ -2,13 +2,18 @@ import t, { type Test } from 'tap';
 import { explains, isMended, type Wanted } from '../helpers/explained.js';
 import { SITE_A, SITE_B } from '../helpers/site-lab.js';
 import { type SwanConnection, skipWithoutStrongswan } from '../helpers/strongswan.js';
-import { type CulvertOptions, culvertConfig, swanConnection, withPair } from '../helpers/strongswan-pair.js';
+import {
+  type CulvertOptions,
+  culvertConfig,
+  ESP,
+  IKE,
+  swanConnection,
+  withPair,
+} from '../helpers/strongswan-pair.js';
 import { swanUntil } from '../helpers/swan-sites.js';
 
 const skip = skipWithoutStrongswan();
 
-const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
 const EXACT = { ike: IKE, esp: ESP };
 const b = { type: 'fqdn', value: 'b.example' };
 

@@ -1,26 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import {
-  type LabSite,
-  ping,
-  ROUTER_OUTSIDE,
-  SITE_A,
-  SITE_A_NATTED,
-  SITE_B,
-  type SiteLab,
-} from '../helpers/site-lab.js';
+import { type LabSite, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { type PingCount, steadyPing } from '../helpers/steady-ping.js';
 import { type SwanConnection, skipWithoutStrongswan } from '../helpers/strongswan.js';
 import {
   type CulvertOptions,
   carriesTraffic,
   culvertConfig as configOf,
+  ESP,
   GROUPS,
   gone,
+  IKE,
   MATRIX,
   PINGS,
   swanConnection as swanOf,
   withPair,
+  worksBehindRouter,
 } from '../helpers/strongswan-pair.js';
 
 const skip = skipWithoutStrongswan();
@@ -64,9 +59,6 @@ t.test('the same suites, Culvert initiates', { skip }, async (t) => {
   }
 });
 
-const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256' };
-
 for (const group of [14, 5, 2] as const) {
   t.test(`PFS with DH ${group}, both roles`, { skip }, async (t) => {
     const esp = { ...ESP, pfs: `group_${group}` };
@@ -84,32 +76,7 @@ for (const group of [14, 5, 2] as const) {
 }
 
 t.test('Culvert behind a masquerading router', { skip }, async (t) => {
-  const connection = swanConnection({
-    local: { address: SITE_B.address, id: 'b.example', ts: SITE_B.cidr },
-    remote: { address: '%any', id: 'a.example', ts: SITE_A.cidr },
-  });
-  const config = culvertConfig({
-    site: SITE_A_NATTED,
-    localIdentity: { type: 'fqdn', value: 'a.example' },
-    peerIdentity: { type: 'fqdn', value: 'b.example' },
-    ike: IKE,
-    esp: { ...ESP, pfs: 'disabled' },
-  });
-  await withPair(
-    t,
-    config,
-    connection,
-    async (pair) => {
-      await pair.culvert.up('to-b');
-      const up = await pair.culvert.until('to-b', (c) => c.status === 'up');
-      t.equal(up.ike?.nat.local, true, 'we find that we are behind a NAT');
-      t.match(up.ike?.peer_endpoint, /:4500$/, 'on port 4500');
-      const [sa] = await pair.swan.sas();
-      t.equal(sa?.fields['remote-host'], ROUTER_OUTSIDE, 'strongSwan talks to the router');
-      await carriesTraffic(t, pair);
-    },
-    { behindNat: true },
-  );
+  await worksBehindRouter(t, { ikeVersion: 1, ike: IKE, esp: ESP });
 });
 
 const CIDRS_A = ['10.1.0.0/24', '10.11.0.0/24'] as const;
@@ -143,7 +110,7 @@ async function pingsAllPairs(t: Test, site: SiteLab, as: LabSite[], bs: LabSite[
 }
 
 t.test('two local and two peer networks, both roles', { skip }, async (t) => {
-  const networks = { localCidrs: CIDRS_A, peerCidrs: CIDRS_B, ike: IKE, esp: { ...ESP, pfs: 'disabled' } };
+  const networks = { localCidrs: CIDRS_A, peerCidrs: CIDRS_B, ike: IKE, esp: ESP };
   await t.test('Culvert initiates all four', async (t) => {
     await withPair(t, culvertConfig(networks), undefined, async ({ site, swan, culvert }) => {
       const [as, bs] = await secondNetworks(site);
@@ -181,7 +148,7 @@ t.test('strongSwan rekeys both phases under ping', { skip }, async (t) => {
     extra: 'rekey_time = 0\n reauth_time = 8s\n over_time = 20s\n rand_time = 0',
     childExtra: 'rekey_time = 3s\n life_time = 20s\n rand_time = 0',
   });
-  const config = culvertConfig({ ike: IKE, esp: { ...ESP, pfs: 'disabled' }, establishMode: 'peer_only' });
+  const config = culvertConfig({ ike: IKE, esp: ESP, establishMode: 'peer_only' });
   await withPair(t, config, connection, async ({ site, swan, culvert }) => {
     t.ok((await swan.initiate()).ok);
     const before = await culvert.until('to-b', (c) => c.status === 'up');
@@ -221,7 +188,7 @@ t.test('the peer vanishes', { skip }, async (t) => {
     await t.test(action, async (t) => {
       const config = culvertConfig({
         ike: IKE,
-        esp: { ...ESP, pfs: 'disabled' },
+        esp: ESP,
         dpd: { action, interval: 1, timeout: 4 },
       });
       await withPair(t, config, swanConnection(), async ({ site, culvert }) => {
@@ -244,7 +211,6 @@ t.test('the peer vanishes', { skip }, async (t) => {
 });
 
 t.test('mismatches and their reasons', { skip }, async (t) => {
-  const esp = { ...ESP, pfs: 'disabled' };
   await t.test('wrong pre-shared key, strongSwan initiates', async (t) => {
     const connection = swanConnection({ psk: 'another-secret' });
     await withPair(
@@ -268,7 +234,7 @@ t.test('mismatches and their reasons', { skip }, async (t) => {
   });
   await t.test('wrong pre-shared key, Culvert initiates', async (t) => {
     const connection = swanConnection({ psk: 'another-secret' });
-    await withPair(t, culvertConfig({ ike: IKE, esp }), connection, async ({ culvert }) => {
+    await withPair(t, culvertConfig({ ike: IKE, esp: ESP }), connection, async ({ culvert }) => {
       const down = await culvert.until(
         'to-b',
         (c) => c.status_reasons.some((one) => one.code === 'cannot_authenticate_connection'),

@@ -1,15 +1,18 @@
 import t, { type Test } from 'tap';
 import type { ConnectionStatusDocument } from '../../src/connection/status.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
-import { ROUTER_OUTSIDE, SITE_A, SITE_A_NATTED, SITE_B } from '../helpers/site-lab.js';
+import { SITE_B } from '../helpers/site-lab.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
 import {
   carriesTraffic,
   culvertConfig,
+  ESP,
   gone,
+  IKE,
   MATRIX,
   swanConnection,
   withPair,
+  worksBehindRouter,
 } from '../helpers/strongswan-pair.js';
 
 const skip = skipWithoutStrongswan();
@@ -124,32 +127,7 @@ for (const { ours, theirs, group, groupName } of AEAD_CASES) {
 }
 
 t.test('Culvert behind a masquerading router', { skip }, async (t) => {
-  const identities = {
-    localIdentity: { type: 'fqdn', value: 'a.example' },
-    peerIdentity: { type: 'fqdn', value: 'b.example' },
-  };
-  const connection = swanConnection({
-    proposals: 'aes256-sha256-modp2048',
-    espProposals: 'aes256-sha256',
-    local: { address: SITE_B.address, id: 'b.example', ts: SITE_B.cidr },
-    remote: { address: '%any', id: 'a.example', ts: SITE_A.cidr },
-  });
-  const config = culvertConfig({ site: SITE_A_NATTED, ...identities });
-  await withPair(
-    t,
-    config,
-    connection,
-    async (pair) => {
-      await pair.culvert.up('to-b');
-      const up = await pair.culvert.until('to-b', (c) => c.status === 'up');
-      t.equal(up.ike?.nat.local, true, 'we find that we are behind a NAT');
-      t.match(up.ike?.peer_endpoint, /:4500$/, 'on port 4500');
-      const [sa] = await pair.swan.sas();
-      t.equal(sa?.fields['remote-host'], ROUTER_OUTSIDE, 'strongSwan talks to the router');
-      await carriesTraffic(t, pair);
-    },
-    { behindNat: true },
-  );
+  await worksBehindRouter(t);
 });
 
 t.test('wrong pre-shared key', { skip }, async (t) => {
@@ -213,13 +191,11 @@ t.test('wrong identity', { skip }, async (t) => {
 });
 
 t.test('proposal mismatch', { skip }, async (t) => {
-  const ike = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-  const esp = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
   await t.test('IKE', async (t) => {
     const connection = swanConnection({ proposals: 'aes256-sha256-modp1024', espProposals: 'aes256-sha256' });
     await withPair(
       t,
-      culvertConfig({ ike, esp, establishMode: 'peer_only' }),
+      culvertConfig({ ike: IKE, esp: ESP, establishMode: 'peer_only' }),
       connection,
       async ({ swan, culvert }) => {
         t.notOk((await swan.initiate()).ok);
@@ -237,7 +213,7 @@ t.test('proposal mismatch', { skip }, async (t) => {
     const connection = swanConnection({ proposals: 'aes256-sha256-modp2048', espProposals: 'aes128-sha1' });
     await withPair(
       t,
-      culvertConfig({ ike, esp, establishMode: 'peer_only' }),
+      culvertConfig({ ike: IKE, esp: ESP, establishMode: 'peer_only' }),
       connection,
       async ({ swan, culvert }) => {
         t.notOk((await swan.initiate()).ok);

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab, untilTraffic } from '../helpers/site-lab.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
 import {
@@ -14,7 +14,6 @@ import {
 } from '../helpers/swan-sites.js';
 
 const skip = skipWithoutStrongswan();
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 const ELSEWHERE = ['192.0.2.41', '192.0.2.42'];
 
 /** The node loses an address and gets another one, as with a new lease. */

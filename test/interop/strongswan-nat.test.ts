@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { ConnectionStatusDocument } from '../../src/connection/status.js';
+import { up } from '../helpers/culvert-daemon.js';
 import { createNatLab, type NatLab, type NatLabOptions } from '../helpers/nat-lab.js';
 import { ping, untilTraffic } from '../helpers/site-lab.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
 import { type Ends, type Link, sameSas, withEnds } from '../helpers/swan-sites.js';
 
 const skip = skipWithoutStrongswan();
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 /** Culvert is site a, strongSwan is site b. */
 type Initiator = 'Culvert' | 'strongSwan';
 

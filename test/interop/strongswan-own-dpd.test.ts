@@ -1,10 +1,17 @@
 import t from 'tap';
-import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { agreed } from '../helpers/dead-peer-cases.js';
 import { cut, heal } from '../helpers/outage.js';
 import { SITE_A, SITE_B, untilTraffic } from '../helpers/site-lab.js';
 import { skipWithoutStrongswan } from '../helpers/strongswan.js';
-import { culvertConfig, type SwanPair, swanConnection, withPair } from '../helpers/strongswan-pair.js';
+import {
+  culvertConfig,
+  ESP,
+  IKE,
+  type SwanPair,
+  swanConnection,
+  withPair,
+} from '../helpers/strongswan-pair.js';
 
 const skip = skipWithoutStrongswan();
 const ACTIONS = ['restart', 'trap', 'clear'] as const;
@@ -12,10 +19,6 @@ const ACTIONS = ['restart', 'trap', 'clear'] as const;
 const SLOW = 90;
 /** How long strongSwan repeats a request before it gives its peer up: four times a second apart. */
 const SETTINGS = 'retransmit_base = 1.0';
-
-const up = ({ status }: { readonly status: string }): boolean => status === 'up';
-const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
-const ESP = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', pfs: 'disabled' };
 
 /** Culvert leaves the watching to strongSwan. */
 const config = (ikeVersion: 1 | 2, establishMode: 'bidirectional' | 'peer_only') =>

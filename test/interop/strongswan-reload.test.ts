@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { up } from '../helpers/culvert-daemon.js';
 import {
   addInside,
   createSiteLab,
@@ -22,7 +23,6 @@ import {
 } from '../helpers/swan-sites.js';
 
 const skip = skipWithoutStrongswan();
-const up = (connection: { readonly status: string }): boolean => connection.status === 'up';
 const NAMES = ['steady', 'changed', 'removed', 'added'] as const;
 type Name = (typeof NAMES)[number];
 

@@ -4,6 +4,7 @@ import { newerStrongswan } from '../helpers/strongswan.js';
 import {
   carriesTraffic,
   culvertConfig,
+  IKE,
   type SwanPair,
   swanConnection,
   withPair,
@@ -20,7 +21,6 @@ const SUITES = [
   ['aes128-sha1', { encryption_algorithm: 'aes128', authentication_algorithm: 'sha1' }],
   ['aes256-sha256', { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256' }],
 ] as const;
-const IKE = { encryption_algorithm: 'aes256', authentication_algorithm: 'sha256', dh_group: 14 };
 
 /** Octets of the TCP transfer, each way. */
 const TRANSFER = 2 * 1024 * 1024;
