@@ -4,31 +4,15 @@ import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import {
   createSiteLab,
-  type LabSite,
   ping,
   SITE_A,
   SITE_A_NATTED,
   SITE_B,
   type SiteLab,
+  siteConfig,
 } from '../helpers/site-lab.js';
 
 const skip = skipWithoutTun();
-
-/** The configuration of one end; `more` joins or replaces fields of its one connection. */
-function config(local: LabSite, peer: LabSite, more: object = {}) {
-  return {
-    gateway: { name: `site-${local.node}`, address: local.address },
-    connections: [
-      {
-        name: 'c',
-        psk: 'correct-horse-battery',
-        local: { cidrs: [local.cidr] },
-        peer: { address: peer.address, cidrs: [peer.cidr] },
-        ...more,
-      },
-    ],
-  };
-}
 
 async function lab(t: { teardown(fn: () => unknown): unknown }, options = {}): Promise<SiteLab> {
   const made = await createSiteLab(options);
@@ -45,14 +29,14 @@ async function traces({ lab }: SiteLab, node: string): Promise<string> {
 
 t.test('a tunnel between two daemons, and a clean end', { skip }, async (t) => {
   const site = await lab(t);
-  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B));
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B));
   t.match(
     await traces(site, 'a'),
     /10\.2\.0\.0\/24 dev culvert0 .*src 10\.1\.0\.1/,
     'the route stands before the tunnel',
   );
   t.equal(await ping(site.lab, SITE_A, SITE_B, 1), 0, 'and nothing leaves in the clear');
-  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, config(SITE_B, SITE_A));
+  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, siteConfig(SITE_B, SITE_A));
   await a.until('c', up);
   await b.until('c', up);
   t.equal(await ping(site.lab, SITE_A, SITE_B, 5), 5);
@@ -80,12 +64,12 @@ t.test(
     const site = await lab(t);
     // Without dead peer detection the peer would keep the old SAs for hours.
     const none = { dead_peer_detection: { action: 'none' } };
-    const first = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, none));
+    const first = await CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B, none));
     const b = await CulvertDaemon.start(
       site.lab,
       'b',
       site.folder,
-      config(SITE_B, SITE_A, { ...none, establish_mode: 'peer_only' }),
+      siteConfig(SITE_B, SITE_A, { ...none, establish_mode: 'peer_only' }),
     );
     await first.until('c', up);
     const before = await b.until('c', up);
@@ -94,7 +78,7 @@ t.test(
     t.equal(await traces(site, 'a'), '', 'the kernel took its device and routes away');
     t.equal((await b.connection('c')).status, 'up', 'the peer knows nothing');
 
-    const second = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, none));
+    const second = await CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B, none));
     t.match(second.log(), /removing the control socket of a daemon that did not end/);
     await second.until('c', up);
     const after = await b.until(
@@ -116,13 +100,13 @@ t.test('behind a NAT: found by detection, kept alive, traffic both ways', { skip
     site.lab,
     'a',
     site.folder,
-    config(SITE_A_NATTED, SITE_B, { local: { cidrs: [SITE_A.cidr], ike_identities: [identity] } }),
+    siteConfig(SITE_A_NATTED, SITE_B, { local: { cidrs: [SITE_A.cidr], ike_identities: [identity] } }),
   );
   const b = await CulvertDaemon.start(
     site.lab,
     'b',
     site.folder,
-    config(SITE_B, SITE_A, {
+    siteConfig(SITE_B, SITE_A, {
       establish_mode: 'peer_only',
       peer: { address: '192.0.2.9', cidrs: [SITE_A.cidr], ike_identity: identity },
     }),
@@ -141,12 +125,12 @@ t.test('behind a NAT: found by detection, kept alive, traffic both ways', { skip
 t.test('dead peer detection: hold waits for traffic, restart does not', { skip }, async (t) => {
   const site = await lab(t);
   const dpd = (action: string) => ({ dead_peer_detection: { action, interval: 1, timeout: 2 } });
-  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, dpd('hold')));
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B, dpd('hold')));
   const b = await CulvertDaemon.start(
     site.lab,
     'b',
     site.folder,
-    config(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
+    siteConfig(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
   );
   await a.until('c', up);
   await b.kill();
@@ -156,7 +140,7 @@ t.test('dead peer detection: hold waits for traffic, restart does not', { skip }
     site.lab,
     'b',
     site.folder,
-    config(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
+    siteConfig(SITE_B, SITE_A, { establish_mode: 'peer_only' }),
   );
   t.equal((await a.connection('c')).status, 'down', 'nothing happens without traffic');
   await ping(site.lab, SITE_A, SITE_B, 1);
@@ -169,12 +153,12 @@ t.test('dead peer detection: hold waits for traffic, restart does not', { skip }
 t.test('a start that fails leaves no device and no route', { skip }, async (t) => {
   const site = await lab(t);
   await site.lab.check('a', ['ip', 'route', 'add', SITE_B.cidr, 'dev', 'wan']);
-  const start = CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B));
+  const start = CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B));
   await t.rejects(start, { message: /there is a route to 10\.2\.0\.0\/24 already/ });
   t.equal(await traces(site, 'a'), '');
   t.notOk(existsSync(`${site.folder}/a.sock`));
   await site.lab.check('a', ['ip', 'tuntap', 'add', 'culvert0', 'mode', 'tun']);
-  await t.rejects(CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B)), {
+  await t.rejects(CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B)), {
     message: /culvert0.*gateway\.interface/s,
   });
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
+import { createSiteLab, ping, SITE_A, SITE_B, type SiteLab, siteConfig } from '../helpers/site-lab.js';
 
 const skip = skipWithoutTun();
 
@@ -95,17 +95,8 @@ t.test(
     const { a, b } = await pair(site, { a: SITE_A.address, b: SITE_B.address });
     await a.until('c', (one) => one.status === 'up');
     await site.lab.check('a', ['ip', 'route', 'add', other, 'dev', 'wan']);
-    a.rewrite({
-      gateway: { name: 'site-a', address: SITE_A.address },
-      connections: [
-        {
-          name: 'c',
-          psk: 'correct-horse-battery',
-          local: { cidrs: [SITE_A.cidr] },
-          peer: { address: SITE_B.address, cidrs: [SITE_B.cidr, other] },
-        },
-      ],
-    });
+    const peer = { address: SITE_B.address, cidrs: [SITE_B.cidr, other] };
+    a.rewrite(siteConfig(SITE_A, SITE_B, { peer }));
     const report = await a.client.reload();
     t.match(report.problems.join(), /10\.9\.0\.0\/24/);
     const refused = await a.client.explain('c');

@@ -2,27 +2,12 @@ import t from 'tap';
 import { CulvertDaemon, down, up } from '../helpers/culvert-daemon.js';
 import { cut, heal } from '../helpers/outage.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, untilTraffic } from '../helpers/site-lab.js';
+import { createSiteLab, ping, SITE_A, SITE_B, siteConfig, untilTraffic } from '../helpers/site-lab.js';
 
 const skip = skipWithoutTun();
 
 const ACTIONS = ['restart', 'clear', 'hold', 'none'] as const;
 type Action = (typeof ACTIONS)[number];
-
-function config(local: LabSite, peer: LabSite, over: object) {
-  return {
-    gateway: { name: `site-${local.node}`, address: local.address },
-    connections: [
-      {
-        name: 'c',
-        psk: 'correct-horse-battery',
-        local: { cidrs: [local.cidr] },
-        peer: { address: peer.address, cidrs: [peer.cidr] },
-        ...over,
-      },
-    ],
-  };
-}
 
 const watch = (action: Action) => ({ dead_peer_detection: { action, interval: 1, timeout: 3 } });
 
@@ -32,8 +17,13 @@ for (const action of ACTIONS) {
   t.test(`a blackhole, action ${action}`, { skip, buffered: true }, async (t) => {
     const site = await createSiteLab();
     t.teardown(() => site.dispose());
-    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, watch(action)));
-    const passive = config(SITE_B, SITE_A, { establish_mode: 'peer_only', ...watch('clear') });
+    const a = await CulvertDaemon.start(
+      site.lab,
+      'a',
+      site.folder,
+      siteConfig(SITE_A, SITE_B, watch(action)),
+    );
+    const passive = siteConfig(SITE_B, SITE_A, { establish_mode: 'peer_only', ...watch('clear') });
     const b = await CulvertDaemon.start(site.lab, 'b', site.folder, passive);
     await a.until('c', up);
     await untilTraffic(site.lab, SITE_A, SITE_B);
@@ -70,8 +60,13 @@ for (const action of ACTIONS) {
   t.test(`kill -9 of the peer, action ${action}`, { skip, buffered: true }, async (t) => {
     const site = await createSiteLab();
     t.teardown(() => site.dispose());
-    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, config(SITE_A, SITE_B, watch(action)));
-    const peer = config(SITE_B, SITE_A, watch('restart'));
+    const a = await CulvertDaemon.start(
+      site.lab,
+      'a',
+      site.folder,
+      siteConfig(SITE_A, SITE_B, watch(action)),
+    );
+    const peer = siteConfig(SITE_B, SITE_A, watch('restart'));
     const first = await CulvertDaemon.start(site.lab, 'b', site.folder, peer);
     await a.until('c', up);
     await untilTraffic(site.lab, SITE_A, SITE_B);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { createSiteLab, type LabSite, SITE_A, SITE_B } from '../helpers/site-lab.js';
+import { createSiteLab, type LabSite, SITE_A, SITE_B, siteConfig } from '../helpers/site-lab.js';
 import { TcpFlow } from '../helpers/tcp-flow.js';
 
 const skip = skipWithoutTun();
@@ -13,19 +13,10 @@ const BETWEEN = 2000;
 /** With an IPsec policy of this cipher, or with none: then it takes what the peer offers. */
 function config(local: LabSite, peer: LabSite, cipher?: string) {
   const policy = { authentication_algorithm: 'sha256', pfs: 'disabled' };
+  if (cipher === undefined) return siteConfig(local, peer, { establish_mode: 'peer_only' });
   return {
-    gateway: { name: `site-${local.node}`, address: local.address },
-    ...(cipher && { ipsec_policies: [{ name: 'exact', encryption_algorithm: cipher, ...policy }] }),
-    connections: [
-      {
-        name: 'c',
-        psk: 'correct-horse-battery',
-        ...(cipher && { ipsec_policy: 'exact' }),
-        ...(cipher === undefined && { establish_mode: 'peer_only' }),
-        local: { cidrs: [local.cidr] },
-        peer: { address: peer.address, cidrs: [peer.cidr] },
-      },
-    ],
+    ...siteConfig(local, peer, { ipsec_policy: 'exact' }),
+    ipsec_policies: [{ name: 'exact', encryption_algorithm: cipher, ...policy }],
   };
 }
 

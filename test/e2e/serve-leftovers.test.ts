@@ -17,22 +17,14 @@ t.test(
     t.teardown(() => t.passing() || t.comment(lab.log.slice(-6000)));
     const before = await lab.stateOf(vpc1.node);
     await lab.start();
-    const call = async (method: string, path: string, body?: object) => {
-      const answer = await fetch(`${lab.url}/v1${path}?version=2026-03-24&generation=2`, {
-        method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await answer.text();
-      return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) };
-    };
     const around = () =>
       lab.network.check(vpc1.node, ['ip', 'route', 'show', 'proto', '223', vpc2.gatewayAddress]);
     /** A gateway whose peer lies in the network behind the tunnel: it lays a route to it around the tunnel. */
     const make = async (): Promise<string> => {
-      const { subnets } = (await call('GET', '/subnets')).body;
+      const { subnets } = (await lab.call('GET', '/subnets')).body;
       const subnet = { id: subnets.find((one: { name: string }) => one.name === 'subnet-1').id };
-      const { id } = (await call('POST', '/vpn_gateways', { name: 'one', mode: 'policy', subnet })).body;
-      const connection = await call('POST', `/vpn_gateways/${id}/connections`, {
+      const { id } = (await lab.call('POST', '/vpn_gateways', { name: 'one', mode: 'policy', subnet })).body;
+      const connection = await lab.call('POST', `/vpn_gateways/${id}/connections`, {
         psk: 'lkj14b1oi0alcniejkso',
         local: { cidrs: [vpc1.cidr] },
         peer: { address: vpc2.gatewayAddress, cidrs: ['192.0.2.0/25', vpc2.cidr] },
@@ -40,7 +32,7 @@ t.test(
       t.equal(connection.status, 201);
       await until(
         'it runs',
-        async () => (await call('GET', `/vpn_gateways/${id}`)).body.health_state === 'ok',
+        async () => (await lab.call('GET', `/vpn_gateways/${id}`)).body.health_state === 'ok',
       );
       await until('its route is there', async () => (await around()).includes('dev wan'));
       return id;
@@ -53,8 +45,8 @@ t.test(
     await t.test('killed, and deleted before it is started again', async (t) => {
       const id = await make();
       kill(id);
-      t.equal((await call('DELETE', `/vpn_gateways/${id}`)).status, 202);
-      await until('it is gone', async () => (await call('GET', `/vpn_gateways/${id}`)).status === 404);
+      t.equal((await lab.call('DELETE', `/vpn_gateways/${id}`)).status, 202);
+      await until('it is gone', async () => (await lab.call('GET', `/vpn_gateways/${id}`)).status === 404);
       t.equal(await lab.stateOf(vpc1.node), before);
       t.same(leftOf(id), []);
       t.same(lab.gateways(id), []);
@@ -62,17 +54,17 @@ t.test(
 
     await t.test('killed, and started again without what it had laid', async (t) => {
       const id = await make();
-      const [connection] = (await call('GET', `/vpn_gateways/${id}/connections`)).body.connections;
+      const [connection] = (await lab.call('GET', `/vpn_gateways/${id}/connections`)).body.connections;
       kill(id);
       const path = `/vpn_gateways/${id}/connections/${connection.id}`;
-      t.equal((await call('DELETE', `${path}/peer/cidrs/192.0.2.0%2F25`)).status, 204);
+      t.equal((await lab.call('DELETE', `${path}/peer/cidrs/192.0.2.0%2F25`)).status, 204);
       await until(
         'it runs again',
-        async () => (await call('GET', `/vpn_gateways/${id}`)).body.health_state === 'ok',
+        async () => (await lab.call('GET', `/vpn_gateways/${id}`)).body.health_state === 'ok',
       );
       await until('without the route', async () => (await around()) === '');
-      t.equal((await call('DELETE', `/vpn_gateways/${id}`)).status, 202);
-      await until('it is gone', async () => (await call('GET', `/vpn_gateways/${id}`)).status === 404);
+      t.equal((await lab.call('DELETE', `/vpn_gateways/${id}`)).status, 202);
+      await until('it is gone', async () => (await lab.call('GET', `/vpn_gateways/${id}`)).status === 404);
       t.equal(await lab.stateOf(vpc1.node), before);
     });
 
@@ -86,7 +78,7 @@ t.test(
       await lab.start();
       t.equal(await lab.stateOf(vpc1.node), before);
       t.same(leftOf(id), []);
-      t.equal((await call('GET', '/vpn_gateways')).body.total_count, 0);
+      t.equal((await lab.call('GET', '/vpn_gateways')).body.total_count, 0);
     });
     t.equal(await lab.end('SIGTERM'), 0);
   },

@@ -31,26 +31,18 @@ t.test(
     t.teardown(() => t.passing() || t.comment(lab.log.slice(-6000)));
     const before = await Promise.all(VPCS.map(({ node }) => lab.stateOf(node)));
     await lab.start();
-    const call = async (method: string, path: string, body?: object) => {
-      const answer = await fetch(`${lab.url}/v1${path}?version=2026-03-24&generation=2`, {
-        method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await answer.text();
-      return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) };
-    };
-    const known = (await call('GET', '/subnets')).body.subnets as { id: string; name: string }[];
+    const known = (await lab.call('GET', '/subnets')).body.subnets as { id: string; name: string }[];
     const gateways: string[] = [];
     for (const { name } of subnets) {
       const subnet = { id: known.find((one) => one.name === name)!.id };
-      const { status, body } = await call('POST', '/vpn_gateways', { name: `gateway-${name}`, subnet });
+      const { status, body } = await lab.call('POST', '/vpn_gateways', { name: `gateway-${name}`, subnet });
       t.match({ status, body }, { status: 201, body: { mode: 'route', local_asn: 64_520 } });
       gateways.push(body.id);
     }
     const [one, two] = gateways as [string, string];
     for (const [index, id] of gateways.entries()) {
       const gateway = await until('both members run', async () => {
-        const { body } = await call('GET', `/vpn_gateways/${id}`);
+        const { body } = await lab.call('GET', `/vpn_gateways/${id}`);
         return body.lifecycle_state === 'stable' && body.health_state === 'ok' && body;
       });
       const members = gateway.members as { role: string; public_ip: { address: string } }[];
@@ -59,7 +51,7 @@ t.test(
         ADDRESSES[index]!.map((address) => ['active', address]),
       );
       t.equal(lab.gateways(id).length, 2, 'a process each');
-      t.equal((await call('PUT', `/vpn_gateways/${id}/advertised_cidrs/10.45.0.0%2F16`)).status, 204);
+      t.equal((await lab.call('PUT', `/vpn_gateways/${id}/advertised_cidrs/10.45.0.0%2F16`)).status, 204);
     }
 
     // Each member of one end is a peer of each member of the other: four tunnels.
@@ -74,7 +66,7 @@ t.test(
           peer: { address },
           distribute_traffic: true,
         };
-        const made = await call('POST', `/vpn_gateways/${id}/connections`, body);
+        const made = await lab.call('POST', `/vpn_gateways/${id}/connections`, body);
         t.match(made, {
           status: 201,
           body: { mode: 'route', distribute_traffic: true, routing_protocol: 'none' },
@@ -87,7 +79,7 @@ t.test(
       }
     }
     const connectionsOf = async (id: string) =>
-      (await call('GET', `/vpn_gateways/${id}/connections`)).body.connections as {
+      (await lab.call('GET', `/vpn_gateways/${id}/connections`)).body.connections as {
         name: string;
         status: string;
         tunnels: Tunnel[];
@@ -113,7 +105,7 @@ t.test(
     const device = async (id: string, member: number, name: string): Promise<string> => {
       const control = join(lab.folder, 'run', `${id}-${member}.sock`);
       const { out } = await lab.culvert('status', '--control', control, '--output', 'json');
-      const connections = (await call('GET', `/vpn_gateways/${id}/connections`)).body.connections;
+      const connections = (await lab.call('GET', `/vpn_gateways/${id}/connections`)).body.connections;
       const wanted = connections.find((each: { name: string }) => each.name === name).id;
       return JSON.parse(out).connections.find((each: { name: string }) => each.name === wanted).interface;
     };
@@ -131,19 +123,19 @@ t.test(
     const [victim] = lab.gateways(`${one}-0`);
     process.kill(victim!, 'SIGKILL');
     await until('the gateway has only one member', async () => {
-      const { body } = await call('GET', `/vpn_gateways/${one}`);
+      const { body } = await lab.call('GET', `/vpn_gateways/${one}`);
       return body.health_state === 'degraded' || lab.gateways(`${one}-0`).some((pid) => pid !== victim);
     });
     t.equal(await lab.ping(vpc1, vpc2.hostAddress), 2, 'the other one carries on');
     await until(
       'and then two again',
-      async () => (await call('GET', `/vpn_gateways/${one}`)).body.health_state === 'ok',
+      async () => (await lab.call('GET', `/vpn_gateways/${one}`)).body.health_state === 'ok',
     );
     for (const id of gateways) await until('every tunnel is up again', () => allUp(id));
 
-    for (const id of gateways) t.equal((await call('DELETE', `/vpn_gateways/${id}`)).status, 202);
+    for (const id of gateways) t.equal((await lab.call('DELETE', `/vpn_gateways/${id}`)).status, 202);
     for (const [index, id] of gateways.entries()) {
-      await until('it is gone', async () => (await call('GET', `/vpn_gateways/${id}`)).status === 404);
+      await until('it is gone', async () => (await lab.call('GET', `/vpn_gateways/${id}`)).status === 404);
       t.equal(await lab.stateOf(VPCS[index]!.node), before[index], 'with devices, addresses and routes');
     }
     t.equal(await lab.end('SIGTERM'), 0);

@@ -18,6 +18,22 @@ export const SITE_B: LabSite = { node: 'b', address: '192.0.2.2', inside: '10.2.
 export const SITE_A_NATTED: LabSite = { ...SITE_A, address: '172.16.9.2' };
 export const ROUTER_OUTSIDE = '192.0.2.9';
 
+/** A gateway's configuration file with its connection `c` to a peer; `more` joins or replaces fields of that. */
+export function siteConfig(local: LabSite, peer: LabSite, more: object = {}) {
+  return {
+    gateway: { name: `site-${local.node}`, address: local.address },
+    connections: [
+      {
+        name: 'c',
+        psk: 'correct-horse-battery',
+        local: { cidrs: [local.cidr] },
+        peer: { address: peer.address, cidrs: [peer.cidr] },
+        ...more,
+      },
+    ],
+  };
+}
+
 /** The same gateway with another network behind it, `n` from 1 to 24; `addInside` gives it its address. */
 export function siteVariant(site: LabSite, n: number): LabSite {
   const inside = site.inside.replace(/^10\./, `10.${n}`);
