@@ -1,28 +1,5 @@
-import t, { type Test } from 'tap';
-import type { Input, RenewScope } from '../../src/ike/inputs.js';
-import { explore, type Scenario, type Side, type Stimulus } from '../helpers/explorer.js';
-
-const on = (side: Side, input: Input): Stimulus => ({ side, input });
-const renew = (side: Side, scope: RenewScope): Stimulus =>
-  on(side, { kind: 'renew', connection: 'site', scope });
-const end = (side: Side): Stimulus => on(side, { kind: 'terminate', connection: 'site' });
-const initiate = (side: Side): Stimulus => on(side, { kind: 'initiate', connection: 'site' });
-const traffic = (side: Side): Stimulus => ({ side, input: 'traffic' });
-const deleteChild = (side: Side): Stimulus => ({ side, input: 'delete-child' });
-
-/** Accidents in one way beyond those of the scenario: CULVERT_EXPLORE=1 takes minutes, 2 hours. */
-const DEEPER = Number(process.env.CULVERT_EXPLORE ?? 0);
-
-/** Walks all orders and reports what is wrong with the way to it. */
-function holds(t: Test, scenario: Scenario): void {
-  const accidents = scenario.accidents + DEEPER;
-  const report = explore({ ...scenario, accidents });
-  t.comment(`${accidents} accidents: ${report.states} states, ${report.ends} ends`);
-  t.strictSame(report.faults, []);
-  t.ok(report.ends > 0, 'at least one way ends');
-}
-
-const ESTABLISHED = { accidents: 1, established: true } as const;
+import t from 'tap';
+import { deleteChild, ESTABLISHED, end, holds, initiate, renew, traffic } from '../helpers/explored.js';
 
 t.test('one end rekeys its child SA', async (t) => {
   holds(t, { ...ESTABLISHED, stimuli: [renew('east', 'children'), traffic('east'), traffic('west')] });

@@ -1,6 +1,5 @@
 import t from 'tap';
 import type { DatagramInput } from '../../src/ike/inputs.js';
-import { equalBytes } from '../../src/util/bytes.js';
 import { Dh, Encr, Integ, Prf } from '../../src/wire/ike/registry.js';
 import {
   connection,
@@ -12,19 +11,14 @@ import {
   Simulation,
   WEST,
 } from '../helpers/engine-pair.js';
-import { asInput, mutate } from '../helpers/mutated-datagram.js';
+import { messagesOfLife, negotiateInRain, RAINY, rainOn, SHORT_LIVES } from '../helpers/message-rain.js';
+import { asInput } from '../helpers/mutated-datagram.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { createToyBackend } from '../helpers/toy-crypto.js';
 import type { Packet } from '../helpers/virtual-net.js';
 
 /** Every message of a whole life: negotiation, probes, rekeys, DELETE. */
-function lifeOf(seed: number): Packet[] {
-  const made = establishedPair({ seed, east: { childLifetime: 40, ikeLifetime: 100 } });
-  made.sim.run(95_000);
-  made.sim.input(made.east, { kind: 'terminate', connection: 'site' });
-  made.sim.run(100_000);
-  return made.sim.net.sent;
-}
+const lifeOf = (seed: number): Packet[] => messagesOfLife(establishedPair({ seed, east: SHORT_LIVES }));
 
 /** Stages of a pair at which anything may arrive. */
 const STAGES: readonly ((seed: number) => Pair)[] = [
@@ -56,13 +50,7 @@ t.test(
       for (const stage of STAGES) {
         const made = stage(seed);
         const standing = made.east.ikes.size;
-        for (const packet of life) {
-          const node = packet.to.address === EAST ? made.east : made.west;
-          // Whole only what was sent before: the peer's real next message would be no forgery.
-          const past = made.sim.net.sent.some((one) => equalBytes(one.bytes, packet.bytes));
-          for (let i = 0; i < 4; i++) made.sim.input(node, asInput(packet, mutate(packet.bytes, random)));
-          if (past) made.sim.input(node, asInput(packet));
-        }
+        rainOn(made, life, random);
         dropped += made.west.eventsOf('datagram-dropped').length;
         if (standing === 1 && faults(made) !== undefined) t.fail(`seed ${seed}: ${faults(made)}`);
       }
@@ -74,19 +62,9 @@ t.test(
 t.test('negotiations go through while garbage and old messages rain on them', async (t) => {
   const failed: string[] = [];
   for (let seed = 1; seed <= 60; seed++) {
-    const random = new SeededRandom(seed);
-    const made = pair({ seed, conditions: { latency: [5, 80], loss: 0.1, duplicate: 0.1 } });
-    const { sim, east, west } = made;
-    east.reconnect = 'site';
-    sim.initiate(east);
-    for (let i = 0; i < 120; i++) {
-      sim.run(sim.now + random.below(40));
-      const { sent } = sim.net;
-      const packet = sent[random.below(sent.length)]!;
-      const node = packet.to.address === EAST ? east : west;
-      sim.input(node, asInput(packet, random.below(3) === 0 ? packet.bytes : mutate(packet.bytes, random)));
-    }
-    sim.run(sim.now + 60_000);
+    const made = pair({ seed, conditions: RAINY });
+    negotiateInRain(made, new SeededRandom(seed));
+    made.sim.run(made.sim.now + 60_000);
     if (faults(made) !== undefined) failed.push(`seed ${seed}: ${faults(made)}`);
   }
   t.strictSame(failed, []);

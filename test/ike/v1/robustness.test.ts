@@ -1,26 +1,20 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { equalBytes } from '../../../src/util/bytes.js';
 import { encodeV1Message } from '../../../src/wire/ike/v1/message.js';
 import type { V1Header } from '../../../src/wire/ike/v1/payloads.js';
 import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
 import { anyV1Header, anyV1Payload } from '../../helpers/arbitrary-v1-payloads.js';
 import { EAST, type Pair, WEST } from '../../helpers/engine-pair.js';
 import { recordedMessages } from '../../helpers/ike-corpus.js';
-import { asInput, mutate } from '../../helpers/mutated-datagram.js';
+import { messagesOfLife, negotiateInRain, RAINY, rainOn, SHORT_LIVES } from '../../helpers/message-rain.js';
+import { asInput } from '../../helpers/mutated-datagram.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { establishedV1, v1Faults, v1Pair } from '../../helpers/v1-pair.js';
 import { readVectorLines, skipWithoutVectors } from '../../helpers/vectors.js';
 import type { Packet } from '../../helpers/virtual-net.js';
 
-/** Every message of a whole life: both phases, probes, rekeys, DELETE. */
-function lifeOf(seed: number): Packet[] {
-  const made = establishedV1({ seed, east: { childLifetime: 40, ikeLifetime: 100 } });
-  made.sim.run(95_000);
-  made.sim.input(made.east, { kind: 'terminate', connection: 'site' });
-  made.sim.run(100_000);
-  return made.sim.net.sent;
-}
+/** Every message of a whole life: negotiation, probes, rekeys, DELETE. */
+const lifeOf = (seed: number): Packet[] => messagesOfLife(establishedV1({ seed, east: SHORT_LIVES }));
 
 /** Stages of a pair at which anything may arrive: before, after each message of main mode, in quick mode, up. */
 const STAGES: readonly ((seed: number) => Pair)[] = [
@@ -42,13 +36,7 @@ t.test('any message, whole or mutated, in any state: nothing throws and no SA th
     for (const stage of STAGES) {
       const made = stage(seed);
       const standing = v1Faults(made) === undefined;
-      for (const packet of life) {
-        const node = packet.to.address === EAST ? made.east : made.west;
-        // Whole only what was sent before: the peer's real next message would be no forgery.
-        const past = made.sim.net.sent.some((one) => equalBytes(one.bytes, packet.bytes));
-        for (let i = 0; i < 4; i++) made.sim.input(node, asInput(packet, mutate(packet.bytes, random)));
-        if (past) made.sim.input(node, asInput(packet));
-      }
+      rainOn(made, life, random);
       dropped += made.west.eventsOf('datagram-dropped').length;
       if (standing && v1Faults(made) !== undefined) t.fail(`seed ${seed}: ${v1Faults(made)}`);
     }
@@ -99,19 +87,9 @@ t.test('any well-formed message in any state: nothing throws and no SA that is u
 t.test('negotiations go through while garbage and old messages rain on them', async (t) => {
   const failed: string[] = [];
   for (let seed = 1; seed <= 60; seed++) {
-    const random = new SeededRandom(seed);
-    const made = v1Pair({ seed, conditions: { latency: [5, 80], loss: 0.1, duplicate: 0.1 } });
-    const { sim, east, west } = made;
-    east.reconnect = 'site';
-    sim.initiate(east);
-    for (let i = 0; i < 120; i++) {
-      sim.run(sim.now + random.below(40));
-      const { sent } = sim.net;
-      const packet = sent[random.below(sent.length)]!;
-      const node = packet.to.address === EAST ? east : west;
-      sim.input(node, asInput(packet, random.below(3) === 0 ? packet.bytes : mutate(packet.bytes, random)));
-    }
-    if (!sim.run(sim.now + 120_000, () => v1Faults(made) === undefined)) {
+    const made = v1Pair({ seed, conditions: RAINY });
+    negotiateInRain(made, new SeededRandom(seed));
+    if (!made.sim.run(made.sim.now + 120_000, () => v1Faults(made) === undefined)) {
       failed.push(`seed ${seed}: ${v1Faults(made)}`);
     }
   }
