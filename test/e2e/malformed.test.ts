@@ -6,8 +6,8 @@ import { autoIkeProposals } from '../../src/ike/policy/matrix.js';
 import { ikeOffer } from '../../src/ike/policy/proposals.js';
 import { toHex } from '../../src/util/bytes.js';
 import { encodeMessage } from '../../src/wire/ike/message.js';
-import { ExchangeType } from '../../src/wire/ike/registry.js';
 import { CulvertDaemon } from '../helpers/culvert-daemon.js';
+import { FIRST_HEADER } from '../helpers/ike-headers.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B } from '../helpers/site-lab.js';
 import { readVectorLines, vectorsPresent } from '../helpers/vectors.js';
@@ -19,20 +19,9 @@ const skip = skipWithoutTun();
 
 /** A well-formed IKE_SA_INIT to mutate, also when the third-party corpus is not beside the checkout. */
 function ownSample(): string {
-  const header = {
-    initiatorSpi: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
-    responderSpi: new Uint8Array(8),
-    majorVersion: 2,
-    minorVersion: 0,
-    exchangeType: ExchangeType.IKE_SA_INIT,
-    fromInitiator: true,
-    higherVersion: false,
-    response: false,
-    messageId: 0,
-  };
   const proposals = ikeOffer(autoIkeProposals('compatible'));
   return toHex(
-    encodeMessage(header, [
+    encodeMessage(FIRST_HEADER, [
       { kind: 'sa', proposals },
       { kind: 'ke', group: 14, data: new Uint8Array(256).fill(0x5a) },
       { kind: 'nonce', data: new Uint8Array(32).fill(7) },

@@ -12,7 +12,6 @@ import {
   forgeEsp,
   inboundSa,
   innerPacket,
-  must,
   outboundSa,
   rawKeys,
   selector,
@@ -20,6 +19,7 @@ import {
   TEST_SPI,
   withTrailer,
 } from '../helpers/esp.js';
+import { must } from '../helpers/results.js';
 
 const crypto = createOpensslBackend();
 const CBC = findSuite(Encr.AES_CBC, 128, Integ.HMAC_SHA2_256_128);

@@ -9,7 +9,6 @@ import {
   forgeEsp,
   inboundSa,
   innerPacket,
-  must,
   outboundSa,
   rawKeys,
   suiteName,
@@ -17,6 +16,7 @@ import {
   TEST_SPI,
   withTrailer,
 } from '../helpers/esp.js';
+import { must } from '../helpers/results.js';
 
 const openssl = createOpensslBackend();
 const portable = createPortableBackend();

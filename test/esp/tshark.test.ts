@@ -5,43 +5,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import { OutboundSa } from '../../src/esp/seal.js';
-import { concat, writeU32 } from '../../src/util/bytes.js';
 import { buildUdpPacket } from '../../src/wire/udp.js';
-import {
-  ESP_SUITES,
-  espKeys,
-  innerPacket,
-  ip,
-  must,
-  rawKeys,
-  seededRandom,
-  suiteName,
-} from '../helpers/esp.js';
-import { DECRYPT, espSa, skipWithoutTshark, tsharkKnows } from '../helpers/tshark.js';
+import { ESP_SUITES, espKeys, innerPacket, ip, rawKeys, seededRandom, suiteName } from '../helpers/esp.js';
+import { must } from '../helpers/results.js';
+import { DECRYPT, espSa, pcap, skipWithoutTshark, tsharkKnows } from '../helpers/tshark.js';
 
 const skip = skipWithoutTshark();
 const crypto = createOpensslBackend();
 
 const SUITES = ESP_SUITES.filter((suite) => tsharkKnows(suite));
-
-/** A capture file of raw IPv4 packets (libpcap 2.4, link type 101). */
-function pcap(packets: readonly Uint8Array[]): Uint8Array {
-  const header = new Uint8Array(24);
-  const view = new DataView(header.buffer);
-  view.setUint32(0, 0xa1b2c3d4);
-  view.setUint16(4, 2);
-  view.setUint16(6, 4);
-  view.setUint32(16, 65535);
-  view.setUint32(20, 101);
-  const records = packets.map((packet, i) => {
-    const record = new Uint8Array(16);
-    writeU32(record, 0, 1_700_000_000 + i);
-    writeU32(record, 8, packet.length);
-    writeU32(record, 12, packet.length);
-    return concat(record, packet);
-  });
-  return concat(header, ...records);
-}
 
 t.test('tshark verifies the ICV and decrypts what its suites seal', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'culvert-esp-'));

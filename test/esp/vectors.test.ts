@@ -7,7 +7,8 @@ import { SelectorSet } from '../../src/esp/selectors.js';
 import { concat, equalBytes, fromHex, readU32, toHex } from '../../src/util/bytes.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
-import { findSuite, inboundSa, must, selector } from '../helpers/esp.js';
+import { findSuite, inboundSa, selector } from '../helpers/esp.js';
+import { must } from '../helpers/results.js';
 import { readFixture, readVectors, skipWithoutVectors } from '../helpers/vectors.js';
 
 interface PacketVector {

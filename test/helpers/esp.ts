@@ -9,7 +9,6 @@ import { SelectorSet } from '../../src/esp/selectors.js';
 import { concat, writeU32 } from '../../src/util/bytes.js';
 import { cidrRange, parseCidr, parseIp } from '../../src/util/ip.js';
 import type { Random } from '../../src/util/random.js';
-import type { Result } from '../../src/util/result.js';
 import { SecretKey } from '../../src/util/secret.js';
 import type { TrafficSelector } from '../../src/wire/ike/payloads.js';
 import { nameOf, TsType } from '../../src/wire/ike/registry.js';
@@ -187,9 +186,3 @@ export function outboundSa(crypto: CryptoBackend, suite: EspSuite, lastSequence 
 }
 
 export const TEST_SPI = 0xc0ffee42;
-
-/** The value, or an exception that shows the reason: for steps a test takes for granted. */
-export function must<T>(result: Result<T, string>): T {
-  if (!result.ok) throw new Error(`refused: ${result.error}`);
-  return result.value;
-}

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { EspSuite } from '../../src/crypto/types.js';
-import { toHex } from '../../src/util/bytes.js';
+import { concat, toHex, writeU32 } from '../../src/util/bytes.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
 
 /** For tap's `skip` option: why tshark cannot be asked, or false. */
@@ -52,4 +52,23 @@ export function espSa({ family, suite, spi, encryption, integrity }: TsharkSa): 
     ...[MAC_NAMES.get(suite.integrity)!, integrity.length === 0 ? '' : `0x${toHex(integrity)}`],
   ];
   return ['-o', `uat:esp_sa:${fields.map((field) => `"${field}"`).join(',')}`];
+}
+
+/** A capture file of raw IP packets, a second apart (libpcap 2.4, link type 101). */
+export function pcap(packets: readonly Uint8Array[]): Uint8Array {
+  const header = new Uint8Array(24);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, 0xa1b2c3d4);
+  view.setUint16(4, 2);
+  view.setUint16(6, 4);
+  view.setUint32(16, 65535);
+  view.setUint32(20, 101);
+  const records = packets.map((packet, i) => {
+    const record = new Uint8Array(16);
+    writeU32(record, 0, 1_700_000_000 + i);
+    writeU32(record, 8, packet.length);
+    writeU32(record, 12, packet.length);
+    return concat(record, packet);
+  });
+  return concat(header, ...records);
 }

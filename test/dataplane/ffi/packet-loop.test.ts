@@ -33,6 +33,7 @@ import {
   writeTo,
 } from '../../helpers/packet-bench.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';
+import { must } from '../../helpers/results.js';
 
 const skip = skipWithoutFfi();
 
@@ -70,11 +71,7 @@ for (const [name, suite, address] of [
     const bytesOut = sent.reduce((sum, packet) => sum + packet.length, 0);
     t.match(bench.counters(), { packetsOut: 5, bytesOut, sequenceOut: 5, packetsIn: 0, lastInbound: 0 });
 
-    const seal = (packet: Uint8Array): Uint8Array => {
-      const sealed = peer.seal(packet);
-      if (!sealed.ok) throw new Error(sealed.error);
-      return sealed.value;
-    };
+    const seal = (packet: Uint8Array): Uint8Array => must(peer.seal(packet));
     const received = [inward(0), inward(33), inward(1400), inward(9000)];
     const good = received.map(seal);
     await bench.send(...good);
@@ -110,11 +107,8 @@ for (const [name, suite, address] of [
     await bench.send(fresh);
     t.not(readFrom(bench.tun), undefined, 'forgeries with its number did not move the window');
 
-    const payload = (bytes: Uint8Array, nextHeader: number): Uint8Array => {
-      const sealed = peer.sealPayload(bytes, nextHeader);
-      if (!sealed.ok) throw new Error(sealed.error);
-      return sealed.value;
-    };
+    const payload = (bytes: Uint8Array, nextHeader: number): Uint8Array =>
+      must(peer.sealPayload(bytes, nextHeader));
     const slot = At.coalescer + 144;
     bench.arena.bytes.fill(0x77, slot, slot + 4096);
     await bench.send(
@@ -243,11 +237,7 @@ t.test('a peer that moves is reported once, and followed only when told', { skip
   const { port } = elsewhere.address();
   bench.install({ suite: GCM, keysIn: keys(), keysOut: keys(), peer: { address: '127.0.0.1', port } });
   const peer = new OutboundSa({ spi: 0xa0000001, suite: GCM, keys: keys(), crypto: backend, random });
-  const packets = [1, 2, 3].map(() => {
-    const sealed = peer.seal(inward(5));
-    if (!sealed.ok) throw new Error(sealed.error);
-    return sealed.value;
-  });
+  const packets = [1, 2, 3].map(() => must(peer.seal(inward(5))));
   const forged = Uint8Array.from(packets[0]!);
   forged[30] = forged[30]! ^ 1;
   await bench.send(forged);

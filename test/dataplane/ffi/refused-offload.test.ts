@@ -25,6 +25,7 @@ import {
   writeTo,
 } from '../../helpers/packet-bench.js';
 import { skipWithoutFfi, skipWithoutLab, skipWithoutRoot } from '../../helpers/prerequisites.js';
+import { must } from '../../helpers/results.js';
 import { TcpFlow } from '../../helpers/tcp-flow.js';
 
 const skip = skipWithoutFfi();
@@ -193,9 +194,8 @@ async function arrivesMerged(t: Test, refuse: boolean): Promise<void> {
   for (let round = 0; round < 2; round++) {
     const parts = segments(round * SEGMENTS);
     for (const part of parts) {
-      const sealed = peer.seal(part);
-      if (!sealed.ok) throw new Error(sealed.error);
-      await new Promise((resolve) => bench.client.send(sealed.value, bench.port, bench.address, resolve));
+      const sealed = must(peer.seal(part));
+      await new Promise((resolve) => bench.client.send(sealed, bench.port, bench.address, resolve));
     }
     for (let i = 0; i < 500 && bench.counters().packetsIn < (round + 1) * SEGMENTS; i++) await bench.settle();
     collect();

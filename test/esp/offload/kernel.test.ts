@@ -20,7 +20,7 @@ import { parseCidr } from '../../../src/util/ip.js';
 import { createPacketView, readPacket } from '../../../src/wire/ip.js';
 import { enterOwnNamespace } from '../../helpers/own-namespace.js';
 import { skipWithoutRoot } from '../../helpers/prerequisites.js';
-import { skipWithoutTshark } from '../../helpers/tshark.js';
+import { pcap, skipWithoutTshark } from '../../helpers/tshark.js';
 import {
   ACK,
   checksumsHold,
@@ -345,27 +345,6 @@ t.test('tshark finds every checksum right', { skip: skip || skipWithoutTshark() 
   const good = lines.filter((line) => /^1?\t(1\t|\t1)$/.test(line));
   t.equal(good.length, seen.length, 'all are good');
 });
-
-/** A capture file of raw IP packets (libpcap 2.4, link type 101). */
-function pcap(packets: readonly Uint8Array[]): Uint8Array {
-  const length = packets.reduce((sum, packet) => sum + 16 + packet.length, 24);
-  const out = new Uint8Array(length);
-  const head = new DataView(out.buffer);
-  head.setUint32(0, 0xa1b2c3d4);
-  head.setUint16(4, 2);
-  head.setUint16(6, 4);
-  head.setUint32(16, 65535);
-  head.setUint32(20, 101);
-  let at = 24;
-  for (const packet of packets) {
-    head.setUint32(at, 1_700_000_000);
-    head.setUint32(at + 8, packet.length);
-    head.setUint32(at + 12, packet.length);
-    out.set(packet, at + 16);
-    at += 16 + packet.length;
-  }
-  return out;
-}
 
 t.teardown(() => {
   for (const fd of [source, plain, offloaded]) if (fd >= 0) libc().close(fd);

@@ -20,6 +20,7 @@ import {
 import type { Result } from '../../../src/util/result.js';
 import type { Proposal, Transform } from '../../../src/wire/ike/payloads.js';
 import { Dh, Encr, Integ, Prf, ProtocolId, TransformType } from '../../../src/wire/ike/registry.js';
+import { must, mustFail } from '../../helpers/results.js';
 
 const SPI = new Uint8Array([0xc0, 1, 2, 3]);
 const CIPHERS = ['aes256', 'aes128', '3des'] as const;
@@ -54,16 +55,6 @@ function esp(...suites: readonly string[]): EspProposalSpec[] {
   });
 }
 
-function value<T>(result: Result<T, Failure>): T {
-  if (!result.ok) throw new Error(result.error.message);
-  return result.value;
-}
-
-function failure<T>(result: Result<T, Failure>): Failure {
-  if (result.ok) throw new Error('this should have failed');
-  return result.error;
-}
-
 const proposal = (protocol: number, transforms: readonly Transform[], number = 1): Proposal => ({
   number,
   protocol,
@@ -95,9 +86,9 @@ t.test('every IKE combination of the matrix between auto and an exact policy, bo
           [auto, exact],
           [exact, auto],
         ] as const) {
-          const chosen = value(selectIke(b, ikeOffer(a)));
+          const chosen = must(selectIke(b, ikeOffer(a)));
           t.same(chosen.suite, suite, `${cipher}-${hash}-${group}`);
-          t.same(value(acceptIkeAnswer(a, [chosen.answer])), suite);
+          t.same(must(acceptIkeAnswer(a, [chosen.answer])), suite);
         }
         combinations++;
       }
@@ -123,11 +114,11 @@ t.test('every ESP combination of the matrix between auto and an exact policy, bo
         [exact, auto],
       ] as const) {
         for (const withDh of [false, true]) {
-          const chosen = value(selectEsp(b, espOffer(a, SPI, withDh), withDh));
+          const chosen = must(selectEsp(b, espOffer(a, SPI, withDh), withDh));
           t.same(chosen.suite, suite, `${cipher}-${hash}`);
           t.same(chosen.peerSpi, SPI);
           const answer = { ...chosen.answer, spi: SPI };
-          t.same(value(acceptEspAnswer(a, [answer], withDh)), { suite, peerSpi: SPI });
+          t.same(must(acceptEspAnswer(a, [answer], withDh)), { suite, peerSpi: SPI });
         }
       }
       combinations++;
@@ -148,7 +139,7 @@ t.test('the matrix in the order of strength, and its modern part', async (t) => 
     'AES_CBC-256/AES_CBC-128 HMAC_SHA2_256_128 PRF_HMAC_SHA2_256 MODP_2048',
   ]);
   t.same(describeEspSpecs(autoEspProposals('modern')), ['AES_CBC-256/AES_CBC-128 HMAC_SHA2_256_128 NO_ESN']);
-  const both = value(selectIke(autoIkeProposals('compatible'), ikeOffer(autoIkeProposals('compatible'))));
+  const both = must(selectIke(autoIkeProposals('compatible'), ikeOffer(autoIkeProposals('compatible'))));
   t.same(both.suite, {
     encryption: { id: Encr.AES_CBC, keyBits: 256 },
     integrity: Integ.HMAC_SHA2_256_128,
@@ -159,19 +150,17 @@ t.test('the matrix in the order of strength, and its modern part', async (t) => 
 
 t.test('the responder follows its own order, encryption first', async (t) => {
   const weakFirst = ikeOffer(ike('3des-md5-2', 'aes128-md5-14', 'aes256-md5-2', 'aes256-sha1-2'));
-  const chosen = value(selectIke(autoIkeProposals('compatible'), weakFirst));
+  const chosen = must(selectIke(autoIkeProposals('compatible'), weakFirst));
   t.equal(chosen.answer.number, 4, 'AES-256 before the stronger group, SHA-1 before MD5');
   t.same(chosen.suite.encryption, { id: Encr.AES_CBC, keyBits: 256 });
-  const ordered = value(selectIke(ike('3des-md5-2', 'aes256-sha1-2'), weakFirst));
+  const ordered = must(selectIke(ike('3des-md5-2', 'aes256-sha1-2'), weakFirst));
   t.equal(ordered.answer.number, 1, 'the order of our proposals goes before all else');
-  const tie = value(
-    selectIke(ike('aes256-sha256-14'), ikeOffer(ike('aes256-sha256-14', 'aes256-sha256-14'))),
-  );
+  const tie = must(selectIke(ike('aes256-sha256-14'), ikeOffer(ike('aes256-sha256-14', 'aes256-sha256-14'))));
   t.equal(tie.answer.number, 1, 'the first of two equal offers');
 });
 
 t.test('what a responder answers', async (t) => {
-  const { answer } = value(
+  const { answer } = must(
     selectIke(autoIkeProposals('compatible'), ikeOffer(autoIkeProposals('compatible'))),
   );
   t.same(answer, {
@@ -186,7 +175,7 @@ t.test('what a responder answers', async (t) => {
     ],
   });
   const rekey = ikeOffer(ike('aes256-sha256-14'), new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]));
-  const again = value(selectIke(ike('aes256-sha256-14'), rekey));
+  const again = must(selectIke(ike('aes256-sha256-14'), rekey));
   t.same(again.peerSpi, new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]));
   t.equal(again.answer.spi.length, 0);
 });
@@ -238,7 +227,7 @@ t.test('transforms and proposals that are not acceptable (RFC 7296 §3.3.5, §3.
     ]);
     t.ok(behind.ok, `${name}: a good proposal behind it is taken`);
   }
-  const none = value(
+  const none = must(
     selectIke(specs, [proposal(ProtocolId.IKE, [encr(Encr.CHACHA20_POLY1305), integ(0), prf(5), dh(14)])]),
   );
   t.ok(
@@ -280,7 +269,7 @@ t.test('child proposals: ESN, DH and SPI', async (t) => {
   }
   for (const spi of [[], [1, 2, 3], [0, 0, 0, 255], [1, 2, 3, 4, 5, 6, 7, 8]]) {
     const offer = { ...proposal(ProtocolId.ESP, [...base, esn(0)]), spi: Uint8Array.from(spi) };
-    t.match(failure(selectEsp(plain, [offer], false)).details?.nearest?.differs, ['spi'], `SPI ${spi}`);
+    t.match(mustFail(selectEsp(plain, [offer], false)).details?.nearest?.differs, ['spi'], `SPI ${spi}`);
   }
   t.same(
     espOffer(either, SPI, true)[0]?.transforms.filter(({ type }) => type === TransformType.DH),
@@ -297,14 +286,14 @@ t.test('an initiator takes nothing that it did not offer (RFC 7296 §2.7)', asyn
   const answer = ikeOffer(ike('aes128-sha1-5'));
   t.ok(acceptIkeAnswer(specs, answer).ok, 'the number is not held against the peer');
   t.equal(
-    failure(acceptIkeAnswer(specs, [])).message,
+    mustFail(acceptIkeAnswer(specs, [])).message,
     'the peer answered 0 IKE proposals where exactly one is due',
   );
   t.equal(
-    failure(acceptIkeAnswer(specs, ikeOffer(specs))).message,
+    mustFail(acceptIkeAnswer(specs, ikeOffer(specs))).message,
     'the peer answered 2 IKE proposals where exactly one is due',
   );
-  const crossed = failure(acceptIkeAnswer(specs, ikeOffer(ike('aes256-sha1-5'))));
+  const crossed = mustFail(acceptIkeAnswer(specs, ikeOffer(ike('aes256-sha1-5'))));
   t.equal(crossed.cause, 'ike_proposal_mismatch');
   t.equal(
     crossed.message,
@@ -312,10 +301,10 @@ t.test('an initiator takes nothing that it did not offer (RFC 7296 §2.7)', asyn
   );
   const doubled = proposal(ProtocolId.IKE, [encr(Encr.AES_CBC, 256), ...REST, dh(Dh.MODP_1024)]);
   t.match(
-    failure(acceptIkeAnswer(specs, [doubled])).message,
+    mustFail(acceptIkeAnswer(specs, [doubled])).message,
     /several transforms of type DH where it has to choose/,
   );
-  const pfs = failure(
+  const pfs = mustFail(
     acceptEspAnswer(esp('aes256-sha256-14'), espOffer(esp('aes256-sha256'), SPI, true), true),
   );
   t.equal(pfs.cause, 'pfs_mismatch');
@@ -395,13 +384,13 @@ t.test('the nearest miss, in words', async (t) => {
     ],
   ];
   for (const [name, result, cause, message, nearest] of cases) {
-    const { cause: gotCause, message: gotMessage, details } = failure(result);
+    const { cause: gotCause, message: gotMessage, details } = mustFail(result);
     t.equal(gotCause, cause, name);
     t.equal(gotMessage, message, name);
     const got = details?.nearest;
     t.same(got && { proposal: got.proposal, differs: got.differs }, nearest, name);
   }
-  const both = failure(selectIke(ike('aes256-sha256-14'), ikeOffer(ike('3des-md5-2', 'aes256-sha256-2'))));
+  const both = mustFail(selectIke(ike('aes256-sha256-14'), ikeOffer(ike('3des-md5-2', 'aes256-sha256-2'))));
   t.same(both.details, {
     ours: ['AES_CBC-256 HMAC_SHA2_256_128 PRF_HMAC_SHA2_256 MODP_2048'],
     theirs: [
@@ -415,7 +404,7 @@ t.test('the nearest miss, in words', async (t) => {
     },
   });
   t.same(
-    failure(selectEsp(esp('aes256-sha256'), [proposal(ProtocolId.AH, [integ(12), esn(0)])], false)).details
+    mustFail(selectEsp(esp('aes256-sha256'), [proposal(ProtocolId.AH, [integ(12), esn(0)])], false)).details
       ?.theirs,
     ['AH HMAC_SHA2_256_128 NO_ESN'],
   );
@@ -424,7 +413,7 @@ t.test('the nearest miss, in words', async (t) => {
 t.test('a flood of offers makes a short explanation', async (t) => {
   const many = Array.from({ length: 120 }, (_, i) => encr(1000 + i, 128));
   const flood = Array.from({ length: 128 }, (_, i) => proposal(ProtocolId.IKE, many, (i % 255) + 1));
-  const { details } = failure(selectIke(ike('aes256-sha256-14'), flood));
+  const { details } = mustFail(selectIke(ike('aes256-sha256-14'), flood));
   t.equal(details?.theirs?.length, 17);
   t.equal(details?.theirs?.[16], 'and 112 more');
   t.ok(JSON.stringify(details).length < 20_000);

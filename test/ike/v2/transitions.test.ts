@@ -11,6 +11,7 @@ import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
 import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
+import { FIRST_HEADER } from '../../helpers/ike-headers.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { createToyBackend } from '../../helpers/toy-crypto.js';
 
@@ -231,17 +232,7 @@ t.test('an unknown critical payload refuses the request, not the SA', async (t) 
 
 t.test('a first request with an unknown critical payload is told so, and leaves no state', async (t) => {
   const west = new End('west');
-  const header: IkeHeader = {
-    initiatorSpi: new Uint8Array(8).fill(5),
-    responderSpi: new Uint8Array(8),
-    majorVersion: 2,
-    minorVersion: 0,
-    exchangeType: ExchangeType.IKE_SA_INIT,
-    fromInitiator: true,
-    higherVersion: false,
-    response: false,
-    messageId: 0,
-  };
+  const header = { ...FIRST_HEADER, initiatorSpi: new Uint8Array(8).fill(5) };
   const unknown: Payload = { kind: 'unknown', type: 201, body: new Uint8Array(4), critical: true };
   const datagram: DatagramInput = {
     kind: 'datagram',

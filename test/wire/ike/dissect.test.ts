@@ -13,22 +13,12 @@ import {
 import { encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload, TrafficSelector } from '../../../src/wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
+import { FIRST_HEADER } from '../../helpers/ike-headers.js';
 
 const NO_SPI = new Uint8Array(0);
 
-const INIT: IkeHeader = {
-  initiatorSpi: fromHex('0102030405060708'),
-  responderSpi: new Uint8Array(8),
-  majorVersion: 2,
-  minorVersion: 0,
-  exchangeType: ExchangeType.IKE_SA_INIT,
-  fromInitiator: true,
-  higherVersion: false,
-  response: false,
-  messageId: 0,
-};
 const AUTH_ANSWER: IkeHeader = {
-  ...INIT,
+  ...FIRST_HEADER,
   responderSpi: fromHex('1112131415161718'),
   exchangeType: ExchangeType.IKE_AUTH,
   fromInitiator: false,
@@ -48,7 +38,7 @@ function selector(start: string, end: string, protocol = 0, ports: [number, numb
 }
 
 t.test('a request in the clear', async (t) => {
-  const bytes = encodeMessage(INIT, [
+  const bytes = encodeMessage(FIRST_HEADER, [
     {
       kind: 'sa',
       proposals: [
@@ -137,7 +127,7 @@ t.test('a decrypted answer', async (t) => {
     summarize(AUTH_ANSWER, payloads.slice(0, 6)),
     'IKE_AUTH response 1 [ IDr AUTH SA TSi TSr N(TEMPORARY_FAILURE) ]',
   );
-  t.equal(summarize({ header: INIT, payloads: [] }), 'IKE_SA_INIT request 0 [ ]');
+  t.equal(summarize({ header: FIRST_HEADER, payloads: [] }), 'IKE_SA_INIT request 0 [ ]');
   t.equal(
     dissect({ header: AUTH_ANSWER, payloads }),
     `IKE_AUTH response 1 [ IDr AUTH SA TSi TSr N(TEMPORARY_FAILURE) N(INVALID_KE_PAYLOAD) N(REKEY_SA) N(UNSUPPORTED_CRITICAL_PAYLOAD) N(notify(60000)) D D CP(CFG_REPLY) CERT CERTREQ EAP payload(200) SKF(2/5) ]

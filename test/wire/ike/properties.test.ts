@@ -14,6 +14,7 @@ import {
 } from '../../../src/wire/ike/message.js';
 import type { Payload } from '../../../src/wire/ike/payloads.js';
 import { anyHeader, anyPayload } from '../../helpers/arbitrary-payloads.js';
+import { must } from '../../helpers/results.js';
 
 const anyChain = fc.array(anyPayload, { maxLength: 12 });
 
@@ -21,12 +22,9 @@ t.test('decoding is the inverse of encoding', async () => {
   fc.assert(
     fc.property(anyHeader, anyChain, (header, payloads) => {
       const bytes = encodeMessage(header, payloads);
-      const decoded = decodeMessage(bytes);
-      if (!decoded.ok) throw new Error(JSON.stringify(decoded.error));
-      deepStrictEqual(decoded.value, { header, payloads });
-      const alone = decodeHeader(bytes);
-      if (!alone.ok) throw new Error(JSON.stringify(alone.error));
-      const { nextPayload, length, ...fields } = alone.value;
+      const decoded = must(decodeMessage(bytes));
+      deepStrictEqual(decoded, { header, payloads });
+      const { nextPayload, length, ...fields } = must(decodeHeader(bytes));
       deepStrictEqual(fields, header);
       deepStrictEqual(length, bytes.length);
       deepStrictEqual(nextPayload, encodePayloads(payloads).first);
@@ -39,9 +37,8 @@ t.test('chains: encoded, decoded, dissected, cut', async () => {
   fc.assert(
     fc.property(anyHeader, anyChain, fc.nat(), (header, payloads, n) => {
       const { first, bytes } = encodePayloads(payloads);
-      const decoded = decodePayloads(first, bytes, 60);
-      if (!decoded.ok) throw new Error(JSON.stringify(decoded.error));
-      deepStrictEqual(decoded.value, payloads);
+      const decoded = must(decodePayloads(first, bytes, 60));
+      deepStrictEqual(decoded, payloads);
       summarize(header, payloads);
       dissect({ header, payloads });
       if (bytes.length > 0) {
@@ -69,10 +66,9 @@ t.test('sealed payloads stand last and keep what is in front of them', async () 
   fc.assert(
     fc.property(anyHeader, fc.array(anyPayload, { maxLength: 2 }), sealed, (header, clear, last) => {
       const bytes = encodeMessage(header, [...clear, { ...last, offset: 0 }]);
-      const decoded = decodeMessage(bytes);
-      if (!decoded.ok) throw new Error(JSON.stringify(decoded.error));
+      const decoded = must(decodeMessage(bytes));
       const offset = bytes.length - last.body.length;
-      deepStrictEqual(decoded.value.payloads, [...clear, { ...last, offset }]);
+      deepStrictEqual(decoded.payloads, [...clear, { ...last, offset }]);
       if (clear.length === 0) {
         const prefix = sealedMessagePrefix(
           header,

@@ -16,6 +16,7 @@ import type { V1Header, V1Payload } from '../../../../src/wire/ike/v1/payloads.j
 import { V1PayloadType } from '../../../../src/wire/ike/v1/registry.js';
 import { attributeNumber } from '../../../../src/wire/ike/v1/sa.js';
 import { anyV1Header, anyV1Payload } from '../../../helpers/arbitrary-v1-payloads.js';
+import { must, mustFail } from '../../../helpers/results.js';
 
 const COOKIES = '0102030405060708 1112131415161718';
 const HEADER: V1Header = {
@@ -28,16 +29,6 @@ const HEADER: V1Header = {
   authenticationOnly: false,
   messageId: 0,
 };
-
-function value<T>(result: Result<T, WireError>): T {
-  if (!result.ok) throw new Error(JSON.stringify(result.error));
-  return result.value;
-}
-
-function error<T>(result: Result<T, WireError>): WireError {
-  if (result.ok) throw new Error('decoded, but an error was expected');
-  return result.error;
-}
 
 /** Decodes one payload of type `type` whose body is `hex`. */
 function one(type: number, hex: string): Result<readonly V1Payload[], WireError> {
@@ -107,7 +98,7 @@ t.test('main mode message 1, octet by octet', async (t) => {
     },
     { kind: 'vendor', data: fromHex('afcad71368a1f1c96b8696fc77570100') },
   ];
-  t.same(value(decodeV1Message(bytes)), { header: HEADER, payloads });
+  t.same(must(decodeV1Message(bytes)), { header: HEADER, payloads });
   t.equal(toHex(encodeV1Message(HEADER, payloads)), toHex(bytes));
   t.equal(toHex(encodeV1Body(payloads[0]!)), toHex(fromHex(sa)), 'SAi_b');
   t.equal(attributeNumber({ type: 12, value: fromHex('00015180') }), 86400);
@@ -132,7 +123,7 @@ t.test('the other payloads, octet by octet', async (t) => {
       '00 00 0008 01000000', // mode configuration, carried
     ].join(''),
   );
-  const { payloads, length } = value(decodeV1Payloads(V1PayloadType.HASH, bytes, 0));
+  const { payloads, length } = must(decodeV1Payloads(V1PayloadType.HASH, bytes, 0));
   t.equal(length, bytes.length);
   t.same(payloads, [
     { kind: 'hash', data: fromHex('0102030405060708') },
@@ -161,14 +152,14 @@ t.test('encrypted messages stay sealed; padding is tolerated once decrypted', as
   const body = fromHex('00'.repeat(16));
   const bytes = encodeV1Sealed({ ...HEADER, exchangeType: 32, messageId: 0xdeadbeef }, 8, body);
   t.equal(toHex(bytes.subarray(16, 28)), '08102001deadbeef0000002c');
-  t.match(value(decodeV1Message(bytes)), {
+  t.match(must(decodeV1Message(bytes)), {
     header: { encrypted: true, messageId: 0xdeadbeef },
     payloads: [],
     sealed: { first: 8, body, offset: 28 },
   });
   const { bytes: chain } = encodeV1Payloads([{ kind: 'hash', data: fromHex('0102') }]);
   for (const padding of ['', '00', '00000000000000', 'ffffffffffffffff', '0102030405']) {
-    const { payloads, length } = value(decodeV1Payloads(8, concat(chain, fromHex(padding)), 28));
+    const { payloads, length } = must(decodeV1Payloads(8, concat(chain, fromHex(padding)), 28));
     t.same(payloads, [{ kind: 'hash', data: fromHex('0102') }]);
     t.equal(length, chain.length);
   }
@@ -176,57 +167,57 @@ t.test('encrypted messages stay sealed; padding is tolerated once decrypted', as
 
 t.test('errors', async (t) => {
   const message = encodeV1Message(HEADER, [{ kind: 'vendor', data: fromHex('01') }]);
-  t.match(error(decodeV1Message(message.subarray(0, 20))), { code: 'truncated' });
+  t.match(mustFail(decodeV1Message(message.subarray(0, 20))), { code: 'truncated' });
   const v2 = Uint8Array.from(message);
   v2[17] = 0x20;
-  t.match(error(decodeV1Message(v2)), { code: 'bad_version', offset: 17 });
+  t.match(mustFail(decodeV1Message(v2)), { code: 'bad_version', offset: 17 });
   const longer = concat(message, fromHex('00'));
   writeU32(longer, 24, longer.length);
-  t.match(error(decodeV1Message(longer)), { code: 'trailing_octets', offset: message.length });
+  t.match(mustFail(decodeV1Message(longer)), { code: 'trailing_octets', offset: message.length });
   t.throws(() => encodeV1Message({ ...HEADER, minorVersion: 16 }, []), RangeError);
   t.throws(() => encodeV1Message({ ...HEADER, initiatorCookie: new Uint8Array(4) }, []), RangeError);
 
-  const chain = (type: number, hex: string) => error(decodeV1Payloads(type, fromHex(hex), 0));
+  const chain = (type: number, hex: string) => mustFail(decodeV1Payloads(type, fromHex(hex), 0));
   t.match(chain(13, '00 01 0004'), { code: 'bad_value', offset: 1 }, 'reserved octet (RFC 2408 §5.3)');
   t.match(chain(13, '00 00 0003'), { code: 'bad_length', offset: 2 });
   t.match(chain(13, '00 00 0005'), { code: 'truncated', offset: 2 });
   t.match(chain(13, '0d 00 0004'), { code: 'truncated', offset: 4 });
 
   const sa = '00000001 00000001';
-  t.match(error(one(1, '00000000 00000001')), { code: 'bad_value', offset: 4, context: 'SA payload' });
-  t.match(error(one(1, '00000001 00000002')), { code: 'bad_value', offset: 8 });
-  t.match(error(one(1, sa)), { code: 'truncated' });
-  t.match(error(one(1, `${sa} 01 00 0008 01 01 00 00`)), { code: 'bad_value', offset: 12 });
-  t.match(error(one(1, `${sa} 00 00 0007 01 01 00 00`)), { code: 'bad_length', offset: 14 });
-  t.match(error(one(1, `${sa} 00 00 0008 01 01 00 01`)), { code: 'truncated' });
-  t.match(error(one(1, `${sa} 00 00 0008 01 01 00 00 00`)), { code: 'trailing_octets' });
-  t.match(error(one(1, `${sa} 02 00 0008 01 01 00 00`)), { code: 'truncated' });
-  t.match(error(one(1, `${sa} 00 00 0010 01 01 00 01 03 00 0008 01 01 0000`)), { code: 'bad_value' });
-  t.match(error(one(1, `${sa} 00 00 0010 01 01 00 02 00 00 0008 01 01 0000`)), { code: 'bad_value' });
-  t.match(error(one(1, `${sa} 00 00 0014 01 01 00 01 00 00 000c 01 01 0000 000c 0004`)), {
+  t.match(mustFail(one(1, '00000000 00000001')), { code: 'bad_value', offset: 4, context: 'SA payload' });
+  t.match(mustFail(one(1, '00000001 00000002')), { code: 'bad_value', offset: 8 });
+  t.match(mustFail(one(1, sa)), { code: 'truncated' });
+  t.match(mustFail(one(1, `${sa} 01 00 0008 01 01 00 00`)), { code: 'bad_value', offset: 12 });
+  t.match(mustFail(one(1, `${sa} 00 00 0007 01 01 00 00`)), { code: 'bad_length', offset: 14 });
+  t.match(mustFail(one(1, `${sa} 00 00 0008 01 01 00 01`)), { code: 'truncated' });
+  t.match(mustFail(one(1, `${sa} 00 00 0008 01 01 00 00 00`)), { code: 'trailing_octets' });
+  t.match(mustFail(one(1, `${sa} 02 00 0008 01 01 00 00`)), { code: 'truncated' });
+  t.match(mustFail(one(1, `${sa} 00 00 0010 01 01 00 01 03 00 0008 01 01 0000`)), { code: 'bad_value' });
+  t.match(mustFail(one(1, `${sa} 00 00 0010 01 01 00 02 00 00 0008 01 01 0000`)), { code: 'bad_value' });
+  t.match(mustFail(one(1, `${sa} 00 00 0014 01 01 00 01 00 00 000c 01 01 0000 000c 0004`)), {
     code: 'truncated',
     context: 'SA payload > proposal 1 > transform 1',
   });
-  t.equal(error(one(5, '01000000 0a0100')).code, 'bad_length');
-  t.equal(error(one(5, '04000000 0a010000')).code, 'bad_length');
-  t.equal(error(one(5, '010000')).code, 'truncated');
-  t.equal(error(one(10, '00'.repeat(7))).code, 'bad_value');
-  t.equal(error(one(11, '00000001 01 10 6002 01')).code, 'truncated');
-  t.equal(error(one(12, '00000001 03 00 0001')).code, 'bad_length');
-  t.equal(error(one(12, '00000001 03 04 0001 010203')).code, 'truncated');
-  t.equal(error(one(12, '00000001 03 04 0001 0102030405')).code, 'trailing_octets');
-  t.equal(error(one(12, '00000001 03 04 ffff')).code, 'too_many');
-  t.equal(error(one(21, '02000000 00000000')).code, 'bad_value');
-  t.equal(error(one(21, '05000000 00000000')).code, 'bad_length');
-  t.equal(error(one(132, '0001 00 00')).code, 'bad_value');
-  t.equal(error(one(132, '000101')).code, 'truncated');
+  t.equal(mustFail(one(5, '01000000 0a0100')).code, 'bad_length');
+  t.equal(mustFail(one(5, '04000000 0a010000')).code, 'bad_length');
+  t.equal(mustFail(one(5, '010000')).code, 'truncated');
+  t.equal(mustFail(one(10, '00'.repeat(7))).code, 'bad_value');
+  t.equal(mustFail(one(11, '00000001 01 10 6002 01')).code, 'truncated');
+  t.equal(mustFail(one(12, '00000001 03 00 0001')).code, 'bad_length');
+  t.equal(mustFail(one(12, '00000001 03 04 0001 010203')).code, 'truncated');
+  t.equal(mustFail(one(12, '00000001 03 04 0001 0102030405')).code, 'trailing_octets');
+  t.equal(mustFail(one(12, '00000001 03 04 ffff')).code, 'too_many');
+  t.equal(mustFail(one(21, '02000000 00000000')).code, 'bad_value');
+  t.equal(mustFail(one(21, '05000000 00000000')).code, 'bad_length');
+  t.equal(mustFail(one(132, '0001 00 00')).code, 'bad_value');
+  t.equal(mustFail(one(132, '000101')).code, 'truncated');
 });
 
 t.test('decoding is the inverse of encoding', async () => {
   fc.assert(
     fc.property(anyV1Header, fc.array(anyV1Payload, { maxLength: 10 }), fc.nat(), (header, payloads, n) => {
       const bytes = encodeV1Message(header, payloads);
-      const decoded = value(decodeV1Message(bytes));
+      const decoded = must(decodeV1Message(bytes));
       deepStrictEqual(decoded.header, header);
       deepStrictEqual(withoutBody(decoded.payloads), payloads);
       for (const payload of decoded.payloads) {
