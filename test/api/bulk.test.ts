@@ -4,14 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { SECRET_FIELDS } from '../../src/store/records.js';
 import { openSqliteStore } from '../../src/store/sqlite-store.js';
-import { ApiLab, policyConnection } from '../helpers/api-lab.js';
+import { ApiLab, IKE, policyConnection } from '../helpers/api-lab.js';
 
-const IKE = {
-  ike_version: 2,
-  authentication_algorithm: 'sha256',
-  encryption_algorithm: 'aes256',
-  dh_group: 14,
-};
 const MANY = {
   ike_policies: 1000,
   gateways_per_region: 1000,

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { OPERATIONS } from '../../src/api/routes.js';
-import { ApiLab, EARLY, type LabAnswer, NEW, PSK } from '../helpers/api-lab.js';
+import { ApiLab, EARLY, IKE, IPSEC, type LabAnswer, NEW, PSK } from '../helpers/api-lab.js';
 
 /** What clients that were written for the cloud service send. */
 const RECORDED = new URL('../../../shared/reference/sdk-requests.json', import.meta.url);
@@ -68,14 +68,7 @@ t.test(
       const { operation, method, headers } = recorded;
       const lab = await ApiLab.open(t);
       const routed = /AdvertisedCidr|static route|dynamic route|updateVpnGateway$/.test(operation);
-      const ike = (
-        await lab.post('/ike_policies', {
-          ike_version: 2,
-          authentication_algorithm: 'sha256',
-          encryption_algorithm: 'aes256',
-          dh_group: 14,
-        })
-      ).body.id;
+      const ike = (await lab.post('/ike_policies', IKE)).body.id;
       const ipsec = (await lab.post('/ipsec_policies', gcm)).body.id;
       const gateway = /^createVpnGateway \(/.test(operation)
         ? ''
@@ -211,21 +204,8 @@ t.test('adding connections, in the words of 2025', async (t) => {
   const lab = await ApiLab.open(t);
   const v = `version=${NEW}&generation=2`;
   const gateway = await lab.gateway('gw');
-  const ike = (
-    await lab.post('/ike_policies', {
-      ike_version: 2,
-      authentication_algorithm: 'sha256',
-      encryption_algorithm: 'aes256',
-      dh_group: 14,
-    })
-  ).body.id;
-  const ipsec = (
-    await lab.post('/ipsec_policies', {
-      authentication_algorithm: 'sha256',
-      encryption_algorithm: 'aes256',
-      pfs: 'disabled',
-    })
-  ).body.id;
+  const ike = (await lab.post('/ike_policies', IKE)).body.id;
+  const ipsec = (await lab.post('/ipsec_policies', IPSEC)).body.id;
   const list = `/v1/vpn_gateways/${gateway}/connections?${v}`;
   // The comma that is missing in print stands before ike_policy.
   const simple = (comma: string) => `{

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ApiLab, EARLY, FLAT, PSK, policyConnection } from '../helpers/api-lab.js';
+import { ApiLab, EARLY, FLAT, IKE, PSK, policyConnection } from '../helpers/api-lab.js';
 
 t.test('a policy mode connection', async (t) => {
   const lab = await ApiLab.open(t);
@@ -82,12 +82,7 @@ t.test('patches', async (t) => {
   const list = `/vpn_gateways/${gateway}/connections`;
   const { id } = (await lab.post(list, policyConnection(1))).body;
   const path = `${list}/${id}`;
-  const policy = await lab.post('/ike_policies', {
-    ike_version: 2,
-    authentication_algorithm: 'sha256',
-    encryption_algorithm: 'aes256',
-    dh_group: 14,
-  });
+  const policy = await lab.post('/ike_policies', IKE);
   const changed = await lab.patch(path, {
     admin_state_up: false,
     dead_peer_detection: { action: 'clear', interval: 5, timeout: 30 },

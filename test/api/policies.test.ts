@@ -1,12 +1,6 @@
 import t from 'tap';
-import { ApiLab, EARLY, FLAT, policyConnection } from '../helpers/api-lab.js';
+import { ApiLab, EARLY, FLAT, IKE, policyConnection } from '../helpers/api-lab.js';
 
-const IKE = {
-  ike_version: 2,
-  authentication_algorithm: 'sha256',
-  encryption_algorithm: 'aes256',
-  dh_group: 14,
-};
 const IPSEC = { authentication_algorithm: 'sha256', encryption_algorithm: 'aes256', pfs: 'group_14' };
 
 t.test('IKE policies', async (t) => {

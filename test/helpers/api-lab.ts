@@ -37,6 +37,13 @@ export interface LabOptions {
 }
 
 export const PSK = 'lkj14b1oi0alcniejkso';
+export const IKE = {
+  ike_version: 2,
+  authentication_algorithm: 'sha256',
+  encryption_algorithm: 'aes256',
+  dh_group: 14,
+};
+export const IPSEC = { authentication_algorithm: 'sha256', encryption_algorithm: 'aes256', pfs: 'disabled' };
 
 const manyAddresses = (network: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${network}.${index + 1}`);

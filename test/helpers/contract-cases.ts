@@ -1,5 +1,5 @@
-import { EARLY, PSK, policyConnection } from './api-lab.js';
-import { type ContractCase, IKE, IPSEC, type World } from './contract-world.js';
+import { EARLY, IKE, IPSEC, PSK, policyConnection } from './api-lab.js';
+import type { ContractCase, World } from './contract-world.js';
 
 /** Cases of one operation, and the parameters of its path in all that name none. */
 export interface OperationCases {

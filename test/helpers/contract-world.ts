@@ -1,15 +1,16 @@
 import type { Test } from 'tap';
 import { OPERATIONS } from '../../src/api/routes.js';
-import { ApiLab, type LabAnswer, type LabOptions, PSK, policyConnection, SITE } from './api-lab.js';
+import {
+  ApiLab,
+  IKE,
+  IPSEC,
+  type LabAnswer,
+  type LabOptions,
+  PSK,
+  policyConnection,
+  SITE,
+} from './api-lab.js';
 import { FakeRunner } from './fake-runner.js';
-
-export const IKE = {
-  ike_version: 2,
-  authentication_algorithm: 'sha256',
-  encryption_algorithm: 'aes256',
-  dh_group: 14,
-};
-export const IPSEC = { authentication_algorithm: 'sha256', encryption_algorithm: 'aes256', pfs: 'disabled' };
 
 /** What the requests of a case find: one object of every kind, in every state that an operation treats apart. */
 export interface World {
