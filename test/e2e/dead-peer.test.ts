@@ -17,12 +17,8 @@ for (const action of ACTIONS) {
   t.test(`a blackhole, action ${action}`, { skip, buffered: true }, async (t) => {
     const site = await createSiteLab();
     t.teardown(() => site.dispose());
-    const a = await CulvertDaemon.start(
-      site.lab,
-      'a',
-      site.folder,
-      siteConfig(SITE_A, SITE_B, watch(action)),
-    );
+    const own = siteConfig(SITE_A, SITE_B, watch(action));
+    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, own);
     const passive = siteConfig(SITE_B, SITE_A, { establish_mode: 'peer_only', ...watch('clear') });
     const b = await CulvertDaemon.start(site.lab, 'b', site.folder, passive);
     await a.until('c', up);
@@ -60,12 +56,8 @@ for (const action of ACTIONS) {
   t.test(`kill -9 of the peer, action ${action}`, { skip, buffered: true }, async (t) => {
     const site = await createSiteLab();
     t.teardown(() => site.dispose());
-    const a = await CulvertDaemon.start(
-      site.lab,
-      'a',
-      site.folder,
-      siteConfig(SITE_A, SITE_B, watch(action)),
-    );
+    const own = siteConfig(SITE_A, SITE_B, watch(action));
+    const a = await CulvertDaemon.start(site.lab, 'a', site.folder, own);
     const peer = siteConfig(SITE_B, SITE_A, watch('restart'));
     const first = await CulvertDaemon.start(site.lab, 'b', site.folder, peer);
     await a.until('c', up);

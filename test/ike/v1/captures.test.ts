@@ -18,6 +18,7 @@ import { decodeV1Message, encodeV1Body } from '../../../src/wire/ike/v1/message.
 import type { V1Payload } from '../../../src/wire/ike/v1/payloads.js';
 import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
 import { backends, exchangeWith } from '../../helpers/crypto.js';
+import { FIRST_V1_HEADER } from '../../helpers/ike-headers.js';
 import { readVectors, skipWithoutVectors } from '../../helpers/vectors.js';
 
 interface Recorded {
@@ -237,13 +238,10 @@ t.test('a session of our own: chains, padding, rubbish', async (t) => {
       );
     const [ours, theirs, stranger] = [make(4), make(4), make(9)];
     const header = {
-      initiatorCookie: fromHex('0102030405060708'),
+      ...FIRST_V1_HEADER,
       responderCookie: fromHex('1112131415161718'),
-      minorVersion: 0,
       exchangeType: V1Exchange.QUICK_MODE,
       encrypted: true,
-      commit: false,
-      authenticationOnly: false,
       messageId: 77,
     };
     const out = ours.exchange(77);

@@ -3,6 +3,7 @@ import { Dh, Encr, Integ, Prf } from '../../../src/wire/ike/registry.js';
 import { encodeV1Message } from '../../../src/wire/ike/v1/message.js';
 import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
 import { connection, EAST, Simulation, WEST } from '../../helpers/engine-pair.js';
+import { FIRST_V1_HEADER } from '../../helpers/ike-headers.js';
 import { establishedV1, v1, v1Faults, v1Pair } from '../../helpers/v1-pair.js';
 
 const AES_256 = { id: Encr.AES_CBC, keyBits: 256 };
@@ -266,16 +267,7 @@ t.test('a part of a network that is configured is granted, and said', async (t) 
 
 t.test('aggressive mode is refused by name', async (t) => {
   const { sim, west } = v1Pair();
-  const header = {
-    initiatorCookie: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
-    responderCookie: new Uint8Array(8),
-    minorVersion: 0,
-    exchangeType: V1Exchange.AGGRESSIVE_MODE,
-    encrypted: false,
-    commit: false,
-    authenticationOnly: false,
-    messageId: 0,
-  };
+  const header = { ...FIRST_V1_HEADER, exchangeType: V1Exchange.AGGRESSIVE_MODE };
   const bytes = encodeV1Message(header, [{ kind: 'nonce', data: new Uint8Array(16) }]);
   const local = { address: WEST, port: 500 };
   const send = (address: string) =>

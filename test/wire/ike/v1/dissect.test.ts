@@ -8,18 +8,9 @@ import {
   summarizeV1,
 } from '../../../../src/wire/ike/v1/dissect.js';
 import { encodeV1Message, encodeV1Sealed } from '../../../../src/wire/ike/v1/message.js';
-import type { V1Header, V1Payload } from '../../../../src/wire/ike/v1/payloads.js';
+import type { V1Payload } from '../../../../src/wire/ike/v1/payloads.js';
+import { FIRST_V1_HEADER } from '../../../helpers/ike-headers.js';
 
-const HEADER: V1Header = {
-  initiatorCookie: fromHex('0102030405060708'),
-  responderCookie: new Uint8Array(8),
-  minorVersion: 0,
-  exchangeType: 2,
-  encrypted: false,
-  commit: false,
-  authenticationOnly: false,
-  messageId: 0,
-};
 const PHASE1 = [
   { type: 1, value: 7 },
   { type: 14, value: 256 },
@@ -31,7 +22,7 @@ const PHASE1 = [
 ];
 
 t.test('main mode in the clear', async (t) => {
-  const bytes = encodeV1Message(HEADER, [
+  const bytes = encodeV1Message(FIRST_V1_HEADER, [
     {
       kind: 'sa',
       proposals: [
@@ -101,7 +92,7 @@ t.test('quick mode and informational, decrypted', async (t) => {
     { kind: 'delete', doi: 1, protocol: 3, spis: [fromHex('c1a2b3c4')] },
     { kind: 'unknown', type: 14, body: fromHex('01') },
   ];
-  const header = { ...HEADER, exchangeType: 32, messageId: 0xdeadbeef };
+  const header = { ...FIRST_V1_HEADER, exchangeType: 32, messageId: 0xdeadbeef };
   t.equal(summarizeV1(header, payloads.slice(0, 3)), 'QUICK_MODE deadbeef [ HASH SA ID ]');
   t.equal(
     dissectV1({ header, payloads }),
@@ -121,7 +112,7 @@ t.test('quick mode and informational, decrypted', async (t) => {
 });
 
 t.test('sealed and broken messages', async (t) => {
-  const sealed = encodeV1Sealed(HEADER, 5, new Uint8Array(32));
+  const sealed = encodeV1Sealed(FIRST_V1_HEADER, 5, new Uint8Array(32));
   t.equal(
     dissect(sealed),
     `MAIN_MODE [ encrypted ]

@@ -16,19 +16,11 @@ import type { V1Header, V1Payload } from '../../../../src/wire/ike/v1/payloads.j
 import { V1PayloadType } from '../../../../src/wire/ike/v1/registry.js';
 import { attributeNumber } from '../../../../src/wire/ike/v1/sa.js';
 import { anyV1Header, anyV1Payload } from '../../../helpers/arbitrary-v1-payloads.js';
+import { FIRST_V1_HEADER } from '../../../helpers/ike-headers.js';
 import { must, mustFail } from '../../../helpers/results.js';
 
 const COOKIES = '0102030405060708 1112131415161718';
-const HEADER: V1Header = {
-  initiatorCookie: fromHex('0102030405060708'),
-  responderCookie: fromHex('1112131415161718'),
-  minorVersion: 0,
-  exchangeType: 2,
-  encrypted: false,
-  commit: false,
-  authenticationOnly: false,
-  messageId: 0,
-};
+const HEADER: V1Header = { ...FIRST_V1_HEADER, responderCookie: fromHex('1112131415161718') };
 
 /** Decodes one payload of type `type` whose body is `hex`. */
 function one(type: number, hex: string): Result<readonly V1Payload[], WireError> {
