@@ -1,4 +1,7 @@
 import { cpus, release } from 'node:os';
+import { loadIpsecMb } from '#culvert/dataplane/ffi/ipsec-mb.js';
+import { processorFlags } from '#culvert/dataplane/ffi/processor.js';
+import { ffiAvailable } from '#culvert/linux/ffi.js';
 
 /** What figures belong to: without it they say little. */
 export function describeMachine(now = new Date()): string {
@@ -6,5 +9,7 @@ export function describeMachine(now = new Date()): string {
   const model = processors[0]?.model.trim() ?? process.arch;
   const { node, openssl } = process.versions;
   const date = now.toISOString().slice(0, 10);
-  return `${processors.length} x ${model}, Linux ${release()}, Node.js ${node} with OpenSSL ${openssl}, ${date}`;
+  const ipsecMb = ffiAvailable().ok ? loadIpsecMb(processorFlags()) : 'no FFI';
+  const library = typeof ipsecMb === 'string' ? '' : ` and ${ipsecMb.name.split(',')[0]}`;
+  return `${processors.length} x ${model}, Linux ${release()}, Node.js ${node} with OpenSSL ${openssl}${library}, ${date}`;
 }

@@ -15,6 +15,12 @@ export interface AeadCalls {
   free(): void;
 }
 
+/**
+ * AES-GCM in one direction with the key of `keyBits` bits at `keyAt`, which is only read.
+ * @throws RangeError when the key is refused or there is no room for another
+ */
+export type GcmMaker = (keyAt: number, keyBits: number, seals: boolean) => AeadCalls;
+
 const EVP_CTRL_AEAD_GET_TAG = 0x10;
 const EVP_CTRL_AEAD_SET_TAG = 0x11;
 const ENCRYPT = 1;

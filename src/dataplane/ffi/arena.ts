@@ -114,6 +114,8 @@ export const At = {
   openCalls: take(CALL_LIST_SIZE),
   outLength: take(64),
   mac: take(64),
+  /** AES-GCM's state of the packet in hand: see ipsec-mb.ts. */
+  gcmState: take(128),
   /** Keys on their way into a cipher context: zero at all other times. */
   keys: take(256),
   random: take(RANDOM_POOL),

@@ -1,15 +1,18 @@
 import { INTEGRITY_TRANSFORMS } from '../../crypto/transforms.js';
 import type { CryptoBackend } from '../../crypto/types.js';
 import type { Random } from '../../util/random.js';
+import type { GcmMaker } from './aead-calls.js';
 import type { Arena } from './arena.js';
 import { createEvpCrypto, type EvpOptions } from './evp.js';
 import { createFallbackCrypto } from './fallback-crypto.js';
-import { loadGcm128 } from './gcm128.js';
+import { gcm128Maker, loadGcm128 } from './gcm128.js';
+import { ipsecMbMaker, loadIpsecMb } from './ipsec-mb.js';
 import { KeySlots } from './key-slots.js';
 import { loadMultiCbc } from './multi-cbc.js';
 import { loadOpenssl, type Openssl, type OpensslProbe } from './openssl.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { hmacMaker, type MacMaker, stateMaker } from './packet-mac.js';
+import { processorFlags } from './processor.js';
 import { macHolds, runSelfTest, sealAlike, sealsBatches } from './self-test.js';
 
 export interface CryptoChoice {
@@ -33,12 +36,13 @@ export function choosePacketCrypto(
   const slots = new KeySlots(arena);
   const macs = chooseMacs(probe, arena, slots);
   const { openssl } = probe;
-  const gcm = chooseGcm(openssl, arena, macs, slots);
-  const multiCbc = chooseMultiCbc(openssl, arena, macs, slots);
-  const evp = createEvpCrypto(openssl, arena, macs, { gcm, multiCbc });
+  const processor = processorFlags();
+  const gcm = chooseGcm(openssl, arena, macs, slots, processor);
+  const multiCbc = chooseMultiCbc(openssl, arena, macs, slots, processor);
+  const evp = createEvpCrypto(openssl, arena, macs, { gcm: gcm?.maker, multiCbc });
   const test = runSelfTest(openssl, arena, macs);
   const crypto: PacketCrypto = {
-    name: evp.name,
+    name: gcm === undefined ? evp.name : `${evp.name}, AES-GCM by ${gcm.name}`,
     supports: (suite) => test.holds(suite) || fallback.supports(suite),
     sealer: (suite, spi, keys) => (test.holds(suite) ? evp : fallback).sealer(suite, spi, keys),
     opener: (suite, keys) => (test.holds(suite) ? evp : fallback).opener(suite, keys),
@@ -55,13 +59,37 @@ function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena, sl
   return holds ? fast : hmacMaker(openssl, arena);
 }
 
-/** AES-GCM without EVP, when it makes the same packets. */
-function chooseGcm(openssl: Openssl, arena: Arena, macs: MacMaker, slots: KeySlots): EvpOptions['gcm'] {
-  const functions = loadGcm128();
-  if (typeof functions === 'string') return undefined;
-  const gcm = { functions, slots };
+/** The fastest AES-GCM that makes the same packets as EVP, or undefined for EVP itself. */
+function chooseGcm(
+  openssl: Openssl,
+  arena: Arena,
+  macs: MacMaker,
+  slots: KeySlots,
+  processor: ReadonlySet<string>,
+): { readonly name: string; readonly maker: GcmMaker } | undefined {
+  const library = loadIpsecMb(processor);
+  const functions = loadGcm128(processor);
+  const able = [
+    ...(typeof library === 'string'
+      ? []
+      : [{ name: library.name, maker: ipsecMbMaker(library, openssl, arena) }]),
+    ...(typeof functions === 'string'
+      ? []
+      : [{ name: 'CRYPTO_gcm128', maker: gcm128Maker(functions, arena, slots) }]),
+  ];
   const evp = createEvpCrypto(openssl, arena, macs);
-  return sealAlike(arena, createEvpCrypto(openssl, arena, macs, { gcm }), evp) ? gcm : undefined;
+  return able.find(({ maker }) =>
+    withoutError(() => sealAlike(arena, createEvpCrypto(openssl, arena, macs, { gcm: maker }), evp)),
+  );
+}
+
+/** A test that throws has failed: some other way of doing it remains. */
+function withoutError(test: () => boolean): boolean {
+  try {
+    return test();
+  } catch {
+    return false;
+  }
 }
 
 /** AES-CBC of several packets at a time, when EVP reads them. */
@@ -70,9 +98,11 @@ function chooseMultiCbc(
   arena: Arena,
   macs: MacMaker,
   slots: KeySlots,
+  processor: ReadonlySet<string>,
 ): EvpOptions['multiCbc'] {
-  const functions = loadMultiCbc();
+  const functions = loadMultiCbc(processor);
   if (typeof functions === 'string') return undefined;
   const multiCbc = { functions, slots };
-  return sealsBatches(arena, createEvpCrypto(openssl, arena, macs, { multiCbc })) ? multiCbc : undefined;
+  const crypto = createEvpCrypto(openssl, arena, macs, { multiCbc });
+  return withoutError(() => sealsBatches(arena, crypto)) ? multiCbc : undefined;
 }

@@ -5,13 +5,12 @@ import { createPacketMemory } from '../../esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '../../esp/sa-keys.js';
 import { type CallRunner, callRunner } from '../../linux/call-runner.js';
 import { Encr } from '../../wire/ike/registry.js';
-import { type AeadCalls, EvpOpenCalls, EvpSealCalls } from './aead-calls.js';
+import { type AeadCalls, EvpOpenCalls, EvpSealCalls, type GcmMaker } from './aead-calls.js';
 import { AeadOpener, AeadSealer } from './aead-packets.js';
 import { type Arena, At } from './arena.js';
 import { CallList } from './call-list.js';
 import { CbcOpener, CbcSealer } from './cbc-packets.js';
 import type { EspCalls } from './esp-calls.js';
-import { type Gcm128, GcmCalls } from './gcm128.js';
 import { IvPool } from './iv-pool.js';
 import type { KeySlots } from './key-slots.js';
 import { type MultiCbc, MultiCbcSealer } from './multi-cbc.js';
@@ -79,7 +78,7 @@ export interface EvpOptions {
   /** As for CallList. */
   readonly runner?: CallRunner | null;
   /** For AES-GCM instead of EVP. */
-  readonly gcm?: { readonly functions: Gcm128; readonly slots: KeySlots } | undefined;
+  readonly gcm?: GcmMaker | undefined;
   /** For sealing by AES-CBC. */
   readonly multiCbc?: { readonly functions: MultiCbc; readonly slots: KeySlots } | undefined;
 }
@@ -127,7 +126,7 @@ export function createEvpCrypto(
   function aead(suite: EspSuite, layout: EspLayout, direction: number): AeadCalls {
     const { id, keyBits } = suite.encryption;
     if (gcm !== undefined && id === Encr.AES_GCM_16) {
-      return new GcmCalls(gcm.functions, arena, gcm.slots, At.keys, keyBits, direction === ENCRYPT);
+      return gcm(At.keys, keyBits, direction === ENCRYPT);
     }
     const keyed = context(suite, direction);
     return direction === ENCRYPT

@@ -1,10 +1,9 @@
 import { AAD_LENGTH } from '../../esp/layout.js';
 import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
-import type { AeadCalls } from './aead-calls.js';
+import type { AeadCalls, GcmMaker } from './aead-calls.js';
 import type { Arena } from './arena.js';
 import type { CallList } from './call-list.js';
 import type { KeySlots } from './key-slots.js';
-import { processorFlags } from './processor.js';
 
 /**
  * AES-GCM by CRYPTO_gcm128_*(3) over OpenSSL's AES-NI functions. OpenSSL 3.0's EVP looks up parameters by
@@ -47,8 +46,8 @@ const FUNCTIONS: Readonly<Record<keyof Gcm128, readonly [name: string, result: s
  * do not ask), or OpenSSL is newer than 3.0, whose EVP has faster code for newer processors.
  */
 export function loadGcm128(
+  processor: ReadonlySet<string>,
   version = process.versions.openssl,
-  processor = processorFlags(),
 ): Gcm128 | string {
   if (!version.startsWith('3.0.')) return `OpenSSL ${version} is not 3.0`;
   const lacking = ['aes', 'pclmulqdq', 'ssse3'].filter((flag) => !processor.has(flag));
@@ -66,8 +65,13 @@ export function loadGcm128(
 
 const TAG_LENGTH = 16;
 
+/** AES-GCM by these functions. */
+export function gcm128Maker(functions: Gcm128, arena: Arena, slots: KeySlots): GcmMaker {
+  return (keyAt, keyBits, seals) => new GcmCalls(functions, arena, slots, keyAt, keyBits, seals);
+}
+
 /** One direction of one key. The key schedule lies in a slot of the arena, wiped by `free`. */
-export class GcmCalls implements AeadCalls {
+class GcmCalls implements AeadCalls {
   readonly calls = 4;
   readonly #functions: Gcm128;
   readonly #arena: Arena;

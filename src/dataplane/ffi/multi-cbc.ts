@@ -8,7 +8,6 @@ import type { IvPool } from './iv-pool.js';
 import type { KeySlots } from './key-slots.js';
 import type { PacketSealer } from './packet-crypto.js';
 import type { PacketMac } from './packet-mac.js';
-import { processorFlags } from './processor.js';
 
 /**
  * AES-CBC of several packets at a time. Within one packet a block waits for the one before; the processor
@@ -28,7 +27,7 @@ export interface MultiCbc {
 const P = 'uintptr_t';
 
 /** The functions, or why one packet is encrypted after the other. */
-export function loadMultiCbc(processor = processorFlags()): MultiCbc | string {
+export function loadMultiCbc(processor: ReadonlySet<string>): MultiCbc | string {
   const lacking = ['aes', 'ssse3', 'sse4_1'].filter((flag) => !processor.has(flag));
   if (lacking.length > 0) return `the processor lacks ${lacking.join(', ')}`;
   const library = openLibrary(null);

@@ -30,7 +30,7 @@ t.test('two gateways in two namespaces', { skip: skipPair }, async (t) => {
   t.teardown(() => lab.dispose());
   await addJoinedSites(lab);
   const gateways = [new FixedKeyGateway(lab, 'a', GCM), new FixedKeyGateway(lab, 'b', GCM)] as const;
-  for (const gateway of gateways) t.same(await gateway.answer(), { ready: 'evp', note: null });
+  for (const gateway of gateways) t.match(await gateway.answer(), { ready: /^evp/, note: null });
   for (const [from, to] of [
     ['ha', '10.2.0.10'],
     ['hb', '10.1.0.10'],

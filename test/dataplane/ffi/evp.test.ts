@@ -14,13 +14,15 @@ import {
 import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
 import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
-import { loadGcm128 } from '../../../src/dataplane/ffi/gcm128.js';
+import { gcm128Maker, loadGcm128 } from '../../../src/dataplane/ffi/gcm128.js';
+import { ipsecMbMaker, loadIpsecMb } from '../../../src/dataplane/ffi/ipsec-mb.js';
 import { KeySlots } from '../../../src/dataplane/ffi/key-slots.js';
 import { loadMultiCbc } from '../../../src/dataplane/ffi/multi-cbc.js';
 import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js';
 import type { PacketCrypto } from '../../../src/dataplane/ffi/packet-crypto.js';
 import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/packet-mac.js';
-import { runSelfTest } from '../../../src/dataplane/ffi/self-test.js';
+import { processorFlags } from '../../../src/dataplane/ffi/processor.js';
+import { runSelfTest, sealAlike } from '../../../src/dataplane/ffi/self-test.js';
 import { espLayout, espLength } from '../../../src/esp/layout.js';
 import { InboundSa } from '../../../src/esp/open.js';
 import { OutboundSa } from '../../../src/esp/seal.js';
@@ -79,26 +81,36 @@ function innerPacket(payload: number): Uint8Array {
 const innerPacketAt = ffi.ok ? innerPacketOffset() : 0;
 const SIZES = [0, 1, 2, 3, 5, 12, 13, 14, 15, 16, 27, 1380, 8000];
 
-/** AES-GCM by CRYPTO_gcm128 and AES-CBC of several packets, where this Node and processor have it. */
+const processor = processorFlags();
+const ipsecMb = ffi.ok ? loadIpsecMb(processor) : ffi.reason;
+const skipIpsecMb = typeof ipsecMb === 'string' ? ipsecMb : false;
+
+/**
+ * AES-GCM by CRYPTO_gcm128 and AES-CBC of several packets, where this Node and processor have it; AES-GCM by
+ * libIPSec_MB, where that is installed.
+ */
 function withoutEvp(arena: Arena): PacketCrypto[] {
-  const functions = loadGcm128();
-  const several = loadMultiCbc();
+  const functions = loadGcm128(processor);
+  const several = loadMultiCbc(processor);
   if (typeof functions === 'string' || typeof several === 'string') return [];
   const slots = new KeySlots(arena);
   const macs = stateMaker(probe?.ok ? probe.hashes : new Map(), arena, slots, openssl!.native.memcpy);
   return [
     createEvpCrypto(openssl!, arena, macs, {
-      gcm: { functions, slots },
+      gcm: gcm128Maker(functions, arena, slots),
       multiCbc: { functions: several, slots },
     }),
+    ...(typeof ipsecMb === 'string'
+      ? []
+      : [createEvpCrypto(openssl!, arena, macs, { gcm: ipsecMbMaker(ipsecMb, openssl!, arena) })]),
   ];
 }
 
 t.test('AES-GCM without EVP: only where everything is there', { skip }, async (t) => {
   const able = new Set(['aes', 'pclmulqdq', 'ssse3']);
-  t.equal(loadGcm128('3.5.1', able), 'OpenSSL 3.5.1 is not 3.0');
+  t.equal(loadGcm128(able, '3.5.1'), 'OpenSSL 3.5.1 is not 3.0');
   t.equal(loadMultiCbc(new Set(['aes', 'ssse3'])), 'the processor lacks sse4_1');
-  t.equal(loadGcm128('3.0.16', new Set(['ssse3', 'sse2'])), 'the processor lacks aes, pclmulqdq');
+  t.equal(loadGcm128(new Set(['ssse3', 'sse2']), '3.0.16'), 'the processor lacks aes, pclmulqdq');
 });
 
 t.test(
@@ -234,6 +246,55 @@ t.test('no plaintext is left of packets whose SA goes before they are encrypted'
     }
   }
   t.pass('all suites');
+});
+
+t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
+  const arena = createArena();
+  if (typeof ipsecMb === 'string') throw new Error(ipsecMb);
+  t.match(choosePacketCrypto(arena, backend, random).crypto.name, /^evp, AES-GCM by libIPSec_MB \d/);
+  const evp = createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena));
+  const both = [...processor].filter((flag) => !flag.includes('avx512'));
+  for (const flags of [processor, new Set(both)]) {
+    const library = loadIpsecMb(flags);
+    if (typeof library === 'string') throw new Error(library);
+    t.comment(library.name);
+    const ours = (): PacketCrypto =>
+      createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena), {
+        gcm: ipsecMbMaker(library, openssl!, arena),
+      });
+    t.ok(sealAlike(arena, ours(), evp), `${library.name} makes the packets that EVP makes`);
+
+    const wiped: number[] = [];
+    const watched = {
+      ...library,
+      cleanse: (address: number, length: number) => {
+        library.cleanse(address, length);
+        wiped.push(address);
+      },
+      release: (address: number) => {
+        t.equal(wiped.at(-1), address, 'what was derived from a key is wiped before its memory goes back');
+        library.release(address);
+      },
+    };
+    const suite = suites.find((one) => one.encryption.id === 20)!;
+    const maker = ipsecMbMaker(watched, openssl!, arena);
+    const crypto = createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena), { gcm: maker });
+    const sealer = crypto.sealer(suite, 256, makeKeys(suite)());
+    sealer.free();
+    sealer.free();
+    t.equal(wiped.length, 1);
+
+    // A library that computes something else is found out.
+    const { ciphers } = library;
+    const swapped = new Map([...ciphers].map(([bits, each]) => [bits, { ...each, decrypt: each.encrypt }]));
+    const wrong = createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena), {
+      gcm: ipsecMbMaker({ ...library, ciphers: swapped }, openssl!, arena),
+    });
+    t.notOk(sealAlike(arena, wrong, evp));
+  }
+  t.match(loadIpsecMb(new Set(['aes', 'avx'])), /the processor lacks/);
+  t.match(loadIpsecMb(processor, 'libnowhere.so.1'), /libnowhere.so.1 is not installed/);
+  t.match(loadIpsecMb(processor, 'libc.so.6'), /libc.so.6: .*aes_gcm_pre_128/);
 });
 
 t.test('IVs of CBC do not repeat and never come from the counter', { skip }, async (t) => {

@@ -102,7 +102,7 @@ for (const [workers, misrouted, encapsulation] of [
         new FixedKeyGateway(lab, 'a', GCM, setup),
         new FixedKeyGateway(lab, 'b', GCM, setup),
       ] as const;
-      for (const gateway of gateways) t.same(await gateway.answer(), { ready: 'evp', note: null });
+      for (const gateway of gateways) t.match(await gateway.answer(), { ready: /^evp/, note: null });
       const ping = async (what: string): Promise<void> => {
         const { code, stdout } = await lab.run('ha', [
           'ping',
