@@ -36,6 +36,13 @@ const TRAINS = 4;
 /** Octets of a message, on the average of a burst, from which on it counts as a train. */
 const TRAIN_OCTETS = 8192;
 
+/**
+ * Looks at the socket in a turn, at the most. A super-packet does not fit one train of ESP packets: its end comes
+ * in a second one, microseconds after the first. When that is decrypted the end is there, and both become one
+ * write to TUN, one wake-up and one acknowledgment instead of two.
+ */
+const LOOKS = 3;
+
 /** From the peers to TUN. */
 export class Inbound {
   readonly #path: Path;
@@ -58,10 +65,19 @@ export class Inbound {
   }
 
   /**
-   * Takes up to one burst from the ESP socket `socket`. False when there was nothing.
+   * Takes up to one burst from the ESP socket `socket`, and what goes on with it. False when there was nothing.
    * @throws LinuxError when the socket or TUN is gone
    */
   turn(socket: number): boolean {
+    let looks = 0;
+    while (this.#receive(socket) && ++looks < LOOKS && this.#tun.goesOn) {}
+    if (looks === 0) return false;
+    this.#tun.flush();
+    return true;
+  }
+
+  /** One burst. False when there was nothing. */
+  #receive(socket: number): boolean {
     const path = this.#path;
     const { arena, calls } = path;
     const { u32 } = arena;
@@ -84,7 +100,6 @@ export class Inbound {
       else this.#message(socket, i, length, controlLength);
     }
     rearmReceive(arena, messages);
-    this.#tun.flush();
     this.#burst = octets > messages * TRAIN_OCTETS ? TRAINS : RX_BURST;
     return messages > 0;
   }

@@ -39,6 +39,11 @@ export class TunWriter {
     this.#coalescer.reject(written);
   }
 
+  /** Whether the packet accepted last may be merged with what comes next. */
+  get goesOn(): boolean {
+    return this.#coalescer.goesOn;
+  }
+
   /** @throws LinuxError when TUN is gone */
   flush(): void {
     const coalescer = this.#coalescer;

@@ -215,6 +215,11 @@ export class Coalescer {
     this.#target = NONE;
   }
 
+  /** Whether the item begun or continued last may go on. */
+  get goesOn(): boolean {
+    return this.#last !== NONE && this.#state[this.#last] === OPEN;
+  }
+
   /** Completes the headers of all items. */
   finish(): void {
     if (this.#overlapped !== NONE) this.#restore();
