@@ -5,7 +5,7 @@ export { describeMachine } from './machine.js';
 export interface BenchOptions {
   /** Length of each tunnel measurement. The parts in memory have short bounds of their own. */
   readonly seconds?: number | undefined;
-  /** How often the tunnels are measured; their figures are the medians. */
+  /** How often `tunnel` and `scale` are measured; their figures are the medians. */
   readonly rounds?: number | undefined;
   /** The wireguard-go to compare with, when not the one that is installed. */
   readonly wireguardGo?: string | undefined;

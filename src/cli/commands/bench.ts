@@ -38,7 +38,7 @@ export const benchCommand = defineCommand({
     rounds: {
       type: 'number',
       requiresArg: true,
-      describe: 'How often the tunnels are measured; the figures are the medians (default 1)',
+      describe: 'How often tunnel and scale are measured; the figures are the medians (default 1)',
     },
     'wireguard-go': {
       type: 'string',
