@@ -30,6 +30,8 @@ interface GcmFunctions {
 }
 
 const LIBRARY = 'libIPSec_MB.so.1';
+/** Whose struct gcm_key_data is as `KEY_DATA` says: the caller gives it its memory. */
+const VERSION = '1.3.';
 
 /** Its code for AES-GCM, the fastest first, and what that needs of the processor: the library does not ask. */
 const VARIANTS: readonly (readonly [name: string, ...flags: string[]])[] = [
@@ -64,6 +66,9 @@ export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Ips
   }
   const libc = openLibrary(null);
   try {
+    const version = library.bind<() => string>('imb_get_version_str', 'str', [])();
+    if (!version.startsWith(VERSION))
+      return `${path} ${version} is not ${VERSION}x, whose keys have the length known`;
     const ciphers = KEY_BITS.map((bits) => {
       const bound = Object.entries(FUNCTIONS).map(([key, signature]) => {
         const [name, ...args] = signature(bits, variant);
@@ -71,7 +76,6 @@ export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Ips
       });
       return [bits, Object.fromEntries(bound) as unknown as GcmFunctions] as const;
     });
-    const version = library.bind<() => string>('imb_get_version_str', 'str', [])();
     return {
       name: `libIPSec_MB ${version}, ${variant}`,
       ciphers: new Map(ciphers),

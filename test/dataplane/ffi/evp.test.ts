@@ -294,7 +294,7 @@ t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
   }
   t.match(loadIpsecMb(new Set(['aes', 'avx'])), /the processor lacks/);
   t.match(loadIpsecMb(processor, 'libnowhere.so.1'), /libnowhere.so.1 is not installed/);
-  t.match(loadIpsecMb(processor, 'libc.so.6'), /libc.so.6: .*aes_gcm_pre_128/);
+  t.match(loadIpsecMb(processor, 'libc.so.6'), /libc.so.6: .*imb_get_version_str/);
 });
 
 t.test('IVs of CBC do not repeat and never come from the counter', { skip }, async (t) => {
