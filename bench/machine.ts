@@ -10,6 +10,6 @@ export function describeMachine(now = new Date()): string {
   const { node, openssl } = process.versions;
   const date = now.toISOString().slice(0, 10);
   const ipsecMb = ffiAvailable().ok ? loadIpsecMb(processorFlags()) : 'no FFI';
-  const library = typeof ipsecMb === 'string' ? '' : ` and ${ipsecMb.name.split(',')[0]}`;
+  const library = typeof ipsecMb === 'string' ? '' : ` and ${ipsecMb.name}`;
   return `${processors.length} x ${model}, Linux ${release()}, Node.js ${node} with OpenSSL ${openssl}${library}, ${date}`;
 }

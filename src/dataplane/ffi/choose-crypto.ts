@@ -59,6 +59,12 @@ function chooseMacs(probe: Extract<OpensslProbe, { ok: true }>, arena: Arena, sl
   return holds ? fast : hmacMaker(openssl, arena);
 }
 
+/** A way to do AES-GCM without EVP, and its name for the log. */
+interface GcmChoice {
+  readonly name: string;
+  readonly maker: GcmMaker;
+}
+
 /** The fastest AES-GCM that makes the same packets as EVP, or undefined for EVP itself. */
 function chooseGcm(
   openssl: Openssl,
@@ -66,21 +72,31 @@ function chooseGcm(
   macs: MacMaker,
   slots: KeySlots,
   processor: ReadonlySet<string>,
-): { readonly name: string; readonly maker: GcmMaker } | undefined {
-  const library = loadIpsecMb(processor);
-  const functions = loadGcm128(processor);
-  const able = [
-    ...(typeof library === 'string'
-      ? []
-      : [{ name: library.name, maker: ipsecMbMaker(library, openssl, arena) }]),
-    ...(typeof functions === 'string'
-      ? []
-      : [{ name: 'CRYPTO_gcm128', maker: gcm128Maker(functions, arena, slots) }]),
-  ];
+): GcmChoice | undefined {
   const evp = createEvpCrypto(openssl, arena, macs);
-  return able.find(({ maker }) =>
-    withoutError(() => sealAlike(arena, createEvpCrypto(openssl, arena, macs, { gcm: maker }), evp)),
-  );
+  for (const choice of gcmChoices(openssl, arena, slots, processor)) {
+    const crypto = createEvpCrypto(openssl, arena, macs, { gcm: choice.maker });
+    if (withoutError(() => sealAlike(arena, crypto, evp))) return choice;
+  }
+  return undefined;
+}
+
+/** What this machine has, the fastest first; the next is loaded only when the one before does not do. */
+function* gcmChoices(
+  openssl: Openssl,
+  arena: Arena,
+  slots: KeySlots,
+  processor: ReadonlySet<string>,
+): Generator<GcmChoice> {
+  const library = loadIpsecMb(processor);
+  if (typeof library !== 'string') {
+    const name = `${library.name}, ${library.variant}`;
+    yield { name, maker: ipsecMbMaker(library, openssl, arena) };
+  }
+  const functions = loadGcm128(processor);
+  if (typeof functions !== 'string') {
+    yield { name: 'CRYPTO_gcm128', maker: gcm128Maker(functions, arena, slots) };
+  }
 }
 
 /** A test that throws has failed: some other way of doing it remains. */

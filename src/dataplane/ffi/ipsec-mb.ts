@@ -11,8 +11,10 @@ import type { Openssl } from './openssl.js';
  * message are used: start, update, finish.
  */
 export interface IpsecMb {
-  /** `libIPSec_MB 1.3.0, vaes_avx512`. */
+  /** With its version: `libIPSec_MB 1.3.0`. */
   readonly name: string;
+  /** Which of its codes: `vaes_avx512`. */
+  readonly variant: string;
   /** By key length in bits. */
   readonly ciphers: ReadonlyMap<number, GcmFunctions>;
   readonly alloc: (alignment: number, length: number) => number;
@@ -77,7 +79,8 @@ export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Ips
       return [bits, Object.fromEntries(bound) as unknown as GcmFunctions] as const;
     });
     return {
-      name: `libIPSec_MB ${version}, ${variant}`,
+      name: `libIPSec_MB ${version}`,
+      variant,
       ciphers: new Map(ciphers),
       alloc: libc.bind('aligned_alloc', P, ['size_t', 'size_t']),
       release: libc.bind('free', 'void', [P]),

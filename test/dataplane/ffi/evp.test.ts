@@ -257,12 +257,12 @@ t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
   for (const flags of [processor, new Set(both)]) {
     const library = loadIpsecMb(flags);
     if (typeof library === 'string') throw new Error(library);
-    t.comment(library.name);
+    t.comment(library.variant);
     const ours = (): PacketCrypto =>
       createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena), {
         gcm: ipsecMbMaker(library, openssl!, arena),
       });
-    t.ok(sealAlike(arena, ours(), evp), `${library.name} makes the packets that EVP makes`);
+    t.ok(sealAlike(arena, ours(), evp), `${library.variant} makes the packets that EVP makes`);
 
     const wiped: number[] = [];
     const watched = {
