@@ -190,6 +190,8 @@ function explain(connection: ConnectionStatusDocument, options: ViewOptions): st
   for (const advisory of connection.advisories) {
     lines.push(...paragraph(`${style.warn(`advisory ${advisory.code}`)}: ${advisory.message}`, options));
   }
+  for (const quirk of connection.quirks ?? [])
+    lines.push(...paragraph(`quirk ${quirk.code}: ${quirk.message}`, options));
   return lines;
 }
 

@@ -1,4 +1,5 @@
 import type { IkeEvent } from '../ike/events.js';
+import { QUIRKS } from '../ike/quirks.js';
 import { formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
@@ -104,6 +105,8 @@ export function historyOf(
       return { kind: 'changed', text: 'the peer demanded a cookie; sent again with it' };
     case 'cookie-demanded':
       return { kind: 'changed', text: `we demand a cookie: ${event.halfOpen} half-open negotiations` };
+    case 'quirk':
+      return { kind: 'changed', text: QUIRKS[event.code] };
     case 'ke-group-changed':
       return { kind: 'changed', text: `Diffie-Hellman group ${event.to} instead of ${event.from}` };
     default:

@@ -1,3 +1,5 @@
+import type { QuirkCode } from '../ike/quirks.js';
+
 /** The status document: what `culvert status --output json`, the console and the API are made of. */
 
 export type ConnectionStatus = 'up' | 'down' | 'degraded';
@@ -39,6 +41,12 @@ export const ADVISORY_CODES = [
 
 export interface Advisory {
   readonly code: (typeof ADVISORY_CODES)[number];
+  readonly message: string;
+}
+
+/** How the peer deviates from the RFCs, which is forgiven. */
+export interface Quirk {
+  readonly code: QuirkCode;
   readonly message: string;
 }
 
@@ -128,6 +136,7 @@ export interface ConnectionStatusDocument {
   readonly children: readonly ChildStatus[];
   readonly status_reasons: readonly StatusReason[];
   readonly advisories: readonly Advisory[];
+  readonly quirks?: readonly Quirk[];
   /** The TUN device its packets go through. */
   readonly interface?: string;
   readonly coverage?: CoverageStatus;

@@ -1,5 +1,6 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
+import { QUIRKS, type QuirkCode } from '../ike/quirks.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { CarriedPairs } from './carried-pairs.js';
@@ -8,6 +9,7 @@ import { FailureMemory } from './failures.js';
 import { FlapCounter } from './flaps.js';
 import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
 import { expiredUnrekeyed, LifetimeWatch, lifetimeAdvisories } from './lifetimes.js';
+import { CLOSED, WANTED } from './losses.js';
 import { coverageStatus, narrowedReason, observedAdvisories, sumOfDrops } from './observations.js';
 import { type StatusCause, type StatusFailure, statusReason } from './reasons.js';
 import type { ConnectionView } from './reconcile.js';
@@ -52,15 +54,6 @@ export interface ConnectionNote {
 /** IKE SAs of unknown connection whose messages are kept until it is known, and messages of each. */
 const MOST_STRANGERS = 64;
 const MOST_MESSAGES = 8;
-/** Losses that are no flaps: somebody wanted them. */
-const WANTED: ReadonlySet<CloseReason> = new Set([
-  'terminated',
-  'shutdown',
-  'rekeyed',
-  'replaced',
-  'configuration-changed',
-]);
-
 interface Tracked {
   connection: TrackedConnection;
   readonly ikes: Map<number, IkeSaInfo>;
@@ -73,6 +66,7 @@ interface Tracked {
   readonly attempts: Map<number, { readonly version: 1 | 2; readonly retransmits: number }>;
   readonly failures: FailureMemory;
   readonly advisories: Map<string, Advisory>;
+  readonly quirks: Set<QuirkCode>;
   readonly history: ConnectionHistory;
   readonly flaps: FlapCounter;
   readonly traffic: TrafficWatch;
@@ -82,19 +76,6 @@ interface Tracked {
   /** Why the last rekeying of a child SA did not succeed, by the child SA. */
   readonly rekeyRefusals: Map<number, Failure>;
 }
-
-/** Why an SA that the engine closed without naming a failure is gone; undefined when it was meant. */
-const CLOSED: Readonly<Record<CloseReason, Failure | undefined>> = {
-  terminated: undefined,
-  shutdown: undefined,
-  rekeyed: undefined,
-  replaced: undefined,
-  'configuration-changed': undefined,
-  'peer-deleted': { cause: 'peer_deleted', message: 'The peer deleted the connection' },
-  'peer-dead': { cause: 'dpd_timeout', message: 'The peer gave no sign of life any more' },
-  expired: { cause: 'rekey_failed', message: 'The SA reached the end of its lifetime and was not replaced' },
-  failed: { cause: 'internal_error', message: 'The SA failed' },
-};
 
 /**
  * Follows the engine's events and tells the status of every configured connection. Pure: points in time come
@@ -143,6 +124,7 @@ export class ConnectionTracker {
         attempts: new Map(),
         failures: new FailureMemory(),
         advisories: new Map(),
+        quirks: new Set(),
         history: new ConnectionHistory(),
         flaps: new FlapCounter(),
         traffic: new TrafficWatch(),
@@ -235,6 +217,9 @@ export class ConnectionTracker {
           for (const [key, advisory] of one.advisories)
             if (advisory.code === event.code) one.advisories.delete(key);
         });
+        return;
+      case 'quirk':
+        this.#with(event.connection, (one) => one.quirks.add(event.code));
         return;
       case 'advisory':
         this.#with(event.connection, (one) =>
@@ -388,6 +373,7 @@ export class ConnectionTracker {
       one.replaced.clear();
       one.rekeyRefusals.clear();
       one.advisories.clear();
+      one.quirks.clear();
       if (ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
     }
     this.#countFlap(one, before, reason, now);
@@ -522,6 +508,7 @@ export class ConnectionTracker {
               ...this.#reasons(one, carried, matrix, note?.stopped === true),
             ],
       advisories,
+      quirks: [...one.quirks].map((code) => ({ code, message: `${QUIRKS[code]}.` })),
       ...(note?.interface === undefined ? {} : { interface: note.interface }),
       coverage: matrix,
       ...(note?.view === undefined

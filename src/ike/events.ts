@@ -3,6 +3,7 @@ import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { NatReport } from './nat-detection.js';
+import type { QuirkCode } from './quirks.js';
 
 /**
  * All that the engine reports, as a closed union. Log lines, metrics, status and the API are made of these
@@ -113,6 +114,8 @@ export type IkeEvent =
     }
   /** What the advisories of this code said of the connection holds no more. */
   | { readonly kind: 'advisory-withdrawn'; readonly connection: string; readonly code: AdvisoryCode }
+  /** The peer deviates from the RFCs in a way that is forgiven. Once per IKE SA and code. */
+  | { readonly kind: 'quirk'; readonly connection: string; readonly code: QuirkCode }
   /** A datagram that changed nothing. */
   | {
       readonly kind: 'datagram-dropped';

@@ -2,6 +2,7 @@ import { espSuiteNames, ikeSuiteNames, suiteWord } from '../connection/names.js'
 import { statusReason } from '../connection/reasons.js';
 import type { CloseReason, IkeEvent } from '../ike/events.js';
 import type { NatReport } from '../ike/nat-detection.js';
+import { QUIRKS } from '../ike/quirks.js';
 import { formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
@@ -142,6 +143,8 @@ export function describeEvent(event: IkeEvent): EventLine {
       return { level: 'warn', text: event.message, fields: { code: event.code } };
     case 'advisory-withdrawn':
       return { level: 'debug', text: 'what was advised holds no more', fields: { code: event.code } };
+    case 'quirk':
+      return { level: 'info', text: QUIRKS[event.code], fields: { code: event.code } };
     case 'datagram-dropped':
       return {
         level: 'info',

@@ -3,6 +3,7 @@ import t from 'tap';
 import { adviceFor, STATUS_CAUSES } from '../../src/connection/reasons.js';
 import { RELOAD_TABLE } from '../../src/connection/reload-table.js';
 import { ACTIVITIES, ADVISORY_CODES } from '../../src/connection/status.js';
+import { QUIRK_CODES } from '../../src/ike/quirks.js';
 import { LimitsSchema } from '../../src/store/schema.js';
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -29,7 +30,8 @@ t.test('it has every limit, every cause and every advisory, and no other', async
     'what each means and what to do',
   );
   for (const cause of STATUS_CAUSES) t.ok(adviceFor(cause), cause);
-  t.same(named('| advisory |', 'Dropped packets').sort(), [...ADVISORY_CODES].sort(), 'so for advisories');
+  t.same(named('| advisory |', '| quirk |').sort(), [...ADVISORY_CODES].sort(), 'so for advisories');
+  t.same(named('| quirk |', 'Dropped packets').sort(), [...QUIRK_CODES].sort(), 'and quirks');
 });
 
 t.test('and every status and activity', async (t) => {

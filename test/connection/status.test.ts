@@ -272,6 +272,19 @@ t.test('peer_only says that it waits; an operator stop and advisories are shown'
   t.same(one.status()[0]!.advisories, [{ code: 'weak_algorithm', message: '3DES is weak' }]);
 });
 
+t.test('quirks of the peer are shown for as long as an IKE SA with it stands', async (t) => {
+  const one = tracker(connection('c'));
+  feed(one, comesUp('c'));
+  feed(one, [
+    { kind: 'quirk', connection: 'c', code: 'trailing_zeros' },
+    { kind: 'quirk', connection: 'c', code: 'trailing_zeros' },
+  ]);
+  t.match(one.status()[0]!.quirks, [{ code: 'trailing_zeros', message: /pads its IKE messages/ }]);
+  t.equal(one.status()[0]!.quirks?.length, 1);
+  feed(one, [{ kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'peer-deleted' }]);
+  t.same(one.status()[0]!.quirks, []);
+});
+
 t.test('a rekeyed child is told from its successor, a moved peer is shown', async (t) => {
   const one = tracker(connection('c'));
   feed(one, comesUp('c'));

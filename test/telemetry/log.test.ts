@@ -153,6 +153,7 @@ t.test('every event has a line', async (t) => {
     { kind: 'cookie-answered', connection, ikeId: 1, peer: PEER },
     { kind: 'ke-group-changed', connection, ikeId: 1, from: 14, to: 19 },
     { kind: 'advisory', connection, code: 'weak_algorithm', message: '3des is weak' },
+    { kind: 'quirk', connection, code: 'trailing_zeros' },
     { kind: 'datagram-dropped', reason: 'malformed', peer: PEER, detail: 'x' },
   ];
   const { lines, logger } = sink('debug');

@@ -5,6 +5,7 @@ import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { networkPairs } from '../policy/quick-identities-v1.js';
+import { reportQuirks } from '../quirks.js';
 import { lifetime } from '../v2/lifetime.js';
 import { adviseWeak, isCarried } from './children.js';
 import { failSa, forgetSa, settleHalfOpen } from './close.js';
@@ -57,6 +58,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
     ...(replaced === undefined ? {} : { replaces: replaced.id }),
   };
   ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+  reportQuirks(ctx, sa);
   adviseWeak(world, connection.name, 'IKE', weakTransforms(sa.suite!));
   const attempt = dropAttempts(world, sa);
   if (renewing) {

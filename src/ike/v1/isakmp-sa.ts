@@ -9,6 +9,7 @@ import type { ConnectionConfig } from '../config.js';
 import type { Failure, Role } from '../events.js';
 import type { V1Lifetimes } from '../policy/proposals-v1.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
+import type { QuirkLedger } from '../quirks.js';
 import type { Retransmission } from '../retransmission.js';
 import type { TableEntry } from '../sa-table.js';
 import { DpdState } from './dpd-state.js';
@@ -118,6 +119,8 @@ export class IsakmpSa implements TableEntry {
   peerDpd = false;
   peerFragmentation = false;
   peerVendors: readonly string[] = [];
+  /** Deviations of the peer that were forgiven. */
+  readonly quirks: QuirkLedger = new Map();
   peerIdentity = '';
   suite: IkeSuite | undefined;
   lifetimes: V1Lifetimes = {};

@@ -4,6 +4,7 @@ import type { Millis } from '../../util/units.js';
 import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
+import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from './child.js';
 import { failSa, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
@@ -53,6 +54,7 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
     ...(replaces === undefined ? {} : { replaces: replaces.id }),
   };
   ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+  reportQuirks(ctx, sa);
 }
 
 /**

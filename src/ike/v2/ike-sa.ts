@@ -7,6 +7,7 @@ import type { Millis } from '../../util/units.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
+import type { QuirkLedger } from '../quirks.js';
 import type { TableEntry } from '../sa-table.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
@@ -156,6 +157,8 @@ export class IkeSa implements TableEntry {
   /** Nonces of the exchange that made the SA, initiator's first. Not secret. */
   nonces: readonly Uint8Array[] = [];
   peerVendors: readonly string[] = [];
+  /** Deviations of the peer that were forgiven; a rekeyed SA keeps them. */
+  quirks: QuirkLedger = new Map();
   peerIdentity = '';
   /** The pair of identities that was authenticated, which the configuration may have changed since. */
   identities = '';

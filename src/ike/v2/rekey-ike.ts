@@ -208,6 +208,7 @@ function successor(
   // RFC 7383 §2.3: agreed on in IKE_SA_INIT, which a rekey does not have.
   sa.fragmentation = old.fragmentation;
   sa.peerVendors = old.peerVendors;
+  sa.quirks = old.quirks;
   sa.peerIdentity = old.peerIdentity;
   sa.identities = old.identities;
   world.table.add(sa);
