@@ -29,6 +29,9 @@ export const ERROR_CODES = {
   http_request_size_exceeded: [413],
   too_many_requests: [429],
   internal_error: [500],
+  // The store cannot be written for now: reads go on. 507 where its disk is full (RFC 4918 section 11.5).
+  store_unavailable: [503],
+  store_full: [507],
   // Policies.
   ike_policy_not_found: [404],
   ike_policy_invalid_name: [400],

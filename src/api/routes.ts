@@ -32,6 +32,8 @@ export const OPERATIONS: readonly Operation[] = [
 
 /** Statuses that every operation can answer. */
 const COMMON_ERRORS = [400, 401, 403, 404, 413, 429, 500];
+/** Statuses of every operation that writes. */
+const WRITE_ERRORS = [503, 507];
 
 /** Registers every operation of the contract under `/v1` (and the other prefixes it has). */
 export function registerOperations(app: FastifyInstance, context: ApiContext): void {
@@ -92,7 +94,9 @@ function schemaOf(operation: Operation, prefix: string): object {
     version: Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' }),
     generation: Type.Optional(Type.Integer()),
   };
-  const failures = [...new Set([...COMMON_ERRORS, ...errors])].map((status) => [status, { $ref: 'Errors#' }]);
+  const writes = operation.method === 'GET' ? [] : WRITE_ERRORS;
+  const statuses = new Set([...COMMON_ERRORS, ...writes, ...errors]);
+  const failures = [...statuses].map((status) => [status, { $ref: 'Errors#' }]);
   const answers = Object.entries(success).map(([status, name]) => [
     status,
     name === null ? { description: 'Done', type: 'null' } : { $ref: `${name}#` },

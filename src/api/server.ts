@@ -256,9 +256,7 @@ function refuseStrangers(request: FastifyRequest): void {
 
 function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof StoreError && error.code === 'conflict') {
-    return new ApiError(409, 'conflict', 'others change the same objects at the same time: try again');
-  }
+  if (error instanceof StoreError) return storeFailure(error);
   const { statusCode, code } = error as Partial<FastifyError>;
   if (statusCode === 413 || code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${BODY_LIMIT} octets`);
@@ -267,6 +265,28 @@ function toApiError(error: unknown): ApiError {
     return new ApiError(400, 'bad_request', `the request cannot be read (${code ?? 'unknown error'})`);
   }
   return new ApiError(500, 'internal_error', 'the server failed: its log says why, under this trace');
+}
+
+/** Seconds after which a client may repeat a write that the store could not make. */
+const STORE_RETRY_SECONDS = '5';
+
+/** What a failure of the store means for the client: nothing was changed, and reads go on. */
+function storeFailure({ code, remedy }: StoreError): ApiError {
+  const later = { 'retry-after': STORE_RETRY_SECONDS };
+  switch (code) {
+    case 'conflict':
+      return new ApiError(409, 'conflict', 'others change the same objects at the same time: try again');
+    case 'full': {
+      const message = `the server's disk is full, so nothing was changed: ${remedy}, then try again`;
+      return new ApiError(507, 'store_full', message, undefined, later);
+    }
+    case 'unavailable': {
+      const message = `the server cannot write its store, so nothing was changed: ${remedy}, then try again`;
+      return new ApiError(503, 'store_unavailable', message, undefined, later);
+    }
+    default:
+      return new ApiError(500, 'internal_error', 'the server failed: its log says why, under this trace');
+  }
 }
 
 function sendError(error: ApiError, request: FastifyRequest, reply: FastifyReply): void {

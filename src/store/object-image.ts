@@ -76,6 +76,23 @@ export class ObjectImage implements Snapshot {
     }
     return { image: new ObjectImage(revision, kinds), commit: { revision, events } };
   }
+
+  /** What changed from an earlier image to this one, as one commit. */
+  since(before: ObjectImage): Commit {
+    const events: StoreEvent[] = [];
+    for (const objects of before.#kinds.values()) {
+      for (const object of objects.values()) {
+        if (this.get(object.kind, object.id) === undefined) events.push({ type: 'delete', before: object });
+      }
+    }
+    for (const objects of this.#kinds.values()) {
+      for (const object of objects.values()) {
+        const known = before.get(object.kind, object.id);
+        if (known?.revision !== object.revision) events.push({ type: 'put', object, before: known });
+      }
+    }
+    return { revision: this.revision, events };
+  }
 }
 
 function conflict(message: string): StoreError {

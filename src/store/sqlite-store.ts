@@ -1,8 +1,13 @@
-import { chmodSync, closeSync, constants, openSync } from 'node:fs';
-import Database from 'libsql';
-import { migrate } from './migrations.js';
 import { ObjectImage } from './object-image.js';
 import { isSealedBy, plainSealer, type Sealer } from './sealing.js';
+import {
+  type OpenDatabase,
+  openExclusively,
+  openLibsql,
+  release,
+  type SqlDatabase,
+  writeError,
+} from './sqlite-database.js';
 import {
   type Change,
   type Commit,
@@ -24,10 +29,15 @@ export interface SqliteStoreOptions {
   /** Seals the secrets; without it they lie in the file as they are. */
   readonly sealer?: Sealer;
   /** Notes that are kept, the newest ones. */
-  readonly mostNotes?: number;
+  readonly maxNotes?: number;
+  /** Milliseconds without a write after which the file alone holds everything, so that a copy of it is whole. */
+  readonly quietAfter?: number;
+  /** Opens the database; tests make it fail. */
+  readonly open?: OpenDatabase;
 }
 
-const MOST_NOTES = 100_000;
+const MAX_NOTES = 100_000;
+const QUIET_AFTER_MS = 2000;
 
 interface Row {
   readonly kind: string;
@@ -40,84 +50,51 @@ interface Row {
 }
 
 /**
- * A store in a SQLite file. One process at a time has the file, so all objects are also kept in memory and
- * reading touches no disk. A commit is one transaction in the write-ahead log, which is synced before it is
- * acknowledged (synchronous = FULL).
- * @throws StoreError `locked`, `newer_schema`, `sealed`, `damaged`
+ * A store in a SQLite file. One process at a time has the file, so all objects are also kept in memory and reading
+ * touches no disk. A commit is one transaction in the write-ahead log, which is synced before it is acknowledged
+ * (synchronous = FULL). A write that fails (no room, a disk error, read-only) changes nothing and ends nothing: the
+ * next one first brings file and memory together again.
+ * @throws StoreError `locked`, `newer_schema`, `sealed`, `damaged`, `full`
  */
 export function openSqliteStore(options: SqliteStoreOptions): Store {
-  const { path } = options;
+  const open = options.open ?? openLibsql;
+  const database = openExclusively(options.path, open);
   try {
-    const made = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    closeSync(made);
-    // The log beside it takes its mode from the file.
-    chmodSync(path, 0o600);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new StoreError(
-      'damaged',
-      `the store "${path}" cannot be opened (${code})`,
-      'check folder and rights',
-      {
-        cause: error,
-      },
-    );
-  }
-  const database = new Database(path);
-  try {
-    return new SqliteStore(database, options);
+    return new SqliteStore(database, open, options);
   } catch (error) {
     release(database);
-    throw explain(error, path);
-  }
-}
-
-/**
- * Closes the database. Statements that await their garbage collection keep the file open behind `close`, and its
- * lock with it: the lock is given back first, which in this locking mode takes leaving the write-ahead log.
- */
-function release(database: Database.Database): void {
-  try {
-    database.exec('PRAGMA journal_mode = DELETE');
-    database.exec('PRAGMA locking_mode = NORMAL');
-    database.prepare('SELECT count(*) FROM sqlite_master').get();
-  } catch {
-    // It was never ours, or cannot be used at all.
-  } finally {
-    database.close();
+    throw writeError(error, options.path);
   }
 }
 
 class SqliteStore implements Store {
-  readonly #database: Database.Database;
+  readonly #open: OpenDatabase;
   readonly #secretFields: Readonly<Record<string, readonly string[]>>;
   readonly #sealer: Sealer;
-  readonly #mostNotes: number;
+  readonly #maxNotes: number;
+  readonly #quietAfter: number;
   readonly #path: string;
-  readonly #statements: ReturnType<typeof prepareAll>;
   readonly #watchers: Watchers;
+  #database: SqlDatabase;
+  #statements: ReturnType<typeof prepareAll>;
   #image: ObjectImage;
-  /** Why nothing more can be done with this store. */
-  #over: StoreError | undefined;
+  /** A write failed: whether the file holds what memory holds is to be found out before the next one. */
+  #unsettled = false;
+  #quiet: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  constructor(database: Database.Database, options: SqliteStoreOptions) {
+  constructor(database: SqlDatabase, open: OpenDatabase, options: SqliteStoreOptions) {
     this.#database = database;
+    this.#open = open;
     this.#path = options.path;
     this.#secretFields = options.secretFields ?? {};
     this.#sealer = options.sealer ?? plainSealer;
-    this.#mostNotes = options.mostNotes ?? MOST_NOTES;
-    database.exec('PRAGMA locking_mode = EXCLUSIVE');
-    database.exec('PRAGMA journal_mode = WAL');
-    database.exec('PRAGMA synchronous = FULL');
-    // What is deleted or sealed anew is overwritten, not only forgotten.
-    database.exec('PRAGMA secure_delete = ON');
-    // In this locking mode the first transaction takes the lock and keeps it.
-    database.exec('BEGIN IMMEDIATE');
-    database.exec('COMMIT');
-    migrate(database);
+    this.#maxNotes = options.maxNotes ?? MAX_NOTES;
+    this.#quietAfter = options.quietAfter ?? QUIET_AFTER_MS;
     this.#statements = prepareAll(database);
     this.#image = this.#load();
     this.#watchers = new Watchers(this.#image.revision);
+    this.#checkpoint();
   }
 
   async snapshot(): Promise<Snapshot> {
@@ -127,13 +104,19 @@ class SqliteStore implements Store {
 
   async commit(changes: readonly Change[], options: CommitOptions = {}): Promise<Revision> {
     this.#check();
+    this.#settle();
     const copies = changes.map((change) =>
       change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
     );
     const { image, commit } = this.#image.after(copies, options);
-    this.#write(commit, options.note);
-    this.#image = image;
-    this.#watchers.publish(commit);
+    try {
+      this.#write(commit, options.note);
+    } catch (error) {
+      this.#unsettled = true;
+      if (!this.#landed(image.revision)) throw writeError(error, this.#path);
+      return image.revision;
+    }
+    this.#publish(image, commit);
     return image.revision;
   }
 
@@ -144,54 +127,113 @@ class SqliteStore implements Store {
 
   async notes(after: Revision, limit: number): Promise<readonly Note[]> {
     this.#check();
-    const rows = this.#statements.notes.all(after, limit) as { revision: number; note: string }[];
-    return rows.map(({ revision, note }) => ({ revision, note: JSON.parse(note) }));
+    try {
+      const rows = this.#statements.notes.all(after, limit) as { revision: number; note: string }[];
+      return rows.map(({ revision, note }) => ({ revision, note: JSON.parse(note) }));
+    } catch (error) {
+      throw writeError(error, this.#path);
+    }
   }
 
   async close(): Promise<void> {
-    if (this.#over?.code === 'closed') return;
-    this.#over = new StoreError('closed', 'this store was closed', 'open it again');
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#quiet);
     this.#watchers.close();
     release(this.#database);
   }
 
   #check(): void {
-    if (this.#over !== undefined) throw this.#over;
+    if (this.#closed) throw new StoreError('closed', 'this store was closed', 'open it again');
+  }
+
+  #publish(image: ObjectImage, commit: Commit): void {
+    this.#image = image;
+    this.#watchers.publish(commit);
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => this.#checkpoint(), this.#quietAfter);
+    this.#quiet.unref();
+  }
+
+  /** Moves the write-ahead log into the file. What cannot be moved now stays in the log, which is as durable. */
+  #checkpoint(): void {
+    try {
+      this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all();
+    } catch {
+      // The next write meets the cause, and reports it.
+    }
   }
 
   #write({ revision, events }: Commit, note: unknown): void {
     const { put, remove, setRevision, addNote, trimNotes } = this.#statements;
     this.#database.exec('BEGIN IMMEDIATE');
+    for (const event of events) {
+      if (event.type === 'delete') {
+        remove.run(event.before.kind, event.before.id);
+      } else {
+        const { kind, id, created, value } = event.object;
+        const parts = this.#divide(kind, id, value);
+        put.run(kind, id, created, revision, parts.value, parts.secrets);
+      }
+    }
+    if (note !== undefined) {
+      addNote.run(revision, JSON.stringify(note));
+      trimNotes.run(revision - this.#maxNotes);
+    }
+    setRevision.run(revision);
+    this.#database.exec('COMMIT');
+  }
+
+  /**
+   * Whether a write that reported an error is in the file all the same, and synced. Left unanswered (false) while the
+   * file cannot be read.
+   */
+  #landed(revision: Revision): boolean {
     try {
-      for (const event of events) {
-        if (event.type === 'delete') {
-          remove.run(event.before.kind, event.before.id);
-        } else {
-          const { kind, id, created, value } = event.object;
-          const parts = this.#divide(kind, id, value);
-          put.run(kind, id, created, revision, parts.value, parts.secrets);
-        }
-      }
-      if (note !== undefined) {
-        addNote.run(revision, JSON.stringify(note));
-        trimNotes.run(revision - this.#mostNotes);
-      }
-      setRevision.run(revision);
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#undo();
-      throw explain(error, this.#path);
+      this.#settle();
+      if (this.#image.revision !== revision) return false;
+      // The sync may be what failed: a checkpoint syncs again.
+      this.#database.exec('PRAGMA wal_checkpoint(FULL)');
+      return true;
+    } catch {
+      return false;
     }
   }
 
-  /** When even that fails, what is in the file is not known any more: nothing is done with it from then on. */
-  #undo(): void {
+  /**
+   * Brings file and memory together after a write that failed. SQLite rolls back by itself after some errors and not
+   * after others (https://sqlite.org/lang_transaction.html, section 3.1), and an error of COMMIT does not say whether
+   * the transaction took place. @throws StoreError `full`, `unavailable` while the cause stands
+   */
+  #settle(): void {
+    if (!this.#unsettled) return;
     try {
-      this.#database.exec('ROLLBACK');
-    } catch (error) {
-      const message = `the store "${this.#path}" failed in the middle of a write`;
-      this.#over = new StoreError('damaged', message, 'look at the disk, then start again', { cause: error });
+      if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+      this.#reconcile();
+    } catch {
+      this.#reopen();
     }
+    this.#unsettled = false;
+  }
+
+  /** A connection whose rollback fails is of no more use; a new one reads what the file really holds. */
+  #reopen(): void {
+    release(this.#database);
+    try {
+      this.#database = openExclusively(this.#path, this.#open);
+      this.#statements = prepareAll(this.#database);
+      this.#reconcile();
+    } catch (error) {
+      throw writeError(error, this.#path);
+    }
+  }
+
+  /** Takes over a commit that the file holds and memory does not. */
+  #reconcile(): void {
+    const { value } = this.#statements.revision.get() as { value: number };
+    if (value === this.#image.revision) return;
+    const image = this.#load();
+    this.#publish(image, image.since(this.#image));
   }
 
   /** A value without its secrets, and these. */
@@ -220,13 +262,13 @@ class SqliteStore implements Store {
     const other = rows.flatMap((row, index) =>
       row.secrets === null || isSealedBy(this.#sealer, row.secrets) ? [] : [objects[index]!],
     );
-    if (other.length > 0) this.#sealAnew(other);
+    if (other.length > 0) this.#reseal(other);
     const state = revision.get() as { value: number };
     return ObjectImage.of(state.value, objects);
   }
 
   /** Secrets from before there was a key: sealed, and no copy of them left in file or log. */
-  #sealAnew(objects: readonly StoredObject[]): void {
+  #reseal(objects: readonly StoredObject[]): void {
     this.#database.exec('BEGIN IMMEDIATE');
     for (const { kind, id, created, revision, value } of objects) {
       const parts = this.#divide(kind, id, value);
@@ -238,7 +280,7 @@ class SqliteStore implements Store {
   }
 }
 
-function prepareAll(database: Database.Database) {
+function prepareAll(database: SqlDatabase) {
   return {
     all: database.prepare(
       'SELECT kind, id, created, revision, value, secrets FROM objects ORDER BY created, id',
@@ -256,24 +298,4 @@ function prepareAll(database: Database.Database) {
 function octetsOf(blob: Row['secrets']): Buffer | null {
   if (blob === null) return null;
   return Buffer.from(new Uint8Array(blob));
-}
-
-/** An error of the engine in our words. */
-function explain(error: unknown, path: string): Error {
-  if (error instanceof StoreError) return error;
-  const { code, message } = error as { code?: string; message?: string };
-  if (code?.startsWith('SQLITE_BUSY') || code?.startsWith('SQLITE_LOCKED') || /locked/.test(message ?? '')) {
-    return new StoreError(
-      'locked',
-      `the store "${path}" is used by another process`,
-      'end that process, or name another file',
-      { cause: error },
-    );
-  }
-  return new StoreError(
-    'damaged',
-    `the store "${path}" cannot be used (${code ?? message ?? 'unknown error'})`,
-    'check that the disk has room, or restore the file from a backup',
-    { cause: error },
-  );
 }

@@ -80,7 +80,8 @@ export interface Store {
   /**
    * Makes all changes or none, as one new revision, which is given back. When it resolves, the changes survive
    * the death of the process and of the machine (as far as the engine stores at all).
-   * @throws StoreError `conflict` when a compare does not hold, `damaged` when nothing could be written
+   * @throws StoreError `conflict` when a compare does not hold; `full` or `unavailable` when nothing was written: reads
+   * go on, and the same commit succeeds once the cause is gone
    */
   commit(changes: readonly Change[], options?: CommitOptions): Promise<Revision>;
 
@@ -109,8 +110,12 @@ export type StoreErrorCode =
   | 'newer_schema'
   /** Secrets in the file are sealed and the key is missing or another one. */
   | 'sealed'
-  /** The file cannot be read or written. */
-  | 'damaged';
+  /** The file cannot be opened or read. */
+  | 'damaged'
+  /** There is no room for a write; it may be repeated. */
+  | 'full'
+  /** A write failed for another reason outside of this program; it may be repeated. */
+  | 'unavailable';
 
 /** `message` says what is wrong, `remedy` what to do. */
 export class StoreError extends Error {

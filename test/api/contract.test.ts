@@ -50,6 +50,8 @@ const OWN: Readonly<Record<string, string>> = {
   precondition_failed: 'the documents have the status 412 without a code',
   conflict: 'other writers were faster, time and again',
   too_many_requests: 'failed logins',
+  store_full: 'the documents know of no store',
+  store_unavailable: 'the documents know of no store',
   vpn_gateway_advertised_cidrs_quota_exceeded: 'the documents have the limit without a code',
 };
 
@@ -213,6 +215,22 @@ t.test('a store that fails is a fault of the server, and says no more', async (t
     const answer = await sendCase(world, id, { ...success, params: { ...params, ...success.params } });
     note(answer);
     t.same([answer.status, answer.body?.errors[0].code], [409, 'conflict'], id);
+  }
+  for (const [code, expected] of [
+    ['full', [507, 'store_full', '5']],
+    ['unavailable', [503, 'store_unavailable', '5']],
+  ] as const) {
+    fault = new StoreError(code, '/var/lib/secret/store.db', 'free space');
+    for (const { id } of changes) {
+      const { cases, params = {} } = CONTRACT[id]!;
+      const success = cases.findLast((one) => one.code === undefined)!;
+      const answer = await sendCase(world, id, { ...success, params: { ...params, ...success.params } });
+      note(answer);
+      t.same([answer.status, answer.body?.errors[0].code, answer.headers['retry-after']], expected, id);
+      t.notMatch(JSON.stringify(answer.body), /secret/);
+    }
+    const reads = OPERATIONS.filter(({ method }) => method === 'GET');
+    for (const { id } of reads) t.ok((await sendCase(world, id, plain(id))).status < 500, `${id} goes on`);
   }
   fault = undefined;
   release();

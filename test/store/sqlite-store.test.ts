@@ -59,7 +59,7 @@ t.test('what was committed is there again, revisions and notes too', async (t) =
 });
 
 t.test('only the newest notes are kept', async (t) => {
-  const store = openSqliteStore({ path: join(folderOf(t), 'store.db'), mostNotes: 2 });
+  const store = openSqliteStore({ path: join(folderOf(t), 'store.db'), maxNotes: 2 });
   for (const who of ['a', 'b', 'c']) await store.commit([connection('x')], { note: who });
   t.same(
     (await store.notes(0, 9)).map(({ note }) => note),
