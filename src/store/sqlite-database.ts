@@ -20,8 +20,27 @@ export interface SqlStatement {
 /** Opens the file at `path`, or throws an error of the driver. */
 export type OpenDatabase = (path: string) => SqlDatabase;
 
-/** The driver itself. Its type declarations leave `inTransaction` as optional and its rows as `any`. */
-export const openLibsql: OpenDatabase = (path) => new Database(path) as unknown as SqlDatabase;
+/** The driver itself. A closed database aborts the process there when it is used, so it is not let through. */
+export const openLibsql: OpenDatabase = (path) => {
+  const database = new Database(path) as unknown as SqlDatabase;
+  let closed = false;
+  const living = (): SqlDatabase => {
+    if (closed) throw new Error('the database is closed');
+    return database;
+  };
+  return {
+    get inTransaction() {
+      return living().inTransaction;
+    },
+    exec: (sql) => living().exec(sql),
+    prepare: (sql) => living().prepare(sql),
+    close: () => {
+      if (closed) return;
+      closed = true;
+      database.close();
+    },
+  };
+};
 
 /** Faults that an integrity check names; one is enough to refuse the file. */
 const FAULTS_NAMED = 3;
@@ -72,11 +91,15 @@ export function openExclusively(path: string, open: OpenDatabase): SqlDatabase {
 function checkIntegrity(database: SqlDatabase, path: string): void {
   const rows = database.prepare(`PRAGMA integrity_check(${FAULTS_NAMED})`).all();
   const faults = rows.map((row) => Object.values(row as object).join(' ')).filter((text) => text !== 'ok');
-  if (faults.length === 0) return;
-  throw new StoreError(
+  if (faults.length > 0) throw damaged(path, faults.join('; '));
+}
+
+function damaged(path: string, what: string, options?: ErrorOptions): StoreError {
+  return new StoreError(
     'damaged',
-    `the store "${path}" is damaged: ${faults.join('; ')}`,
+    `the store "${path}" is damaged: ${what}`,
     'move the file and the files beside it that begin with its name aside, start again, and run "culvert restore" with a backup',
+    options,
   );
 }
 
@@ -92,11 +115,8 @@ export function release(database: SqlDatabase): void {
     database.prepare('SELECT count(*) FROM sqlite_master').get();
   } catch {
     // It was never ours, or its disk is gone.
-  }
-  try {
+  } finally {
     database.close();
-  } catch {
-    // Closed already.
   }
 }
 
@@ -117,6 +137,7 @@ function openError(error: unknown, path: string): StoreError {
     return new StoreError('locked', message, 'end that process, or name another file', { cause: error });
   }
   if (code === 'FULL') return writeError(error, path);
+  if (code === 'CORRUPT') return damaged(path, messageOf(error), { cause: error });
   return new StoreError(
     'damaged',
     `the store "${path}" cannot be used (${describe(error)})`,
@@ -145,6 +166,10 @@ export function writeError(error: unknown, path: string): StoreError {
 }
 
 function describe(error: unknown): string {
-  const { code, message } = error as { readonly code?: string; readonly message?: string };
-  return code ?? message ?? 'unknown error';
+  const { code } = error as { readonly code?: string };
+  return code ?? messageOf(error);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -57,10 +57,9 @@ interface Row {
  * @throws StoreError `locked`, `newer_schema`, `sealed`, `damaged`, `full`
  */
 export function openSqliteStore(options: SqliteStoreOptions): Store {
-  const open = options.open ?? openLibsql;
-  const database = openExclusively(options.path, open);
+  const database = openExclusively(options.path, options.open ?? openLibsql);
   try {
-    return new SqliteStore(database, open, options);
+    return new SqliteStore(database, options);
   } catch (error) {
     release(database);
     throw writeError(error, options.path);
@@ -68,24 +67,22 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
 }
 
 class SqliteStore implements Store {
-  readonly #open: OpenDatabase;
   readonly #secretFields: Readonly<Record<string, readonly string[]>>;
   readonly #sealer: Sealer;
   readonly #maxNotes: number;
   readonly #quietAfter: number;
   readonly #path: string;
   readonly #watchers: Watchers;
-  #database: SqlDatabase;
-  #statements: ReturnType<typeof prepareAll>;
+  readonly #database: SqlDatabase;
+  readonly #statements: ReturnType<typeof prepareAll>;
   #image: ObjectImage;
   /** A write failed: whether the file holds what memory holds is to be found out before the next one. */
   #unsettled = false;
   #quiet: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(database: SqlDatabase, open: OpenDatabase, options: SqliteStoreOptions) {
+  constructor(database: SqlDatabase, options: SqliteStoreOptions) {
     this.#database = database;
-    this.#open = open;
     this.#path = options.path;
     this.#secretFields = options.secretFields ?? {};
     this.#sealer = options.sealer ?? plainSealer;
@@ -210,22 +207,10 @@ class SqliteStore implements Store {
     try {
       if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
       this.#reconcile();
-    } catch {
-      this.#reopen();
-    }
-    this.#unsettled = false;
-  }
-
-  /** A connection whose rollback fails is of no more use; a new one reads what the file really holds. */
-  #reopen(): void {
-    release(this.#database);
-    try {
-      this.#database = openExclusively(this.#path, this.#open);
-      this.#statements = prepareAll(this.#database);
-      this.#reconcile();
     } catch (error) {
       throw writeError(error, this.#path);
     }
+    this.#unsettled = false;
   }
 
   /** Takes over a commit that the file holds and memory does not. */
