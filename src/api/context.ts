@@ -9,6 +9,7 @@ import type { Site } from '../store/site.js';
 import { type Change, type Snapshot, type Store, type StoredObject, StoreError } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Principal } from './auth/principal.js';
+import type { RefusalLog } from './auth/refusal-log.js';
 import type { GatewayRunner } from './runner.js';
 
 /** What every operation works with. */
@@ -17,6 +18,7 @@ export interface ApiContext {
   readonly runner: GatewayRunner;
   readonly site: Site;
   readonly logger: Logger;
+  readonly refusals: RefusalLog;
   /** The time of day. */
   readonly now: () => Date;
   readonly writes: WriteQueue;

@@ -24,12 +24,26 @@ export class ListenError extends Error {
   }
 }
 
-/** @throws ListenError for a listener without authentication that others than this machine can reach */
-export function checkListener({ host }: TcpListener, auth: 'tokens' | 'none'): void {
-  if (auth !== 'none' || isLoopbackHost(host)) return;
+/**
+ * Off the loopback addresses a listener needs authentication, and TLS, since tokens and pre-shared keys pass through
+ * it. @throws ListenError
+ */
+export function checkListener(
+  { host }: TcpListener,
+  auth: 'tokens' | 'none',
+  protectedInTransit: boolean,
+): void {
+  if (isLoopbackHost(host)) return;
+  if (auth === 'none') {
+    throw new ListenError(
+      `listening on ${host} without authentication would let everybody change the gateways`,
+      'configure tokens or API keys, or listen on 127.0.0.1',
+    );
+  }
+  if (protectedInTransit) return;
   throw new ListenError(
-    `listening on ${host} without authentication would let everybody change the gateways`,
-    'configure tokens or API keys, or listen on 127.0.0.1',
+    `listening on ${host} without TLS would send tokens and pre-shared keys in the clear`,
+    'name certificate and key under "tls", listen on 127.0.0.1, or set "plain_http: true" where a proxy in front speaks TLS',
   );
 }
 

@@ -57,6 +57,8 @@ function callOf(request: FastifyRequest, prefix: string, context: ApiContext) {
   const { principal } = request;
   if (principal === null) throw new ApiError(401, 'token_missing', 'the request has no token');
   if (request.method !== 'GET' && principal.role !== 'editor') {
+    const path = request.url.replace(/\?.*/, '');
+    context.refusals.change(principal.name, `${request.method} ${path}`, context.now().getTime());
     const message = `${principal.name} is a viewer: changes need a token with the role editor`;
     throw new ApiError(403, 'not_authorized', message);
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import { createRequire } from 'node:module';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import swagger from '@fastify/swagger';
 import {
   type FastifyError,
@@ -15,6 +15,7 @@ import { type Store, StoreError } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
+import { RefusalLog } from './auth/refusal-log.js';
 import { BODY_LIMIT } from './bodies.js';
 import { type ApiContext, WriteQueue } from './context.js';
 import { ApiError } from './errors.js';
@@ -47,10 +48,14 @@ export interface ApiOptions {
   readonly now?: () => Date;
   /** Certificate chain and key, PEM: the TCP listener then speaks HTTPS only. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Addresses and networks of proxies whose X-Forwarded-For says where a request comes from. */
+  readonly trustProxy?: readonly string[];
 }
 
 export interface ListenOptions {
   readonly tcp?: TcpListener;
+  /** Tokens and keys may cross a network in the clear: there is a proxy in front that speaks TLS. */
+  readonly plainHttp?: boolean;
   /** A Unix socket with mode 0600: whoever can open it is taken for root. */
   readonly socketPath?: string;
 }
@@ -89,7 +94,8 @@ export class ApiServer {
     const { store, runner, site, logger } = options;
     const now = options.now ?? (() => new Date());
     const writes = new WriteQueue(store, logger, now);
-    const context: ApiContext = { store, runner, site, logger, now, writes };
+    const refusals = new RefusalLog(logger);
+    const context: ApiContext = { store, runner, site, logger, refusals, now, writes };
     const rootSockets = new WeakSet<Socket>();
     const app = makeApp(options);
     await app.register(swagger, {
@@ -108,7 +114,7 @@ export class ApiServer {
     const authenticator =
       options.auth.mode === 'none'
         ? undefined
-        : new Authenticator({ ...options.auth, account: site.account });
+        : new Authenticator({ ...options.auth, account: site.account }, refusals);
     addAccess(app, authenticator, rootSockets, now);
     app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async () => app.swagger());
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
@@ -120,11 +126,12 @@ export class ApiServer {
   }
 
   /**
-   * Opens the listeners. Gives back the URL of the TCP one.
+   * Opens the listeners. Gives back the URL of the TCP one, with the address that was bound.
    * @throws ListenError when a listener would be open to everybody, or an address cannot be had
    */
-  async listen({ tcp, socketPath }: ListenOptions): Promise<string | undefined> {
-    if (tcp !== undefined) checkListener(tcp, this.#options.auth.mode);
+  async listen({ tcp, socketPath, plainHttp = false }: ListenOptions): Promise<string | undefined> {
+    const { auth, tls } = this.#options;
+    if (tcp !== undefined) checkListener(tcp, auth.mode, tls !== undefined || plainHttp);
     if (socketPath !== undefined) {
       const unix = createServer((request, response) => this.app.routing(request, response));
       unix.requestTimeout = REQUEST_TIMEOUT_MS;
@@ -135,7 +142,10 @@ export class ApiServer {
     }
     if (tcp === undefined) return undefined;
     try {
-      return await this.app.listen({ host: tcp.host, port: tcp.port });
+      await this.app.listen({ host: tcp.host, port: tcp.port });
+      // Fastify's own answer names 127.0.0.1 for a listener on every address.
+      const { address, family, port } = this.app.server.address() as AddressInfo;
+      return `http${tls === undefined ? '' : 's'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
       const where = `${tcp.host} port ${tcp.port}`;
@@ -164,7 +174,7 @@ export class ApiServer {
   }
 }
 
-function makeApp({ tls }: ApiOptions): FastifyInstance {
+function makeApp({ tls, trustProxy = [] }: ApiOptions): FastifyInstance {
   const common = {
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -172,6 +182,7 @@ function makeApp({ tls }: ApiOptions): FastifyInstance {
     clientErrorHandler: answerGarbage,
     forceCloseConnections: 'idle' as const,
     routerOptions: { maxParamLength: 512 },
+    ...(trustProxy.length === 0 ? {} : { trustProxy: [...trustProxy] }),
     genReqId: (request: { headers: Record<string, unknown> }) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && /^[-0-9a-zA-Z_]{1,64}$/.test(given) ? given : randomUUID();

@@ -1,15 +1,13 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { err, ok, type Result } from '../util/result.js';
 import { SecretKey } from '../util/secret.js';
 import type { ConfigError } from './config-error.js';
 import type { GatewayFile } from './model.js';
 import { PSK_LENGTH, pskProblem } from './psk-rule.js';
+import { readSecretFile } from './secret-file.js';
 
-/** A key of the longest kind in UTF-8 with room for a line end, and more to tell that it is too long. */
-const MOST_OCTETS = 4 * PSK_LENGTH.max + 2;
-/** Read or written by group or others. */
-const OPEN_MODE = 0o077;
+/** A key of the longest kind in UTF-8 with room for a line end. */
+const MAX_OCTETS = 4 * PSK_LENGTH.max + 2;
 
 /**
  * The pre-shared keys by connection name: those in the file itself, and those that `psk_file` names, relative
@@ -34,47 +32,20 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
 }
 
 function readKeyFile(path: string): Result<SecretKey, string> {
-  let handle: number;
+  const read = readSecretFile(path, MAX_OCTETS);
+  if (!read.ok) return read;
   try {
-    // Opening a FIFO must not wait for a writer.
-    handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    return err(openProblem(error as NodeJS.ErrnoException));
-  }
-  const buffer = Buffer.alloc(MOST_OCTETS + 1);
-  try {
-    const { mode } = fstatSync(handle);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) return err('is no plain file');
-    if ((mode & OPEN_MODE) !== 0) {
-      const octal = (mode & 0o777).toString(8).padStart(3, '0');
-      return err(`may be used by others (mode ${octal}): run chmod 600 on it`);
-    }
-    return keyOf(buffer.subarray(0, readSync(handle, buffer, 0, buffer.length, 0)));
-  } catch (error) {
-    return err(`cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+    return keyOf(read.value);
   } finally {
-    closeSync(handle);
-    buffer.fill(0);
+    read.value.fill(0);
   }
 }
 
 function keyOf(octets: Buffer): Result<SecretKey, string> {
-  if (octets.length > MOST_OCTETS) return err(`is longer than a key of ${PSK_LENGTH.max} characters can be`);
   let end = octets.length;
   if (end > 0 && octets[end - 1] === 0x0a) end -= end > 1 && octets[end - 2] === 0x0d ? 2 : 1;
   const problem = pskProblem(octets.toString('utf8', 0, end));
   return problem === undefined
     ? ok(new SecretKey(Uint8Array.from(octets.subarray(0, end))))
     : err(`${problem}`);
-}
-
-function openProblem(error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case 'ENOENT':
-      return 'is not there';
-    case 'EACCES':
-      return 'may not be read by this user';
-    default:
-      return `cannot be opened (${error.code ?? 'unknown error'})`;
-  }
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { SecretKey } from '../util/secret.js';
+import { readSecretFile } from './secret-file.js';
 import { StoreError } from './store.js';
 
 /**
@@ -14,6 +14,8 @@ const KEY_OCTETS = 32;
 const ID_OCTETS = 8;
 const NONCE_OCTETS = 12;
 const TAG_OCTETS = 16;
+/** Of a key file: 64 digits and a line end, with some room. */
+const MAX_FILE_OCTETS = 256;
 
 /** Turns secrets into what is written down, and back. */
 export interface Sealer {
@@ -92,32 +94,17 @@ export function createSealer(key: SecretKey): Sealer {
  * @throws StoreError `sealed`
  */
 export function readSealingKey(path: string): SecretKey {
-  const refuse = (what: string, remedy: string): StoreError =>
-    new StoreError('sealed', `the key file "${path}" ${what}`, remedy);
-  let handle: number;
-  try {
-    handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    throw refuse(
-      `cannot be opened (${(error as NodeJS.ErrnoException).code})`,
-      'make one: openssl rand -hex 32',
-    );
-  }
-  try {
-    const { mode, size } = fstatSync(handle);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG)
-      throw refuse('is no plain file', 'name a plain file');
-    if ((mode & 0o077) !== 0) throw refuse('may be used by others', 'run chmod 600 on it');
-    if (size > 256) throw refuse('is too long for a key', 'make one: openssl rand -hex 32');
-    const text = readFileSync(handle, 'utf8').replace(/\r?\n$/, '');
-    const octets = /^[0-9a-fA-F]{64}$/.test(text)
-      ? Buffer.from(text, 'hex')
-      : /^[A-Za-z0-9+/]{43}=$/.test(text)
-        ? Buffer.from(text, 'base64')
-        : undefined;
-    if (octets === undefined) throw refuse('holds no key of 32 octets', 'make one: openssl rand -hex 32');
-    return new SecretKey(Uint8Array.from(octets));
-  } finally {
-    closeSync(handle);
-  }
+  const refuse = (what: string): StoreError =>
+    new StoreError('sealed', `the key file "${path}" ${what}`, 'make one: openssl rand -hex 32');
+  const read = readSecretFile(path, MAX_FILE_OCTETS);
+  if (!read.ok) throw refuse(read.error);
+  const text = read.value.toString('latin1').replace(/\r?\n$/, '');
+  read.value.fill(0);
+  const octets = /^[0-9a-fA-F]{64}$/.test(text)
+    ? Buffer.from(text, 'hex')
+    : /^[A-Za-z0-9+/]{43}=$/.test(text)
+      ? Buffer.from(text, 'base64')
+      : undefined;
+  if (octets === undefined) throw refuse('holds no key of 32 octets');
+  return new SecretKey(Uint8Array.from(octets));
 }

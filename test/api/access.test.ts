@@ -140,18 +140,74 @@ t.test('tokens for API keys', async (t) => {
   }
 });
 
-t.test('failed logins', async (t) => {
+t.test('failed logins are slowed down, and never those that are right', async (t) => {
   const lab = await ApiLab.open(t, { auth: auth() });
+  const wrong = async () => (await lab.get('/vpn_gateways', bearer('a-guess'))).status;
   const statuses = [];
-  for (let n = 0; n < 12; n++) statuses.push((await lab.get('/vpn_gateways', bearer(`guess-${n}`))).status);
+  for (let n = 0; n < 12; n++) statuses.push(await wrong());
   t.same(statuses, [...Array(10).fill(401), 429, 429]);
-  const right = await lab.get('/vpn_gateways', bearer(EDITOR));
-  t.equal(right.status, 429, 'not even with the right one');
-  t.ok(Number(right.headers['retry-after']) > 0);
-  t.equal((await token(lab, { grant_type: grant, apikey: API_KEY })).status, 429);
-  lab.now = new Date(lab.now.getTime() + Number(right.headers['retry-after']) * 1000);
-  t.equal((await lab.get('/vpn_gateways', bearer(EDITOR))).status, 200);
-  for (let n = 0; n < 50; n++) t.equal((await lab.get('/vpn_gateways', bearer(EDITOR))).status, 200);
+  const refused = await lab.get('/vpn_gateways', bearer('a-guess'));
+  t.ok(Number(refused.headers['retry-after']) > 0);
+  t.equal((await lab.get('/vpn_gateways', bearer(EDITOR))).status, 200, 'a right token passes all the while');
+  const { status, body } = await token(lab, { grant_type: grant, apikey: API_KEY });
+  t.equal(status, 200, 'and a right API key');
+  const { refresh_token } = body;
+  t.equal((await token(lab, { grant_type: 'refresh_token', refresh_token })).status, 200);
+  t.equal((await token(lab, { grant_type: grant, apikey: 'wrong' })).status, 429);
+  lab.now = new Date(lab.now.getTime() + Number(refused.headers['retry-after']) * 1000);
+  t.same([await wrong(), await wrong()], [401, 429], 'one more guess in six seconds');
+});
+
+t.test('what was refused is logged, once per address and minute', async (t) => {
+  const lab = await ApiLab.open(t, { auth: auth() });
+  const refusals = () => lab.log.filter((line) => /auth-failed|change-refused/.test(line));
+  const guess = (from: string) =>
+    lab.server.app.inject({
+      url: `/v1/vpn_gateways?version=${NEW}`,
+      remoteAddress: from,
+      ...bearer('my-secret-guess'),
+    });
+  for (let n = 0; n < 20; n++) await guess('192.0.2.7');
+  for (let n = 0; n < 20; n++) await guess(`2001:db8::${n}`);
+  t.equal(refusals().length, 2);
+  t.match(refusals()[0], /login from 192\.0\.2\.7 refused: its token is not valid here/);
+  t.match(refusals()[1], /login from 2001:db8::\/64 refused/, 'addresses of one IPv6 network are one');
+  t.notMatch(lab.log.join(''), /my-secret-guess/);
+  lab.now = new Date(lab.now.getTime() + 61_000);
+  await guess('192.0.2.7');
+  t.match(refusals().slice(2).join(''), /19 times since/);
+  const before = refusals().length;
+  for (let n = 0; n < 3; n++) await lab.delete('/vpn_gateways/none', bearer(VIEWER));
+  t.equal(refusals().length, before + 1);
+  t.match(refusals().at(-1), /vi is a viewer, so this change was refused: DELETE \/v1\/vpn_gateways\/none/);
+});
+
+t.test('behind a proxy the client counts, where the proxy is trusted', async (t) => {
+  const forwarded = { headers: { ...bearer('wrong').headers, 'x-forwarded-for': '198.51.100.9' } };
+  for (const [trustProxy, address] of [
+    [['127.0.0.0/8'], '198.51.100.9'],
+    [[], '127.0.0.1'],
+  ] as const) {
+    const lab = await ApiLab.open(t, { auth: auth(), trustProxy });
+    await lab.get('/vpn_gateways', forwarded);
+    t.match(lab.log.join(''), `login from ${address} refused`);
+  }
+});
+
+t.test('beyond this machine a listener needs TLS, or the word that it does not', async (t) => {
+  const { server, url } = await serve(
+    t,
+    { tcp: { host: '0.0.0.0', port: 0 }, plainHttp: true },
+    { auth: auth() },
+  );
+  t.match(url, /^http:\/\/0\.0\.0\.0:[0-9]+$/, 'the address that was bound');
+  await server.stop();
+  const lab = await ApiLab.open(t, { auth: auth() });
+  await t.rejects(lab.server.listen({ tcp: { host: '0.0.0.0', port: 0 } }), {
+    name: 'ListenError',
+    message: /without TLS would send tokens and pre-shared keys in the clear/,
+    remedy: /plain_http: true/,
+  });
 });
 
 t.test('no authentication is for programs on this machine', async (t) => {

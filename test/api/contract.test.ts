@@ -126,12 +126,11 @@ function plain(id: string): ContractCase {
   return { status: 0, params, ...(OPERATIONS.find((one) => one.id === id)!.body && { body: {} }) };
 }
 
-const EDITOR = 'a-token-for-an-editor';
 const VIEWER = 'a-token-for-a-viewer';
 const auth = {
   mode: 'tokens',
   tokens: [
-    { name: 'ed', role: 'editor', hash: hashSecret(EDITOR) },
+    { name: 'ed', role: 'editor', hash: hashSecret('a-token-for-an-editor') },
     { name: 'vi', role: 'viewer', hash: hashSecret(VIEWER) },
   ],
   apiKeys: [],
@@ -153,7 +152,7 @@ t.test('who may not is refused by every operation', async (t) => {
     if (method !== 'GET') t.same(await ask(id, VIEWER), [403, 'not_authorized'], id);
   }
   for (let n = 0; n < 20; n++) await ask('list_vpcs', 'wrong');
-  for (const { id } of OPERATIONS) t.same(await ask(id, EDITOR), [429, 'too_many_requests'], id);
+  for (const { id } of OPERATIONS) t.same(await ask(id, 'wrong'), [429, 'too_many_requests'], id);
 });
 
 t.test('version and generation are looked at by every operation', async (t) => {

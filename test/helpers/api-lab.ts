@@ -34,6 +34,7 @@ export interface LabOptions {
   readonly auth?: ApiAuth;
   readonly store?: Store;
   readonly runner?: FakeRunner;
+  readonly trustProxy?: readonly string[];
 }
 
 export const PSK = 'lkj14b1oi0alcniejkso';
@@ -132,6 +133,7 @@ export class ApiLab {
       site: site.value,
       logger: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
       auth: options.auth ?? { mode: 'none' },
+      ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
       now: () => clock.now,
     });
     t.teardown(async () => {

@@ -293,9 +293,9 @@ connections:
     ['short', undefined, 'has 3 characters: 6 to 128 are needed'],
     ['hex', undefined, 'begins with 0x or 0s'],
     ['long', undefined, 'is longer than a key of 128 characters can be'],
-    ['group', undefined, 'may be used by others (mode 640): run chmod 600 on it'],
-    ['world', undefined, 'may be used by others (mode 604): run chmod 600 on it'],
-    ['folder', undefined, 'is no plain file'],
+    ['group', undefined, 'is accessible by group or others (mode 640): run chmod 600 on it'],
+    ['world', undefined, 'is accessible by group or others (mode 604): run chmod 600 on it'],
+    ['folder', undefined, 'is not a regular file: name one'],
     ['nowhere', undefined, 'is not there'],
   ];
   for (const [name, key, problem] of cases) {

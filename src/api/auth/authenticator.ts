@@ -3,8 +3,9 @@ import { SecretKey } from '../../util/secret.js';
 import { ApiError } from '../errors.js';
 import { type Credential, findCredential } from './credentials.js';
 import { type Claims, signToken, verifyToken } from './jwt.js';
-import { LoginLimit } from './login-limit.js';
+import { holderOf, LoginLimit } from './login-limit.js';
 import type { Principal } from './principal.js';
+import type { RefusalLog } from './refusal-log.js';
 
 export interface AuthOptions {
   /** Taken as they are in `Authorization: Bearer`. */
@@ -36,15 +37,17 @@ export class Authenticator {
   readonly #options: AuthOptions;
   readonly #key: SecretKey;
   readonly #limit = new LoginLimit();
+  readonly #log: RefusalLog;
 
-  constructor(options: AuthOptions) {
+  constructor(options: AuthOptions, log: RefusalLog) {
     this.#options = options;
+    this.#log = log;
     this.#key = options.signingKey ?? new SecretKey(Uint8Array.from(randomBytes(32)));
   }
 
   /**
    * The holder of the token in an `Authorization` header.
-   * @throws ApiError 401 token_missing or token_invalid, 429 after too many failures of this address
+   * @throws ApiError 401 token_missing or token_invalid; 429 for a wrong token after too many of this address
    */
   authenticate(header: string | undefined, address: string, now: Date): Principal {
     if (header === undefined || header.trim() === '') {
@@ -53,11 +56,10 @@ export class Authenticator {
         type: 'header',
       });
     }
-    this.#checkLimit(address, now);
     const token = /^bearer +(\S+)$/i.exec(header.trim())?.[1];
     const principal = token === undefined ? undefined : this.#principalOf(token, now);
     if (principal !== undefined) return principal;
-    this.#limit.failed(address, now.getTime());
+    this.#refuse(address, now, 'its token is not valid here, or has expired');
     throw new ApiError(401, 'token_invalid', 'the token is not valid here, or has expired: get a new one', {
       name: 'Authorization',
       type: 'header',
@@ -66,20 +68,20 @@ export class Authenticator {
 
   /** @throws ApiError 400 for a wrong key, 429 after too many failures of this address */
   exchange(apiKey: string, address: string, issuer: string, now: Date): IssuedToken {
-    this.#checkLimit(address, now);
     const credential = findCredential(this.#options.apiKeys, apiKey);
-    if (credential === undefined) throw this.#refused(address, now, 'the API key is not known');
-    return this.#issue(credential, issuer, now);
+    if (credential !== undefined) return this.#issue(credential, issuer, now);
+    this.#refuse(address, now, 'its API key is not known');
+    throw new ApiError(400, 'token_invalid', 'the API key is not known');
   }
 
   /** A new token for a refresh token. @throws ApiError as `exchange` */
   refresh(token: string, address: string, issuer: string, now: Date): IssuedToken {
-    this.#checkLimit(address, now);
     const claims = verifyToken(token, this.#key, seconds(now));
     const credential =
       typeof claims === 'object' && claims.typ === 'refresh' ? this.#holder(claims) : undefined;
-    if (credential === undefined) throw this.#refused(address, now, 'the refresh token is not valid');
-    return this.#issue(credential, issuer, now);
+    if (credential !== undefined) return this.#issue(credential, issuer, now);
+    this.#refuse(address, now, 'its refresh token is not valid');
+    throw new ApiError(400, 'token_invalid', 'the refresh token is not valid');
   }
 
   #principalOf(token: string, now: Date): Principal | undefined {
@@ -129,13 +131,10 @@ export class Authenticator {
     };
   }
 
-  #refused(address: string, now: Date, message: string): ApiError {
-    this.#limit.failed(address, now.getTime());
-    return new ApiError(400, 'token_invalid', message);
-  }
-
-  #checkLimit(address: string, now: Date): void {
-    const wait = this.#limit.wait(address, now.getTime());
+  /** Counts and logs a failed login. @throws ApiError 429 after too many of this address */
+  #refuse(address: string, now: Date, why: string): void {
+    this.#log.login(holderOf(address), why, now.getTime());
+    const wait = this.#limit.failed(address, now.getTime());
     if (wait === 0) return;
     const message = `too many failed logins from this address: try again in ${wait} s`;
     throw new ApiError(429, 'too_many_requests', message, undefined, { 'retry-after': String(wait) });

@@ -1,10 +1,10 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
 import { type Credential, HASH_PATTERN, hashSecret } from '../../api/auth/credentials.js';
 import type { TcpListener } from '../../api/listeners.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from '../../store/config-error.js';
 import { SchemaCheck } from '../../store/schema-check.js';
+import { readSecretFile } from '../../store/secret-file.js';
 import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
 import { readYaml } from '../../store/yaml-source.js';
 import { parseIp } from '../../util/ip.js';
@@ -170,30 +170,19 @@ function readCredential(
     return undefined;
   }
   const secret = readSecret(absolute(file));
-  if (typeof secret === 'object') return { name, role, hash: hashSecret(secret.text) };
-  issues.push({ path: [...path, 'file'], message: `"${file}" ${secret}` });
+  if (secret.ok) return { name, role, hash: hashSecret(secret.value) };
+  issues.push({ path: [...path, 'file'], message: `"${file}" ${secret.error}` });
   return undefined;
 }
 
 /** Octets of the longest token that is read from a file. */
-const MOST_OCTETS = 4096;
+const MAX_TOKEN_OCTETS = 4096;
 
 /** One line of a file that nobody else may read; the reason as text when it is not like that. */
-function readSecret(path: string): { readonly text: string } | string {
-  let handle: number;
-  try {
-    handle = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    return `cannot be opened (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`;
-  }
-  try {
-    const { mode, size } = fstatSync(handle);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) return 'is no plain file';
-    if ((mode & 0o077) !== 0) return 'may be used by others: run chmod 600 on it';
-    if (size > MOST_OCTETS) return 'is too long for a token';
-    const text = readFileSync(handle, 'utf8').trim();
-    return /^[!-~]{16,}$/.test(text) ? { text } : 'holds no token of 16 characters or more in one line';
-  } finally {
-    closeSync(handle);
-  }
+function readSecret(path: string): Result<string, string> {
+  const read = readSecretFile(path, MAX_TOKEN_OCTETS);
+  if (!read.ok) return read;
+  const text = read.value.toString('utf8').trim();
+  read.value.fill(0);
+  return /^[!-~]{16,}$/.test(text) ? ok(text) : err('holds no token of 16 characters or more in one line');
 }

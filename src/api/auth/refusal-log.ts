@@ -1,0 +1,40 @@
+import type { Logger } from '../../telemetry/log.js';
+import { RepeatFolder } from '../../telemetry/repeats.js';
+
+/** One line per address or principal in this time; repeats are counted into the next. */
+const FOLD_MS = 60_000;
+/** Addresses and principals that are told apart; the rest share one line per minute. */
+const MAX_KINDS = 1024;
+
+/** Writes refused logins and refused changes into the log, folded, so that guessing cannot flood it. */
+export class RefusalLog {
+  readonly #logger: Logger;
+  readonly #folder = new RepeatFolder(FOLD_MS, MAX_KINDS);
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** `address` failed to prove who it is; `now` in milliseconds since 1970. */
+  login(address: string, why: string, now: number): void {
+    this.#write(`auth-failed ${address}`, `login from ${address} refused: ${why}`, now);
+  }
+
+  /** A principal without the right to change anything tried to. */
+  change(who: string, what: string, now: number): void {
+    this.#write(`change-refused ${who}`, `${who} is a viewer, so this change was refused: ${what}`, now);
+  }
+
+  #write(kind: string, line: string, now: number): void {
+    // What was held back for others is due when somebody else fails: no timer is needed for it.
+    for (const held of this.#folder.due(now)) this.#warn(held.kind, held.line, held.repeats);
+    const { write, repeats } = this.#folder.admit(kind, line, now);
+    if (write) this.#warn(kind, line, repeats);
+  }
+
+  #warn(kind: string, line: string, repeats: number): void {
+    const [event, who] = kind.split(' ');
+    const times = repeats === 0 ? '' : ` (${repeats} times since the last such line)`;
+    this.#logger.warn({ event, who, ...(repeats === 0 ? {} : { repeats }) }, `${line}${times}`);
+  }
+}
