@@ -32,7 +32,7 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
 }
 
 function readKeyFile(path: string): Result<SecretKey, string> {
-  const read = readSecretFile(path, MAX_OCTETS);
+  const read = readSecretFile(path, MAX_OCTETS, `a key of ${PSK_LENGTH.max} characters`);
   if (!read.ok) return read;
   try {
     return keyOf(read.value);

@@ -96,7 +96,7 @@ export function createSealer(key: SecretKey): Sealer {
 export function readSealingKey(path: string): SecretKey {
   const refuse = (what: string): StoreError =>
     new StoreError('sealed', `the key file "${path}" ${what}`, 'make one: openssl rand -hex 32');
-  const read = readSecretFile(path, MAX_FILE_OCTETS);
+  const read = readSecretFile(path, MAX_FILE_OCTETS, 'a key');
   if (!read.ok) throw refuse(read.error);
   const text = read.value.toString('latin1').replace(/\r?\n$/, '');
   read.value.fill(0);

@@ -6,10 +6,10 @@ const OPEN_MODE = 0o077;
 
 /**
  * The octets of a file that holds a secret: a regular file, with no access for group and others, of at most
- * `maxOctets`. The caller wipes them. An error is the rest of a sentence that begins with the file's name and says
+ * `maxOctets`; `what` it holds. The caller wipes them. An error is the rest of a sentence that begins with the file's name and says
  * what to do.
  */
-export function readSecretFile(path: string, maxOctets: number): Result<Buffer, string> {
+export function readSecretFile(path: string, maxOctets: number, what: string): Result<Buffer, string> {
   let handle: number;
   try {
     // Opening a FIFO must not wait for a writer.
@@ -27,7 +27,7 @@ export function readSecretFile(path: string, maxOctets: number): Result<Buffer, 
     const length = readSync(handle, buffer, 0, buffer.length, 0);
     if (length <= maxOctets) return ok(buffer.subarray(0, length));
     buffer.fill(0);
-    return err(`is longer than the ${maxOctets} octets that such a file has at most`);
+    return err(`is longer than ${what} can be`);
   } catch (error) {
     return err(`cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
   } finally {

@@ -7,7 +7,7 @@ import { SchemaCheck } from '../../store/schema-check.js';
 import { readSecretFile } from '../../store/secret-file.js';
 import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
 import { readYaml } from '../../store/yaml-source.js';
-import { parseIp } from '../../util/ip.js';
+import { parseCidr, parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 
 /** The configuration of `culvert serve`, with its defaults. Paths are absolute. */
@@ -16,6 +16,10 @@ export interface ServeFile {
   /** Absent: the Unix socket only. */
   readonly listen?: TcpListener;
   readonly socket: string;
+  /** Tokens may cross a network in the clear. */
+  readonly plainHttp: boolean;
+  /** Proxies whose X-Forwarded-For counts, by address or network. */
+  readonly trustProxy: readonly string[];
   readonly tls?: { readonly certificate: string; readonly key: string };
   readonly auth: 'tokens' | 'none';
   readonly tokens: readonly Credential[];
@@ -64,6 +68,10 @@ const ServeFileSchema = Type.Object(
       Type.String({ description: 'address and port of the API, for example 127.0.0.1:8080 or [::1]:8080' }),
     ),
     socket: Type.Optional(Path),
+    plain_http: Type.Optional(Type.Boolean()),
+    trust_proxy: Type.Optional(
+      Type.Array(Type.String({ description: 'an IP address, or a network as address/prefix' })),
+    ),
     tls: Type.Optional(Type.Object({ certificate: Path, key: Path }, closed)),
     auth: Type.Optional(Type.Enum(['tokens', 'none'])),
     tokens: Type.Optional(Type.Array(CredentialSchema)),
@@ -109,7 +117,13 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const path = (text: string): string => resolve(folder, text);
   const { listen, socket, tls, auth, tokens = [], api_keys: apiKeys = [], store, ...rest } = input;
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
-  const { run_folder: runFolder, orphan_seconds: seconds, ...siteInput } = others;
+  const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
+  const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...siteInput } = listening;
+  for (const [index, proxy] of trustProxy.entries()) {
+    if (parseIp(proxy) !== undefined || typeof parseCidr(proxy) !== 'string') continue;
+    const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
+    issues.push({ path: ['trust_proxy', index], message });
+  }
   const site = readSite(siteInput);
   if (!site.ok) {
     issues.push(...site.error);
@@ -125,6 +139,8 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     site: site.value,
     ...(listener === undefined || typeof listener === 'string' ? {} : { listen: listener }),
     socket: path(socket ?? SERVE_DEFAULTS.socket),
+    plainHttp,
+    trustProxy,
     ...(tls === undefined ? {} : { tls: { certificate: path(tls.certificate), key: path(tls.key) } }),
     auth: auth ?? 'tokens',
     tokens: credentials('tokens', tokens),
@@ -180,7 +196,7 @@ const MAX_TOKEN_OCTETS = 4096;
 
 /** One line of a file that nobody else may read; the reason as text when it is not like that. */
 function readSecret(path: string): Result<string, string> {
-  const read = readSecretFile(path, MAX_TOKEN_OCTETS);
+  const read = readSecretFile(path, MAX_TOKEN_OCTETS, 'a token');
   if (!read.ok) return read;
   const text = read.value.toString('utf8').trim();
   read.value.fill(0);

@@ -65,13 +65,14 @@ async function bringUp({ file, logger, ...processes }: ServeOptions, undo: UndoS
   await runner.sweep(new Set(snapshot.list(KIND.gateway).map(({ id }) => id)));
   const tls = readTls(file);
   const api = await ApiServer.create({
-    ...{ store, runner, site, logger, auth: authOf(file) },
+    ...{ store, runner, site, logger, auth: authOf(file), trustProxy: file.trustProxy },
     ...(tls === undefined ? {} : { tls }),
   });
   undo.push('the API server', () => api.stop());
   const url = await api.listen({
     ...(file.listen === undefined ? {} : { tcp: file.listen }),
     socketPath: socket,
+    plainHttp: file.plainHttp,
   });
   logger.info(
     { url, socket },
