@@ -7,7 +7,7 @@ import type { V1IdPayload } from '../../wire/ike/v1/payloads.js';
 import { V1IdType } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import { covers, sameSelectors } from './selectors.js';
+import { covers, equalSelector } from './selectors.js';
 
 const MOST_PORT = 0xffff;
 
@@ -24,14 +24,17 @@ export function networkPairs(connection: ConnectionConfig): NetworkPair[] {
   );
 }
 
-export function samePair(a: NetworkPair, b: NetworkPair): boolean {
-  // Most pairs that are held against one another begin elsewhere, which is seen without numbers.
-  if (!beginsAlike(a.peer, b.peer) || !beginsAlike(a.local, b.local)) return false;
-  return sameSelectors([a.local], [b.local]) && sameSelectors([a.peer], [b.peer]);
+/** Whether the pair is one of `networkPairs`. */
+export function isConfiguredPair({ local, peer }: ConnectionConfig, pair: NetworkPair): boolean {
+  return (
+    pair.local.tsType === pair.peer.tsType &&
+    local.selectors.some((ours) => equalSelector(ours, pair.local)) &&
+    peer.selectors.some((theirs) => equalSelector(theirs, pair.peer))
+  );
 }
 
-function beginsAlike(a: TrafficSelector, b: TrafficSelector): boolean {
-  return a.tsType === b.tsType && compareBytes(a.startAddress, b.startAddress) === 0;
+export function samePair(a: NetworkPair, b: NetworkPair): boolean {
+  return equalSelector(a.peer, b.peer) && equalSelector(a.local, b.local);
 }
 
 /**

@@ -9,7 +9,7 @@ import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import { releaseSpi, spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
-import { type NetworkPair, networkPairs, samePair } from '../policy/quick-identities-v1.js';
+import { isConfiguredPair, type NetworkPair, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
 import { type VolumeLimit, volumeLimit } from '../v2/volume.js';
 import type { V1Child } from './child-record.js';
@@ -175,7 +175,7 @@ function activate(world: World, child: V1Child): void {
 
 function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
   const { ctx } = world;
-  const narrowed = !networkPairs(sa.connection!).some((pair) => samePair(pair, child.pair));
+  const narrowed = !isConfiguredPair(sa.connection!, child.pair);
   ctx.event({
     kind: 'child-established',
     connection: child.connection,

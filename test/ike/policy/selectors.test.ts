@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { selectorWork } from '../../../src/ike/policy/selector-form.js';
 import {
   cidrSelector,
   covers,
   narrow,
+  narrowWithinBudget,
   packetSelector,
   sameSelectors,
 } from '../../../src/ike/policy/selectors.js';
@@ -103,12 +105,78 @@ t.test('narrowing (RFC 7296 §2.9)', async (t) => {
   t.notOk(covers(list('0.0.0.0/0'), [unknown]), 'an unknown selector is covered by nothing');
 });
 
-t.test('the result fits one TS payload', async (t) => {
-  const many = Array.from({ length: 200 }, (_, i) => ts(`10.1.${i}.0/24`));
-  const services = Array.from({ length: 10 }, (_, i) => ts(`10.1.0.0/16 6/${1000 + i}`));
-  const narrowed = narrow(many, services);
-  t.equal(narrowed.length, 255);
+t.test('a side has 32 selectors, or as many as are configured, and its first ones stay', async (t) => {
+  const services = Array.from({ length: 40 }, (_, i) => ts(`10.1.0.0/16 6/${1000 + 2 * i}`));
+  const narrowed = narrow(list('10.1.0.0/24'), services);
+  t.equal(narrowed.length, 32);
   t.equal(text(narrowed[0]!), '10.1.0.0-10.1.0.255 6/1000-1000');
+  t.equal(text(narrowed[31]!), '10.1.0.0-10.1.0.255 6/1062-1062');
+  const many = Array.from({ length: 255 }, (_, i) => ts(`10.${i}.0.0/24`));
+  t.same(narrow(many, many), many, 'as many networks as a connection may have');
+  t.same(narrow(many, list('0.0.0.0/0')), many, 'all of them where the peer asks for everything');
+  t.same(narrow(many, list('10.9.0.1 6/443', '0.0.0.0/1', '0.0.0.0/0')).map(text), [
+    text(ts('10.9.0.0/24')),
+    ...many.filter((_, i) => i !== 9).map(text),
+  ]);
+  const late = Array.from({ length: 254 }, (_, i) => ts(`172.16.${i}.0/24`));
+  t.same(narrow(list('10.1.0.0/24'), [...late, ts('10.1.0.0/24')]), list('10.1.0.0/24'), 'however late');
+  const crowd = Array.from({ length: 200 }, (_, i) => ts(`10.1.0.${i}-10.1.0.255 6/${i}`));
+  t.same(
+    narrow(list('10.1.0.0/24'), [ts('10.1.0.7 6/443'), ...crowd.slice(0, 100), ts('10.0.0.0/8')]).map(text),
+    ['10.1.0.0-10.1.0.255 0/0-65535'],
+    'what holds the selector of the packet comes in its place',
+  );
+});
+
+/** Selectors that cut one another in all three directions: by address, by protocol and by port. */
+function bomb(count: number): TrafficSelector[] {
+  const whole = ts('10.1.0.0/16');
+  const plates: readonly ((n: number) => TrafficSelector)[] = [
+    (n) => ts(`10.1.${2 * n}.0-10.1.${2 * n}.255`),
+    (n) => ({ ...whole, protocol: 1 + 2 * n }),
+    (n) => ({ ...whole, startPort: 1 + 3 * n, endPort: 2 + 3 * n }),
+  ];
+  return Array.from({ length: count }, (_, i) => plates[i % 3]!(Math.floor(i / 3)));
+}
+
+function pieces(work: () => unknown): number {
+  const before = selectorWork.pieces;
+  work();
+  return selectorWork.pieces - before;
+}
+
+t.test('no list costs more than its budget of pieces', async (t) => {
+  const most = 255;
+  const everything = list('10.1.0.0/16');
+  const networks = Array.from({ length: most }, (_, i) => ts(`10.1.${i}.0/24`));
+  const nested = Array.from({ length: most }, (_, i) => ts(`10.1.0.${i}-10.1.255.${i}`));
+  const services = Array.from({ length: most }, (_, i) => ts(`10.1.0.${i}-10.1.255.${i} 6/${2 * i}`));
+  const shapes: Record<string, TrafficSelector[]> = {
+    'plates in three directions': bomb(254),
+    'few plates': bomb(60),
+    'networks within one another': nested,
+    'services within one another': services,
+    'the same 255 times': Array.from({ length: most }, () => ts('0.0.0.0/0')),
+    'all of IPv6 255 times': Array.from({ length: most }, () => ts('::/0')),
+    networks,
+  };
+  for (const [name, shape] of Object.entries(shapes)) {
+    for (const configured of [everything, networks, nested]) {
+      const cost = pieces(() => narrow(configured, shape));
+      t.ok(cost <= 20_000, `${name}: ${cost} pieces to narrow`);
+      const other = [...shape].reverse();
+      const again = pieces(
+        () => covers(shape, other) && sameSelectors(shape, other) && covers(configured, shape),
+      );
+      t.ok(again <= 20_000, `${name}: ${again} pieces to compare`);
+    }
+  }
+  t.same(narrow(everything, bomb(254)), [], 'too many pieces: nothing is common');
+  t.equal(narrowWithinBudget(everything, bomb(254)), undefined, 'which can be told from nothing in common');
+  t.same(narrowWithinBudget(everything, list('10.2.0.0/16')), []);
+  const child = narrow(networks, networks);
+  covers(child, everything);
+  t.ok(pieces(() => covers(child, list('10.1.7.0/24'))) < 10, 'what was asked before is known');
 });
 
 t.test('covering by several selectors together', async (t) => {
@@ -151,7 +219,7 @@ const selector: fc.Arbitrary<TrafficSelector> = fc
     startAddress: new Uint8Array([10, 0, 0, Math.min(...ends)]),
     endAddress: new Uint8Array([10, 0, 0, Math.max(...ends)]),
   }));
-const selectors = fc.array(selector, { maxLength: 4 });
+const selectors = fc.array(selector, { maxLength: 6 });
 
 interface Packet {
   readonly host: number;
