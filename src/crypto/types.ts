@@ -77,9 +77,12 @@ export interface AeadCipher {
 
 export type Cipher = CbcCipher | AeadCipher;
 
-/** Why a peer's public value was refused (RFC 6989 §2). */
+/**
+ * Why a peer's public value was refused: by our own checks (RFC 6989 §2), or, as `refused_by_library`, by one
+ * that the cryptographic library makes beyond them.
+ */
 export interface DhError {
-  readonly code: 'bad_length' | 'out_of_range' | 'not_on_curve' | 'weak_result';
+  readonly code: 'bad_length' | 'out_of_range' | 'not_on_curve' | 'weak_result' | 'refused_by_library';
   readonly message: string;
 }
 
@@ -88,7 +91,10 @@ export interface DhExchange {
   readonly group: number;
   /** As it stands in the KE payload, always `publicLength` octets. */
   readonly publicValue: Uint8Array;
-  /** g^ir, padded to `sharedLength` octets, after the checks of RFC 6989. May be called once. */
+  /**
+   * g^ir, padded to `sharedLength` octets, after the checks of RFC 6989. May be called once: a second call is
+   * the caller's mistake and throws. No value of the peer makes it throw.
+   */
   agree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
   /** Forgets the private value. */
   wipe(): void;

@@ -2,8 +2,15 @@ import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
-import { modpObject } from '../../src/crypto/backends/openssl/dh-modp.js';
+import {
+  modpArithmetic,
+  modpObject,
+  modpObjectHalf,
+  usesKeyObjects,
+} from '../../src/crypto/backends/openssl/dh-modp.js';
+import { modpKeyHalf } from '../../src/crypto/backends/openssl/dh-modp-key.js';
 import { ECP_GROUPS } from '../../src/crypto/dh/ecp-groups.js';
+import { type DhArithmetic, startExchange } from '../../src/crypto/dh/exchange.js';
 import { MODP_GROUPS } from '../../src/crypto/dh/modp-groups.js';
 import { drawEcpPrivate, drawModpPrivate } from '../../src/crypto/dh/private-value.js';
 import { DH_TRANSFORMS } from '../../src/crypto/transforms.js';
@@ -30,7 +37,7 @@ const quickFor = (name: string): number[] =>
     ? DH_TRANSFORMS.map((x) => x.id)
     : [Dh.MODP_1024, Dh.MODP_1536, Dh.MODP_2048, Dh.ECP_256, Dh.ECP_384, Dh.ECP_521, Dh.CURVE25519];
 
-t.test('trap 1: one OpenSSL object per MODP group, made at first use and never again', async (t) => {
+t.test('trap 1: at most one OpenSSL object per MODP group, made at first use and never again', async (t) => {
   const original = crypto.createDiffieHellman;
   let made = 0;
   const counting = (...args: Parameters<typeof original>) => {
@@ -44,17 +51,19 @@ t.test('trap 1: one OpenSSL object per MODP group, made at first use and never a
     syncBuiltinESMExports();
   });
 
+  // Making one tests the prime in newer versions of Node: 54 s for group 18.
+  const one = usesKeyObjects() ? 0 : 1;
   const random = seededRandom(1);
   createOpensslBackend();
   t.equal(made, 0, 'a backend alone makes none');
   for (let i = 0; i < 20; i++) {
     const group = createOpensslBackend().dh(Dh.MODP_1024);
     t.equal(codeOf(group.generate(random).agree(group.generate(random).publicValue)), 'ok');
-    t.equal(made, 1, 'whatever the number of exchanges and backends');
+    t.equal(made, one, 'whatever the number of exchanges and backends');
   }
   openssl.dh(Dh.MODP_1536).generate(random).wipe();
   openssl.dh(Dh.MODP_1536).generate(random).wipe();
-  t.equal(made, 2, 'one for each group');
+  t.equal(made, 2 * one, 'one for each group');
 });
 
 t.test(
@@ -71,7 +80,8 @@ t.test(
       }
     }
     const value = fromHex('17'.repeat(30));
-    const exchange = exchangeWith(openssl, Dh.MODP_1024, value);
+    const shared = modpArithmetic(modp(Dh.MODP_1024), modpObjectHalf);
+    const exchange = startExchange(shared, value);
     const object = modpObject(modp(Dh.MODP_1024));
     t.equal(object.getPrivateKey('hex'), '02', 'only a placeholder stays behind after the public value');
     t.equal(
@@ -103,9 +113,11 @@ t.test('trap 3: public values and shared secrets keep their leading zeros', asyn
   for (const x of readFixture<Short[]>('crypto/short-modp-values.json')) {
     t.match(x.public, /^00/, 'the fixture is a short value');
     t.match(x.sharedWithLeadingZero, /^00/);
-    for (const backend of backends) {
-      const exchange = exchangeWith(backend, x.group, fromHex(x.private));
-      t.equal(toHex(exchange.publicValue), x.public, `${backend.name} group ${x.group}`);
+    const ways = [modpObjectHalf, modpKeyHalf].map((half) =>
+      startExchange(modpArithmetic(modp(x.group), half), fromHex(x.private)),
+    );
+    for (const exchange of [...ways, exchangeWith(portable, x.group, fromHex(x.private))]) {
+      t.equal(toHex(exchange.publicValue), x.public, `group ${x.group}`);
       const outcome = exchange.agree(fromHex(x.peerPublic));
       t.equal(outcome.ok && toHex(outcome.value.expose()), x.sharedWithLeadingZero);
     }
@@ -159,13 +171,10 @@ t.test(
           );
           t.match(outcome, { error: { message: /group \d+/ } });
         }
-        for (const peer of [small(2), nearPrime(-2)]) {
-          t.equal(
-            codeOf(exchangeWith(backend, group.id, value()).agree(peer)),
-            'ok',
-            'the ends of the range',
-          );
-        }
+        t.equal(codeOf(exchangeWith(backend, group.id, value()).agree(small(2))), 'ok', 'the lowest value');
+        // Outside the subgroup of order q, since p = 7 mod 8: some versions of OpenSSL refuse it.
+        const highest = codeOf(exchangeWith(backend, group.id, value()).agree(nearPrime(-2)));
+        t.ok(['ok', 'refused_by_library'].includes(highest), `the highest value: ${highest}`);
         for (const wrong of [new Uint8Array(0), small(2).subarray(1), concat(Uint8Array.of(0), small(2))]) {
           t.equal(
             codeOf(exchangeWith(backend, group.id, value()).agree(wrong)),
@@ -206,6 +215,35 @@ t.test(
     }
   },
 );
+
+t.test('what a library throws for a value of the peer is a refusal of that value', async (t) => {
+  const privateValue = Uint8Array.of(1, 2, 3, 4);
+  const arithmetic = (thrown: unknown): DhArithmetic => ({
+    id: Dh.MODP_2048,
+    publicLength: 4,
+    sharedLength: 4,
+    draw: () => privateValue,
+    check: () => undefined,
+    begin: () => ({
+      publicValue: Uint8Array.of(9, 9, 9, 9),
+      combine: () => {
+        throw thrown;
+      },
+    }),
+  });
+  const coded = Object.assign(new RangeError('with a secret in it'), { code: 'ERR_CRYPTO_INVALID_KEYTYPE' });
+  for (const [thrown, said] of [
+    [coded, / 14 \(ERR_CRYPTO_INVALID_KEYTYPE\)$/],
+    [new Error('with a secret in it'), / 14$/],
+    ['with a secret in it', / 14$/],
+  ] as const) {
+    privateValue.fill(7);
+    const outcome = startExchange(arithmetic(thrown), privateValue).agree(Uint8Array.of(1, 1, 1, 1));
+    t.equal(codeOf(outcome), 'refused_by_library');
+    t.match(outcome, { error: { message: said } }, 'by its code only');
+    t.same(privateValue, new Uint8Array(4), 'and the private value is wiped');
+  }
+});
 
 t.test('Curve25519 values of small order are refused (RFC 7748 section 6.1)', async (t) => {
   const smallOrder = [

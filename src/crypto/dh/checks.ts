@@ -62,3 +62,15 @@ export function weakResult(group: number): DhError {
     message: `the shared secret of DH group ${group} is all zeros: the peer's value has small order (RFC 7748 section 6.1)`,
   };
 }
+
+/**
+ * The refusal of a value for which the cryptographic library throws. Only the code of its exception is named:
+ * what else a library puts into a message is not known to be free of keys.
+ */
+export function refusedByLibrary(group: number, error: unknown): DhError {
+  const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+  return {
+    code: 'refused_by_library',
+    message: `the cryptographic library refuses the peer's public value for DH group ${group}${code}`,
+  };
+}

@@ -2,6 +2,7 @@ import type { Random } from '../../util/random.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { SecretKey } from '../../util/secret.js';
 import type { DhError, DhExchange, DhGroup } from '../types.js';
+import { refusedByLibrary } from './checks.js';
 
 /** What a backend knows about one group: the arithmetic, without the life of an exchange around it. */
 export interface DhArithmetic {
@@ -20,7 +21,10 @@ export interface DhArithmetic {
 export interface DhHalf {
   /** Any length up to `publicLength`. */
   readonly publicValue: Uint8Array;
-  /** The shared secret, any length up to `sharedLength`, or why there is none. */
+  /**
+   * The shared secret, any length up to `sharedLength`, or why there is none. What the library throws for
+   * this value may pass through: the exchange makes a refusal of it.
+   */
   combine(peerPublic: Uint8Array): Uint8Array | DhError;
 }
 
@@ -74,13 +78,26 @@ class Exchange implements DhExchange {
     try {
       const refusal = this.#arithmetic.check(peerPublic);
       if (refusal !== undefined) return err(refusal);
-      const shared = half.combine(peerPublic);
+      const shared = this.#combine(half, peerPublic);
       if (!(shared instanceof Uint8Array)) return err(shared);
       const padded = leftPad(shared, this.#arithmetic.sharedLength);
       if (padded !== shared) shared.fill(0);
       return ok(new SecretKey(padded));
     } finally {
       this.wipe();
+    }
+  }
+
+  /**
+   * Libraries differ in the values that they refuse by an exception, from one version to the next: OpenSSL 3.5
+   * in Node 22 throws for one outside the subgroup of order q, in Node 24 it does not. It is the peer
+   * that chose the value, so what is thrown here is a refusal of that value and never a fault of the engine.
+   */
+  #combine(half: DhHalf, peerPublic: Uint8Array): Uint8Array | DhError {
+    try {
+      return half.combine(peerPublic);
+    } catch (error) {
+      return refusedByLibrary(this.group, error);
     }
   }
 
