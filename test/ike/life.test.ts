@@ -319,6 +319,24 @@ t.test('a replayed message from elsewhere moves nothing', async (t) => {
   t.equal(faults(made), undefined);
 });
 
+t.test('where encapsulation is only forced, not even a new message moves the peer', async (t) => {
+  const made = establishedPair({ east: { encapsulation: 'always' }, west: { encapsulation: 'always' } });
+  const { sim } = made;
+  for (const [from, to] of [
+    [made.east, made.west],
+    [made.west, made.east],
+  ] as const) {
+    // Somebody on the way takes a request out and lets it go on from elsewhere.
+    sim.net.impair((packet) => packet.from.address === from.address, { kind: 'drop' });
+    sim.input(from, { kind: 'renew', connection: 'site', scope: 'children' });
+    const held = sim.net.sent.at(-1)!;
+    sim.net.inject({ ...held, from: { address: '203.0.113.66', port: 4500 } }, sim.now);
+    sim.run(sim.now + 5000);
+    t.equal(to.eventsOf('child-established').length > 1, true, 'it was taken');
+    t.strictSame(to.eventsOf('peer-moved'), []);
+  }
+});
+
 t.test('simultaneous initiation leaves one SA, deleted by one end only, and never a gap', async (t) => {
   let redundant = 0;
   for (let seed = 1; seed <= 200; seed++) {

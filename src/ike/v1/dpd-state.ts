@@ -41,10 +41,13 @@ export class DpdState {
     this.#askAgainAt = undefined;
   }
 
-  /** Whether the peer's R-U-THERE is to be answered: not when its number is older than the last one. */
-  asked(number: number): boolean {
-    if (this.#theirs !== undefined && ((number - this.#theirs) | 0) < 0) return false;
-    this.#theirs = number;
-    return true;
+  /**
+   * What the peer's R-U-THERE is worth: a `repeated` one is answered, since its acknowledgement may be lost, an `old`
+   * one is not (RFC 3706 §5.5). Only a `new` one, with a number above all before, tells where the peer is.
+   */
+  asked(number: number): 'new' | 'repeated' | 'old' {
+    const ahead = this.#theirs === undefined ? 1 : (number - this.#theirs) | 0;
+    if (ahead > 0) this.#theirs = number;
+    return ahead > 0 ? 'new' : ahead === 0 ? 'repeated' : 'old';
   }
 }

@@ -37,7 +37,8 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   sa.forgetAt = undefined;
   sa.establishedAt = ctx.now;
   sa.establishedOrder = ctx.nextId();
-  sa.lastInbound = ctx.now;
+  sa.heard(ctx.now);
+  sa.natReport = natReport(sa.nat, sa.remote, connection.peer.addresses);
   const life = shorter(connection.ikeLifetime, sa.lifetimes.seconds);
   setLifetime(world, sa, life);
   const replaced = supersede(world, sa);
@@ -48,7 +49,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
     initiatorSpi: toHex(sa.initiatorCookie),
     responderSpi: toHex(sa.responderCookie),
     suite: sa.suite!,
-    nat: natReport(sa.nat, sa.remote, connection.peer.addresses),
+    nat: sa.natReport,
     local: sa.local,
     peer: sa.remote,
     peerIdentity: sa.peerIdentity,

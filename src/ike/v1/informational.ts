@@ -4,6 +4,7 @@ import { equalBytes, readU32 } from '../../util/bytes.js';
 import { seconds } from '../../util/units.js';
 import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { DatagramInput } from '../inputs.js';
 import { lifetime } from '../v2/lifetime.js';
 import { removeChild, volumeOf } from './children.js';
 import { closeSa, failSa } from './close.js';
@@ -12,12 +13,11 @@ import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { refuse, unreadable } from './main-initiator.js';
 import { failQuick } from './quick-initiator.js';
+import { followPeer } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
-import { isakmpSpi, notify, reportOpened, sendInformational } from './send.js';
+import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
 import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
 
-/** Message ids of informational exchanges that are remembered. */
-const MOST_REMEMBERED = 1024;
 /** A lifetime the peer tells us counts down to this much. */
 const LEAST_LIFETIME = 60;
 const LEAST_KILOBYTES = 1024;
@@ -47,8 +47,8 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
     drop(world, datagram, 'unexpected', 'an encrypted informational exchange before there are keys');
     return;
   }
-  if (sa.informationals.has(messageId)) {
-    drop(world, datagram, 'outside_window', 'an informational exchange that came before');
+  if (sa.messageIds.has(messageId)) {
+    drop(world, datagram, 'outside_window', 'an exchange with this message id came before');
     return;
   }
   const opened = sa.protection.open(sa.protection.exchange(messageId), sealed);
@@ -67,24 +67,38 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
     return;
   }
   reportOpened(world, sa, message, opened.value.payloads);
-  remember(sa, messageId);
-  // Notifications are looked at in order; one that ends the SA ends the walk.
-  for (const payload of opened.value.payloads) {
+  noteExchange(world, sa, messageId);
+  // Payloads are looked at in order; one that ends the SA ends the walk.
+  const [, ...payloads] = opened.value.payloads;
+  let alive = payloads.length === 0;
+  for (const payload of payloads) {
     if (sa.state === 'gone') return;
-    if (payload.kind === 'notify') notified(world, sa, payload);
-    else if (payload.kind === 'delete') deleted(world, sa, payload);
+    const probe =
+      payload.kind === 'notify' &&
+      (payload.type === V1Notify.R_U_THERE || payload.type === V1Notify.R_U_THERE_ACK);
+    if (probe) alive = probed(world, sa, payload, datagram) || alive;
+    else alive = true;
+    if (payload.kind === 'delete') deleted(world, sa, payload);
+    else if (payload.kind === 'notify' && !probe) notified(world, sa, payload);
   }
-  if (sa.isUp) {
-    sa.lastInbound = ctx.now;
-    sa.dpd.heard();
-  }
+  if (sa.isUp && alive) sa.heard(ctx.now);
 }
 
-function remember(sa: IsakmpSa, messageId: number): void {
-  sa.informationals.add(messageId);
-  if (sa.informationals.size <= MOST_REMEMBERED) return;
-  const oldest = sa.informationals.values().next();
-  if (oldest.done !== true) sa.informationals.delete(oldest.value);
+/**
+ * Dead peer detection (RFC 3706). Says whether the message is new: an acknowledgement counts only as the answer to
+ * what was asked last, and a question only when its number is not below that of the one before.
+ */
+function probed(world: World, sa: IsakmpSa, payload: V1NotifyPayload, datagram: DatagramInput): boolean {
+  if (!sa.isUp || payload.data.length !== 4) return false;
+  const number = readU32(payload.data, 0);
+  if (payload.type === V1Notify.R_U_THERE_ACK) return sa.dpd.acknowledged(number);
+  const asked = sa.dpd.asked(number);
+  if (asked === 'old') return false;
+  if (asked === 'new' && datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+  sendInformational(world, sa, [
+    notify(V1Notify.R_U_THERE_ACK, { spi: isakmpSpi(sa), data: payload.data.slice() }),
+  ]);
+  return true;
 }
 
 function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
@@ -96,15 +110,6 @@ function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
   }
   if (!sa.isUp) return;
   switch (payload.type) {
-    case V1Notify.R_U_THERE:
-      if (payload.data.length !== 4 || !sa.dpd.asked(readU32(payload.data, 0))) return;
-      sendInformational(world, sa, [
-        notify(V1Notify.R_U_THERE_ACK, { spi: isakmpSpi(sa), data: payload.data.slice() }),
-      ]);
-      return;
-    case V1Notify.R_U_THERE_ACK:
-      if (payload.data.length === 4) sa.dpd.acknowledged(readU32(payload.data, 0));
-      return;
     case V1Notify.RESPONDER_LIFETIME:
       shorten(world, sa, payload);
       return;

@@ -7,6 +7,7 @@ import type { Millis } from '../../util/units.js';
 import type { V1Proposal } from '../../wire/ike/v1/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure, Role } from '../events.js';
+import type { NatReport } from '../nat-detection.js';
 import type { V1Lifetimes } from '../policy/proposals-v1.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
 import type { QuirkLedger } from '../quirks.js';
@@ -14,6 +15,7 @@ import type { Retransmission } from '../retransmission.js';
 import type { TableEntry } from '../sa-table.js';
 import { DpdState } from './dpd-state.js';
 import type { FragmentBuffer } from './fragments.js';
+import { MessageIds } from './message-ids.js';
 import type { V1Protection } from './protect.js';
 import type { QuickExchange } from './quick.js';
 import type { NatDialect } from './vendor-ids.js';
@@ -116,6 +118,8 @@ export class IsakmpSa implements TableEntry {
   /** The peer sent NAT-D payloads: UDP encapsulation can be used. */
   natTraversal = false;
   nat: { local: boolean; peer: boolean } = { local: false, peer: false };
+  /** What main mode has shown of a NAT, once both ends are authenticated. */
+  natReport: NatReport | undefined;
   peerDpd = false;
   peerFragmentation = false;
   peerVendors: readonly string[] = [];
@@ -152,8 +156,7 @@ export class IsakmpSa implements TableEntry {
   rekeyRefused: Failure | undefined;
   /** When to ask for the pairs the peer has left out or refused. */
   completeAt: Millis | undefined;
-  /** Message ids of the peer's informational exchanges, the latest ones. */
-  readonly informationals = new Set<number>();
+  readonly messageIds = new MessageIds();
   readonly dpd = new DpdState();
   fragments: FragmentBuffer | undefined;
   fragmentsSent = 0;
@@ -162,8 +165,10 @@ export class IsakmpSa implements TableEntry {
   establishedOrder = 0;
   rekeyAt = Number.POSITIVE_INFINITY;
   expiresAt = Number.POSITIVE_INFINITY;
-  /** Last authentic message of the peer, IKE or ESP. */
+  /** Last sign of life of the peer: an IKE message that was new, or ESP. */
   lastInbound: Millis = 0;
+  /** The same of IKE alone, which shows that the peer still has this SA. */
+  lastMessage: Millis = 0;
   /** When a half-open SA is forgotten. */
   forgetAt: Millis | undefined;
   /** When a superseded SA is deleted at the peer. */
@@ -202,6 +207,13 @@ export class IsakmpSa implements TableEntry {
     return { initiator: this.initiatorCookie, responder: this.responderCookie };
   }
 
+  /** An authentic message of the peer that is new: it begins an exchange, or answers us. */
+  heard(now: Millis): void {
+    this.lastMessage = now;
+    this.lastInbound = Math.max(this.lastInbound, now);
+    this.dpd.heard();
+  }
+
   /** Forgets all that is secret. Safe to call twice. */
   wipe(): void {
     this.negotiation?.dh?.wipe();
@@ -213,6 +225,7 @@ export class IsakmpSa implements TableEntry {
     this.pending = undefined;
     for (const quick of this.quicks.values()) quick.dh?.wipe();
     this.quicks.clear();
+    this.messageIds.clear();
     this.fragments = undefined;
   }
 }

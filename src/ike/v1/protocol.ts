@@ -23,13 +23,14 @@ import { isOpen, type QuickExchange } from './quick.js';
 import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
-import { movePeer, renew } from './renew.js';
+import { followPeer, renew } from './renew.js';
 import { reportRetransmission, transmit } from './send.js';
 import {
   attemptOf,
   childrenOf,
   createWorld,
   currentSa,
+  mayRekey,
   type SharedTables,
   sasOf,
   type World,
@@ -104,6 +105,8 @@ export class IkeV1 implements IkeVersion {
           mainFailure('terminated', 'the connection was removed'),
         );
     }
+    // What may be rekeyed depends on the configuration.
+    this.world.children.maybeDue(Number.POSITIVE_INFINITY);
     for (const name of this.#deferred.keys())
       if (ctx.connection(name) === undefined) this.#deferred.delete(name);
     this.#work();
@@ -178,7 +181,7 @@ export class IkeV1 implements IkeVersion {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     const sa = currentSa(this.world, child.connection);
-    if (sa !== undefined) movePeer(this.world, sa, from);
+    if (sa !== undefined) followPeer(this.world, sa, from);
     return true;
   }
 
@@ -190,7 +193,7 @@ export class IkeV1 implements IkeVersion {
       if ((child.switchAt ?? Number.POSITIVE_INFINITY) <= ctx.now) switchTo(this.world, child);
       if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
         deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
-      } else if (child.state === 'current' && child.rekeyAt <= ctx.now) this.#rekeyChild(child.id);
+      } else if (this.#rekeyTime(child) <= ctx.now) this.#rekeyChild(child.id);
     }
     for (const [name, at] of [...this.#deferred]) {
       if (at > ctx.now) continue;
@@ -203,6 +206,7 @@ export class IkeV1 implements IkeVersion {
 
   deadline(): Millis | undefined {
     const { table, children } = this.world;
+    const childDeadline = (child: V1Child): Millis => Math.min(endOf(child), this.#rekeyTime(child));
     let at = Math.min(table.earliest(saDeadline), children.earliest(childDeadline));
     for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
     return at === Number.POSITIVE_INFINITY ? undefined : at;
@@ -259,7 +263,7 @@ export class IkeV1 implements IkeVersion {
       if (sa.connection!.initiateVersion === 1 && sa.connection!.establishMode === 'bidirectional')
         wantDue(world, sa);
     }
-    if (sa.state === 'established' && due(sa.rekeyAt)) this.#rekey(sa);
+    if (sa.state === 'established' && mayRekey(sa.connection!) && due(sa.rekeyAt)) this.#rekey(sa);
     watch(world, sa);
   }
 
@@ -310,6 +314,14 @@ export class IkeV1 implements IkeVersion {
     initiate(world, connection, sa);
   }
 
+  /** When we rekey an ESP SA. `peer_only` leaves it to the peer, and lets its SAs expire. */
+  #rekeyTime({ state, rekeyAt, connection }: V1Child): Millis {
+    const config = this.world.ctx.connection(connection);
+    return state === 'current' && config !== undefined && mayRekey(config)
+      ? rekeyAt
+      : Number.POSITIVE_INFINITY;
+  }
+
   #rekeyChild(childId: number): void {
     const { world } = this;
     const child = world.children.get(childId)!;
@@ -350,16 +362,16 @@ function saDeadline(sa: IsakmpSa): Millis {
   let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
   at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
   at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never);
-  if (sa.state === 'established') at = Math.min(at, sa.rekeyAt);
+  if (sa.state === 'established' && mayRekey(sa.connection!)) at = Math.min(at, sa.rekeyAt);
   for (const quick of sa.quicks.values()) {
     at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
   }
   return at;
 }
 
-/** The same for an ESP SA. */
-function childDeadline({ state, expiresAt, deleteAt, rekeyAt, switchAt }: V1Child): Millis {
+/** When an ESP SA ends or is switched to. */
+function endOf({ state, expiresAt, deleteAt, switchAt }: V1Child): Millis {
   if (state === 'pending') return Number.POSITIVE_INFINITY;
   const end = Math.min(expiresAt, deleteAt ?? Number.POSITIVE_INFINITY);
-  return state === 'current' ? Math.min(end, rekeyAt, switchAt ?? Number.POSITIVE_INFINITY) : end;
+  return state === 'current' ? Math.min(end, switchAt ?? Number.POSITIVE_INFINITY) : end;
 }

@@ -128,7 +128,7 @@ export function quickAnswered(
   }
   reportOpened(world, sa, message, payloads);
   quick.chain.adopt(nextIv);
-  sa.lastInbound = ctx.now;
+  sa.heard(ctx.now);
   if (quick.state === 'abandoned') {
     announceDelete(world, sa, [quick.spiIn]);
     return;

@@ -28,7 +28,15 @@ import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';
 import { REPETITIONS } from './quick-initiator.js';
 import { encodeLifetime } from './responder-lifetime.js';
-import { notify, reportOpened, routeOf, sealedWithHash, sendInformational, transmit } from './send.js';
+import {
+  noteExchange,
+  notify,
+  reportOpened,
+  routeOf,
+  sealedWithHash,
+  sendInformational,
+  transmit,
+} from './send.js';
 import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
@@ -81,9 +89,9 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'rate_limited', `${sa.quicks.size} quick modes on one ISAKMP SA`);
     return;
   }
-  sa.lastInbound = ctx.now;
   const granted = grant(world, sa, payloads);
   if (!granted.ok) {
+    begin(world, sa, messageId);
     refuse(world, sa, message, payloads, granted.error);
     return;
   }
@@ -97,8 +105,15 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     }
     abandon(world, own);
   }
+  begin(world, sa, messageId);
   chain.adopt(nextIv);
   answer(world, sa, message, { ...granted.value, nonce, chain, payloads });
+}
+
+/** The peer's exchange is taken up: a sign of life, and its message id is used for good. */
+function begin(world: World, sa: IsakmpSa, messageId: number): void {
+  noteExchange(world, sa, messageId);
+  sa.heard(world.ctx.now);
 }
 
 /** A copy of our message may still be on its way, and the peer may answer it. */
@@ -340,7 +355,7 @@ export function quickConfirmed(
   }
   reportOpened(world, sa, message, opened.value.payloads);
   quick.chain.adopt(opened.value.nextIv);
-  sa.lastInbound = world.ctx.now;
+  sa.heard(world.ctx.now);
   confirm(world, sa, quick);
 }
 

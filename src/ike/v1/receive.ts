@@ -16,7 +16,6 @@ import { refuse, saOffered } from './main-offered.js';
 import { idOffered, keOffered, keOfferedAnew } from './main-responder.js';
 import { quickAnswered } from './quick-initiator.js';
 import { quickConfirmed, quickOffered } from './quick-responder.js';
-import { movePeer } from './renew.js';
 import { routeOf, transmit } from './send.js';
 import { drop, find, type Inbound, type World } from './world.js';
 
@@ -55,7 +54,7 @@ export function receive(world: World, datagram: DatagramInput): void {
         informationalInClear(world, sa, message);
         return;
       }
-      authenticated(world, sa, datagram, () => informational(world, sa, message, message.sealed!));
+      informational(world, sa, message, message.sealed);
       return;
     default: {
       const name = v1NameOf('exchange', message.header.exchangeType);
@@ -177,7 +176,9 @@ function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): vo
   }
   const quick = sa.quicks.get(header.messageId);
   if (quick === undefined) {
-    authenticated(world, sa, datagram, () => quickOffered(world, sa, message, sealed));
+    if (sa.messageIds.has(header.messageId))
+      drop(world, datagram, 'outside_window', 'an exchange with this message id came before');
+    else quickOffered(world, sa, message, sealed);
     return;
   }
   if (quick.lastIn !== undefined && equalBytes(quick.lastIn, datagram.bytes)) {
@@ -186,27 +187,14 @@ function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): vo
     return;
   }
   if (quick.state === 'sent' || quick.state === 'abandoned') {
-    authenticated(world, sa, datagram, () => quickAnswered(world, sa, quick, message, sealed));
+    quickAnswered(world, sa, quick, message, sealed);
     return;
   }
   if (quick.state === 'answered') {
-    authenticated(world, sa, datagram, () => quickConfirmed(world, sa, quick, message, sealed));
+    quickConfirmed(world, sa, quick, message, sealed);
     return;
   }
   drop(world, datagram, 'unexpected', 'a message of a quick mode that is done');
-}
-
-/**
- * Runs a handler that takes authentic messages only. When it took this one, the peer is where the message came
- * from: behind a NAT that may have changed (RFC 3947 §6).
- */
-function authenticated(world: World, sa: IsakmpSa, datagram: DatagramInput, handle: () => void): void {
-  const before = sa.lastInbound;
-  sa.lastInbound = Number.NEGATIVE_INFINITY;
-  handle();
-  const taken = sa.lastInbound !== Number.NEGATIVE_INFINITY;
-  if (!taken) sa.lastInbound = before;
-  if (taken && datagram.natTraversalPort) movePeer(world, sa, datagram.remote);
 }
 
 function reassemble(

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../../util/ip.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
+import { movesPeer } from '../peer-path.js';
 import { allowsPair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
 import { deleteChild } from './children.js';
@@ -8,7 +9,7 @@ import { setLifetime, wantAll } from './established.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
-import { attemptOf, childrenOf, currentSa, type World } from './world.js';
+import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.js';
 
 /** Makes SAs anew by the present configuration, without a gap; see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
@@ -29,7 +30,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
           deleteChild(world, child, 'configuration-changed');
         }
       }
-      wantAll(world, sa);
+      if (mayRekey(connection)) wantAll(world, sa);
       return;
     case 'children':
       for (const child of childrenOf(world, connection.name)) {
@@ -40,16 +41,16 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       sa.rekeyAt = now;
       return;
     case 'connection':
-      if (attemptOf(world, connection.name) === undefined) initiate(world, connection, undefined, true);
+      if (mayRekey(connection) && attemptOf(world, connection.name) === undefined)
+        initiate(world, connection, undefined, true);
       return;
   }
 }
 
-/** The peer's packets, authentic, come from elsewhere: its NAT has changed (RFC 3947 §6). */
-export function movePeer(world: World, sa: IsakmpSa, to: Endpoint): void {
+/** The peer's address as an ESP packet or a new R-U-THERE shows it, see `movesPeer`. */
+export function followPeer(world: World, sa: IsakmpSa, to: Endpoint): void {
   const { remote: from } = sa;
-  if (!sa.isUp || !sa.nat.peer || !sa.natTraversalPort) return;
-  if (from.address === to.address && from.port === to.port) return;
+  if (!sa.isUp || !movesPeer(sa, to)) return;
   sa.remote = to;
   const connection = sa.connection!.name;
   world.ctx.event({ kind: 'peer-moved', connection, ikeId: sa.id, from, to });

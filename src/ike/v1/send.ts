@@ -9,6 +9,7 @@ import type { DatagramInput } from '../inputs.js';
 import { Retransmission } from '../retransmission.js';
 import { fragmentsOf } from './fragments.js';
 import type { IsakmpSa } from './isakmp-sa.js';
+import { MAX_EXCHANGES, REKEY_AT } from './message-ids.js';
 import type { IvChain } from './protect.js';
 import type { Inbound, World } from './world.js';
 
@@ -61,12 +62,22 @@ export function sealedWithHash(
   return sa.protection!.seal(exchange.chain, header, all);
 }
 
-/** A message id that no exchange of the SA has (RFC 2408 §3.1): not zero. */
+/** A message id that no exchange of the SA has had (RFC 2408 §3.1): not zero. Counts as used. */
 export function freshMessageId(world: World, sa: IsakmpSa): number {
   for (;;) {
     const id = readU32(world.ctx.random.bytes(4), 0);
-    if (id !== 0 && !sa.quicks.has(id) && !sa.informationals.has(id)) return id;
+    if (id === 0 || sa.messageIds.has(id)) continue;
+    noteExchange(world, sa, id);
+    return id;
   }
+}
+
+/** An exchange with this message id has begun and is authentic. */
+export function noteExchange(world: World, sa: IsakmpSa, messageId: number): void {
+  sa.messageIds.add(messageId);
+  const { now } = world.ctx;
+  if (sa.messageIds.size >= MAX_EXCHANGES) sa.expiresAt = Math.min(sa.expiresAt, now);
+  else if (sa.messageIds.size === REKEY_AT) sa.rekeyAt = Math.min(sa.rekeyAt, now);
 }
 
 /** Sends an informational exchange, protected by HASH(1) (RFC 2409 §5.7). It is not answered. */

@@ -35,6 +35,7 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
   // What takes over from another SA is as old as that one: both ends must see the same order of SAs.
   sa.establishedOrder = replaces?.establishedOrder ?? ctx.nextId();
   sa.lastInbound = ctx.now;
+  sa.natReport = replaces?.natReport ?? natReport(sa.nat, sa.remote, connection.peer.addresses);
   sa.rekeyAt = rekeyAt;
   sa.expiresAt = expiresAt;
   const ike: IkeSaInfo = {
@@ -44,7 +45,7 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
     initiatorSpi: toHex(sa.initiatorSpi),
     responderSpi: toHex(sa.responderSpi),
     suite: sa.suite!,
-    nat: natReport(sa.nat, sa.remote, connection.peer.addresses),
+    nat: sa.natReport,
     local: sa.local,
     peer: sa.remote,
     peerIdentity: sa.peerIdentity,

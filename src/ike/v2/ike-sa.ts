@@ -7,6 +7,7 @@ import type { Millis } from '../../util/units.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
+import type { NatReport } from '../nat-detection.js';
 import type { QuirkLedger } from '../quirks.js';
 import type { TableEntry } from '../sa-table.js';
 import type { Protection } from './protect.js';
@@ -141,6 +142,8 @@ export class IkeSa implements TableEntry {
   /** The peer sent NAT detection. */
   natTraversal = false;
   nat: { local: boolean; peer: boolean } = { local: false, peer: false };
+  /** What the first authenticated messages show of a NAT; a rekeyed SA has it from the one it replaces. */
+  natReport: NatReport | undefined;
   /** Both ends take IKE fragments (RFC 7383 §2.3). */
   fragmentation = false;
   /** Fragments of the peer's request, and of its answer. */

@@ -12,7 +12,7 @@ import { beginNext, deadlineOf, tick } from './exchanges.js';
 import { failure } from './failures.js';
 import { initiate } from './init-initiator.js';
 import { receive } from './receive.js';
-import { followEsp, renew, renewWaiting } from './renew.js';
+import { followPeer, renew, renewWaiting } from './renew.js';
 import { createChildTask } from './tasks.js';
 import { isReached, type Volume } from './volume.js';
 import { createWorld, ownerOf, sasOf, type World } from './world.js';
@@ -136,7 +136,7 @@ export class IkeV2 implements IkeVersion {
   espMoved(childId: number, from: Endpoint): boolean {
     const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
-    followEsp(this.world, sa, from);
+    followPeer(this.world, sa, from);
     return true;
   }
 

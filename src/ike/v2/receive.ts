@@ -16,6 +16,7 @@ import { notify } from './payloads.js';
 import { decodeInner, type OpenError } from './protect.js';
 import { Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
+import { followPeer } from './renew.js';
 import { reply, replyStateless, respond } from './send.js';
 import { kindOf, TRANSITIONS } from './transitions.js';
 import { drop, type Inbound, type World } from './world.js';
@@ -124,8 +125,8 @@ function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): vo
     open(world, sa, message, opened);
     return;
   }
-  sa.lastInbound = world.ctx.now;
-  // The request was handled before: the peer sends it again, cut in another way (RFC 7383 §2.5.2).
+  // The request was handled before: the peer sends it again, cut in another way (RFC 7383 §2.5.2). Anyone who has
+  // recorded it can: it is no sign of life.
   if (!header.response && header.messageId !== sa.inbound.next) {
     if (skf.fragment === 1) reply(world, datagram, sa.inbound.lastAnswer ?? []);
     return;
@@ -137,6 +138,7 @@ function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): vo
     datagram.bytes,
   );
   if (placed.kind === 'refused') drop(world, datagram, 'unexpected', placed.why);
+  else sa.lastInbound = world.ctx.now;
   if (placed.kind !== 'complete') return;
   // The answer is kept for repetitions of the first fragment, and goes where the last one came from.
   const whole: Inbound = { ...message, datagram: { ...datagram, bytes: placed.firstDatagram } };
@@ -193,7 +195,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
     return;
   }
   sa.lastInbound = world.ctx.now;
-  followPeer(world, sa, datagram);
+  followPath(world, sa, datagram);
   if (!opened.ok) {
     refuseMalformed(world, sa, message, opened.error);
     return;
@@ -241,7 +243,7 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
  * initiator changes to port 4500, and later for a peer behind a NAT, whose mapping may change (RFC 7296 §2.23).
  * An end behind a NAT itself is advised not to follow; with NATs at both ends nobody else would.
  */
-function followPeer(world: World, sa: IkeSa, datagram: DatagramInput): void {
+function followPath(world: World, sa: IkeSa, datagram: DatagramInput): void {
   const { local, remote, natTraversalPort } = datagram;
   const same =
     sa.remote.address === remote.address &&
@@ -254,14 +256,7 @@ function followPeer(world: World, sa: IkeSa, datagram: DatagramInput): void {
     sa.natTraversalPort = natTraversalPort;
     return;
   }
-  if (!sa.nat.peer || !natTraversalPort || !sa.natTraversalPort || sa.connection === undefined) return;
-  const from = sa.remote;
-  sa.local = local;
-  sa.remote = remote;
-  world.ctx.event({ kind: 'peer-moved', connection: sa.connection.name, ikeId: sa.id, from, to: remote });
-  for (const child of sa.children.values()) {
-    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: remote });
-  }
+  if (natTraversalPort) followPeer(world, sa, remote);
 }
 
 function report(world: World, message: Inbound, sa: IkeSa | undefined): void {

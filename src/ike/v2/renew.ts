@@ -2,6 +2,7 @@ import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
+import { movesPeer } from '../peer-path.js';
 import { covers, narrow } from '../policy/selectors.js';
 import { removeChild } from './child.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
@@ -60,18 +61,14 @@ export function renewWaiting(world: World): void {
   }
 }
 
-/**
- * The peer's address as ESP shows it. Only a peer behind a NAT is followed (RFC 7296 §2.23), and only on the
- * port where ESP in UDP comes from.
- */
-export function followEsp(world: World, sa: IkeSa, from: Endpoint): void {
-  const { remote, connection } = sa;
-  if (!sa.nat.peer || !sa.natTraversalPort || connection === undefined || !sa.isEstablished) return;
-  if (remote.address === from.address && remote.port === from.port) return;
-  sa.remote = from;
-  world.ctx.event({ kind: 'peer-moved', connection: connection.name, ikeId: sa.id, from: remote, to: from });
+/** The peer's address as a new IKE message or ESP packet shows it, see `movesPeer`. */
+export function followPeer(world: World, sa: IkeSa, to: Endpoint): void {
+  const { remote: from, connection } = sa;
+  if (connection === undefined || !movesPeer(sa, to)) return;
+  sa.remote = to;
+  world.ctx.event({ kind: 'peer-moved', connection: connection.name, ikeId: sa.id, from, to });
   for (const child of sa.children.values()) {
-    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: from });
+    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
   }
 }
 

@@ -9,7 +9,7 @@ import type { Output } from '../../../src/ike/outputs.js';
 import type { IsakmpSa } from '../../../src/ike/v1/isakmp-sa.js';
 import { IkeV1 } from '../../../src/ike/v1/protocol.js';
 import { encodeLifetime } from '../../../src/ike/v1/responder-lifetime.js';
-import { isakmpSpi, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
+import { isakmpSpi, noteExchange, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
 import type { Random } from '../../../src/util/random.js';
 import type { V1Payload } from '../../../src/wire/ike/v1/payloads.js';
 import { IPSEC_DOI, V1Exchange, V1Notify, V1Protocol } from '../../../src/wire/ike/v1/registry.js';
@@ -236,3 +236,22 @@ for (const role of ['initiator', 'responder'] as const) {
     t.ok(west.ike.world.children.size > 1, 'another one is taken');
   });
 }
+
+// RFC 2408 §3.1: message ids are unique for the life of the SA, so all of them are kept, and that has an end.
+t.test(
+  'an ISAKMP SA with 65,536 exchanges is rekeyed; one that nobody rekeys ends at twice as many',
+  async (t) => {
+    const { east } = up(1);
+    const { sa } = east;
+    for (let id = 1; sa.messageIds.size < 2 ** 16 - 1; id++) noteExchange(east.ike.world, sa, id);
+    east.drain();
+    t.equal(east.ike.world.table.size, 1);
+    noteExchange(east.ike.world, sa, 2 ** 30);
+    east.drain();
+    t.equal(east.ike.world.table.size, 2, 'a main mode is under way');
+    t.ok(sa.messageIds.has(1), 'and nothing was forgotten for it');
+    for (let id = 2 ** 20; sa.messageIds.size < 2 ** 17; id++) noteExchange(east.ike.world, sa, id);
+    east.drain();
+    t.equal(sa.state, 'gone');
+  },
+);
