@@ -1,5 +1,6 @@
 import { toHex } from '../../util/bytes.js';
 import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
+import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { DatagramDropReason } from '../events.js';
 import type { HalfOpenLedger } from '../half-open.js';
@@ -89,6 +90,11 @@ export function sasOf(world: World, connection: string): IsakmpSa[] {
 /** The SA that carries a connection's exchanges. */
 export function currentSa(world: World, connection: string): IsakmpSa | undefined {
   return sasOf(world, connection).find((sa) => sa.state === 'established');
+}
+
+/** `peer_only` never initiates: it leaves rekeying to the peer, and lets its SAs expire. */
+export function mayRekey({ establishMode }: ConnectionConfig): boolean {
+  return establishMode === 'bidirectional';
 }
 
 export function childrenOf(world: World, connection: string): V1Child[] {

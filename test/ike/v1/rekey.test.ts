@@ -2,8 +2,8 @@ import t from 'tap';
 import { describeSelector } from '../../../src/wire/ike/describe.js';
 import { Dh, Encr, Integ } from '../../../src/wire/ike/registry.js';
 import { V1Exchange } from '../../../src/wire/ike/v1/registry.js';
-import type { EventOf, Pair, SimNode } from '../../helpers/engine-pair.js';
-import { establishedV1, v1Faults } from '../../helpers/v1-pair.js';
+import { connection, type EventOf, type Pair, type SimNode } from '../../helpers/engine-pair.js';
+import { establishedV1, v1, v1Faults } from '../../helpers/v1-pair.js';
 
 const CIDRS = {
   east: { local: { cidrs: ['10.1.0.0/24', '10.1.1.0/24'] }, peer: { cidrs: ['10.2.0.0/24', '10.2.1.0/24'] } },
@@ -293,3 +293,66 @@ t.test(
     t.equal(v1Faults(made), undefined);
   },
 );
+
+/** Datagrams of an end that begin an exchange of phase 1 or 2, and when they were sent. */
+function begun(made: Pair, node: SimNode, from: number): { exchange: number; at: number }[] {
+  const out: { exchange: number; at: number }[] = [];
+  const { sim } = made;
+  let seen = sim.net.sent.length;
+  sim.run(from, () => {
+    for (; seen < sim.net.sent.length; seen++) {
+      const { bytes, from: source } = sim.net.sent[seen]!;
+      const exchange = bytes[18]!;
+      const first = exchange === V1Exchange.MAIN_MODE ? bytes[8] === 0 : exchange === V1Exchange.QUICK_MODE;
+      if (source.address === node.address && first) out.push({ exchange, at: sim.now });
+    }
+    return false;
+  });
+  return out;
+}
+
+t.test('peer_only rekeys nothing: neither phase begins at this end, in hours', async (t) => {
+  const still = { establishMode: 'peer_only', dpd: { action: 'none', interval: 10, timeout: 40 } } as const;
+  const lives = { ikeLifetime: 7200, childLifetime: 3600 };
+  const made = establishedV1({ east: { ...lives, ...still }, west: { ...lives, ...still } });
+  made.sim.run(made.sim.now + 5000);
+  for (const node of [made.west, made.east]) {
+    t.strictSame(begun(made, node, made.sim.now + 1000), [], 'to begin with');
+  }
+  t.strictSame(begun(made, made.east, made.sim.now + 3 * 3600 * 1000), []);
+  const ends = [made.east, made.west].flatMap((node) => reasons(node, 'child-closed')).sort();
+  t.strictSame(ends, ['expired', 'peer-deleted'], 'what nobody rekeys ends with its lifetime');
+  t.equal(made.east.eventsOf('child-established').length, 1);
+});
+
+t.test('peer_only against a peer that rekeys: every exchange is the peer’s, without a gap', async (t) => {
+  const made = establishedV1({
+    east: { ikeLifetime: 3000, childLifetime: 900 },
+    west: { ikeLifetime: 3000, childLifetime: 900, establishMode: 'peer_only' },
+  });
+  t.equal(watch(made, 3 * 3600 * 1000, 1), undefined);
+  const west = made.sim.net.sent.filter(
+    ({ from, bytes }) =>
+      from.address === made.west.address && bytes[18] === V1Exchange.MAIN_MODE && bytes[8] === 0,
+  );
+  t.strictSame(west, []);
+  t.ok(made.west.eventsOf('child-established').length > 10);
+  t.ok(
+    made.west.eventsOf('ike-established').every(({ ike }) => ike.role === 'responder'),
+    'the ISAKMP SAs are the peer’s',
+  );
+});
+
+t.test('a connection that becomes bidirectional rekeys what stands', async (t) => {
+  const lives = { ikeLifetime: 7200, childLifetime: 600 };
+  const made = establishedV1({
+    east: { ...lives, establishMode: 'peer_only' },
+    west: { ...lives, establishMode: 'peer_only' },
+  });
+  const { sim, east } = made;
+  sim.run(590_000);
+  t.equal(east.eventsOf('child-established').length, 1);
+  sim.input(east, { kind: 'configure', config: { connections: [connection('east', v1(lives))] } });
+  sim.run(sim.now + 5000);
+  t.equal(east.eventsOf('child-established').length, 2);
+});
