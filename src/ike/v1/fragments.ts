@@ -1,4 +1,4 @@
-import { concat, copyOf } from '../../util/bytes.js';
+import { concat, copyOf, equalBytes } from '../../util/bytes.js';
 import type { ByteCount } from '../../util/units.js';
 import { encodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Header } from '../../wire/ike/v1/payloads.js';
@@ -16,6 +16,9 @@ const MOST_FRAGMENTS = 255;
 /**
  * Puts the fragments of one message together. They are not protected one by one, only the message is: a
  * forged fragment costs one reassembly, which the sender's next repetition makes up for.
+ *
+ * Senders may give every message the same fragment id, so that the id alone does not tell whether a fragment belongs
+ * to the message that is done or to the next one: its octets do.
  */
 export class FragmentBuffer {
   readonly #most: ByteCount;
@@ -23,6 +26,9 @@ export class FragmentBuffer {
   #parts = new Map<number, Uint8Array>();
   #last = 0;
   #bytes = 0;
+  /** The parts of the last message that was whole, in their order, and those of them that came again since. */
+  #done: readonly Uint8Array[] = [];
+  #again = new Set<number>();
 
   constructor(most: ByteCount) {
     this.#most = most;
@@ -30,29 +36,51 @@ export class FragmentBuffer {
 
   /** Octets held. */
   get size(): number {
-    return this.#bytes;
+    return this.#done.reduce((sum, part) => sum + part.length, this.#bytes);
   }
 
-  /** The whole message once its last missing part is there. */
+  /**
+   * The whole message once its last missing part is there. A part of the message that is done is dropped; when all
+   * of them have come again the sender repeats the message, as it does for want of an answer.
+   */
   add(fragment: V1FragmentPayload): Uint8Array | undefined {
-    if (fragment.id !== this.#id) this.#restart(fragment.id);
-    if (this.#parts.has(fragment.number)) return undefined;
-    if (this.#bytes + fragment.data.length > this.#most || (this.#last > 0 && fragment.number > this.#last)) {
+    const { id, number, last, data } = fragment;
+    if (id !== this.#id) this.#restart(id);
+    if (this.#parts.size === 0 && this.#isDone(fragment)) return this.#repeated(number);
+    const known = this.#parts.get(number);
+    if (known !== undefined && equalBytes(known, data)) return undefined;
+    // Another message under the same id: what is here of the one before it will not become whole.
+    if (known !== undefined || (this.#last > 0 && (number > this.#last || last))) this.#restart(id);
+    if (this.#bytes + data.length > this.#most) {
       this.#restart(-1);
       return undefined;
     }
-    this.#parts.set(fragment.number, copyOf(fragment.data));
-    this.#bytes += fragment.data.length;
-    if (fragment.last) this.#last = fragment.number;
+    this.#parts.set(number, copyOf(data));
+    this.#bytes += data.length;
+    if (last) this.#last = number;
     if (this.#last === 0 || this.#parts.size < this.#last) return undefined;
     const parts: Uint8Array[] = [];
-    for (let number = 1; number <= this.#last; number++) {
-      const part = this.#parts.get(number);
+    for (let n = 1; n <= this.#last; n++) {
+      const part = this.#parts.get(n);
       if (part === undefined) return undefined;
       parts.push(part);
     }
-    this.#restart(-1);
+    this.#done = parts;
+    this.#again.clear();
+    this.#restart(id);
     return concat(...parts);
+  }
+
+  #isDone({ number, last, data }: V1FragmentPayload): boolean {
+    const part = this.#done[number - 1];
+    return part !== undefined && last === (number === this.#done.length) && equalBytes(part, data);
+  }
+
+  #repeated(number: number): Uint8Array | undefined {
+    this.#again.add(number);
+    if (this.#again.size < this.#done.length) return undefined;
+    this.#again.clear();
+    return concat(...this.#done);
   }
 
   #restart(id: number): void {
