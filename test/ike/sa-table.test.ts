@@ -1,12 +1,18 @@
+import '../helpers/work-counter.js';
 import fc from 'fast-check';
 import t from 'tap';
-import { SaTable } from '../../src/ike/sa-table.js';
+import { SaTable, TabledSa } from '../../src/ike/sa-table.js';
 import type { V1Child } from '../../src/ike/v1/child-record.js';
 import { ChildTable } from '../../src/ike/v1/child-table.js';
+import { stepsOf } from '../helpers/work-counter.js';
 
-interface Sa {
-  readonly localSpi: string;
+class Sa extends TabledSa {
   at: number;
+
+  constructor(localSpi: string, at: number) {
+    super(localSpi, 'new', { address: '192.0.2.2', port: 500 });
+    this.at = at;
+  }
 }
 
 const deadlineOf = (sa: Sa): number => sa.at;
@@ -34,7 +40,7 @@ t.test('the deadlines that were kept are those of the SAs', async () => {
         switch (input.kind) {
           case 'add':
             if (known !== undefined) return true;
-            model.set(input.spi, { localSpi: input.spi, at: input.at });
+            model.set(input.spi, new Sa(input.spi, input.at));
             table.add(model.get(input.spi)!);
             return true;
           case 'remove':
@@ -74,7 +80,7 @@ t.test('the deadlines that were kept are those of the SAs', async () => {
 
 t.test('what is done for one SA may make a later one due in the same walk', async (t) => {
   const table = new SaTable<Sa>();
-  const sas = ['a', 'b', 'c'].map((localSpi, i): Sa => ({ localSpi, at: i === 0 ? 1 : 100 }));
+  const sas = ['a', 'b', 'c'].map((localSpi, i) => new Sa(localSpi, i === 0 ? 1 : 100));
   for (const sa of sas) table.add(sa);
   t.equal(table.earliest(deadlineOf), 1);
   const walked: string[] = [];
@@ -99,12 +105,12 @@ t.test('ESP SAs by connection', async (t) => {
   const expiresAt = (known: V1Child): number => known.expiresAt;
   for (const known of [one, two, other]) table.add(known);
   t.equal(table.earliest(expiresAt), 30);
-  t.same(table.maybeDue(29), []);
-  t.same(table.maybeDue(30), [one, two], 'the whole connection is looked at');
+  t.same(table.maybeDue(29, expiresAt), []);
+  t.same(table.maybeDue(30, expiresAt), [one, two], 'the whole connection is looked at');
   t.equal(table.earliest(expiresAt), 30);
 
   table.get(3)!.expiresAt = 10;
-  t.same(table.maybeDue(10), [other], 'it was got from the table, so it may have changed');
+  t.same(table.maybeDue(10, expiresAt), [other], 'it was got from the table, so it may have changed');
   t.equal(table.earliest(expiresAt), 10);
   for (const known of table.of('x')) known.expiresAt = 5;
   t.equal(table.earliest(expiresAt), 5);
@@ -117,4 +123,50 @@ t.test('ESP SAs by connection', async (t) => {
   t.equal(table.get(2), undefined);
   t.equal(table.size, 1);
   t.equal(table.earliest(expiresAt), 10);
+});
+
+t.test('SAs by connection, state and address, whatever becomes of them', async (t) => {
+  const table = new SaTable<Sa>();
+  const sas = ['a', 'b', 'c'].map((localSpi) => new Sa(localSpi, 1));
+  for (const sa of sas) table.add(sa);
+  const [a, b, c] = sas as [Sa, Sa, Sa];
+  c.connection = { name: 'site' };
+  a.connection = { name: 'site' };
+  t.same(table.ofConnection('site'), [a, c], 'in the order of the table');
+  t.same(table.ofConnection('other'), []);
+  b.state = 'up';
+  a.state = 'up';
+  t.same([...table.oldest('up')], [b, a], 'in the order of entering the state');
+  a.remote = { address: '192.0.2.3', port: 500 };
+  t.equal(table.count(['up']), 2);
+  t.equal(table.count(['up', 'new'], '192.0.2.2'), 2);
+  t.same([...table.oldest('up', '192.0.2.3')], [a]);
+  table.remove(a);
+  a.state = 'gone';
+  t.equal(table.count(['up', 'gone']), 1, 'what was removed does not come back by a change');
+  t.same(table.ofConnection('site'), [c]);
+  c.connection = undefined;
+  t.same(table.ofConnection('site'), []);
+});
+
+t.test('an input about one SA costs the logarithm of the number of others', async (t) => {
+  const cost = (count: number): number => {
+    const table = new SaTable<Sa>();
+    for (let n = 0; n < count; n++) {
+      const sa = new Sa(n.toString(16), 1000 + n);
+      sa.connection = { name: `site-${n}` };
+      table.add(sa);
+    }
+    table.earliest(deadlineOf);
+    const { total } = stepsOf(() => {
+      table.find('5')!.at = 5000;
+      table.ofConnection('site-7');
+      for (const sa of table.due(999, deadlineOf)) sa.at++;
+      table.touched();
+      table.earliest(deadlineOf);
+    });
+    return total;
+  };
+  const [few, many] = [cost(10), cost(10_000)];
+  t.ok(many <= few + 8 * Math.log2(1000), `${few} and ${many} steps`);
 });

@@ -1,14 +1,9 @@
 import type { Millis } from '../../util/units.js';
+import { Agenda } from '../agenda.js';
 import type { V1Child } from './child-record.js';
 
 /** The ESP SAs of one connection. */
-interface Family {
-  readonly children: Set<V1Child>;
-  /** When one of them is to be looked after next; holds while none is `touched`. */
-  at: Millis;
-  /** Somebody who may change one of them has got it since. */
-  touched: boolean;
-}
+type Family = Set<V1Child>;
 
 /**
  * ESP SAs by id and by connection. An SA that is got from the table counts as touched, with its connection's
@@ -17,6 +12,7 @@ interface Family {
 export class ChildTable {
   readonly #byId = new Map<number, V1Child>();
   readonly #byConnection = new Map<string, Family>();
+  readonly #agenda = new Agenda<Family>();
 
   get size(): number {
     return this.#byId.size;
@@ -24,7 +20,7 @@ export class ChildTable {
 
   get(id: number): V1Child | undefined {
     const child = this.#byId.get(id);
-    if (child !== undefined) this.#byConnection.get(child.connection)!.touched = true;
+    if (child !== undefined) this.#agenda.touch(this.#byConnection.get(child.connection)!);
     return child;
   }
 
@@ -35,22 +31,25 @@ export class ChildTable {
   add(child: V1Child): void {
     this.#byId.set(child.id, child);
     const family = this.#byConnection.get(child.connection);
-    if (family === undefined) {
-      const children = new Set([child]);
-      this.#byConnection.set(child.connection, { children, at: Number.POSITIVE_INFINITY, touched: true });
+    if (family !== undefined) {
+      family.add(child);
+      this.#agenda.touch(family);
       return;
     }
-    family.children.add(child);
-    family.touched = true;
+    const founded: Family = new Set([child]);
+    this.#byConnection.set(child.connection, founded);
+    this.#agenda.add(founded);
   }
 
   /** Whether it was there. */
   remove(child: V1Child): boolean {
     if (!this.#byId.delete(child.id)) return false;
     const family = this.#byConnection.get(child.connection)!;
-    family.children.delete(child);
-    family.touched = true;
-    if (family.children.size === 0) this.#byConnection.delete(child.connection);
+    family.delete(child);
+    this.#agenda.touch(family);
+    if (family.size > 0) return true;
+    this.#byConnection.delete(child.connection);
+    this.#agenda.remove(family);
     return true;
   }
 
@@ -58,35 +57,30 @@ export class ChildTable {
   of(connection: string): V1Child[] {
     const family = this.#byConnection.get(connection);
     if (family === undefined) return [];
-    family.touched = true;
-    return [...family.children];
+    this.#agenda.touch(family);
+    return [...family];
+  }
+
+  /** What decides about all deadlines has changed. */
+  touchAll(): void {
+    for (const family of this.#byConnection.values()) this.#agenda.touch(family);
   }
 
   /** Those of every connection of which one may be due by now. A copy. */
-  maybeDue(now: Millis): V1Child[] {
-    const out: V1Child[] = [];
-    for (const family of this.#byConnection.values()) {
-      if (!family.touched && family.at > now) continue;
-      family.touched = true;
-      out.push(...family.children);
-    }
-    return out;
+  maybeDue(now: Millis, deadlineOf: (child: V1Child) => Millis): V1Child[] {
+    return [...this.#agenda.due(now, familyDeadline(deadlineOf))].flatMap((family) => [...family]);
   }
 
-  /**
-   * When one is to be looked after next, infinite when none is. From now on none is touched: it may be called only
-   * when nobody holds one any more.
-   */
+  /** When one is to be looked after next, infinite when none is. @see Agenda.earliest */
   earliest(deadlineOf: (child: V1Child) => Millis): Millis {
-    let next = Number.POSITIVE_INFINITY;
-    for (const family of this.#byConnection.values()) {
-      if (family.touched) {
-        family.at = Number.POSITIVE_INFINITY;
-        for (const child of family.children) family.at = Math.min(family.at, deadlineOf(child));
-        family.touched = false;
-      }
-      next = Math.min(next, family.at);
-    }
-    return next;
+    return this.#agenda.earliest(familyDeadline(deadlineOf));
   }
+}
+
+function familyDeadline(deadlineOf: (child: V1Child) => Millis): (family: Family) => Millis {
+  return (family) => {
+    let at = Number.POSITIVE_INFINITY;
+    for (const child of family) at = Math.min(at, deadlineOf(child));
+    return at;
+  };
 }

@@ -12,7 +12,7 @@ import type { V1Lifetimes } from '../policy/proposals-v1.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
 import type { QuirkLedger } from '../quirks.js';
 import type { Retransmission } from '../retransmission.js';
-import type { TableEntry } from '../sa-table.js';
+import { TabledSa } from '../sa-table.js';
 import { DpdState } from './dpd-state.js';
 import type { FragmentBuffer } from './fragments.js';
 import { MessageIds } from './message-ids.js';
@@ -101,18 +101,14 @@ export interface IsakmpSaInit {
 }
 
 /** One ISAKMP SA (IKE SA of version 1): a record of what is known, changed by the exchange modules only. */
-export class IsakmpSa implements TableEntry {
+export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   readonly id: number;
   readonly role: Role;
   readonly createdAt: Millis;
-  readonly localSpi: string;
   readonly initiatorCookie: Uint8Array;
   /** Zero for an initiator until message 2. */
   responderCookie: Uint8Array;
-  state: IsakmpState;
-  connection: ConnectionConfig | undefined;
   local: Endpoint;
-  remote: Endpoint;
   natTraversalPort: boolean;
   dialect: NatDialect | undefined;
   /** The peer sent NAT-D payloads: UDP encapsulation can be used. */
@@ -175,18 +171,20 @@ export class IsakmpSa implements TableEntry {
   deleteAt: Millis | undefined;
 
   constructor(init: IsakmpSaInit) {
+    super(
+      toHex(init.role === 'initiator' ? init.initiatorCookie : init.responderCookie),
+      init.state,
+      init.remote,
+    );
     this.id = init.id;
     this.role = init.role;
-    this.state = init.state;
     this.initiatorCookie = init.initiatorCookie;
     this.responderCookie = init.responderCookie;
     this.local = init.local;
-    this.remote = init.remote;
     this.natTraversalPort = init.natTraversalPort;
     this.createdAt = init.createdAt;
     this.lastInbound = init.createdAt;
     this.negotiation = init.negotiation;
-    this.localSpi = toHex(init.role === 'initiator' ? init.initiatorCookie : init.responderCookie);
   }
 
   /** Both ends are authenticated: quick modes and informational exchanges may run. */

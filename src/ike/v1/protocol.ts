@@ -3,6 +3,7 @@ import type { Millis } from '../../util/units.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
+import { Deferred } from '../deferred.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { samePair } from '../policy/quick-identities-v1.js';
@@ -45,7 +46,7 @@ const PEER_FIRST: Millis = 3_000;
 export class IkeV1 implements IkeVersion {
   readonly world: World;
   /** Connections to be brought up later, unless the peer has done it by then. */
-  readonly #deferred = new Map<string, Millis>();
+  readonly #deferred = new Deferred();
 
   constructor(ctx: Context, shared: SharedTables) {
     this.world = createWorld(ctx, shared);
@@ -106,8 +107,8 @@ export class IkeV1 implements IkeVersion {
         );
     }
     // What may be rekeyed depends on the configuration.
-    this.world.children.maybeDue(Number.POSITIVE_INFINITY);
-    for (const name of this.#deferred.keys())
+    this.world.children.touchAll();
+    for (const name of this.#deferred.names())
       if (ctx.connection(name) === undefined) this.#deferred.delete(name);
     this.#work();
   }
@@ -188,16 +189,14 @@ export class IkeV1 implements IkeVersion {
   tick(): void {
     const { ctx, table, children } = this.world;
     for (const sa of table.due(ctx.now, saDeadline)) this.#tickSa(sa);
-    for (const child of children.maybeDue(ctx.now)) {
+    for (const child of children.maybeDue(ctx.now, (child) => this.#childDeadline(child))) {
       if (!children.has(child.id) || child.state === 'pending') continue;
       if ((child.switchAt ?? Number.POSITIVE_INFINITY) <= ctx.now) switchTo(this.world, child);
       if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
         deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
       } else if (this.#rekeyTime(child) <= ctx.now) this.#rekeyChild(child.id);
     }
-    for (const [name, at] of [...this.#deferred]) {
-      if (at > ctx.now) continue;
-      this.#deferred.delete(name);
+    for (const name of this.#deferred.take(ctx.now)) {
       const connection = ctx.connection(name);
       if (connection?.adminUp === true && connection.initiateVersion === 1) this.initiate(connection);
     }
@@ -206,9 +205,11 @@ export class IkeV1 implements IkeVersion {
 
   deadline(): Millis | undefined {
     const { table, children } = this.world;
-    const childDeadline = (child: V1Child): Millis => Math.min(endOf(child), this.#rekeyTime(child));
-    let at = Math.min(table.earliest(saDeadline), children.earliest(childDeadline));
-    for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
+    const at = Math.min(
+      table.earliest(saDeadline),
+      children.earliest((child) => this.#childDeadline(child)),
+      this.#deferred.earliest(),
+    );
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
 
@@ -312,6 +313,10 @@ export class IkeV1 implements IkeVersion {
       return;
     }
     initiate(world, connection, sa);
+  }
+
+  #childDeadline(child: V1Child): Millis {
+    return Math.min(endOf(child), this.#rekeyTime(child));
   }
 
   /** When we rekey an ESP SA. `peer_only` leaves it to the peer, and lets its SAs expire. */

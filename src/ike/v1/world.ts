@@ -84,7 +84,7 @@ export function drop(
 
 /** The live SAs of a connection, oldest first. */
 export function sasOf(world: World, connection: string): IsakmpSa[] {
-  return world.table.select((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+  return world.table.ofConnection(connection).filter((sa) => sa.state !== 'gone');
 }
 
 /** The SA that carries a connection's exchanges. */

@@ -9,7 +9,7 @@ import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
 import type { NatReport } from '../nat-detection.js';
 import type { QuirkLedger } from '../quirks.js';
-import type { TableEntry } from '../sa-table.js';
+import { TabledSa } from '../sa-table.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
 import type { SelectorLists, Task } from './tasks.js';
@@ -126,18 +126,14 @@ export interface IkeSaInit {
 }
 
 /** One IKE SA of version 2: a record of what is known, changed by the exchange modules only. */
-export class IkeSa implements TableEntry {
+export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   readonly id: number;
   readonly role: Role;
   readonly createdAt: Millis;
-  readonly localSpi: string;
   readonly initiatorSpi: Uint8Array;
   /** Zero for an initiator until the first answer. */
   responderSpi: Uint8Array;
-  state: IkeSaState;
-  connection: ConnectionConfig | undefined;
   local: Endpoint;
-  remote: Endpoint;
   natTraversalPort: boolean;
   /** The peer sent NAT detection. */
   natTraversal = false;
@@ -211,17 +207,15 @@ export class IkeSa implements TableEntry {
   forgetAt: Millis | undefined;
 
   constructor(init: IkeSaInit) {
+    super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi), init.state, init.remote);
     this.id = init.id;
     this.role = init.role;
-    this.state = init.state;
     this.initiatorSpi = init.initiatorSpi;
     this.responderSpi = init.responderSpi;
     this.local = init.local;
-    this.remote = init.remote;
     this.natTraversalPort = init.natTraversalPort;
     this.createdAt = init.createdAt;
     this.lastInbound = init.createdAt;
-    this.localSpi = toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi);
   }
 
   /** Whether the peer is authenticated and the SA carries exchanges of its own. */

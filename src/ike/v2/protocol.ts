@@ -2,6 +2,7 @@ import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
+import { Deferred } from '../deferred.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import type { IkeVersion } from '../version.js';
@@ -24,7 +25,7 @@ const PEER_FIRST = 2000;
 export class IkeV2 implements IkeVersion {
   readonly world: World;
   /** Connections that are initiated at a time unless the peer's own negotiation has succeeded by then. */
-  readonly #deferred = new Map<string, Millis>();
+  readonly #deferred = new Deferred();
 
   constructor(ctx: Context) {
     this.world = createWorld(ctx);
@@ -143,9 +144,7 @@ export class IkeV2 implements IkeVersion {
   tick(): void {
     const { ctx, table } = this.world;
     for (const sa of table.due(ctx.now, deadlineOf)) tick(this.world, sa);
-    for (const [name, at] of [...this.#deferred]) {
-      if (at > ctx.now) continue;
-      this.#deferred.delete(name);
+    for (const name of this.#deferred.take(ctx.now)) {
       const connection = ctx.connection(name);
       if (connection !== undefined) this.#bringUp(connection);
     }
@@ -153,8 +152,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   deadline(): Millis | undefined {
-    let at = this.world.table.earliest(deadlineOf);
-    for (const deferred of this.#deferred.values()) at = Math.min(at, deferred);
+    const at = Math.min(this.world.table.earliest(deadlineOf), this.#deferred.earliest());
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
 

@@ -81,7 +81,7 @@ export function drop(
 
 /** The live SAs of a connection, oldest first. */
 export function sasOf(world: World, connection: string): IkeSa[] {
-  return world.table.select((sa) => sa.connection?.name === connection && sa.state !== 'gone');
+  return world.table.ofConnection(connection).filter((sa) => sa.state !== 'gone');
 }
 
 /** The IKE SA that a child SA belongs to. */
