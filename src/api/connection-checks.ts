@@ -6,10 +6,10 @@ import {
   type PlacedConnection,
   placeConnection,
 } from '../store/overlap-rules.js';
-import type { ConnectionRecord, GatewayRecord, IkePolicyRecord } from '../store/records.js';
+import type { ConnectionRecord, GatewayRecord } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
-import type { View } from './context.js';
+import type { ApiContext, Transaction, View } from './context.js';
 import { connectionInput, settingsOf } from './desired.js';
 import type { Dialect } from './dialect.js';
 import { ApiError, badField, type IssueNames, refuseIssues } from './errors.js';
@@ -42,20 +42,82 @@ function flatPath(path: ConfigPath): ConfigPath {
 }
 
 /**
- * Holds a connection against the rules of its own fields, against the other connections of its gateway, and
- * against the peers' networks of the other gateways in the VPC.
- * @throws ApiError 400
+ * Holds a connection, as the transaction leaves it, against the rules of its own fields, against the other
+ * connections of its gateway, and against the peers' networks of the other gateways in the VPC.
+ * @throws ApiError 400 when the transaction is settled
  */
-export function checkConnection(
+export function checkConnectionLater(
+  transaction: Transaction,
   id: string,
-  record: ConnectionRecord,
-  gateway: StoredObject<GatewayRecord>,
-  view: View,
-  site: Site,
+  { site }: Pick<ApiContext, 'site'>,
   dialect: Dialect,
 ): void {
+  transaction.later(`connection ${id}`, (view) => {
+    const connection = view.connection(id);
+    const gateway = connection && view.gateway(connection.value.gateway);
+    // Whatever is deleted again within the transaction breaks no rule.
+    if (connection !== undefined && gateway !== undefined) {
+      checkConnection(connection, gateway, rulesOf(view, site), dialect);
+    }
+  });
+}
+
+/** One for each state: a transaction of many connections reads each of them once. */
+const RULES = new WeakMap<View, ConnectionReader>();
+
+function rulesOf(view: View, site: Site): ConnectionReader {
+  const known = RULES.get(view) ?? new ConnectionReader(view, site);
+  RULES.set(view, known);
+  return known;
+}
+
+/** The connections of one state of the store, as the rules compare them. */
+class ConnectionReader {
+  readonly view: View;
+  readonly #site: Site;
+  readonly #ikePolicies: readonly string[];
+  readonly #ipsecPolicies: readonly string[];
+  readonly #versionOne: ReadonlySet<string>;
+  readonly #placed = new Map<string, PlacedConnection>();
+
+  constructor(view: View, site: Site) {
+    this.view = view;
+    this.#site = site;
+    const ike = view.ikePolicies();
+    this.#ikePolicies = ike.map(({ id }) => id);
+    this.#ipsecPolicies = view.ipsecPolicies().map(({ id }) => id);
+    this.#versionOne = new Set(ike.filter(({ value }) => value.ikeVersion === 1).map(({ id }) => id));
+  }
+
+  /** What breaks a rule of the connection's own fields goes to `issues`. */
+  read(record: ConnectionRecord, gateway: GatewayRecord, issues: ConfigIssue[]): PlacedConnection {
+    const around = {
+      gateway: settingsOf(gateway, gateway.members[0]!.publicAddress!, this.#site),
+      ikePolicies: this.#ikePolicies,
+      ipsecPolicies: this.#ipsecPolicies,
+    };
+    const input = connectionInput(record.name, record);
+    const connection = readConnection({ path: [], input }, around, issues);
+    return placeConnection([], connection, this.#versionOne.has(record.ikePolicy ?? ''));
+  }
+
+  /** One whose own fields are not in question. */
+  placed({ id, value }: StoredObject<ConnectionRecord>, gateway: GatewayRecord): PlacedConnection {
+    const known = this.#placed.get(id) ?? this.read(value, gateway, []);
+    this.#placed.set(id, known);
+    return known;
+  }
+}
+
+function checkConnection(
+  { id, value: record }: StoredObject<ConnectionRecord>,
+  gateway: StoredObject<GatewayRecord>,
+  reader: ConnectionReader,
+  dialect: Dialect,
+): void {
+  const { view } = reader;
   const issues: ConfigIssue[] = [];
-  const own = placedOf(record, gateway.value, view, site, issues);
+  const own = reader.read(record, gateway.value, issues);
   if (issues.length === 0) checkOwnNetworks(own, issues);
   refuseIssues(issues, connectionNames(dialect));
   for (const other of view.connections()) {
@@ -66,7 +128,7 @@ export function checkConnection(
     // Two gateways of a VPC may lead to one peer; two peers may not have one network.
     if (!sameGateway && remoteOf(other.value) === remoteOf(record)) continue;
     const found: ConfigIssue[] = [];
-    checkPair(placedOf(other.value, owner.value, view, site, []), own, found);
+    checkPair(reader.placed(other, owner.value), own, found);
     const bothUp = record.adminStateUp && other.value.adminStateUp;
     issues.push(...found.filter(({ rule }) => bothUp || rule !== 'ends_alike'));
   }
@@ -77,57 +139,47 @@ function remoteOf({ peer }: ConnectionRecord): string {
   return peer.address ?? (peer.fqdn ?? '').toLowerCase();
 }
 
-function placedOf(
-  record: ConnectionRecord,
-  gateway: GatewayRecord,
-  view: View,
-  site: Site,
-  issues: ConfigIssue[],
-): PlacedConnection {
-  const around = {
-    gateway: settingsOf(gateway, gateway.members[0]!.publicAddress!, site),
-    ikePolicies: view.ikePolicies().map(({ id }) => id),
-    ipsecPolicies: view.ipsecPolicies().map(({ id }) => id),
-  };
-  const connection = readConnection(
-    { path: [], input: connectionInput(record.name, record) },
-    around,
-    issues,
-  );
-  const policy = view.ikePolicies().find(({ id }) => id === record.ikePolicy);
-  return placeConnection([], connection, policy?.value.ikeVersion === 1);
-}
-
 /**
- * Connections that a change of their IKE policy would leave with nothing to tell them apart: IKEv1 needs more than
- * IKEv2 does. `policy` is as the change makes it.
+ * Connections that their IKE policy leaves with nothing to tell them apart: IKEv1 needs more than IKEv2 does.
  * @throws ApiError 400
  */
-export function checkPolicyVersion(id: string, policy: IkePolicyRecord, view: View, site: Site): void {
-  if (policy.ikeVersion !== 1) return;
+export function checkPolicyVersion(id: string, view: View, site: Site): void {
+  const policy = view.ikePolicies().find((one) => one.id === id);
+  if (policy?.value.ikeVersion !== 1) return;
+  const reader = rulesOf(view, site);
   const users = view.connections().filter(({ value }) => value.ikePolicy === id && value.adminStateUp);
-  for (const [index, { value: second }] of users.entries()) {
-    const gateway = view.gateway(second.gateway);
+  for (const [index, second] of users.entries()) {
+    const gateway = view.gateway(second.value.gateway);
     if (gateway === undefined) continue;
-    const place = (record: ConnectionRecord): PlacedConnection => ({
-      ...placedOf(record, gateway.value, view, site, []),
-      versionOneOnly: true,
-    });
-    for (const { value: first } of users.slice(0, index)) {
-      if (first.gateway !== second.gateway) continue;
+    for (const first of users.slice(0, index)) {
+      if (first.value.gateway !== gateway.id) continue;
       const found: ConfigIssue[] = [];
-      checkPair(place(first), place(second), found);
+      checkPair(reader.placed(first, gateway.value), reader.placed(second, gateway.value), found);
       const alike = found.find(({ rule }) => rule === 'ends_alike');
       if (alike === undefined) continue;
-      const message = `1 is refused by connection ${second.name}, which ${alike.message}`;
+      const message = `1 is refused by connection ${second.value.name}, which ${alike.message}`;
       throw badField('ike_version', 'validation_failure', message);
     }
   }
 }
 
-/** Networks of a connection and of its gateway. `side` is the one that grows. @throws ApiError 400 */
-export function checkCidrQuotas(
+/**
+ * Networks of a connection and of its gateway, as the transaction leaves them. `side` is the one that grows.
+ * @throws ApiError 400 when the transaction is settled
+ */
+export function checkCidrQuotasLater(
+  transaction: Transaction,
   id: string,
+  side: 'local' | 'peer',
+  { site }: Pick<ApiContext, 'site'>,
+): void {
+  transaction.later(`networks of ${id}`, (view) => {
+    const connection = view.connection(id);
+    if (connection !== undefined) checkCidrQuotas(connection.value, side, view, site);
+  });
+}
+
+function checkCidrQuotas(
   record: ConnectionRecord,
   side: 'local' | 'peer',
   view: View,
@@ -140,12 +192,9 @@ export function checkCidrQuotas(
     const message = `${own} networks are too many: a connection has at most ${quotas.cidrs_per_connection}, local and peer together`;
     throw new ApiError(400, `${code}_for_connection`, message);
   }
-  const others = view
-    .connectionsOf(record.gateway)
-    .filter((other) => other.id !== id)
-    .reduce((sum, other) => sum + count(other.value), 0);
-  if (own + others > quotas.cidrs_per_gateway) {
-    const message = `the gateway would have ${own + others} networks: at most ${quotas.cidrs_per_gateway} are for one gateway`;
+  const all = view.connectionsOf(record.gateway).reduce((sum, { value }) => sum + count(value), 0);
+  if (all > quotas.cidrs_per_gateway) {
+    const message = `the gateway would have ${all} networks: at most ${quotas.cidrs_per_gateway} are for one gateway`;
     throw new ApiError(400, code, message);
   }
 }

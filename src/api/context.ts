@@ -10,6 +10,8 @@ import { type Change, type Snapshot, type Store, type StoredObject, StoreError }
 import type { Logger } from '../telemetry/log.js';
 import type { Principal } from './auth/principal.js';
 import type { RefusalLog } from './auth/refusal-log.js';
+import { ApiError } from './errors.js';
+import { Overlay } from './overlay.js';
 import type { GatewayRunner } from './runner.js';
 
 /** What every operation works with. */
@@ -43,30 +45,92 @@ export interface AuditChange {
 /** Times that a change is worked out anew when another writer of the store was faster. */
 const MOST_TRIES = 8;
 
-/** A change in the making: reads one state of the store and collects what is to become of it. */
+/** A rule that is held against the state that a whole transaction makes. @throws ApiError */
+export type DeferredCheck = (view: View) => void;
+/** How a fault is named when it lies within a part of a request. */
+export type FaultPlace = (error: ApiError) => ApiError;
+
+/**
+ * A change in the making: begins with one state of the store and shows it as the changes collected so far leave it.
+ * Rules that look at several objects (names, quotas, overlaps) are deferred: they are held against the state behind
+ * the last change, so that the order of the changes does not matter and nothing in between has to be legal.
+ */
 export class Transaction {
-  readonly snapshot: Snapshot;
-  readonly changes: Change[] = [];
   readonly audit: AuditChange[] = [];
+  readonly #overlay: Overlay;
+  readonly #checks = new Map<string, { readonly check: DeferredCheck; readonly place: FaultPlace }>();
+  #place: FaultPlace = (error) => error;
+  #discarded = false;
 
   constructor(snapshot: Snapshot) {
-    this.snapshot = snapshot;
+    this.#overlay = new Overlay(snapshot);
   }
 
+  /** The state as it is behind the changes so far. */
   get view(): View {
-    return new View(this.snapshot);
+    return new View(this.#overlay);
+  }
+
+  /** Revision that the transaction began with. */
+  get revision(): number {
+    return this.#overlay.revision;
+  }
+
+  get changes(): readonly Change[] {
+    return this.#discarded ? [] : this.#overlay.changes();
   }
 
   put(kind: string, id: string, value: unknown, action: string): void {
-    const before = this.snapshot.get(kind, id);
-    this.changes.push({ type: 'put', kind, id, value, expect: before?.revision ?? 0 });
+    const before = this.#overlay.get(kind, id);
+    this.#overlay.put(kind, id, value);
     this.#note(action, kind, id, before?.value, value);
   }
 
   delete(kind: string, id: string, action: string): void {
-    const before = this.snapshot.get(kind, id);
-    this.changes.push({ type: 'delete', kind, id, ...(before && { expect: before.revision }) });
+    const before = this.#overlay.get(kind, id);
+    this.#overlay.delete(kind, id);
     this.#note(action, kind, id, before?.value, undefined);
+  }
+
+  /** Holds a rule against what the transaction makes in the end; of two with one key the later. */
+  later(key: string, check: DeferredCheck): void {
+    this.#checks.delete(key);
+    this.#checks.set(key, { check, place: this.#place });
+  }
+
+  /** Runs a part of a request: its faults, and those of the checks it defers, are named by `place`. */
+  within<T>(place: FaultPlace, work: () => T): T {
+    const outer = this.#place;
+    this.#place = place;
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof ApiError ? place(error) : error;
+    } finally {
+      this.#place = outer;
+    }
+  }
+
+  /** Holds every deferred check. @throws ApiError with the first fault of each part of the request */
+  settle(): void {
+    const view = this.view;
+    const faults = new Map<FaultPlace, ApiError>();
+    for (const { check, place } of this.#checks.values()) {
+      if (faults.has(place)) continue;
+      try {
+        check(view);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        faults.set(place, place(error));
+      }
+    }
+    this.#checks.clear();
+    if (faults.size > 0) throw ApiError.together([...faults.values()]);
+  }
+
+  /** Nothing is committed. */
+  discard(): void {
+    this.#discarded = true;
   }
 
   #note(action: string, kind: string, id: string, before: unknown, after: unknown): void {
@@ -166,7 +230,9 @@ export class WriteQueue {
     for (let tries = 1; ; tries++) {
       const transaction = new Transaction(await this.#store.snapshot());
       const result = work(transaction);
-      if (transaction.changes.length === 0) return answer(result, transaction.view);
+      transaction.settle();
+      const { changes } = transaction;
+      if (changes.length === 0) return answer(result, transaction.view);
       const note = {
         at: this.#now().toISOString(),
         who: actor.principal.name,
@@ -176,7 +242,7 @@ export class WriteQueue {
         changes: transaction.audit,
       };
       try {
-        await this.#store.commit(transaction.changes, { at: transaction.snapshot.revision, note });
+        await this.#store.commit(changes, { at: transaction.revision, note });
       } catch (error) {
         if (error instanceof StoreError && error.code === 'conflict' && tries < MOST_TRIES) continue;
         throw error;

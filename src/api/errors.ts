@@ -13,6 +13,9 @@ export interface ErrorItem {
   readonly target?: ErrorTarget;
 }
 
+/** Faults that one answer names. */
+const MAX_ITEMS = 15;
+
 /** The answer to a request that cannot be done. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -37,6 +40,30 @@ export class ApiError extends Error {
   /** A bad request with several faults. */
   static of(items: readonly ErrorItem[]): ApiError {
     const error = new ApiError(400, items[0]!.code, items.map(({ message }) => message).join(' '));
+    return Object.assign(error, { items });
+  }
+
+  /**
+   * Several refusals as one: with the status of the first, and the faults that come with that status; the others
+   * show when these are mended.
+   */
+  static together(errors: readonly ApiError[]): ApiError {
+    const first = errors[0]!;
+    if (errors.length === 1) return first;
+    const items = errors.filter(({ status }) => status === first.status).flatMap((error) => error.items);
+    const message = items.map((item) => item.message).join(' ');
+    const error = new ApiError(first.status, first.items[0]!.code, message, undefined, first.headers);
+    return Object.assign(error, { items: items.slice(0, MAX_ITEMS) });
+  }
+
+  /** The same fault, of the part of a request that `place` names. */
+  within(place: string, fields: string): ApiError {
+    const items = this.items.map(({ code, message, target }) => ({
+      code,
+      message: `${place}: ${message}`,
+      target: { name: target === undefined ? place : `${fields}.${target.name}`, type: 'field' as const },
+    }));
+    const error = new ApiError(this.status, items[0]!.code, items[0]!.message, undefined, this.headers);
     return Object.assign(error, { items });
   }
 
@@ -85,7 +112,7 @@ export interface IssueNames {
 export function refuseIssues(issues: readonly ConfigIssue[], names: IssueNames = {}): void {
   if (issues.length === 0) return;
   throw ApiError.of(
-    issues.slice(0, 15).map((issue) => {
+    issues.slice(0, MAX_ITEMS).map((issue) => {
       const rule = issue.rule ?? 'unfit';
       const name = formatPath(names.path?.(issue.path) ?? issue.path);
       const code =

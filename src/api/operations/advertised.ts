@@ -2,7 +2,7 @@ import { type GatewayRecord, KIND } from '../../store/records.js';
 import type { Site } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
 import { formatCidr, parseCidr } from '../../util/ip.js';
-import { View } from '../context.js';
+import { type Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
 import { NO_CONTENT, type Operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
@@ -61,7 +61,7 @@ export const advertisedOperations: readonly Operation[] = [
           const cidr = cidrParameter(call.params.cidr!);
           if (value.advertisedCidrs.includes(cidr)) return;
           const advertisedCidrs = [...value.advertisedCidrs, cidr];
-          checkAdvertised(transaction.view, value.vpc, gateway.id, advertisedCidrs, site);
+          checkAdvertisedLater(transaction, gateway.id, site);
           const after: GatewayRecord = { ...value, advertisedCidrs };
           transaction.put(KIND.gateway, gateway.id, after, 'is.vpn.vpn-gateway.update');
         },
@@ -136,27 +136,24 @@ export function readAdvertised(texts: readonly string[]): readonly string[] {
   throw badField(`advertised_cidrs[${twice}]`, 'validation_failure', 'stands in the list twice: keep one');
 }
 
-/** Limits of a gateway (10) and of a VPC (15). @throws ApiError 400 */
-export function checkAdvertised(
-  view: View,
-  vpc: string,
-  gateway: string | undefined,
-  cidrs: readonly string[],
-  { quotas }: Site,
-): void {
-  const others = view
-    .gateways()
-    .filter(({ id, value }) => id !== gateway && value.vpc === vpc)
-    .reduce((sum, { value }) => sum + value.advertisedCidrs.length, 0);
-  const code = 'vpn_gateway_advertised_cidrs_quota_exceeded';
-  const refuse = (most: number, what: string): ApiError =>
-    new ApiError(400, code, `at most ${most} advertised networks are for one ${what}: remove one first`);
-  if (cidrs.length > quotas.advertised_cidrs_per_gateway) {
-    throw refuse(quotas.advertised_cidrs_per_gateway, 'gateway');
-  }
-  if (cidrs.length + others > quotas.advertised_cidrs_per_vpc && cidrs.length > 0) {
-    throw refuse(quotas.advertised_cidrs_per_vpc, 'VPC');
-  }
+/** Limits of a gateway (10) and of a VPC (15). @throws ApiError 400 when the transaction is settled */
+export function checkAdvertisedLater(transaction: Transaction, id: string, { quotas }: Site): void {
+  transaction.later(`advertised by ${id}`, (view) => {
+    const { vpc, advertisedCidrs } = findGateway(view, id).value;
+    const inVpc = view
+      .gateways()
+      .filter(({ value }) => value.vpc === vpc)
+      .reduce((sum, { value }) => sum + value.advertisedCidrs.length, 0);
+    const code = 'vpn_gateway_advertised_cidrs_quota_exceeded';
+    const refuse = (most: number, what: string): ApiError =>
+      new ApiError(400, code, `at most ${most} advertised networks are for one ${what}: remove one first`);
+    if (advertisedCidrs.length > quotas.advertised_cidrs_per_gateway) {
+      throw refuse(quotas.advertised_cidrs_per_gateway, 'gateway');
+    }
+    if (inVpc > quotas.advertised_cidrs_per_vpc && advertisedCidrs.length > 0) {
+      throw refuse(quotas.advertised_cidrs_per_vpc, 'VPC');
+    }
+  });
 }
 
 function routeGateway(view: View, id: string): StoredObject<GatewayRecord> {

@@ -1,7 +1,7 @@
 import { type ConnectionRecord, type GatewayRecord, KIND } from '../../store/records.js';
 import type { StoredObject } from '../../store/store.js';
 import { formatCidr, parseCidr } from '../../util/ip.js';
-import { checkCidrQuotas, checkConnection } from '../connection-checks.js';
+import { checkCidrQuotasLater, checkConnectionLater } from '../connection-checks.js';
 import { View } from '../context.js';
 import { ApiError } from '../errors.js';
 import { type Call, NO_CONTENT, type Operation } from '../operation.js';
@@ -86,19 +86,18 @@ function family(side: Side, paths: Family): readonly Operation[] {
       summary: `Add a ${side} network to a connection`,
       success: added === 201 ? { 201: null, 204: null } : { 204: null },
       errors: [400, 404, 409],
-      async handle(call, { writes, site }) {
-        return writes.run(
+      async handle(call, context) {
+        return context.writes.run(
           call.actor,
           (transaction) => {
-            const { view } = transaction;
-            const { gateway, connection } = cidrsOwner(call, view);
+            const { gateway, connection } = cidrsOwner(call, transaction.view);
             refuseDeleting(gateway);
             const cidr = readCidr(paths.cidr(call));
             const { value } = connection;
             if (value[side].cidrs.includes(cidr)) return false;
             const after = withCidrs(value, side, [...value[side].cidrs, cidr]);
-            checkConnection(connection.id, after, gateway, view, site, call.dialect);
-            checkCidrQuotas(connection.id, after, side, view, site);
+            checkConnectionLater(transaction, connection.id, context, call.dialect);
+            checkCidrQuotasLater(transaction, connection.id, side, context);
             transaction.put(
               KIND.connection,
               connection.id,
@@ -119,12 +118,11 @@ function family(side: Side, paths: Family): readonly Operation[] {
       summary: `Remove a ${side} network from a connection`,
       success: { 204: null },
       errors: [400, 404, 409],
-      async handle(call, { writes, site }) {
-        return writes.run(
+      async handle(call, context) {
+        return context.writes.run(
           call.actor,
           (transaction) => {
-            const { view } = transaction;
-            const { gateway, connection } = cidrsOwner(call, view);
+            const { gateway, connection } = cidrsOwner(call, transaction.view);
             refuseDeleting(gateway);
             const cidr = readCidr(paths.cidr(call));
             const { cidrs } = connection.value[side];
@@ -136,7 +134,7 @@ function family(side: Side, paths: Family): readonly Operation[] {
             const kept = cidrs.filter((one) => one !== cidr);
             const after = withCidrs(connection.value, side, kept);
             // The network may have been the only one of its family.
-            checkConnection(connection.id, after, gateway, view, site, call.dialect);
+            checkConnectionLater(transaction, connection.id, context, call.dialect);
             transaction.put(
               KIND.connection,
               connection.id,

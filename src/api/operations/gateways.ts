@@ -12,7 +12,7 @@ import type { Answer, Call, Operation } from '../operation.js';
 import { pageOf, readPage, type SortKey } from '../paging.js';
 import { gatewayAnswer } from '../render/gateways.js';
 import { gatewayBodies, type Reference } from '../schemas/requests.js';
-import { checkAdvertised, readAdvertised } from './advertised.js';
+import { checkAdvertisedLater, readAdvertised } from './advertised.js';
 import {
   byAge,
   checkName,
@@ -118,7 +118,7 @@ export const gatewayOperations: readonly Operation[] = [
     async handle(call, context) {
       return context.writes.run(
         call.actor,
-        (transaction) => create(transaction, call, context),
+        (transaction) => createGateway(transaction, call, context),
         (id, view) => answer(201, id, view, call, context),
       );
     },
@@ -145,26 +145,10 @@ export const gatewayOperations: readonly Operation[] = [
     success: { 200: 'VPNGateway' },
     errors: [400, 404, 409],
     async handle(call, context) {
-      const id = call.params.id!;
       return context.writes.run(
         call.actor,
-        (transaction) => {
-          const gateway = findGateway(transaction.view, id);
-          refuseDeleting(gateway);
-          const before = gateway.value;
-          const { name = before.name, local_asn } = readers.of(call.dialect).patch.read(call.body());
-          checkAsn(local_asn, before.mode);
-          checkName(name, id, gatewaysOfVpc(transaction.view, before.vpc), 'vpn_gateway_duplicate_name');
-          const localAsn = local_asn ?? before.localAsn;
-          if (name === before.name && localAsn === before.localAsn) return;
-          const after: GatewayRecord = {
-            ...before,
-            name,
-            ...(localAsn === undefined ? {} : { localAsn }),
-          };
-          transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.update');
-        },
-        (_, view) => answer(200, id, view, call, context),
+        (transaction) => patchGateway(transaction, call),
+        (id, view) => answer(200, id, view, call, context),
       );
     },
   },
@@ -177,20 +161,9 @@ export const gatewayOperations: readonly Operation[] = [
     success: { 202: null, 204: null },
     errors: [404, 409],
     async handle(call, context) {
-      const id = call.params.id!;
       return context.writes.run(
         call.actor,
-        (transaction) => {
-          const { value } = findGateway(transaction.view, id);
-          if (value.lifecycle === 'deleting') return;
-          if (value.lifecycle === 'pending') {
-            const message = `gateway ${value.name} is pending: delete it when it is stable or failed`;
-            throw new ApiError(409, 'vpn_gateway_invalid_state', message);
-          }
-          // The lifecycle controller takes it from here: it stops the gateway and removes what is stored of it.
-          const after: GatewayRecord = { ...value, lifecycle: 'deleting' };
-          transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.delete');
-        },
+        (transaction) => deleteGateway(transaction, call),
         () => ({ status: call.dialect.early ? 204 : 202 }),
       );
     },
@@ -209,7 +182,8 @@ function gatewaysOfVpc(view: View, vpc: string): readonly StoredObject<GatewayRe
   return view.gateways().filter(({ value }) => value.vpc === vpc);
 }
 
-function create(transaction: Transaction, call: Call, { site, now }: ApiContext): string {
+/** Works a new gateway out of the body of `call`; gives back its id. @throws ApiError */
+export function createGateway(transaction: Transaction, call: Call, { site, now }: ApiContext): string {
   const { view } = transaction;
   const body = readers.of(call.dialect).create.read(call.body());
   if (body.subnet === undefined) {
@@ -222,13 +196,12 @@ function create(transaction: Transaction, call: Call, { site, now }: ApiContext)
     throw badField('advertised_cidrs', 'bad_field', 'is for route mode only: leave it out');
   }
   const advertisedCidrs = readAdvertised(body.advertised_cidrs ?? []);
-  const siblings = gatewaysOfVpc(view, subnet.vpc);
-  const { name = newName(namesOf(siblings)) } = body;
-  checkName(name, undefined, siblings, 'vpn_gateway_duplicate_name');
+  const { name = newName(namesOf(gatewaysOfVpc(view, subnet.vpc))) } = body;
   const resourceGroup = resourceGroupOf(body.resource_group, site);
-  checkQuotas(view, subnet, mode, site);
-  checkAdvertised(view, subnet.vpc, undefined, advertisedCidrs, site);
   const id = newId('0717', call.dialect);
+  checkNameLater(transaction, id, subnet.vpc);
+  transaction.later(`quotas for ${id}`, (after) => checkQuotas(after, subnet, mode, site));
+  checkAdvertisedLater(transaction, id, site);
   const record: GatewayRecord = {
     name,
     createdAt: now().toISOString(),
@@ -243,6 +216,40 @@ function create(transaction: Transaction, call: Call, { site, now }: ApiContext)
     lifecycle: 'pending',
   };
   transaction.put(KIND.gateway, id, record, 'is.vpn.vpn-gateway.create');
+  return id;
+}
+
+function checkNameLater(transaction: Transaction, id: string, vpc: string): void {
+  transaction.later(`name of ${id}`, (view) =>
+    checkName(id, gatewaysOfVpc(view, vpc), 'vpn_gateway_duplicate_name'),
+  );
+}
+
+/** @throws ApiError */
+export function patchGateway(transaction: Transaction, call: Call): string {
+  const gateway = findGateway(transaction.view, call.params.id!);
+  refuseDeleting(gateway);
+  const { id, value: before } = gateway;
+  const { name = before.name, local_asn } = readers.of(call.dialect).patch.read(call.body());
+  checkAsn(local_asn, before.mode);
+  const localAsn = local_asn ?? before.localAsn;
+  if (name === before.name && localAsn === before.localAsn) return id;
+  const after: GatewayRecord = { ...before, name, ...(localAsn === undefined ? {} : { localAsn }) };
+  checkNameLater(transaction, id, before.vpc);
+  transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.update');
+  return id;
+}
+
+/** Lets the lifecycle controller stop the gateway and remove what is stored of it. @throws ApiError */
+export function deleteGateway(transaction: Transaction, call: Call): string {
+  const { id, value } = findGateway(transaction.view, call.params.id!);
+  if (value.lifecycle === 'deleting') return id;
+  if (value.lifecycle === 'pending') {
+    const message = `gateway ${value.name} is pending: delete it when it is stable or failed`;
+    throw new ApiError(409, 'vpn_gateway_invalid_state', message);
+  }
+  const after: GatewayRecord = { ...value, lifecycle: 'deleting' };
+  transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.delete');
   return id;
 }
 

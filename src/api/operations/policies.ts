@@ -4,10 +4,10 @@ import { readIkePolicy, readIpsecPolicy } from '../../store/policy-rules.js';
 import { type IkePolicyRecord, type IpsecPolicyRecord, KIND } from '../../store/records.js';
 import type { IkePolicyInput, IpsecPolicyInput } from '../../store/schema.js';
 import type { Site } from '../../store/site.js';
-import type { Snapshot, StoredObject } from '../../store/store.js';
+import type { StoredObject } from '../../store/store.js';
 import { BodyReader } from '../bodies.js';
 import { checkPolicyVersion } from '../connection-checks.js';
-import { View } from '../context.js';
+import { type ApiContext, type Transaction, View } from '../context.js';
 import { ikePolicyInput, ipsecPolicyInput } from '../desired.js';
 import type { Dialect } from '../dialect.js';
 import { ApiError, badField, refuseIssues } from '../errors.js';
@@ -20,7 +20,7 @@ import { ikePolicyAnswer, ipsecPolicyAnswer } from '../render/policies.js';
 import { ikePolicyBodies, ipsecPolicyBodies } from '../schemas/requests.js';
 import { pageOfConnections } from './connection-list.js';
 import { byAge, checkName, checkQuota, namesOf, PAGE_QUERY, resourceGroupOf } from './shared.js';
-import { byDialect } from './variants.js';
+import { byDialect, NEWEST } from './variants.js';
 
 type Body = Readonly<Record<string, unknown>> & {
   readonly name?: string;
@@ -45,7 +45,7 @@ interface PolicyKind<R extends Common> {
   /** The record that the fields make, and what is wrong with them. */
   build(fields: object, common: Common, site: Site, issues: ConfigIssue[]): R;
   /** Refuses what connections that use the policy could not bear. @throws ApiError 400 */
-  checkUsers?(id: string, record: R, view: View, site: Site): void;
+  checkUsers?(id: string, view: View, site: Site): void;
   input(name: string, record: R): object;
   answer(object: StoredObject<R>, view: View, links: Links, dialect: Dialect): object;
 }
@@ -108,11 +108,34 @@ const IPSEC: PolicyKind<IpsecPolicyRecord> = {
   answer: ipsecPolicyAnswer,
 };
 
-export const ikePolicyOperations = operationsOf(IKE);
-export const ipsecPolicyOperations = operationsOf(IPSEC);
+/** The changes of one kind of policy, each of which gives back the id. @throws ApiError */
+export interface PolicyChanges {
+  readonly create: (transaction: Transaction, call: Call, context: ApiContext) => string;
+  readonly update: (transaction: Transaction, call: Call, context: ApiContext) => string;
+  readonly delete: (transaction: Transaction, call: Call) => string;
+}
 
-function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation[] {
-  const { path, word, title, label, audit } = kind;
+export const ikePolicyChanges = changesOf(IKE);
+export const ipsecPolicyChanges = changesOf(IPSEC);
+export const ikePolicyOperations = operationsOf(IKE, ikePolicyChanges);
+export const ipsecPolicyOperations = operationsOf(IPSEC, ipsecPolicyChanges);
+
+function find<R extends Common>(
+  { kind, word, label }: PolicyKind<R>,
+  view: View,
+  id: string,
+): StoredObject<R> {
+  const found = view.snapshot.get<R>(kind, id);
+  if (found !== undefined) return found;
+  throw new ApiError(404, `${word}_not_found`, `there is no ${label} with this id`);
+}
+
+function connectionsOf<R extends Common>({ usedBy }: PolicyKind<R>, view: View, id: string) {
+  return view.connections().filter(({ value }) => value[usedBy] === id);
+}
+
+function changesOf<R extends Common>(kind: PolicyKind<R>): PolicyChanges {
+  const { path, word, label, audit } = kind;
   const codes = { bad_name: `${word}_invalid_name` } as const;
   const readers = byDialect((dialect) => {
     const bodies = kind.bodies(dialect);
@@ -121,17 +144,61 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
       patch: new BodyReader<Body>(bodies.patch, { codes }),
     };
   });
-  const find = (snapshot: Snapshot, id: string): StoredObject<R> => {
-    const found = snapshot.get<R>(kind.kind, id);
-    if (found === undefined) {
-      throw new ApiError(404, `${word}_not_found`, `there is no ${label} with this id`);
-    }
-    return found;
+  const listOf = (view: View): readonly StoredObject<R>[] => view.snapshot.list<R>(kind.kind);
+  const checkNameLater = (transaction: Transaction, id: string): void =>
+    transaction.later(`name of ${id}`, (view) => checkName(id, listOf(view), `${word}_duplicate_name`));
+  return {
+    create(transaction, call, { site, now }) {
+      const body = readers.of(call.dialect).create.read(call.body());
+      for (const pair of kind.categories) requireEither(body, pair);
+      const { name = newName(namesOf(listOf(transaction.view))), resource_group, ...fields } = body;
+      const resourceGroup = resourceGroupOf(resource_group, site);
+      const issues: ConfigIssue[] = [];
+      const common = { name, createdAt: now().toISOString(), resourceGroup };
+      const record = kind.build(fields, common, site, issues);
+      refuseIssues(issues);
+      const id = newId('r006', call.dialect);
+      checkNameLater(transaction, id);
+      transaction.later(path, (view) => {
+        const most = site.quotas[kind.quota];
+        checkQuota(listOf(view).length, most, `${path}_quota_exceeded`, `${label} objects`);
+      });
+      transaction.put(kind.kind, id, record, `${audit}.create`);
+      return id;
+    },
+    update(transaction, call, { site }) {
+      const { id, value: before } = find(kind, transaction.view, call.params.id!);
+      const { name = before.name, ...fields } = readers.of(call.dialect).patch.read(call.body());
+      const issues: ConfigIssue[] = [];
+      const merged = mergeFields(kind.input(name, before), fields, kind.categories);
+      const { createdAt, resourceGroup } = before;
+      const record = kind.build(merged, { name, createdAt, resourceGroup }, site, issues);
+      refuseIssues(issues);
+      if (isDeepStrictEqual(before, record)) return id;
+      checkNameLater(transaction, id);
+      transaction.later(`users of ${id}`, (view) => kind.checkUsers?.(id, view, site));
+      transaction.put(kind.kind, id, record, `${audit}.update`);
+      return id;
+    },
+    delete(transaction, call) {
+      const { id, value } = find(kind, transaction.view, call.params.id!);
+      transaction.later(`users of ${id}`, (view) => {
+        const users = connectionsOf(kind, view, id);
+        if (users.length === 0) return;
+        const names = users.map((user) => user.value.name).join(', ');
+        const message = `${label} ${value.name} is used by ${names}: give these another policy first`;
+        throw new ApiError(409, `${word}_in_use`, message);
+      });
+      transaction.delete(kind.kind, id, `${audit}.delete`);
+      return id;
+    },
   };
+}
+
+function operationsOf<R extends Common>(kind: PolicyKind<R>, changes: PolicyChanges): readonly Operation[] {
+  const { path, word, title, label } = kind;
   const answer = (id: string, view: View, call: Call): object =>
-    kind.answer(find(view.snapshot, id), view, call.links, call.dialect);
-  const connectionsOf = (view: View, id: string) =>
-    view.connections().filter(({ value }) => value[kind.usedBy] === id);
+    kind.answer(find(kind, view, id), view, call.links, call.dialect);
   const shared = { tag: label };
   return [
     {
@@ -158,33 +225,13 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
       path: `/${path}`,
       id: `create_${word}`,
       summary: `Create an ${label}`,
-      body: kind.bodies(readers.newest).create,
+      body: kind.bodies(NEWEST).create,
       success: { 201: title },
       errors: [400, 404, 409],
-      async handle(call, { writes, site, now }) {
-        return writes.run(
+      async handle(call, context) {
+        return context.writes.run(
           call.actor,
-          (transaction) => {
-            const policies = transaction.snapshot.list<R>(kind.kind);
-            const body = readers.of(call.dialect).create.read(call.body());
-            for (const pair of kind.categories) requireEither(body, pair);
-            const { name = newName(namesOf(policies)), resource_group, ...fields } = body;
-            const resourceGroup = resourceGroupOf(resource_group, site);
-            const issues: ConfigIssue[] = [];
-            const common = { name, createdAt: now().toISOString(), resourceGroup };
-            const record = kind.build(fields, common, site, issues);
-            refuseIssues(issues);
-            checkName(name, undefined, policies, `${word}_duplicate_name`);
-            checkQuota(
-              policies.length,
-              site.quotas[kind.quota],
-              `${path}_quota_exceeded`,
-              `${label} objects`,
-            );
-            const id = newId('r006', call.dialect);
-            transaction.put(kind.kind, id, record, `${audit}.create`);
-            return id;
-          },
+          (transaction) => changes.create(transaction, call, context),
           (id, view) => ({ status: 201, body: answer(id, view, call) }),
         );
       },
@@ -207,27 +254,14 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
       path: `/${path}/:id`,
       id: `update_${word}`,
       summary: `Update an ${label}`,
-      body: kind.bodies(readers.newest).patch,
+      body: kind.bodies(NEWEST).patch,
       success: { 200: title },
       errors: [400, 404, 409],
-      async handle(call, { writes, site }) {
-        const id = call.params.id!;
-        return writes.run(
+      async handle(call, context) {
+        return context.writes.run(
           call.actor,
-          (transaction) => {
-            const { value: before } = find(transaction.snapshot, id);
-            const { name = before.name, ...fields } = readers.of(call.dialect).patch.read(call.body());
-            const issues: ConfigIssue[] = [];
-            const merged = mergeFields(kind.input(name, before), fields, kind.categories);
-            const { createdAt, resourceGroup } = before;
-            const record = kind.build(merged, { name, createdAt, resourceGroup }, site, issues);
-            refuseIssues(issues);
-            checkName(name, id, transaction.snapshot.list<R>(kind.kind), `${word}_duplicate_name`);
-            if (isDeepStrictEqual(before, record)) return;
-            kind.checkUsers?.(id, record, transaction.view, site);
-            transaction.put(kind.kind, id, record, `${audit}.update`);
-          },
-          (_, view) => ({ status: 200, body: answer(id, view, call) }),
+          (transaction) => changes.update(transaction, call, context),
+          (id, view) => ({ status: 200, body: answer(id, view, call) }),
         );
       },
     },
@@ -240,19 +274,9 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
       success: { 204: null },
       errors: [404, 409],
       async handle(call, { writes }) {
-        const id = call.params.id!;
         return writes.run(
           call.actor,
-          (transaction) => {
-            const { value } = find(transaction.snapshot, id);
-            const users = connectionsOf(transaction.view, id);
-            if (users.length > 0) {
-              const names = users.map((user) => user.value.name).join(', ');
-              const message = `${label} ${value.name} is used by ${names}: give these another policy first`;
-              throw new ApiError(409, `${word}_in_use`, message);
-            }
-            transaction.delete(kind.kind, id, `${audit}.delete`);
-          },
+          (transaction) => changes.delete(transaction, call),
           () => NO_CONTENT,
         );
       },
@@ -268,9 +292,9 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>): readonly Operation
       errors: [400, 404],
       async handle(call, context) {
         const view = new View(await context.store.snapshot());
-        const { id } = find(view.snapshot, call.params.id!);
+        const { id } = find(kind, view, call.params.id!);
         const url = `${call.links.base}/${path}/${id}/connections`;
-        return pageOfConnections(connectionsOf(view, id), view, call, context, url, 50);
+        return pageOfConnections(connectionsOf(kind, view, id), view, call, context, url, 50);
       },
     },
   ];

@@ -76,21 +76,21 @@ export function resourceGroupOf(reference: { readonly id: string } | undefined, 
   });
 }
 
-/** @throws ApiError 400 with the quota's code */
+/** `count` is with what is being made. @throws ApiError 400 with the quota's code */
 export function checkQuota(count: number, most: number, code: ErrorCode, what: string): void {
-  if (count < most) return;
-  const message = `there are ${count} ${what} already and the quota is ${most}: delete one, or raise the quota`;
+  if (count <= most) return;
+  const message = `there would be ${count} ${what} and the quota is ${most}: delete one, or raise the quota`;
   throw new ApiError(400, code, message);
 }
 
-/** @throws ApiError 409 when another object of the list has the name */
+/** @throws ApiError 409 when another object of the list has the name of object `own` */
 export function checkName(
-  name: string,
-  own: string | undefined,
-  others: readonly StoredObject<{ readonly name: string }>[],
+  own: string,
+  all: readonly StoredObject<{ readonly name: string }>[],
   code: ErrorCode,
 ): void {
-  const other = others.find(({ id, value }) => id !== own && value.name === name);
+  const name = all.find(({ id }) => id === own)?.value.name;
+  const other = all.find(({ id, value }) => id !== own && value.name === name);
   if (other === undefined) return;
   const message = `name "${name}" is taken by ${other.id}: choose another`;
   throw new ApiError(409, code, message, { name: 'name', type: 'field' });

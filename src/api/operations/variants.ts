@@ -3,6 +3,9 @@ import { type Dialect, dialectOf } from '../dialect.js';
 /** Dates that stand for the forms that bodies have had; the newest first. */
 const DATES = ['2026-01-01', '2024-04-29', '2020-11-12', '2019-01-01'] as const;
 
+/** The form that bodies have now. */
+export const NEWEST = dialectOf(DATES[0]);
+
 /** What is made once for each form of bodies. */
 export interface Variants<T> {
   of(dialect: Dialect): T;

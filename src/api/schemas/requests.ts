@@ -161,3 +161,12 @@ export function connectionBodies(dialect: Dialect) {
     ),
   };
 }
+
+/** All settings of a connection, each of which may be left out: for changes within a transaction. */
+export function settingsBody(dialect: Dialect) {
+  const { properties } = connectionBodies(dialect).create;
+  return Type.Object(
+    Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, Type.Optional(field)])),
+    closed,
+  );
+}
