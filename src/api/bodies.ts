@@ -2,16 +2,16 @@ import { gunzipSync } from 'node:zlib';
 import { SchemaCheck } from '../store/schema-check.js';
 import { ApiError, type IssueNames, refuseIssues } from './errors.js';
 
-/** Octets of the longest body, also when it was compressed. */
+/** Octets of the longest body, also when it was compressed, of operations that name no other limit. */
 export const BODY_LIMIT = 64 * 1024;
 /** No body of the contract is deeper than 5; a deeper one is only made to exhaust the stack. */
 const MOST_DEPTH = 16;
 
-const tooLarge = (): ApiError =>
-  new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${BODY_LIMIT} octets`);
+export const tooLarge = (limit: number): ApiError =>
+  new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${limit} octets`);
 
 /** The octets of a body behind its Content-Encoding: identity or gzip. @throws ApiError 400, 413, 415 */
-export function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
+export function decodeBody(body: Buffer, encoding: string | undefined, limit = BODY_LIMIT): Buffer {
   switch (encoding?.trim().toLowerCase() ?? 'identity') {
     case 'identity':
     case '':
@@ -19,9 +19,9 @@ export function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
     case 'gzip':
     case 'x-gzip':
       try {
-        return gunzipSync(body, { maxOutputLength: BODY_LIMIT });
+        return gunzipSync(body, { maxOutputLength: limit });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+        if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit);
         throw new ApiError(400, 'bad_request', 'the body is not in gzip format');
       }
     default:

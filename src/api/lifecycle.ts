@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry/log.js';
 import { SERVER } from './auth/principal.js';
 import { View, type WriteQueue } from './context.js';
 import { desiredGateway } from './desired.js';
+import { removeGateway } from './operations/gateways.js';
 import type { GatewayRunner } from './runner.js';
 
 export interface LifecycleOptions {
@@ -126,16 +127,11 @@ export class GatewayLifecycle {
     await this.#writeDown(id, gateway.value.lifecycle);
   }
 
-  /** The gateway is gone: so are its connections. Policies stay, they may be used by others. */
+  /** The gateway is gone: so are its connections. */
   async #remove(id: string): Promise<void> {
     await this.#options.writes.run(
       ACTOR,
-      (transaction) => {
-        for (const connection of transaction.view.connectionsOf(id)) {
-          transaction.delete(KIND.connection, connection.id, 'is.vpn.vpn-connection.delete');
-        }
-        transaction.delete(KIND.gateway, id, 'is.vpn.vpn-gateway.delete');
-      },
+      (transaction) => removeGateway(transaction, id),
       () => undefined,
     );
   }

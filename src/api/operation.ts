@@ -33,9 +33,11 @@ export interface Operation {
   /** Query parameters beside `version` and `generation`. */
   readonly query?: Readonly<Record<string, Type.TSchema>>;
   readonly ifMatch?: boolean;
-  /** `/v1` unless given; beside `/v1` no `version` date is asked for. */
+  /** `/v1` unless given; with any other no `version` date is asked for. */
   readonly prefixes?: readonly string[];
   readonly body?: object;
+  /** Octets of the longest body; `BODY_LIMIT` unless given. */
+  readonly bodyLimit?: number;
   /** Name of the answer's schema by status; null for none. */
   readonly success: Readonly<Record<number, string | null>>;
   readonly errors: readonly number[];

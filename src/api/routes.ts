@@ -12,6 +12,7 @@ import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
 import { lookupOperations } from './operations/lookups.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
+import { transactionOperations } from './operations/transactions.js';
 import { Links } from './render/links.js';
 
 declare module 'fastify' {
@@ -28,6 +29,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...connectionOperations,
   ...cidrOperations,
   ...lookupOperations,
+  ...transactionOperations,
 ];
 
 /** Statuses that every operation can answer. */
@@ -43,6 +45,7 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
         method: operation.method,
         url: `${prefix}${operation.path}`,
         schema: schemaOf(operation, prefix),
+        ...(operation.bodyLimit === undefined ? {} : { bodyLimit: operation.bodyLimit }),
         handler: async (request, reply) => {
           const answer = await operation.handle(callOf(request, prefix, context), context);
           reply.code(answer.status).headers(answer.headers ?? {});
@@ -72,7 +75,9 @@ function callOf(request: FastifyRequest, prefix: string, context: ApiContext) {
     headers: request.headers,
     body: (): unknown => {
       if (!Buffer.isBuffer(request.body)) return undefined;
-      return parseJson(decodeBody(request.body, request.headers['content-encoding']));
+      return parseJson(
+        decodeBody(request.body, request.headers['content-encoding'], request.routeOptions.bodyLimit),
+      );
     },
     dialect,
     links,
@@ -90,6 +95,7 @@ export function originOf(request: FastifyRequest, { site }: Pick<ApiContext, 'si
 /** For the OpenAPI document; requests are checked by the operations, which know about parents and dialects. */
 function schemaOf(operation: Operation, prefix: string): object {
   const { path, body, query, ifMatch, success, errors } = operation;
+  const mainPrefix = operation.prefixes?.[0] ?? '/v1';
   const names = [...path.matchAll(/:([a-z_]+)/g)].map(([, name]) => name!);
   const parameters = Object.fromEntries(names.map((name) => [name, Type.String()]));
   const versioned = {
@@ -104,7 +110,7 @@ function schemaOf(operation: Operation, prefix: string): object {
     name === null ? { description: 'Done', type: 'null' } : { $ref: `${name}#` },
   ]);
   return {
-    operationId: prefix === '/v1' ? operation.id : `${operation.id}_${prefix.slice(1)}`,
+    operationId: prefix === mainPrefix ? operation.id : `${operation.id}_${prefix.slice(1)}`,
     summary: operation.summary,
     tags: [operation.tag],
     ...(names.length === 0 ? {} : { params: Type.Object(parameters) }),

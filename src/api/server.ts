@@ -16,7 +16,7 @@ import type { Logger } from '../telemetry/log.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
 import { RefusalLog } from './auth/refusal-log.js';
-import { BODY_LIMIT } from './bodies.js';
+import { BODY_LIMIT, tooLarge } from './bodies.js';
 import { type ApiContext, WriteQueue } from './context.js';
 import { ApiError } from './errors.js';
 import { GatewayLifecycle } from './lifecycle.js';
@@ -211,7 +211,7 @@ function addAnswers(app: FastifyInstance, logger: Logger): void {
     markAnswer(request, reply);
   });
   app.setErrorHandler((error, request, reply) => {
-    const known = toApiError(error);
+    const known = toApiError(error, request.routeOptions.bodyLimit);
     if (known.status >= 500) logger.error({ err: error, request_id: request.id }, `${request.method} failed`);
     sendError(known, request, reply);
   });
@@ -265,12 +265,12 @@ function refuseStrangers(request: FastifyRequest): void {
   throw new ApiError(403, 'not_authorized', message);
 }
 
-function toApiError(error: unknown): ApiError {
+function toApiError(error: unknown, bodyLimit = BODY_LIMIT): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof StoreError) return storeFailure(error);
   const { statusCode, code } = error as Partial<FastifyError>;
   if (statusCode === 413 || code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${BODY_LIMIT} octets`);
+    return tooLarge(bodyLimit);
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new ApiError(400, 'bad_request', `the request cannot be read (${code ?? 'unknown error'})`);

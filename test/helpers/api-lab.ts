@@ -22,6 +22,8 @@ export interface LabAnswer {
 }
 
 export interface LabRequest {
+  /** `/v1` when left out. */
+  readonly prefix?: string;
   readonly version?: string;
   readonly body?: unknown;
   /** Sent as it is, in place of `body`. */
@@ -143,17 +145,17 @@ export class ApiLab {
     return new ApiLab(server, store, runner, site.value, log, clock);
   }
 
-  /** `target` is a path behind `/v1`, with a query or without one. */
+  /** `target` is a path behind the prefix, with a query or without one. */
   async send(method: string, target: string, request: LabRequest = {}): Promise<LabAnswer> {
-    const { version = NEW, body, raw, headers = {} } = request;
+    const { prefix = '/v1', version = NEW, body, raw, headers = {} } = request;
     const mark = target.includes('?') ? '&' : '?';
     const answer = await this.server.app.inject({
       method: method as 'GET',
-      url: `/v1${target}${mark}version=${version}&generation=2`,
+      url: `${prefix}${target}${mark}version=${version}&generation=2`,
       headers: { host: 'localhost', ...headers },
       ...(raw !== undefined ? { payload: raw } : body === undefined ? {} : { payload: JSON.stringify(body) }),
     });
-    return this.checked(method, `/v1${target}`, answer);
+    return this.checked(method, `${prefix}${target}`, answer);
   }
 
   /** Throws when the answer is not one that the document announces. */
@@ -230,6 +232,11 @@ export class ApiLab {
   patch(target: string, body: unknown, request: LabRequest = {}): Promise<LabAnswer> {
     const headers = { 'content-type': 'application/merge-patch+json', ...request.headers };
     return this.send('PATCH', target, { ...request, headers, body });
+  }
+
+  /** Several changes at once. */
+  transact(steps: readonly object[], more: object = {}): Promise<LabAnswer> {
+    return this.post('/transactions', { steps, ...more }, { prefix: '/culvert/v1' });
   }
 
   put(target: string, request: LabRequest = {}): Promise<LabAnswer> {

@@ -1,5 +1,6 @@
 import { EARLY, IKE, IPSEC, PSK, policyConnection } from './api-lab.js';
 import type { ContractCase, World } from './contract-world.js';
+import { transactionCases } from './transaction-cases.js';
 
 /** Cases of one operation, and the parameters of its path in all that name none. */
 export interface OperationCases {
@@ -10,7 +11,7 @@ export interface OperationCases {
 
 type More = Omit<ContractCase, 'status' | 'code'>;
 
-function one(status: number, code: string | undefined, { body, ...more }: More = {}): ContractCase {
+export function one(status: number, code: string | undefined, { body, ...more }: More = {}): ContractCase {
   return {
     status,
     ...(code === undefined ? {} : { code }),
@@ -18,8 +19,8 @@ function one(status: number, code: string | undefined, { body, ...more }: More =
     ...more,
   };
 }
-const no = (status: number, code: string, more: More = {}): ContractCase => one(status, code, more);
-const ok = (status: number, more: More = {}): ContractCase => one(status, undefined, more);
+export const no = (status: number, code: string, more: More = {}): ContractCase => one(status, code, more);
+export const ok = (status: number, more: More = {}): ContractCase => one(status, undefined, more);
 
 const NONE = { id: '{none}' };
 const BAD_PAGES: readonly ContractCase[] = [
@@ -396,4 +397,5 @@ export const CONTRACT: Readonly<Record<string, OperationCases>> = {
   ...cidrCases('local', '_by_prefix'),
   ...cidrCases('peer', '_by_prefix'),
   ...surroundings,
+  create_transaction: transactionCases,
 };

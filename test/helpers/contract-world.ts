@@ -107,7 +107,7 @@ export function sendCase(world: World, operation: string, one: ContractCase): Pr
   const { lab, ids } = world;
   const found = OPERATIONS.find(({ id }) => id === operation);
   if (found === undefined) throw new Error(`there is no operation ${operation}`);
-  const { method, path } = found;
+  const { method, path, prefixes = ['/v1'] } = found;
   const target = path.replace(/:([a-z_]+)/g, (_, name: string) => {
     const value = one.params?.[name];
     if (value === undefined) throw new Error(`${operation} needs a value for ${name}`);
@@ -115,9 +115,19 @@ export function sendCase(world: World, operation: string, one: ContractCase): Pr
   });
   const query = one.query === undefined ? '' : `?${one.query}`;
   return lab.send(method, `${target}${query}`, {
+    prefix: prefixes[0]!,
     ...(one.version === undefined ? {} : { version: one.version }),
-    ...(one.body === undefined ? {} : { body: one.body }),
+    ...(one.body === undefined ? {} : { body: withIds(one.body, ids) }),
     ...(one.raw === undefined ? {} : { raw: one.raw }),
     ...(one.headers === undefined ? {} : { headers: one.headers(world) }),
   });
+}
+
+/** A body with the ids of the world where it has `{name}`. */
+function withIds(body: unknown, ids: World['ids']): unknown {
+  return JSON.parse(
+    JSON.stringify(body).replace(/"\{([a-z0-9]+)\}"/g, (whole, key: string) =>
+      ids[key] === undefined ? whole : `"${ids[key]}"`,
+    ),
+  );
 }

@@ -101,7 +101,7 @@ export function createConnection(transaction: Transaction, call: Call, context: 
   const body = readers.of(dialect).create.read(call.body());
   refuseBgp(body);
   const policies = policyIds(body, view);
-  const { name = newName(namesOf(view.connectionsOf(gateway.id))) } = body;
+  const name = body.name ?? newName(namesOf(view.connectionsOf(gateway.id)));
   const record: ConnectionRecord = {
     gateway: gateway.id,
     name,

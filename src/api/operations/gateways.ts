@@ -240,6 +240,14 @@ export function patchGateway(transaction: Transaction, call: Call): string {
   return id;
 }
 
+/** Takes away what is stored of a gateway. Policies stay: others may use them. */
+export function removeGateway(transaction: Transaction, id: string): void {
+  for (const connection of transaction.view.connectionsOf(id)) {
+    transaction.delete(KIND.connection, connection.id, 'is.vpn.vpn-connection.delete');
+  }
+  transaction.delete(KIND.gateway, id, 'is.vpn.vpn-gateway.delete');
+}
+
 /** Lets the lifecycle controller stop the gateway and remove what is stored of it. @throws ApiError */
 export function deleteGateway(transaction: Transaction, call: Call): string {
   const { id, value } = findGateway(transaction.view, call.params.id!);

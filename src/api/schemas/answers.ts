@@ -332,5 +332,10 @@ export const ANSWERS: readonly Type.TSchema[] = [
   named('CIDRs', { cidrs: Cidrs }),
   named('LocalCIDRs', { local_cidrs: Cidrs }),
   named('PeerCIDRs', { peer_cidrs: Cidrs }),
+  named('Transaction', {
+    dry_run: Type.Boolean(),
+    // As asked for; the id where the object is there behind the transaction.
+    steps: Type.Array(Type.Object({ operation: Text, id: optional(Id) }, closed)),
+  }),
   named('AdvertisedCIDRs', { advertised_cidrs: Type.Array(Text) }),
 ];

@@ -170,3 +170,34 @@ export function settingsBody(dialect: Dialect) {
     closed,
   );
 }
+
+/** Steps of the longest transaction. */
+const MAX_STEPS = 5000;
+
+const GatewayReference = Type.Object(
+  { id: text, name: text, vpc: Type.Optional(Type.Object({ id: text }, closed)) },
+  { ...closed, description: 'a gateway by its id, or by its name, with its VPC where two have the name' },
+);
+
+/** What `POST /culvert/v1/transactions` takes. Bodies of steps are checked by their operations. */
+export function transactionBody(operations: readonly string[]) {
+  const step = Type.Object(
+    {
+      operation: Type.Enum([...operations]),
+      gateway: Type.Optional(GatewayReference),
+      id: text,
+      body: Type.Optional(
+        Type.Unsafe<object>({
+          type: 'object',
+          description:
+            'the body of the operation; connections may name policies as {"name": "…"}, and an update of one may set every field that creating it has',
+        }),
+      ),
+    },
+    closed,
+  );
+  return Type.Object(
+    { dry_run: Type.Optional(Type.Boolean()), steps: Type.Array(step, { maxItems: MAX_STEPS }) },
+    closed,
+  );
+}
