@@ -159,6 +159,16 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     rank: 2,
     advice: 'Too many unfinished negotiations at once: wait, or find out who floods UDP 500.',
   },
+  no_additional_sas: {
+    code: 'internal_error',
+    rank: 2,
+    advice: 'Let the peer have more child SAs on an IKE SA, or look there for those it has not given up.',
+  },
+  peer_busy: {
+    code: 'internal_error',
+    rank: 1,
+    advice: "The peer's log says what it is busy with; after three minutes a new IKE SA is negotiated.",
+  },
   peer_deleted: {
     code: 'internal_error',
     rank: 2,

@@ -80,6 +80,6 @@ export function rekeyAdvisories(refusals: Iterable<Failure>, told: ReadonlySet<s
   }
   return [...messages].map(([message, code]) => ({
     code,
-    message: `A child SA could not be rekeyed: ${message}. It is tried again, and the SA works until its lifetime is over.`,
+    message: `A child SA could not be rekeyed: ${message}. It is tried again, and what cannot be rekeyed is replaced by a new IKE SA before its lifetime is over.`,
   }));
 }

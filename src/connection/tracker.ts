@@ -75,6 +75,8 @@ interface Tracked {
   readonly refusals: PairRefusals;
   /** Why the last rekeying of a child SA did not succeed, by the child SA. */
   readonly rekeyRefusals: Map<number, Failure>;
+  /** The same of the last child SA that could not be rekeyed and went, until one can be. */
+  lastRefusal: Failure | undefined;
 }
 
 /**
@@ -132,6 +134,7 @@ export class ConnectionTracker {
         lifetimes: new LifetimeWatch(),
         refusals: new PairRefusals(),
         rekeyRefusals: new Map(),
+        lastRefusal: undefined,
       });
     }
     this.#revision++;
@@ -181,6 +184,7 @@ export class ConnectionTracker {
           if (event.child.replaces !== undefined) {
             one.replaced.add(event.child.replaces);
             one.lifetimes.rekeyed('child');
+            one.lastRefusal = undefined;
           }
           one.refusals.accepted();
           if (coverage(one) !== 'down') one.failures.clear();
@@ -372,6 +376,7 @@ export class ConnectionTracker {
       one.carried.clear();
       one.replaced.clear();
       one.rekeyRefusals.clear();
+      one.lastRefusal = undefined;
       one.advisories.clear();
       one.quirks.clear();
       if (ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
@@ -395,6 +400,7 @@ export class ConnectionTracker {
     one.carried.remove(event.childId);
     one.replaced.delete(event.childId);
     one.rekeyRefusals.delete(event.childId);
+    if (!superseded) one.lastRefusal = refused ?? one.lastRefusal;
     this.#countFlap(one, before, reason, now);
     if (child === undefined) return;
     if (!superseded) one.lifetimes.lost('child', child, reason, now);
@@ -474,7 +480,9 @@ export class ConnectionTracker {
       ...observedAdvisories(config, one, note?.view?.renewing === true, now),
       ...lifetimeAdvisories(one.lifetimes, config, [...one.ikes.values()], children, now),
       ...rekeyAdvisories(
-        one.rekeyRefusals.values(),
+        one.lastRefusal === undefined
+          ? one.rekeyRefusals.values()
+          : [one.lastRefusal, ...one.rekeyRefusals.values()],
         new Set([...one.advisories.values()].map(({ code }) => code)),
       ),
     ];

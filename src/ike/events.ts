@@ -211,6 +211,10 @@ export type FailureCause =
   | 'invalid_syntax'
   | 'cookie_loop'
   | 'half_open_limit'
+  /** The peer accepts no further child SA on an IKE SA (NO_ADDITIONAL_SAS, RFC 7296 §1.3). */
+  | 'no_additional_sas'
+  /** The peer has answered TEMPORARY_FAILURE for a while (RFC 7296 §2.25). */
+  | 'peer_busy'
   | 'peer_deleted'
   | 'dpd_timeout'
   | 'rekey_failed'

@@ -68,6 +68,8 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
     invalid_syntax: 'internal_error',
     cookie_loop: 'peer_not_responding',
     half_open_limit: 'peer_not_responding',
+    no_additional_sas: 'internal_error',
+    peer_busy: 'internal_error',
     peer_deleted: 'internal_error',
     dpd_timeout: 'peer_not_responding',
     rekey_failed: 'internal_error',

@@ -118,7 +118,7 @@ t.test('a refused rekey is asked for several times before the lifetime is over',
     made.sim.run(made.sim.now + childLifetime * 1000 + 2000);
     const tries = made.east.eventsOf('child-failed').length;
     t.ok(tries >= 3 && tries < 30, `${tries} tries within ${childLifetime} s`);
-    t.match(made.east.eventsOf('child-closed'), [{ reason: 'expired' }]);
+    t.match(made.east.eventsOf('child-closed'), [{ reason: 'replaced' }], 'by one of a new IKE SA');
   }
 });
 

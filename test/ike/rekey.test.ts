@@ -144,6 +144,8 @@ t.test('rekeys over a bad network: whatever happens, one of each kind is there i
 t.test('an SA that cannot be rekeyed ends with its lifetime', async (t) => {
   const made = establishedPair({ east: { ...SHORT, dpd: { action: 'none', interval: 5, timeout: 30 } } });
   made.sim.net.impair('CREATE_CHILD_SA request', { kind: 'drop' }, 9999);
+  // Nor does a new IKE SA come to be that would take over.
+  made.sim.net.impair('IKE_SA_INIT request', { kind: 'drop' }, 9999);
   made.sim.run(made.sim.now + 60_000);
   t.ok(reasons(made.east, 'child-closed').every((reason) => reason === 'expired' || reason === 'peer-dead'));
   t.equal(made.east.children.size, 0);

@@ -75,6 +75,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     replaces: agreed.replaces?.id,
   };
   sa.children.set(child.id, child);
+  sa.carried = true;
   world.childOwners.set(child.id, sa);
   world.espSpis.add(child.spiIn);
   const { initiatorToResponder, responderToInitiator } = keys;
@@ -187,6 +188,7 @@ export function isCarriedElsewhere(world: World, sa: IkeSa): boolean {
 /** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
 export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
   if (!sa.children.delete(child.id)) return;
+  if (sa.children.size === 0) sa.childlessSince = world.ctx.now;
   world.childOwners.delete(child.id);
   releaseSpi(world, child.spiIn);
   for (const other of sa.children.values()) {

@@ -106,10 +106,10 @@ export function wantDestination(world: World, sa: IkeSa, destination: Uint8Array
 }
 
 /** The peer was only busy: this try does not count. */
-export function putOffPair(world: World, sa: IkeSa, pair: SelectorLists): void {
+export function putOffPair(world: World, sa: IkeSa, pair: SelectorLists, wait: Millis): void {
   const gap = gapOf(sa, pair);
   gap.tries = Math.max(0, gap.tries - 1);
-  gap.notBefore = world.ctx.now + PUT_OFF;
+  gap.notBefore = world.ctx.now + wait;
   sa.gapsAt = gap.notBefore;
 }
 

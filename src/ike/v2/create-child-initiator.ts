@@ -15,6 +15,7 @@ import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, wantedGroup } from './payloads.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
+import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
 import { type CreateChildTask, createChildTask, type SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
@@ -87,6 +88,7 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     putOff(world, sa, task);
     return;
   }
+  sa.busy = undefined;
   if (error?.type === NotifyType.CHILD_SA_NOT_FOUND && task.rekeys !== undefined) {
     oldIsGone(world, sa, task);
     return;
@@ -121,6 +123,7 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
   }
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
   const made = installChild(world, sa, { ...child.value, ...(old === undefined ? {} : { replaces: old }) });
+  sa.refusal = undefined;
   notePfsAgreed(world, sa);
   if (task.rekeys !== undefined || task.rival !== undefined)
     settleChildRekey(world, sa, made, old, task.rival);
@@ -189,10 +192,12 @@ function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: n
 /** RFC 7296 §2.25: the peer is busy with something that collides; the same again later. */
 function putOff(world: World, sa: IkeSa, task: CreateChildTask): void {
   abandon(world, sa, task);
+  const { wait, report } = noteBusy(world, sa, TRY_AGAIN);
+  if (report !== undefined) reportFailure(world, sa, task, report);
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
-  if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + TRY_AGAIN);
-  else if (task.pair !== undefined) putOffPair(world, sa, task.pair);
-  else if (task.rekeys === undefined) sa.retryChildAt = world.ctx.now + TRY_AGAIN;
+  if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + wait);
+  else if (task.pair !== undefined) putOffPair(world, sa, task.pair, wait);
+  else if (task.rekeys === undefined) sa.retryChildAt = world.ctx.now + wait;
 }
 
 /** RFC 7296 §2.25: the peer has deleted what we want to rekey, and its DELETE may still be under way. */
@@ -215,10 +220,11 @@ function failChild(
   // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
   if (old !== undefined && !task.verifies) old.rekeyAt = retryAt(world.ctx.now, old.expiresAt);
-  if (task.pair !== undefined) nextPair(world, sa);
-  else if (task.rekeys === undefined) notePerPair(world, sa, reason);
   // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
   if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
+  if (task.pair !== undefined) nextPair(world, sa);
+  else if (task.rekeys === undefined && notePerPair(world, sa, reason)) return;
+  noteRefusal(world, sa, reason, task.pair !== undefined);
 }
 
 function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: Failure): void {
@@ -240,13 +246,15 @@ function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: F
 
 /**
  * A peer that takes no list of networks is asked pair by pair from now on, also when the connection is
- * negotiated anew (SINGLE_PAIR_REQUIRED, RFC 7296 §2.9, or plain TS_UNACCEPTABLE as some peers say it).
+ * re-established (SINGLE_PAIR_REQUIRED, RFC 7296 §2.9, or plain TS_UNACCEPTABLE as some peers say it). Says whether
+ * there is more than one pair.
  */
-export function notePerPair(world: World, sa: IkeSa, reason: Failure): void {
+export function notePerPair(world: World, sa: IkeSa, reason: Failure): boolean {
   const { name, local, peer } = sa.connection!;
-  if (reason.cause !== 'ts_mismatch' || local.selectors.length * peer.selectors.length < 2) return;
+  if (reason.cause !== 'ts_mismatch' || local.selectors.length * peer.selectors.length < 2) return false;
   world.perPair.add(name);
   nextPair(world, sa);
+  return true;
 }
 
 /** Undoes what the request reserved. The child SA to be rekeyed stays in use. */

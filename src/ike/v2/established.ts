@@ -28,7 +28,7 @@ export function establish(world: World, sa: IkeSa, peer: { idType: number; data:
 export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): void {
   const { ctx } = world;
   const connection = sa.connection!;
-  const { rekeyAt, expiresAt } = lifetime(ctx.random, ctx.now, connection.ikeLifetime);
+  const { rekeyAt, renewAt, expiresAt } = lifetime(ctx.random, ctx.now, connection.ikeLifetime);
   sa.state = 'established';
   sa.forgetAt = undefined;
   sa.establishedAt = ctx.now;
@@ -36,7 +36,9 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
   sa.establishedOrder = replaces?.establishedOrder ?? ctx.nextId();
   sa.lastInbound = ctx.now;
   sa.natReport = replaces?.natReport ?? natReport(sa.nat, sa.remote, connection.peer.addresses);
+  sa.childlessSince = ctx.now;
   sa.rekeyAt = rekeyAt;
+  sa.renewAt = renewAt;
   sa.expiresAt = expiresAt;
   const ike: IkeSaInfo = {
     ikeId: sa.id,

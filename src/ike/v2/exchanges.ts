@@ -1,5 +1,4 @@
 import type { Millis } from '../../util/units.js';
-import { nameOf } from '../../wire/ike/registry.js';
 import { releaseSpi } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { initiatorSilent } from '../silent-initiator.js';
@@ -11,11 +10,13 @@ import { createChildAnswered, sendCreateChild } from './create-child-initiator.j
 import { type ChildRecord, type IkeSa, wipeTask } from './ike-sa.js';
 import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
 import { initSilent, sendInit } from './init-initiator.js';
-import { deadAt, isAlive, probeAt } from './liveness.js';
+import { deadAt, probeAt } from './liveness.js';
 import { find } from './payloads.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
+import { isWorthRekeying, renewalDue, renewExpiring } from './revival.js';
 import { resend } from './send.js';
 import { createChildTask, rekeyIkeTask, type Task } from './tasks.js';
+import { unanswered } from './unanswered.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
 /** Begins the next waiting exchange, if none is under way. */
@@ -130,7 +131,7 @@ export function deadlineOf(sa: IkeSa): Millis {
   );
   for (const child of sa.children.values()) at = Math.min(at, child.expiresAt);
   if (!mayRekey(sa)) return at;
-  at = Math.min(at, sa.rekeyAt);
+  at = Math.min(at, sa.rekeyAt, renewalDue(sa));
   for (const child of sa.children.values()) {
     if (child.state === 'installed') at = Math.min(at, child.rekeyAt, child.verifyPfsAt ?? at);
   }
@@ -194,8 +195,9 @@ function lifetimes(world: World, sa: IkeSa): void {
   if (mayRekey(sa) && sa.rekeyAt <= now) {
     sa.rekeyAt = Number.POSITIVE_INFINITY;
     // A redundant SA is about to go: no successor for it (RFC 7296 §2.8.2).
-    if (sa.redundantTo === undefined) sa.tasks.push(rekeyIkeTask());
+    if (sa.redundantTo === undefined && isWorthRekeying(world, sa)) sa.tasks.push(rekeyIkeTask());
   }
+  if (mayRekey(sa)) renewExpiring(world, sa);
   if (sa.retryChildAt !== undefined && sa.retryChildAt <= now) {
     sa.retryChildAt = undefined;
     if (sa.children.size === 0) sa.tasks.push(createChildTask());
@@ -280,24 +282,5 @@ function noSignOfLife(world: World, sa: IkeSa): Failure {
     cause: 'dpd_timeout',
     message: `the peer gave no sign of life for ${idle} s`,
     details: { tries },
-  };
-}
-
-/**
- * No answer from a peer that was heard meanwhile: it is there, and the exchange is what does not get through,
- * usually since its messages are the only large ones. The IKE SA ends all the same.
- */
-function unanswered(world: World, sa: IkeSa): Failure | undefined {
-  const { active } = sa;
-  if (active === undefined || sa.lastInbound <= active.sentAt || !isAlive(world, sa)) return undefined;
-  const { task } = active;
-  const exchange = nameOf('exchange', active.exchangeType);
-  const rekeys = task.kind === 'rekey-ike' || (task.kind === 'create-child' && task.rekeys !== undefined);
-  const what = task.kind === 'rekey-ike' ? ' to rekey the IKE SA' : rekeys ? ' to rekey the child SA' : '';
-  const waited = Math.round((world.ctx.now - active.sentAt) / 1000);
-  return {
-    cause: rekeys ? 'rekey_failed' : 'dpd_timeout',
-    message: `the peer was heard, but did not answer ${exchange}${what} for ${waited} s: large messages may be lost on the way`,
-    details: { exchange, tries: active.retransmission.sent },
   };
 }

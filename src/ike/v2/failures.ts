@@ -81,6 +81,12 @@ export function childRefused(
           'the peer accepts none of the networks we proposed: its local and remote CIDRs must mirror ours',
         details: { ...details, ...described(proposed) },
       };
+    case NotifyType.NO_ADDITIONAL_SAS:
+      return {
+        cause: 'no_additional_sas',
+        message: 'the peer accepts no further child SA on this IKE SA (NO_ADDITIONAL_SAS)',
+        details,
+      };
     case NotifyType.INVALID_SYNTAX:
       return { cause: 'invalid_syntax', message: `the peer could not read our ${exchange} request`, details };
     default:

@@ -49,6 +49,8 @@ export interface ChildRecord {
   readonly encapsulation: 'udp' | 'esp';
   readonly madeAt: Millis;
   rekeyAt: Millis;
+  /** When a new IKE SA is begun because it was not rekeyed. */
+  renewAt: Millis;
   expiresAt: Millis;
   readonly volume: VolumeLimit;
   /** As much has passed as one key is to carry: the rekey was asked for. */
@@ -174,11 +176,21 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   /** Place of the establishment in the order of all ids: what came to be before what. */
   establishedOrder = 0;
   rekeyAt = Number.POSITIVE_INFINITY;
+  /** When a new one is negotiated from the start because it was not rekeyed, or its authentication ends. */
+  renewAt = Number.POSITIVE_INFINITY;
   expiresAt = Number.POSITIVE_INFINITY;
   /** Message ids are used up so far that a rekey was asked for. */
   spent = false;
   /** Why its last rekeying was refused. */
   rekeyRefused: Failure | undefined;
+  /** It had a child SA at some time. */
+  carried = false;
+  /** Since when it has none. */
+  childlessSince: Millis = 0;
+  /** Why the last request for a child SA was refused; undefined when it was not. */
+  refusal: Failure | undefined;
+  /** Since when the peer answers TEMPORARY_FAILURE only, and how often. */
+  busy: { readonly since: Millis; times: number } | undefined;
   /** When a child SA that the peer put off is asked for again. */
   retryChildAt: Millis | undefined;
   /** When the pairs of networks that no child SA carries are looked at again. */

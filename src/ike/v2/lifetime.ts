@@ -10,14 +10,24 @@ const JITTER = 0.1;
 const LONGEST_RETRY = 30_000;
 const SHORTEST_RETRY = 5000;
 
+/** The point between rekeying and end at which rekeying counts as failed. */
+export function renewAt(rekeyAt: Millis, expiresAt: Millis): Millis {
+  return expiresAt - Math.min(MAX_LEAD, Math.floor((expiresAt - rekeyAt) / 2));
+}
+
 /** When a refused rekey is asked for again. Until it succeeds the old SA works, and ends with its lifetime. */
 export function retryAt(now: Millis, expiresAt: Millis): Millis {
   return now + Math.min(LONGEST_RETRY, Math.max(SHORTEST_RETRY, (expiresAt - now) / 4));
 }
 
+/** A new IKE SA is begun this long before the end of what could not be rekeyed, where there is so much time. */
+const MAX_LEAD: Millis = 60_000;
+
 /** When an SA made now is rekeyed, and when it ends if that did not work. */
 export interface Lifetime {
   readonly rekeyAt: Millis;
+  /** When a new IKE SA is begun, since rekeying did not work (RFC 7296 §2.8). */
+  readonly renewAt: Millis;
   readonly expiresAt: Millis;
 }
 
@@ -28,5 +38,7 @@ export interface Lifetime {
 export function lifetime(random: Random, now: Millis, life: Seconds): Lifetime {
   const chance = readU32(random.bytes(4), 0) / 2 ** 32;
   const whole = seconds(life);
-  return { rekeyAt: now + Math.floor(whole * (REKEY_AT - JITTER * chance)), expiresAt: now + whole };
+  const rekeyAt = now + Math.floor(whole * (REKEY_AT - JITTER * chance));
+  const expiresAt = now + whole;
+  return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
 }

@@ -46,7 +46,7 @@ export function notePfsAgreed(world: World, sa: IkeSa): void {
   }
 }
 
-/** The connection carries traffic until the lifetime of its child SA is over, and then it will not. */
+/** Each child SA lives for one lifetime only: the next one comes with a new IKE SA. */
 export function notePfsRefused(world: World, sa: IkeSa, reason: Failure): void {
   const connection = sa.connection!.name;
   sa.pfsUnverified = true;
@@ -55,6 +55,6 @@ export function notePfsRefused(world: World, sa: IkeSa, reason: Failure): void {
     kind: 'advisory',
     connection,
     code: 'pfs_mismatch',
-    message: `${reason.message}: the connection ends with the lifetime of its child SA`,
+    message: `${reason.message}: a new IKE SA has to be negotiated before the lifetime of the child SA is over`,
   });
 }

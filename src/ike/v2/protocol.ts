@@ -14,6 +14,7 @@ import { failure } from './failures.js';
 import { initiate } from './init-initiator.js';
 import { receive } from './receive.js';
 import { followPeer, renew, renewWaiting } from './renew.js';
+import { reviveChildless } from './revival.js';
 import { createChildTask } from './tasks.js';
 import { isReached, type Volume } from './volume.js';
 import { createWorld, ownerOf, sasOf, type World } from './world.js';
@@ -62,7 +63,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   reconfigured(): void {
-    const { ctx, table, perPair } = this.world;
+    const { ctx, table, perPair, startedOver } = this.world;
     for (const sa of table.all()) {
       if (sa.connection === undefined) continue;
       const connection = ctx.connection(sa.connection.name);
@@ -73,7 +74,8 @@ export class IkeV2 implements IkeVersion {
       sa.connection = connection;
       recheckCoverage(this.world, sa);
     }
-    for (const name of [...perPair]) if (ctx.connection(name) === undefined) perPair.delete(name);
+    for (const names of [perPair, startedOver])
+      for (const name of [...names.keys()]) if (ctx.connection(name) === undefined) names.delete(name);
     this.#work();
   }
 
@@ -167,7 +169,7 @@ export class IkeV2 implements IkeVersion {
       );
       if (standing.children.size > 0) recheckCoverage(this.world, standing);
       else if (this.world.perPair.has(connection.name)) nextPair(this.world, standing);
-      else if (!onItsWay) standing.tasks.push(createChildTask());
+      else if (!onItsWay && !reviveChildless(this.world, standing)) standing.tasks.push(createChildTask());
       return;
     }
     const peerBegan = this.#peerBegan(connection);

@@ -15,6 +15,7 @@ import { keySa } from './keys.js';
 import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, hasExactlyOne, invalidKe, notify, wantedGroup } from './payloads.js';
+import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
@@ -68,14 +69,17 @@ export function rekeyIkeAnswered(world: World, sa: IkeSa, task: RekeyIkeTask, me
       return;
     }
     if (error.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, error)) return;
-    if (error.type !== NotifyType.TEMPORARY_FAILURE) {
+    if (error.type === NotifyType.TEMPORARY_FAILURE) {
+      const { wait, report } = noteBusy(world, sa, TRY_AGAIN);
+      sa.rekeyAt = world.ctx.now + wait;
+      if (report === undefined) return;
+      sa.rekeyRefused = report;
+    } else {
+      sa.busy = undefined;
       sa.rekeyRefused = rekeyRefused(sa.connection!, error);
-      advise(world, sa, nameOf('notify', error.type));
+      sa.rekeyAt = retryAt(world.ctx.now, sa.expiresAt);
     }
-    sa.rekeyAt =
-      error.type === NotifyType.TEMPORARY_FAILURE
-        ? world.ctx.now + TRY_AGAIN
-        : retryAt(world.ctx.now, sa.expiresAt);
+    advise(world, sa, nameOf('notify', error.type));
     return;
   }
   const made = completeRekey(world, sa, task, payloads);
@@ -230,6 +234,9 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
   next.gapsAt = old.gapsAt;
   next.wanted = old.wanted;
   next.pfsUnverified ||= old.pfsUnverified;
+  next.carried ||= old.carried;
+  next.childlessSince = old.childlessSince;
+  next.refusal ??= old.refusal;
   next.retryChildAt ??= old.retryChildAt;
   // What was to go in favour of the old SA goes in favour of the new one, which is to be confirmed in its turn.
   for (const other of sasOf(world, old.connection!.name)) {
@@ -304,6 +311,6 @@ function advise(world: World, sa: IkeSa, notifyName: string): void {
     kind: 'advisory',
     connection: sa.connection!.name,
     code: 'rekey_refused',
-    message: `the peer refused to rekey the IKE SA with ${notifyName}: it will end when its lifetime is over`,
+    message: `the peer refused to rekey the IKE SA with ${notifyName}: a new one has to be negotiated before its lifetime is over`,
   });
 }

@@ -7,7 +7,7 @@ import { covers, narrow } from '../policy/selectors.js';
 import { removeChild } from './child.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
-import { lifetime } from './lifetime.js';
+import { type Lifetime, lifetime, renewAt } from './lifetime.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
 
@@ -123,8 +123,10 @@ function reschedule(world: World, sa: IkeSa, connection: ConnectionConfig): void
   }
 }
 
-function counted(world: World, from: Millis, life: Seconds): { rekeyAt: Millis; expiresAt: Millis } {
+function counted(world: World, from: Millis, life: Seconds): Lifetime {
   const { now, random } = world.ctx;
-  const { rekeyAt, expiresAt } = lifetime(random, from, life);
-  return { rekeyAt: Math.max(now, rekeyAt), expiresAt: Math.max(now + LEAST_REST, expiresAt) };
+  const planned = lifetime(random, from, life);
+  const rekeyAt = Math.max(now, planned.rekeyAt);
+  const expiresAt = Math.max(now + LEAST_REST, planned.expiresAt);
+  return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
 }

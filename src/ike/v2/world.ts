@@ -1,3 +1,4 @@
+import type { Millis } from '../../util/units.js';
 import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js';
 import type { Context } from '../context.js';
 import { CookieJar } from '../cookies.js';
@@ -39,6 +40,8 @@ export interface World {
   readonly perPair: Set<string>;
   /** Connections to be made anew when an IKE SA that the peer has just made is confirmed. */
   readonly renewals: Set<string>;
+  /** When each connection was last negotiated from the start because its IKE SA could not go on. */
+  readonly startedOver: Map<string, Millis>;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -58,6 +61,7 @@ export function createWorld(ctx: Context): World {
     espSpis: new Set(),
     perPair: new Set(),
     renewals: new Set(),
+    startedOver: new Map(),
     addressTurn: new Map(),
   };
 }

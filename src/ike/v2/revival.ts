@@ -1,0 +1,124 @@
+import type { Millis } from '../../util/units.js';
+import type { Failure } from '../events.js';
+import { beginDelete } from './close.js';
+import { failure } from './failures.js';
+import type { IkeSa } from './ike-sa.js';
+import { renew } from './renew.js';
+import { unanswered } from './unanswered.js';
+import type { World } from './world.js';
+
+/** How long an IKE SA may be without a child SA, or its peer busy, before it counts as failed (RFC 7296 §2.25). */
+const PATIENCE: Millis = 180_000;
+/** The same for one that had a child SA, when the peer takes one pair of networks a child SA. */
+const PAIR_PATIENCE: Millis = 30_000;
+/** How long a busy peer is nothing to report: it may only be in the middle of an exchange that collides. */
+const UNREMARKABLE: Millis = 30_000;
+/** Longest wait for a busy peer. */
+const MAX_BUSY_WAIT: Millis = 30_000;
+/** Least time between two fresh starts of one connection from here; the reconciler has a pace of its own. */
+const PACE: Millis = 10_000;
+
+/**
+ * Negotiates a new IKE SA beside one that cannot go on: a child SA of it cannot be rekeyed in time, or it cannot be
+ * rekeyed itself (RFC 7296 §2.8). What stands goes on until the new one has taken over. Says whether it was begun.
+ */
+export function startOver(world: World, sa: IkeSa): boolean {
+  const { ctx, startedOver } = world;
+  const connection = ctx.connection(sa.connection!.name);
+  const wanted = connection?.adminUp === true && connection.establishMode === 'bidirectional';
+  if (!wanted || ctx.shuttingDown || sa.redundantTo !== undefined || sa.superseded) return false;
+  if ((startedOver.get(connection.name) ?? Number.NEGATIVE_INFINITY) + PACE > ctx.now) return false;
+  startedOver.set(connection.name, ctx.now);
+  renew(world, connection, 'connection');
+  return true;
+}
+
+/** A CREATE_CHILD_SA request of ours for a child SA was refused for good, or what came back was of no use. */
+export function noteRefusal(world: World, sa: IkeSa, reason: Failure, ofPair: boolean): void {
+  sa.refusal = reason;
+  if (sa.state !== 'established' || sa.children.size > 0) return;
+  const patience = !sa.carried ? PATIENCE : ofPair ? PAIR_PATIENCE : 0;
+  if (world.ctx.now - sa.childlessSince >= patience) giveUp(world, sa, reason);
+}
+
+/**
+ * A child SA is wanted on an IKE SA that has none any more. Where the last request was refused already, another one
+ * would be as well: only a new IKE SA helps, since its first child SA is negotiated otherwise (RFC 7296 §1.2).
+ */
+export function reviveChildless(world: World, sa: IkeSa): boolean {
+  if (!sa.carried || sa.refusal === undefined) return false;
+  giveUp(world, sa, sa.refusal);
+  return true;
+}
+
+/** No child SA can be made on this IKE SA: it goes, and where it ever carried one, a new one comes at once. */
+function giveUp(world: World, sa: IkeSa, reason: Failure): void {
+  if (sa.carried) startOver(world, sa);
+  beginDelete(world, sa, 'failed', reason);
+}
+
+/**
+ * The peer answered with TEMPORARY_FAILURE. Says how long to wait before it is asked again, and what there is to
+ * report when it has been so for a while. After several minutes the two ends have lost each other (RFC 7296 §2.25).
+ * @param first wait after the first time; it is doubled with each further one
+ */
+export function noteBusy(
+  world: World,
+  sa: IkeSa,
+  first: Millis,
+): { readonly wait: Millis; readonly report?: Failure } {
+  const { now } = world.ctx;
+  sa.busy ??= { since: now, times: 0 };
+  const lasted = now - sa.busy.since;
+  const wait = Math.min(MAX_BUSY_WAIT, first * 2 ** sa.busy.times++);
+  if (lasted < UNREMARKABLE) return { wait };
+  const why = `the peer has put it off with TEMPORARY_FAILURE for ${Math.round(lasted / 1000)} s`;
+  const report: Failure = {
+    ...failure('peer_busy', why),
+    details: { notify: 'TEMPORARY_FAILURE', exchange: 'CREATE_CHILD_SA', tries: sa.busy.times },
+  };
+  if (lasted >= PATIENCE) {
+    sa.busy = undefined;
+    if (sa.children.size === 0) giveUp(world, sa, report);
+    else startOver(world, sa);
+  }
+  return { wait, report };
+}
+
+/** Begins a new IKE SA for what ends soon and was not rekeyed. `tick` calls it where this end may rekey. */
+export function renewExpiring(world: World, sa: IkeSa): void {
+  const { now } = world.ctx;
+  let due = false;
+  if (sa.renewAt <= now) {
+    sa.renewAt = Number.POSITIVE_INFINITY;
+    due = sa.children.size > 0;
+  }
+  for (const child of sa.children.values()) {
+    if (child.renewAt > now || (child.state !== 'installed' && child.state !== 'rekeying')) continue;
+    child.renewAt = Number.POSITIVE_INFINITY;
+    due = true;
+    if (child.state === 'rekeying') reportUnanswered(world, sa, child.id);
+  }
+  if (due) startOver(world, sa);
+}
+
+function reportUnanswered(world: World, sa: IkeSa, rekeys: number): void {
+  const reason = unanswered(world, sa);
+  if (reason === undefined) return;
+  const { name: connection } = sa.connection!;
+  const { id: ikeId } = sa;
+  world.ctx.event({ kind: 'child-failed', connection, ikeId, role: 'initiator', failure: reason, rekeys });
+}
+
+/** When `renewExpiring` has something to do. */
+export function renewalDue(sa: IkeSa): Millis {
+  let at = sa.renewAt;
+  for (const child of sa.children.values())
+    if (child.state === 'installed' || child.state === 'rekeying') at = Math.min(at, child.renewAt);
+  return at;
+}
+
+/** Whether rekeying the IKE SA is worth it: one that has had no child SA for long is left to its end. */
+export function isWorthRekeying(world: World, sa: IkeSa): boolean {
+  return sa.children.size > 0 || world.ctx.now - sa.childlessSince < PATIENCE;
+}
