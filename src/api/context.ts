@@ -18,13 +18,27 @@ import type { GatewayRunner } from './runner.js';
 export interface ApiContext {
   readonly store: Store;
   readonly runner: GatewayRunner;
-  readonly site: Site;
+  /** Replaced by a reload of the server's file: read it anew in every request. */
+  site: Site;
   readonly logger: Logger;
   readonly refusals: RefusalLog;
   /** The time of day. */
   readonly now: () => Date;
   readonly writes: WriteQueue;
+  /** Reads the server's file again; absent where there is none. */
+  readonly reload?: ReloadServer;
 }
+
+/** What a reload of the server's file did, or would do. */
+export interface ServerReload {
+  readonly applied: boolean;
+  /** Fields that differ; `refused` says why one cannot be taken over, and then none is. */
+  readonly changes: readonly { readonly field: string; readonly refused?: string }[];
+  /** Faults of the file itself, one sentence each with its place. */
+  readonly errors: readonly string[];
+}
+
+export type ReloadServer = (dryRun: boolean) => Promise<ServerReload>;
 
 /** Who asks for a change, for the audit log. */
 export interface Actor {

@@ -12,7 +12,8 @@ export interface LifecycleOptions {
   readonly store: Store;
   readonly writes: WriteQueue;
   readonly runner: GatewayRunner;
-  readonly site: Site;
+  /** The site as it is now: it may be replaced while the server runs. */
+  readonly site: () => Site;
   readonly logger: Logger;
 }
 
@@ -49,6 +50,11 @@ export class GatewayLifecycle {
       runner.subscribe((id) => this.#look(id, false)),
     ];
     for (const { id } of new View(snapshot).gateways()) this.#look(id, true);
+  }
+
+  /** Brings every gateway to what the site now makes of it. */
+  refresh(): void {
+    for (const id of this.#started) this.#look(id, true);
   }
 
   /** Follows no longer; what runs is left to the runner. Resolves when no step is under way. */
@@ -119,7 +125,7 @@ export class GatewayLifecycle {
       return;
     }
     if (desired) {
-      const wish = desiredGateway(gateway, view, site);
+      const wish = desiredGateway(gateway, view, site());
       if (this.#started.has(id)) await runner.patch(wish);
       else await runner.start(wish);
       this.#started.add(id);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import swagger from '@fastify/swagger';
 import {
   type FastifyError,
@@ -17,7 +18,7 @@ import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
 import { RefusalLog } from './auth/refusal-log.js';
 import { BODY_LIMIT, tooLarge } from './bodies.js';
-import { type ApiContext, WriteQueue } from './context.js';
+import { type ApiContext, type ReloadServer, WriteQueue } from './context.js';
 import { ApiError } from './errors.js';
 import { GatewayLifecycle } from './lifecycle.js';
 import {
@@ -48,6 +49,8 @@ export interface ApiOptions {
   readonly now?: () => Date;
   /** Certificate chain and key, PEM: the TCP listener then speaks HTTPS only. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  /** Reads the server's file again, for clients that ask for it. */
+  readonly reload?: ReloadServer;
   /** Addresses and networks of proxies whose X-Forwarded-For says where a request comes from. */
   readonly trustProxy?: readonly string[];
 }
@@ -58,6 +61,16 @@ export interface ListenOptions {
   readonly plainHttp?: boolean;
   /** A Unix socket with mode 0600: whoever can open it is taken for root. */
   readonly socketPath?: string;
+}
+
+/** What a running server can be given anew. */
+export type ApiReplacement = Pick<ApiOptions, 'site' | 'tls'> & Pick<AuthOptions, 'tokens' | 'apiKeys'>;
+
+interface ServerParts {
+  readonly context: ApiContext;
+  readonly authenticator: Authenticator | undefined;
+  readonly lifecycle: GatewayLifecycle;
+  readonly rootSockets: WeakSet<Socket>;
 }
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -73,20 +86,13 @@ export class ApiServer {
   /** For tests: `inject` goes through everything but the network. */
   readonly app: FastifyInstance;
   readonly #options: ApiOptions;
-  readonly #lifecycle: GatewayLifecycle;
-  readonly #rootSockets: WeakSet<Socket>;
+  readonly #parts: ServerParts;
   #unix: Server | undefined;
 
-  private constructor(
-    options: ApiOptions,
-    app: FastifyInstance,
-    lifecycle: GatewayLifecycle,
-    rootSockets: WeakSet<Socket>,
-  ) {
+  private constructor(options: ApiOptions, app: FastifyInstance, parts: ServerParts) {
     this.#options = options;
     this.app = app;
-    this.#lifecycle = lifecycle;
-    this.#rootSockets = rootSockets;
+    this.#parts = parts;
   }
 
   /** Makes the server and brings the stored gateways up; nobody is listened to before `listen`. */
@@ -95,7 +101,11 @@ export class ApiServer {
     const now = options.now ?? (() => new Date());
     const writes = new WriteQueue(store, logger, now);
     const refusals = new RefusalLog(logger);
-    const context: ApiContext = { store, runner, site, logger, refusals, now, writes };
+    const { reload } = options;
+    const context: ApiContext = {
+      ...{ store, runner, site, logger, refusals, now, writes },
+      ...(reload === undefined ? {} : { reload }),
+    };
     const rootSockets = new WeakSet<Socket>();
     const app = makeApp(options);
     await app.register(swagger, {
@@ -120,9 +130,9 @@ export class ApiServer {
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
     registerOperations(app, context);
     await app.ready();
-    const lifecycle = new GatewayLifecycle({ store, writes, runner, site, logger });
+    const lifecycle = new GatewayLifecycle({ store, writes, runner, site: () => context.site, logger });
     await lifecycle.start();
-    return new ApiServer(options, app, lifecycle, rootSockets);
+    return new ApiServer(options, app, { context, authenticator, lifecycle, rootSockets });
   }
 
   /**
@@ -136,7 +146,7 @@ export class ApiServer {
       const unix = createServer((request, response) => this.app.routing(request, response));
       unix.requestTimeout = REQUEST_TIMEOUT_MS;
       unix.on('clientError', answerGarbage);
-      unix.on('connection', (socket) => this.#rootSockets.add(socket));
+      unix.on('connection', (socket) => this.#parts.rootSockets.add(socket));
       await listenUnix(unix, socketPath);
       this.#unix = unix;
     }
@@ -159,6 +169,19 @@ export class ApiServer {
     }
   }
 
+  /**
+   * Takes over another site, other credentials and another certificate, from the next request and connection on;
+   * gateways follow where the site says something else of them. Without `tls` the certificate stays.
+   */
+  replace({ site, tokens, apiKeys, tls }: ApiReplacement): void {
+    const { context, authenticator, lifecycle } = this.#parts;
+    context.site = site;
+    authenticator?.replace({ tokens, apiKeys, account: site.account });
+    if (tls !== undefined)
+      (this.app.server as unknown as TlsServer).setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+    lifecycle.refresh();
+  }
+
   /** Answers what is under way, then ends. Gateways go on running. */
   async stop(): Promise<void> {
     const { app } = this;
@@ -170,7 +193,7 @@ export class ApiServer {
       });
     }
     await app.close();
-    await this.#lifecycle.stop();
+    await this.#parts.lifecycle.stop();
   }
 }
 

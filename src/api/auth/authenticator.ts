@@ -34,7 +34,7 @@ const REFRESH_SECONDS = 30 * 86_400;
 
 /** Finds out who is asking, and hands out signed tokens for API keys. */
 export class Authenticator {
-  readonly #options: AuthOptions;
+  #options: AuthOptions;
   readonly #key: SecretKey;
   readonly #limit = new LoginLimit();
   readonly #log: RefusalLog;
@@ -43,6 +43,13 @@ export class Authenticator {
     this.#options = options;
     this.#log = log;
     this.#key = options.signingKey ?? new SecretKey(Uint8Array.from(randomBytes(32)));
+  }
+
+  /**
+   * Takes other tokens, API keys and account. The key that signs tokens stays, and so do tokens whose API key does.
+   */
+  replace(options: Omit<AuthOptions, 'signingKey'>): void {
+    this.#options = options;
   }
 
   /**

@@ -16,45 +16,63 @@ export const serveCommand = defineCommand({
       demandOption: true,
       describe: 'Configuration of the server (YAML): VPCs, subnets, listener, tokens',
     },
-    'log-level': { choices: LOG_LEVELS, default: 'info', describe: 'What server and gateways log at least' },
+    'log-level': {
+      choices: LOG_LEVELS,
+      describe: 'What server and gateways log at least, whatever "log_level" of the file says (else info)',
+    },
     'log-format': {
       choices: ['auto', 'text', 'json'] as const,
       default: 'auto',
       describe: 'Form of log lines on standard error; auto is text on a terminal, JSON elsewhere',
     },
   },
-  examples: [['serve --config site.yaml', 'Until SIGTERM or Ctrl-C, which stop the gateways, too']],
+  examples: [
+    [
+      'serve --config site.yaml',
+      'Until SIGTERM or Ctrl-C, which stop the gateways, too, unless "on_stop: keep"',
+    ],
+  ],
   epilogue:
     'Gateways outlive a server that crashes: the next one finds them and goes on with them. Without a server for\n' +
     'longer than "orphan_seconds" of its file they end by themselves, in good order.\n' +
+    'SIGHUP (or "culvert serve-reload") reads the file again and takes over what has changed.\n' +
     'With --output json one object on standard output tells where the API is served.\n' +
     'Exit codes: 0 ended in good order, 1 it could not start, 2 wrong usage.',
   async run(args, terminal) {
     const path = args.config;
     const { readServeFile } = await import('../../daemon/serve/serve-file.js');
     const { describeErrors } = await import('../gateway-config.js');
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      throw new CliError(`the configuration file ${path} cannot be read: ${messageOf(error)}`);
-    }
-    const file = readServeFile(text, path);
+    const read = (): ReturnType<typeof readServeFile> => {
+      try {
+        return readServeFile(readFileSync(path, 'utf8'), path);
+      } catch (error) {
+        throw new CliError(`the configuration file ${path} cannot be read: ${messageOf(error)}`);
+      }
+    };
+    const file = read();
     if (!file.ok) {
       if (args.output === 'json') terminal.json({ ok: false, file: path, errors: file.error });
       else terminal.note(describeErrors(path, file.error));
       return ExitCode.failed;
     }
     const { createLogger } = await import('../../telemetry/log.js');
-    const { runControlPlane } = await import('../../daemon/serve/serve.js');
+    const { DEFAULT_LOG_LEVEL, runControlPlane } = await import('../../daemon/serve/serve.js');
     const { oneLine } = await import('../../daemon/start-error.js');
     const format = args['log-format'];
     const logLevel = args['log-level'];
-    const logger = createLogger({ level: logLevel, ...(format === 'auto' ? {} : { format }) });
+    const level = logLevel ?? file.value.logLevel ?? DEFAULT_LOG_LEVEL;
+    const logger = createLogger({ level, ...(format === 'auto' ? {} : { format }) });
     const program = [process.execPath, programPath];
     try {
       await runControlPlane(
-        { file: file.value, program, logLevel, logFormat: format, logger },
+        {
+          file: file.value,
+          reread: read,
+          program,
+          ...(logLevel === undefined ? {} : { logLevel }),
+          logFormat: format,
+          logger,
+        },
         ({ url, socket }) => {
           if (args.output === 'json') {
             terminal.line(JSON.stringify({ started: true, url: url ?? null, socket }));

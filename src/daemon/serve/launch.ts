@@ -29,6 +29,8 @@ export interface LaunchedProcess {
   /** Whether it was found running, from a server before this one. */
   readonly adopted: boolean;
   readonly exited: Promise<void>;
+  /** Closes the connection and lets the process outlive this one. */
+  release(): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
@@ -74,13 +76,18 @@ async function adopt(
   if (attached === undefined) return undefined;
   const { client, answer } = attached;
   const { pid, version } = answer;
+  let released = false;
   const exited = client.closed.then(async () => {
-    while (isOurs(pid, control)) await pause(ALIVE_MS);
+    while (!released && isOurs(pid, control)) await pause(ALIVE_MS);
   });
   const kill = (signal: NodeJS.Signals): void => {
     if (isOurs(pid, control)) process.kill(pid, signal);
   };
-  return { process: { pid, client, adopted: true, exited, kill }, version };
+  const release = (): void => {
+    released = true;
+    client.close();
+  };
+  return { process: { pid, client, adopted: true, exited, release, kill }, version };
 }
 
 /** Ends what answers at a control socket, if something does. */
@@ -127,7 +134,11 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
       const { client, answer } = attached;
       const { pid } = answer;
       const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
-      return { pid, client, adopted: false, exited, kill };
+      const release = (): void => {
+        client.close();
+        child.unref();
+      };
+      return { pid, client, adopted: false, exited, release, kill };
     }
     await pause(LOOK_MS);
   }

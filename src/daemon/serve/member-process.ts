@@ -47,6 +47,8 @@ export class MemberProcess {
   #failures = 0;
   #everRan = false;
   readonly #stopping = new AbortController();
+  /** The process is left to itself when this one stops following it. */
+  #released = false;
   #loop: Promise<void> | undefined;
 
   constructor(desired: DesiredState, options: MemberOptions) {
@@ -97,6 +99,13 @@ export class MemberProcess {
     this.#status = undefined;
   }
 
+  /** Follows its process no longer and leaves it running. Resolves when its connection is closed. */
+  async release(): Promise<void> {
+    this.#released = true;
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
   async #keepRunning(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
@@ -126,7 +135,13 @@ export class MemberProcess {
   /** From start to end of one process. @throws the reason when it does not come to run */
   async #runOnce(signal: AbortSignal): Promise<void> {
     const launched = await obtainProcess(this.#options.launch);
-    const stop = (): void => void endProcess(launched);
+    const released = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => this.#released && resolve(), { once: true });
+      if (this.#released) resolve();
+    });
+    const stop = (): void => {
+      if (!this.#released) void endProcess(launched);
+    };
     this.#process = launched;
     try {
       if (signal.aborted) return;
@@ -147,11 +162,12 @@ export class MemberProcess {
       const end = watchPulse(launched, seen);
       signal.addEventListener('abort', stop, { once: true });
       if (signal.aborted) stop();
-      await launched.exited;
+      await Promise.race([launched.exited, released]);
       end();
     } finally {
       signal.removeEventListener('abort', stop);
-      await endProcess(launched);
+      if (this.#released) launched.release();
+      else await endProcess(launched);
     }
   }
 

@@ -30,7 +30,7 @@ const MEMBER_FILE = /^(.+)-([0-9]+)\.sock(?:\.[a-z]+)?$/;
  * outlive this one: the next server finds them by their control sockets and goes on with them.
  */
 export class ProcessRunner implements GatewayRunner {
-  readonly #options: ProcessRunnerOptions;
+  #options: ProcessRunnerOptions;
   readonly #gateways = new Map<string, { readonly members: readonly MemberProcess[]; namespace?: string }>();
   readonly #listeners = new Set<(id: string) => void>();
 
@@ -106,6 +106,18 @@ export class ProcessRunner implements GatewayRunner {
   /** Ends processes of gateways that the store does not know, which only a server before this one can have left. */
   async sweep(known: ReadonlySet<string>): Promise<void> {
     await this.#endLeftovers((id) => !known.has(id));
+  }
+
+  /** Settings of the processes that are started from now on. */
+  adjust(settings: Pick<ProcessRunnerOptions, 'orphanSeconds' | 'logLevel'>): void {
+    this.#options = { ...this.#options, ...settings };
+  }
+
+  /** Lets go of all gateways: they go on, and the next server finds them. */
+  async release(): Promise<void> {
+    const members = [...this.#gateways.values()].flatMap((gateway) => gateway.members);
+    await Promise.all(members.map((member) => member.release()));
+    this.#gateways.clear();
   }
 
   /** Stops all gateways in good order. */

@@ -7,6 +7,7 @@ import { SchemaCheck } from '../../store/schema-check.js';
 import { readSecretFile } from '../../store/secret-file.js';
 import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
 import { readYaml } from '../../store/yaml-source.js';
+import { LOG_LEVELS, type LogLevel } from '../../telemetry/log.js';
 import { parseCidr, parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 
@@ -31,7 +32,12 @@ export interface ServeFile {
   readonly sealingKeyFile?: string;
   /** Folder of the control sockets of gateways. */
   readonly runFolder: string;
+  /** How long gateways live on without a server. */
   readonly orphanSeconds: number;
+  /** What becomes of the gateways when the server is told to end. */
+  readonly onStop: 'stop' | 'keep';
+  /** What server and gateways log at least, unless the command line says so. */
+  readonly logLevel?: LogLevel;
 }
 
 export const SERVE_DEFAULTS = {
@@ -39,6 +45,8 @@ export const SERVE_DEFAULTS = {
   store: '/var/lib/culvert/store.db',
   runFolder: '/run/culvert/gateways',
   orphanSeconds: 60,
+  /** With `on_stop: keep`: time for an upgrade of the machine's packages. */
+  keptSeconds: 3600,
 } as const;
 
 const closed = { additionalProperties: false } as const;
@@ -83,6 +91,8 @@ const ServeFileSchema = Type.Object(
     orphan_seconds: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 86_400, description: 'seconds, from 1 to 86400' }),
     ),
+    on_stop: Type.Optional(Type.Enum(['stop', 'keep'])),
+    log_level: Type.Optional(Type.Enum(LOG_LEVELS)),
     ...around,
     vpcs,
     subnets,
@@ -118,7 +128,8 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { listen, socket, tls, auth, tokens = [], api_keys: apiKeys = [], store, ...rest } = input;
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
   const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
-  const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...siteInput } = listening;
+  const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
+  const { on_stop: onStop = 'stop', log_level: logLevel, ...siteInput } = running;
   for (const [index, proxy] of trustProxy.entries()) {
     if (parseIp(proxy) !== undefined || typeof parseCidr(proxy) !== 'string') continue;
     const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
@@ -149,7 +160,9 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     store: path(store ?? SERVE_DEFAULTS.store),
     ...(sealing === undefined ? {} : { sealingKeyFile: path(sealing) }),
     runFolder: path(runFolder ?? SERVE_DEFAULTS.runFolder),
-    orphanSeconds: seconds ?? SERVE_DEFAULTS.orphanSeconds,
+    orphanSeconds: seconds ?? SERVE_DEFAULTS[onStop === 'keep' ? 'keptSeconds' : 'orphanSeconds'],
+    onStop,
+    ...(logLevel === undefined ? {} : { logLevel }),
   };
 }
 

@@ -1,89 +1,180 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type ApiAuth, ApiServer } from '../../api/server.js';
+import type { ServerReload } from '../../api/context.js';
+import { type ApiAuth, type ApiReplacement, ApiServer } from '../../api/server.js';
+import { type ConfigError, formatConfigErrors } from '../../store/config-error.js';
 import { KIND, SECRET_FIELDS } from '../../store/records.js';
 import { createSealer, readSealingKey } from '../../store/sealing.js';
 import { openSqliteStore } from '../../store/sqlite-store.js';
+import type { Store } from '../../store/store.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { Result } from '../../util/result.js';
 import type { SignalSource } from '../lifecycle.js';
-import { StartError } from '../start-error.js';
+import { oneLine, StartError } from '../start-error.js';
 import { UndoStack } from '../undo.js';
 import { ProcessRunner } from './process-runner.js';
+import { serveChanges } from './serve-changes.js';
 import type { ServeFile } from './serve-file.js';
+import { readTlsFiles } from './tls-files.js';
 
 export interface ServeOptions {
   readonly file: ServeFile;
+  /** Reads the file again. */
+  readonly reread: () => Result<ServeFile, readonly ConfigError[]>;
   /** Command line of this program, interpreter and script, to start gateways with. */
   readonly program: readonly string[];
-  /** What gateways log at least. */
-  readonly logLevel: string;
+  /** What is logged at least, by the command line; else the file says it. */
+  readonly logLevel?: string;
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
 }
 
-/** A running control plane. */
-export interface ControlPlane {
-  /** Where the API is served. */
-  readonly url: string | undefined;
-  readonly socket: string;
-  /** Stops every gateway, then the server. Safe to call twice. */
-  stop(): Promise<void>;
-}
+/** What server and gateways log at least, where neither command line nor file says it. */
+export const DEFAULT_LOG_LEVEL = 'info';
 
 /**
- * Opens the store, finds gateways that a server before this one has left running, brings up what is stored, and
- * serves the API. All or nothing.
- * @throws StartError, StoreError, ListenError: each with its remedy
+ * A running control plane: the store, the gateways that a server before this one has left running and those that are
+ * stored, and the API.
  */
-export async function startControlPlane(options: ServeOptions): Promise<ControlPlane> {
-  const undo = new UndoStack();
-  try {
-    return await bringUp(options, undo);
-  } catch (error) {
-    await undo.run(options.logger);
-    throw error;
+export class ControlPlane {
+  /** Where the API is served. */
+  readonly url: string | undefined;
+  readonly #options: ServeOptions;
+  readonly #parts: PlaneParts;
+  #file: ServeFile;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(options: ServeOptions, parts: PlaneParts, url: string | undefined) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#file = options.file;
+    this.url = url;
+  }
+
+  /** Starts it, all or nothing. @throws StartError, StoreError, ListenError: each with its remedy */
+  static async start(options: ServeOptions): Promise<ControlPlane> {
+    const undo = new UndoStack();
+    try {
+      return await ControlPlane.#bringUp(options, undo);
+    } catch (error) {
+      await undo.run(options.logger);
+      throw error;
+    }
+  }
+
+  static async #bringUp(options: ServeOptions, undo: UndoStack): Promise<ControlPlane> {
+    const { file, program, logFormat, logger } = options;
+    const { site, socket } = file;
+    mkdirSync(dirname(file.store), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
+    const store = openSqliteStore({
+      path: file.store,
+      secretFields: SECRET_FIELDS,
+      ...(file.sealingKeyFile === undefined
+        ? {}
+        : { sealer: createSealer(readSealingKey(file.sealingKeyFile)) }),
+    });
+    undo.push('the store', () => store.close());
+    const { runFolder: folder, orphanSeconds } = file;
+    const logLevel = logLevelOf(options, file);
+    const runner = new ProcessRunner({ folder, orphanSeconds, program, logLevel, logFormat, logger });
+    let plane: ControlPlane | undefined;
+    undo.push('the gateways', () => (plane?.keepsGateways === true ? runner.release() : runner.close()));
+    const snapshot = await store.snapshot();
+    await runner.sweep(new Set(snapshot.list(KIND.gateway).map(({ id }) => id)));
+    const api = await ApiServer.create({
+      ...{ store, runner, site, logger, auth: authOf(file), trustProxy: file.trustProxy },
+      ...(file.tls === undefined ? {} : { tls: readTlsFiles(file.tls, new Date(), logger) }),
+      reload: async (dryRun) => {
+        if (plane === undefined) throw new Error('the server is still starting');
+        return plane.reload(dryRun);
+      },
+    });
+    undo.push('the API server', () => api.stop());
+    const url = await api.listen({
+      ...(file.listen === undefined ? {} : { tcp: file.listen }),
+      socketPath: socket,
+      plainHttp: file.plainHttp,
+    });
+    const where = url === undefined ? '' : `${url} and `;
+    logger.info({ url, socket }, `the API is served at ${where}unix:${socket}`);
+    plane = new ControlPlane(options, { undo, store, runner, api }, url);
+    return plane;
+  }
+
+  /** Path of the API's Unix socket. */
+  get socket(): string {
+    return this.#file.socket;
+  }
+
+  /**
+   * Takes over what has changed in the server's file: credentials, certificate, site, settings of gateways to come.
+   * A file with a fault, or with a change that needs a restart, changes nothing. No tunnel goes down.
+   */
+  async reload(dryRun = false): Promise<ServerReload> {
+    const { reread, logger } = this.#options;
+    let next: ServeFile;
+    let update: ApiReplacement;
+    try {
+      const read = reread();
+      if (!read.ok) return refused(read.error.map((error) => formatConfigErrors([error], 'the file')));
+      next = read.value;
+      // Read in any case: renewed certificates come in files of the same name.
+      const tls = next.tls === undefined ? {} : { tls: readTlsFiles(next.tls, new Date(), logger) };
+      update = { site: next.site, tokens: next.tokens, apiKeys: next.apiKeys, ...tls };
+    } catch (error) {
+      return refused([oneLine(error)]);
+    }
+    const changes = serveChanges(this.#file, next, await this.#parts.store.snapshot());
+    const isRefused = changes.some((change) => change.refused !== undefined);
+    if (dryRun || isRefused) return { applied: false, changes, errors: [] };
+    this.#file = next;
+    const logLevel = logLevelOf(this.#options, next);
+    logger.level = logLevel;
+    this.#parts.runner.adjust({ orphanSeconds: next.orphanSeconds, logLevel });
+    this.#parts.api.replace(update);
+    const fields = changes.map(({ field }) => field);
+    logger.info(
+      { fields },
+      `the file of the server was read again: ${fields.join(', ') || 'nothing'} changed`,
+    );
+    return { applied: true, changes, errors: [] };
+  }
+
+  /** Ends the server, and its gateways unless the file says `on_stop: keep`. Safe to call twice. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#parts.undo.run(this.#options.logger);
+    return this.#stopping;
+  }
+
+  /** What becomes of the gateways at the end, in words. */
+  get farewell(): string {
+    if (!this.keepsGateways) return 'ending: stopping the gateways';
+    const { orphanSeconds } = this.#file;
+    return `ending: the gateways go on without a server, for ${orphanSeconds} s at most`;
+  }
+
+  /** Whether the gateways outlive the server when it is told to end. */
+  get keepsGateways(): boolean {
+    return this.#file.onStop === 'keep';
   }
 }
 
-async function bringUp({ file, logger, ...processes }: ServeOptions, undo: UndoStack) {
-  const { site, socket } = file;
-  mkdirSync(dirname(file.store), { recursive: true, mode: 0o700 });
-  mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
-  const store = openSqliteStore({
-    path: file.store,
-    secretFields: SECRET_FIELDS,
-    ...(file.sealingKeyFile === undefined
-      ? {}
-      : { sealer: createSealer(readSealingKey(file.sealingKeyFile)) }),
-  });
-  undo.push('the store', () => store.close());
-  const { runFolder: folder, orphanSeconds } = file;
-  const runner = new ProcessRunner({ folder, orphanSeconds, logger, ...processes });
-  undo.push('the gateways', () => runner.close());
-  const snapshot = await store.snapshot();
-  await runner.sweep(new Set(snapshot.list(KIND.gateway).map(({ id }) => id)));
-  const tls = readTls(file);
-  const api = await ApiServer.create({
-    ...{ store, runner, site, logger, auth: authOf(file), trustProxy: file.trustProxy },
-    ...(tls === undefined ? {} : { tls }),
-  });
-  undo.push('the API server', () => api.stop());
-  const url = await api.listen({
-    ...(file.listen === undefined ? {} : { tcp: file.listen }),
-    socketPath: socket,
-    plainHttp: file.plainHttp,
-  });
-  logger.info(
-    { url, socket },
-    `the API is served at ${url === undefined ? '' : `${url} and `}unix:${socket}`,
-  );
-  let stopping: Promise<void> | undefined;
-  const stop = (): Promise<void> => {
-    stopping ??= undo.run(logger);
-    return stopping;
-  };
-  return { url, socket, stop };
+interface PlaneParts {
+  readonly undo: UndoStack;
+  readonly store: Store;
+  readonly runner: ProcessRunner;
+  readonly api: ApiServer;
+}
+
+function refused(errors: readonly string[]): ServerReload {
+  return { applied: false, changes: [], errors };
+}
+
+/** What server and gateways log at least: the command line wins. */
+function logLevelOf({ logLevel }: Pick<ServeOptions, 'logLevel'>, file: ServeFile): string {
+  return logLevel ?? file.logLevel ?? DEFAULT_LOG_LEVEL;
 }
 
 function authOf({ auth, tokens, apiKeys, signingKeyFile, store }: ServeFile): ApiAuth {
@@ -103,27 +194,18 @@ function ownSigningKey(path: string): string {
   return path;
 }
 
-function readTls({ tls }: ServeFile): { readonly cert: Buffer; readonly key: Buffer } | undefined {
-  if (tls === undefined) return undefined;
-  const read = (path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      throw new StartError(`the TLS file ${path} cannot be read (${code})`, 'correct "tls" and its rights');
-    }
-  };
-  return { cert: read(tls.certificate), key: read(tls.key) };
-}
-
-/** Serves until SIGTERM or SIGINT; a second one ends the process at once, and its gateways live on for a while. */
+/**
+ * Serves until SIGTERM or SIGINT; a second one ends the process at once, and its gateways live on for a while. SIGHUP
+ * reads the file again.
+ */
 export async function runControlPlane(
   options: ServeOptions,
   started: (plane: ControlPlane) => void,
   signals: SignalSource = process,
 ): Promise<void> {
+  const { logger } = options;
   let end: () => void = () => undefined;
-  const told = new Promise<void>((resolve) => {
+  const asked = new Promise<void>((resolve) => {
     end = resolve;
   });
   let signalled = false;
@@ -132,21 +214,39 @@ export async function runControlPlane(
     signalled = true;
     end();
   };
-  const onHangUp = (): void =>
-    options.logger.warn('SIGHUP: changes of the file need a restart of the server');
+  let plane: ControlPlane | undefined;
+  const onHangUp = (): void => {
+    if (plane === undefined) logger.warn('SIGHUP while starting: the file is being read already');
+    else
+      void plane.reload().then(
+        (report) => logRefusal(report, logger),
+        (error) => logger.error(oneLine(error)),
+      );
+  };
   signals.on('SIGTERM', onSignal);
   signals.on('SIGINT', onSignal);
   signals.on('SIGHUP', onHangUp);
   try {
-    const plane = await startControlPlane(options);
+    plane = await ControlPlane.start(options);
     started(plane);
-    await told;
-    options.logger.info('ending: stopping the gateways');
+    await asked;
+    logger.info(plane.farewell);
     await plane.stop();
-    options.logger.info('the server has ended');
+    logger.info('the server has ended');
   } finally {
     signals.removeListener('SIGTERM', onSignal);
     signals.removeListener('SIGINT', onSignal);
     signals.removeListener('SIGHUP', onHangUp);
   }
+}
+
+function logRefusal({ applied, changes, errors }: ServerReload, logger: Logger): void {
+  if (applied) return;
+  const reasons = changes.flatMap(({ field, refused }) =>
+    refused === undefined ? [] : `"${field}" ${refused}`,
+  );
+  logger.error(
+    { errors, changes },
+    `the file of the server was not taken over: ${[...errors, ...reasons].join('; ')}`,
+  );
 }
