@@ -32,6 +32,7 @@ export class ServeLab {
   readonly network: NetworkLab;
   readonly folder = mkdtempSync(join(tmpdir(), 'culvert-serve-'));
   readonly #config: string;
+  #fields: object;
   #server: ChildProcess | undefined;
   #log = '';
   url = '';
@@ -42,7 +43,7 @@ export class ServeLab {
     const key = join(this.folder, 'api-key');
     writeFileSync(key, `${this.apiKey}\n`, { mode: 0o600 });
     writeFileSync(join(this.folder, 'sealing-key'), 'a5'.repeat(32), { mode: 0o600 });
-    const config = {
+    this.#fields = {
       listen: '127.0.0.1:0',
       socket: 'api.sock',
       store: 'store.db',
@@ -60,7 +61,13 @@ export class ServeLab {
       })),
       ...more,
     };
-    writeFileSync(this.#config, stringify(config), { mode: 0o600 });
+    this.configure({});
+  }
+
+  /** Writes the file of the server with other values for some fields; a running one is not asked to read it. */
+  configure(more: object): void {
+    this.#fields = { ...this.#fields, ...more };
+    writeFileSync(this.#config, stringify(this.#fields, { aliasDuplicateObjects: false }), { mode: 0o600 });
   }
 
   readonly apiKey = 'an-api-key-for-tests-only';
