@@ -1,6 +1,7 @@
 import { readU32 } from '../util/bytes.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
-import type { PacketView } from '../wire/ip.js';
+import { createPacketView, type PacketView } from '../wire/ip.js';
+import { readAnswered } from './icmp-error.js';
 import { coveringPrefixes, type Prefix, PrefixTrie } from './prefix-trie.js';
 import { compileRow, ROW_WORDS, rowMatches4, rowMatches6, selectorFamily } from './selectors.js';
 
@@ -29,7 +30,10 @@ export interface OutboundTable {
   /** Unknown ids are ignored: an SA may be gone before the order arrives. */
   activate(id: number): void;
   remove(id: number): void;
-  /** The id of the child SA, `NO_POLICY` or `NO_SA`. Allocates nothing. */
+  /**
+   * The id of the child SA, `NO_POLICY` or `NO_SA`. An ICMP error that no child SA carries by its own addresses goes
+   * with the packets that answer the one it quotes (RFC 4301 §6.2). Allocates nothing.
+   */
   lookup(packet: PacketView): number;
 }
 
@@ -70,6 +74,7 @@ interface Placement {
  */
 class TrieTable implements OutboundTable {
   readonly #entries = new Map<number, Entry>();
+  readonly #answered = createPacketView();
   #activations = 0;
   readonly #four = new Family(4);
   readonly #six = new Family(6);
@@ -104,7 +109,11 @@ class TrieTable implements OutboundTable {
   }
 
   lookup(packet: PacketView): number {
-    return this.#family(packet.version).lookup(packet);
+    const family = this.#family(packet.version);
+    const id = family.lookup(packet);
+    if (id >= 0 || !readAnswered(packet, this.#answered)) return id;
+    const carrier = family.lookup(this.#answered);
+    return carrier >= 0 ? carrier : id;
   }
 
   #family(family: 4 | 6): Family {

@@ -1,7 +1,8 @@
 import { readU32 } from '../util/bytes.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import { TsType } from '../wire/ike/registry.js';
-import { NO_PORT, type PacketView } from '../wire/ip.js';
+import { createPacketView, NO_PORT, type PacketView } from '../wire/ip.js';
+import { readAnswered } from './icmp-error.js';
 
 /** Words of one compiled selector: first and last address, protocol, first and last port. */
 export const ROW_WORDS = { 4: 5, 6: 11 } as const;
@@ -120,6 +121,7 @@ function compile(selectors: readonly TrafficSelector[], family: 4 | 6): Uint32Ar
 export class SelectorSet {
   readonly #local: SelectorList;
   readonly #peer: SelectorList;
+  readonly #answered = createPacketView();
 
   constructor(localTs: readonly TrafficSelector[], peerTs: readonly TrafficSelector[]) {
     this.#local = new SelectorList(localTs);
@@ -134,8 +136,16 @@ export class SelectorSet {
     );
   }
 
-  /** From a network of the peer to a local one (RFC 4301 §5.2 step 4). */
+  /**
+   * From a network of the peer to a local one (RFC 4301 §5.2 step 4), or an ICMP error about a packet that went the
+   * other way.
+   */
   matchesInbound(packet: PacketView): boolean {
+    if (this.#coversInbound(packet)) return true;
+    return readAnswered(packet, this.#answered) && this.#coversInbound(this.#answered);
+  }
+
+  #coversInbound(packet: PacketView): boolean {
     return (
       this.#peer.covers(packet, packet.sourceOffset, packet.sourcePort) &&
       this.#local.covers(packet, packet.destinationOffset, packet.destinationPort)

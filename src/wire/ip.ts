@@ -96,6 +96,14 @@ export function createPacketView(): PacketView {
  * @returns false when it is no whole IPv4 or IPv6 packet; the view is then undefined in content
  */
 export function readPacket(bytes: Uint8Array, offset: number, length: number, view: PacketView): boolean {
+  return readBeginning(bytes, offset, length, view) && view.totalLength <= length;
+}
+
+/**
+ * As `readPacket`, for a packet of which only the first `length` octets are there, as ICMP quotes it: IP header,
+ * extension headers and ports count, the rest may be missing. `totalLength` is what the packet's own header says.
+ */
+export function readBeginning(bytes: Uint8Array, offset: number, length: number, view: PacketView): boolean {
   if (length < 1 || offset < 0 || offset + length > bytes.length) return false;
   view.bytes = bytes;
   view.offset = offset;
@@ -104,7 +112,7 @@ export function readPacket(bytes: Uint8Array, offset: number, length: number, vi
   const version = bytes[offset]! >>> 4;
   if (version === 4 ? !readIpv4(bytes, offset, length, view) : version !== 6) return false;
   if (version === 6 && !readIpv6(bytes, offset, length, view)) return false;
-  if (view.fragmentOffset === 0) readPorts(bytes, view);
+  if (view.fragmentOffset === 0) readPorts(bytes, offset + Math.min(length, view.totalLength), view);
   return true;
 }
 
@@ -113,7 +121,7 @@ function readIpv4(bytes: Uint8Array, offset: number, length: number, view: Packe
   if (length < IPV4_HEADER_LENGTH) return false;
   const headerLength = (bytes[offset]! & 0x0f) << 2;
   const totalLength = (bytes[offset + 2]! << 8) | bytes[offset + 3]!;
-  if (headerLength < IPV4_HEADER_LENGTH || totalLength < headerLength || totalLength > length) return false;
+  if (headerLength < IPV4_HEADER_LENGTH || headerLength > length || totalLength < headerLength) return false;
   const fragment = (bytes[offset + 6]! << 8) | bytes[offset + 7]!;
   view.version = 4;
   view.headerLength = headerLength;
@@ -135,7 +143,6 @@ function readIpv4(bytes: Uint8Array, offset: number, length: number, view: Packe
 function readIpv6(bytes: Uint8Array, offset: number, length: number, view: PacketView): boolean {
   if (length < IPV6_HEADER_LENGTH) return false;
   const totalLength = IPV6_HEADER_LENGTH + ((bytes[offset + 4]! << 8) | bytes[offset + 5]!);
-  if (totalLength > length) return false;
   view.version = 6;
   view.totalLength = totalLength;
   view.sourceOffset = offset + 8;
@@ -146,7 +153,7 @@ function readIpv6(bytes: Uint8Array, offset: number, length: number, view: Packe
   view.dontFragment = true;
   view.moreFragments = false;
   view.fragmentOffset = 0;
-  const end = offset + totalLength;
+  const end = offset + Math.min(length, totalLength);
   let at = offset + IPV6_HEADER_LENGTH;
   let next = bytes[offset + 6]!;
   let walked = 0;
@@ -184,9 +191,10 @@ function isExtension(protocol: number): boolean {
   );
 }
 
-function readPorts(bytes: Uint8Array, view: PacketView): void {
+/** `end` is where the octets that are there end. */
+function readPorts(bytes: Uint8Array, end: number, view: PacketView): void {
   const at = view.payloadOffset;
-  const present = view.offset + view.totalLength - at;
+  const present = end - at;
   switch (view.protocol) {
     case IpProtocol.TCP:
     case IpProtocol.UDP:
