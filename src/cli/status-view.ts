@@ -44,7 +44,7 @@ export function renderStatus(document: StatusDocument, options: ViewOptions): st
   const up = connections.filter(({ status }) => status === 'up').length;
   const lines = [
     `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
-      `${gateway.data_plane} data plane${workersText(gateway.workers)}, running for ${age(gateway.started_at, options.now)}, ` +
+      `${gateway.data_plane} data plane${workersText(gateway.workers)}${gateway.raw_esp ? '' : ', ESP in UDP only'}, running for ${age(gateway.started_at, options.now)}, ` +
       `${up} of ${connections.length} connections up`,
     '',
   ];

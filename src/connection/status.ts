@@ -164,6 +164,8 @@ export interface StatusDocument {
     readonly address: string;
     readonly interface: string;
     readonly data_plane: 'ffi' | 'portable';
+    /** Whether ESP as IP protocol 50 is received beside ESP in UDP; it needs CAP_NET_RAW. */
+    readonly raw_esp: boolean;
     readonly version: string;
     readonly started_at: string;
     readonly drops: Readonly<Record<string, number>>;

@@ -5,7 +5,6 @@ import type { StatusDocument } from '../connection/status.js';
 import type { ConnectionProblem } from '../connection/tracker.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
-import type { DataPlane } from '../dataplane/dataplane.js';
 import { defaultWorkers } from '../dataplane/ffi/worker-group.js';
 import { DEFAULT_OFFLOAD, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
@@ -121,7 +120,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   });
   let core: GatewayCore | undefined;
   const workers = workersOf(options);
-  const { plane, sockets } = await openPacketPath(
+  const { plane, sockets, rawEsp } = await openPacketPath(
     {
       choice: options.dataPlane ?? 'auto',
       address: gateway.address,
@@ -129,7 +128,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
       ports: options.ports ?? STANDARD_PORTS,
       workers,
-      rawEsp: gateway.encapsulation === 'auto',
+      rawEsp: gateway.encapsulation === 'auto' ? 'required' : 'wanted',
       offload: options.offload ?? { ...DEFAULT_OFFLOAD, ...gateway.offload },
       ...(gateway.mss === undefined ? {} : { mssCeiling: gateway.mss }),
       ...(options.device === undefined ? {} : { device: options.device }),
@@ -199,7 +198,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   undo.push('timers', () => running.stop());
   sockets.receive({
     ike: (input) => running.input(input),
-    esp: (local, remote, bytes) => handOver(plane, local, remote, bytes),
+    esp: (local, remote, bytes) => plane.espDatagram(local, remote, bytes),
     sendFailed: (remote, code, message) => running.sendFailed(remote, code, message),
   });
   let current: CoreConfig = { file, psks };
@@ -258,6 +257,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       address: gateway.address,
       interface: gateway.interface,
       data_plane: plane.kind,
+      raw_esp: rawEsp,
       version,
       started_at: startedAt,
       drops: plane.drops(),
@@ -359,17 +359,4 @@ function leadAround(routes: GatewayRoutes | undefined, addresses: readonly strin
       logger.error(oneLine(error));
     }
   }
-}
-
-/** ESP that the kernel delivered to the IKE socket: the packet path takes it if it can. */
-function handOver(plane: DataPlane, ...datagram: Parameters<EspTaker['espDatagram']>): void {
-  if ('espDatagram' in plane) (plane as unknown as EspTaker).espDatagram(...datagram);
-}
-
-interface EspTaker {
-  espDatagram(
-    local: { readonly address: string; readonly port: number },
-    remote: { readonly address: string; readonly port: number },
-    bytes: Uint8Array,
-  ): void;
 }

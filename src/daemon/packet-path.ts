@@ -1,9 +1,11 @@
+import { isIP } from 'node:net';
 import type { CryptoBackend } from '../crypto/types.js';
 import type { DataPlane, DataPlaneListener } from '../dataplane/dataplane.js';
 import { createFfiDataPlane } from '../dataplane/ffi/data-plane.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader, type Offload } from '../dataplane/offload.js';
 import type { PacketDevice } from '../dataplane/packet-device.js';
 import { type ClosablePacketDevice, createPortableDataPlane } from '../dataplane/portable.js';
+import { createRawEspLink, type RawEspLink } from '../dataplane/raw-esp-link.js';
 import { createTunPacketDevice } from '../dataplane/tun-packet-device.js';
 import { errnoName } from '../linux/errors.js';
 import { ffiAvailable } from '../linux/ffi.js';
@@ -34,8 +36,11 @@ export interface PacketPathOptions {
   readonly offload?: Offload;
   /** MSS that no TCP connection may exceed; 1360 when left out. */
   readonly mssCeiling?: number;
-  /** Whether SAs may send ESP as IP protocol 50, without UDP. */
-  readonly rawEsp?: boolean;
+  /**
+   * ESP as IP protocol 50, without UDP, is received on every SA where the kernel gives a raw socket (RFC 7296
+   * §2.23). `required`: SAs may send it, too, so the start fails without one.
+   */
+  readonly rawEsp: 'required' | 'wanted';
   /** For the portable path: in place of a TUN device. */
   readonly device?: PacketDevice;
   readonly crypto: CryptoBackend;
@@ -48,6 +53,8 @@ export interface PacketPathOptions {
 export interface PacketPath {
   readonly plane: DataPlane;
   readonly sockets: IkeSockets;
+  /** Whether ESP as IP protocol 50 is received. */
+  readonly rawEsp: boolean;
 }
 
 /**
@@ -64,6 +71,7 @@ async function portablePath(options: PacketPathOptions, undo: UndoStack): Promis
   const sockets = await IkeSockets.open({ address, ports, logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
   const device = options.device ?? tunForMainThread(options, undo);
+  const raw = rawForMainThread(options, undo);
   const plane = createPortableDataPlane({
     crypto,
     random,
@@ -72,9 +80,46 @@ async function portablePath(options: PacketPathOptions, undo: UndoStack): Promis
     listener,
     now: () => clock.now(),
     send: (_local, remote, packet, dropped) => sockets.sendEsp(remote, packet, dropped),
+    ...(raw === undefined ? {} : { sendRaw: raw.send }),
   });
+  raw?.onPacket((packet) => plane.rawEsp(packet));
   undo.push('the data plane', () => plane.close());
-  return { plane, sockets };
+  return { plane, sockets, rawEsp: raw !== undefined };
+}
+
+/** The raw socket of the portable path. A path without a TUN device, in tests, has none unless it is required. */
+function rawForMainThread(options: PacketPathOptions, undo: UndoStack): RawEspLink | undefined {
+  if (options.rawEsp === 'wanted' && options.device !== undefined) return undefined;
+  const [fd] = openRawSockets({ ...options, workers: 1 }, undo);
+  if (fd === undefined) return undefined;
+  const link = createRawEspLink(fd, isIP(options.address) === 6 ? 6 : 4, (reason) =>
+    options.listener.failed(reason),
+  );
+  undo.push('the thread on the raw socket', () => link.close());
+  return link;
+}
+
+/**
+ * A raw socket a worker; none where the kernel refuses and they are not required.
+ * @throws LinuxError when they are
+ */
+function openRawSockets(options: PacketPathOptions, undo: UndoStack): readonly number[] {
+  const { address, workers, logger } = options;
+  const fds: number[] = [];
+  try {
+    for (let index = 0; index < workers; index++) fds.push(openRawEsp(address, { workers, index }));
+  } catch (error) {
+    for (const fd of fds) closeSocket(fd);
+    if (options.rawEsp === 'required') throw error;
+    logger.warn(
+      { code: (error as { code?: string }).code },
+      'ESP as IP protocol 50 is not received, only ESP in UDP: the kernel refuses a raw socket; ' +
+        'give the process CAP_NET_RAW if a peer sends it',
+    );
+    return [];
+  }
+  for (const fd of fds) undo.push('the raw socket', () => closeSocket(fd));
+  return fds;
 }
 
 /** A TUN device of its own for a connection; the data plane closes it. */
@@ -124,12 +169,7 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   const wanted = options.offload ?? DEFAULT_OFFLOAD;
   const group = openPortGroup({ address, port: ports.natt, workers, gro: wanted.gro });
   undo.push('the ESP sockets', () => group.close());
-  const rawFds: number[] = [];
-  for (let index = 0; options.rawEsp === true && index < workers; index++) {
-    const fd = openRawEsp(address, { workers, index });
-    undo.push('the raw socket', () => closeSocket(fd));
-    rawFds.push(fd);
-  }
+  const rawFds = openRawSockets(options, undo);
   const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
   const { tso, uso } = wanted;
@@ -150,7 +190,7 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
     espFds: group.espFds,
     tun,
     openTun: (name) => open(name),
-    ...(options.rawEsp === true ? { rawFds } : {}),
+    ...(rawFds.length === 0 ? {} : { rawFds }),
     ...(options.mssCeiling === undefined ? {} : { mssCeiling: options.mssCeiling }),
     offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },
     offloadLost: (name, errno) => {
@@ -168,5 +208,5 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
     },
   });
   undo.push('the data plane', () => plane.close());
-  return { plane, sockets };
+  return { plane, sockets, rawEsp: rawFds.length > 0 };
 }

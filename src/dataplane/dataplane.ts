@@ -40,6 +40,13 @@ export interface WorkerState {
 export interface DataPlane {
   /** `ffi`: worker threads on TUN and sockets; `portable`: node:dgram and an injected packet device. */
   readonly kind: 'ffi' | 'portable';
+  /**
+   * This end has given out an inbound SPI whose SA is still being agreed on: a few packets that come for it before
+   * are kept for 100 ms, and opened when the SA is installed. Until `install` or `forget`.
+   */
+  expect(spi: number): void;
+  /** No SA will have this SPI. Unknown SPIs are no error. */
+  forget(spi: number): void;
   /** Takes ownership of the keys in `pair` and wipes them when they are consumed. */
   install(pair: EspPair): void;
   /** Outbound traffic matching the pair's selectors uses it from now on. */
@@ -48,6 +55,11 @@ export interface DataPlane {
   /** Sends no more by it. It goes on receiving until it is removed: packets may still be on their way. */
   retire(id: number): void;
   remove(id: number): void;
+  /**
+   * An ESP packet in UDP, from the SPI on, that the kernel gave to another socket than those of the packet path.
+   * Nothing in it can make this throw.
+   */
+  espDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
   /**
    * Opens a further packet device, a TUN device of this name. Its packets use only the child SAs that name it
    * by `EspPair.device`, and only their packets come out of it.

@@ -16,6 +16,8 @@ export class PortableChild {
   /** Number of its packet device. */
   readonly device: number;
   readonly local: Endpoint;
+  /** How its packets are sent; both forms are received. */
+  readonly encapsulation: 'udp' | 'esp';
   readonly inbound: InboundSa;
   readonly outbound: OutboundSa;
   readonly drops = new DropCounter();
@@ -35,6 +37,7 @@ export class PortableChild {
     this.spiIn = pair.spiIn;
     this.device = pair.device ?? 0;
     this.local = pair.local;
+    this.encapsulation = pair.encapsulation;
     this.peer = pair.peer;
     const { suite } = pair;
     this.outbound = new OutboundSa({ spi: pair.spiOut, suite, keys: pair.keysOut, crypto, random });

@@ -2,6 +2,7 @@ import type { Socket } from 'node:dgram';
 import type { CryptoBackend, EspKeys } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts } from '../esp/drops.js';
+import { EarlyPackets } from '../esp/early-packets.js';
 import type { EspPair } from '../esp/params.js';
 import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
 import { copyOf, readU32 } from '../util/bytes.js';
@@ -20,6 +21,8 @@ interface PortableDeps {
   readonly crypto: CryptoBackend;
   readonly random: Random;
   readonly device: PacketDevice;
+  /** Sends an ESP packet as IP protocol 50; left out where there is no raw socket. */
+  readonly sendRaw?: SendEsp;
   /** Opens a further device of this name; `close` ends it. */
   readonly openDevice?: (name: string) => ClosablePacketDevice;
   readonly listener: DataPlaneListener;
@@ -36,8 +39,8 @@ export type PortableOptions = PortableDeps &
 
 export interface PortableDataPlane extends DataPlane {
   readonly kind: 'portable';
-  /** An ESP packet, from the SPI on, that arrived in UDP. Nothing in it can make this throw. */
-  espDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
+  /** An ESP packet, from the SPI on, that arrived as IP protocol 50. Nothing in it can make this throw. */
+  rawEsp(bytes: Uint8Array): void;
 }
 
 /** A packet device that was opened for the data plane. */
@@ -51,7 +54,7 @@ interface Lane {
   close(): unknown;
 }
 
-/** A data plane on the main thread: any crypto backend, any packet device, ESP in UDP only. */
+/** A data plane on the main thread: any crypto backend, any packet device. */
 export function createPortableDataPlane(options: PortableOptions): PortableDataPlane {
   return new Portable(options);
 }
@@ -66,6 +69,8 @@ class Portable implements PortableDataPlane {
   /** Outbound tables and devices by number; 0 is the device it was made with. */
   readonly #lanes = new Map<number, Lane>();
   readonly #drops = new DropCounter();
+  /** Where a packet came from: undefined for one without UDP. */
+  readonly #early = new EarlyPackets<Endpoint | undefined>((packets) => this.#drops.add('early', packets));
   readonly #acquires = new AcquireLimit();
   readonly #view = createPacketView();
   #closed = false;
@@ -108,9 +113,17 @@ class Portable implements PortableDataPlane {
     lane.close();
   }
 
+  expect(spi: number): void {
+    if (!this.#bySpi.has(spi)) this.#early.expect(spi);
+  }
+
+  forget(spi: number): void {
+    this.#early.forget(spi);
+  }
+
   /**
    * @throws RangeError for an id or SPI in use, a suite the crypto backend lacks, keys that do not fit, or
-   *   ESP without UDP. The keys are wiped then, too
+   *   ESP without UDP where there is no raw socket. The keys are wiped then, too
    */
   install(pair: EspPair): void {
     let child: PortableChild | undefined;
@@ -126,11 +139,12 @@ class Portable implements PortableDataPlane {
       wipeEspKeys(pair.keysOut);
       throw error;
     }
+    for (const { bytes, from } of this.#early.take(child.spiIn, this.#deps.now())) this.#esp(bytes, from);
   }
 
   #admit(pair: EspPair): void {
     if (this.#closed) throw new RangeError(`child SA ${pair.id}: the data plane is closed`);
-    if (pair.encapsulation !== 'udp') {
+    if (pair.encapsulation !== 'udp' && this.#deps.sendRaw === undefined) {
       throw new RangeError(
         `child SA ${pair.id} wants ESP as IP protocol 50, and this data plane has UDP only: ` +
           'set "encapsulation: always"',
@@ -175,6 +189,7 @@ class Portable implements PortableDataPlane {
   }
 
   drops(): DropCounts {
+    this.#early.expire(this.#deps.now());
     return this.#drops.snapshot();
   }
 
@@ -189,18 +204,29 @@ class Portable implements PortableDataPlane {
     this.#deps.device.onPacket(undefined);
     for (const device of [...this.#lanes.keys()]) this.removeDevice(device);
     this.#link?.detach();
+    this.#early.clear();
     for (const id of [...this.#children.keys()]) this.remove(id);
   }
 
   espDatagram(_local: Endpoint, remote: Endpoint, bytes: Uint8Array): void {
+    this.#esp(bytes, remote);
+  }
+
+  rawEsp(bytes: Uint8Array): void {
+    this.#esp(bytes, undefined);
+  }
+
+  /** Both forms are taken on every SA (RFC 7296 §2.23); `remote` is undefined for a packet without UDP. */
+  #esp(bytes: Uint8Array, remote: Endpoint | undefined): void {
     if (this.#closed) return;
     if (bytes.length < ESP_HEADER_LENGTH) {
       this.#drops.add('malformed');
       return;
     }
-    const child = this.#bySpi.get(readU32(bytes, 0));
+    const spi = readU32(bytes, 0);
+    const child = this.#bySpi.get(spi);
     if (child === undefined) {
-      this.#drops.add('unknown_spi');
+      if (!this.#early.hold(spi, bytes, remote, this.#deps.now())) this.#drops.add('unknown_spi');
       return;
     }
     const { inbound } = child;
@@ -211,7 +237,7 @@ class Portable implements PortableDataPlane {
       child.lastInbound = this.#deps.now();
       // Only the newest packet says where the peer is: an older one may have been held back and sent again
       // from elsewhere (RFC 7296 §2.23).
-      if (inbound.highestSequence !== highest) this.#watchPeer(child, remote);
+      if (remote !== undefined && inbound.highestSequence !== highest) this.#watchPeer(child, remote);
     }
     if (!opened.ok) {
       child.drops.add(opened.error);
@@ -224,6 +250,7 @@ class Portable implements PortableDataPlane {
   }
 
   #watchPeer(child: PortableChild, remote: Endpoint): void {
+    if (child.encapsulation !== 'udp') return;
     if (sameEndpoint(child.peer, remote)) {
       child.reportedPeer = undefined;
     } else if (child.reportedPeer === undefined || !sameEndpoint(child.reportedPeer, remote)) {
@@ -247,7 +274,8 @@ class Portable implements PortableDataPlane {
     }
     child.packetsOut++;
     child.bytesOut += view.totalLength;
-    this.#send(child.local, child.peer, sealed.value, (reason) => child.drops.add(reason));
+    const send = child.encapsulation === 'udp' ? this.#send : this.#deps.sendRaw!;
+    send(child.local, child.peer, sealed.value, (reason) => child.drops.add(reason));
   }
 
   /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */

@@ -20,11 +20,14 @@ export interface TunPacketDevice extends PacketDevice {
 
 /**
  * Reads and writes a TUN device on the main thread, one packet a system call. A thread waits for packets, since
- * Node cannot watch such a descriptor itself.
+ * Node cannot watch such a descriptor itself. A raw socket is read in the same way.
  * @param tun without the virtio-net header
  * @param failed called once when the device is gone
  */
-export function createTunPacketDevice(tun: TunDevice, failed: (reason: string) => void): TunPacketDevice {
+export function createTunPacketDevice(
+  tun: Pick<TunDevice, 'fd' | 'name'>,
+  failed: (reason: string) => void,
+): TunPacketDevice {
   return new TunOnMain(tun, failed);
 }
 
@@ -39,7 +42,7 @@ class TunOnMain implements TunPacketDevice {
   #receiver: ((packet: Uint8Array) => void) | undefined;
   #closed = false;
 
-  constructor(tun: TunDevice, failed: (reason: string) => void) {
+  constructor(tun: Pick<TunDevice, 'fd' | 'name'>, failed: (reason: string) => void) {
     this.#fd = tun.fd;
     this.#failed = failed;
     const workerData: TunWatchData = { fd: tun.fd, gate: this.#state.buffer as SharedArrayBuffer };

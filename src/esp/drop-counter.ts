@@ -6,9 +6,9 @@ const INDEX = new Map<DropReason, number>(DROP_REASONS.map((reason, i) => [reaso
 export class DropCounter {
   readonly #counts = new Float64Array(DROP_REASONS.length);
 
-  add(reason: DropReason): void {
+  add(reason: DropReason, packets = 1): void {
     const at = INDEX.get(reason)!;
-    this.#counts[at] = this.#counts[at]! + 1;
+    this.#counts[at] = this.#counts[at]! + packets;
   }
 
   /** The counts now, all reasons present. */

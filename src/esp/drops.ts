@@ -35,6 +35,8 @@ export const DROP_REASONS = [
   'queue_full',
   /** Inbound: marked by a congested router outside, and the inner transport cannot be told (RFC 6040 §4.2). */
   'congestion',
+  /** Inbound: came before its SA was agreed on, and the SA did not follow in time (RFC 7296 §2.8). */
+  'early',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

@@ -106,6 +106,7 @@ function documentOf(...connections: ConnectionStatusDocument[]): StatusDocument 
       address: '192.0.2.1',
       interface: 'culvert0',
       data_plane: 'ffi',
+      raw_esp: true,
       version: '0.1.0',
       started_at: '2026-01-01T09:53:00Z',
       drops: {},

@@ -47,6 +47,7 @@ class FakeDaemon implements ControlHandler {
       address: '192.0.2.1',
       interface: 'culvert0',
       data_plane: 'portable',
+      raw_esp: true,
       version: '0',
       started_at: '2026-01-01T00:00:00Z',
       drops: {},

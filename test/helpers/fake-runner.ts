@@ -44,6 +44,7 @@ export class FakeRunner implements GatewayRunner {
           address: file.gateway.address,
           interface: 'culvert0',
           data_plane: 'portable',
+          raw_esp: true,
           version: '0',
           started_at: '2026-01-01T00:00:00Z',
           drops: {},

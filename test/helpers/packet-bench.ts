@@ -72,6 +72,10 @@ export interface BenchOptions {
   readonly offload?: Offload;
   /** System calls in place of the kernel's. */
   calls?(bench: Bench): Libc;
+  /** With something in the place of a raw socket for ESP, whose packets begin with the SPI, as over IPv6. */
+  readonly raw?: boolean;
+  /** In place of the monotonic clock. */
+  now?(): number;
   /** Is given the ESP socket. */
   prepare?(fd: number): void;
 }
@@ -89,23 +93,33 @@ export class Bench {
   /** The far end of what stands in TUN's place, and the loop's. */
   readonly tun: number;
   readonly tunFd: number;
+  /** The far end of what stands in the raw socket's place; -1 without. */
+  readonly raw: number;
   readonly port: number;
   readonly #fds: number[];
   readonly #group: PortGroup;
 
-  constructor(address = '127.0.0.1', { offload, calls, prepare }: BenchOptions = {}) {
+  constructor(address = '127.0.0.1', options: BenchOptions = {}) {
+    const { offload, calls, prepare, raw = false } = options;
     this.address = address;
     this.client = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     this.#group = openPortGroup({ address, port: 0, workers: 1 });
     const [inner, tun] = packetPair();
     this.#fds = [inner, tun];
     this.tun = inner;
+    const rawFds = raw ? packetPair() : [];
+    this.#fds.push(...rawFds);
+    this.raw = rawFds[0] ?? -1;
     const { crypto } = choosePacketCrypto(this.arena, backend, random);
     const setup = { tunFd: tun, espFds: this.#group.espFds, wakeFd: this.wake.fd };
+    const rawFd = rawFds.length === 0 ? {} : { rawFd: rawFds[1]! };
     const more = offload === undefined ? {} : { offload, virtioHeader: needsVirtioHeader(offload) };
     this.tunFd = tun;
     const report = (one: WorkerReport) => this.reports.push(one);
-    this.loop = new PacketLoop(this.arena, crypto, { ...setup, ...more }, report, calls?.(this));
+    this.loop = new PacketLoop(this.arena, crypto, { ...setup, ...rawFd, ...more }, report, {
+      calls: calls?.(this),
+      ...(options.now === undefined ? {} : { now: () => options.now!() }),
+    });
     prepare?.(this.#group.espFds[0]!);
     this.port = localEndpoint(this.#group.espFds[0]!).port;
     this.client.on('message', (message) => this.heard.push(message));

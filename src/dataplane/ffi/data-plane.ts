@@ -6,15 +6,25 @@ import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspPair } from '../../esp/params.js';
 import { localEndpoint, pathMtu } from '../../linux/sockets.js';
 import type { TunDevice } from '../../linux/tun.js';
+import { readU32 } from '../../util/bytes.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
+import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
 import { MAX_CHILDREN } from './arena.js';
 import { MAX_ORDER } from './control-ring.js';
 import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readHandovers } from './counters.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { encodeDevice, encodeForeign, encodeInstall, encodePath, encodePeer, Order } from './orders.js';
+import {
+  encodeDevice,
+  encodeEsp,
+  encodeForeign,
+  encodeInstall,
+  encodePath,
+  encodePeer,
+  Order,
+} from './orders.js';
 import { MAX_FURTHER_DEVICES } from './packet-loop.js';
 import type { PacketWorker, PendingOrder } from './packet-worker.js';
 import { WorkerGroup } from './worker-group.js';
@@ -148,6 +158,22 @@ class FfiDataPlane implements DataPlane {
     };
   }
 
+  expect(spi: number): void {
+    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.EXPECT, spi));
+  }
+
+  forget(spi: number): void {
+    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.FORGET, spi));
+  }
+
+  espDatagram(_local: Endpoint, remote: Endpoint, bytes: Uint8Array): void {
+    const address = parseIp(remote.address);
+    if (address === undefined || bytes.length < ESP_HEADER_LENGTH || this.#closing !== undefined) return;
+    if (this.#failed) return;
+    const order = encodeEsp({ address, port: remote.port }, bytes);
+    this.#ownerOfSpi(readU32(bytes, 0)).offer({ kind: Order.TAKE_ESP, ...order });
+  }
+
   /** @throws RangeError for an id or SPI in use, a suite, keys or addresses that do not fit. Wipes the keys then */
   install(pair: EspPair): void {
     try {
@@ -196,7 +222,9 @@ class FfiDataPlane implements DataPlane {
     };
     if (this.#closing !== undefined) refuse(': the data plane is closed');
     if (pair.encapsulation !== 'udp' && this.#options.rawFds === undefined) {
-      refuse(' wants ESP as IP protocol 50, and this data plane has UDP only: set "encapsulation: always"');
+      refuse(
+        ' wants ESP as IP protocol 50, and this data plane has no raw socket: give the process CAP_NET_RAW, or set "encapsulation: always"',
+      );
     }
     if (!Number.isInteger(pair.id) || pair.id < 0 || pair.id > 0xffffffff) refuse(': ids are whole numbers');
     if (this.#children.has(pair.id)) refuse(' is installed already');
@@ -343,6 +371,10 @@ class FfiDataPlane implements DataPlane {
     this.#options.tun.close();
     for (const { tun } of this.#devices.values()) tun.close();
     this.#devices.clear();
+  }
+
+  #ownerOfSpi(spi: number): PacketWorker {
+    return this.#group.workers[this.#group.ownerOf(spi)]!;
   }
 
   #ownerOf(child: Installed): PacketWorker {

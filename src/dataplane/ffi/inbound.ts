@@ -17,10 +17,10 @@ import {
 } from './arena.js';
 import type { Child } from './child.js';
 import { CONTROL_SPACE, type ReceiveControl, readReceiveControl } from './control-message.js';
-import { Counter, Drop, GlobalCounter, monotonicMillis } from './counters.js';
+import { Counter, Drop, GlobalCounter } from './counters.js';
 import { Handed, type HandoverReader } from './handover-ring.js';
 import { isSyn } from './outbound.js';
-import { type Path, survivable } from './path.js';
+import { type Arrival, type Form, type Path, survivable } from './path.js';
 import type { TunWriter } from './tun-writer.js';
 
 const MSG_DONTWAIT = 0x40;
@@ -89,7 +89,7 @@ export class Inbound {
       survivable('receiving ESP');
       return false;
     }
-    this.#now = monotonicMillis();
+    this.#now = path.now();
     let octets = 0;
     for (let i = 0; i < messages; i++) {
       const header = At.rxHeaders + i * MMSGHDR_SIZE;
@@ -136,23 +136,48 @@ export class Inbound {
     else this.#lookUp(slot, at, size, control.trafficClass, 'esp');
   }
 
-  /** The SA of an ESP packet, which must come as that SA's packets do. */
-  #lookUp(
-    slot: number,
-    at: number,
-    length: number,
-    trafficClass: number,
-    encapsulation: 'udp' | 'esp',
-  ): void {
+  /**
+   * The SA of an ESP packet. Both forms are taken on every SA, whichever this end sends (RFC 7296 §2.23): `form` is
+   * how it came.
+   */
+  #lookUp(slot: number, at: number, length: number, trafficClass: number, form: Form): void {
     const path = this.#path;
     const child = path.bySpi.get(readU32(path.arena.bytes, at));
-    if (child === undefined || child.encapsulation !== encapsulation) {
-      if (child === undefined && this.#handOver(slot, at, length, trafficClass)) return;
-      path.drop(Drop.unknown_spi);
+    if (child === undefined) {
+      // Raw sockets get the SPIs of their own worker only.
+      if (form === 'udp' && this.#handOver(slot, at, length, trafficClass)) return;
+      if (!this.#hold(slot, at, length, trafficClass, form)) path.drop(Drop.unknown_spi);
       return;
     }
-    const reason = this.#esp(child, slot, at, length, trafficClass);
+    const reason = this.#esp(child, slot, at, length, trafficClass, form);
     if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
+  }
+
+  /** Keeps a packet whose SA is still being agreed on. False when no SA of this SPI is expected. */
+  #hold(slot: number, at: number, length: number, trafficClass: number, form: Form): boolean {
+    const { arena, early } = this.#path;
+    const { bytes } = arena;
+    const spi = readU32(bytes, at);
+    const nameAt = At.rxNames + slot * NAME_SIZE;
+    const from = { form, trafficClass, name: bytes.slice(nameAt, nameAt + NAME_SIZE) };
+    return early.hold(spi, bytes.subarray(at, at + length), from, this.#now);
+  }
+
+  /** Opens what came before the SA of this SPI was installed. */
+  openEarly(spi: number): void {
+    const packets = this.#path.early.take(spi, this.#path.now());
+    for (const { bytes, from } of packets) this.takeIn(bytes, from);
+    if (packets.length > 0) this.flush();
+  }
+
+  /** An ESP packet that does not come from a socket of this worker now. `flush` follows after the last one. */
+  takeIn(packet: Uint8Array, { name, trafficClass, form }: Arrival): void {
+    const { bytes } = this.#path.arena;
+    const at = rxPacket(0);
+    bytes.set(name, At.rxNames);
+    bytes.set(packet, at);
+    this.#now = this.#path.now();
+    this.#lookUp(0, at, packet.length, trafficClass, form);
   }
 
   /**
@@ -177,7 +202,7 @@ export class Inbound {
     const at = rxPacket(0);
     reader.copyPacket(base + at);
     reader.copyName(base + At.rxNames);
-    this.#now = monotonicMillis();
+    this.#now = this.#path.now();
     this.#lookUp(0, at, reader.length, reader.trafficClass, 'udp');
   }
 
@@ -215,7 +240,7 @@ export class Inbound {
   }
 
   /** RFC 4303 §3.4: replay, ICV, window, then the plaintext. Answers with the reason of a drop, or `PASSED`. */
-  #esp(child: Child, slot: number, at: number, length: number, trafficClass: number): number {
+  #esp(child: Child, slot: number, at: number, length: number, trafficClass: number, form: Form): number {
     const { arena } = this.#path;
     const { bytes } = arena;
     const view = this.#view;
@@ -240,7 +265,8 @@ export class Inbound {
     // Only the newest packet says where the peer is: an older one may have been held back and sent again
     // from elsewhere (RFC 7296 §2.23).
     const name = At.rxNames + slot * NAME_SIZE;
-    if (newest && child.encapsulation === 'udp' && child.movedTo(name)) this.#moved(child, name);
+    const shown = form === 'udp' && child.encapsulation === 'udp';
+    if (newest && shown && child.movedTo(name)) this.#moved(child, name);
     const inner = readInner(bytes, target, target + body, child.selectors, view);
     if (inner < 0) {
       tun.reject(body);

@@ -1,13 +1,14 @@
 import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../esp/params.js';
 import type { OutboundPolicy } from '../../esp/policy-table.js';
+import { writeSockaddr } from '../../linux/sockaddr.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../util/bytes.js';
-import type { Endpoint } from '../../util/ip.js';
+import type { Endpoint, IpBytes } from '../../util/ip.js';
 import { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
-import type { Arena } from './arena.js';
+import { type Arena, NAME_SIZE } from './arena.js';
 
-/** Kinds of orders in the control ring. Remove, retire and activate carry the id only. */
+/** Kinds of orders in the control ring. Remove, retire and activate carry the id only, expect and forget the SPI. */
 export const Order = {
   INSTALL: 1,
   REMOVE: 2,
@@ -18,6 +19,9 @@ export const Order = {
   REMOVE_DEVICE: 7,
   INSTALL_FOREIGN: 8,
   RETIRE: 9,
+  EXPECT: 10,
+  FORGET: 11,
+  TAKE_ESP: 12,
 } as const;
 
 /** A pair of SAs as the worker gets it. */
@@ -238,5 +242,33 @@ export function encodeDevice(
       view.setUint32(at + 4, fd, true);
       view.setUint32(at + 8, virtioHeader ? 1 : 0, true);
     },
+  };
+}
+
+/** An ESP packet that came to another socket: its length (u32), the socket address of its sender, the packet. */
+export function encodeEsp(
+  sender: { readonly address: IpBytes; readonly port: number },
+  packet: Uint8Array,
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  return {
+    length: 4 + NAME_SIZE + packet.length,
+    write({ bytes, view }, at) {
+      view.setUint32(at, packet.length, true);
+      bytes.fill(0, at + 4, at + 4 + NAME_SIZE);
+      writeSockaddr(bytes, at + 4, sender.address, sender.port);
+      bytes.set(packet, at + 4 + NAME_SIZE);
+    },
+  };
+}
+
+/** Sender and packet in an order of `encodeEsp`: copies. */
+export function decodeEsp(
+  { bytes, view }: Arena,
+  at: number,
+): { readonly name: Uint8Array; readonly packet: Uint8Array } {
+  const packetAt = at + 4 + NAME_SIZE;
+  return {
+    name: bytes.slice(at + 4, packetAt),
+    packet: bytes.slice(packetAt, packetAt + view.getUint32(at, true)),
   };
 }

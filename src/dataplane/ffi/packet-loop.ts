@@ -1,3 +1,4 @@
+import { EARLY_MILLIS } from '../../esp/early-packets.js';
 import { Errno, linuxError } from '../../linux/errors.js';
 import { type EventFd, useEventFd } from '../../linux/eventfd.js';
 import { type Libc, lastErrno, libc } from '../../linux/ffi.js';
@@ -10,17 +11,18 @@ import {
   pollEvents,
   writePollFd,
 } from '../../linux/poll.js';
+import type { Millis } from '../../util/units.js';
 import { NO_OFFLOAD } from '../offload.js';
 import { type Arena, At } from './arena.js';
 import { Child } from './child.js';
 import { OrderReader } from './control-ring.js';
-import { GlobalCounter } from './counters.js';
+import { GlobalCounter, monotonicMillis } from './counters.js';
 import { ErrorQueue } from './error-queue.js';
 import type { Handover } from './handover.js';
 import { Handed, type HandoverReader } from './handover-ring.js';
 import { Inbound, RAW } from './inbound.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
-import { decodeForeign, decodeInstall, decodePeer, type Installation, Order } from './orders.js';
+import { decodeEsp, decodeForeign, decodeInstall, decodePeer, type Installation, Order } from './orders.js';
 import { Outbound } from './outbound.js';
 import type { PacketCrypto } from './packet-crypto.js';
 import { Path } from './path.js';
@@ -36,6 +38,13 @@ const SOCKETS_AT = TUN_AT + POLLFD_SIZE;
 export const MAX_SOCKETS = 16;
 /** TUN devices beside the first. All descriptors together fit in front of the send queue's (`WAIT_AT`). */
 export const MAX_FURTHER_DEVICES = 13;
+
+/** What tests put in the place of the kernel. */
+export interface Seams {
+  readonly calls?: Libc | undefined;
+  /** The monotonic clock, by which inbound packets are told and kept. */
+  readonly now?: () => Millis;
+}
 
 /** The way of one TUN device to the peers. */
 interface Lane {
@@ -73,13 +82,13 @@ export class PacketLoop {
   readonly #furtherAt: number;
   #idleErrors = 0;
 
-  /** `calls` in place of libc's are for tests. @throws RangeError for too many sockets */
+  /** @throws RangeError for too many sockets */
   constructor(
     arena: Arena,
     crypto: PacketCrypto,
     setup: Omit<WorkerSetup, 'memory'>,
     report: (report: WorkerReport) => void,
-    calls: Libc = libc(),
+    { calls = libc(), now = monotonicMillis }: Seams = {},
   ) {
     if (setup.espFds.length < 1 || setup.espFds.length > MAX_SOCKETS) {
       throw new RangeError(`${setup.espFds.length} ESP sockets: 1 to ${MAX_SOCKETS} are possible`);
@@ -90,6 +99,7 @@ export class PacketLoop {
     const { offload = NO_OFFLOAD } = setup;
     const path = new Path(arena, setup, this.#orders, report);
     path.calls = calls;
+    path.now = now;
     this.#setup = setup;
     this.#path = path;
     this.#errors = new ErrorQueue(path);
@@ -117,7 +127,8 @@ export class PacketLoop {
   turn(timeout: number): boolean {
     const { view, base } = this.#arena;
     const path = this.#path;
-    if (path.calls.poll(base + At.pollFds, this.#pollCount, timeout) < 0) {
+    const longest = path.early.waiting && (timeout < 0 || timeout > EARLY_MILLIS) ? EARLY_MILLIS : timeout;
+    if (path.calls.poll(base + At.pollFds, this.#pollCount, longest) < 0) {
       const errno = lastErrno();
       if (errno !== Errno.EINTR) throw linuxError(errno, 'waiting for packets');
       return !this.#orders.stopped;
@@ -128,6 +139,7 @@ export class PacketLoop {
     // Looked at in every turn: under load that is sooner than the next poll.
     if (this.#orders.stopped) return false;
     if (this.#orders.drain(this.#obey)) path.report({ kind: 'space' });
+    if (path.early.waiting) path.early.expire(path.now());
     if (woken && path.handover !== undefined) this.#takeOver(path.handover);
     let trouble = 0;
     for (let i = 0; i < path.espFds.length; i++) {
@@ -274,6 +286,18 @@ export class PacketLoop {
         path.byId.get(id)?.setPeer(peer);
         return;
       }
+      case Order.EXPECT:
+        path.early.expect(arena.view.getUint32(at, true));
+        return;
+      case Order.FORGET:
+        path.early.forget(arena.view.getUint32(at, true));
+        return;
+      case Order.TAKE_ESP: {
+        const { name, packet } = decodeEsp(arena, at);
+        this.#inbound.takeIn(packet, { name, trafficClass: 0, form: 'udp' });
+        this.#inbound.flush();
+        return;
+      }
       case Order.SET_PATH: {
         const child = path.byId.get(arena.view.getUint32(at, true));
         child?.setPath(arena.view.getUint32(at + 4, true), arena.view.getUint32(at + 8, true));
@@ -290,6 +314,7 @@ export class PacketLoop {
     path.byId.set(child.id, child);
     path.bySpi.set(child.spiIn, child);
     this.#tableOf(child)?.insert(order);
+    this.#inbound.openEarly(child.spiIn);
   }
 
   /** False when there is none of this id. */
@@ -338,6 +363,7 @@ export class PacketLoop {
   free(): void {
     for (const child of this.#path.byId.values()) child.free();
     this.#path.byId.clear();
+    this.#path.early.clear();
     this.#path.bySpi.clear();
     this.#arena.bytes.fill(0, At.ring, At.counters);
     this.#arena.bytes.fill(0, At.nonce, At.split);

@@ -93,6 +93,14 @@ export class PacketWorker {
     this.#pump();
   }
 
+  /** An order that is lost when the ring has no room for it now. */
+  offer(order: PendingOrder): boolean {
+    if (this.#pending.length > 0) return false;
+    this.#pending.push(order);
+    this.#pump();
+    return this.#pending.pop() === undefined;
+  }
+
   /** Moves what fits into the ring, in order. The rest goes when the worker reports space. */
   #pump(): void {
     let written = false;

@@ -1,18 +1,31 @@
+import { EarlyPackets } from '../../esp/early-packets.js';
 import { createPacketMemory, type PacketMemory } from '../../esp/offload/packet-memory.js';
 import { VIRTIO_HEADER_LENGTH } from '../../esp/offload/virtio.js';
 import { createOutboundTable, type OutboundTable } from '../../esp/policy-table.js';
 import { Errno, linuxError } from '../../linux/errors.js';
 import { type Libc, lastErrno, libc } from '../../linux/ffi.js';
+import type { Millis } from '../../util/units.js';
 import { type Arena, writePointer } from './arena.js';
 import type { Child } from './child.js';
 import type { OrderReader } from './control-ring.js';
-import { Counter, counterBase, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
+import { Counter, counterBase, Drop, GLOBAL_BLOCK, monotonicMillis } from './counters.js';
 import { Handover } from './handover.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { SpiTable } from './spi-table.js';
 
 /** Between two reports on paths, in milliseconds. */
 const HINT_PAUSE = 20;
+
+/** How an ESP packet came: in UDP, or as IP protocol 50. */
+export type Form = 'udp' | 'esp';
+
+/** What is kept beside an ESP packet that waits for its SA. */
+export interface Arrival {
+  readonly form: Form;
+  readonly trafficClass: number;
+  /** The sender's socket address: NAME_SIZE octets. */
+  readonly name: Uint8Array;
+}
 
 /**
  * What both directions of the packet path share, for one TUN device. The paths of further devices share the child
@@ -21,6 +34,8 @@ const HINT_PAUSE = 20;
 export class Path {
   readonly arena: Arena;
   calls: Libc = libc();
+  /** The monotonic clock. */
+  now: () => Millis = monotonicMillis;
   /** Number of the device, and its descriptor. */
   readonly device: number;
   readonly tunFd: number;
@@ -31,6 +46,8 @@ export class Path {
   readonly report: (report: WorkerReport) => void;
   readonly byId: Map<number, Child>;
   readonly bySpi: SpiTable<Child>;
+  /** ESP packets whose SA is still being agreed on. */
+  readonly early: EarlyPackets<Arrival>;
   /** What there is to do with the other workers, where there are any. */
   readonly handover: Handover | undefined;
   readonly table: OutboundTable = createOutboundTable();
@@ -51,6 +68,7 @@ export class Path {
     this.device = further?.device ?? 0;
     this.byId = further?.first.byId ?? new Map();
     this.bySpi = further?.first.bySpi ?? new SpiTable();
+    this.early = further?.first.early ?? new EarlyPackets((packets) => this.drop(Drop.early, packets));
     this.handover =
       further?.first.handover ?? (setup.group === undefined ? undefined : new Handover(setup.group));
     this.arena = arena;
@@ -83,10 +101,10 @@ export class Path {
     this.arena.f64[at] = this.arena.f64[at]! + amount;
   }
 
-  /** Counts a drop that belongs to no SA. `reason` is one of `Drop`. */
-  drop(reason: number): void {
+  /** Counts drops that belong to no SA. `reason` is one of `Drop`. */
+  drop(reason: number, packets = 1): void {
     const { f64 } = this.arena;
-    f64[this.#drops + reason] = f64[this.#drops + reason]! + 1;
+    f64[this.#drops + reason] = f64[this.#drops + reason]! + packets;
   }
 }
 

@@ -150,7 +150,7 @@ t.test('main is woken while the worker blocks, and a stop leaves nothing', { ski
   for (const [change, words] of [
     [{}, /installed already/],
     [{ id: 2 }, /SPI 1001 is in use/],
-    [{ id: 3, spiIn: 3, encapsulation: 'esp' }, /UDP only/],
+    [{ id: 3, spiIn: 3, encapsulation: 'esp' }, /no raw socket/],
     [{ id: 3, spiIn: 3, peer: { address: '::1', port: 1 } }, /cannot be reached/],
     [{ id: 3, spiIn: 3, suite: { ...GCM, encryption: { id: 20, keyBits: 256 } } }, /keys do not fit/],
   ] as const) {
