@@ -365,6 +365,12 @@ export class GatewayCore {
       case 'install-child':
         this.#install(output.child);
         return;
+      case 'expect-esp':
+        plane.expect(output.spi);
+        return;
+      case 'forget-esp':
+        plane.forget(output.spi);
+        return;
       case 'activate-outbound':
         plane.activateOutbound(output.childId);
         return;
@@ -390,6 +396,7 @@ export class GatewayCore {
     } catch (error) {
       const reason = (error as Error).message;
       const suite = suiteWord(espSuiteNames(child.suite));
+      this.#deps.plane.forget(child.spiIn);
       this.#deps.logger.error(
         { connection: child.connection, suite },
         `a child SA was not installed: ${reason}`,

@@ -1,6 +1,7 @@
 import { readU32, writeU32 } from '../util/bytes.js';
 import type { Random } from '../util/random.js';
 import { FIRST_ESP_SPI } from '../wire/esp.js';
+import type { Output } from './outputs.js';
 
 /**
  * Which low bits inbound SPIs have. The packet path finds the worker of an SA by them; all SAs of a connection
@@ -15,8 +16,14 @@ export interface SpiSteering {
 
 /** The inbound SPIs in use: one pool for all versions, since they share one data plane. */
 export interface EspSpiPool {
-  readonly ctx: { readonly random: Random; readonly spiSteering?: SpiSteering | undefined };
+  readonly ctx: {
+    readonly random: Random;
+    readonly spiSteering?: SpiSteering | undefined;
+    emit(output: Output): void;
+  };
   readonly espSpis: Set<number>;
+  /** Those of them that the packet path was told to expect: our request names them, and is not answered yet. */
+  readonly expectedSpis: Set<number>;
 }
 
 /**
@@ -36,8 +43,24 @@ export function reserveSpi({ ctx, espSpis }: EspSpiPool, connection: string): nu
   }
 }
 
-export function releaseSpi({ espSpis }: EspSpiPool, spi: number): void {
+/**
+ * Our request gives this SPI to the peer, which may send on the SA before its answer is read here (RFC 7296 §2.8):
+ * the packet path keeps what comes until `useSpi` or `releaseSpi`.
+ */
+export function expectSpi({ ctx, expectedSpis }: EspSpiPool, spi: number): void {
+  expectedSpis.add(spi);
+  ctx.emit({ kind: 'expect-esp', spi });
+}
+
+/** The child SA of this SPI is installed, which ends the waiting. */
+export function useSpi({ espSpis, expectedSpis }: EspSpiPool, spi: number): void {
+  espSpis.add(spi);
+  expectedSpis.delete(spi);
+}
+
+export function releaseSpi({ ctx, espSpis, expectedSpis }: EspSpiPool, spi: number): void {
   espSpis.delete(spi);
+  if (expectedSpis.delete(spi)) ctx.emit({ kind: 'forget-esp', spi });
 }
 
 /** An SPI as the 4 octets of a payload. */

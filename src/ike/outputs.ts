@@ -6,6 +6,13 @@ import type { IkeEvent } from './events.js';
 /** All that the engine asks of its surroundings, in the order in which it is to be done. */
 export type Output =
   | SendOutput
+  /**
+   * A request that gives this inbound SPI to the peer goes out: packets for it may come before the answer is read.
+   * Until `install-child` or `forget-esp`.
+   */
+  | { readonly kind: 'expect-esp'; readonly spi: number }
+  /** There will be no child SA of this SPI. */
+  | { readonly kind: 'forget-esp'; readonly spi: number }
   | { readonly kind: 'install-child'; readonly child: ChildSa }
   /** Outbound traffic of the connection's selectors moves to this child SA (RFC 7296 §2.8). */
   | { readonly kind: 'activate-outbound'; readonly childId: number }

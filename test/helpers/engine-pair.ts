@@ -37,6 +37,8 @@ export class SimNode {
   readonly ikes = new Map<number, IkeSaInfo>();
   readonly children = new Map<number, ChildSa>();
   readonly childInfo = new Map<number, ChildSaInfo>();
+  /** Inbound SPIs that packets may come for before their SA is installed. */
+  readonly expected = new Set<number>();
   /** Child SAs that were switched to after they were installed. */
   readonly activated = new Set<number>();
   /** Initiates again after each loss or failure, like the reconciler. */
@@ -65,6 +67,14 @@ export class SimNode {
           if (other.spiIn === output.child.spiIn) throw new Error(`SPI ${other.spiIn} is in use`);
         }
         this.children.set(output.child.id, output.child);
+        this.expected.delete(output.child.spiIn);
+        break;
+      case 'expect-esp':
+        if (this.expected.has(output.spi)) throw new Error(`SPI ${output.spi} is expected twice`);
+        this.expected.add(output.spi);
+        break;
+      case 'forget-esp':
+        if (!this.expected.delete(output.spi)) throw new Error(`SPI ${output.spi} was not expected`);
         break;
       case 'remove-child':
         if (!this.children.delete(output.childId)) throw new Error(`child ${output.childId} was not there`);
@@ -142,6 +152,7 @@ export class Simulation {
   restart(node: SimNode): void {
     node.engine = this.#engine(node.config);
     node.ikes.clear();
+    node.expected.clear();
     node.children.clear();
     node.childInfo.clear();
     node.activated.clear();

@@ -13,11 +13,14 @@ const REKEYS = {
   dpd: { action: 'restart', interval: 5, timeout: 30 },
 } as const;
 
+const emit = (): void => undefined;
+const sets = () => ({ espSpis: new Set<number>(), expectedSpis: new Set<number>() });
+
 t.test('an SPI has the bits of its connection, is fresh and is not reserved', async (t) => {
   fc.assert(
     fc.property(fc.integer(), fc.constantFrom(0, 1, 3, 7, 15, 255), fc.nat(255), (seed, mask, bits) => {
       const spiSteering = { mask, bitsOf: () => bits };
-      const pool = { ctx: { random: new SeededRandom(seed), spiSteering }, espSpis: new Set<number>() };
+      const pool = { ctx: { random: new SeededRandom(seed), spiSteering, emit }, ...sets() };
       const spis = Array.from({ length: 50 }, () => reserveSpi(pool, 'any'));
       for (const spi of spis) {
         if (!Number.isInteger(spi) || spi < 256 || spi > 0xffffffff) return false;
@@ -36,7 +39,7 @@ t.test('an SPI has the bits of its connection, is fresh and is not reserved', as
     [2, 0, 0, 0],
   ];
   const random = { bytes: () => Uint8Array.from(octets.shift()!) };
-  const pool = { ctx: { random, spiSteering: { mask: 3, bitsOf: () => 1 } }, espSpis: new Set<number>() };
+  const pool = { ctx: { random, spiSteering: { mask: 3, bitsOf: () => 1 }, emit }, ...sets() };
   t.equal(reserveSpi(pool, 'site'), 0x010000f1);
   t.equal(reserveSpi(pool, 'site'), 0x02000001);
 });

@@ -7,7 +7,7 @@ import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { releaseSpi, spiBytes } from '../esp-spi.js';
+import { releaseSpi, spiBytes, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { isConfiguredPair, type NetworkPair, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
@@ -81,7 +81,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     switchAt: undefined,
   };
   world.children.add(child);
-  world.espSpis.add(spiIn);
+  useSpi(world, spiIn);
   ctx.emit({
     kind: 'install-child',
     child: {

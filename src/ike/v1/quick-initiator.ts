@@ -8,7 +8,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { reserveSpi, spiBytes } from '../esp-spi.js';
+import { expectSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
@@ -45,6 +45,7 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
   const connection = sa.connection!;
   const group = offeredGroup(connection.espProposals);
   const spiIn = reserveSpi(world, connection.name);
+  expectSpi(world, spiIn);
   const proposals = espOfferV1(connection.espProposals, {
     spi: spiBytes(spiIn),
     group,

@@ -24,6 +24,7 @@ export interface SharedTables {
   readonly halfOpen: HalfOpenLedger;
   /** Inbound ESP SPIs in use or offered: the packet path knows no versions. */
   readonly espSpis: Set<number>;
+  readonly expectedSpis: Set<number>;
 }
 
 /** All that the exchanges of version 1 work on. */
@@ -53,6 +54,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     ctx,
     halfOpen: shared.halfOpen,
     espSpis: shared.espSpis,
+    expectedSpis: shared.expectedSpis,
     table: new SaTable(),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
     crowded: false,

@@ -1,7 +1,7 @@
 import type { Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
-import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
+import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
@@ -25,6 +25,7 @@ export function sendAuth(world: World, sa: IkeSa): void {
   const connection = sa.connection!;
   const { local, peer } = connection;
   const spi = reserveSpi(world, connection.name);
+  expectSpi(world, spi);
   sa.initiating!.childSpi = spi;
   const proposed = firstOffer(world, connection);
   sa.initiating!.proposed = proposed;

@@ -5,7 +5,7 @@ import { readU32 } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
-import { releaseSpi } from '../esp-spi.js';
+import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
@@ -77,7 +77,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   sa.children.set(child.id, child);
   sa.carried = true;
   world.childOwners.set(child.id, sa);
-  world.espSpis.add(child.spiIn);
+  useSpi(world, child.spiIn);
   const { initiatorToResponder, responderToInitiator } = keys;
   ctx.emit({
     kind: 'install-child',

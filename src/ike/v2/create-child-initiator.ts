@@ -1,7 +1,7 @@
 import type { SecretKey } from '../../util/secret.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
-import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
+import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
 import { narrow } from '../policy/selectors.js';
@@ -38,6 +38,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
   task.spi = reserveSpi(world, connection.name);
+  expectSpi(world, task.spi);
   task.nonce = random.bytes(NONCE_LENGTH);
   task.dh = group === 0 ? undefined : crypto.dh(group).generate(random);
   if (old !== undefined) old.state = 'rekeying';

@@ -36,6 +36,7 @@ export interface World {
   readonly childOwners: Map<number, IkeSa>;
   /** Inbound ESP SPIs in use or offered. */
   readonly espSpis: Set<number>;
+  readonly expectedSpis: Set<number>;
   /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
   readonly perPair: Set<string>;
   /** Connections to be made anew when an IKE SA that the peer has just made is confirmed. */
@@ -59,6 +60,7 @@ export function createWorld(ctx: Context): World {
     byFirstRequest: new Map(),
     childOwners: new Map(),
     espSpis: new Set(),
+    expectedSpis: new Set(),
     perPair: new Set(),
     renewals: new Set(),
     startedOver: new Map(),

@@ -37,7 +37,11 @@ class Peer {
       limits: DEFAULT_LIMITS,
       config: { connections: [connection(side, v1())] },
     });
-    this.ike = new IkeV1(this.ctx, { halfOpen: new HalfOpenLedger(DEFAULT_LIMITS), espSpis: new Set() });
+    this.ike = new IkeV1(this.ctx, {
+      halfOpen: new HalfOpenLedger(DEFAULT_LIMITS),
+      espSpis: new Set(),
+      expectedSpis: new Set(),
+    });
   }
 
   get sa(): IsakmpSa {
