@@ -132,28 +132,41 @@ t.test('the smallest steps', async (t) => {
   t.same(await ids(), before, 'the connections are the same all along');
 });
 
-t.test('what cannot be changed is made anew, when that is confirmed', async (t) => {
-  const { plan, apply } = await open(t);
-  await apply(FILE);
-  const renamed = FILE.replace('value: b.example', 'value: c.example');
-  t.match(await apply(renamed), { code: 2, err: /--force/ });
-  t.same(await plan(renamed, '--force'), [
-    'replace | connection to-branch of left | peer.ike_identity: fqdn:b.example -> fqdn:c.example',
-  ]);
-  const routed = renamed.replace('mode: policy', 'mode: route');
-  t.same(await plan(routed, '--force'), ['replace | gateway right | mode: policy -> route']);
-  t.same(await plan(routed), []);
-  const plain = renamed.replace(', ike_identities: [{ type: key_id, value: MTIzNA== }]', '');
-  t.same(await plan(plain, '--dry-run'), [
-    'replace | connection to-branch of left | local.ike_identities: key_id:MTIzNA== -> automatic',
-    'replace | gateway right | mode: route -> policy',
-  ]);
-  const named = routed.replace(
-    '{ cidrs: [192.168.100.0/24] }',
-    '{ cidrs: [192.168.100.0/24], ike_identities: [{ type: ipv4_address, value: 169.61.161.1 }] }',
-  );
-  t.same(await plan(named), [], "naming the gateway's own address is no change");
-});
+t.test(
+  'identities and the kind of a peer are changed in place, a gateway elsewhere is made anew',
+  async (t) => {
+    const { lab, plan, apply } = await open(t);
+    await apply(FILE);
+    const ids = async () => (await lab.store.snapshot()).list('vpn_gateway_connection').map(({ id }) => id);
+    const before = await ids();
+    const renamed = FILE.replace('value: b.example', 'value: c.example');
+    t.same(await plan(renamed), [
+      'update | connection to-branch of left | peer.ike_identity: fqdn:b.example -> fqdn:c.example',
+    ]);
+    const addressed = renamed.replace('fqdn: branch.example', 'address: 169.61.162.7');
+    t.same(await plan(addressed), [
+      'update | connection to-branch of left | peer: branch.example -> 169.61.162.7',
+    ]);
+    t.same(await plan(renamed), [
+      'update | connection to-branch of left | peer: 169.61.162.7 -> branch.example',
+    ]);
+    t.same(await ids(), before, 'the connections are the same all along');
+    const routed = renamed.replace('mode: policy', 'mode: route');
+    t.match(await apply(routed), { code: 2, err: /--force/ });
+    t.same(await plan(routed, '--force'), ['replace | gateway right | mode: policy -> route']);
+    t.same(await plan(routed), []);
+    const plain = renamed.replace(', ike_identities: [{ type: key_id, value: MTIzNA== }]', '');
+    t.same(await plan(plain, '--dry-run'), [
+      'update | connection to-branch of left | local.ike_identities: key_id:MTIzNA== -> automatic',
+      'replace | gateway right | mode: route -> policy',
+    ]);
+    const named = routed.replace(
+      '{ cidrs: [192.168.100.0/24] }',
+      '{ cidrs: [192.168.100.0/24], ike_identities: [{ type: ipv4_address, value: 169.61.161.1 }] }',
+    );
+    t.same(await plan(named), [], "naming the gateway's own address is no change");
+  },
+);
 
 t.test('what the file does not name stays, unless it is to be pruned', async (t) => {
   const { lab, apply, plan } = await open(t);
@@ -173,7 +186,7 @@ t.test('what the file does not name stays, unless it is to be pruned', async (t)
 });
 
 t.test('a file that is wrong, and a step that is refused', async (t) => {
-  const { apply } = await open(t);
+  const { lab, apply } = await open(t);
   t.match(await apply(FILE.replace('subnet: subnet-1', 'subnet: subnet-9')), {
     code: 1,
     err: /did you mean "subnet-/,
@@ -205,11 +218,14 @@ t.test('a file that is wrong, and a step that is refused', async (t) => {
     }
   }
   const overlapping = FILE.replace('[10.9.0.0/16]', '[192.168.100.0/25]');
-  t.match(await apply(overlapping), {
-    code: 1,
-    err: /\d of 6 steps are done; correct the file and apply it again/,
-  });
-  t.match(await apply(FILE), { code: 0 }, 'the corrected file does the rest');
+  for (const argv of [[], ['--dry-run']]) {
+    t.match(await apply(overlapping, ...argv), {
+      code: 1,
+      err: /vpn\.yaml:20:\d+: connection to-branch of left: peer\.cidrs\[0\] "192\.168\.100\.0\/25" overlaps .*\nnothing was changed; correct the file and apply it again/,
+    });
+  }
+  t.equal((await lab.get('/ike_policies')).body.total_count, 0, 'nothing of it is done');
+  t.match(await apply(FILE), { code: 0 }, 'the corrected file is taken');
 });
 
 t.test('waiting for what was applied', async (t) => {

@@ -18,12 +18,18 @@ t.test('the files of the walk-through in the README fit each other', async (t) =
     ikePolicies: [],
     ipsecPolicies: [],
     gateways: [],
+    leaving: [],
     subnets: subnets.map((one) => ({ ...one, vpc: vpcs.find(({ id }) => id === one.vpc) })),
   };
   const { steps } = makePlan(document.value, current, true);
   t.same(
-    steps.map((step) => step.do),
-    ['create-gateway', 'create-gateway', 'create-connection', 'create-connection'],
+    steps.map(({ request }) => request.operation),
+    [
+      'create_vpn_gateway',
+      'create_vpn_gateway_connection',
+      'create_vpn_gateway',
+      'create_vpn_gateway_connection',
+    ],
   );
   const addresses = subnets.flatMap(({ publicAddresses }) => publicAddresses);
   for (const { connections } of document.value.gateways) {

@@ -25,7 +25,11 @@ export const applyCommand = defineCommand({
       default: false,
       describe: 'Wait for the server, and until the gateways listen and their connections are up',
     },
-    'dry-run': { type: 'boolean', default: false, describe: 'Only show the plan' },
+    'dry-run': {
+      type: 'boolean',
+      default: false,
+      describe: 'Only show the plan, and whether the server would take it',
+    },
     force: {
       type: 'boolean',
       default: false,
@@ -46,25 +50,20 @@ export const applyCommand = defineCommand({
     const { loadDocument } = await import('../declarative/document.js');
     const { readCurrent } = await import('../declarative/current.js');
     const { makePlan } = await import('../declarative/plan.js');
-    const { execute } = await import('../declarative/execute.js');
+    const { check, execute } = await import('../declarative/execute.js');
     const { waitForServer, waitForTunnels } = await import('../declarative/wait.js');
     const document = loadDocument(args.file);
     const api = connectApi(args);
     if (args.wait) await waitForServer(api);
-    const plan = makePlan(document, await readCurrent(api), args.prune);
+    const current = await readCurrent(api);
+    const plan = makePlan(document, current, args.prune);
     const json = args.output === 'json';
     if (!json) show(plan, terminal);
     const dryRun = args['dry-run'];
-    let taken = 0;
-    if (!dryRun && plan.steps.length > 0) {
+    await check(plan, document, api);
+    if (!dryRun && plan.changes.length > 0) {
       if (!args.force) await confirm(plan.changes);
-      try {
-        await execute(plan, api, () => taken++);
-      } catch (error) {
-        if (!(error instanceof CliError)) throw error;
-        const rest = `${taken} of ${plan.steps.length} steps are done; correct the file and apply it again`;
-        throw new CliError(`${error.message}; ${rest}`);
-      }
+      await execute(plan, document, current, api);
       if (!json) terminal.line('done');
     }
     if (args.wait && !dryRun) {

@@ -15,6 +15,8 @@ export interface Current {
   readonly ipsecPolicies: readonly Known<IpsecPolicyWish>[];
   readonly gateways: readonly KnownGateway[];
   readonly subnets: readonly ApiObject[];
+  /** Ids of gateways that are being deleted: their names and addresses are not free yet. */
+  readonly leaving: readonly string[];
 }
 
 export interface Known<T> {
@@ -37,12 +39,14 @@ export async function readCurrent(api: ApiClient): Promise<Current> {
     api.list('/vpn_gateways', 'vpn_gateways', { sort: 'created_at' }),
     api.list('/subnets', 'subnets'),
   ]);
-  const living = gateways.filter(({ lifecycle_state: state }) => state !== 'deleting');
+  const isLeaving = ({ lifecycle_state: state }: ApiObject): boolean => state === 'deleting';
+  const living = gateways.filter((gateway) => !isLeaving(gateway));
   return {
     ikePolicies: ike.map((policy) => ({ id: policy.id, wish: ikePolicyWish(policy) })).reverse(),
     ipsecPolicies: ipsec.map((policy) => ({ id: policy.id, wish: ipsecPolicyWish(policy) })).reverse(),
     gateways: await Promise.all(living.map((gateway) => readGateway(api, gateway))),
     subnets,
+    leaving: gateways.filter(isLeaving).map(({ id }) => id),
   };
 }
 

@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
-import { type ConfigError, type ConfigIssue, formatConfigErrors } from '../../store/config-error.js';
+import {
+  type ConfigError,
+  type ConfigIssue,
+  type ConfigPath,
+  formatConfigErrors,
+} from '../../store/config-error.js';
 import { ConnectionSchema, DEFAULTS, IkePolicySchema, IpsecPolicySchema } from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
@@ -15,6 +20,8 @@ export interface Document {
   readonly ikePolicies: readonly IkePolicyWish[];
   readonly ipsecPolicies: readonly IpsecPolicyWish[];
   readonly gateways: readonly GatewayWish[];
+  /** Where something stands in the file, `vpn.yaml:12:5`, or the nearest place to it that is there. */
+  readonly locate: (path: ConfigPath) => string;
 }
 
 export interface IkePolicyWish {
@@ -116,15 +123,16 @@ export function loadDocument(path: string): Document {
   } catch (error) {
     throw new CliError(`the file ${path} cannot be read: ${(error as Error).message}`);
   }
-  const document = readDocument(text, (file) => readLine(resolve(dirname(path), file)));
+  const document = readDocument(text, (file) => readLine(resolve(dirname(path), file)), path);
   if (document.ok) return document.value;
   throw new CliError(`the file is not right:\n${formatConfigErrors(document.error, path)}`);
 }
 
-/** `readKey` gives the key in a file that a connection names. */
+/** `readKey` gives the key in a file that a connection names; `name` is that of the file itself. */
 export function readDocument(
   text: string,
   readKey: (file: string) => string,
+  name = 'file',
 ): Result<Document, readonly ConfigError[]> {
   const yaml = readYaml(text);
   if (!yaml.ok) return yaml;
@@ -142,6 +150,10 @@ export function readDocument(
       mode: mode ?? DEFAULTS.mode,
       connections: (connections ?? []).map((one) => connectionWish(one, readKey)),
     })),
+    locate: (path) => {
+      const { line, column } = locate({ path, message: '' });
+      return [name, ...(line === undefined ? [] : [line, column ?? 1])].join(':');
+    },
   });
 }
 

@@ -1,124 +1,123 @@
 import { CliError } from '../errors.js';
-import type { ApiClient, ApiObject } from '../vpn/api-client.js';
-import { compact } from '../vpn/spec.js';
-import type { ConnectionWish } from './document.js';
+import { type ApiClient, type Fault, RefusedError } from '../vpn/api-client.js';
+import type { Current } from './current.js';
+import type { Document } from './document.js';
 import type { Plan, Step } from './plan.js';
 import { waitUntil } from './wait.js';
 
-/** Carries a plan out, step by step. @throws CliError at the first step that is refused */
-export async function execute(plan: Plan, api: ApiClient, done: (step: Step) => void): Promise<void> {
-  const executor = new Executor(api);
-  for (const step of plan.steps) {
-    await executor.take(step);
-    done(step);
+/**
+ * Asks the server whether everything that the plan leads to would be legal, and changes nothing.
+ * @throws CliError that names the places in the file
+ */
+export async function check(plan: Plan, document: Document, api: ApiClient): Promise<void> {
+  const steps = [...plan.deletions, ...plan.steps];
+  if (steps.length === 0) return;
+  try {
+    await transact(steps, document, api, true);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const remedy =
+      plan.kept.length === 0
+        ? ''
+        : `; not in the file, and kept (--prune deletes it): ${plan.kept.join(', ')}`;
+    throw new CliError(`${error.message}\nnothing was changed; correct the file and apply it again${remedy}`);
   }
 }
 
-class Executor {
-  readonly #api: ApiClient;
-  /** Ids of gateways made on the way, by their keys in the plan. */
-  readonly #made = new Map<string, string>();
-
-  constructor(api: ApiClient) {
-    this.#api = api;
-  }
-
-  async take(step: Step): Promise<void> {
-    const api = this.#api;
-    switch (step.do) {
-      case 'create-policy':
-        await api.call('POST', `/${step.kind}`, step.fields);
-        return;
-      case 'update-policy':
-        await api.call('PATCH', `/${step.kind}/${step.id}`, step.fields);
-        return;
-      case 'delete-policy':
-        await api.call('DELETE', `/${step.kind}/${step.id}`);
-        return;
-      case 'create-gateway': {
-        const { body } = await api.call('POST', '/vpn_gateways', step.fields);
-        this.#made.set(step.key, (body as ApiObject).id);
-        return;
-      }
-      case 'delete-gateway':
-        await this.#settled(step.id);
-        await api.call('DELETE', `/vpn_gateways/${step.id}`);
-        await this.#gone(step.id);
-        return;
-      case 'create-connection': {
-        const path = `/vpn_gateways/${this.#gateway(step.gateway)}/connections`;
-        await api.call('POST', path, await this.#newConnection(step.wish));
-        return;
-      }
-      case 'update-connection': {
-        const { ike_policy: ike, ipsec_policy: ipsec } = step.policies;
-        await api.call('PATCH', `${connectionPath(step.gateway, step.id)}`, {
-          ...step.fields,
-          ...(ike === undefined ? {} : { ike_policy: await this.#policy('ike_policies', ike) }),
-          ...(ipsec === undefined ? {} : { ipsec_policy: await this.#policy('ipsec_policies', ipsec) }),
-        });
-        return;
-      }
-      case 'delete-connection':
-        await api.call('DELETE', connectionPath(step.gateway, step.id));
-        return;
-      case 'add-cidr':
-      case 'remove-cidr': {
-        const cidr = encodeURIComponent(step.cidr);
-        const path = `${connectionPath(step.gateway, step.id)}/${step.side}/cidrs/${cidr}`;
-        await api.call(step.do === 'add-cidr' ? 'PUT' : 'DELETE', path);
-      }
+/**
+ * Carries a plan out: gateways that go end first, since their names and addresses are needed again, and all the rest
+ * is one change. @throws CliError that says what is done and what is not
+ */
+export async function execute(
+  plan: Plan,
+  document: Document,
+  current: Current,
+  api: ApiClient,
+): Promise<void> {
+  const done: string[] = [];
+  const phases = [
+    { steps: plan.deletions, run: () => deleteGateways(plan.deletions, document, current, api) },
+    { steps: plan.steps, run: () => transact(plan.steps, document, api, false) },
+  ];
+  for (const [index, { steps, run }] of phases.entries()) {
+    try {
+      await run();
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      const rest = phases.slice(index).flatMap((phase) => phase.steps.map(titleOf));
+      const past = done.length === 0 ? 'nothing was changed' : `done: ${done.join(', ')}`;
+      throw new CliError(`${error.message}\n${past}; not done: ${rest.join(', ')}; apply the file again`);
     }
-  }
-
-  #gateway(idOrKey: string): string {
-    return this.#made.get(idOrKey) ?? idOrKey;
-  }
-
-  async #newConnection(wish: ConnectionWish): Promise<object> {
-    const { local, peer, ike_policy: ike, ipsec_policy: ipsec, ...fields } = wish;
-    const cidrs = (all: readonly string[]) => (all.length === 0 ? undefined : all);
-    return {
-      ...fields,
-      ...(ike === null ? {} : { ike_policy: await this.#policy('ike_policies', ike) }),
-      ...(ipsec === null ? {} : { ipsec_policy: await this.#policy('ipsec_policies', ipsec) }),
-      local: compact({ cidrs: cidrs(local.cidrs), ike_identities: local.ike_identities ?? undefined }),
-      peer: compact({
-        [peer.kind]: peer.value,
-        cidrs: cidrs(peer.cidrs),
-        ike_identity: peer.ike_identity ?? undefined,
-      }),
-    };
-  }
-
-  /** A policy of this name, which may have been made a moment ago; null stays null. */
-  async #policy(
-    kind: 'ike_policies' | 'ipsec_policies',
-    name: string | null,
-  ): Promise<{ readonly id: string } | null> {
-    if (name === null) return null;
-    const found = (await this.#api.list(`/${kind}`, kind)).find((one) => one.name === name);
-    if (found === undefined) throw new CliError(`there is no policy "${name}" in ${kind}`);
-    return { id: found.id };
-  }
-
-  /** A gateway that is pending cannot be deleted yet. */
-  async #settled(id: string): Promise<void> {
-    const what = () => `gateway ${id} is still pending`;
-    await waitUntil(what, async () => {
-      return (await this.#api.get(`/vpn_gateways/${id}`)).lifecycle_state !== 'pending';
-    });
-  }
-
-  async #gone(id: string): Promise<void> {
-    const what = () => `gateway ${id} is still being deleted`;
-    await waitUntil(what, async () => {
-      const all = await this.#api.list('/vpn_gateways', 'vpn_gateways');
-      return !all.some((one) => one.id === id);
-    });
+    done.push(...steps.map(titleOf));
   }
 }
 
-function connectionPath(gateway: string, id: string): string {
-  return `/vpn_gateways/${gateway}/connections/${id}`;
+function titleOf({ request, object }: Step): string {
+  return `${request.operation.split('_')[0]} ${object}`;
+}
+
+async function transact(
+  steps: readonly Step[],
+  document: Document,
+  api: ApiClient,
+  dryRun: boolean,
+): Promise<void> {
+  if (steps.length === 0) return;
+  try {
+    await api.transact(
+      steps.map(({ request }) => request),
+      dryRun,
+    );
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    if (error.faults.some(({ code }) => code === 'invalid_route')) {
+      throw new CliError(
+        'the server is older than this program and knows no transactions; update the server',
+      );
+    }
+    throw new CliError(error.faults.map((fault) => faultText(fault, steps, document)).join('\n'));
+  }
+}
+
+/** A fault with the object it is of, and where the file speaks of it. */
+function faultText({ message = '', target }: Fault, steps: readonly Step[], document: Document): string {
+  const [, number, field = ''] = /^steps\[([0-9]+)\](?:\.body)?\.?(.*)$/.exec(target?.name ?? '') ?? [];
+  const step = number === undefined ? undefined : steps[Number(number)];
+  if (step === undefined) return message;
+  const { object, place } = step;
+  const text = `${object}: ${message.replace(`steps[${number}]: `, '')}`;
+  return place === undefined ? text : `${document.locate([...place, ...fieldPath(field)])}: ${text}`;
+}
+
+function fieldPath(field: string): (string | number)[] {
+  return [...field.matchAll(/([^.[\]]+)/g)].map(([part]) => (/^[0-9]+$/.test(part) ? Number(part) : part));
+}
+
+/** Resolves when these gateways are gone, and those that were being deleted already. */
+async function deleteGateways(
+  steps: readonly Step[],
+  document: Document,
+  { leaving }: Current,
+  api: ApiClient,
+): Promise<void> {
+  const ids = steps.flatMap(({ request }) => request.id ?? []);
+  // One that is pending cannot be deleted yet.
+  for (const id of ids) {
+    await waitUntil(
+      () => `gateway ${id} is still pending`,
+      async () => (await api.get(`/vpn_gateways/${id}`)).lifecycle_state !== 'pending',
+    );
+  }
+  await transact(steps, document, api, false);
+  const going = new Set([...ids, ...leaving]);
+  if (going.size === 0) return;
+  let left: readonly string[] = [];
+  await waitUntil(
+    () => `gateway ${left.join(', ')} is still being deleted`,
+    async () => {
+      const all = await api.list('/vpn_gateways', 'vpn_gateways');
+      left = all.filter(({ id }) => going.has(id)).map(({ name }) => name);
+      return left.length === 0;
+    },
+  );
 }

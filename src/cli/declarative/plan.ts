@@ -1,41 +1,33 @@
+import type { ConfigPath } from '../../store/config-error.js';
 import { CliError } from '../errors.js';
 import { suggestion } from '../nearest.js';
 import type { ApiObject } from '../vpn/api-client.js';
-import { type Current, givenIdentities, givenIdentity, type Known, type KnownGateway } from './current.js';
-import type { ConnectionWish, Document, GatewayWish, Identity } from './document.js';
+import { connectionDifference, haveSameEnds, newConnection } from './connection-steps.js';
+import type { Current, Known, KnownGateway } from './current.js';
+import { at, differ, told, unambiguousPairs } from './differences.js';
+import type { ConnectionWish, Document, GatewayWish } from './document.js';
 
-export type PolicyKind = 'ike_policies' | 'ipsec_policies';
-export type Side = 'local' | 'peer';
-type Fields = Readonly<Record<string, unknown>>;
+/** One step of a transaction, as the API takes it. */
+export interface StepRequest {
+  readonly operation: string;
+  readonly gateway?:
+    | { readonly id: string }
+    | { readonly name: string; readonly vpc: { readonly id: string } };
+  readonly id?: string;
+  readonly body?: object;
+}
 
-/** One thing to do. Objects that may not exist yet are named, the others have their id. */
-export type Step =
-  | { readonly do: 'create-policy'; readonly kind: PolicyKind; readonly fields: Fields }
-  | { readonly do: 'update-policy'; readonly kind: PolicyKind; readonly id: string; readonly fields: Fields }
-  | { readonly do: 'delete-policy'; readonly kind: PolicyKind; readonly id: string }
-  | { readonly do: 'create-gateway'; readonly key: string; readonly fields: Fields }
-  | { readonly do: 'delete-gateway'; readonly id: string }
-  | { readonly do: 'create-connection'; readonly gateway: string; readonly wish: ConnectionWish }
-  | {
-      readonly do: 'update-connection';
-      readonly gateway: string;
-      readonly id: string;
-      readonly fields: Fields;
-      /** Policies by name; null takes one away. */
-      readonly policies: Readonly<Partial<Record<'ike_policy' | 'ipsec_policy', string | null>>>;
-    }
-  | { readonly do: 'delete-connection'; readonly gateway: string; readonly id: string }
-  | {
-      readonly do: 'add-cidr' | 'remove-cidr';
-      readonly gateway: string;
-      readonly id: string;
-      readonly side: Side;
-      readonly cidr: string;
-    };
+export interface Step {
+  readonly request: StepRequest;
+  /** What it changes, in words. */
+  readonly object: string;
+  /** Where the file speaks of it; absent for what the file does not name. */
+  readonly place?: ConfigPath;
+}
 
 export type Verb = 'create' | 'update' | 'replace' | 'delete';
 
-/** What happens to one object, in words, and the steps it takes. */
+/** What happens to one object, in words. */
 export interface PlannedChange {
   readonly verb: Verb;
   readonly object: string;
@@ -44,63 +36,81 @@ export interface PlannedChange {
 
 export interface Plan {
   readonly changes: readonly PlannedChange[];
-  /** In the order in which they are carried out. */
+  /** Gateways that have to be gone before the rest: their names and addresses are needed again. */
+  readonly deletions: readonly Step[];
+  /** All the rest, which is done at once. */
   readonly steps: readonly Step[];
   /** Objects that the file does not name and that stay. */
   readonly kept: readonly string[];
   readonly unchanged: number;
 }
 
-/** Stages of a plan: what others stand on is made first and taken away last. */
-const STAGES = [
-  'policies',
-  'gateways-gone',
-  'gateways',
-  'connections-gone',
-  'networks-gone',
-  'networks-swapped',
-  'connections',
-  'policies-gone',
-] as const;
-type Stage = (typeof STAGES)[number];
+interface PolicyKind {
+  readonly word: 'ike_policy' | 'ipsec_policy';
+  readonly list: 'ike_policies' | 'ipsec_policies';
+  readonly title: string;
+}
+
+const IKE: PolicyKind = { word: 'ike_policy', list: 'ike_policies', title: 'IKE policy' };
+const IPSEC: PolicyKind = { word: 'ipsec_policy', list: 'ipsec_policies', title: 'IPsec policy' };
 
 /** The way from what is there to what the document says. With `prune` the rest is deleted. */
 export function makePlan(document: Document, current: Current, prune: boolean): Plan {
-  const planner = new Planner(prune);
-  planner.policies('ike_policies', 'IKE policy', document.ikePolicies, current.ikePolicies);
-  planner.policies('ipsec_policies', 'IPsec policy', document.ipsecPolicies, current.ipsecPolicies);
-  planner.gateways(document.gateways, current);
+  const planner = new Planner(document, prune);
+  planner.policies(IKE, document.ikePolicies, current.ikePolicies);
+  planner.policies(IPSEC, document.ipsecPolicies, current.ipsecPolicies);
+  planner.gateways(current);
   return planner.plan();
 }
 
+/** A gateway of the file with what is known of its surroundings. */
+interface PlacedGateway {
+  readonly wish: GatewayWish;
+  readonly place: ConfigPath;
+  readonly subnet: ApiObject;
+  readonly vpc: string;
+}
+
+interface Owner {
+  readonly name: string;
+  readonly reference: NonNullable<StepRequest['gateway']>;
+}
+
 class Planner {
+  readonly #document: Document;
   readonly #prune: boolean;
   readonly #changes: PlannedChange[] = [];
-  readonly #steps = new Map<Stage, Step[]>(STAGES.map((stage) => [stage, []]));
+  readonly #deletions: Step[] = [];
+  readonly #steps: Step[] = [];
   readonly #kept: string[] = [];
   #unchanged = 0;
 
-  constructor(prune: boolean) {
+  constructor(document: Document, prune: boolean) {
+    this.#document = document;
     this.#prune = prune;
   }
 
   plan(): Plan {
-    const steps = STAGES.flatMap((stage) => this.#steps.get(stage)!);
-    return { changes: this.#changes, steps, kept: this.#kept, unchanged: this.#unchanged };
+    return {
+      changes: this.#changes,
+      deletions: this.#deletions,
+      steps: this.#steps,
+      kept: this.#kept,
+      unchanged: this.#unchanged,
+    };
   }
 
   policies<T extends { readonly name: string }>(
-    kind: PolicyKind,
-    title: string,
+    { word, list, title }: PolicyKind,
     wanted: readonly T[],
     known: readonly Known<T>[],
   ): void {
-    for (const wish of wanted) {
-      const object = `${title} ${wish.name}`;
+    for (const [index, wish] of wanted.entries()) {
+      const about = { object: `${title} ${wish.name}`, place: [list, index] };
       const found = known.find((one) => one.wish.name === wish.name);
       if (found === undefined) {
-        this.#change('create', object, []);
-        this.#add('policies', { do: 'create-policy', kind, fields: policyFields(wish) });
+        this.#change('create', about.object, []);
+        this.#steps.push({ ...about, request: { operation: `create_${word}`, body: wish } });
         continue;
       }
       const differing = Object.keys(wish).filter((field) => differ(at(wish, field), at(found.wish, field)));
@@ -109,232 +119,187 @@ class Planner {
         continue;
       }
       const texts = differing.map((field) => told(field, at(found.wish, field), at(wish, field)));
-      this.#change('update', object, texts);
+      this.#change('update', about.object, texts);
       // Algorithms of a policy depend on each other: all are sent.
-      this.#add('policies', { do: 'update-policy', kind, id: found.id, fields: policyFields(wish) });
+      this.#steps.push({ ...about, request: { operation: `update_${word}`, id: found.id, body: wish } });
     }
     for (const { id, wish } of known) {
       if (wanted.some(({ name }) => name === wish.name)) continue;
-      this.#surplus(`${title} ${wish.name}`, 'policies-gone', { do: 'delete-policy', kind, id });
+      const object = `${title} ${wish.name}`;
+      this.#surplus(this.#steps, { object, request: { operation: `delete_${word}`, id } });
     }
   }
 
-  gateways(wanted: readonly GatewayWish[], { gateways, subnets }: Current): void {
-    const seen = new Set<string>();
-    for (const wish of wanted) {
-      const subnet = subnetOf(wish, subnets);
-      const vpc = (subnet.vpc as ApiObject).id;
-      const found = gateways.find((one) => one.wish.name === wish.name && one.vpc === vpc);
-      const object = `gateway ${wish.name}`;
-      const fields = { name: wish.name, subnet: { id: subnet.id }, mode: wish.mode };
-      if (found === undefined) {
-        this.#change('create', object, []);
-        this.#create(wish, `new ${subnet.id} ${wish.name}`, fields);
-        continue;
-      }
-      seen.add(found.id);
-      const moved = [
-        ...(found.wish.subnet === subnet.name ? [] : [told('subnet', found.wish.subnet, subnet.name)]),
-        ...(found.wish.mode === wish.mode ? [] : [told('mode', found.wish.mode, wish.mode)]),
-      ];
-      if (moved.length > 0) {
-        this.#change('replace', object, moved);
-        this.#add('gateways-gone', { do: 'delete-gateway', id: found.id });
-        this.#create(wish, `new ${subnet.id} ${wish.name}`, fields);
-        continue;
-      }
+  gateways({ gateways, subnets }: Current): void {
+    const placed = this.#document.gateways.map((wish, index): PlacedGateway => {
+      const place = ['vpn_gateways', index];
+      const subnet = this.#subnetOf(wish, place, subnets);
+      return { wish, place, subnet, vpc: (subnet.vpc as ApiObject).id };
+    });
+    const matches = new Map<PlacedGateway, KnownGateway>();
+    for (const one of placed) {
+      const found = gateways.find((known) => known.wish.name === one.wish.name && known.vpc === one.vpc);
+      if (found !== undefined) matches.set(one, found);
+    }
+    const surplus = gateways.filter((known) => ![...matches.values()].includes(known));
+    if (this.#prune) {
+      const fresh = placed.filter((one) => !matches.has(one));
+      for (const [one, known] of unambiguousPairs(fresh, surplus, isRenamed)) matches.set(one, known);
+    }
+    for (const one of placed) this.#gateway(one, matches.get(one));
+    for (const known of surplus) {
+      if ([...matches.values()].includes(known)) continue;
+      const object = `gateway ${known.wish.name} with its ${known.connections.length} connections`;
+      this.#surplus(this.#deletions, { object, request: { operation: 'delete_vpn_gateway', id: known.id } });
+    }
+  }
+
+  #gateway(one: PlacedGateway, found: KnownGateway | undefined): void {
+    const { wish, place, subnet } = one;
+    const object = `gateway ${wish.name}`;
+    if (found === undefined) {
+      this.#change('create', object, []);
+      this.#create(one, []);
+      return;
+    }
+    const moved = [
+      ...(found.wish.subnet === subnet.name ? [] : [told('subnet', found.wish.subnet, subnet.name)]),
+      ...(found.wish.mode === wish.mode ? [] : [told('mode', found.wish.mode, wish.mode)]),
+    ];
+    if (moved.length > 0) {
+      this.#change('replace', object, moved);
+      this.#deletions.push({ object, place, request: { operation: 'delete_vpn_gateway', id: found.id } });
+      this.#create(one, found.connections);
+      return;
+    }
+    if (found.wish.name === wish.name) {
       this.#unchanged++;
-      this.#connections(wish, found);
+    } else {
+      this.#change('update', object, [told('name', found.wish.name, wish.name)]);
+      const request = { operation: 'update_vpn_gateway', id: found.id, body: { name: wish.name } };
+      this.#steps.push({ object, place, request });
     }
-    for (const { id, wish, connections } of gateways) {
-      if (seen.has(id) || this.#replaced(id)) continue;
-      const object = `gateway ${wish.name} with its ${connections.length} connections`;
-      this.#surplus(object, 'gateways-gone', { do: 'delete-gateway', id });
+    this.#connections(one, found);
+  }
+
+  /** `known` are the connections of a gateway that this one replaces: they know the keys. */
+  #create({ wish, place, subnet, vpc }: PlacedGateway, known: readonly Known<ConnectionWish>[]): void {
+    const { name, mode } = wish;
+    const body = { name, mode, subnet: { id: subnet.id } };
+    this.#steps.push({
+      object: `gateway ${name}`,
+      place,
+      request: { operation: 'create_vpn_gateway', body },
+    });
+    const owner = { name, reference: { name, vpc: { id: vpc } } };
+    for (const [index, connection] of wish.connections.entries()) {
+      const psk = connection.psk ?? known.find((one) => one.wish.name === connection.name)?.wish.psk;
+      const whole = { ...connection, ...(psk === undefined ? {} : { psk }) };
+      this.#createConnection(owner, whole, [...place, 'connections', index]);
     }
   }
 
-  #replaced(id: string): boolean {
-    return this.#steps.get('gateways-gone')!.some((step) => step.do === 'delete-gateway' && step.id === id);
-  }
-
-  #create(wish: GatewayWish, key: string, fields: Fields): void {
-    this.#add('gateways', { do: 'create-gateway', key, fields });
-    for (const connection of wish.connections) {
-      this.#change('create', `connection ${connection.name} of ${wish.name}`, []);
-      this.#createConnection(key, connection, wish.name);
-    }
-  }
-
-  #createConnection(gateway: string, wish: ConnectionWish, owner: string): void {
+  #createConnection(owner: Owner, wish: ConnectionWish, place: ConfigPath): void {
+    const object = `connection ${wish.name} of ${owner.name}`;
     if (wish.psk === undefined) {
-      throw new CliError(`connection ${wish.name} of ${owner} is to be made: it needs "psk" or "psk_file"`);
+      const where = this.#document.locate(place);
+      throw new CliError(`${where}: ${object} is to be made: it needs "psk" or "psk_file"`);
     }
-    this.#add('connections', { do: 'create-connection', gateway, wish });
+    this.#change('create', object, []);
+    const request = {
+      operation: 'create_vpn_gateway_connection',
+      gateway: owner.reference,
+      body: newConnection(wish),
+    };
+    this.#steps.push({ object, place, request });
   }
 
-  #connections(wish: GatewayWish, found: KnownGateway): void {
-    for (const connection of wish.connections) {
-      const object = `connection ${connection.name} of ${wish.name}`;
-      const known = found.connections.find((one) => one.wish.name === connection.name);
-      if (known === undefined) {
-        this.#change('create', object, []);
-        this.#createConnection(found.id, connection, wish.name);
-        continue;
-      }
-      const fixed = fixedDifferences(known.wish, connection, found.addresses);
-      if (fixed.length > 0) {
-        const psk = connection.psk ?? known.wish.psk;
-        this.#change('replace', object, fixed);
-        this.#add('connections-gone', { do: 'delete-connection', gateway: found.id, id: known.id });
-        this.#createConnection(found.id, { ...connection, ...(psk === undefined ? {} : { psk }) }, wish.name);
-        continue;
-      }
-      this.#updateConnection(object, found.id, known, connection);
+  #connections({ wish, place }: PlacedGateway, { id, addresses, connections }: KnownGateway): void {
+    const owner = { name: wish.name, reference: { id } };
+    const wanted = wish.connections.map((one, index) => ({
+      // In policy mode the field is taken for nothing.
+      wish: wish.mode === 'policy' ? { ...one, distribute_traffic: false } : one,
+      place: [...place, 'connections', index],
+    }));
+    const matches = new Map<(typeof wanted)[number], Known<ConnectionWish>>();
+    for (const one of wanted) {
+      const found = connections.find((known) => known.wish.name === one.wish.name);
+      if (found !== undefined) matches.set(one, found);
     }
-    for (const { id, wish: other } of found.connections) {
-      if (wish.connections.some(({ name }) => name === other.name)) continue;
-      const step = { do: 'delete-connection', gateway: found.id, id } as const;
-      this.#surplus(`connection ${other.name} of ${wish.name}`, 'connections-gone', step);
+    const surplus = connections.filter((known) => ![...matches.values()].includes(known));
+    if (this.#prune) {
+      const fresh = wanted.filter((one) => !matches.has(one));
+      const pairs = unambiguousPairs(fresh, surplus, (one, known) =>
+        haveSameEnds(known.wish, one.wish, addresses),
+      );
+      for (const [one, known] of pairs) matches.set(one, known);
+    }
+    for (const one of wanted) {
+      const found = matches.get(one);
+      if (found === undefined) this.#createConnection(owner, one.wish, one.place);
+      else this.#updateConnection(owner, found, one.wish, { place: one.place, addresses });
+    }
+    for (const known of surplus) {
+      if ([...matches.values()].includes(known)) continue;
+      const object = `connection ${known.wish.name} of ${wish.name}`;
+      const request = {
+        operation: 'delete_vpn_gateway_connection',
+        gateway: owner.reference,
+        id: known.id,
+      };
+      this.#surplus(this.#steps, { object, request });
     }
   }
 
   #updateConnection(
-    object: string,
-    gateway: string,
+    owner: Owner,
     { id, wish: before }: Known<ConnectionWish>,
     after: ConnectionWish,
+    { place, addresses }: { readonly place: ConfigPath; readonly addresses: readonly string[] },
   ): void {
-    const texts: string[] = [];
-    const fields: Record<string, unknown> = {};
-    const policies: Partial<Record<'ike_policy' | 'ipsec_policy', string | null>> = {};
-    for (const field of SETTINGS) {
-      if (after[field] === undefined || !differ(before[field], after[field])) continue;
-      texts.push(field === 'psk' ? 'psk: another key' : told(field, before[field], after[field]));
-      fields[field] = after[field];
-    }
-    for (const field of ['ike_policy', 'ipsec_policy'] as const) {
-      if (before[field] === after[field]) continue;
-      texts.push(told(field, before[field] ?? 'auto', after[field] ?? 'auto'));
-      policies[field] = after[field];
-    }
-    if (before.peer.value !== after.peer.value) {
-      texts.push(told(`peer.${after.peer.kind}`, before.peer.value, after.peer.value));
-      fields.peer = { [after.peer.kind]: after.peer.value };
-    }
-    const late: Step[] = [];
-    for (const side of ['local', 'peer'] as const) {
-      const [old, wanted] = [before[side].cidrs, after[side].cidrs];
-      const step = { gateway, id, side } as const;
-      const added = wanted.filter((cidr) => !old.includes(cidr));
-      const removed = old.filter((cidr) => !wanted.includes(cidr));
-      texts.push(...added.map((cidr) => `${side}.cidrs: + ${cidr}`));
-      texts.push(...removed.map((cidr) => `${side}.cidrs: - ${cidr}`));
-      const more = added.map((cidr) => ({ do: 'add-cidr', cidr, ...step }) as const);
-      const gone = removed.map((cidr) => ({ do: 'remove-cidr', cidr, ...step }) as const);
-      // First away, so that another connection may have it; but one network must stay at any moment.
-      const swapped = removed.length === old.length;
-      for (const one of swapped ? [...more, ...gone] : gone) {
-        this.#add(swapped ? 'networks-swapped' : 'networks-gone', one);
-      }
-      if (!swapped) late.push(...more);
-    }
+    const { body, texts } = connectionDifference(before, after, addresses);
     if (texts.length === 0) {
       this.#unchanged++;
       return;
     }
+    const object = `connection ${after.name} of ${owner.name}`;
     this.#change('update', object, texts);
-    if (Object.keys(fields).length + Object.keys(policies).length > 0) {
-      this.#add('connections', { do: 'update-connection', gateway, id, fields, policies });
-    }
-    for (const step of late) this.#add('connections', step);
+    const operation = 'update_vpn_gateway_connection';
+    this.#steps.push({ object, place, request: { operation, gateway: owner.reference, id, body } });
   }
 
-  #surplus(object: string, stage: Stage, step: Step): void {
+  #surplus(steps: Step[], step: Step): void {
     if (!this.#prune) {
-      this.#kept.push(object);
+      this.#kept.push(step.object);
       return;
     }
-    this.#change('delete', object, []);
-    this.#add(stage, step);
+    this.#change('delete', step.object, []);
+    steps.push(step);
   }
 
   #change(verb: Verb, object: string, changes: readonly string[]): void {
     this.#changes.push({ verb, object, changes });
   }
 
-  #add(stage: Stage, step: Step): void {
-    this.#steps.get(stage)!.push(step);
+  #subnetOf({ name, subnet }: GatewayWish, place: ConfigPath, subnets: readonly ApiObject[]): ApiObject {
+    const found = subnets.find((one) => one.id === subnet || one.name === subnet);
+    if (found !== undefined) return found;
+    const where = this.#document.locate([...place, 'subnet']);
+    const hint = suggestion(
+      subnet,
+      subnets.map((one) => one.name),
+    );
+    throw new CliError(`${where}: gateway ${name}: there is no subnet "${subnet}"${hint}`);
   }
 }
 
-/** Fields of a connection that are patched as they are. */
-const SETTINGS = [
-  'psk',
-  'admin_state_up',
-  'establish_mode',
-  'dead_peer_detection',
-  'distribute_traffic',
-] as const;
-
-/** What cannot be patched: the connection is made anew. */
-function fixedDifferences(
-  before: ConnectionWish,
-  after: ConnectionWish,
-  addresses: readonly string[],
-): string[] {
-  const out: string[] = [];
-  if (before.peer.kind !== after.peer.kind) out.push(told('peer', before.peer.value, after.peer.value));
-  const [old, wanted] = [before.peer.ike_identity, givenIdentity(after.peer.ike_identity, after.peer.value)];
-  if (differ(old, wanted)) out.push(told('peer.ike_identity', identityText(old), identityText(wanted)));
-  const [mine, next] = [before.local.ike_identities, givenIdentities(after.local.ike_identities, addresses)];
-  if (differ(mine, next)) {
-    const text = (all: typeof mine): string => all?.map(identityText).join(', ') ?? 'automatic';
-    out.push(told('local.ike_identities', text(mine), text(next)));
-  }
-  return out;
-}
-
-function identityText(identity: Identity | null): string {
-  return identity === null ? 'automatic' : `${identity.type}:${identity.value}`;
-}
-
-function policyFields<T extends { readonly name: string }>(wish: T): Fields {
-  return { ...wish };
-}
-
-function subnetOf({ name, subnet }: GatewayWish, subnets: readonly ApiObject[]): ApiObject {
-  const found = subnets.find((one) => one.id === subnet || one.name === subnet);
-  if (found !== undefined) return found;
-  const names = subnets.map((one) => one.name);
-  throw new CliError(`gateway ${name}: there is no subnet "${subnet}"${suggestion(subnet, names)}`);
-}
-
-function at(object: object, field: string): unknown {
-  return (object as Fields)[field];
-}
-
-function told(field: string, before: unknown, after: unknown): string {
-  return `${field}: ${shown(before)} -> ${shown(after)}`;
-}
-
-function shown(value: unknown): string {
-  if (Array.isArray(value)) return value.map(shown).join(', ') || 'none';
-  if (typeof value === 'object' && value !== null) {
-    return Object.entries(value)
-      .map(([field, one]) => `${field} ${shown(one)}`)
-      .join(' ');
-  }
-  return String(value);
-}
-
-/** Plain values; the order of fields does not count. */
-function differ(a: unknown, b: unknown): boolean {
-  if (Array.isArray(a) && Array.isArray(b)) {
-    return a.length !== b.length || a.some((one, index) => differ(one, b[index]));
-  }
-  if (typeof a === 'object' && a !== null && typeof b === 'object' && b !== null) {
-    const fields = new Set([...Object.keys(a), ...Object.keys(b)]);
-    return [...fields].some((field) => differ(at(a, field), at(b, field)));
-  }
-  return a !== b;
+/** Whether a gateway that the file does not name is one of the file under another name: in place and connections. */
+function isRenamed({ wish, subnet, vpc }: PlacedGateway, known: KnownGateway): boolean {
+  if (known.vpc !== vpc || known.wish.subnet !== subnet.name || known.wish.mode !== wish.mode) return false;
+  if (wish.connections.length === 0) return known.connections.length === 0;
+  return wish.connections.some((one) =>
+    known.connections.some(
+      (other) => other.wish.name === one.name && haveSameEnds(other.wish, one, known.addresses),
+    ),
+  );
 }

@@ -31,6 +31,23 @@ const VERSION = '2026-06-02';
 const PAGE = 100;
 const TIMEOUT_MS = 60_000;
 
+/** One sentence of a refusal, and what it is about. */
+export interface Fault {
+  readonly code?: string;
+  readonly message?: string;
+  readonly target?: { readonly name?: string };
+}
+
+/** The server has refused a request: `message` is all that it says. */
+export class RefusedError extends CliError {
+  readonly faults: readonly Fault[];
+
+  constructor(reply: ApiReply) {
+    super(refusal(reply));
+    this.faults = faultsOf(reply);
+  }
+}
+
 /** No server answers at the endpoint: there may be one in a moment. */
 export class UnreachableError extends CliError {}
 
@@ -66,7 +83,13 @@ export class ApiClient {
     return items;
   }
 
-  /** Sends one request. @throws CliError when it is refused or the server cannot be reached */
+  /** Makes several changes at once, or none. @throws RefusedError, or CliError when there is no such server */
+  async transact(steps: readonly object[], dryRun: boolean): Promise<void> {
+    const type = { 'content-type': 'application/json' };
+    await this.#request('POST', '/culvert/v1/transactions', { dry_run: dryRun, steps }, type);
+  }
+
+  /** Sends one request. @throws RefusedError, or CliError when the server cannot be reached */
   async call(
     method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
     path: string,
@@ -74,20 +97,31 @@ export class ApiClient {
     query: Readonly<Record<string, string>> = {},
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ApiReply> {
-    this.#token ??= this.#login();
-    const token = await this.#token;
     const search = new URLSearchParams({ version: VERSION, generation: '2', ...query });
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-    const reply = await this.#send(`/v1${path}?${search}`, body === undefined ? '' : JSON.stringify(body), {
+    return this.#request(method, `/v1${path}?${search}`, body, {
+      ...(body === undefined ? {} : { 'content-type': type }),
+      ...headers,
+    });
+  }
+
+  async #request(
+    method: string,
+    target: string,
+    body: object | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<ApiReply> {
+    this.#token ??= this.#login();
+    const token = await this.#token;
+    const reply = await this.#send(target, body === undefined ? '' : JSON.stringify(body), {
       method,
       headers: {
         accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': type }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...headers,
       },
     });
-    if (reply.status >= 400) throw new CliError(refusal(reply));
+    if (reply.status >= 400) throw new RefusedError(reply);
     return reply;
   }
 
@@ -164,13 +198,17 @@ async function readReply(answer: IncomingMessage): Promise<ApiReply> {
 }
 
 /** What the server says in its error container, one sentence for each fault. */
-function refusal({ status, body }: ApiReply): string {
-  const { errors } = (body ?? {}) as { readonly errors?: readonly { readonly message?: string }[] };
-  const messages = (errors ?? []).flatMap(({ message }) => message ?? []);
+function refusal(reply: ApiReply): string {
+  const { status } = reply;
+  const messages = faultsOf(reply).flatMap(({ message }) => message ?? []);
   if (status === 401) {
     messages.push('name a token with --token-file, CULVERT_TOKEN_FILE or CULVERT_API_KEY');
   }
   return messages.length === 0 ? `the server answered ${status}` : messages.join('; ');
+}
+
+function faultsOf({ body }: ApiReply): readonly Fault[] {
+  return ((body ?? {}) as { readonly errors?: readonly Fault[] }).errors ?? [];
 }
 
 function unreachable(endpoint: string, error: unknown): CliError {
