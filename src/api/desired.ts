@@ -59,6 +59,7 @@ export function settingsOf(gateway: GatewayRecord, address: string, site: Site):
     interface: DEFAULTS.interface,
     encapsulation: site.encapsulation,
     profile: site.profile,
+    failClosed: DEFAULTS.failClosed,
     control: DEFAULTS.control,
   };
 }

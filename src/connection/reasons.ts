@@ -14,6 +14,7 @@ export type StatusCause =
   | 'ts_narrowed'
   | 'waiting_for_peer'
   | 'local_route_conflict'
+  | 'peer_address_in_networks'
   | 'tun_error';
 
 /** Evidence that no single negotiation has. Times are RFC 3339 in UTC. */
@@ -213,7 +214,13 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'internal_error',
     rank: 3,
     advice:
-      'Another route to the same network is in the way: `ip route show` names it; remove it, which is noticed within a minute, or take the network out of the configuration and reload.',
+      'Another route to the same network is in the way: `ip route show` names it; unless this host needs it remove it, which is noticed within a minute, or take the network out of the configuration and reload.',
+  },
+  peer_address_in_networks: {
+    code: 'internal_error',
+    rank: 3,
+    advice:
+      "Take the peer's own address out of `peer.cidrs`, or give the peer a further address for what is to be protected.",
   },
   tun_error: {
     code: 'internal_error',

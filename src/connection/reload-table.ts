@@ -87,6 +87,7 @@ export const RELOAD_TABLE = {
   'gateway.encapsulation': { action: 'restart', effect: AT_RESTART },
   'gateway.offload': { action: 'next_start', effect: AT_NEXT_START },
   'gateway.mss': { action: 'next_start', effect: AT_NEXT_START },
+  'gateway.fail_closed': { action: 'live', effect: 'unreachable routes are added or removed at once' },
   'gateway.workers': { action: 'next_start', effect: AT_NEXT_START },
   limits: { action: 'next_start', effect: AT_NEXT_START },
 } as const satisfies Readonly<Record<string, ReloadRule>>;

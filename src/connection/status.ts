@@ -157,6 +157,20 @@ export interface WorkerStatus {
   readonly taken_over: number;
 }
 
+/** How packets are kept from leaving and coming in the clear. */
+export interface ClearPacketStatus {
+  /** What becomes of packets for the peers' networks when this process is gone. */
+  readonly outbound: 'unreachable' | 'routed_in_clear';
+  /** What becomes of packets from the peers' networks that come from anywhere but the TUN device. */
+  readonly inbound: 'discarded' | 'not_filtered';
+  /** The table of nftables that discards them (`nft list table inet NAME`). */
+  readonly table?: string;
+  /** Packets that it has discarded since it was made. */
+  readonly discarded?: number;
+  /** Why they are not filtered. */
+  readonly reason?: string;
+}
+
 export interface StatusDocument {
   readonly gateway: {
     readonly name: string;
@@ -169,6 +183,8 @@ export interface StatusDocument {
     readonly version: string;
     readonly started_at: string;
     readonly drops: Readonly<Record<string, number>>;
+    /** What keeps packets of the tunnels' networks from leaving and coming in the clear; not without a host network. */
+    readonly clear_packets?: ClearPacketStatus;
     /** One entry a thread of the packet path. */
     readonly workers?: readonly WorkerStatus[];
   };

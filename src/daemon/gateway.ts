@@ -2,7 +2,6 @@ import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { StatusDocument } from '../connection/status.js';
-import type { ConnectionProblem } from '../connection/tracker.js';
 import { createOpensslBackend } from '../crypto/backend.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import { defaultWorkers } from '../dataplane/ffi/worker-group.js';
@@ -17,17 +16,19 @@ import type { SecretKey } from '../util/secret.js';
 import { type Clock, systemClock, utcText } from './clock.js';
 import { ControlCommands } from './commands.js';
 import { type ControlServer, listenControl } from './control.js';
-import { type CoreConfig, GatewayCore } from './core.js';
+import { GatewayCore } from './core.js';
 import { ConnectionDevices } from './devices.js';
-import { HostRepair } from './host-repair.js';
+import type { FreshConfig } from './fresh-config.js';
+import { GatewayReload } from './gateway-reload.js';
+import { linuxFilter } from './host/clear-guard.js';
+import { linuxNetwork } from './host/host-network.js';
+import { type Host, HostSide, hostProblems } from './host/host-side.js';
+import { type HostProblems, HostRepair } from './host-repair.js';
 import { type Resolve, systemResolve } from './names-service.js';
-import { GatewayRoutes, type HostNetwork, linuxNetwork, type RouteProblem } from './network.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
 import { type Ports, STANDARD_PORTS } from './ports.js';
 import { hostWarnings, weakPolicyWarnings } from './preflight.js';
-import { planReload, type ReloadReport, type Reread, rereadFile } from './reload.js';
-import { RetiredKeys } from './retired-keys.js';
-import { oneLine, StartError } from './start-error.js';
+import { type ReloadReport, type Reread, rereadFile } from './reload.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
 import { WorkerShares } from './worker-shares.js';
@@ -49,8 +50,10 @@ export interface GatewayOptions {
   readonly mtu?: number;
   /** Called when a client asks the daemon to end. */
   readonly onStopRequest?: () => void;
-  /** Reads the configuration anew for a reload; the file it came from unless given. */
+  /** Reads the configuration again for a reload; the file it came from unless given. */
   readonly reread?: Reread;
+  /** Whether a supervisor hands over configurations (`reconfigure`), so that nothing is read again here. */
+  readonly supervised?: boolean;
   /** In place of one at `gateway.control`: listens already, and is closed by the caller. */
   readonly control?: ControlServer;
 
@@ -61,17 +64,26 @@ export interface GatewayOptions {
   readonly crypto?: CryptoBackend;
   readonly limits?: EngineLimits;
   readonly resolve?: Resolve;
-  /** `none`: the host's routing stays as it is. */
-  readonly network?: HostNetwork | 'none';
+  /** `none`: routing and packet filter of the host stay as they are. */
+  readonly host?: Host | 'none';
 }
+
+/**
+ * What becomes of the networks behind the peers when the gateway has stopped. `open`: the host is as it was before,
+ * as an operator wants it who stops the gateway. `closed`: they stay unreachable, and clear packets from them are
+ * discarded, until the next start takes both over: for a restart, and where nobody asked for the end.
+ */
+export type AfterStop = 'open' | 'closed';
 
 /** A running gateway. */
 export interface Gateway {
   status(): StatusDocument;
-  /** Reads the configuration anew and applies the difference, or with `dryRun` only tells it. */
+  /** Reads the configuration again and applies the difference, or with `dryRun` only reports it. */
   reload(dryRun?: boolean): ReloadReport;
-  /** Deletes the SAs at the peers and undoes all that the start did. Safe to call twice. */
-  stop(): Promise<void>;
+  /** Goes over to a configuration that somebody else has read. Takes its keys, or wipes them. */
+  reconfigure(fresh: FreshConfig): ReloadReport;
+  /** Deletes the SAs at the peers and undoes all that the start did, `open` when left out. Safe to call twice. */
+  stop(how?: AfterStop): Promise<void>;
   /** Resolves with the reason when the gateway cannot go on; it must be stopped then. */
   readonly failed: Promise<string>;
 }
@@ -108,7 +120,12 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   const clock = options.clock ?? systemClock;
   const random = options.random ?? systemRandom;
   const crypto = options.crypto ?? createOpensslBackend();
-  const startedAt = utcText(clock, clock.now());
+  const ports = options.ports ?? STANDARD_PORTS;
+  const startedAt = clock.now();
+  const host = hostOf(options);
+  const ending: Ending = { how: undefined, side: undefined };
+  // First, since it is undone last: while anything of the gateway still stands nothing leaves in the clear.
+  undo.push('the fence around the networks', () => endHost(ending));
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
 
   const control = options.control ?? (await listenControl(gateway.control, logger));
@@ -126,7 +143,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       address: gateway.address,
       interface: gateway.interface,
       mtu: options.mtu ?? INNER_MTU[isIP(gateway.address) === 6 ? 6 : 4],
-      ports: options.ports ?? STANDARD_PORTS,
+      ports,
       workers,
       rawEsp: gateway.encapsulation === 'auto' ? 'required' : 'wanted',
       offload: options.offload ?? { ...DEFAULT_OFFLOAD, ...gateway.offload },
@@ -150,26 +167,16 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     undo,
   );
 
-  const network = options.network ?? (options.device === undefined ? linuxNetwork : 'none');
-  const routes = network === 'none' ? undefined : new GatewayRoutes(network);
   const shares = new WorkerShares(workers);
   shares.configure(file.connections.map(({ name }) => name));
   const devices = new ConnectionDevices(plane, gateway, (connection) => shares.of(connection));
-  const layRoutes = (connections: GatewayFile['connections']): RouteProblem[] => {
-    if (routes === undefined) return [];
-    const reachable = connections.filter(({ name }) => devices.nameOf(name) !== undefined);
-    const wanted = routes.wanted(reachable, ({ name }) => devices.nameOf(name)!);
-    const peers = connections.flatMap(({ peer }) => (peer.address === undefined ? [] : [peer.address]));
-    return routes.update(wanted, peers);
-  };
-  if (routes !== undefined) {
-    undo.push('the routes', () => routes.remove());
-  }
-  const [trouble] = devices.open(file.connections).values();
-  if (trouble !== undefined) throw new StartError(trouble.message, 'set another `interface`');
-  if (routes !== undefined) {
-    const [problem] = layRoutes(file.connections);
-    if (problem !== undefined) throw problem.error;
+  const side = host === undefined ? undefined : new HostSide({ host, gateway, ports, devices, logger });
+  ending.side = side;
+  if (side !== undefined) undo.push('the routes', () => side.removeRoutes());
+  const arrange = (wanted: GatewayFile): HostProblems =>
+    side?.arrange(wanted) ?? hostProblems(devices.open(wanted.connections));
+  const lacking = side?.start(file) ?? arrange(file);
+  if (side !== undefined) {
     const names = new Set(file.connections.map(({ name }) => devices.nameOf(name) ?? gateway.interface));
     for (const warning of new Set([...names].flatMap((name) => hostWarnings(name)))) logger.warn(warning);
   }
@@ -192,7 +199,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     resolve: options.resolve ?? systemResolve,
     send: (output) => sockets.send(output),
     sendKeepalive: (remote) => sockets.sendKeepalive(remote),
-    peerResolved: (addresses) => leadAround(routes, addresses, logger),
+    peerResolved: (addresses) => side?.leadAround(addresses),
   });
   core = running;
   undo.push('timers', () => running.stop());
@@ -201,66 +208,38 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     esp: (local, remote, bytes) => plane.espDatagram(local, remote, bytes),
     sendFailed: (remote, code, message) => running.sendFailed(remote, code, message),
   });
-  let current: CoreConfig = { file, psks };
   const repair = new HostRepair({
     clock,
     random,
-    attempt: () => {
-      const { connections } = current.file;
-      return hostProblems(devices.open(connections), layRoutes(connections));
-    },
+    attempt: () => arrange(configured.file),
     changed: (problems) => running.setProblems(problems),
   });
   undo.push('the timer of refused routes', () => repair.stop());
-  const retired = new RetiredKeys();
-  undo.push('keys of later configurations', () => {
-    retired.wipe();
-    if (current.psks !== psks) wipeAll(current.psks);
-  });
-  const reload = (dryRun = false): ReloadReport => {
-    const read = (options.reread ?? (() => rereadFile(file.source)))();
-    const about = { dry_run: dryRun, file: file.source };
-    if (!read.ok) {
-      const nothing = { gateway: [], connections: [], unchanged: 0, problems: [] };
-      return { ok: false, ...about, errors: read.error, ...nothing };
-    }
-    const plan = planReload(current, read.value, (config) => running.engineConfig(config));
-    const problems: string[] = [];
-    if (dryRun || !plan.possible) {
-      wipeAll(read.value.psks);
-    } else {
-      retired.add(current.psks);
-      current = read.value;
-      const { connections } = current.file;
-      for (const { change, from, name } of plan.connections) {
-        if (change !== 'rename') continue;
-        devices.rename(from!, name);
-        shares.rename(from!, name);
-      }
-      shares.configure(connections.map(({ name }) => name));
-      const missing = devices.open(connections);
-      const refused = layRoutes(connections);
-      problems.push(...[...missing.values()].map(({ message }) => message));
-      problems.push(...refused.map(({ error }) => oneLine(error)));
-      repair.note(hostProblems(missing, refused));
-      running.reload(current, plan.connections);
-      devices.close(connections);
-    }
-    const connections = plan.connections.map(({ steps: _, ...told }) => told);
-    const { possible, gateway: changes, unchanged } = plan;
-    return { ok: possible, ...about, errors: [], gateway: changes, connections, unchanged, problems };
-  };
+  const configured = new GatewayReload(
+    { file, psks },
+    {
+      ...{ core: running, devices, shares, logger },
+      ...(options.supervised === true ? {} : { reread: options.reread ?? (() => rereadFile(file.source)) }),
+      arrange: (wanted) => {
+        const refused = arrange(wanted);
+        repair.note(refused);
+        return refused;
+      },
+    },
+  );
+  undo.push('keys of later configurations', () => configured.wipe());
   const status = (): StatusDocument => ({
     gateway: {
-      name: current.file.gateway.name,
+      name: configured.file.gateway.name,
       mode: gateway.mode,
       address: gateway.address,
       interface: gateway.interface,
       data_plane: plane.kind,
       raw_esp: rawEsp,
       version,
-      started_at: startedAt,
+      started_at: utcText(clock, startedAt),
       drops: plane.drops(),
+      ...(side === undefined ? {} : { clear_packets: side.status() }),
       workers: plane.workers().map(({ children, handedOver, takenOver }) => ({
         ...{ child_sas: children, handed_over: handedOver, taken_over: takenOver },
       })),
@@ -271,7 +250,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     new ControlCommands({
       core: running,
       status,
-      reload: (dryRun) => logReload(reload(dryRun), logger),
+      reload: (dryRun) => configured.reload(dryRun),
       stop: options.onStopRequest ?? (() => undefined),
     }),
   );
@@ -287,16 +266,22 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     `gateway ${gateway.name} listens on ${gateway.address}, ${file.connections.length} connections`,
   );
 
+  for (const [connection, problems] of lacking) {
+    for (const { message } of problems) logger.error({ connection }, message);
+  }
+  repair.note(lacking);
   running.start();
 
   let stopping: Promise<void> | undefined;
   return {
     status,
-    reload: (dryRun) => logReload(reload(dryRun), logger),
+    reload: (dryRun) => configured.reload(dryRun),
+    reconfigure: (fresh) => configured.apply(fresh),
     failed,
-    stop() {
+    stop(how = 'open') {
       stopping ??= (async () => {
         await running.shutdown(FAREWELL_MS);
+        ending.how = how;
         await undo.run(logger);
         logger.info({ gateway: gateway.name }, `gateway ${gateway.name} has ended`);
       })();
@@ -305,58 +290,25 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   };
 }
 
+/** What the end of a gateway does to the host. */
+interface Ending {
+  /** Undefined as long as nobody has stopped it: its start failed. */
+  how: AfterStop | undefined;
+  side: HostSide | undefined;
+}
+
+function endHost({ how, side }: Ending): void {
+  if (how === undefined) side?.undoStart();
+  else if (how === 'open') side?.open();
+}
+
+function hostOf({ host, device }: GatewayOptions): Host | undefined {
+  if (host === 'none') return undefined;
+  return host ?? (device === undefined ? { network: linuxNetwork, filter: linuxFilter } : undefined);
+}
+
 /** The portable path has the main thread alone. */
 function workersOf({ dataPlane, workers, file }: GatewayOptions): number {
   if (dataPlane === 'portable') return 1;
   return workers ?? file.gateway.workers ?? defaultWorkers(availableParallelism());
-}
-
-/** Devices and routes that were refused, as the status of their connections tells them. */
-function hostProblems(
-  missing: ReadonlyMap<string, ConnectionProblem>,
-  refused: readonly RouteProblem[],
-): Map<string, ConnectionProblem[]> {
-  const out = new Map([...missing].map(([name, problem]) => [name, [problem]]));
-  for (const { connection, error } of refused) {
-    const problem = { cause: 'local_route_conflict', message: oneLine(error) } as const;
-    out.set(connection, [...(out.get(connection) ?? []), problem]);
-  }
-  return out;
-}
-
-/** What a reload did, one line for each thing that changed. */
-function logReload(report: ReloadReport, logger: Logger): ReloadReport {
-  const { ok, dry_run: dryRun, errors, gateway, connections, unchanged, problems } = report;
-  if (dryRun) return report;
-  for (const { path, line, message } of errors) {
-    const place = [report.file, ...(line === undefined ? [] : [line])].join(':');
-    logger.error({ path }, `${place}: ${path === '' ? '' : `${path}: `}${message}`);
-  }
-  for (const { field, action, effect } of gateway) {
-    logger[action === 'restart' ? 'error' : 'info']({ field, action }, `${field} changed: ${effect}`);
-  }
-  for (const { name, changes } of connections) {
-    for (const { field, action, effect } of changes) {
-      logger.info({ connection: name, field, action }, `${field}: ${effect}`);
-    }
-  }
-  for (const problem of problems) logger.error(problem);
-  if (ok) logger.info({ changed: connections.length, unchanged }, 'the configuration was read again');
-  else logger.error('the configuration was not applied: everything goes on as before');
-  return report;
-}
-
-function wipeAll(keys: ReadonlyMap<string, SecretKey>): void {
-  for (const key of keys.values()) key.wipe();
-}
-
-/** A peer's new address must not be looked for behind its own tunnel. */
-function leadAround(routes: GatewayRoutes | undefined, addresses: readonly string[], logger: Logger): void {
-  for (const address of addresses) {
-    try {
-      routes?.leadAround(address);
-    } catch (error) {
-      logger.error(oneLine(error));
-    }
-  }
 }

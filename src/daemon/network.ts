@@ -1,5 +1,4 @@
-import { listAddresses } from '../linux/addresses.js';
-import { addRoute, type DeviceRoute, getRoute, listRoutes, removeRoute } from '../linux/routes.js';
+import type { DeviceRoute } from '../linux/routes.js';
 import type { GatewayConnection } from '../store/model.js';
 import {
   type Cidr,
@@ -11,27 +10,9 @@ import {
   parseIp,
   rangeContains,
 } from '../util/ip.js';
-
-/** What the daemon asks of the host's routing. Tests without rights put their own in its place. */
-export interface HostNetwork {
-  /** `outlives`: through a device that stays when this process ends, however it ends. */
-  addRoute(route: DeviceRoute, outlives: boolean): void;
-  removeRoute(route: DeviceRoute): void;
-  /** How the kernel sends to this address now. */
-  getRoute(destination: string): { readonly device: string; readonly gateway?: IpBytes };
-  /** Networks of routes that a Culvert process has laid, this one or one that crashed. */
-  ownRoutes(): readonly Cidr[];
-  /** The addresses of this host. */
-  localAddresses(): readonly IpBytes[];
-}
-
-export const linuxNetwork: HostNetwork = {
-  addRoute,
-  removeRoute,
-  getRoute,
-  ownRoutes: () => listRoutes().map((route) => route.cidr),
-  localAddresses: () => listAddresses().map((one) => one.address),
-};
+import { Fence, ownerMetric } from './host/fence.js';
+import type { HostNetwork, HostRoute, Way } from './host/host-network.js';
+import { StartError } from './start-error.js';
 
 /** A route that the configuration wants, and the connection it is for. */
 export interface WantedRoute {
@@ -39,28 +20,51 @@ export interface WantedRoute {
   readonly route: DeviceRoute;
 }
 
+/** A peer's outer address, which is reached outside of every tunnel, and the connection to it. */
+export interface PeerAddress {
+  readonly connection: string;
+  readonly address: string;
+}
+
 /** Why a route of a connection could not be laid or taken away. */
 export interface RouteProblem {
   readonly connection: string;
   readonly error: unknown;
+  /** The network is the peer's own address: no route is in the way, the configuration is. */
+  readonly ownAddress?: boolean;
 }
 
+/** Makes a change for a connection, none with an empty name, and notes it when it is refused. */
+type Attempt = (connection: string, change: () => void) => void;
+
 /**
- * The routes of one gateway: to the networks of its peers through a TUN device, and around it to peers whose
- * own address lies in such a network. They stand from start to stop, whether the tunnel is up or not, so that
- * nothing meant for the tunnel leaves in the clear.
+ * The routes of one gateway: to the networks of its peers through a TUN device, around it to peers whose own address
+ * lies in such a network, and the fence that remains when the device is gone. They stand from start to stop, whether
+ * the tunnel is up or not, so that nothing meant for the tunnel leaves in the clear.
  */
 export class GatewayRoutes {
   readonly #network: HostNetwork;
+  readonly #metric: number;
+  readonly #fence: Fence;
   /** By what they are: network, device and source. */
   readonly #laid = new Map<string, WantedRoute>();
-  /** Routes to peers around the tunnel, by the peer's canonical text; undefined where the operator has one. */
-  readonly #around = new Map<string, DeviceRoute | undefined>();
+  /** Routes to peers around the tunnel, by the peer's canonical text. */
+  readonly #around = new Map<string, DeviceRoute>();
+  /** Such routes of a process before this one that were not wanted yet. */
+  readonly #left: DeviceRoute[];
   #devices = new Set<string>();
   #tunnelled: readonly Cidr[] = [];
 
-  constructor(network: HostNetwork) {
+  /**
+   * Finds what a process before this one has left.
+   * @param device the gateway's TUN device: by it the routes of gateways in one network namespace are told apart
+   * @throws LinuxError
+   */
+  constructor(network: HostNetwork, device: string) {
     this.#network = network;
+    this.#metric = ownerMetric(device);
+    this.#fence = new Fence(network, this.#metric);
+    this.#left = network.routesOf(this.#metric).filter(({ kind }) => kind !== 'unreachable');
   }
 
   /** Networks that go through a TUN device, in canonical text. */
@@ -74,6 +78,7 @@ export class GatewayRoutes {
     deviceOf: (connection: GatewayConnection) => string,
   ): WantedRoute[] {
     const own = this.#network.localAddresses();
+    const sources = new Map<string, IpBytes | undefined>();
     return connections
       .filter((one) => one.adminStateUp)
       .flatMap((one) => {
@@ -84,7 +89,12 @@ export class GatewayRoutes {
           .flatMap(halves)
           .map((cidr) => {
             const fits = source !== undefined && source.length === cidr.address.length;
-            return { connection: one.name, route: { cidr, device, ...(fits ? { source } : {}) } };
+            // Connections that share a network of the peer share its route.
+            const place = `${formatCidr(cidr)} ${device}`;
+            if (!sources.has(place)) sources.set(place, fits ? source : undefined);
+            const shared = sources.get(place);
+            const route = { cidr, device, ...(shared === undefined ? {} : { source: shared }) };
+            return { connection: one.name, route };
           });
       });
   }
@@ -92,74 +102,148 @@ export class GatewayRoutes {
   /**
    * Lays the routes that are missing and takes away those that are not wanted any more; no other is touched.
    * @param peers known outer addresses of all peers
+   * @param failClosed whether the networks stay closed when the process is gone
    * @returns what was refused; a route that could not be laid is tried again at the next call
    */
-  update(wanted: readonly WantedRoute[], peers: readonly string[]): RouteProblem[] {
+  update(wanted: readonly WantedRoute[], peers: readonly PeerAddress[], failClosed: boolean): RouteProblem[] {
     const problems: RouteProblem[] = [];
-    const attempt = (connection: string, change: () => void): void => {
+    const attempt: Attempt = (connection, change) => {
       try {
         change();
       } catch (error) {
         problems.push({ connection, error });
       }
     };
-    const keys = new Set(wanted.map(({ route }) => keyOf(route)));
-    for (const [key, { route, connection }] of [...this.#laid]) {
-      if (keys.has(key)) continue;
-      this.#laid.delete(key);
-      attempt(connection, () => this.#take(route));
-    }
-    this.#tunnelled = wanted.map(({ route }) => route.cidr);
-    this.#devices = new Set(wanted.map(({ route }) => route.device));
+    const possible = wanted.filter(({ connection, route }) => {
+      const own = isOwnAddress(route.cidr, peers);
+      if (own) problems.push({ connection, error: ownAddressError(route.cidr), ownAddress: true });
+      return !own;
+    });
+    const fenced = failClosed ? possible : [];
+    // The fence first: at no moment does a packet find the way without the tunnel.
+    for (const { connection, route } of fenced) attempt(connection, () => this.#fence.add(route.cidr));
+    this.#takeUnwanted(possible, attempt);
+    this.#tunnelled = possible.map(({ route }) => route.cidr);
+    this.#devices = new Set(possible.map(({ route }) => route.device));
     // First around, while the routing table still shows the way without the tunnel.
-    for (const peer of peers) attempt('', () => this.leadAround(peer));
-    for (const one of wanted) {
-      const key = keyOf(one.route);
-      const known = this.#laid.has(key);
-      attempt(one.connection, () => {
-        if (!known) this.#network.addRoute(one.route, false);
-        this.#laid.set(key, one);
-      });
-    }
+    for (const { address, connection } of peers) attempt(connection, () => this.leadAround(address));
+    for (const one of possible) attempt(one.connection, () => this.#lay(one));
+    const closed = new Set(fenced.map(({ route }) => formatCidr(route.cidr)));
+    attempt('', () => this.#fence.keepOnly(closed));
+    this.#forgetAround(attempt);
     return problems;
   }
 
   /** Gives a peer that would be reached through its own tunnel a route around it. @throws LinuxError */
   leadAround(peer: string): void {
     const address = parseIp(peer);
-    if (address === undefined || this.#around.has(peer)) return;
-    const inside = this.#tunnelled.some((cidr) => rangeContains(cidrRange(cidr), address));
-    if (!inside) return;
-    const { device, gateway } = this.#network.getRoute(peer);
-    // The way is lost already: a route that came up late cannot be found behind our own.
-    if (this.#devices.has(device)) return;
+    if (address === undefined || this.#around.has(peer) || !this.#isInside(address)) return;
+    const way = this.#wayTo(peer);
+    if (way === undefined) return;
+    const { device, gateway } = way;
     const cidr = { address, prefix: address.length * 8 };
-    const route = { cidr, device, ...(gateway === undefined ? {} : { gateway }) };
+    const metric = this.#metric;
+    const route = { cidr, device, metric, ...(gateway === undefined ? {} : { gateway }) };
     try {
-      this.#network.addRoute(route, true);
+      this.#network.addRoute(route);
     } catch (error) {
+      // The metric is ours alone: a process before this one has laid it.
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
-      // The operator's own route does as well as ours; one that a crash left behind is ours to remove.
-      const ours = this.#network.ownRoutes().some((own) => formatCidr(own) === formatCidr(cidr));
-      this.#around.set(peer, ours ? route : undefined);
-      return;
     }
     this.#around.set(peer, route);
   }
 
-  /** Removes every route that was laid. Routes that are gone already are no error. @throws the first error */
+  /**
+   * Removes every route that was laid, but not the fence. Routes that are gone already are no error.
+   * @throws the first error
+   */
   remove(): void {
-    const problems = this.update([], []);
-    for (const [peer, route] of this.#around) {
-      this.#around.delete(peer);
-      if (route === undefined) continue;
+    const problems: unknown[] = [];
+    for (const [key, { route }] of this.#laid) {
+      this.#laid.delete(key);
+      this.#attempt(problems, () => this.#take(route));
+    }
+    this.#tunnelled = [];
+    this.#forgetAround((_, change) => this.#attempt(problems, change));
+    if (problems.length > 0) throw problems[0];
+  }
+
+  /**
+   * Opens the networks: by the operator's wish, or after a start that failed, when only what this process has closed
+   * is opened. @throws LinuxError
+   */
+  open(which: 'all' | 'new'): void {
+    if (which === 'all') this.#fence.remove();
+    else this.#fence.removeNew();
+  }
+
+  /** Networks that stay closed without this process, in canonical text. */
+  get fenced(): readonly string[] {
+    return this.#fence.networks;
+  }
+
+  #takeUnwanted(wanted: readonly WantedRoute[], attempt: Attempt): void {
+    const keys = new Set(wanted.map(({ route }) => keyOf(route)));
+    for (const [key, { route, connection }] of this.#laid) {
+      if (keys.has(key)) continue;
+      this.#laid.delete(key);
+      attempt(connection, () => this.#take(route));
+    }
+  }
+
+  #attempt(problems: unknown[], change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      problems.push(error);
+    }
+  }
+
+  #lay(one: WantedRoute): void {
+    const key = keyOf(one.route);
+    if (!this.#laid.has(key)) {
+      const { cidr } = one.route;
+      const others = cidr.address.length === 16 ? this.#network.routesTo(cidr) : [];
+      // The kernel does not refuse a second IPv6 route to a network, and takes the one with the lower metric.
+      const shadowed = others.find(({ kind, metric }) => kind === 'unicast' && metric <= METRIC_V6);
+      if (shadowed !== undefined) throw conflictError(cidr, [shadowed]);
       try {
-        this.#take(route);
+        this.#network.addRoute(one.route);
       } catch (error) {
-        problems.push({ connection: '', error });
+        if ((error as { code?: string }).code !== 'EEXIST') throw error;
+        throw conflictError(cidr, this.#network.routesTo(cidr)) ?? error;
       }
     }
-    if (problems.length > 0) throw problems[0]!.error;
+    this.#laid.set(key, one);
+  }
+
+  #isInside(address: IpBytes): boolean {
+    return this.#tunnelled.some((cidr) => rangeContains(cidrRange(cidr), address));
+  }
+
+  /** The way without the tunnel; undefined when there is none (yet). */
+  #wayTo(peer: string): Way | undefined {
+    try {
+      const way = this.#network.getRoute(peer);
+      if (!this.#devices.has(way.device)) return way;
+    } catch {
+      // Nothing leads there, or only the fence.
+    }
+    return this.#network.wayBeside(peer);
+  }
+
+  /** Routes around the tunnel that nothing needs any more, of this process and of one before it. */
+  #forgetAround(attempt: Attempt): void {
+    for (const [peer, route] of this.#around) {
+      if (this.#isInside(route.cidr.address)) continue;
+      this.#around.delete(peer);
+      attempt('', () => this.#take(route));
+    }
+    for (const route of this.#left.splice(0)) {
+      if (!this.#around.has(formatIp(route.cidr.address))) {
+        attempt('', () => this.#take({ ...route, metric: this.#metric }));
+      }
+    }
   }
 
   #take(route: DeviceRoute): void {
@@ -170,6 +254,47 @@ export class GatewayRoutes {
       if (code !== 'ESRCH' && code !== 'ENODEV') throw error;
     }
   }
+}
+
+/** What the kernel gives an IPv6 route without a metric. */
+const METRIC_V6 = 1024;
+
+function isOwnAddress({ address, prefix }: Cidr, peers: readonly PeerAddress[]): boolean {
+  const text = formatIp(address);
+  return prefix === address.length * 8 && peers.some((peer) => peer.address === text);
+}
+
+function ownAddressError(cidr: Cidr): StartError {
+  return new StartError(
+    `${formatCidr(cidr)} is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +
+      'packets to it do not pass the tunnel',
+    'take it out of the networks of the peer, or give the peer another address for what is to be protected',
+  );
+}
+
+/** Who has a route to this network already, and what can be done about it. */
+function conflictError(cidr: Cidr, others: readonly HostRoute[]): StartError | undefined {
+  const text = formatCidr(cidr);
+  const found = others.find(({ kind }) => kind === 'unicast');
+  if (found === undefined) return undefined;
+  const adding = `the route ${text} cannot be added`;
+  const { device, by } = found;
+  if (by === 'culvert') {
+    return new StartError(
+      `${adding}: another connection or gateway of Culvert leads ${text} through device "${device}"`,
+      'give it to one of them only',
+    );
+  }
+  if (by === 'kernel') {
+    return new StartError(
+      `${adding}: ${text} is the network of device "${device}" itself, by the address it has`,
+      'take it out of the networks of the peer, or name the parts of it that lie behind the peer',
+    );
+  }
+  return new StartError(
+    `${adding}: there is a route to ${text} already, through device "${device}"`,
+    `see \`ip route show ${text}\`, and remove it or change the peer's networks`,
+  );
 }
 
 function keyOf({ cidr, device, source }: DeviceRoute): string {

@@ -14,6 +14,7 @@ import type { GatewayFile, GatewaySettings } from '../store/model.js';
 import { readPsks } from '../store/psk.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { CoreConfig } from './core.js';
+import { FreshConfig } from './fresh-config.js';
 
 /** What a reload does, or would do. The answer of the control method `reload`, in its JSON names. */
 export interface ReloadReport {
@@ -36,10 +37,10 @@ export interface ReloadReport {
 export type ReportedPlan = Omit<ConnectionPlan, 'steps'>;
 
 /** Reads the configuration anew. */
-export type Reread = () => Result<CoreConfig, readonly ConfigError[]>;
+export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
 
 /** Reads the file at `path`, and the key files it names. */
-export function rereadFile(path: string): Result<CoreConfig, readonly ConfigError[]> {
+export function rereadFile(path: string): Result<FreshConfig, readonly ConfigError[]> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -50,7 +51,7 @@ export function rereadFile(path: string): Result<CoreConfig, readonly ConfigErro
   const file = readGatewayFile(text, path);
   if (!file.ok) return file;
   const psks = readPsks(file.value);
-  return psks.ok ? ok({ file: file.value, psks: psks.value }) : psks;
+  return psks.ok ? ok(new FreshConfig({ file: file.value, psks: psks.value })) : psks;
 }
 
 export interface ReloadPlan {
@@ -101,6 +102,7 @@ const GATEWAY_FIELDS: Readonly<Record<keyof GatewaySettings, ReloadField>> = {
   offload: 'gateway.offload',
   mss: 'gateway.mss',
   workers: 'gateway.workers',
+  failClosed: 'gateway.fail_closed',
 };
 
 function gatewayChanges(before: GatewayFile, after: GatewayFile): ReloadField[] {

@@ -10,7 +10,7 @@ export class RetiredKeys {
   add(keys: ReadonlyMap<string, SecretKey>): void {
     const timer = setTimeout(() => {
       this.#waiting.delete(timer);
-      wipe(keys);
+      wipeKeys(keys);
     }, LAST_USE_MS);
     timer.unref();
     this.#waiting.set(timer, keys);
@@ -20,12 +20,13 @@ export class RetiredKeys {
   wipe(): void {
     for (const [timer, keys] of this.#waiting) {
       clearTimeout(timer);
-      wipe(keys);
+      wipeKeys(keys);
     }
     this.#waiting.clear();
   }
 }
 
-function wipe(keys: ReadonlyMap<string, SecretKey>): void {
+/** Wipes all of these. */
+export function wipeKeys(keys: ReadonlyMap<string, SecretKey>): void {
   for (const key of keys.values()) key.wipe();
 }

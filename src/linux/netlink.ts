@@ -1,7 +1,7 @@
 import { Errno, linuxError } from './errors.js';
 import { addressOf, checked, hostBuffer, lastErrno, libc } from './ffi.js';
 
-/** rtnetlink(7): requests about links, addresses and routes. Numbers are in host order. */
+/** netlink(7): requests about links, addresses and routes (rtnetlink(7)), and packet filters. */
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -16,6 +16,9 @@ export const NLM_F_CREATE = 0x400;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER = 16;
+
+/** The protocol of rtnetlink(7). */
+const NETLINK_ROUTE = 0;
 
 /** The largest message the kernel sends on a dump (it uses 8 to 32 KiB). */
 const RECEIVE = 65536;
@@ -105,11 +108,26 @@ export function netlinkRequest(
   fixedSize: number,
   refused: (errno: number) => Error,
 ): NetlinkAnswer[] {
-  const calls = libc();
-  const fd = checked(calls.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), 'netlink socket');
-  try {
-    const dump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
-    const request = encodeRequest(type, dump ? flags : flags | NLM_F_ACK, fixed, attributes);
+  const dump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
+  const request = encodeRequest(type, dump ? flags : flags | NLM_F_ACK, fixed, attributes);
+  const { answers, errno } = netlinkExchange(NETLINK_ROUTE, request, fixedSize);
+  if (errno !== 0) throw refused(errno);
+  return answers;
+}
+
+/**
+ * Sends one encoded request over a socket of this netlink protocol, and gathers the answers up to the
+ * acknowledgement or the end of the dump.
+ * @returns the answers, and the errno of a refusal or 0
+ * @throws LinuxError when the socket itself fails
+ */
+export function netlinkExchange(
+  protocol: number,
+  request: Uint8Array,
+  fixedSize: number,
+): { readonly answers: NetlinkAnswer[]; readonly errno: number } {
+  return withNetlinkSocket(protocol, (fd) => {
+    const calls = libc();
     checked(calls.sendto(fd, addressOf(request), request.length, 0, 0, 0), 'netlink request');
     const buffer = hostBuffer(RECEIVE);
     const address = addressOf(buffer);
@@ -122,10 +140,17 @@ export function netlinkRequest(
         throw linuxError(errno, 'netlink answer');
       }
       const errno = decodeAnswers(buffer.subarray(0, length), fixedSize, answers);
-      if (errno === undefined) continue;
-      if (errno !== 0) throw refused(errno);
-      return answers;
+      if (errno !== undefined) return { answers, errno };
     }
+  });
+}
+
+/** A netlink socket for the time of `use`. @throws LinuxError */
+export function withNetlinkSocket<T>(protocol: number, use: (fd: number) => T): T {
+  const calls = libc();
+  const fd = checked(calls.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), 'netlink socket');
+  try {
+    return use(fd);
   } finally {
     calls.close(fd);
   }

@@ -21,6 +21,7 @@ const RTM_GETROUTE = 26;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
 const RTA_TABLE = 15;
@@ -31,6 +32,7 @@ const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 const RT_SCOPE_NOWHERE = 255;
 const RTN_UNICAST = 1;
+const RTN_UNREACHABLE = 7;
 
 /** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type (u8 each), flags u32. */
 const RTMSG_SIZE = 12;
@@ -51,6 +53,8 @@ export interface DeviceRoute {
   readonly source?: IpBytes;
   /** `ROUTE_PROTOCOL` when left out. */
   readonly protocol?: number;
+  /** Of several routes to one network the kernel takes the one with the lowest; its default when left out. */
+  readonly metric?: number;
 }
 
 /** How the kernel would send to an address. */
@@ -65,7 +69,11 @@ export interface RouteDecision {
 /** A route in the main table. */
 export interface ListedRoute {
   readonly cidr: Cidr;
+  readonly kind: 'unicast' | 'unreachable' | 'other';
+  /** Index of its device; 0 where it has none, or several. */
   readonly index: number;
+  readonly gateway?: IpBytes;
+  readonly metric: number;
   readonly protocol: number;
 }
 
@@ -82,6 +90,7 @@ function change(type: number, flags: number, route: DeviceRoute, refused: (errno
   ];
   if (route.source !== undefined) attributes.push({ type: RTA_PREFSRC, value: route.source });
   if (route.gateway !== undefined) attributes.push({ type: RTA_GATEWAY, value: route.gateway });
+  if (route.metric !== undefined) attributes.push({ type: RTA_PRIORITY, value: u32(route.metric) });
   const adding = type === RTM_NEWROUTE;
   const direct = v6 || route.gateway !== undefined ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
   const scope = adding ? direct : RT_SCOPE_NOWHERE;
@@ -117,8 +126,40 @@ export function removeRoute(route: DeviceRoute): void {
   );
 }
 
+function changeUnreachable(type: number, flags: number, cidr: Cidr, metric: number, doing: string): void {
+  const { address, prefix } = cidr;
+  const family = address.length === 16 ? AF_INET6 : AF_INET;
+  const scope = type === RTM_NEWROUTE ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
+  const fixed = message(family, prefix, ROUTE_PROTOCOL, scope, RTN_UNREACHABLE);
+  const attributes = [
+    { type: RTA_DST, value: address },
+    { type: RTA_PRIORITY, value: u32(metric) },
+  ];
+  netlinkRequest(type, flags, fixed, attributes, RTMSG_SIZE, (errno) =>
+    linuxError(errno, `${doing} the unreachable route ${formatCidr(cidr)}`),
+  );
+}
+
+/**
+ * Adds a route that refuses packets to a network for which no route with a lower metric stands. It belongs to no
+ * device and no process. @throws LinuxError, EEXIST when there is a route to this network with this metric
+ */
+export function addUnreachable(cidr: Cidr, metric: number): void {
+  changeUnreachable(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, cidr, metric, 'adding');
+}
+
+/** Removes what `addUnreachable` added. @throws LinuxError, ESRCH when there is no such route */
+export function removeUnreachable(cidr: Cidr, metric: number): void {
+  changeUnreachable(RTM_DELROUTE, 0, cidr, metric, 'removing');
+}
+
 /** The routes of the main table that carry this protocol number; `ROUTE_PROTOCOL` when left out. */
 export function listRoutes(protocol: number = ROUTE_PROTOCOL): ListedRoute[] {
+  return allRoutes().filter((route) => route.protocol === protocol);
+}
+
+/** The routes of the main table, both families. */
+export function allRoutes(): ListedRoute[] {
   const out: ListedRoute[] = [];
   for (const family of [AF_INET, AF_INET6]) {
     const fixed = message(family, 0, 0, 0, 0);
@@ -126,7 +167,7 @@ export function listRoutes(protocol: number = ROUTE_PROTOCOL): ListedRoute[] {
       linuxError(errno, 'listing routes'),
     )) {
       const route = listed(answer, family);
-      if (route !== undefined && route.protocol === protocol) out.push(route);
+      if (route !== undefined) out.push(route);
     }
   }
   return out;
@@ -136,12 +177,18 @@ function listed(answer: NetlinkAnswer, family: number): ListedRoute | undefined 
   const { attributes, fixed } = answer;
   // A dump covers every table, and a strange family when the kernel lacks IPv6.
   const table = readHostU32(attributes.get(RTA_TABLE) ?? u32(fixed.getUint8(4)));
-  const oif = attributes.get(RTA_OIF);
-  if (fixed.getUint8(0) !== family || table !== RT_TABLE_MAIN || oif === undefined) return undefined;
-  const address = attributes.get(RTA_DST) ?? new Uint8Array(family === AF_INET6 ? 16 : 4);
+  if (fixed.getUint8(0) !== family || table !== RT_TABLE_MAIN) return undefined;
+  const gateway = attributes.get(RTA_GATEWAY);
+  const type = fixed.getUint8(7);
   return {
-    cidr: { address, prefix: fixed.getUint8(1) },
-    index: readHostU32(oif),
+    cidr: {
+      address: attributes.get(RTA_DST) ?? new Uint8Array(family === AF_INET6 ? 16 : 4),
+      prefix: fixed.getUint8(1),
+    },
+    kind: type === RTN_UNICAST ? 'unicast' : type === RTN_UNREACHABLE ? 'unreachable' : 'other',
+    index: readHostU32(attributes.get(RTA_OIF) ?? u32(0)),
+    ...(gateway === undefined ? {} : { gateway }),
+    metric: readHostU32(attributes.get(RTA_PRIORITY) ?? u32(0)),
     protocol: fixed.getUint8(5),
   };
 }
@@ -162,7 +209,11 @@ export function getRoute(destination: IpBytes | string): RouteDecision {
   const metrics = found.get(RTA_METRICS);
   const mtu = metrics === undefined ? undefined : decodeAttributes(metrics, 0).get(RTAX_MTU);
   const index = found.get(RTA_OIF);
-  if (index === undefined) throw linuxError(Errno.ENETUNREACH, `route to ${formatIp(address)}`);
+  // For IPv6 the kernel answers with the unreachable route itself, for IPv4 with an error.
+  const type = answers[0]?.fixed.getUint8(7);
+  if (index === undefined || type === RTN_UNREACHABLE) {
+    throw linuxError(Errno.ENETUNREACH, `route to ${formatIp(address)}`);
+  }
   return {
     device: findLink(readHostU32(index))?.name ?? '',
     ...(gateway === undefined ? {} : { gateway }),

@@ -108,6 +108,7 @@ function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySetting
     ...(input.offload === undefined ? {} : { offload: defined(input.offload) }),
     ...(input.mss === undefined ? {} : { mss: input.mss }),
     ...(input.workers === undefined ? {} : { workers: input.workers }),
+    failClosed: input.fail_closed ?? DEFAULTS.failClosed,
     control: input.control ?? DEFAULTS.control,
   };
 }

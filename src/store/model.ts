@@ -46,6 +46,8 @@ export interface GatewaySettings {
   readonly mss?: number;
   /** Threads of the packet path, a power of two. */
   readonly workers?: number;
+  /** Whether the networks of the peers stay unreachable when the process is gone, until an operator stops it. */
+  readonly failClosed: boolean;
   /** Path of the control socket. */
   readonly control: string;
 }

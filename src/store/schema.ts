@@ -16,6 +16,7 @@ export const DEFAULTS = {
   interface: 'culvert0',
   encapsulation: 'always',
   profile: 'compatible',
+  failClosed: true,
   control: '/run/culvert/control.sock',
   ikeVersion: 2,
   ikeKeyLifetime: 28_800,
@@ -131,6 +132,7 @@ export const GatewaySchema = Type.Object(
       }),
     ),
     workers: Type.Optional(Type.Enum([1, 2, 4, 8, 16])),
+    fail_closed: Type.Optional(Type.Boolean()),
     control: Type.Optional(
       Type.String({
         minLength: 1,

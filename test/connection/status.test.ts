@@ -81,6 +81,7 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
     internal_error: 'internal_error',
     waiting_for_peer: 'peer_not_responding',
     local_route_conflict: 'internal_error',
+    peer_address_in_networks: 'internal_error',
     tun_error: 'internal_error',
   };
   for (const [cause, code] of Object.entries(codes)) {

@@ -8,15 +8,12 @@ import t from 'tap';
 import { ControlClient } from '../../src/daemon/control-client.js';
 import { type Gateway, startGateway } from '../../src/daemon/gateway.js';
 import { type DaemonOptions, runDaemon } from '../../src/daemon/lifecycle.js';
-import type { HostNetwork } from '../../src/daemon/network.js';
-import { connectionTo, GatewayRoutes } from '../../src/daemon/network.js';
 import { hostWarnings, weakPolicyWarnings } from '../../src/daemon/preflight.js';
 import { oneLine, StartError } from '../../src/daemon/start-error.js';
 import { UndoStack } from '../../src/daemon/undo.js';
-import { LinuxError, linuxError } from '../../src/linux/errors.js';
-import type { DeviceRoute } from '../../src/linux/routes.js';
+import { LinuxError } from '../../src/linux/errors.js';
 import { createLogger } from '../../src/telemetry/log.js';
-import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
+import { FakeHost } from '../helpers/fake-host.js';
 import { ADDRESS, GatewayBench, isUp } from '../helpers/gateway-pair.js';
 import { TestDevice } from '../helpers/portable-plane.js';
 
@@ -44,45 +41,6 @@ async function nothingLeft(t: Tap, pair: GatewayBench, device: TestDevice): Prom
 type Tap = { notOk(x: unknown, m: string): unknown; ok(x: unknown, m: string): unknown } & {
   equal(x: unknown, y: unknown, m: string): unknown;
 };
-
-/** The host's routing, kept in memory. */
-class FakeNetwork implements HostNetwork {
-  readonly routes: string[] = [];
-  readonly removed: string[] = [];
-  refuse: string | undefined;
-  errno = 1;
-  /** Routes of a daemon that crashed. */
-  left: string[] = [];
-  default: { device: string; gateway?: Uint8Array } = { device: 'eth0', gateway: parseIp('192.0.2.254')! };
-
-  static text(route: DeviceRoute): string {
-    const via = route.gateway === undefined ? '' : ` via ${formatIp(route.gateway)}`;
-    const source = route.source === undefined ? '' : ` src ${formatIp(route.source)}`;
-    return `${formatCidr(route.cidr)}${via} dev ${route.device}${source}`;
-  }
-  addRoute(route: DeviceRoute): void {
-    const text = FakeNetwork.text(route);
-    if (this.refuse !== undefined && text.includes(this.refuse))
-      throw linuxError(this.errno, `adding the route ${text}`);
-    this.routes.push(text);
-  }
-  removeRoute(route: DeviceRoute): void {
-    const text = FakeNetwork.text(route);
-    const at = this.routes.indexOf(text);
-    if (at < 0) throw linuxError(3, `removing the route ${text}`);
-    this.routes.splice(at, 1);
-    this.removed.push(text);
-  }
-  getRoute(): { device: string; gateway?: Uint8Array } {
-    return this.default;
-  }
-  ownRoutes(): Cidr[] {
-    return this.left.map((text) => parseCidr(text) as Cidr);
-  }
-  localAddresses(): Uint8Array[] {
-    return [ADDRESS.a, '10.1.0.1'].map((text) => parseIp(text)!);
-  }
-}
 
 const silent = createLogger({ level: 'silent' });
 
@@ -118,14 +76,16 @@ t.test('a start that fails leaves nothing behind and says why in one line', asyn
   t.test('missing rights for routes: the routes before are taken back', async (t) => {
     const pair = bench(t);
     const device = new TestDevice();
-    const network = new FakeNetwork();
-    network.refuse = '10.4.0.0/24';
+    const host = new FakeHost();
+    const { network } = host;
+    network.refuse = '10.4.0.0/24 dev';
     const connection = { peer: { address: ADDRESS.b, cidrs: ['10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24'] } };
-    const start = startGateway({ ...pair.options('a', { connection }, device, silent), network });
+    const start = startGateway({ ...pair.options('a', { connection }, device, silent), host });
     await t.rejects(start, LinuxError);
     t.match(oneLine(await start.catch((error: unknown) => error)), /10\.4\.0\.0\/24.*EPERM.*CAP_NET_ADMIN/);
-    t.same(network.routes, []);
-    t.equal(network.removed.length, 2);
+    t.same(network.held, [], 'the fence that this start had laid is gone, too');
+    t.equal(network.log.filter((line) => line.startsWith('-10.')).length, 2);
+    t.equal(host.filter.tables.size, 0);
     await nothingLeft(t, pair, device);
   });
 
@@ -246,99 +206,6 @@ t.test('a crash leaves a socket that the next start replaces', async (t) => {
   const client = await ControlClient.connect(a.control);
   t.match(await client.status(), { gateway: { name: 'site-a' } });
   client.close();
-});
-
-t.test('routes', async (t) => {
-  const pair = bench(t);
-  const routesOf = (change: object, peers: string[], network = new FakeNetwork()) => {
-    const routes = new GatewayRoutes(network);
-    const { connections } = pair.file('a', { connection: change });
-    const [problem] = routes.update(
-      routes.wanted(connections, () => 'culvert0'),
-      peers,
-    );
-    if (problem !== undefined) throw problem.error;
-    return { network, routes };
-  };
-
-  t.test('to the networks of the peer, from an address of ours', async (t) => {
-    const { network, routes } = routesOf({}, ['192.0.2.2']);
-    t.same(network.routes, ['10.2.0.0/24 dev culvert0 src 10.1.0.1']);
-    t.same(routes.networks, ['10.2.0.0/24']);
-    routes.remove();
-    t.same(network.routes, []);
-  });
-
-  t.test('none for a connection that is administratively down', async (t) => {
-    t.same(routesOf({ admin_state_up: false }, []).network.routes, []);
-  });
-
-  t.test('around the tunnel to a peer inside its own network, once', async (t) => {
-    const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
-    const { network, routes } = routesOf({ peer }, ['10.2.0.9']);
-    t.equal(network.routes[0], '10.2.0.9/32 via 192.0.2.254 dev eth0', 'before the network itself');
-    routes.leadAround('10.2.0.9');
-    t.equal(network.routes.length, 2);
-    routes.leadAround('10.2.0.10');
-    t.equal(network.routes.length, 3, 'a peer whose name was resolved later');
-    routes.leadAround('198.51.100.1');
-    t.equal(network.routes.length, 3, 'not for a peer outside');
-    routes.remove();
-    t.same(network.routes, []);
-  });
-
-  t.test('a route around the tunnel that is there already', async (t) => {
-    for (const left of [[], ['10.2.0.9/32']]) {
-      const network = new FakeNetwork();
-      network.refuse = '10.2.0.9/32';
-      network.errno = 17;
-      network.left = left;
-      const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
-      const { routes } = routesOf({ peer }, ['10.2.0.9'], network);
-      network.routes.push('10.2.0.9/32 via 192.0.2.254 dev eth0');
-      routes.remove();
-      const kept = left.length === 0 ? 1 : 0;
-      t.equal(
-        network.routes.length,
-        kept,
-        left.length === 0 ? 'the operator keeps his own' : 'a leftover goes',
-      );
-    }
-  });
-
-  t.test('everything is two halves, so that the default route stays', async (t) => {
-    const { network } = routesOf({ peer: { address: '192.0.2.2', cidrs: ['0.0.0.0/0'] } }, ['192.0.2.2']);
-    t.same(network.routes, [
-      '192.0.2.2/32 via 192.0.2.254 dev eth0',
-      '0.0.0.0/1 dev culvert0 src 10.1.0.1',
-      '128.0.0.0/1 dev culvert0 src 10.1.0.1',
-    ]);
-  });
-
-  t.test('a source of the other family is left out', async (t) => {
-    const change = { local: { cidrs: ['10.1.0.0/24', '2001:db8:1::/48'] } };
-    const peer = { address: '192.0.2.2', cidrs: ['10.2.0.0/24', '2001:db8:2::/48'] };
-    t.same(routesOf({ ...change, peer }, []).network.routes, [
-      '10.2.0.0/24 dev culvert0 src 10.1.0.1',
-      '2001:db8:2::/48 dev culvert0',
-    ]);
-  });
-
-  t.test('routes that went with their device are no error', async (t) => {
-    const { network, routes } = routesOf({}, []);
-    network.routes.length = 0;
-    routes.remove();
-    t.pass('ESRCH is taken as done');
-  });
-
-  t.test('the connection a packet belongs to', async (t) => {
-    const { connections } = pair.file('a', {
-      connection: { peer: { address: '192.0.2.2', cidrs: ['10.2.0.0/16'] } },
-    });
-    t.equal(connectionTo(parseIp('10.2.3.4')!, connections)?.name, 'c');
-    t.equal(connectionTo(parseIp('10.3.3.4')!, connections), undefined);
-    t.equal(connectionTo(parseIp('2001:db8::1')!, connections), undefined);
-  });
 });
 
 t.test('warnings about the host', async (t) => {

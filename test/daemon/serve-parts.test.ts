@@ -14,17 +14,23 @@ import t, { type Test } from 'tap';
 import { hashSecret } from '../../src/api/auth/credentials.js';
 import type { DesiredGateway } from '../../src/api/runner.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
-import { GatewayRoutes, type HostNetwork } from '../../src/daemon/network.js';
+import { guardTable } from '../../src/daemon/host/clear-guard.js';
+import { ownerMetric } from '../../src/daemon/host/fence.js';
+import { openHost } from '../../src/daemon/host/host-side.js';
 import { ProcessRunner } from '../../src/daemon/serve/process-runner.js';
 import { readServeFile } from '../../src/daemon/serve/serve-file.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
+import {
+  readDeviceMark,
+  removeDeviceMark,
+  writeDeviceMark,
+} from '../../src/daemon/supervised/device-mark.js';
 import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon/supervised/own-address.js';
-import { markingNetwork, removeMarkedRoutes } from '../../src/daemon/supervised/route-mark.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
-import type { DeviceRoute } from '../../src/linux/routes.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import { readPsks } from '../../src/store/psk.js';
-import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
+import { type Cidr, parseCidr, parseIp } from '../../src/util/ip.js';
+import { FakeHost } from '../helpers/fake-host.js';
 
 function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'culvert-parts-'));
@@ -50,7 +56,8 @@ connections:
 t.test('a desired state goes over the wire and comes back', async (t) => {
   if (!GATEWAY.ok) throw new Error(JSON.stringify(GATEWAY.error));
   const sent = JSON.parse(JSON.stringify(encodeDesired(GATEWAY.value, new Map([['c', 'to-b']]))));
-  const { config, names } = decodeDesired(sent);
+  const { fresh, names } = decodeDesired(sent);
+  const { config } = fresh;
   t.same([...names], [['c', 'to-b']]);
   t.same(
     config.file.ikePolicies.map(({ name }) => name),
@@ -125,59 +132,34 @@ t.test('a gateway brings its address and takes it away', async (t) => {
   t.throws(() => ensureAddress('nowhere', mark, table), RangeError);
 });
 
-t.test(
-  'routes around a tunnel are remembered, so that they can be taken away behind a gateway that was killed',
-  async (t) => {
-    const mark = join(folder(t), 'routes');
-    const laid = new Set<string>();
-    const text = ({ cidr, device, gateway }: DeviceRoute) =>
-      `${formatCidr(cidr)} ${device} ${gateway === undefined ? '' : formatIp(gateway)}`;
-    const host: HostNetwork = {
-      addRoute(route) {
-        if (laid.has(text(route))) throw Object.assign(new Error('exists'), { code: 'EEXIST' });
-        laid.add(text(route));
-      },
-      removeRoute(route) {
-        if (!laid.delete(text(route))) throw Object.assign(new Error('is not there'), { code: 'ESRCH' });
-      },
-      getRoute: () => ({ device: 'wan', gateway: parseIp('192.0.2.254')! }),
-      ownRoutes: () => [],
-      localAddresses: () => [],
-    };
-    const tunnel = { cidr: parseCidr('198.51.100.0/24') as Cidr, device: 'culvert0' };
-    const lay = () => {
-      const routes = new GatewayRoutes(markingNetwork(host, mark));
-      t.same(routes.update([{ connection: 'c', route: tunnel }], ['198.51.100.7', '203.0.113.7']), []);
-      return routes;
-    };
-    const both = ['198.51.100.7/32 wan 192.0.2.254', '198.51.100.0/24 culvert0 '];
-    lay().remove();
-    t.same([...laid], []);
-    t.notOk(existsSync(mark), 'in good order nothing is remembered');
-    lay();
-    t.same([...laid], both);
-    laid.delete('198.51.100.0/24 culvert0 ');
-    removeMarkedRoutes(mark, host);
-    t.same([...laid], [], 'behind one that was killed: its device is gone with its route');
-    t.notOk(existsSync(mark));
-    lay();
-    laid.clear();
-    removeMarkedRoutes(mark, host);
-    t.notOk(existsSync(mark), 'what somebody else has removed is no error');
-    writeFileSync(mark, '[{"network":');
-    removeMarkedRoutes(mark, host);
-    t.notOk(existsSync(mark), 'nor is half a file');
-    laid.add(both[0]!);
-    t.match(
-      new GatewayRoutes(markingNetwork(host, mark)).update(
-        [{ connection: 'c', route: tunnel }],
-        ['198.51.100.7'],
-      ),
-      [],
+t.test('what outlives a gateway goes by the name of its device', async (t) => {
+  const mark = join(folder(t), 'device');
+  t.equal(readDeviceMark(mark), undefined);
+  writeFileSync(mark, '');
+  t.equal(readDeviceMark(mark), undefined, 'half a file names nothing');
+  writeDeviceMark(mark, 'culvert0');
+  t.equal(readDeviceMark(mark), 'culvert0');
+  removeDeviceMark(mark);
+  t.notOk(existsSync(mark));
+
+  const host = new FakeHost();
+  const { network, filter } = host;
+  const cidr = (text: string) => parseCidr(text) as Cidr;
+  for (const device of ['culvert0', 'culvert1']) {
+    network.addRoute({ cidr: cidr('198.51.100.7/32'), device: 'wan', metric: ownerMetric(device) });
+    network.addUnreachable(cidr('198.51.100.0/24'), ownerMetric(device));
+    filter.install(
+      guardTable(device),
+      { devices: [device], pairs: [], gateway: parseIp('192.0.2.1')!, ports: [] },
+      true,
     );
-    t.notOk(existsSync(mark), "the operator's own route is not ours to remove");
-  },
-);
+  }
+  openHost(host, 'culvert0');
+  t.same([...new Set(network.held.map(({ metric }) => metric))], [ownerMetric('culvert1')]);
+  t.same([...filter.tables.keys()], [guardTable('culvert1')]);
+  openHost(host, 'culvert0');
+  t.equal(network.held.length, 2, 'what is gone already is no error');
+});
 
 const SITE = `vpcs: [{ name: v, namespace: /proc/1/ns/net }]
 subnets: [{ name: s, vpc: v, cidr: 10.1.0.0/24, public_addresses: [192.0.2.1] }]
@@ -317,7 +299,7 @@ t.test('what killed gateways have left is taken away where they ran', async (t) 
     for (const suffix of suffixes) writeFileSync(join(run, `${member}.sock${suffix}`), '');
   };
   leave('a-0', '', '.address', '.namespace');
-  leave('b-0', '.routes');
+  leave('b-0', '.device');
   leave('b-1', '.address');
   leave('c-0', '', '.namespace');
   leave('d-0', '.address');

@@ -4,9 +4,10 @@ import { isAbsolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ControlClient } from '../control-client.js';
 import type { AttachAnswer } from '../control-protocol.js';
+import type { AfterStop } from '../gateway.js';
 import { programVersion } from '../program-version.js';
 import { StartError } from '../start-error.js';
-import { addressMark, routeMark } from '../supervised/run-supervised.js';
+import { addressMark, deviceMark } from '../supervised/run-supervised.js';
 
 export interface LaunchOptions {
   /** For log lines of the process. */
@@ -31,7 +32,7 @@ export interface LaunchedProcess {
   readonly exited: Promise<void>;
   /** Closes the connection and lets the process outlive this one. */
   release(): void;
-  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+  kill(signal: 'SIGTERM' | 'SIGUSR2' | 'SIGKILL'): void;
 }
 
 /** How long a process may take to open its control socket on a busy machine. */
@@ -61,7 +62,7 @@ export async function obtainProcess(options: LaunchOptions): Promise<LaunchedPro
     if (found.version === programVersion && sameNamespace(found.process.pid, options.namespace)) {
       return found.process;
     }
-    await endProcess(found.process);
+    await endProcess(found.process, 'closed');
   }
   // One that was killed has left things where it ran; in the right place its successor takes them over.
   if ((notedNamespace(options.control) ?? '') !== (options.namespace ?? '')) await cleanUp(options);
@@ -93,15 +94,24 @@ async function adopt(
 /** Ends what answers at a control socket, if something does. */
 export async function endLeftover(control: string): Promise<void> {
   const found = await adopt(control);
-  if (found !== undefined) await endProcess(found.process);
+  if (found !== undefined) await endProcess(found.process, 'open');
 }
+
+/** What a gateway process understands, see `runSupervised`. */
+export const STOP_SIGNAL = { open: 'SIGTERM', closed: 'SIGUSR2' } as const satisfies Record<
+  AfterStop,
+  string
+>;
 
 /** How long a gateway may take to say farewell to its peers and undo what it did. */
 const FAREWELL_MS = 10_000;
 
-/** SIGTERM, and SIGKILL for one that does not follow. Resolves when it is gone. */
-export async function endProcess({ kill, exited, client }: LaunchedProcess): Promise<void> {
-  kill('SIGTERM');
+/**
+ * Ends it, with SIGKILL where it does not follow. `closed` when another one takes its place: its networks stay
+ * unreachable. Resolves when it is gone.
+ */
+export async function endProcess({ kill, exited, client }: LaunchedProcess, how: AfterStop): Promise<void> {
+  kill(STOP_SIGNAL[how]);
   const timer = setTimeout(() => kill('SIGKILL'), FAREWELL_MS);
   await exited;
   clearTimeout(timer);
@@ -148,15 +158,15 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
 }
 
 /**
- * Takes away what a gateway that was killed has left behind: its address, and routes around its tunnels. The rest of
- * it, the TUN devices and the routes through them, goes with the process.
+ * Takes away what a gateway that has ended left behind: its address, routes around its tunnels, and what keeps clear
+ * packets from leaving and coming. The rest of it, the TUN devices and the routes through them, goes with the process.
  */
 export async function cleanUp(options: LaunchOptions): Promise<void> {
   const { control, namespace: wanted, ...rest } = options;
   // Where it ran counts, not where it is to run now.
   const noted = notedNamespace(control);
   const namespace = noted === undefined ? wanted : noted === '' ? undefined : noted;
-  const marks = [addressMark(control), routeMark(control)];
+  const marks = [addressMark(control), deviceMark(control)];
   if (marks.some(isThere) && (namespace === undefined || isThere(namespacePath(namespace)))) {
     await removeLeftovers({ ...rest, control, ...(namespace === undefined ? {} : { namespace }) });
   }

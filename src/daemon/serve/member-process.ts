@@ -10,6 +10,7 @@ import {
   type LaunchedProcess,
   type LaunchOptions,
   obtainProcess,
+  STOP_SIGNAL,
 } from './launch.js';
 
 /** See `GatewayObservation`; a member is never degraded. */
@@ -140,7 +141,7 @@ export class MemberProcess {
       if (this.#released) resolve();
     });
     const stop = (): void => {
-      if (!this.#released) void endProcess(launched);
+      if (!this.#released) void endProcess(launched, 'open');
     };
     this.#process = launched;
     try {
@@ -167,7 +168,7 @@ export class MemberProcess {
     } finally {
       signal.removeEventListener('abort', stop);
       if (this.#released) launched.release();
-      else await endProcess(launched);
+      else await endProcess(launched, signal.aborted ? 'open' : 'closed');
     }
   }
 
@@ -185,7 +186,7 @@ export class MemberProcess {
         { gateway_id: this.#options.launch.id },
         `gateway ${this.#options.launch.id} cannot be changed while it runs: it is started anew`,
       );
-      launched.kill('SIGTERM');
+      launched.kill(STOP_SIGNAL.closed);
     });
     this.#configuring = done.catch(() => undefined);
     return done;

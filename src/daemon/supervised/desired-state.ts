@@ -1,7 +1,7 @@
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';
 import { SecretKey } from '../../util/secret.js';
 import { ControlError } from '../control-protocol.js';
-import type { CoreConfig } from '../core.js';
+import { FreshConfig } from '../fresh-config.js';
 
 /** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as text. */
 export interface DesiredState {
@@ -42,7 +42,7 @@ function keyText({ name, psk }: GatewayConnection): string {
  * @throws ControlError bad_request
  */
 export function decodeDesired(params: Readonly<Record<string, unknown>>): {
-  readonly config: CoreConfig;
+  readonly fresh: FreshConfig;
   readonly names: ReadonlyMap<string, string>;
 } {
   const { file, names } = params as Partial<DesiredState>;
@@ -59,5 +59,6 @@ export function decodeDesired(params: Readonly<Record<string, unknown>>): {
     // One object for both: who wipes the keys of a configuration wipes this one too.
     return { ...rest, psk: { kind: 'inline', key } };
   });
-  return { config: { file: { ...file, connections }, psks }, names: new Map(Object.entries(names ?? {})) };
+  const fresh = new FreshConfig({ file: { ...file, connections }, psks });
+  return { fresh, names: new Map(Object.entries(names ?? {})) };
 }

@@ -1,16 +1,18 @@
 import type { Logger } from '../../telemetry/log.js';
-import { ok } from '../../util/result.js';
 import { type ControlServer, listenControl } from '../control.js';
 import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../control-protocol.js';
 import type { CoreConfig } from '../core.js';
-import { type Gateway, startGateway } from '../gateway.js';
+import type { FreshConfig } from '../fresh-config.js';
+import { type AfterStop, type Gateway, startGateway } from '../gateway.js';
+import { linuxFilter } from '../host/clear-guard.js';
+import { linuxNetwork } from '../host/host-network.js';
+import { openHost } from '../host/host-side.js';
 import type { DaemonSignal, SignalSource } from '../lifecycle.js';
-import { linuxNetwork } from '../network.js';
 import { programVersion } from '../program-version.js';
 import { oneLine } from '../start-error.js';
 import { decodeDesired } from './desired-state.js';
+import { readDeviceMark, removeDeviceMark, writeDeviceMark } from './device-mark.js';
 import { ensureAddress, removeMarked } from './own-address.js';
-import { markingNetwork, removeMarkedRoutes } from './route-mark.js';
 
 export interface SupervisedOptions {
   /** Path of the control socket, where the supervisor attaches and configures. */
@@ -26,31 +28,37 @@ export function addressMark(control: string): string {
   return `${control}.address`;
 }
 
-/** The file beside a control socket that names the routes of its gateway which would outlive it. */
-export function routeMark(control: string): string {
-  return `${control}.routes`;
+/** The file beside a control socket that names the TUN device of its gateway, as long as something outlives that. */
+export function deviceMark(control: string): string {
+  return `${control}.device`;
 }
 
-/** Takes away what a gateway that was killed has left in this network namespace. @throws LinuxError */
+/** Takes away what a gateway that has ended has left in this network namespace. @throws LinuxError */
 export function removeLeftovers(control: string): void {
-  removeMarkedRoutes(routeMark(control), linuxNetwork);
+  const mark = deviceMark(control);
+  const device = readDeviceMark(mark);
+  if (device !== undefined) openHost({ network: linuxNetwork, filter: linuxFilter }, device);
+  removeDeviceMark(mark);
   removeMarked(addressMark(control));
 }
 
 /**
  * Runs a gateway that has no file: its supervisor connects to the control socket, attaches, and sends the desired
  * state. The tunnels outlive a supervisor that crashes and is started again; without one for too long the gateway
- * ends in good order, so that nothing is left that nobody manages.
+ * ends in good order, and its networks stay closed: nobody has asked for its end. SIGTERM ends it and opens them,
+ * SIGUSR2 ends it for a restart and does not.
  * @returns the exit code
  */
 export async function runSupervised(options: SupervisedOptions): Promise<0 | 1> {
   const supervised = new Supervised(options);
   const signals = options.signals ?? process;
-  const onSignal = (): void => supervised.end(0);
+  const onStop = (): void => supervised.end(0, 'open');
+  const onRestart = (): void => supervised.end(0, 'closed');
   const ignore = (): void => undefined;
   const listeners: readonly (readonly [DaemonSignal, () => void])[] = [
-    ['SIGTERM', onSignal],
-    ['SIGINT', onSignal],
+    ['SIGTERM', onStop],
+    ['SIGINT', onStop],
+    ['SIGUSR2', onRestart],
     ['SIGHUP', ignore],
   ];
   for (const [signal, listener] of listeners) signals.on(signal, listener);
@@ -63,8 +71,8 @@ export async function runSupervised(options: SupervisedOptions): Promise<0 | 1> 
 
 class Supervised {
   readonly #options: SupervisedOptions;
-  readonly #ended: Promise<0 | 1>;
-  #end: (code: 0 | 1) => void = () => undefined;
+  readonly #ended: Promise<{ readonly code: 0 | 1; readonly how: AfterStop }>;
+  #end: (end: { readonly code: 0 | 1; readonly how: AfterStop }) => void = () => undefined;
   #orphaned: NodeJS.Timeout | undefined;
   #supervisors = 0;
   /** On its way out: nothing may keep the process alive. */
@@ -73,7 +81,6 @@ class Supervised {
   #gateway: Gateway | undefined;
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
   #first: CoreConfig | undefined;
-  #next: CoreConfig | undefined;
   #names: ReadonlyMap<string, string> = new Map();
   #giveBack: () => void = () => undefined;
   #configuring: Promise<unknown> = Promise.resolve();
@@ -85,8 +92,8 @@ class Supervised {
     });
   }
 
-  end(code: 0 | 1): void {
-    this.#end(code);
+  end(code: 0 | 1, how: AfterStop): void {
+    this.#end({ code, how });
   }
 
   async run(): Promise<0 | 1> {
@@ -101,11 +108,12 @@ class Supervised {
       return 1;
     }
     this.#lonely();
-    const code = await this.#ended;
+    const { code, how } = await this.#ended;
     this.#over = true;
     clearTimeout(this.#orphaned);
     await this.#configuring;
-    await this.#gateway?.stop();
+    await this.#gateway?.stop(how);
+    if (how === 'open') removeDeviceMark(deviceMark(control));
     this.#return();
     for (const key of this.#first?.psks.values() ?? []) key.wipe();
     await this.#server.close();
@@ -129,8 +137,8 @@ class Supervised {
     const { orphanSeconds, logger } = this.#options;
     clearTimeout(this.#orphaned);
     this.#orphaned = setTimeout(() => {
-      logger.warn(`no supervisor for ${orphanSeconds} s: ending`);
-      this.end(0);
+      logger.warn(`no supervisor for ${orphanSeconds} s: ending; its networks stay unreachable`);
+      this.end(0, 'closed');
     }, orphanSeconds * 1000);
   }
 
@@ -142,25 +150,30 @@ class Supervised {
   }
 
   async #apply(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
-    const { config, names } = decodeDesired(params);
+    const { fresh, names } = decodeDesired(params);
     this.#tellNames(names);
     if (this.#gateway !== undefined) {
-      this.#next = config;
-      const report = this.#gateway.reload();
+      const report = this.#gateway.reconfigure(fresh);
       return { ok: report.ok, report };
     }
+    await this.#start(fresh);
+    return { ok: true };
+  }
+
+  async #start(fresh: FreshConfig): Promise<void> {
+    const config = fresh.take();
     const { gateway } = config.file;
     const { control, logger } = this.#options;
     try {
-      removeMarkedRoutes(routeMark(control), linuxNetwork);
+      // The mark first: at no moment does something stand that nobody would remove.
+      writeDeviceMark(deviceMark(control), gateway.interface);
       this.#giveBack = ensureAddress(gateway.address, addressMark(control));
       this.#gateway = await startGateway({
         ...config,
         logger,
         control: this.#server!,
-        network: markingNetwork(linuxNetwork, routeMark(control)),
-        reread: () => ok(this.#next!),
-        onStopRequest: () => this.end(0),
+        supervised: true,
+        onStopRequest: () => this.end(0, 'open'),
       });
       this.#first = config;
     } catch (error) {
@@ -168,8 +181,7 @@ class Supervised {
       for (const key of config.psks.values()) key.wipe();
       throw new ControlError('failed', oneLine(error));
     }
-    void this.#gateway.failed.then(() => this.end(1));
-    return { ok: true };
+    void this.#gateway.failed.then(() => this.end(1, 'closed'));
   }
 
   /** Everything below goes by ids: the log says once what people call them. */

@@ -1,0 +1,153 @@
+import type { ClearPacketStatus } from '../../connection/status.js';
+import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
+import type { Logger } from '../../telemetry/log.js';
+import { parseIp } from '../../util/ip.js';
+import type { ConnectionDevices } from '../devices.js';
+import type { HostProblems } from '../host-repair.js';
+import { GatewayRoutes, type RouteProblem } from '../network.js';
+import type { Ports } from '../ports.js';
+import { oneLine } from '../start-error.js';
+import { ClearGuard, guardTable, type PacketFilter } from './clear-guard.js';
+import { removeOwnedRoutes } from './fence.js';
+import type { HostNetwork } from './host-network.js';
+import { protectedPairs } from './protected-pairs.js';
+
+/** What the gateway may change of this host. */
+export interface Host {
+  readonly network: HostNetwork;
+  readonly filter: PacketFilter;
+}
+
+export interface HostSideOptions {
+  readonly host: Host;
+  readonly gateway: GatewaySettings;
+  readonly ports: Ports;
+  readonly devices: ConnectionDevices;
+  readonly logger: Logger;
+}
+
+/**
+ * What a gateway makes of the host around it, beside its sockets: the TUN devices of connections, routes, the fence
+ * and the guard against clear packets. What one connection is refused is that connection's problem alone.
+ */
+export class HostSide {
+  readonly #options: HostSideOptions;
+  readonly #routes: GatewayRoutes;
+  readonly #guard: ClearGuard;
+  #failClosed: boolean;
+
+  /** @throws LinuxError when the host's routes cannot be read */
+  constructor(options: HostSideOptions) {
+    const { host, gateway, logger } = options;
+    this.#options = options;
+    const { interface: device } = gateway;
+    this.#failClosed = gateway.failClosed;
+    this.#routes = new GatewayRoutes(host.network, device);
+    this.#guard = new ClearGuard(host.filter, device, logger);
+  }
+
+  /**
+   * As `arrange`, at a start: without the right to change routes there is no gateway.
+   * @throws LinuxError EPERM or EACCES
+   */
+  start(file: GatewayFile): HostProblems {
+    const { missing, refused } = this.#apply(file);
+    for (const { error } of refused) {
+      const { code } = error as { code?: string };
+      if (code === 'EPERM' || code === 'EACCES') throw error;
+    }
+    return hostProblems(missing, refused);
+  }
+
+  /**
+   * Guards, opens and lays what these connections need and is missing, and takes away what is not wanted any more.
+   * @returns what this host refused, by connection
+   */
+  arrange(file: GatewayFile): HostProblems {
+    const { missing, refused } = this.#apply(file);
+    return hostProblems(missing, refused);
+  }
+
+  /** A peer's new address must not be looked for behind its own tunnel. */
+  leadAround(addresses: readonly string[]): void {
+    for (const address of addresses) {
+      try {
+        this.#routes.leadAround(address);
+      } catch (error) {
+        this.#options.logger.error(oneLine(error));
+      }
+    }
+  }
+
+  status(): ClearPacketStatus {
+    return { outbound: this.#failClosed ? 'unreachable' : 'routed_in_clear', ...this.#guard.status() };
+  }
+
+  /** Takes the routes through the devices away. Fence and guard stay. @throws the first error */
+  removeRoutes(): void {
+    this.#guard.stop();
+    this.#routes.remove();
+  }
+
+  /** Takes fence and guard away: the host is as it was before. @throws the first error */
+  open(): void {
+    this.#guard.remove();
+    this.#routes.open('all');
+  }
+
+  /** After a start that failed: what a process before this one has closed stays closed. @throws the first error */
+  undoStart(): void {
+    this.#guard.undoStart();
+    this.#routes.open('new');
+  }
+
+  #apply({ connections, gateway }: GatewayFile) {
+    const { devices, logger } = this.#options;
+    const missing = devices.open(connections);
+    this.#protect(connections);
+    this.#failClosed = gateway.failClosed;
+    const routes = this.#routes;
+    const wanted = routes.wanted(
+      connections.filter(({ name }) => devices.nameOf(name) !== undefined),
+      ({ name }) => devices.nameOf(name)!,
+    );
+    const peers = connections.flatMap(({ name, peer: { address } }) =>
+      address === undefined ? [] : [{ connection: name, address }],
+    );
+    const refused = routes.update(wanted, peers, gateway.failClosed);
+    for (const { connection, error } of refused) if (connection === '') logger.error(oneLine(error));
+    return { missing, refused };
+  }
+
+  #protect(connections: readonly GatewayConnection[]): void {
+    const { gateway, ports, devices } = this.#options;
+    const names = connections.flatMap(({ name }) => devices.nameOf(name) ?? []);
+    this.#guard.update({
+      devices: [...new Set([gateway.interface, ...names])],
+      pairs: protectedPairs(gateway.mode, connections),
+      gateway: parseIp(gateway.address)!,
+      ports: [ports.ike, ports.natt],
+    });
+  }
+}
+
+/** TUN devices and routes that were refused, as the status of their connections shows them. */
+export function hostProblems(
+  missing: ReadonlyMap<string, ConnectionProblem>,
+  refused: readonly RouteProblem[] = [],
+): Map<string, ConnectionProblem[]> {
+  const out = new Map([...missing].map(([name, problem]) => [name, [problem]]));
+  for (const { connection, error, ownAddress } of refused) {
+    if (connection === '') continue;
+    const cause = ownAddress === true ? 'peer_address_in_networks' : 'local_route_conflict';
+    out.set(connection, [...(out.get(connection) ?? []), { cause, message: oneLine(error) }]);
+  }
+  return out;
+}
+
+/** Takes away what gateways with this TUN device have left of themselves on the host. @throws LinuxError */
+export function openHost({ network, filter }: Host, device: string): void {
+  removeOwnedRoutes(network, device);
+  if (filter.standing(guardTable(device))) filter.remove(guardTable(device));
+}

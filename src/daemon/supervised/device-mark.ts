@@ -1,0 +1,22 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+
+/**
+ * A file beside a control socket names the TUN device of its gateway: by it what outlives a process that was killed,
+ * or that left its networks closed, is found by the server that takes it away.
+ */
+export function writeDeviceMark(mark: string, device: string): void {
+  writeFileSync(mark, `${device}\n`, { mode: 0o600 });
+}
+
+/** The device that a mark names; undefined when there is none. */
+export function readDeviceMark(mark: string): string | undefined {
+  try {
+    return readFileSync(mark, 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function removeDeviceMark(mark: string): void {
+  rmSync(mark, { force: true });
+}
