@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
 import { isWeak } from '../crypto/strength.js';
+import { networkWarnings } from '../daemon/preflight.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../ike/config.js';
 import { type ConfigError, formatConfigErrors } from '../store/config-error.js';
 import { toEngineConfig } from '../store/engine-config.js';
@@ -14,7 +15,7 @@ import { CliError } from './errors.js';
 /** Legal, but something an operator should know before the gateway runs. */
 export interface ConfigAdvisory {
   readonly connection: string;
-  readonly code: 'weak_algorithm' | 'weak_algorithm_accepted';
+  readonly code: 'weak_algorithm' | 'weak_algorithm_accepted' | 'network_not_tunnelled';
   readonly message: string;
 }
 
@@ -41,10 +42,14 @@ export function describeErrors(path: string, errors: readonly ConfigError[]): st
   return `${formatConfigErrors(errors, path)}\nculvert: ${count} in ${path}; correct the file and check it again`;
 }
 
-/** Weak algorithms that a connection names, or that auto-negotiation may fall back to. */
+/** Networks that will not pass the tunnel, and weak algorithms, named or what auto-negotiation may fall back to. */
 export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
   const { connections } = toEngineConfig(file, psks, new Map());
-  return connections.flatMap((connection, i): ConfigAdvisory[] => {
+  const networks = networkWarnings(file).map((warning) => ({
+    ...warning,
+    code: 'network_not_tunnelled' as const,
+  }));
+  const weak = connections.flatMap((connection, i): ConfigAdvisory[] => {
     const { ikePolicy, ipsecPolicy } = file.connections[i]!;
     const weakIke = weakNames(connection.ikeProposals);
     const weakEsp = weakNames(connection.espProposals);
@@ -66,6 +71,7 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     }
     return advisories;
   });
+  return [...networks, ...weak];
 }
 
 function weakNames(specs: readonly (IkeProposalSpec | EspProposalSpec)[]): string[] {

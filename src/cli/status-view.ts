@@ -46,6 +46,7 @@ export function renderStatus(document: StatusDocument, options: ViewOptions): st
     `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
       `${gateway.data_plane} data plane${workersText(gateway.workers)}${gateway.raw_esp ? '' : ', ESP in UDP only'}, running for ${age(gateway.started_at, options.now)}, ` +
       `${up} of ${connections.length} connections up`,
+    ...clearPackets(gateway.clear_packets),
     '',
   ];
   if (connections.length === 0) return [...lines, 'No connections are configured.'];
@@ -55,6 +56,20 @@ export function renderStatus(document: StatusDocument, options: ViewOptions): st
     if (explained.length > 0) lines.push('', `${options.style.bold(connection.name)}:`, ...explained);
   }
   return lines;
+}
+
+function clearPackets(clear: StatusDocument['gateway']['clear_packets']): string[] {
+  if (clear === undefined) return [];
+  const { outbound, inbound, table, discarded = 0, reason } = clear;
+  const out =
+    outbound === 'unreachable'
+      ? "the peers' networks are unreachable without this process"
+      : 'without this process packets for the peers leave in the clear';
+  const incoming =
+    inbound === 'discarded'
+      ? `those from outside are discarded, ${discarded} so far (nftables table ${table})`
+      : `those from outside are NOT discarded${reason === undefined ? '' : `: ${reason}`}`;
+  return [`clear packets: ${out}; ${incoming}`];
 }
 
 function workersText(workers: StatusDocument['gateway']['workers'] = []): string {

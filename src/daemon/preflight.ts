@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { encryptionFromName, integrityFromName } from '../crypto/names.js';
 import { isWeak } from '../crypto/strength.js';
 import type { GatewayFile } from '../store/model.js';
+import { cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
 
 /** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
 export type ReadSysctl = (name: string) => string | undefined;
@@ -26,14 +27,48 @@ export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string
     );
   }
   const device = tun.replaceAll('.', '/');
-  const filters = ['all', device].map((name) => Number(read(`net.ipv4.conf.${name}.rp_filter`) ?? 0));
-  if (Math.max(...filters) === 1) {
+  const filter = (name: string): number => Number(read(`net.ipv4.conf.${name}.rp_filter`) ?? 0);
+  // The kernel takes the larger of `all` and the device's: `all` must not loosen what guards the other devices.
+  if (Math.max(filter('all'), filter(device)) === 1) {
+    const all = filter('all') === 0 ? '' : 'net.ipv4.conf.all.rp_filter=0 ';
+    const others =
+      all === '' ? '' : ' (all=1 counted for the other devices, too: leave each of them at 1 itself)';
     out.push(
       `reverse path filtering is strict on ${tun}: packets from networks without a route through it are dropped; ` +
-        `relax it with \`sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.${device}.rp_filter=2\``,
+        `relax it there alone with \`sysctl -w ${all}net.ipv4.conf.${device}.rp_filter=2\`${others}`,
     );
   }
   return out;
+}
+
+export interface ConnectionWarning {
+  readonly connection: string;
+  readonly message: string;
+}
+
+/**
+ * Networks of a peer that this host cannot lead through the tunnel, as far as the file shows it: the peer's own
+ * address alone, and networks that hold the gateway's own address, which are its uplink as a rule.
+ */
+export function networkWarnings({ gateway, connections }: GatewayFile): ConnectionWarning[] {
+  const own = parseIp(gateway.address);
+  return connections.flatMap(({ name, peer }) =>
+    peer.cidrs.flatMap((text) => {
+      const cidr = parseCidr(text);
+      if (typeof cidr === 'string' || cidr.prefix === 0) return [];
+      if (cidr.prefix === cidr.address.length * 8 && formatIp(cidr.address) === peer.address) {
+        const message =
+          `${text} in peer.cidrs is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +
+          'packets to it will not pass the tunnel; take it out, or give the peer another address for them';
+        return [{ connection: name, message }];
+      }
+      if (own === undefined || !rangeContains(cidrRange(cidr), own)) return [];
+      const message =
+        `${text} in peer.cidrs holds gateway.address ${gateway.address}: where it is the network of the uplink, ` +
+        'this host has a route to it already, and it will not pass the tunnel; name the parts of it that do';
+      return [{ connection: name, message }];
+    }),
+  );
 }
 
 /** Weak algorithms that a policy in use names; what auto-negotiation agrees on is told when it happens. */

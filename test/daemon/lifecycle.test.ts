@@ -8,7 +8,7 @@ import t from 'tap';
 import { ControlClient } from '../../src/daemon/control-client.js';
 import { type Gateway, startGateway } from '../../src/daemon/gateway.js';
 import { type DaemonOptions, runDaemon } from '../../src/daemon/lifecycle.js';
-import { hostWarnings, weakPolicyWarnings } from '../../src/daemon/preflight.js';
+import { hostWarnings, networkWarnings, weakPolicyWarnings } from '../../src/daemon/preflight.js';
 import { oneLine, StartError } from '../../src/daemon/start-error.js';
 import { UndoStack } from '../../src/daemon/undo.js';
 import { LinuxError } from '../../src/linux/errors.js';
@@ -214,12 +214,33 @@ t.test('warnings about the host', async (t) => {
   t.match(hostWarnings('culvert0', read({ 'net.ipv4.ip_forward': '0' })), [/ip_forward=1/]);
   const strict = { 'net.ipv4.conf.all.rp_filter': '0', 'net.ipv4.conf.culvert0.rp_filter': '1' };
   t.match(hostWarnings('culvert0', read(strict)), [/reverse path filtering is strict on culvert0/]);
+  const [advice] = hostWarnings('culvert0', read(strict));
+  t.match(
+    advice,
+    /`sysctl -w net\.ipv4\.conf\.culvert0\.rp_filter=2`$/,
+    'the other devices stay as they are',
+  );
+  const everywhere = { 'net.ipv4.conf.all.rp_filter': '1', 'net.ipv4.conf.culvert0.rp_filter': '0' };
+  t.match(hostWarnings('culvert0', read(everywhere)), [
+    /`sysctl -w net\.ipv4\.conf\.all\.rp_filter=0 net\.ipv4\.conf\.culvert0\.rp_filter=2` \(.*leave each of them at 1/,
+  ]);
   t.same(
     hostWarnings('culvert0', read({ ...strict, 'net.ipv4.conf.all.rp_filter': '2' })),
     [],
     'the higher one counts',
   );
   t.match(hostWarnings('a.b', read({ 'net.ipv4.conf.a/b.rp_filter': '1' })), [/strict on a\.b/]);
+});
+
+t.test('warnings about networks that will not pass the tunnel', async (t) => {
+  const pair = bench(t);
+  const warnings = (cidrs: string[], address = '192.0.2.2') =>
+    networkWarnings(pair.file('a', { connection: { peer: { address, cidrs } } })).map(
+      ({ message }) => message,
+    );
+  t.same(warnings(['10.2.0.0/24']), []);
+  t.match(warnings(['192.0.2.2/32']), [/192\.0\.2\.2\/32 in peer\.cidrs is the peer's own address/]);
+  t.match(warnings([`${ADDRESS.a.replace(/\.\d+$/, '.0')}/24`]), [/holds gateway\.address.*uplink/]);
 });
 
 t.test('warnings about policies', async (t) => {

@@ -112,3 +112,45 @@ t.test(
     t.equal(await b.stop(), 0);
   },
 );
+
+t.test('what this host refuses at a start is a problem of its connection alone', { skip }, async (t) => {
+  const site = await lab(t);
+  const stray = '10.9.0.0/24';
+  await site.lab.check('a', ['ip', 'route', 'add', stray, 'dev', 'wan']);
+  const other = (name: string, address: string, cidrs: readonly string[]) => ({
+    name,
+    psk: 'correct-horse-battery',
+    local: { cidrs: [SITE_A.cidr] },
+    peer: { address, cidrs },
+  });
+  const config = siteConfig(SITE_A, SITE_B);
+  const a = await CulvertDaemon.start(site.lab, 'a', site.folder, {
+    ...config,
+    connections: [
+      ...config.connections,
+      other('stray', '192.0.2.5', [stray]),
+      other('uplink', '192.0.2.6', ['192.0.2.0/24']),
+      other('itself', '192.0.2.7', ['192.0.2.7/32']),
+    ],
+  });
+  const b = await CulvertDaemon.start(site.lab, 'b', site.folder, siteConfig(SITE_B, SITE_A));
+  await a.until('c', (one) => one.status === 'up', 30);
+  t.equal(await ping(site.lab, SITE_A, SITE_B, 2), 2, 'the others are not touched');
+  for (const [name, cause, words] of [
+    ['stray', 'local_route_conflict', /route to 10\.9\.0\.0\/24 already, through device "wan"/],
+    ['uplink', 'local_route_conflict', /network of device "wan" itself/],
+    ['itself', 'peer_address_in_networks', /192\.0\.2\.7\/32 is the peer's own address/],
+  ] as const) {
+    const { status_reasons: reasons } = await a.connection(name);
+    const found = reasons.find(({ details }) => details?.cause === cause);
+    t.match(found?.message, words, name);
+    if (name !== 'stray') t.notMatch(`${found?.message}`, /remove it/i);
+  }
+  await site.lab.check('a', ['ip', 'route', 'del', stray, 'dev', 'wan']);
+  const free = (one: { status_reasons: readonly { details?: { cause: string } }[] }) =>
+    !one.status_reasons.some(({ details }) => details?.cause === 'local_route_conflict');
+  await a.until('stray', free, 70);
+  t.match(await site.lab.check('a', ['ip', 'route']), /10\.9\.0\.0\/24 dev culvert0/);
+  t.equal(await a.stop(), 0);
+  t.equal(await b.stop(), 0);
+});
