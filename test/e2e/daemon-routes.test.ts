@@ -130,7 +130,7 @@ t.test('what this host refuses at a start is a problem of its connection alone',
       ...config.connections,
       other('stray', '192.0.2.5', [stray]),
       other('uplink', '192.0.2.6', ['192.0.2.0/24']),
-      other('itself', '192.0.2.7', ['192.0.2.7/32']),
+      other('itself', '198.51.100.7', ['198.51.100.7/32']),
     ],
   });
   const b = await CulvertDaemon.start(site.lab, 'b', site.folder, siteConfig(SITE_B, SITE_A));
@@ -139,7 +139,7 @@ t.test('what this host refuses at a start is a problem of its connection alone',
   for (const [name, cause, words] of [
     ['stray', 'local_route_conflict', /route to 10\.9\.0\.0\/24 already, through device "wan"/],
     ['uplink', 'local_route_conflict', /network of device "wan" itself/],
-    ['itself', 'peer_address_in_networks', /192\.0\.2\.7\/32 is the peer's own address/],
+    ['itself', 'peer_address_in_networks', /198\.51\.100\.7\/32 is the peer's own address/],
   ] as const) {
     const { status_reasons: reasons } = await a.connection(name);
     const found = reasons.find(({ details }) => details?.cause === cause);
