@@ -209,6 +209,12 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     rank: 2,
     advice: 'Turn the feature off at the peer.',
   },
+  nat_traversal_unsupported: {
+    code: 'ipsec_policy_mismatch',
+    rank: 4,
+    advice:
+      'Turn NAT traversal on at the peer, or set `encapsulation: auto` here, which sends ESP as IP protocol 50 to such a peer.',
+  },
   internal_error: { code: 'internal_error', rank: 1, advice: 'The log has more.' },
   local_route_conflict: {
     code: 'internal_error',

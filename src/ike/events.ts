@@ -222,6 +222,8 @@ export type FailureCause =
   | 'no_matching_connection'
   | 'terminated'
   | 'unsupported'
+  /** The peer takes no ESP in UDP, and this end sends no other. */
+  | 'nat_traversal_unsupported'
   | 'internal_error';
 
 /** Why something did not work, with the evidence. `details` is plain JSON: what was sent, what came back. */

@@ -78,6 +78,7 @@ t.test('every cause has a public code, a sentence and advice', async (t) => {
     no_matching_connection: 'internal_error',
     terminated: 'internal_error',
     unsupported: 'internal_error',
+    nat_traversal_unsupported: 'ipsec_policy_mismatch',
     internal_error: 'internal_error',
     waiting_for_peer: 'peer_not_responding',
     local_route_conflict: 'internal_error',

@@ -7,6 +7,7 @@ import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { espEnds } from '../carriage.js';
 import { releaseSpi, spiBytes, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { isConfiguredPair, type NetworkPair, samePair } from '../policy/quick-identities-v1.js';
@@ -95,8 +96,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
       localTs: [pair.local],
       peerTs: [pair.peer],
       encapsulation: child.encapsulation,
-      local: sa.local,
-      peer: sa.remote,
+      ...espEnds(sa, child.encapsulation),
       outbound: sends,
     },
   });

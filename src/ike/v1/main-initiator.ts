@@ -6,6 +6,7 @@ import type { Millis } from '../../util/units.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
+import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
@@ -178,6 +179,12 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     );
     return;
   }
+  const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
+  const natTraversal = finding.supported && sa.dialect !== undefined;
+  if (espForm({ natTraversal, nat: finding }, connection) === undefined) {
+    refuse(world, sa, natTraversalUnsupported('MAIN_MODE'));
+    return;
+  }
   const shared = negotiation.dh!.agree(publicValue);
   if (!shared.ok) {
     const reason = `the peer's public value is not valid: ${shared.error.message}`;
@@ -191,10 +198,9 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   shared.value.wipe();
   negotiation.dh?.wipe();
   noteVendors(sa, payloads);
-  const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
-  sa.natTraversal = finding.supported && sa.dialect !== undefined;
+  sa.natTraversal = natTraversal;
   sa.nat = { local: finding.local, peer: finding.peer };
-  if (sa.natTraversal && (finding.local || finding.peer || connection.encapsulation === 'always')) {
+  if (espForm(sa, connection) === 'udp') {
     floatToNatTraversalPort(sa);
   }
   sa.lastIn = copyOf(datagram.bytes);

@@ -6,6 +6,7 @@ import type { SecretKey } from '../../util/secret.js';
 import { decodeV1Message, encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1IdPayload, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
+import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { sameIdentity } from '../policy/identity.js';
@@ -151,7 +152,7 @@ export function idOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: 
     const type =
       chosen.error.cause === 'identity_mismatch'
         ? V1Notify.INVALID_ID_INFORMATION
-        : chosen.error.cause === 'ike_proposal_mismatch'
+        : chosen.error.cause === 'ike_proposal_mismatch' || chosen.error.cause === 'nat_traversal_unsupported'
           ? V1Notify.NO_PROPOSAL_CHOSEN
           : V1Notify.AUTHENTICATION_FAILED;
     sendInformational(world, sa, [notify(type, { spi: isakmpSpi(sa) })]);
@@ -244,9 +245,10 @@ function choose(sa: IsakmpSa, psk: SecretKey, id: V1IdPayload): Result<Connectio
     return chosen;
   }
   const allowed = acceptIkeAnswerV1(chosen.value.ikeProposals, [taken!]);
-  if (allowed.ok) return chosen;
+  const carried = espForm(sa, chosen.value) !== undefined;
+  if (allowed.ok && carried) return chosen;
   sa.connection = chosen.value;
-  return allowed;
+  return allowed.ok ? err(natTraversalUnsupported('MAIN_MODE')) : allowed;
 }
 
 function only<T>(items: readonly T[]): T | undefined {

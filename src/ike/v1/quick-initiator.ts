@@ -8,6 +8,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { espForm } from '../carriage.js';
 import { expectSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
@@ -98,8 +99,7 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
 
 /** RFC 3947 §5.1: UDP encapsulation is a mode of its own, with other numbers in the drafts. */
 function modeOf(sa: IsakmpSa): number {
-  const udp = sa.natTraversal && (sa.nat.local || sa.nat.peer || sa.connection!.encapsulation === 'always');
-  if (!udp) return V1Mode.TUNNEL;
+  if (espForm(sa, sa.connection!) === 'esp') return V1Mode.TUNNEL;
   return sa.dialect === 'draft' ? V1Mode.UDP_TUNNEL_DRAFT : V1Mode.UDP_TUNNEL;
 }
 

@@ -7,6 +7,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
@@ -154,6 +155,9 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
   }
   const selection = selectEspV1(connection.espProposals, find(payloads, 'sa')!.proposals);
   if (!selection.ok) return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: selection.error });
+  if (connection.encapsulation === 'always' && !isUdpTunnel(selection.value.mode)) {
+    return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: natTraversalUnsupported('QUICK_MODE') });
+  }
   if (isPeerSpiInUse(world, connection.name, readU32(selection.value.peerSpi, 0))) {
     const failure = quickFailure('invalid_syntax', 'the peer offers the SPI of an ESP SA that stands');
     return err({ type: V1Notify.INVALID_SPI, failure });

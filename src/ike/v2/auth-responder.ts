@@ -1,6 +1,7 @@
 import { err, ok, type Result } from '../../util/result.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, NotifyType } from '../../wire/ike/registry.js';
+import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import { reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
@@ -29,7 +30,8 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
     const type =
       authenticated.error.cause === 'invalid_syntax'
         ? NotifyType.INVALID_SYNTAX
-        : authenticated.error.cause === 'ike_proposal_mismatch'
+        : authenticated.error.cause === 'ike_proposal_mismatch' ||
+            authenticated.error.cause === 'nat_traversal_unsupported'
           ? NotifyType.NO_PROPOSAL_CHOSEN
           : NotifyType.AUTHENTICATION_FAILED;
     respond(world, sa, message, [notify(type)]);
@@ -129,7 +131,8 @@ function authenticate(
     return err(failure('unsupported', 'the peer wants EAP; only pre-shared keys are known here', 'IKE_AUTH'));
   }
   if (auth.method !== AuthMethod.SHARED_KEY_MIC) return err(wrongMethod(auth.method));
-  return peerAuthHolds(world, sa, idi, auth.data) ? ok(connection) : err(pskMismatch());
+  if (!peerAuthHolds(world, sa, idi, auth.data)) return err(pskMismatch());
+  return espForm(sa, connection) === undefined ? err(natTraversalUnsupported('IKE_AUTH')) : ok(connection);
 }
 
 /**

@@ -5,6 +5,7 @@ import { readU32 } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
+import { espEnds, espForm } from '../carriage.js';
 import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
@@ -53,8 +54,8 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   const keys = deriveChildKeys(prf, sa.keys!.skD, agreed.suite, agreed.nonces, agreed.shared);
   agreed.shared?.wipe();
   const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
-  const forced = connection.encapsulation === 'always' && sa.natTraversal;
-  const encapsulation = sa.nat.local || sa.nat.peer || forced ? 'udp' : 'esp';
+  // Whoever cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
+  const encapsulation = espForm(sa, connection) ?? 'udp';
   const child: ChildRecord = {
     id: ctx.nextId(),
     connection: connection.name,
@@ -92,8 +93,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
       localTs: child.localTs,
       peerTs: child.peerTs,
       encapsulation,
-      local: sa.local,
-      peer: sa.remote,
+      ...espEnds(sa, encapsulation),
       outbound,
     },
   });

@@ -2,6 +2,7 @@ import { copyOf, equalBytes } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
@@ -210,6 +211,11 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     drop(world, datagram, 'malformed', `a public value of ${ke.data.length} octets for group ${ke.group}`);
     return;
   }
+  const finding = detectNat(crypto, header, payloads, { local: datagram.local, remote: datagram.remote });
+  if (espForm({ natTraversal: finding.supported, nat: finding }, connection) === undefined) {
+    refuse(world, sa, natTraversalUnsupported('IKE_SA_INIT'));
+    return;
+  }
   const shared = negotiation.dh.agree(ke.data);
   if (!shared.ok) {
     const reason = failure(
@@ -220,7 +226,6 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     failSa(world, sa, reason);
     return;
   }
-  const finding = detectNat(crypto, header, payloads, { local: datagram.local, remote: datagram.remote });
   sa.responderSpi = copyOf(header.responderSpi);
   negotiation.responderNonce = copyOf(find(payloads, 'nonce')!.data);
   negotiation.response = copyOf(datagram.bytes);
@@ -231,7 +236,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   sa.nat = { local: finding.local, peer: finding.peer };
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
-  if (finding.local || finding.peer || (finding.supported && connection.encapsulation === 'always')) {
+  if (espForm(sa, connection) === 'udp') {
     floatToNatTraversalPort(sa);
   }
   sa.active = undefined;
