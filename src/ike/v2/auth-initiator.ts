@@ -1,5 +1,5 @@
 import type { Payload } from '../../wire/ike/payloads.js';
-import { AuthMethod, ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
@@ -114,7 +114,7 @@ function firstOffer(world: World, { name, local, peer }: ConnectionConfig): Sele
  * The responder believes the SA to be established. It is told by an exchange of its own that it is not
  * (RFC 7296 §2.21.2).
  */
-function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
+export function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
   world.ctx.event({
     kind: 'ike-failed',
     connection: sa.connection!.name,
@@ -172,9 +172,15 @@ export function authSilent(world: World, sa: IkeSa): void {
   );
 }
 
-/** INFORMATIONAL with AUTHENTICATION_FAILED, usually with nothing else (RFC 7296 §2.21.2). */
+/**
+ * INFORMATIONAL with AUTHENTICATION_FAILED, usually with no other payloads (RFC 7296 §2.21.2): some peers keep the IKE
+ * SA, and send into it, unless a DELETE stands beside it.
+ */
 export function sendAuthRefusal(world: World, sa: IkeSa): void {
-  const payloads = [notify(NotifyType.AUTHENTICATION_FAILED)];
+  const payloads: Payload[] = [
+    notify(NotifyType.AUTHENTICATION_FAILED),
+    { kind: 'delete', protocol: ProtocolId.IKE, spis: [] },
+  ];
   const { retransmit } = world.ctx.limits;
   sendRequest(world, sa, { kind: 'refuse-auth' }, ExchangeType.INFORMATIONAL, payloads, retransmit);
 }

@@ -9,7 +9,7 @@ import { acceptEspAnswer, type EspSelection, selectEsp } from '../policy/proposa
 import { covers, narrow } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
-import { find, findError, hasExactlyOne, notify } from './payloads.js';
+import { find, findError, findNotify, hasExactlyOne, notify } from './payloads.js';
 import type { SelectorLists } from './tasks.js';
 
 /** What a responder grants of a child SA request. */
@@ -103,6 +103,7 @@ export function acceptChild(
     nonces,
     ...(shared === undefined ? {} : { shared }),
     initiated: true,
+    final: !(covers(localTs, proposed.local) && covers(peerTs, proposed.peer)) && !mayHaveMore(payloads),
   });
 }
 
@@ -113,4 +114,9 @@ function ownCopy(selector: TrafficSelector): TrafficSelector {
     startAddress: selector.startAddress.slice(),
     endAddress: selector.endAddress.slice(),
   };
+}
+
+/** Whether the peer says that it narrowed to a part of what it would grant, and the rest may be asked for (§2.9). */
+function mayHaveMore(payloads: readonly Payload[]): boolean {
+  return findNotify(payloads, NotifyType.ADDITIONAL_TS_POSSIBLE) !== undefined;
 }

@@ -29,3 +29,14 @@ export function settleChildRekey(
   old.state = 'deleting';
   sa.tasks.push({ kind: 'delete-children', spis: [old.spiIn] });
 }
+
+/**
+ * Both ends asked for the same networks at the same time. Of the two child SAs ours goes when it has the lowest nonce,
+ * else the peer sees to it; until then, and if it does not, they stand side by side (RFC 7296 §2.8.1, §2.8).
+ */
+export function settleCrossing(world: World, sa: IkeSa, made: ChildRecord, rivalId: number): void {
+  const rival = sa.children.get(rivalId);
+  if (rival === undefined || compareBytes(lowest(made.nonces), lowest(rival.nonces)) > 0) return;
+  removeChild(world, sa, made, 'replaced');
+  sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
+}

@@ -28,6 +28,8 @@ export interface AgreedChild {
   readonly shared?: SecretKey;
   /** This end sent the request. */
   readonly initiated: boolean;
+  /** The peer narrowed what we asked for and did not say that there is more (RFC 7296 §2.9). */
+  readonly final?: boolean;
   readonly replaces?: ChildRecord;
   /** Another IKE SA of the connection carries its traffic: nothing is sent here before the peer is known to have it. */
   readonly standby?: boolean;
@@ -72,6 +74,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     verifyPfsAt: undefined,
     nonces: [agreed.nonces.initiator, agreed.nonces.responder],
     initiated: agreed.initiated,
+    final: agreed.final === true,
     state: outbound ? 'installed' : 'pending-outbound',
     replaces: agreed.replaces?.id,
   };

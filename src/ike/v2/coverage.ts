@@ -1,6 +1,7 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/dissect.js';
-import { containsAddress, covers } from '../policy/selectors.js';
+import { containsAddress, covers, narrow } from '../policy/selectors.js';
+import { failure } from './failures.js';
 import type { ChildRecord, Gap, IkeSa } from './ike-sa.js';
 import { createChildTask, type SelectorLists } from './tasks.js';
 import type { World } from './world.js';
@@ -47,6 +48,32 @@ export function redundantTo(sa: IkeSa, made: ChildRecord): ChildRecord | undefin
   return undefined;
 }
 
+/**
+ * Whether the peer has narrowed the pair to what a child SA carries, for good. Asked again it would answer the same,
+ * and peers whose newest child SA owns the policies do not survive the end of one of the two.
+ */
+function isNarrowed(sa: IkeSa, { local, peer }: SelectorLists): boolean {
+  return [...sa.children.values()].some(
+    (child) =>
+      child.final &&
+      child.state !== 'deleting' &&
+      narrow(local, child.localTs).length > 0 &&
+      narrow(peer, child.peerTs).length > 0,
+  );
+}
+
+function reportNarrowed(world: World, sa: IkeSa, { local, peer }: SelectorLists): void {
+  const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
+  world.ctx.event({
+    kind: 'child-failed',
+    connection: sa.connection!.name,
+    ikeId: sa.id,
+    role: 'initiator',
+    failure: failure('ts_mismatch', message, 'CREATE_CHILD_SA'),
+    pair: { local: local[0]!, peer: peer[0]! },
+  });
+}
+
 /** A child SA came or went: what is not carried now is asked for after `patience`. */
 export function noteCoverage(world: World, sa: IkeSa, patience: Millis): void {
   if (sa.connection === undefined || sa.state !== 'established') return;
@@ -85,6 +112,13 @@ export function fillGaps(world: World, sa: IkeSa): void {
   let next = Number.POSITIVE_INFINITY;
   for (const pair of missing) {
     const gap = gapOf(sa, pair);
+    if (isNarrowed(sa, pair)) {
+      if (gap.notBefore !== Number.POSITIVE_INFINITY) reportNarrowed(world, sa, pair);
+      gap.notBefore = Number.POSITIVE_INFINITY;
+      continue;
+    }
+    // The child SA that carried a part of it is gone.
+    if (gap.notBefore === Number.POSITIVE_INFINITY) gap.notBefore = now;
     if (gap.notBefore > now) {
       next = Math.min(next, gap.notBefore);
       continue;

@@ -7,7 +7,7 @@ import { espOffer, isOffered } from '../policy/proposals.js';
 import { narrow } from '../policy/selectors.js';
 import { installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
-import { settleChildRekey } from './child-collision.js';
+import { settleChildRekey, settleCrossing } from './child-collision.js';
 import { isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo, uncovered } from './coverage.js';
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
@@ -123,12 +123,16 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     return;
   }
   const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
-  const made = installChild(world, sa, { ...child.value, ...(old === undefined ? {} : { replaces: old }) });
+  const made = installChild(world, sa, {
+    ...child.value,
+    final: old?.final === true || child.value.final === true,
+    ...(old === undefined ? {} : { replaces: old }),
+  });
   sa.refusal = undefined;
   notePfsAgreed(world, sa);
-  if (task.rekeys !== undefined || task.rival !== undefined)
-    settleChildRekey(world, sa, made, old, task.rival);
-  else if (task.pair !== undefined) dropUseless(world, sa, task, made);
+  if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
+  else if (task.rival !== undefined) settleCrossing(world, sa, made, task.rival);
+  else if (task.pair !== undefined) keepNewest(world, sa, task, made);
 }
 
 /** A refusal of what IKE_AUTH had agreed on means PFS: nothing else is new in CREATE_CHILD_SA. */
@@ -144,12 +148,16 @@ function refusalOf(
   return pfsRefused(sa.connection!, reason);
 }
 
-/** The peer answered a pair of networks with those of a child SA that stands: it has no more for us. */
-function dropUseless(world: World, sa: IkeSa, task: CreateChildTask, made: ChildRecord): void {
-  if (redundantTo(sa, made) === undefined) return;
+/**
+ * The peer answered a pair of networks with those of a child SA that stands: it has no more for us. The older of the
+ * two goes: with some peers the newest child SA owns the policies, and they would go with it.
+ */
+function keepNewest(world: World, sa: IkeSa, task: CreateChildTask, made: ChildRecord): void {
+  const older = redundantTo(sa, made);
+  if (older === undefined) return;
+  older.state = 'deleting';
+  sa.tasks.push({ kind: 'delete-children', spis: [older.spiIn] });
   const received = { local: made.localTs, peer: made.peerTs };
-  removeChild(world, sa, made, 'replaced');
-  sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
   const message = 'the peer gives no more networks than another child SA carries already';
   reportFailure(world, sa, task, selectorMismatch(sa.connection!, received, message));
 }

@@ -1,5 +1,6 @@
 import { compareBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import { reserveSpi, spiBytes } from '../esp-spi.js';
@@ -18,6 +19,8 @@ import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 const NONCE_LENGTH = 32;
+/** A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once. */
+const CROSSING: Millis = 5000;
 
 /** CREATE_CHILD_SA of the peer: a new child SA, a rekey of one, or a rekey of the IKE SA (RFC 7296 §1.3). */
 export function createChildRequested(world: World, sa: IkeSa, message: Inbound): void {
@@ -137,7 +140,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
   });
   notePfsAgreed(world, sa);
   if (old !== undefined) noteRekey(sa, old, child);
-  else noteCrossing(sa, child);
+  else noteCrossing(world, sa, child);
   respond(world, sa, message, [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: nonce },
@@ -150,9 +153,10 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
 /**
  * The peer asks for networks that we have asked for too, at the same time: of the two child SAs one is redundant
  * by the rule of RFC 7296 §2.8.1. While our request waits for its answer, the answer decides; when ours was the
- * quicker one, it is decided here, and the peer judges alike when it has our answer.
+ * quicker one, it is decided here, and the peer judges alike when it has our answer. Child SAs with equal selectors
+ * that were not made at the same time stand side by side (RFC 7296 §2.8).
  */
-function noteCrossing(sa: IkeSa, child: ChildRecord): void {
+function noteCrossing(world: World, sa: IkeSa, child: ChildRecord): void {
   const lists = { local: child.localTs, peer: child.peerTs };
   const task = sa.active?.task;
   if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed!, lists)) {
@@ -163,6 +167,7 @@ function noteCrossing(sa: IkeSa, child: ChildRecord): void {
     const rival =
       other !== child &&
       other.initiated &&
+      world.ctx.now - other.madeAt <= CROSSING &&
       other.state === 'installed' &&
       isSame({ local: other.localTs, peer: other.peerTs }, lists);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;

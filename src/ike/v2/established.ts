@@ -1,12 +1,13 @@
 import { weakTransforms } from '../../crypto/strength.js';
 import { compareBytes, toHex } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
+import type { ConnectionConfig } from '../config.js';
 import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from './child.js';
-import { failSa, settleHalfOpen } from './close.js';
+import { failSa, forget, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
@@ -20,6 +21,7 @@ export function establish(world: World, sa: IkeSa, peer: { idType: number; data:
   settleHalfOpen(world, sa);
   sa.peerIdentity = formatIdentity(peer);
   sa.identities = contactKey(sa);
+  endAbandoned(world, sa.connection!);
   reportEstablished(world, sa);
   adviseWeak(world, sa.connection!.name, 'IKE', weakTransforms(sa.suite!));
 }
@@ -76,9 +78,30 @@ function activeIdentities(sa: IkeSa): string | undefined {
   return sa.state === 'established' || sa.state === 'rekeyed' ? sa.identities : undefined;
 }
 
+/**
+ * Ends the IKE_AUTH exchanges that were given up but are still repeated, now that an SA with the same identities is
+ * begun or established: their INITIAL_CONTACT would take it down at the peer (RFC 7296 §2.4).
+ */
+export function endAbandoned(world: World, connection: ConnectionConfig): void {
+  const own = contactKeyOf(connection);
+  for (const other of world.table.values()) {
+    const abandoned = other.state === 'deleting' && other.active?.task.kind === 'auth';
+    if (abandoned && contactKey(other) === own) forget(world, retired(other));
+  }
+}
+
+function retired(sa: IkeSa): IkeSa {
+  sa.wipe();
+  sa.state = 'gone';
+  return sa;
+}
+
 /** The pair of identities to which INITIAL_CONTACT refers (RFC 7296 §2.4). */
 export function contactKey(sa: IkeSa): string {
-  const { local, peer } = sa.connection!;
+  return contactKeyOf(sa.connection!);
+}
+
+function contactKeyOf({ local, peer }: ConnectionConfig): string {
   return [local.identity, peer.identity].map((id) => `${id.idType}:${toHex(id.data)}`).join(' ');
 }
 

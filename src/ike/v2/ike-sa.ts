@@ -61,6 +61,8 @@ export interface ChildRecord {
   readonly nonces: readonly Uint8Array[];
   /** This end sent the request that made it. */
   readonly initiated: boolean;
+  /** The peer narrowed it and did not say that there is more: it is not asked again for the same networks. */
+  readonly final: boolean;
   /**
    * `pending-outbound`: it receives; sending starts with the first packet on it or the old one's DELETE.
    * `rekeyed`: another one is in its place, and the peer is to delete it.

@@ -4,6 +4,7 @@ import { spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { removeChild, spiNumber } from './child.js';
 import { closeSa } from './close.js';
+import { redundantTo } from './coverage.js';
 import { failure } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
@@ -17,15 +18,15 @@ import type { Inbound, World } from './world.js';
 export function informed(world: World, sa: IkeSa, message: Inbound): void {
   const { payloads } = message;
   const deletes = payloads.filter((p): p is DeletePayload => p.kind === 'delete');
-  if (deletes.some((p) => p.protocol === ProtocolId.IKE)) {
-    deleted(world, sa, message);
-    return;
-  }
   if (findNotify(payloads, NotifyType.AUTHENTICATION_FAILED) !== undefined) {
-    // The initiator refuses what we answered to IKE_AUTH (RFC 7296 §2.21.2): no DELETE follows.
+    // The initiator refuses what we answered to IKE_AUTH (RFC 7296 §2.21.2), with a DELETE beside it or none.
     respond(world, sa, message, []);
     const why = 'the peer did not accept our authentication: the pre-shared keys or the identities differ';
     closeSa(world, sa, 'failed', failure('authentication_refused', why, 'IKE_AUTH'), 'answer-repetitions');
+    return;
+  }
+  if (deletes.some((p) => p.protocol === ProtocolId.IKE)) {
+    deleted(world, sa, message);
     return;
   }
   // Unknown notifications are ignored; an empty request asks for nothing but an answer.
@@ -52,6 +53,7 @@ function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayloa
 function reasonOf(sa: IkeSa, child: ChildRecord): CloseReason {
   if (child.state === 'rekeyed' || child.state === 'deleting') return 'rekeyed';
   for (const other of sa.children.values()) if (other.replaces === child.id) return 'rekeyed';
+  if (redundantTo(sa, child) !== undefined) return 'replaced';
   // The peer has seen that its new SA is the redundant one of two, and our answer is still on its way.
   const task = sa.active?.task;
   return task?.kind === 'create-child' && task.rival === child.id ? 'replaced' : 'peer-deleted';

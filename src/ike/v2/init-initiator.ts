@@ -8,6 +8,7 @@ import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { failSa } from './close.js';
+import { endAbandoned } from './established.js';
 import { failure, initRefused } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { keyFirstSa } from './keys.js';
@@ -42,6 +43,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
     ctx.event({ kind: 'ike-failed', connection: connection.name, role: 'initiator', peer, failure: reason });
     return;
   }
+  endAbandoned(world, connection);
   const remote = { address, port: IKE_PORT };
   const sa = new IkeSa({
     id: ctx.nextId(),

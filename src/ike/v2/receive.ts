@@ -6,6 +6,7 @@ import { decodeHeader, decodeMessage } from '../../wire/ike/message.js';
 import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { refusePeer } from './auth-initiator.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
 import { confirmSurvivor } from './established.js';
@@ -76,7 +77,7 @@ function receiveProtected(world: World, message: Inbound): void {
   const { header, datagram } = message;
   const sa = world.table.find(toHex(header.fromInitiator ? header.responderSpi : header.initiatorSpi));
   if (sa === undefined || !belongs(sa, message)) {
-    // No INVALID_IKE_SPI: it would only help those who scan (RFC 7296 §1.5 leaves it open).
+    refuseUnknownSpi(world, message);
     drop(
       world,
       datagram,
@@ -85,7 +86,10 @@ function receiveProtected(world: World, message: Inbound): void {
     );
     return;
   }
-  if (!isFresh(world, sa, message)) return;
+  if (!isFresh(world, sa, message)) {
+    if (sa.state === 'gone') refuseUnknownSpi(world, message);
+    return;
+  }
   const sealed = message.payloads[message.payloads.length - 1];
   if (sealed?.kind !== 'sk' && sealed?.kind !== 'skf') {
     drop(world, datagram, 'unexpected', 'not protected');
@@ -94,11 +98,21 @@ function receiveProtected(world: World, message: Inbound): void {
   if (sealed.kind === 'skf' && !mayBeFragment(world, sa, message, sealed)) return;
   if (sa.state === 'init-answered' && !mayProveItself(world, sa, message)) return;
   if (sa.protection === undefined) {
+    refuseUnknownSpi(world, message);
     drop(world, datagram, 'unexpected', `in state ${sa.state}`);
     return;
   }
   if (sealed.kind === 'skf') collect(world, sa, message, sealed);
   else open(world, sa, message, sa.protection.open(datagram.bytes, sealed));
+}
+
+/**
+ * A request on an IKE SA that is gone here gets INVALID_IKE_SPI, so that a peer that still has it looks whether it
+ * is alive (RFC 7296 §2.21.4). Anyone can order this answer: it is no longer than the request, and there are few.
+ */
+function refuseUnknownSpi(world: World, message: Inbound): void {
+  if (message.header.response || !world.unknownSpiAnswers.take(world.ctx.now)) return;
+  replyStateless(world, message, [notify(NotifyType.INVALID_IKE_SPI)]);
 }
 
 /** Whether a fragment is worth opening: agreed on, within the bounds, and not here yet (RFC 7383 §2.6). */
@@ -234,7 +248,8 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
   }
   sa.active = undefined;
   sa.nextMessageId++;
-  if (sa.state === 'auth-sent') failSa(world, sa, reason);
+  // The peer may believe the SA to be established.
+  if (sa.state === 'auth-sent') refusePeer(world, sa, reason);
   else beginDelete(world, sa, 'failed', reason);
 }
 

@@ -38,7 +38,8 @@ export function statelessAnswerHeader(request: IkeHeader): IkeHeader {
     ...request,
     majorVersion: 2,
     minorVersion: 0,
-    fromInitiator: false,
+    // To a request that is not a first one the peer may have either role.
+    fromInitiator: !request.fromInitiator,
     higherVersion: false,
     response: true,
   };

@@ -24,6 +24,8 @@ export interface World {
   readonly cookies: CookieJar;
   /** Bounds answers and reports that anyone can provoke without a key. */
   readonly unauthenticated: RateLimit;
+  /** Bounds the answers to requests on IKE SAs that are not known. */
+  readonly unknownSpiAnswers: RateLimit;
   /** The source of the first request at hand has used up its share. */
   crowded: boolean;
   /** The share of sources that proved by a cookie to be where they say, when others forge their address. */
@@ -54,6 +56,7 @@ export function createWorld(ctx: Context): World {
     halfOpen: new HalfOpenLedger(ctx.limits),
     cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    unknownSpiAnswers: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
     crowded: false,
     proven: new SourceRate(ctx.limits.requestsPerSecond),
     crowdedCookies: new RateLimit(CROWDED_COOKIES, CROWDED_COOKIES),

@@ -159,7 +159,8 @@ const ANSWERED: Readonly<Record<IkeSaState, readonly MessageKind[]>> = {
   established: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
   rekeyed: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
   deleting: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
-  gone: [],
+  // INVALID_IKE_SPI, without protection.
+  gone: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
 };
 
 t.test('every state with every kind of message', async (t) => {
