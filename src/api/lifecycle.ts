@@ -75,8 +75,7 @@ export class GatewayLifecycle {
       // A policy that nothing uses yet is taken along by the change that uses it.
       if ((kind === KIND.ikePolicy || kind === KIND.ipsecPolicy) && event.before !== undefined) all = true;
     }
-    for (const id of all ? this.#started : touched) this.#look(id, true);
-    if (all) for (const id of touched) this.#look(id, true);
+    for (const id of new Set([...(all ? this.#started : []), ...touched])) this.#look(id, true);
   }
 
   #look(id: string, desired: boolean): void {

@@ -1,8 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import { readFileSync, statSync } from 'node:fs';
+import t from 'tap';
 import { ApiLab } from '../helpers/api-lab.js';
+import { openApplyLab as open } from '../helpers/apply-lab.js';
 import { commandLine } from '../helpers/command-line.js';
 
 const FILE = `ike_policies:
@@ -27,29 +26,6 @@ vpn_gateways:
         peer: { fqdn: branch.example, cidrs: [10.9.0.0/16], ike_identity: { type: fqdn, value: b.example } }
   - { name: right, subnet: 0717-sub2, mode: policy }
 `;
-
-async function open(t: Test) {
-  const folder = mkdtempSync(join(tmpdir(), 'culvert-apply-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  const lab = await ApiLab.open(t);
-  const socketPath = join(folder, 'api.sock');
-  await lab.server.listen({ socketPath });
-  const file = join(folder, 'vpn.yaml');
-  writeFileSync(join(folder, 'key'), 'a-key-in-a-file\n', { mode: 0o600 });
-  const cli = (...argv: string[]) => commandLine(...argv, '--endpoint', `unix:${socketPath}`);
-  const apply = async (text: string, ...argv: string[]) => {
-    writeFileSync(file, text);
-    return cli('apply', '-f', file, ...argv);
-  };
-  /** What the plan does, as `verb object`. */
-  const plan = async (text: string, ...argv: string[]): Promise<string[]> => {
-    const { code, out, err } = await apply(text, '--output', 'json', ...argv);
-    if (code !== 0) throw new Error(err);
-    const { changes } = JSON.parse(out) as { changes: { verb: string; object: string; changes: string[] }[] };
-    return changes.map(({ verb, object, changes: what }) => [verb, object, ...what].join(' | '));
-  };
-  return { lab, file, cli, apply, plan };
-}
 
 t.test('from nothing to what a file says, and no further', async (t) => {
   const { lab, apply, plan } = await open(t);
