@@ -1,11 +1,12 @@
 import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
-import type { ConnectionConfig, EngineConfig } from './config.js';
+import type { ConnectionConfig, EngineConfig, IkeProposalSpec } from './config.js';
 import type { SpiSteering } from './esp-spi.js';
 import type { IkeEvent } from './events.js';
 import type { EngineLimits } from './limits.js';
 import type { Output } from './outputs.js';
+import { PeerIndex } from './policy/peer-index.js';
 import { supportedEspSpecs, supportedIkeSpecs } from './policy/proposals.js';
 
 /** All that the engine takes from outside. */
@@ -32,6 +33,7 @@ export class Context {
   /** Set by a `shutdown` command: no SA is made any more. */
   shuttingDown = false;
   #config: EngineConfig;
+  #peers = new PeerIndex([]);
   #byName = new Map<string, ConnectionConfig>();
   #outputs: Output[] = [];
   #lastId = 0;
@@ -51,14 +53,27 @@ export class Context {
   /** Takes over the desired connections, less the transforms that the crypto backend lacks. */
   configure(config: EngineConfig): EngineConfig {
     const supports = (need: TransformNeed): boolean => this.crypto.supports(need);
+    const lists = new Map<string, readonly IkeProposalSpec[]>();
+    // Connections that accept the same are told by it that they do: a stranger's offer is looked at once for all.
+    const oneObject = (specs: readonly IkeProposalSpec[]): readonly IkeProposalSpec[] => {
+      const text = JSON.stringify(specs);
+      if (!lists.has(text)) lists.set(text, specs);
+      return lists.get(text)!;
+    };
     const connections = config.connections.map((connection) => ({
       ...connection,
-      ikeProposals: supportedIkeSpecs(connection.ikeProposals, supports),
+      ikeProposals: oneObject(supportedIkeSpecs(connection.ikeProposals, supports)),
       espProposals: supportedEspSpecs(connection.espProposals, supports),
     }));
+    this.#peers = new PeerIndex(connections);
     this.#byName = new Map(connections.map((connection) => [connection.name, connection]));
     this.#config = { connections };
     return this.#config;
+  }
+
+  /** The desired connections by the addresses of their peers. */
+  get peers(): PeerIndex {
+    return this.#peers;
   }
 
   connection(name: string): ConnectionConfig | undefined {

@@ -9,7 +9,7 @@ import type { DatagramDropReason } from './events.js';
 import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { RateLimit } from './rate-limit.js';
-import { SourceRate } from './source-rate.js';
+import { BURST_SECONDS, SourceRate } from './source-rate.js';
 import { IkeV1 } from './v1/protocol.js';
 import { notify } from './v2/payloads.js';
 import { IkeV2 } from './v2/protocol.js';
@@ -27,12 +27,16 @@ export class Engine {
   readonly #v2: IkeV2;
   readonly #versions: readonly IkeVersion[];
   readonly #sources: SourceRate;
+  /** First requests of all sources together, whatever becomes of them. */
+  readonly #requests: RateLimit;
   /** Bounds the answers to datagrams of other versions. */
   readonly #versionAnswers = new RateLimit(10, 5);
 
   constructor(deps: EngineDeps) {
     this.#ctx = new Context(deps);
     this.#sources = new SourceRate(deps.limits.requestsPerSecond);
+    const inAll = deps.limits.requestsPerSecondInAll;
+    this.#requests = new RateLimit(BURST_SECONDS * inAll, inAll);
     this.#v2 = new IkeV2(this.#ctx);
     this.#v1 = new IkeV1(this.#ctx, this.#v2.world);
     this.#versions = [this.#v2, this.#v1];
@@ -130,19 +134,24 @@ export class Engine {
     const { majorVersion, responderSpi, exchangeType } = header.value;
     // Only the first request of a new IKE SA has no responder SPI; an answer to us has one.
     const first = responderSpi.every((octet) => octet === 0);
+    if (first && datagram.bytes.length > this.#ctx.limits.firstMessageBytes) {
+      this.#drop(datagram, 'too_large', `${datagram.bytes.length} octets in a request for a new IKE SA`);
+      return;
+    }
+    const busy = first && !this.#requests.take(this.#ctx.now);
     const crowded = first && !this.#sources.take(datagram.remote.address, this.#ctx.now);
     // Somebody may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6, and for
     // version 1 RFC 2408 §2.5.3).
     const takesCookie =
       (majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT) ||
       (majorVersion === 1 && exchangeType === V1Exchange.MAIN_MODE);
-    if (crowded && !takesCookie) {
-      this.#drop(datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
+    if ((busy || crowded) && !takesCookie) {
+      this.#drop(datagram, 'rate_limited', 'too many requests for new IKE SAs');
       return;
     }
-    if (majorVersion === 2) this.#v2.receive(datagram, crowded);
+    if (majorVersion === 2) this.#v2.receive(datagram, { busy, crowded });
     else if (majorVersion > 2) this.#refuseVersion(datagram, header.value);
-    else if (majorVersion === 1) this.#v1.receive(datagram, crowded);
+    else if (majorVersion === 1) this.#v1.receive(datagram, { busy, crowded });
     else this.#drop(datagram, 'bad_version', `major version ${majorVersion}`);
   }
 

@@ -1,3 +1,4 @@
+import type { ByteCount } from '../util/units.js';
 import type { EngineLimits } from './limits.js';
 
 /** What to do with a request for a new IKE SA, before any work is spent on it (RFC 7296 §2.6). */
@@ -16,6 +17,7 @@ export class HalfOpenLedger {
   /** Those whose source address a cookie has proved. */
   readonly #proven = new Map<string, number>();
   #total = 0;
+  #bytes = 0;
 
   constructor(limits: EngineLimits) {
     this.#limits = limits;
@@ -23,6 +25,23 @@ export class HalfOpenLedger {
 
   get total(): number {
     return this.#total;
+  }
+
+  /** Octets that half-open SAs hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Counts octets that a half-open SA is about to hold; false when there is no room for them. */
+  hold(bytes: ByteCount): boolean {
+    if (this.#bytes + bytes > this.#limits.halfOpenBytes) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** Octets that were counted by `hold` are free again. */
+  release(bytes: ByteCount): void {
+    this.#bytes -= bytes;
   }
 
   /** Source addresses with a half-open SA: the size of the table. */

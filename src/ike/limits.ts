@@ -14,6 +14,13 @@ export interface EngineLimits {
   readonly ikeSas: number;
   /** IKE SAs with one peer address, in any state: further requests from there are dropped. */
   readonly ikeSasPerPeer: number;
+  /** Octets that half-open SAs hold, in all. */
+  readonly halfOpenBytes: ByteCount;
+  /**
+   * Requests for new IKE SAs a second from all sources together, refused ones too, in the long run. Of those beyond,
+   * a cookie is demanded before anything else is done.
+   */
+  readonly requestsPerSecondInAll: number;
   /** Requests for new IKE SAs a second from one source address, in the long run. */
   readonly requestsPerSecond: number;
   /**
@@ -23,6 +30,8 @@ export interface EngineLimits {
   readonly messagesPerIkeSa: number;
   /** Longest IKE message that is read. */
   readonly messageBytes: ByteCount;
+  /** The same of a message that asks for a new IKE SA: anyone can send one. */
+  readonly firstMessageBytes: ByteCount;
   /**
    * Longest IPv4 packet, 576 to 1500, that carries a part of a protected message when the peer takes fragments
    * (RFC 7383 §2.5.1). Over IPv6 it is 1280 at least.
@@ -48,9 +57,12 @@ export const DEFAULT_LIMITS: EngineLimits = {
   halfOpenTimeout: 30_000,
   ikeSas: 1000,
   ikeSasPerPeer: 100,
+  halfOpenBytes: 2 ** 21,
+  requestsPerSecondInAll: 100,
   requestsPerSecond: 100,
   messagesPerIkeSa: 2 ** 20,
   messageBytes: 65_507,
+  firstMessageBytes: 8192,
   fragmentPacket: 1280,
   cookieSecretLife: 60_000,
   // 0.5, 0.9, 1.6, 2.9, 5.2, 9.4, 10, 10: dead after about 40 s.

@@ -3,7 +3,17 @@ import type { Millis } from '../util/units.js';
 /** Sources that are remembered; the one that was longest silent is forgotten for a new one. */
 const MOST_SOURCES = 4096;
 /** A source may send this many seconds' worth at once, so that many connections of one peer start together. */
-const BURST_SECONDS = 2;
+export const BURST_SECONDS = 2;
+
+/** What the rates say of a first request. */
+export interface Load {
+  /** More come than there should, of all sources together. */
+  readonly busy: boolean;
+  /** Its source has used up its share, or somebody forges it. */
+  readonly crowded: boolean;
+}
+
+export const CALM: Load = { busy: false, crowded: false };
 
 interface Bucket {
   tokens: number;

@@ -118,11 +118,14 @@ function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
   const limits: GatewayLimits = {
     halfOpenTotal: input.half_open ?? DEFAULT_LIMITS.halfOpenTotal,
     halfOpenPerSource: input.half_open_per_source ?? DEFAULT_LIMITS.halfOpenPerSource,
+    halfOpenBytes: input.half_open_bytes ?? DEFAULT_LIMITS.halfOpenBytes,
     cookieThreshold: input.cookie_threshold ?? DEFAULT_LIMITS.cookieThreshold,
     ikeSas: input.ike_sas ?? DEFAULT_LIMITS.ikeSas,
     ikeSasPerPeer: input.ike_sas_per_peer ?? DEFAULT_LIMITS.ikeSasPerPeer,
     messageBytes: input.message_bytes ?? DEFAULT_LIMITS.messageBytes,
+    firstMessageBytes: input.first_message_bytes ?? DEFAULT_LIMITS.firstMessageBytes,
     fragmentPacket: input.fragment_packet ?? DEFAULT_LIMITS.fragmentPacket,
+    requestsPerSecondInAll: input.requests_per_second ?? DEFAULT_LIMITS.requestsPerSecondInAll,
     requestsPerSecond: input.requests_per_second_per_source ?? DEFAULT_LIMITS.requestsPerSecond,
   };
   if (limits.cookieThreshold > limits.halfOpenTotal) {

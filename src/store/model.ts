@@ -23,11 +23,14 @@ export type GatewayLimits = Pick<
   EngineLimits,
   | 'halfOpenTotal'
   | 'halfOpenPerSource'
+  | 'halfOpenBytes'
   | 'cookieThreshold'
   | 'ikeSas'
   | 'ikeSasPerPeer'
   | 'messageBytes'
+  | 'firstMessageBytes'
   | 'fragmentPacket'
+  | 'requestsPerSecondInAll'
   | 'requestsPerSecond'
 >;
 

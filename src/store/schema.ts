@@ -237,11 +237,18 @@ export const LimitsSchema = Type.Object(
   {
     half_open: count(1, 100_000, 'unfinished negotiations in all'),
     half_open_per_source: count(1, 100_000, 'unfinished negotiations of one source address'),
+    half_open_bytes: count(16_384, 1_073_741_824, 'octets that unfinished negotiations hold in all'),
     cookie_threshold: count(0, 100_000, 'unfinished negotiations from which cookies are demanded'),
     ike_sas: count(1, 100_000, 'established IKE SAs in all'),
     ike_sas_per_peer: count(1, 100_000, 'IKE SAs with one peer address'),
     message_bytes: count(1280, 65_507, 'octets of the longest IKE message'),
+    first_message_bytes: count(1280, 65_507, 'octets of the longest request for a new IKE SA'),
     fragment_packet: count(576, 1500, 'octets of the longest IPv4 packet with an IKE fragment'),
+    requests_per_second: count(
+      1,
+      100_000,
+      'requests for new IKE SAs a second, beyond which cookies are demanded',
+    ),
     requests_per_second_per_source: count(1, 100_000, 'requests for new IKE SAs a second'),
   },
   closed,

@@ -95,11 +95,14 @@ connections:
     limits: {
       halfOpenTotal: 500,
       halfOpenPerSource: 20,
+      halfOpenBytes: 2_097_152,
       cookieThreshold: 30,
       ikeSas: 1000,
       ikeSasPerPeer: 100,
       messageBytes: 65_507,
+      firstMessageBytes: 8192,
       fragmentPacket: 1280,
+      requestsPerSecondInAll: 100,
       requestsPerSecond: 100,
     },
   });

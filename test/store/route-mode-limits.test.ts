@@ -27,19 +27,22 @@ function errors(text: string): string[] {
 
 t.test('limits: defaults, values, bounds', async (t) => {
   const limits = read(policy).limits;
-  t.equal(Object.keys(limits).length, 8);
+  t.equal(Object.keys(limits).length, 11);
   t.match(DEFAULT_LIMITS, limits, 'what is left out is as the engine has it');
   const some = read(
-    `${policy}limits: { half_open: 9, half_open_per_source: 8, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, fragment_packet: 576, requests_per_second_per_source: 4 }`,
+    `${policy}limits: { half_open: 9, half_open_per_source: 8, half_open_bytes: 20000, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, first_message_bytes: 1500, fragment_packet: 576, requests_per_second: 3, requests_per_second_per_source: 4 }`,
   );
   t.same(some.limits, {
     halfOpenTotal: 9,
     halfOpenPerSource: 8,
+    halfOpenBytes: 20_000,
     cookieThreshold: 7,
     ikeSas: 6,
     ikeSasPerPeer: 5,
     messageBytes: 2000,
+    firstMessageBytes: 1500,
     fragmentPacket: 576,
+    requestsPerSecondInAll: 3,
     requestsPerSecond: 4,
   });
   t.match(errors(`${policy}limits: { half_open: 0 }`), [

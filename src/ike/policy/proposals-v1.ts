@@ -121,29 +121,46 @@ export function selectIkeV1(
   specs: readonly IkeProposalSpec[],
   offered: readonly V1Proposal[],
 ): Result<V1IkeSelection, Failure> {
-  const all = offered.flatMap((proposal) =>
+  const selected = findIkeV1(specs, offered);
+  return selected === undefined ? err(ikeMismatchV1(specs, offered)) : ok(selected);
+}
+
+/** As `selectIkeV1`, without a word when there is nothing in common; see `ikeMismatchV1`. */
+export function findIkeV1(
+  specs: readonly IkeProposalSpec[],
+  offered: readonly V1Proposal[],
+): V1IkeSelection | undefined {
+  const found = best(ikeSets(specs), itemsOf(readIke(offered).filter(({ terms }) => terms.psk)));
+  if (found === undefined) return undefined;
+  const { number, protocol, spi } = found.proposal;
+  return {
+    suite: found.terms.suite!,
+    answer: { number, protocol, spi: Uint8Array.from(spi), transforms: [found.transform] },
+    lifetimes: found.terms.lifetimes,
+  };
+}
+
+/** Why none of the peer's transforms is taken. */
+export function ikeMismatchV1(specs: readonly IkeProposalSpec[], offered: readonly V1Proposal[]): Failure {
+  const all = readIke(offered);
+  const byPsk = all.filter(({ terms }) => terms.psk);
+  if (byPsk.length === 0 && all.length > 0) return otherMethods(all.map(({ terms }) => terms));
+  return mismatch(
+    ikeSets(specs),
+    itemsOf(byPsk).map((one) => one.offer),
+  );
+}
+
+function readIke(offered: readonly V1Proposal[]) {
+  return offered.flatMap((proposal) =>
     proposal.protocol === V1Protocol.ISAKMP
       ? proposal.transforms.map((transform) => ({ proposal, transform, terms: readIkeTerms(transform) }))
       : [],
   );
-  const byPsk = all.filter(({ terms }) => terms.psk);
-  const sets = ikeSets(specs);
-  if (byPsk.length === 0 && all.length > 0) return err(otherMethods(all.map(({ terms }) => terms)));
-  const items = byPsk.map((one, index) => ({ ...one, offer: translatedIke(one.terms, index + 1) }));
-  const found = best(sets, items);
-  if (found === undefined)
-    return err(
-      mismatch(
-        sets,
-        items.map((one) => one.offer),
-      ),
-    );
-  const { number, protocol, spi } = found.proposal;
-  return ok({
-    suite: found.terms.suite!,
-    answer: { number, protocol, spi: Uint8Array.from(spi), transforms: [found.transform] },
-    lifetimes: found.terms.lifetimes,
-  });
+}
+
+function itemsOf(read: ReturnType<typeof readIke>): Item<IkeTerms>[] {
+  return read.map((one, index) => ({ ...one, offer: translatedIke(one.terms, index + 1) }));
 }
 
 /** As initiator: exactly one transform out of what we offered (RFC 2408 §4.2, RFC 2409 §5). */

@@ -57,10 +57,22 @@ export function selectIke(
   specs: readonly IkeProposalSpec[],
   offered: readonly Proposal[],
 ): Result<IkeSelection, Failure> {
-  const sets = specs.map(ikeSet);
-  const found = select(sets, offered);
-  if (found === undefined) return err(mismatch(sets, offered));
-  return ok({ suite: ikeSuite(found.transforms), ...selection(found) });
+  const selected = findIke(specs, offered);
+  return selected === undefined ? err(ikeMismatch(specs, offered)) : ok(selected);
+}
+
+/** As `selectIke`, without a word when there is nothing in common: `ikeMismatch` says why, to those who are told. */
+export function findIke(
+  specs: readonly IkeProposalSpec[],
+  offered: readonly Proposal[],
+): IkeSelection | undefined {
+  const found = select(specs.map(ikeSet), offered);
+  return found === undefined ? undefined : { suite: ikeSuite(found.transforms), ...selection(found) };
+}
+
+/** Why none of the peer's proposals is taken. */
+export function ikeMismatch(specs: readonly IkeProposalSpec[], offered: readonly Proposal[]): Failure {
+  return mismatch(specs.map(ikeSet), offered);
 }
 
 /** As `selectIke` for a child SA. @see espSet for `withDh` */

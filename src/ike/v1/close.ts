@@ -14,8 +14,7 @@ export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
 }
 
 export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): void {
-  const { candidates } = sa.negotiation ?? { candidates: [] };
-  const connection = sa.connection ?? (candidates.length === 1 ? candidates[0] : undefined);
+  const connection = sa.connection ?? sa.negotiation?.candidates.only;
   world.ctx.event({
     kind: 'ike-failed',
     ...(connection === undefined ? {} : { connection: connection.name }),
@@ -107,5 +106,8 @@ function retire(world: World, sa: IsakmpSa): void {
 export function settleHalfOpen(world: World, sa: IsakmpSa): void {
   if (sa.halfOpenSource === undefined) return;
   world.halfOpen.closed(sa.halfOpenSource, sa.halfOpenProven);
+  world.halfOpen.release(sa.halfOpenHeld);
+  // It is bounded as that of a half-open SA.
+  sa.fragments = undefined;
   sa.halfOpenSource = undefined;
 }

@@ -3,11 +3,13 @@ import type { DhExchange, IkeSuite } from '../../crypto/types.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { SecretKey } from '../../util/secret.js';
-import type { Millis } from '../../util/units.js';
-import type { V1Proposal } from '../../wire/ike/v1/payloads.js';
+import type { ByteCount, Millis } from '../../util/units.js';
+import type { V1Header, V1Payload, V1Proposal, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure, Role } from '../events.js';
+import type { DatagramInput } from '../inputs.js';
 import type { NatReport } from '../nat-detection.js';
+import type { Candidates, KeyGroup } from '../policy/candidates.js';
 import type { V1Lifetimes } from '../policy/proposals-v1.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
 import type { QuirkLedger } from '../quirks.js';
@@ -46,6 +48,22 @@ export interface PairRetry {
   readonly notBefore: Millis;
 }
 
+/** A message 5 whose key is being looked for. */
+export interface KeyTrial {
+  readonly message: {
+    readonly header: V1Header;
+    readonly payloads: readonly V1Payload[];
+    readonly datagram: DatagramInput;
+  };
+  readonly sealed: V1Sealed;
+  /** Keys to try. The first `free` have nothing to do with the budget: they are those of the peer's address. */
+  readonly groups: readonly KeyGroup[];
+  readonly free: number;
+  next: number;
+  nextAt: Millis;
+  failure: Failure;
+}
+
 /** What main mode keeps until both ends are authenticated (RFC 2409 §5.4). */
 export interface MainModeNegotiation {
   dh: DhExchange | undefined;
@@ -58,7 +76,7 @@ export interface MainModeNegotiation {
   /** Responder: message 1, until the peer is authenticated. */
   messageOne: Uint8Array | undefined;
   /** Responder: connections the peer's address allows. */
-  candidates: readonly ConnectionConfig[];
+  candidates: Candidates;
   /** Responder: the proposal that was taken. */
   answer: V1Proposal | undefined;
   /** Responder: g^xy, once message 5 came in. Tried with the key of every candidate. */
@@ -67,6 +85,9 @@ export interface MainModeNegotiation {
   addressesLeft: number;
   /** Initiator: a refusal that nothing proves. It counts when no real answer overtakes it. */
   refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
+  /** Responder: the message 5 whose key is being looked for, and how many were tried so far. */
+  trial: KeyTrial | undefined;
+  trials: number;
   /** Responder: message 5 was rubbish, and that was reported. */
   reported: boolean;
   /** Initiator: the SA that this one is to replace. */
@@ -129,6 +150,8 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   negotiation: MainModeNegotiation | undefined;
   /** Source address it is counted under while half-open. */
   halfOpenSource: string | undefined;
+  /** Octets it is counted with while half-open. */
+  halfOpenHeld: ByteCount = 0;
   /** Message 3 has shown that the address is real. */
   halfOpenProven = false;
   firstRequestKey: string | undefined;

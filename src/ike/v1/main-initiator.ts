@@ -9,6 +9,7 @@ import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
 import { announceIsakmpDelete, failSa } from './close.js';
@@ -86,9 +87,11 @@ export function initiate(
       initiatorNonce: ctx.random.bytes(NONCE_LENGTH),
       responderNonce: new Uint8Array(0),
       messageOne: undefined,
-      candidates: [],
+      candidates: NO_CANDIDATES,
       answer: undefined,
       shared: undefined,
+      trial: undefined,
+      trials: 0,
       addressesLeft: replaces === undefined ? addresses.length - 1 : 0,
       refusal: undefined,
       reported: false,

@@ -1,21 +1,24 @@
 import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
-import type { Millis } from '../../util/units.js';
+import type { ByteCount, Millis } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
-import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import type { Admission } from '../half-open.js';
-import { candidatesByAddress, isConfiguredPeer, versionMismatch } from '../policy/lookup.js';
-import { selectIkeV1, type V1IkeSelection } from '../policy/proposals-v1.js';
+import { type Candidates, firstMatch } from '../policy/candidates.js';
+import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { forgetSa } from './close.js';
 import { mainFailure } from './failures.js';
-import { IsakmpSa } from './isakmp-sa.js';
+import { ISAKMP_STATES, IsakmpSa } from './isakmp-sa.js';
 import { clearMain, refuseInClear, routeOf, sendInClear, transmit } from './send.js';
 import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
-import { attemptOf, drop, find, freshCookie, hasExactlyOne, type Inbound, type World } from './world.js';
+import { drop, find, freshCookie, hasExactlyOne, type Inbound, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
+/** What a half-open SA holds beside message 1, about: messages 2 to 4, DH values, nonces. */
+const ANSWER_BYTES: ByteCount = 4096;
 /** How long our own main mode goes before one that the peer began at the same time. */
 const OWN_FIRST: Millis = 5_000;
+/** Main modes of ours with one address that are looked at for that. */
+const MAX_ATTEMPTS = 16;
 
 /** Message 1: HDR, SA, vendor ids. From anyone: only cheap things happen here. */
 export function saOffered(world: World, message: Inbound): void {
@@ -25,7 +28,7 @@ export function saOffered(world: World, message: Inbound): void {
   const known = world.byFirstRequest.get(firstRequestKey(header.initiatorCookie, source));
   if (known !== undefined) {
     world.table.touch(known);
-    if (!world.crowded || world.crowdedAnswers.take(ctx.now)) repeat(world, known, message);
+    if (!world.load.crowded || world.crowdedAnswers.take(ctx.now)) repeat(world, known, message);
     return;
   }
   if (ctx.shuttingDown) {
@@ -41,37 +44,48 @@ export function saOffered(world: World, message: Inbound): void {
       'invalid_syntax',
       'the peer sent message 1 of main mode without exactly one SA payload',
     );
-    refuse(world, message, V1Notify.PAYLOAD_MALFORMED, reason);
+    refuse(world, message, V1Notify.PAYLOAD_MALFORMED, () => reason);
     return;
   }
-  const candidates = candidatesByAddress(ctx.config, datagram.local.address, source, 1, 'responder');
+  const arrival = { local: datagram.local.address, remote: source, version: 1 } as const;
+  const candidates = ctx.peers.candidates(arrival);
   if (ownGoesFirst(world, message, candidates)) {
     drop(world, datagram, 'unexpected', 'our own main mode with this peer is under way and goes first');
     return;
   }
-  const mismatch = versionMismatch(ctx.config, datagram.local.address, source, 1);
-  if (candidates.length === 0 && mismatch !== undefined) {
-    refuse(world, message, V1Notify.INVALID_MAJOR_VERSION, mismatch.failure, mismatch.connection);
+  const mismatch = candidates.isEmpty ? ctx.peers.versionMismatch(arrival) : undefined;
+  if (mismatch !== undefined) {
+    refuse(world, message, V1Notify.INVALID_MAJOR_VERSION, () => mismatch.failure, mismatch.connection);
     return;
   }
-  const selection = select(candidates, find(payloads, 'sa')!.proposals);
-  if (!selection.ok) {
-    refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, selection.error, selection.connection);
+  const many = world.load.busy || world.load.crowded;
+  if (many && !world.crowdedAnswers.take(ctx.now)) {
+    drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs');
     return;
   }
-  const admission = world.crowded ? 'demand-cookie' : admit(world, message, false);
-  if (admission === 'admit') answer(world, message, candidates, selection.value);
-  else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection.value);
+  const { proposals } = find(payloads, 'sa')!;
+  // The first list with a proposal in common decides the suite; message 5 then tells which connection is meant.
+  const selection = firstMatch(candidates, (specs) => findIkeV1(specs, proposals));
+  if (selection === undefined) {
+    const { first } = candidates;
+    const why = (): Failure =>
+      first === undefined ? nobodyKnown() : ikeMismatchV1(first.ikeProposals, proposals);
+    refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, why, first?.name);
+    return;
+  }
+  const admission = many ? 'demand-cookie' : admit(world, message, false);
+  if (admission === 'admit') answer(world, message, candidates, selection);
+  else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection);
+}
+
+export function nobodyKnown(): Failure {
+  return mainFailure('no_matching_connection', 'no connection is configured for this peer address and IKEv1');
 }
 
 /** Message 2 that leaves nothing behind here but the offer, see `OfferMemory`. */
 function answerWithoutSa(world: World, message: Inbound, selection: V1IkeSelection): void {
   const { ctx, offers, halfOpen } = world;
   const { datagram } = message;
-  if (world.crowded && !world.crowdedAnswers.take(ctx.now)) {
-    drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
-    return;
-  }
   const responderCookie = offers.answer(datagram, ctx.now);
   if (responderCookie === undefined) {
     drop(world, datagram, 'half_open_limit', `message 1 of ${datagram.bytes.length} octets while many come`);
@@ -99,16 +113,18 @@ function repeat(world: World, sa: IsakmpSa, message: Inbound): void {
  * Both ends began at once: the main mode with the higher cookie goes on, the other one is not answered. A peer
  * that knows no such rule gets its answer when ours has not come to anything soon.
  */
-function ownGoesFirst(world: World, message: Inbound, candidates: readonly ConnectionConfig[]): boolean {
-  return candidates.some((connection) => {
-    const own = attemptOf(world, connection.name);
-    return (
-      own !== undefined &&
-      own.remote.address === message.datagram.remote.address &&
-      world.ctx.now < own.createdAt + OWN_FIRST &&
-      compareBytes(own.initiatorCookie, message.header.initiatorCookie) > 0
-    );
-  });
+function ownGoesFirst(world: World, message: Inbound, candidates: Candidates): boolean {
+  const source = message.datagram.remote.address;
+  let looked = 0;
+  for (const state of ['sa-sent', 'ke-sent', 'id-sent'] as const) {
+    for (const own of world.table.oldest(state, source)) {
+      if (++looked > MAX_ATTEMPTS) return false;
+      const meant = own.connection !== undefined && candidates.has(own.connection.name);
+      const first = compareBytes(own.initiatorCookie, message.header.initiatorCookie) > 0;
+      if (meant && first && world.ctx.now < own.createdAt + OWN_FIRST) return true;
+    }
+  }
+  return false;
 }
 
 /**
@@ -118,20 +134,19 @@ function ownGoesFirst(world: World, message: Inbound, candidates: readonly Conne
 export function admit(world: World, { datagram }: Inbound, proven: boolean): Admission {
   const { ctx, halfOpen, table } = world;
   const source = datagram.remote.address;
-  const configured = (): boolean => isConfiguredPeer(ctx.config, source);
-  let established = 0;
-  let withPeer = 0;
-  for (const sa of table.values()) {
-    if (sa.isUp) established++;
-    if (sa.remote.address === source && sa.state !== 'sa-answered') withPeer++;
-  }
+  const configured = (): boolean => ctx.peers.isConfiguredPeer(source);
+  const established = table.count(['established', 'superseded']);
+  const withPeer = table.count(
+    ISAKMP_STATES.filter((state) => state !== 'sa-answered'),
+    source,
+  );
   if (withPeer >= ctx.limits.ikeSasPerPeer) {
     drop(world, datagram, 'half_open_limit', `${withPeer} ISAKMP SAs with this peer, which is the limit`);
     return 'refuse';
   }
   let admission = halfOpen.admission(source, proven, configured);
   if (admission === 'refuse' && proven) {
-    const [unproven] = table.select((sa) => sa.state === 'sa-answered');
+    const [unproven] = table.oldest('sa-answered');
     if (unproven !== undefined) forgetSa(world, unproven);
     admission = halfOpen.admission(source, proven, configured);
   }
@@ -140,40 +155,24 @@ export function admit(world: World, { datagram }: Inbound, proven: boolean): Adm
   return 'refuse';
 }
 
-type Selected =
-  | { readonly ok: true; readonly value: V1IkeSelection }
-  | { readonly ok: false; readonly error: Failure; readonly connection?: string };
-
-/** The first candidate with a proposal in common decides the suite; message 5 then tells which one is meant. */
-export function select(
-  candidates: readonly ConnectionConfig[],
-  offered: Parameters<typeof selectIkeV1>[1],
-): Selected {
-  let firstMiss: { readonly error: Failure; readonly connection: string } | undefined;
-  for (const connection of candidates) {
-    const selection = selectIkeV1(connection.ikeProposals, offered);
-    if (selection.ok) return selection;
-    firstMiss ??= { error: selection.error, connection: connection.name };
-  }
-  if (firstMiss !== undefined) return { ok: false, ...firstMiss };
-  const message = 'no connection is configured for this peer address and IKEv1';
-  return { ok: false, error: mainFailure('no_matching_connection', message) };
-}
-
-/** An answer to someone who has proved nothing: given and reported only so often. */
+/**
+ * An answer to someone who has proved nothing: given and reported only so often, and only then is the reason worked
+ * out.
+ */
 export function refuse(
   world: World,
   message: Inbound,
   type: number,
-  failure: Failure,
+  reason: () => Failure,
   connection?: string,
 ): void {
   const { ctx } = world;
   const { datagram } = message;
   if (!world.unauthenticated.take(ctx.now)) {
-    drop(world, datagram, 'rate_limited', failure.message);
+    drop(world, datagram, 'rate_limited', 'a request that is refused, as many are a second');
     return;
   }
+  const failure = reason();
   ctx.event({
     kind: 'ike-failed',
     ...(connection === undefined ? {} : { connection }),
@@ -186,13 +185,9 @@ export function refuse(
 }
 
 /** Message 2: HDR, SA with the one transform that was taken, vendor ids. */
-function answer(
-  world: World,
-  message: Inbound,
-  candidates: readonly ConnectionConfig[],
-  selection: V1IkeSelection,
-): void {
+function answer(world: World, message: Inbound, candidates: Candidates, selection: V1IkeSelection): void {
   const sa = respondingSa(world, message, candidates, selection, freshCookie(world));
+  if (sa === undefined) return;
   const vendors = readVendorIds(message.payloads);
   const out = clearMain(world, sa, [
     { kind: 'sa', proposals: [sa.negotiation!.answer!] },
@@ -203,17 +198,25 @@ function answer(
   taken(world, sa, message, out);
 }
 
-/** The SA that a message 1 begins, under a responder cookie that the peer has or is about to get. */
+/** The SA that a message 1 begins, if there is room for it, under a responder cookie that the peer has or is about to get. */
 export function respondingSa(
   world: World,
   { header, payloads, datagram }: Inbound,
-  candidates: readonly ConnectionConfig[],
+  candidates: Candidates,
   selection: V1IkeSelection,
   responderCookie: Uint8Array,
-): IsakmpSa {
+): IsakmpSa | undefined {
   const { ctx } = world;
+  const held = datagram.bytes.length + ANSWER_BYTES;
+  if (!world.halfOpen.hold(held)) {
+    drop(world, datagram, 'half_open_limit', `half-open ISAKMP SAs hold ${world.halfOpen.bytes} octets`);
+    return undefined;
+  }
   const vendors = readVendorIds(payloads);
   const { bytes, ...copied } = datagram;
+  const messageOne = copyOf(bytes);
+  const { body } = find(payloads, 'sa')!;
+  const at = body!.byteOffset - bytes.byteOffset;
   const sa = new IsakmpSa({
     id: ctx.nextId(),
     role: 'responder',
@@ -224,15 +227,18 @@ export function respondingSa(
     createdAt: ctx.now,
     negotiation: {
       dh: undefined,
-      saBody: copyOf(find(payloads, 'sa')!.body!),
+      // A view: message 1 is kept once.
+      saBody: messageOne.subarray(at, at + body!.length),
       initiatorPublic: new Uint8Array(0),
       responderPublic: new Uint8Array(0),
       initiatorNonce: new Uint8Array(0),
       responderNonce: ctx.random.bytes(NONCE_LENGTH),
-      messageOne: copyOf(bytes),
+      messageOne,
       candidates,
       answer: ownProposal(selection),
       shared: undefined,
+      trial: undefined,
+      trials: 0,
       addressesLeft: 0,
       refusal: undefined,
       reported: false,
@@ -249,6 +255,7 @@ export function respondingSa(
   sa.firstRequestKey = firstRequestKey(header.initiatorCookie, datagram.remote.address);
   sa.halfOpenSource = datagram.remote.address;
   world.halfOpen.opened(sa.halfOpenSource, false);
+  sa.halfOpenHeld = held;
   world.table.add(sa);
   world.byFirstRequest.set(sa.firstRequestKey, sa);
   ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 1, peer: sa.remote });
@@ -276,7 +283,8 @@ function ownProposal({ answer }: V1IkeSelection) {
 
 /** Keeps a message and its answer for repetitions, and answers. */
 export function taken(world: World, sa: IsakmpSa, message: Inbound, out: Uint8Array): void {
-  sa.lastIn = copyOf(message.datagram.bytes);
+  const messageOne = sa.state === 'sa-answered' ? sa.negotiation?.messageOne : undefined;
+  sa.lastIn = messageOne ?? copyOf(message.datagram.bytes);
   sa.lastOut = out;
   transmit(world, sa, out, routeOf(message.datagram));
 }

@@ -1,26 +1,24 @@
-import { equalConstantTime } from '../../crypto/compare.js';
-import { hashI, hashR, wipeV1Keys } from '../../crypto/keymat-v1.js';
+import { hashR } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
-import { err, ok, type Result } from '../../util/result.js';
-import type { SecretKey } from '../../util/secret.js';
+import { err, type Result } from '../../util/result.js';
 import { decodeV1Message, encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1IdPayload, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import { sameIdentity } from '../policy/identity.js';
-import { candidatesByAddress, chooseByIdentity } from '../policy/lookup.js';
-import { acceptIkeAnswerV1 } from '../policy/proposals-v1.js';
+import { type Candidates, firstMatch } from '../policy/candidates.js';
+import { chooseByIdentity } from '../policy/lookup.js';
+import { acceptIkeAnswerV1, findIkeV1 } from '../policy/proposals-v1.js';
 import { closeSa, failSa, reportFailure } from './close.js';
 import { establish } from './established.js';
-import { mainFailure, pskLikely, pskMismatch } from './failures.js';
+import { mainFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
-import { hashOf, keySa, transcriptOf } from './keys.js';
+import { beginTrial, type FoundKey, tryKeys } from './key-trial.js';
+import { hashOf, transcriptOf } from './keys.js';
 import { natPayloads } from './main-initiator.js';
-import { admit, respondingSa, select, taken } from './main-offered.js';
+import { admit, respondingSa, taken } from './main-offered.js';
 import { detectNatV1 } from './nat.js';
-import type { OpenedV1 } from './protect.js';
 import { encodeLifetime } from './responder-lifetime.js';
 import {
   clearMain,
@@ -44,9 +42,10 @@ export function keOfferedAnew(world: World, message: Inbound): void {
     return;
   }
   const { local, remote } = datagram;
-  const candidates = candidatesByAddress(ctx.config, local.address, remote.address, 1, 'responder');
-  const selection = select(candidates, find(first.value.payloads, 'sa')?.proposals ?? []);
-  if (!selection.ok) {
+  const candidates = ctx.peers.candidates({ local: local.address, remote: remote.address, version: 1 });
+  const proposals = find(first.value.payloads, 'sa')?.proposals ?? [];
+  const selection = firstMatch(candidates, (specs) => findIkeV1(specs, proposals));
+  if (selection === undefined) {
     drop(world, datagram, 'unexpected', 'message 3 of a main mode that the configuration no longer allows');
     return;
   }
@@ -58,7 +57,8 @@ export function keOfferedAnew(world: World, message: Inbound): void {
   const { initiatorCookie, responderCookie } = header;
   const original = { ...first.value.header, initiatorCookie, responderCookie };
   const began: Inbound = { ...first.value, header: original, datagram: { ...datagram, bytes: offer! } };
-  const sa = respondingSa(world, began, candidates, selection.value, copyOf(responderCookie));
+  const sa = respondingSa(world, began, candidates, selection, copyOf(responderCookie));
+  if (sa === undefined) return;
   sa.peerFragmentation = readVendorIds(began.payloads).fragmentation;
   keOffered(world, sa, message);
 }
@@ -103,7 +103,7 @@ export function keOffered(world: World, sa: IsakmpSa, message: Inbound): void {
   negotiation.responderPublic = copyOf(negotiation.dh.publicValue);
   negotiation.initiatorNonce = copyOf(find(payloads, 'nonce')!.data);
   sa.state = 'ke-answered';
-  const force = negotiation.candidates.some((one) => one.encapsulation === 'always');
+  const force = negotiation.candidates.forcesEncapsulation;
   const out = clearMain(world, sa, [
     { kind: 'ke', data: negotiation.responderPublic },
     { kind: 'nonce', data: negotiation.responderNonce },
@@ -112,42 +112,49 @@ export function keOffered(world: World, sa: IsakmpSa, message: Inbound): void {
   taken(world, sa, message, out);
 }
 
-interface Readable {
-  readonly opened: OpenedV1;
-  readonly id: V1IdPayload;
-  readonly hash: Uint8Array;
-}
-
 /**
- * Message 5: HDR*, IDii, HASH_I, [INITIAL-CONTACT]. The key stands in the encryption, so that of every
- * connection with the peer's address is tried until one opens the message and its HASH_I holds. Rubbish
- * changes nothing: it may not even be the peer's.
+ * Message 5: HDR*, IDii, HASH_I, [INITIAL-CONTACT]. The key stands in the encryption, so those of all connections
+ * that may be meant are tried, in turns, until one opens the message and its HASH_I holds. Rubbish changes nothing: it
+ * may not even be the peer's.
  */
 export function idOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
-  const { datagram } = message;
-  if (!agree(world, sa)) return;
-  const found = tryKeys(world, sa, sealed);
-  if (!found.ok) {
-    drop(
-      world,
-      datagram,
-      'decryption_failed',
-      'message 5 of main mode is not made with a pre-shared key of ours',
-    );
-    if (!sa.negotiation!.reported) {
-      sa.negotiation!.reported = true;
-      reportFailure(world, sa, found.error);
-      refuseInClear(world, message, V1Notify.PAYLOAD_MALFORMED);
-    }
+  if (!beginTrial(world, sa, message, sealed)) return;
+  if (agree(world, sa)) goOnTrying(world, sa);
+}
+
+/** The next turn of a trial: the peer is identified, its message is rubbish, or there are more keys to try. */
+export function goOnTrying(world: World, sa: IsakmpSa): void {
+  const negotiation = sa.negotiation!;
+  const found = tryKeys(world, sa);
+  if (found === undefined) return;
+  const { message, failure } = negotiation.trial!;
+  negotiation.trial = undefined;
+  if (found !== 'rubbish') {
+    identified(world, sa, message, found);
     return;
   }
-  const { opened, id, psk } = found.value;
+  drop(
+    world,
+    message.datagram,
+    'decryption_failed',
+    'message 5 of main mode is not made with a pre-shared key of ours',
+  );
+  if (negotiation.reported) return;
+  negotiation.reported = true;
+  reportFailure(world, sa, failure);
+  refuseInClear(world, message, V1Notify.PAYLOAD_MALFORMED);
+}
+
+/** The peer has one of our keys. Which connection it means is told by its identity. */
+function identified(world: World, sa: IsakmpSa, message: Inbound, found: FoundKey): void {
+  const { datagram } = message;
+  const { opened, id, connections } = found;
   sa.local = datagram.local;
   sa.remote = datagram.remote;
   sa.natTraversalPort = datagram.natTraversalPort;
   reportOpened(world, sa, message, opened.payloads);
   sa.protection!.phase1.adopt(opened.nextIv);
-  const chosen = choose(sa, psk, id);
+  const chosen = choose(sa, connections, id);
   if (!chosen.ok) {
     const type =
       chosen.error.cause === 'identity_mismatch'
@@ -201,47 +208,12 @@ function agree(world: World, sa: IsakmpSa): boolean {
   return true;
 }
 
-/** Leaves the SA with the keys of the pre-shared key that fits. */
-function tryKeys(
-  world: World,
-  sa: IsakmpSa,
-  sealed: V1Sealed,
-): Result<Readable & { readonly psk: SecretKey }, Failure> {
-  let failure = pskLikely('message 5 of main mode decrypts to rubbish');
-  const prf = world.ctx.crypto.prf(sa.suite!.prf);
-  for (const psk of distinctKeys(sa.negotiation!.candidates)) {
-    keySa(world, sa, psk, sa.negotiation!.shared!);
-    const protection = sa.protection!;
-    const opened = protection.open(protection.phase1, sealed);
-    const id = opened.ok ? find(opened.value.payloads, 'id') : undefined;
-    const hash = opened.ok ? find(opened.value.payloads, 'hash')?.data : undefined;
-    if (opened.ok && id !== undefined && hash !== undefined) {
-      const expected = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
-      if (equalConstantTime(expected, hash)) return ok({ opened: opened.value, id, hash, psk });
-      failure = pskMismatch();
-    }
-    wipeV1Keys(sa.keys!);
-    sa.keys = undefined;
-    sa.protection = undefined;
-  }
-  return err(failure);
-}
-
-function distinctKeys(candidates: readonly ConnectionConfig[]): SecretKey[] {
-  const keys: SecretKey[] = [];
-  for (const { psk } of candidates) {
-    if (!keys.some((one) => equalConstantTime(one.expose(), psk.expose()))) keys.push(psk);
-  }
-  return keys;
-}
-
 /** The connection that key and identity mean, and that allows the suite agreed on. */
-function choose(sa: IsakmpSa, psk: SecretKey, id: V1IdPayload): Result<ConnectionConfig, Failure> {
-  const { candidates, answer: taken } = sa.negotiation!;
-  const withKey = candidates.filter((one) => equalConstantTime(one.psk.expose(), psk.expose()));
+function choose(sa: IsakmpSa, withKey: Candidates, id: V1IdPayload): Result<ConnectionConfig, Failure> {
+  const { answer: taken } = sa.negotiation!;
   const chosen = chooseByIdentity(withKey, id, undefined, sa.remote.address);
   if (!chosen.ok) {
-    sa.connection = withKey.find((one) => sameIdentity(one.peer.identity, id)) ?? only(withKey);
+    sa.connection = withKey.withPeerIdentity(id)[0] ?? withKey.only;
     return chosen;
   }
   const allowed = acceptIkeAnswerV1(chosen.value.ikeProposals, [taken!]);
@@ -249,10 +221,6 @@ function choose(sa: IsakmpSa, psk: SecretKey, id: V1IdPayload): Result<Connectio
   if (allowed.ok && carried) return chosen;
   sa.connection = chosen.value;
   return allowed.ok ? err(natTraversalUnsupported('MAIN_MODE')) : allowed;
-}
-
-function only<T>(items: readonly T[]): T | undefined {
-  return items.length === 1 ? items[0] : undefined;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { samePair } from '../policy/quick-identities-v1.js';
 import { initiatorSilent } from '../silent-initiator.js';
+import { CALM, type Load } from '../source-rate.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import type { V1Child } from './child-record.js';
@@ -19,6 +20,7 @@ import { mainFailure, quickFailure, quickSilent, rekeyRefused, rekeySilent } fro
 import type { IsakmpSa } from './isakmp-sa.js';
 import { livenessDeadline, watch } from './liveness.js';
 import { initiate, mainOverdue } from './main-initiator.js';
+import { goOnTrying } from './main-responder.js';
 import { wantDue } from './pair-retries.js';
 import { isOpen, type QuickExchange } from './quick.js';
 import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
@@ -52,9 +54,9 @@ export class IkeV1 implements IkeVersion {
     this.world = createWorld(ctx, shared);
   }
 
-  /** `crowded`: its source asks for more new SAs than it may, or somebody forges it. */
-  receive(datagram: DatagramInput, crowded = false): void {
-    this.world.crowded = crowded;
+  /** `load`: what the rates say, when it is a first message. */
+  receive(datagram: DatagramInput, load: Load = CALM): void {
+    this.world.load = load;
     receive(this.world, datagram);
     this.#work();
   }
@@ -219,11 +221,13 @@ export class IkeV1 implements IkeVersion {
    */
   #peerBegan(connection: ConnectionConfig): Millis | undefined {
     let began: Millis | undefined;
-    for (const sa of this.world.table.values()) {
-      const meant = sa.isHalfOpen && sa.negotiation?.candidates.some((one) => one.name === connection.name);
-      // Rubbish in message 5 shows that this one will come to nothing.
-      if (meant === true && sa.negotiation?.reported === false)
+    for (const state of ['sa-answered', 'ke-answered'] as const) {
+      for (const sa of this.world.table.oldest(state)) {
+        // Rubbish in message 5 shows that this one will come to nothing.
+        if (sa.negotiation?.reported !== false || !sa.negotiation.candidates.has(connection.name)) continue;
         began = Math.min(began ?? sa.createdAt, sa.createdAt);
+        break;
+      }
     }
     return began;
   }
@@ -243,6 +247,10 @@ export class IkeV1 implements IkeVersion {
     const refusal = sa.negotiation?.refusal;
     if (refusal !== undefined && due(refusal.effectiveAt)) {
       this.#attemptOver(sa, () => failSa(world, sa, refusal.failure), refusal.failure);
+      return;
+    }
+    if (due(sa.negotiation?.trial?.nextAt)) {
+      goOnTrying(world, sa);
       return;
     }
     if (due(sa.pending?.retransmission.nextAt)) {
@@ -278,7 +286,7 @@ export class IkeV1 implements IkeVersion {
       forgetSa(world, sa);
       return;
     }
-    const forced = negotiation.candidates.some((one) => one.encapsulation === 'always');
+    const forced = negotiation.candidates.forcesEncapsulation;
     const movesPort =
       sa.state === 'ke-answered' && sa.natTraversal && (forced || sa.nat.local || sa.nat.peer);
     failSa(world, sa, initiatorSilent({ exchange: 'MAIN_MODE', movesPort, repeats: sa.repeats }));
@@ -366,7 +374,7 @@ function saDeadline(sa: IsakmpSa): Millis {
   const never = Number.POSITIVE_INFINITY;
   let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
   at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
-  at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never);
+  at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never, sa.negotiation?.trial?.nextAt ?? never);
   if (sa.state === 'established' && mayRekey(sa.connection!)) at = Math.min(at, sa.rekeyAt);
   for (const quick of sa.quicks.values()) {
     at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);

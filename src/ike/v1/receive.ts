@@ -5,14 +5,12 @@ import { decodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
-import { candidatesByAddress } from '../policy/lookup.js';
 import { waitLonger } from './children.js';
-import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
 import { informational, informationalInClear } from './informational.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { idAnswered, keAnswered, saAnswered } from './main-initiator.js';
-import { refuse, saOffered } from './main-offered.js';
+import { nobodyKnown, refuse, saOffered } from './main-offered.js';
 import { idOffered, keOffered, keOfferedAnew } from './main-responder.js';
 import { quickAnswered } from './quick-initiator.js';
 import { quickConfirmed, quickOffered } from './quick-responder.js';
@@ -106,21 +104,18 @@ function withoutSa(world: World, message: Inbound): void {
  */
 function refuseAggressive(world: World, message: Inbound): void {
   const { local, remote } = message.datagram;
-  const [connection] = candidatesByAddress(world.ctx.config, local.address, remote.address, 1, 'responder');
+  const arrival = { local: local.address, remote: remote.address, version: 1 } as const;
+  const connection = world.ctx.peers.candidates(arrival).first;
   const reason = 'the peer wants aggressive mode, which gives its key away to guessing: set it to main mode';
   if (connection === undefined) {
-    const failure = mainFailure(
-      'no_matching_connection',
-      'no connection is configured for this peer address and IKEv1',
-    );
-    refuse(world, message, V1Notify.UNSUPPORTED_EXCHANGE_TYPE, failure);
+    refuse(world, message, V1Notify.UNSUPPORTED_EXCHANGE_TYPE, nobodyKnown);
     return;
   }
   refuse(
     world,
     message,
     V1Notify.UNSUPPORTED_EXCHANGE_TYPE,
-    { cause: 'unsupported', message: reason, details: { exchange: 'AGGRESSIVE_MODE' } },
+    () => ({ cause: 'unsupported', message: reason, details: { exchange: 'AGGRESSIVE_MODE' } }),
     connection.name,
   );
 }
@@ -208,19 +203,50 @@ function reassemble(
     drop(world, datagram, 'unknown_spi', 'a fragment of no known ISAKMP SA');
     return;
   }
-  sa.fragments ??= new FragmentBuffer(world.ctx.limits.messageBytes);
-  const whole = sa.fragments.add(fragment);
-  if (whole === undefined) return;
-  const inner = decodeV1Message(whole);
-  if (inner.ok && inner.value.payloads.some((one) => one.kind === 'fragment')) {
-    drop(world, datagram, 'malformed', 'fragments inside of fragments');
+  // Nothing protects a fragment by itself: that it comes from where the peer is, is all there is to see.
+  if (datagram.remote.address !== sa.remote.address) {
+    drop(world, datagram, 'unexpected', 'a fragment from another address than that of the peer');
     return;
   }
-  if (whole[17] === undefined || whole[17] >>> 4 !== 1) {
-    drop(world, datagram, 'malformed', 'fragments that make no message of version 1');
+  const whole = keepFragment(world, sa, datagram, fragment);
+  if (whole === undefined) return;
+  const inner = decodeV1Message(whole);
+  const why = !inner.ok
+    ? 'fragments that make no message of version 1'
+    : inner.value.payloads.some((one) => one.kind === 'fragment')
+      ? 'fragments inside of fragments'
+      : findSa(world, { ...inner.value, datagram }) !== sa
+        ? 'fragments that make a message of another ISAKMP SA'
+        : undefined;
+  if (why !== undefined) {
+    drop(world, datagram, 'malformed', why);
     return;
   }
   receive(world, { ...datagram, bytes: whole });
+}
+
+/** The whole message once its last part is there. A half-open SA's parts take up the room of half-open SAs. */
+function keepFragment(
+  world: World,
+  sa: IsakmpSa,
+  datagram: DatagramInput,
+  fragment: V1FragmentPayload,
+): Uint8Array | undefined {
+  const { halfOpen, ctx } = world;
+  const { firstMessageBytes, messageBytes } = ctx.limits;
+  sa.fragments ??= new FragmentBuffer(sa.halfOpenSource === undefined ? messageBytes : firstMessageBytes);
+  if (sa.halfOpenSource === undefined) return sa.fragments.add(fragment);
+  const { length } = fragment.data;
+  if (!halfOpen.hold(length)) {
+    drop(world, datagram, 'half_open_limit', `half-open ISAKMP SAs hold ${halfOpen.bytes} octets`);
+    return undefined;
+  }
+  const before = sa.fragments.size;
+  const whole = sa.fragments.add(fragment);
+  const more = sa.fragments.size - before;
+  halfOpen.release(length - more);
+  sa.halfOpenHeld += more;
+  return whole;
 }
 
 function report(world: World, sa: IsakmpSa | undefined, message: V1Message & Inbound): void {

@@ -7,7 +7,7 @@ import type { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
 import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
-import { SourceRate } from '../source-rate.js';
+import { CALM, type Load, SourceRate } from '../source-rate.js';
 import type { V1Child } from './child-record.js';
 import { ChildTable } from './child-table.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -18,6 +18,9 @@ const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
 
 /** Answers a second to first messages of sources that send more than they may. Each is about as long as those. */
 const CROWDED_ANSWERS = 2000;
+
+/** Keys "from anywhere" that are tried a second, for all SAs together, and at once when none were for a while. */
+const KEY_RATE = { burst: 1000, perSecond: 1000 };
 
 /** What both versions of IKE count together. */
 export interface SharedTables {
@@ -33,8 +36,10 @@ export interface World extends SharedTables {
   readonly table: SaTable<IsakmpSa>;
   /** Bounds answers and reports that anyone can provoke without a key. */
   readonly unauthenticated: RateLimit;
-  /** The source of the first message at hand has used up its share, or somebody forges it. */
-  crowded: boolean;
+  /** Bounds the keys that are tried on messages 5 of peers whose address no connection names. */
+  readonly keyTrials: RateLimit;
+  /** What the rates say of the first message at hand. */
+  load: Load;
   /** Bounds the answers to crowded sources. */
   readonly crowdedAnswers: RateLimit;
   /** Bounds the SAs of each source that answered a message 2 which had left none behind. */
@@ -57,7 +62,8 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     expectedSpis: shared.expectedSpis,
     table: new SaTable(),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
-    crowded: false,
+    keyTrials: new RateLimit(KEY_RATE.burst, KEY_RATE.perSecond),
+    load: CALM,
     crowdedAnswers: new RateLimit(CROWDED_ANSWERS, CROWDED_ANSWERS),
     proven: new SourceRate(ctx.limits.requestsPerSecond),
     offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),

@@ -5,7 +5,6 @@ import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import { reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
-import { sameIdentity } from '../policy/identity.js';
 import { chooseByIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
@@ -106,9 +105,7 @@ function authenticate(
   };
   const chosen = chooseByIdentity(candidates, idi, find(payloads, 'idr'), sa.remote.address, proposed);
   if (!chosen.ok) {
-    sa.connection =
-      candidates.find((one) => sameIdentity(one.peer.identity, idi)) ??
-      (candidates.length === 1 ? candidates[0] : undefined);
+    sa.connection = candidates.withPeerIdentity(idi)[0] ?? candidates.only;
     return err(chosen.error);
   }
   const connection = chosen.value;

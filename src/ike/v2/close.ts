@@ -135,5 +135,6 @@ export function forget(world: World, sa: IkeSa): void {
 export function settleHalfOpen(world: World, sa: IkeSa): void {
   if (sa.state === 'init-answered' && sa.responding !== undefined) {
     world.halfOpen.closed(sa.responding.source, sa.responding.proven);
+    world.halfOpen.release(sa.responding.held);
   }
 }

@@ -251,7 +251,7 @@ function expireState(world: World, sa: IkeSa): void {
 
 /** Whether our answer pretended a NAT, so that the peer moves to port 4500. */
 function wantsEncapsulation({ natTraversal, responding }: IkeSa): boolean {
-  return natTraversal && responding?.candidates.some((one) => one.encapsulation === 'always') === true;
+  return natTraversal && responding?.candidates.forcesEncapsulation === true;
 }
 
 /** All sendings of a request went without answer. */

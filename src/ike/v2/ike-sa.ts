@@ -3,11 +3,12 @@ import { wipeIkeKeys } from '../../crypto/keymat.js';
 import type { DhExchange, EspSuite, IkeSuite } from '../../crypto/types.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
-import type { Millis } from '../../util/units.js';
+import type { ByteCount, Millis } from '../../util/units.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
 import type { NatReport } from '../nat-detection.js';
+import type { Candidates } from '../policy/candidates.js';
 import type { QuirkLedger } from '../quirks.js';
 import { TabledSa } from '../sa-table.js';
 import type { Protection } from './protect.js';
@@ -110,9 +111,11 @@ export interface ResponderNegotiation {
   /** Both IKE_SA_INIT messages as they were sent. */
   readonly request: Uint8Array;
   readonly response: Uint8Array;
-  readonly candidates: readonly ConnectionConfig[];
+  readonly candidates: Candidates;
   /** Source address it is counted under while half-open. */
   readonly source: string;
+  /** Octets it is counted with while half-open. */
+  held: ByteCount;
   /** A cookie has proved that address. */
   readonly proven: boolean;
 }

@@ -1,14 +1,16 @@
 import { copyOf, toHex } from '../../util/bytes.js';
+import type { ByteCount } from '../../util/units.js';
+import { type FirstRequest, scanFirstRequest } from '../../wire/ike/first-request.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
-import type { ConnectionConfig } from '../config.js';
+import type { CookieSubject } from '../cookies.js';
 import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
-import { candidatesByAddress, isConfiguredPeer, versionMismatch } from '../policy/lookup.js';
-import { type IkeSelection, selectIke } from '../policy/proposals.js';
+import { type Candidates, firstMatch } from '../policy/candidates.js';
+import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
 import { failSa } from './close.js';
 import { failure } from './failures.js';
-import { IkeSa } from './ike-sa.js';
+import { IKE_SA_STATES, IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { keyFirstSa } from './keys.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
@@ -17,18 +19,23 @@ import { vendorNames } from './vendors.js';
 import { drop, type Inbound, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
+/** What a half-open SA holds beside the request, about: answer, DH values, nonces. */
+const ANSWER_BYTES: ByteCount = 2048;
+
+/** What is known of a request before it is decoded. */
+type Bare = Pick<Inbound, 'header' | 'datagram'>;
 
 /** A request for a new IKE SA: from anyone, so the cheap checks come first and the DH value last (RFC 7296 §2.6). */
 export function initRequested(world: World, message: Inbound): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
   const source = datagram.remote.address;
-  const key = `${toHex(header.initiatorSpi)}@${source}`;
+  const key = firstRequestKey(message);
   const known = world.byFirstRequest.get(key);
   if (known !== undefined) {
     world.table.touch(known);
     // Its answer is as long as the request: no more of them than cookies.
-    if (!world.crowded || world.crowdedCookies.take(ctx.now)) repeat(world, known, message);
+    if (!world.load.crowded || world.crowdedCookies.take(ctx.now)) repeat(world, known, message);
     return;
   }
   if (ctx.shuttingDown) {
@@ -40,26 +47,32 @@ export function initRequested(world: World, message: Inbound): void {
     return;
   }
   if (!hasExactlyOne(payloads, 'sa', 'ke', 'nonce')) {
-    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), {
+    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
       cause: 'invalid_syntax',
       message: 'the peer sent IKE_SA_INIT without exactly one SA, KE and nonce payload',
-    });
+    }));
     return;
   }
   if (!admit(world, message, find(payloads, 'nonce')!.data)) return;
-  const candidates = candidatesByAddress(ctx.config, datagram.local.address, source, 2, 'responder');
-  const mismatch = versionMismatch(ctx.config, datagram.local.address, source, 2);
-  if (candidates.length === 0 && mismatch !== undefined) {
+  const arrival = { local: datagram.local.address, remote: source, version: 2 } as const;
+  const candidates = ctx.peers.candidates(arrival);
+  const mismatch = candidates.isEmpty ? ctx.peers.versionMismatch(arrival) : undefined;
+  if (mismatch !== undefined) {
     const why = notify(NotifyType.INVALID_MAJOR_VERSION);
-    refuse(world, message, why, mismatch.failure, mismatch.connection);
+    refuse(world, message, why, () => mismatch.failure, mismatch.connection);
     return;
   }
-  const selection = select(candidates, find(payloads, 'sa')!.proposals);
-  if (!selection.ok) {
-    refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), selection.error, selection.connection);
+  const { proposals } = find(payloads, 'sa')!;
+  // The first list with a proposal in common decides the suite; IKE_AUTH then tells which connection is meant.
+  const selection = firstMatch(candidates, (specs) => findIke(specs, proposals));
+  if (selection === undefined) {
+    const { first } = candidates;
+    const why = (): Failure =>
+      first === undefined ? nobodyKnown() : ikeMismatch(first.ikeProposals, proposals);
+    refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.name);
     return;
   }
-  const { suite } = selection.value;
+  const { suite } = selection;
   const ke = find(payloads, 'ke')!;
   if (ke.group !== suite.dh) {
     replyStateless(world, message, [invalidKe(suite.dh)]);
@@ -67,13 +80,13 @@ export function initRequested(world: World, message: Inbound): void {
   }
   const group = ctx.crypto.dh(suite.dh);
   if (ke.data.length !== group.publicLength) {
-    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), {
+    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
       cause: 'invalid_syntax',
       message: `the peer's public value has ${ke.data.length} octets, group ${suite.dh} takes ${group.publicLength}`,
-    });
+    }));
     return;
   }
-  answer(world, message, key, candidates, selection.value);
+  answer(world, message, key, candidates, selection);
 }
 
 /** The answer was lost, or the request was copied on its way. */
@@ -88,23 +101,17 @@ function repeat(world: World, sa: IkeSa, message: Inbound): void {
 }
 
 function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
-  const { ctx, halfOpen } = world;
+  const { ctx, halfOpen, table } = world;
   const { datagram } = message;
-  const valid = hasValidCookie(world, message);
-  if (world.crowded && !(valid && world.proven.take(datagram.remote.address, ctx.now))) {
-    if (!valid && world.crowdedCookies.take(ctx.now)) demandCookie(world, message, nonce);
-    else drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
-    return false;
-  }
+  const cookie = findNotify(message.payloads, NotifyType.COOKIE)?.data;
+  const valid = hasValidCookie(world, message, { nonce, cookie });
+  if (!withinRates(world, message, { nonce, cookie }, valid)) return false;
   const source = datagram.remote.address;
-  const admission = halfOpen.admission(source, valid, () => isConfiguredPeer(ctx.config, source));
-  if (admission === 'refuse' || world.table.size - halfOpen.total >= ctx.limits.ikeSas) {
-    drop(
-      world,
-      datagram,
-      'half_open_limit',
-      `${halfOpen.total} half-open and ${world.table.size} IKE SAs in all`,
-    );
+  const admission = halfOpen.admission(source, valid, () => ctx.peers.isConfiguredPeer(source));
+  const established = table.count(['established']);
+  if (admission === 'refuse' || established >= ctx.limits.ikeSas) {
+    const detail = `${halfOpen.total} half-open and ${established} established IKE SAs in all`;
+    drop(world, datagram, 'half_open_limit', detail);
     return false;
   }
   if (admission === 'admit') return !isCrowded(world, datagram);
@@ -112,60 +119,85 @@ function admit(world: World, message: Inbound, nonce: Uint8Array): boolean {
   return false;
 }
 
-/** Whether the request carries a cookie of ours for just this request (RFC 7296 §2.6). */
-function hasValidCookie({ cookies, ctx }: World, { payloads, header, datagram }: Inbound): boolean {
-  const cookie = findNotify(payloads, NotifyType.COOKIE);
-  const nonce = find(payloads, 'nonce')!.data;
-  const subject = { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
-  return cookie !== undefined && cookies.verify(cookie.data, subject, ctx.now);
+/**
+ * RFC 7296 §2.6: while more requests come than there should, in all or from one address, those go on only whose
+ * cookie shows that their source is real, and of one source so many a second.
+ */
+function withinRates(world: World, message: Bare, request: FirstRequest, valid: boolean): boolean {
+  const { ctx, load } = world;
+  const source = message.datagram.remote.address;
+  if (!load.busy && !load.crowded) return true;
+  if (valid && (!load.crowded || world.proven.take(source, ctx.now))) return true;
+  if (!valid && (!load.crowded || world.crowdedCookies.take(ctx.now)))
+    demandCookie(world, message, request.nonce);
+  else drop(world, message.datagram, 'rate_limited', 'too many requests for new IKE SAs from this address');
+  return false;
 }
 
-function demandCookie(world: World, message: Inbound, nonce: Uint8Array): void {
+/**
+ * The same from the octets alone, so that a flood is not even decoded. True for what may go on: `initRequested`
+ * looks at it again with all it holds.
+ */
+export function mayBeDecoded(world: World, message: Bare): boolean {
+  if (world.byFirstRequest.has(firstRequestKey(message))) return true;
+  const request = scanFirstRequest(message.datagram.bytes);
+  if (request === undefined) {
+    drop(world, message.datagram, 'malformed', 'IKE_SA_INIT without a chain of payloads that has a nonce');
+    return false;
+  }
+  // What goes on is counted when it is decoded.
+  if (hasValidCookie(world, message, request)) return true;
+  withinRates(world, message, request, false);
+  return false;
+}
+
+function firstRequestKey({ header, datagram }: Bare): string {
+  return `${toHex(header.initiatorSpi)}@${datagram.remote.address}`;
+}
+
+/** Whether the request carries a cookie of ours for just this request (RFC 7296 §2.6). */
+function hasValidCookie({ cookies, ctx }: World, message: Bare, { nonce, cookie }: FirstRequest): boolean {
+  return cookie !== undefined && cookies.verify(cookie, subjectOf(message, nonce), ctx.now);
+}
+
+function subjectOf({ header, datagram }: Bare, nonce: Uint8Array): CookieSubject {
+  return { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
+}
+
+function demandCookie(world: World, message: Bare, nonce: Uint8Array): void {
   const { ctx, cookies, halfOpen } = world;
-  const { datagram, header } = message;
-  const subject = { nonce, sourceAddress: datagram.remote.address, initiatorSpi: header.initiatorSpi };
-  ctx.event({ kind: 'cookie-demanded', peer: datagram.remote, halfOpen: halfOpen.total });
-  replyStateless(world, message, [notify(NotifyType.COOKIE, cookies.issue(subject, ctx.now))]);
+  ctx.event({ kind: 'cookie-demanded', peer: message.datagram.remote, halfOpen: halfOpen.total });
+  const cookie = cookies.issue(subjectOf(message, nonce), ctx.now);
+  replyStateless(world, message, [notify(NotifyType.COOKIE, cookie)]);
 }
 
 /** Whether this peer address has as many IKE SAs as it may have. */
 function isCrowded(world: World, datagram: Inbound['datagram']): boolean {
-  const { ikeSasPerPeer } = world.ctx.limits;
-  let count = 0;
-  for (const sa of world.table.values()) if (sa.remote.address === datagram.remote.address) count++;
-  if (count < ikeSasPerPeer) return false;
+  const count = world.table.count(IKE_SA_STATES, datagram.remote.address);
+  if (count < world.ctx.limits.ikeSasPerPeer) return false;
   drop(world, datagram, 'half_open_limit', `${count} IKE SAs with this peer, which is the limit`);
   return true;
 }
 
-type Selected =
-  | { readonly ok: true; readonly value: IkeSelection }
-  | { readonly ok: false; readonly error: Failure; readonly connection?: string };
-
-/** The first candidate with a proposal in common decides the suite; IKE_AUTH then tells which one is meant. */
-function select(candidates: readonly ConnectionConfig[], offered: Parameters<typeof selectIke>[1]): Selected {
-  let firstMiss: { readonly error: Failure; readonly connection: string } | undefined;
-  for (const connection of candidates) {
-    const selection = selectIke(connection.ikeProposals, offered);
-    if (selection.ok) return selection;
-    firstMiss ??= { error: selection.error, connection: connection.name };
-  }
-  if (firstMiss !== undefined) return { ok: false, ...firstMiss };
-  return {
-    ok: false,
-    error: failure(
-      'no_matching_connection',
-      'no connection is configured for this peer address and IKEv2',
-      'IKE_SA_INIT',
-    ),
-  };
+function nobodyKnown(): Failure {
+  const message = 'no connection is configured for this peer address and IKEv2';
+  return failure('no_matching_connection', message, 'IKE_SA_INIT');
 }
 
-/** An answer to someone who has proved nothing: given and reported only so often. */
-function refuse(world: World, message: Inbound, why: Payload, reason: Failure, connection?: string): void {
+/**
+ * An answer to someone who has proved nothing: given and reported only so often, and only then is the reason worked
+ * out.
+ */
+function refuse(
+  world: World,
+  message: Inbound,
+  why: Payload,
+  reason: () => Failure,
+  connection?: string,
+): void {
   const { datagram } = message;
   if (!world.unauthenticated.take(world.ctx.now)) {
-    drop(world, datagram, 'rate_limited', reason.message);
+    drop(world, datagram, 'rate_limited', 'a request that is refused, as many are a second');
     return;
   }
   world.ctx.event({
@@ -173,7 +205,7 @@ function refuse(world: World, message: Inbound, why: Payload, reason: Failure, c
     ...(connection === undefined ? {} : { connection }),
     role: 'responder',
     peer: datagram.remote,
-    failure: reason,
+    failure: reason(),
   });
   replyStateless(world, message, [why]);
 }
@@ -182,11 +214,16 @@ function answer(
   world: World,
   message: Inbound,
   key: string,
-  candidates: readonly ConnectionConfig[],
+  candidates: Candidates,
   selection: IkeSelection,
 ): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
+  const held = datagram.bytes.length + ANSWER_BYTES;
+  if (!world.halfOpen.hold(held)) {
+    drop(world, datagram, 'half_open_limit', `half-open IKE SAs hold ${world.halfOpen.bytes} octets`);
+    return;
+  }
   const sa = new IkeSa({
     id: ctx.nextId(),
     role: 'responder',
@@ -215,11 +252,15 @@ function answer(
     : natDetectionNotifies(ctx.crypto, ctx.random, sa, {
         local: datagram.local,
         remote: datagram.remote,
-        force: candidates.some((connection) => connection.encapsulation === 'always'),
+        force: candidates.forcesEncapsulation,
       });
+  const nonce = find(payloads, 'nonce')!.data;
+  const proven = hasValidCookie(world, message, {
+    nonce,
+    cookie: findNotify(payloads, NotifyType.COOKIE)?.data,
+  });
   world.table.add(sa);
   world.byFirstRequest.set(key, sa);
-  const proven = hasValidCookie(world, message);
   world.halfOpen.opened(datagram.remote.address, proven);
   const response = respond(world, sa, message, [
     { kind: 'sa', proposals: [selection.answer] },
@@ -231,12 +272,14 @@ function answer(
   sa.responding = {
     dh,
     peerPublic: copyOf(find(payloads, 'ke')!.data),
-    initiatorNonce: copyOf(find(payloads, 'nonce')!.data),
+    initiatorNonce: copyOf(nonce),
     responderNonce,
-    request: copyOf(datagram.bytes),
+    // The copy that tells repetitions: there is no second one.
+    request: sa.inbound.lastRequest!,
     response,
     candidates,
     source: datagram.remote.address,
+    held,
     proven,
   };
 }

@@ -5,6 +5,7 @@ import type { Context } from '../context.js';
 import { Deferred } from '../deferred.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
+import { CALM, type Load } from '../source-rate.js';
 import type { IkeVersion } from '../version.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
@@ -32,9 +33,9 @@ export class IkeV2 implements IkeVersion {
     this.world = createWorld(ctx);
   }
 
-  /** `crowded`: its source asks for more new IKE SAs than it may, or somebody forges it. */
-  receive(datagram: DatagramInput, crowded = false): void {
-    this.world.crowded = crowded;
+  /** `load`: what the rates say, when it is a first message. */
+  receive(datagram: DatagramInput, load: Load = CALM): void {
+    this.world.load = load;
     receive(this.world, datagram);
     this.#work();
   }
@@ -180,16 +181,13 @@ export class IkeV2 implements IkeVersion {
     initiate(this.world, connection);
   }
 
-  /** When the youngest half-open SA began that may become this connection's. */
+  /** When the oldest half-open SA began that may become this connection's. */
   #peerBegan(connection: ConnectionConfig): Millis | undefined {
-    let began: Millis | undefined;
-    for (const sa of this.world.table.values()) {
-      if (sa.state !== 'init-answered') continue;
-      if (!sa.responding?.candidates.some((one) => one.name === connection.name)) continue;
-      // Anyone can begin one with a forged address: only the first waiting time of a series counts.
-      began = Math.min(began ?? sa.createdAt, sa.createdAt);
+    // Anyone can begin one with a forged address: only the first waiting time of a series counts.
+    for (const sa of this.world.table.oldest('init-answered')) {
+      if (sa.responding?.candidates.has(connection.name) === true) return sa.createdAt;
     }
-    return began;
+    return undefined;
   }
 
   /** Every SA that has something to ask and no request under way asks it now. */

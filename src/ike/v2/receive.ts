@@ -12,10 +12,10 @@ import { beginDelete, closeSa, failSa } from './close.js';
 import { confirmSurvivor } from './established.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
-import { completeKeys, initRequested } from './init-responder.js';
+import { completeKeys, initRequested, mayBeDecoded } from './init-responder.js';
 import { notify } from './payloads.js';
 import { decodeInner, type OpenError } from './protect.js';
-import { Reassembly } from './reassembly.js';
+import { type Placed, Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
 import { followPeer } from './renew.js';
 import { reply, replyStateless, respond } from './send.js';
@@ -24,6 +24,7 @@ import { drop, type Inbound, type World } from './world.js';
 
 /** An IKEv2 datagram, from anyone. What costs more comes after what costs less. */
 export function receive(world: World, datagram: DatagramInput): void {
+  if (!isWorthDecoding(world, datagram)) return;
   const decoded = decodeMessage(datagram.bytes);
   if (!decoded.ok) {
     drop(world, datagram, 'malformed', describeWireError(decoded.error));
@@ -33,6 +34,35 @@ export function receive(world: World, datagram: DatagramInput): void {
   const message: Inbound = { ...decoded.value, datagram };
   if (message.header.exchangeType === ExchangeType.IKE_SA_INIT) receiveInit(world, message);
   else receiveProtected(world, message);
+}
+
+/**
+ * What the header alone can tell: a message must be of an SA that is here, and while many first requests come, one
+ * without a cookie gets one and is read no further.
+ */
+function isWorthDecoding(world: World, datagram: DatagramInput): boolean {
+  const decoded = decodeHeader(datagram.bytes);
+  if (!decoded.ok) return true;
+  const header = decoded.value;
+  if (header.exchangeType !== ExchangeType.IKE_SA_INIT) {
+    if (world.table.has(toHex(header.fromInitiator ? header.responderSpi : header.initiatorSpi))) return true;
+    unknownSpi(world, { header, datagram });
+    return false;
+  }
+  if (header.response) return world.table.has(toHex(header.initiatorSpi)) || notAsked(world, datagram);
+  const { busy, crowded } = world.load;
+  return !(busy || crowded) || mayBeDecoded(world, { header, datagram });
+}
+
+function notAsked(world: World, datagram: DatagramInput): false {
+  drop(world, datagram, 'unknown_spi', 'an IKE_SA_INIT answer to a request that is not ours');
+  return false;
+}
+
+function unknownSpi(world: World, message: Pick<Inbound, 'header' | 'datagram'>): void {
+  refuseUnknownSpi(world, message);
+  const name = nameOf('exchange', message.header.exchangeType);
+  drop(world, message.datagram, 'unknown_spi', `no IKE SA has the SPIs of this ${name}`);
 }
 
 /** A first request with a critical payload that is not known here is told so (RFC 7296 §2.5), without state. */
@@ -45,7 +75,7 @@ function refuseCritical(world: World, datagram: DatagramInput, error: WireError)
   const first = exchangeType === ExchangeType.IKE_SA_INIT && !response && responderSpi.every((o) => o === 0);
   if (!first || !world.unauthenticated.take(world.ctx.now)) return;
   const why = notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, Uint8Array.of(payloadType));
-  replyStateless(world, { header: header.value, payloads: [], datagram }, [why]);
+  replyStateless(world, { header: header.value, datagram }, [why]);
 }
 
 function receiveInit(world: World, message: Inbound): void {
@@ -61,7 +91,7 @@ function receiveInit(world: World, message: Inbound): void {
   }
   const sa = world.table.find(toHex(header.initiatorSpi));
   if (sa?.role !== 'initiator' || header.fromInitiator) {
-    drop(world, datagram, 'unknown_spi', 'an IKE_SA_INIT answer to a request that is not ours');
+    notAsked(world, datagram);
     return;
   }
   // Not protected: that it comes from the address we asked is little, but all there is.
@@ -77,13 +107,7 @@ function receiveProtected(world: World, message: Inbound): void {
   const { header, datagram } = message;
   const sa = world.table.find(toHex(header.fromInitiator ? header.responderSpi : header.initiatorSpi));
   if (sa === undefined || !belongs(sa, message)) {
-    refuseUnknownSpi(world, message);
-    drop(
-      world,
-      datagram,
-      'unknown_spi',
-      `no IKE SA has the SPIs of this ${nameOf('exchange', header.exchangeType)}`,
-    );
+    unknownSpi(world, message);
     return;
   }
   if (!isFresh(world, sa, message)) {
@@ -110,7 +134,7 @@ function receiveProtected(world: World, message: Inbound): void {
  * A request on an IKE SA that is gone here gets INVALID_IKE_SPI, so that a peer that still has it looks whether it
  * is alive (RFC 7296 §2.21.4). Anyone can order this answer: it is no longer than the request, and there are few.
  */
-function refuseUnknownSpi(world: World, message: Inbound): void {
+function refuseUnknownSpi(world: World, message: Pick<Inbound, 'header' | 'datagram'>): void {
   if (message.header.response || !world.unknownSpiAnswers.take(world.ctx.now)) return;
   replyStateless(world, message, [notify(NotifyType.INVALID_IKE_SPI)]);
 }
@@ -145,18 +169,38 @@ function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): vo
     if (skf.fragment === 1) reply(world, datagram, sa.inbound.lastAnswer ?? []);
     return;
   }
-  const placed = reassemblyOf(world, sa, header.response).place(
-    header.messageId,
-    skf,
-    opened.value,
-    datagram.bytes,
-  );
+  const placed = keep(world, sa, message, skf, opened.value);
   if (placed.kind === 'refused') drop(world, datagram, 'unexpected', placed.why);
   else sa.lastInbound = world.ctx.now;
   if (placed.kind !== 'complete') return;
   // The answer is kept for repetitions of the first fragment, and goes where the last one came from.
   const whole: Inbound = { ...message, datagram: { ...datagram, bytes: placed.firstDatagram } };
   open(world, sa, whole, decodeInner(placed.first, placed.text, skf.offset));
+}
+
+/**
+ * Keeps the piece of a message. Who has not proved who it is takes up the room of half-open SAs, and must send from
+ * where it began.
+ */
+function keep(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload, text: Uint8Array): Placed {
+  const { header, datagram } = message;
+  const reassembly = reassemblyOf(world, sa, header.response);
+  const { halfOpen } = world;
+  const held = sa.state === 'init-answered' ? sa.responding : undefined;
+  if (held !== undefined) {
+    if (datagram.remote.address !== held.source)
+      return { kind: 'refused', why: 'a fragment from another address than IKE_SA_INIT' };
+    if (!halfOpen.hold(text.length))
+      return { kind: 'refused', why: `half-open IKE SAs hold ${halfOpen.bytes} octets` };
+  }
+  const before = reassembly.size;
+  const placed = reassembly.place(header.messageId, skf, text, datagram.bytes);
+  if (held !== undefined) {
+    const more = reassembly.size - before;
+    halfOpen.release(text.length - more);
+    held.held += more;
+  }
+  return placed;
 }
 
 /** Both SPIs and the direction are those of the SA. */

@@ -103,7 +103,11 @@ export function reply(world: World, datagram: DatagramInput, answers: readonly U
 }
 
 /** An answer without an SA and without protection: for a request that makes no state. */
-export function replyStateless(world: World, request: Inbound, payloads: readonly Payload[]): void {
+export function replyStateless(
+  world: World,
+  request: Pick<Inbound, 'header' | 'datagram'>,
+  payloads: readonly Payload[],
+): void {
   const header = statelessAnswerHeader(request.header);
   const summary = summarize(header, payloads);
   world.ctx.event({ kind: 'message', direction: 'out', peer: request.datagram.remote, summary });

@@ -51,6 +51,11 @@ export class RequestWindow {
     return this.#request !== undefined && equalBytes(this.#request, request) ? this.#answer : undefined;
   }
 
+  /** The last request, which must not be changed. */
+  get lastRequest(): Uint8Array | undefined {
+    return this.#request;
+  }
+
   /** The answer to the last request, which was found authentic under its id in other octets. */
   get lastAnswer(): readonly Uint8Array[] | undefined {
     return this.#answer;

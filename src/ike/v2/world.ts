@@ -7,7 +7,7 @@ import { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
 import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
-import { SourceRate } from '../source-rate.js';
+import { CALM, type Load, SourceRate } from '../source-rate.js';
 import type { IkeSa } from './ike-sa.js';
 
 /** Answers a second to those who have not proved anything: to tell them, not to serve them. */
@@ -26,8 +26,8 @@ export interface World {
   readonly unauthenticated: RateLimit;
   /** Bounds the answers to requests on IKE SAs that are not known. */
   readonly unknownSpiAnswers: RateLimit;
-  /** The source of the first request at hand has used up its share. */
-  crowded: boolean;
+  /** What the rates say of the first request at hand. */
+  load: Load;
   /** The share of sources that proved by a cookie to be where they say, when others forge their address. */
   readonly proven: SourceRate;
   /** Bounds the cookies for crowded sources. */
@@ -57,7 +57,7 @@ export function createWorld(ctx: Context): World {
     cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
     unknownSpiAnswers: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
-    crowded: false,
+    load: CALM,
     proven: new SourceRate(ctx.limits.requestsPerSecond),
     crowdedCookies: new RateLimit(CROWDED_COOKIES, CROWDED_COOKIES),
     byFirstRequest: new Map(),

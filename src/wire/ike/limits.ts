@@ -6,9 +6,11 @@ export const LIMITS = {
   /** Payloads in one chain. A client with many notifies and certificates sends some thirty. */
   payloads: 256,
   /** Proposals in one SA payload. The whole auto-negotiation matrix offered one by one has 27. */
-  proposals: 128,
+  proposals: 32,
   /** Transforms in one proposal. */
   transforms: 128,
+  /** Transforms in all proposals of one SA payload. Peers send some thirty, and 120 at most. */
+  transformsInAll: 256,
   /** Attributes of one transform. RFC 7296 defines one; IKEv1 uses about ten. */
   attributes: 32,
   /** Selectors in one TS payload: the count is one octet (RFC 7296 §3.13). */

@@ -2,14 +2,16 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { ConnectionConfig, Identity } from '../../../src/ike/config.js';
 import type { Failure } from '../../../src/ike/events.js';
+import { candidatesOf } from '../../../src/ike/policy/candidates.js';
 import {
   formatIdentity,
   type IdentityTypeName,
   makeIdentity,
   sameIdentity,
 } from '../../../src/ike/policy/identity.js';
-import { candidatesByAddress, checkPeerIdentity, chooseByIdentity } from '../../../src/ike/policy/lookup.js';
+import { checkPeerIdentity, chooseByIdentity } from '../../../src/ike/policy/lookup.js';
 import { autoEspProposals, autoIkeProposals } from '../../../src/ike/policy/matrix.js';
+import { PeerIndex } from '../../../src/ike/policy/peer-index.js';
 import { cidrSelector } from '../../../src/ike/policy/selectors.js';
 import { utf8 } from '../../../src/util/bytes.js';
 import { type Cidr, parseCidr } from '../../../src/util/ip.js';
@@ -175,21 +177,14 @@ t.test('candidates by address', async (t) => {
     connection('other-peer', { peerAddresses: ['192.0.2.3'] }),
     connection('unresolved', { peerAddresses: [] }),
   ];
-  const names = (remote: string, version: 1 | 2, role: 'initiator' | 'responder') =>
-    candidatesByAddress({ connections }, '192.0.2.1', remote, version, role).map(({ name }) => name);
-  t.same(names('192.0.2.2', 2, 'responder'), ['by-address', 'any-local', 'roaming', 'behind-nat', 'down']);
-  t.same(names('192.0.2.2', 1, 'responder'), [
-    'by-address',
-    'v1-only',
-    'any-local',
-    'roaming',
-    'behind-nat',
-    'down',
-  ]);
-  t.same(names('192.0.2.2', 2, 'initiator'), ['by-address', 'any-local', 'down']);
-  t.same(names('203.0.113.9', 2, 'responder'), ['behind-nat', 'roaming']);
-  t.same(names('203.0.113.10', 2, 'responder'), ['fixed', 'roaming', 'behind-nat']);
-  t.same(names('2001:db8::9', 2, 'responder'), ['roaming', 'behind-nat']);
+  const index = new PeerIndex(connections);
+  const names = (remote: string, version: 1 | 2) =>
+    Array.from(index.candidates({ local: '192.0.2.1', remote, version }), ({ name }) => name);
+  t.same(names('192.0.2.2', 2), ['by-address', 'any-local', 'roaming', 'behind-nat', 'down']);
+  t.same(names('192.0.2.2', 1), ['by-address', 'v1-only', 'any-local', 'roaming', 'behind-nat', 'down']);
+  t.same(names('203.0.113.9', 2), ['behind-nat', 'roaming']);
+  t.same(names('203.0.113.10', 2), ['fixed', 'roaming', 'behind-nat']);
+  t.same(names('2001:db8::9', 2), ['roaming', 'behind-nat']);
 });
 
 t.test('choosing by identity', async (t) => {
@@ -201,18 +196,27 @@ t.test('choosing by identity', async (t) => {
   const all = [b, c, other, second, down];
   const chosen = (result: Result<ConnectionConfig, Failure>) =>
     result.ok ? result.value.name : result.error.cause;
-  t.equal(chosen(chooseByIdentity(all, identity('fqdn:B.example'))), 'to-b');
-  t.equal(chosen(chooseByIdentity(all, identity('fqdn:c.example'), identity('fqdn:a.example'))), 'to-c');
-  t.equal(chosen(chooseByIdentity(all, identity('fqdn:b.example'), identity('fqdn:x.example'))), 'to-b-as-x');
-  t.equal(chosen(chooseByIdentity(all, identity('fqdn:d.example'))), 'admin_down');
-  t.equal(chosen(chooseByIdentity([], identity('fqdn:b.example'))), 'identity_mismatch');
+  t.equal(chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:B.example'))), 'to-b');
+  t.equal(
+    chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:c.example'), identity('fqdn:a.example'))),
+    'to-c',
+  );
+  t.equal(
+    chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:b.example'), identity('fqdn:x.example'))),
+    'to-b-as-x',
+  );
+  t.equal(chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:d.example'))), 'admin_down');
+  t.equal(chosen(chooseByIdentity(candidatesOf([]), identity('fqdn:b.example'))), 'identity_mismatch');
   const proposed = { local: second.local.selectors, peer: second.peer.selectors };
   t.equal(
-    chosen(chooseByIdentity(all, identity('fqdn:b.example'), undefined, undefined, proposed)),
+    chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:b.example'), undefined, undefined, proposed)),
     'to-b-second',
   );
   const foreign = { local: second.local.selectors, peer: second.local.selectors };
-  t.equal(chosen(chooseByIdentity(all, identity('fqdn:b.example'), undefined, undefined, foreign)), 'to-b');
+  t.equal(
+    chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:b.example'), undefined, undefined, foreign)),
+    'to-b',
+  );
 });
 
 t.test('identity mismatches name both sides', async (t) => {
@@ -224,7 +228,7 @@ t.test('identity mismatches name both sides', async (t) => {
   });
   const cases: readonly [Result<ConnectionConfig, Failure>, Failure][] = [
     [
-      chooseByIdentity([b], identity('fqdn:z.example'), undefined, '192.0.2.2'),
+      chooseByIdentity(candidatesOf([b]), identity('fqdn:z.example'), undefined, '192.0.2.2'),
       {
         cause: 'identity_mismatch',
         message: 'the peer says it is fqdn:z.example; connection to-b expects fqdn:b.example',
@@ -232,7 +236,7 @@ t.test('identity mismatches name both sides', async (t) => {
       },
     ],
     [
-      chooseByIdentity([b, c], identity('key_id:YWJj')),
+      chooseByIdentity(candidatesOf([b, c]), identity('key_id:YWJj')),
       {
         cause: 'identity_mismatch',
         message:
@@ -241,7 +245,7 @@ t.test('identity mismatches name both sides', async (t) => {
       },
     ],
     [
-      chooseByIdentity([b], identity('fqdn:b.example'), identity('ipv4_address:192.0.2.1')),
+      chooseByIdentity(candidatesOf([b]), identity('fqdn:b.example'), identity('ipv4_address:192.0.2.1')),
       {
         cause: 'identity_mismatch',
         message:

@@ -7,6 +7,7 @@ import type { ConnectionConfig } from '../../../src/ike/config.js';
 import { Context } from '../../../src/ike/context.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import { natDetectionHash } from '../../../src/ike/nat-detection.js';
+import { NO_CANDIDATES } from '../../../src/ike/policy/candidates.js';
 import { idBody, ownAuth, peerAuthHolds } from '../../../src/ike/v2/auth.js';
 import { IkeSa } from '../../../src/ike/v2/ike-sa.js';
 import { find } from '../../../src/ike/v2/payloads.js';
@@ -102,7 +103,8 @@ t.test(
           responderNonce: nonces.responder,
           request: bytes[0]!,
           response: bytes[1]!,
-          candidates: [],
+          candidates: NO_CANDIDATES,
+          held: 0,
           source: '10.0.3.1',
           proven: false,
         };

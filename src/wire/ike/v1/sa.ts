@@ -21,6 +21,7 @@ export function readV1Sa(reader: Reader): V1SaPayload {
     );
   }
   const proposals: V1Proposal[] = [];
+  let transforms = 0;
   let more = true;
   while (more) {
     if (proposals.length === LIMITS.proposals) {
@@ -28,7 +29,12 @@ export function readV1Sa(reader: Reader): V1SaPayload {
     }
     const index = proposals.length + 1;
     const { part, next } = substructure(reader, 'proposal', index, V1PayloadType.PROPOSAL);
-    proposals.push(readProposal(part));
+    const proposal = readProposal(part);
+    proposals.push(proposal);
+    transforms += proposal.transforms.length;
+    if (transforms > LIMITS.transformsInAll) {
+      reader.fail('too_many', `more than ${LIMITS.transformsInAll} transforms in all proposals`);
+    }
     more = next !== 0;
   }
   return { kind: 'sa', proposals, body: reader.bytes.subarray(from, reader.end) };

@@ -12,6 +12,7 @@ const MORE_TRANSFORMS = 3;
 /** RFC 7296 §3.3: one or more proposals. */
 export function readSa(reader: Reader): Pick<SaPayload, 'proposals'> {
   const proposals: Proposal[] = [];
+  let transforms = 0;
   let more = true;
   while (more) {
     if (proposals.length === LIMITS.proposals) {
@@ -25,7 +26,12 @@ export function readSa(reader: Reader): Pick<SaPayload, 'proposals'> {
     reader.skip(1, 'reserved octet');
     const length = reader.u16('proposal length');
     if (length < 8) reader.fail('bad_length', `proposal length ${length} is below 8`, start + 2);
-    proposals.push(readProposal(reader.sub(length - 4, 'proposal', proposals.length + 1)));
+    const proposal = readProposal(reader.sub(length - 4, 'proposal', proposals.length + 1));
+    proposals.push(proposal);
+    transforms += proposal.transforms.length;
+    if (transforms > LIMITS.transformsInAll) {
+      reader.fail('too_many', `more than ${LIMITS.transformsInAll} transforms in all proposals`);
+    }
     more = last === MORE_PROPOSALS;
   }
   return { proposals };
