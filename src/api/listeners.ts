@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
+import {
+  clearSocketPath,
+  listenUnixSocket,
+  MAX_SOCKET_PATH,
+  type UnixListenError,
+} from '../linux/unix-listener.js';
 import { parseIp } from '../util/ip.js';
 import { ApiError } from './errors.js';
 
@@ -57,56 +61,38 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * Listens on a Unix socket with mode 0600. The socket of a server that is no more is replaced.
+ * Listens on a Unix socket with mode 0600. The socket of a server that is no more is replaced; anything else that is
+ * there is left alone.
  * @throws ListenError
  */
 export async function listenUnix(server: Server, path: string): Promise<void> {
   try {
-    await listen(server, path);
+    await clearSocketPath(path);
+    await listenUnixSocket(server, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw explain(path, error);
-    if (await answers(path)) {
-      throw new ListenError(`another server listens on "${path}"`, 'end it, or name another path');
-    }
-    try {
-      unlinkSync(path);
-      await listen(server, path);
-    } catch (again) {
-      throw explain(path, again);
-    }
+    throw explain(path, error);
   }
 }
 
 function explain(path: string, error: unknown): ListenError {
-  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-  return new ListenError(`cannot listen on "${path}" (${code})`, 'check the folder and its rights', {
-    cause: error,
-  });
-}
-
-function listen(server: Server, path: string): Promise<void> {
-  // The socket is made with its mode: nobody else gets in between.
-  const umask = process.umask(0o177);
-  return new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(path, () => {
-      server.off('error', reject);
-      chmodSync(path, 0o600);
-      resolve();
-    });
-    process.umask(umask);
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
+  const { reason, cause } = error as Partial<UnixListenError>;
+  const options = { cause: error };
+  if (reason === 'answered') {
+    return new ListenError(`another server listens on "${path}"`, 'end it, or name another path', options);
+  }
+  if (reason === 'no_socket') {
+    return new ListenError(
+      `"${path}" is there and is no socket`,
+      'name another path as "socket", or move away what is there',
+      options,
+    );
+  }
+  if (reason === 'too_long') {
+    const remedy = `name one of at most ${MAX_SOCKET_PATH} octets as "socket"`;
+    return new ListenError(`the path "${path}" is too long for a Unix socket`, remedy, options);
+  }
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? 'unknown error';
+  return new ListenError(`cannot listen on "${path}" (${code})`, 'check the folder and its rights', options);
 }
 
 /** What does not even look like a request gets an error of the usual form, and the connection is over. */

@@ -1,6 +1,7 @@
 import { connect as openSocket, type Socket } from 'node:net';
 import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import { isTrustedUser, peerUserId } from '../linux/unix-listener.js';
 import {
   type AttachAnswer,
   type ConfigureAnswer,
@@ -54,6 +55,11 @@ export class ControlClient {
         resolve(new ControlClient(socket));
       });
     });
+  }
+
+  /** Whether root or our own user answers: only then keys may be sent. */
+  get trusted(): boolean {
+    return isTrustedUser(peerUserId(this.#socket));
   }
 
   /** The whole status, or with `name` a document that holds only this connection. */

@@ -1,8 +1,16 @@
-import { chmodSync, lstatSync, mkdirSync, rmdirSync, rmSync, type Stats } from 'node:fs';
-import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import {
+  clearSocketPath,
+  isTrustedUser,
+  listenUnixSocket,
+  MAX_SOCKET_PATH,
+  peerUserId,
+  UnixListenError,
+} from '../linux/unix-listener.js';
 import type { Logger } from '../telemetry/log.js';
 import {
   type AttachAnswer,
@@ -56,11 +64,7 @@ const MAX_UNREAD = 4 * 1024 * 1024;
 /** How long `up` waits unless told otherwise, and at most. */
 const DEFAULT_WAIT_SECONDS = 60;
 const MAX_WAIT_SECONDS = 3600;
-/** How long a process behind an existing socket may take to show that it lives. */
-const PROBE_MS = 1000;
-/** sun_path without the final zero octet (unix(7)). */
-const LONGEST_PATH = 107;
-const tooLong = `the path of a Unix socket has ${LONGEST_PATH} octets at most: set a shorter gateway.control`;
+const tooLong = `the path of a Unix socket has ${MAX_SOCKET_PATH} octets at most: set a shorter gateway.control`;
 
 export interface ControlServer {
   /** From now on requests are answered by it; before, with the error `starting`. */
@@ -79,21 +83,32 @@ export async function listenControl(
   logger: Logger,
   supervision?: ControlSupervision,
 ): Promise<ControlServer> {
-  await clearStale(path, logger);
+  try {
+    await clearSocketPath(path, () =>
+      logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order'),
+    );
+  } catch (error) {
+    throw controlPathError(path, error);
+  }
   const madeFolders = makeFolder(dirname(path));
   const clients = new Set<Client>();
   let handler: ControlHandler | undefined;
   const server = createServer((socket) => {
+    if (!isTrustedUser(peerUserId(socket))) {
+      logger.warn('a client of the control socket that is neither root nor of our own user was refused');
+      socket.destroy();
+      return;
+    }
     const client = new Client(socket, () => handler, supervision, logger);
     clients.add(client);
     socket.once('close', () => clients.delete(client));
   });
   server.maxConnections = MAX_CLIENTS;
   try {
-    await listen(server, path);
+    await listenUnixSocket(server, path);
   } catch (error) {
     removeFolders(madeFolders);
-    throw error;
+    throw controlPathError(path, error);
   }
   server.on('error', (error) => logger.error({ err: error }, 'the control socket failed'));
   return {
@@ -108,48 +123,6 @@ export async function listenControl(
       removeFolders(madeFolders);
     },
   };
-}
-
-async function clearStale(path: string, logger: Logger): Promise<void> {
-  if (Buffer.byteLength(path) > LONGEST_PATH) {
-    // libuv would cut it without a word.
-    throw new StartError(`control socket ${path}: the path is too long`, tooLong);
-  }
-  let entry: Stats | undefined;
-  try {
-    entry = lstatSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    throw controlPathError(path, error);
-  }
-  if (entry === undefined) return;
-  const remedy = 'set another gateway.control';
-  if (!entry.isSocket()) throw new StartError(`control socket ${path}: something else is there`, remedy);
-  if (await answers(path)) {
-    throw new StartError(
-      `control socket ${path}: another daemon answers there`,
-      `stop it first, or ${remedy}; \`culvert status --control ${path}\` shows it`,
-    );
-  }
-  logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order');
-  try {
-    rmSync(path);
-  } catch (error) {
-    throw controlPathError(path, error);
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = openSocket(path);
-    const end = (alive: boolean): void => {
-      socket.destroy();
-      resolve(alive);
-    };
-    socket.setTimeout(PROBE_MS, () => end(true));
-    socket.once('connect', () => end(true));
-    // Only a refusal proves that nobody listens; with no right to ask, assume that somebody does.
-    socket.once('error', (error: NodeJS.ErrnoException) => end(error.code !== 'ECONNREFUSED'));
-  });
 }
 
 /** The folders that had to be made, innermost first. */
@@ -174,30 +147,20 @@ function removeFolders(folders: readonly string[]): void {
   }
 }
 
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(controlPathError(path, error)));
-    // The socket must at no moment be open to others: it takes its mode from the umask.
-    const umask = process.umask(0o177);
-    try {
-      server.listen(path, () => {
-        server.removeAllListeners('error');
-        try {
-          chmodSync(path, 0o600);
-          resolve();
-        } catch (error) {
-          server.close();
-          reject(controlPathError(path, error));
-        }
-      });
-    } finally {
-      process.umask(umask);
-    }
-  });
-}
-
 function controlPathError(path: string, error: unknown): StartError {
-  const { code } = error as NodeJS.ErrnoException;
+  const remedy = 'set another gateway.control';
+  const at = `control socket ${path}`;
+  const refusal = error instanceof UnixListenError ? (error.cause ?? error) : error;
+  const { reason } = error as Partial<UnixListenError>;
+  if (reason === 'too_long') return new StartError(`${at}: the path is too long`, tooLong);
+  if (reason === 'no_socket') return new StartError(`${at}: something else is there`, remedy);
+  if (reason === 'answered') {
+    return new StartError(
+      `${at}: another daemon answers there`,
+      `stop it first, or ${remedy}; \`culvert status --control ${path}\` shows it`,
+    );
+  }
+  const { code, message } = refusal as NodeJS.ErrnoException;
   const remedies: Readonly<Record<string, string>> = {
     EACCES: 'choose a place this user may write to (gateway.control), or run as root',
     EPERM: 'choose a place this user may write to (gateway.control), or run as root',
@@ -206,10 +169,7 @@ function controlPathError(path: string, error: unknown): StartError {
     ENAMETOOLONG: tooLong,
     EADDRINUSE: 'another daemon has just taken it: set another gateway.control',
   };
-  return new StartError(
-    `control socket ${path}: ${(error as Error).message}`,
-    remedies[code ?? ''] ?? 'set another gateway.control',
-  );
+  return new StartError(`${at}: ${message}`, remedies[code ?? ''] ?? remedy);
 }
 
 /** One client: its requests, its watch, its waits. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { connect } from 'node:net';
@@ -208,6 +208,16 @@ t.test('beyond this machine a listener needs TLS, or the word that it does not',
     message: /without TLS would send tokens and pre-shared keys in the clear/,
     remedy: /plain_http: true/,
   });
+});
+
+t.test('what stands at the path of the API socket and is no socket is left alone', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'culvert-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'important.txt');
+  writeFileSync(path, 'kept');
+  const lab = await ApiLab.open(t);
+  await t.rejects(lab.server.listen({ socketPath: path }), { name: 'ListenError', message: /is no socket/ });
+  t.equal(readFileSync(path, 'utf8'), 'kept');
 });
 
 t.test('no authentication is for programs on this machine', async (t) => {

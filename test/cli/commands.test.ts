@@ -1,5 +1,6 @@
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseSuite } from '../../src/cli/suite.js';
@@ -264,4 +265,39 @@ t.test('suites in words', async (t) => {
   t.throws(() => parseSuite('sha256'), /names no cipher/);
   t.throws(() => parseSuite('aes256-sha256-sha1'), /"sha1" is no cipher, hash or group, or one too many/);
   t.throws(() => parseSuite('a/b/c'), /more than/);
+});
+
+t.test('no inspector is opened to others, by no signal and no option', async (t) => {
+  const config = configFile('inspected.yaml', GOOD);
+  for (const [where, argv] of [
+    ['an option', [process.execPath, '--inspect=127.0.0.1:0', PROGRAM, 'run', '--config', config]],
+    [
+      'NODE_OPTIONS',
+      ['env', 'NODE_OPTIONS=--inspect=127.0.0.1:0', process.execPath, PROGRAM, 'serve', '--config', config],
+    ],
+  ] as const) {
+    const { code, err } = await programOutcome(argv[0] === 'env' ? argv : ['env', ...UNHOOKED, ...argv]);
+    t.equal(code, 1, where);
+    t.match(err, /culvert: Node's inspector is open.*start without --inspect/);
+  }
+  // A command that stays: it watches a daemon that never answers.
+  const silent = createServer();
+  const path = join(folder, 'silent.sock');
+  await new Promise<void>((resolve) => silent.listen(path, resolve));
+  const asked = new Promise<Socket>((resolve) => silent.once('connection', resolve));
+  const argv = ['-u', 'NODE_OPTIONS', process.execPath, PROGRAM, 'status', '--control', path];
+  const child = spawn('env', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const client = await asked;
+  child.kill('SIGUSR1');
+  // The signals are taken in order: when the second one has ended it, the first one was dealt with.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  child.kill('SIGTERM');
+  await new Promise((resolve) => child.once('close', resolve));
+  t.notMatch(said, /Debugger listening/);
+  client.destroy();
+  silent.close();
 });

@@ -1,5 +1,6 @@
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
+import { refuseInspector } from '../inspector.js';
 import { LOG_LEVELS } from '../log-levels.js';
 
 export const gatewayProcessCommand = defineCommand({
@@ -33,6 +34,7 @@ export const gatewayProcessCommand = defineCommand({
   async run(args) {
     const { removeLeftovers, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
     const { createLogger } = await import('../../telemetry/log.js');
+    refuseInspector();
     const { control, id } = args;
     const format = args['log-format'];
     const logger = createLogger({

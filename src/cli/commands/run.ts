@@ -1,5 +1,6 @@
 import { defineCommand } from '../command.js';
 import { ExitCode, UsageError } from '../errors.js';
+import { refuseInspector } from '../inspector.js';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -46,6 +47,7 @@ export const runCommand = defineCommand({
     'With --output json one object on standard output tells that the gateway runs; the log is on standard error.\n' +
     'Exit codes: 0 ended in good order, 1 it could not start or go on, 2 wrong usage.',
   async run(args, terminal) {
+    refuseInspector();
     const { config: path, output } = args;
     const { keepHeapSmall } = await import('../../daemon/small-heap.js');
     keepHeapSmall();

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { defineCommand } from '../command.js';
 import { CliError, ExitCode, messageOf } from '../errors.js';
+import { refuseInspector } from '../inspector.js';
 import { LOG_LEVELS } from '../log-levels.js';
 import { programPath } from '../program-path.js';
 
@@ -39,6 +40,7 @@ export const serveCommand = defineCommand({
     'With --output json one object on standard output tells where the API is served.\n' +
     'Exit codes: 0 ended in good order, 1 it could not start, 2 wrong usage.',
   async run(args, terminal) {
+    refuseInspector();
     const path = args.config;
     const { readServeFile } = await import('../../daemon/serve/serve-file.js');
     const { describeErrors } = await import('../gateway-config.js');

@@ -230,6 +230,13 @@ async function attach(
   } catch {
     return undefined;
   }
+  if (!client.trusted) {
+    client.close();
+    throw new StartError(
+      `a process of another user answers at ${control}`,
+      'end it, and let nobody but root write to "run_folder"',
+    );
+  }
   try {
     return { client, answer: await client.attach() };
   } catch {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
-import { oneLine } from '../start-error.js';
+import { oneLine, StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { MemberProcess } from './member-process.js';
@@ -36,8 +36,7 @@ export class ProcessRunner implements GatewayRunner {
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options;
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-    chmodSync(options.folder, 0o700);
+    ownFolder(options.folder);
   }
 
   async start(desired: DesiredGateway): Promise<void> {
@@ -160,6 +159,22 @@ export class ProcessRunner implements GatewayRunner {
   #tell(id: string): void {
     for (const listener of this.#listeners) listener(id);
   }
+}
+
+/**
+ * Makes the folder, or sees to it that it is ours alone: keys are sent to what answers in it.
+ * @throws StartError when it is another user's, or no folder
+ */
+export function ownFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { uid } = lstatSync(path);
+  if (!lstatSync(path).isDirectory() || uid !== process.geteuid?.()) {
+    throw new StartError(
+      `the folder ${path} belongs to another user, or is a link`,
+      'name another one as "run_folder", in a place that only root may write to',
+    );
+  }
+  chmodSync(path, 0o700);
 }
 
 /**
