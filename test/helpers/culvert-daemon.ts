@@ -37,17 +37,28 @@ export class CulvertDaemon {
     this.#log = log;
   }
 
-  /** `config` is the configuration file as an object; its control socket is put into `folder`. */
+  /** `config` is the configuration file as an object; its control socket is put into `folder`. `more`: arguments. */
   static async start(
     lab: NetworkLab,
     node: string,
     folder: string,
     config: { readonly gateway: object; readonly [section: string]: unknown },
+    more: readonly string[] = [],
   ): Promise<CulvertDaemon> {
     const control = join(folder, `${node}.sock`);
     const file = join(folder, `${node}.yaml`);
     writeFileSync(file, stringify({ ...config, gateway: { ...config.gateway, control } }), { mode: 0o600 });
-    const argv = [process.execPath, PROGRAM, 'run', '--config', file, '--log-level', 'debug', ...EXTRA];
+    const argv = [
+      process.execPath,
+      PROGRAM,
+      'run',
+      '--config',
+      file,
+      '--log-level',
+      'debug',
+      ...more,
+      ...EXTRA,
+    ];
     const child = lab.spawn(node, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     const log: string[] = [];
     child.stdout!.setEncoding('utf8').on('data', (text: string) => log.push(text));

@@ -27,7 +27,7 @@ const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wan
 setLinkUp('culvert0', setup.mtu);
 for (const net of setup.peerNets) addRoute({ cidr: parseCidr(net) as Cidr, device: 'culvert0' });
 const rawFds =
-  setup.encapsulation === 'esp'
+  setup.encapsulation === 'esp' || setup.raw === true
     ? Array.from({ length: workers }, (_, index) => openRawEsp(setup.local, { workers, index }))
     : undefined;
 const plane = createFfiDataPlane({

@@ -16,6 +16,8 @@ export interface GatewaySetup {
   readonly mtu: number;
   /** ESP in UDP unless given. */
   readonly encapsulation?: 'udp' | 'esp';
+  /** Has a raw socket, too, where it sends ESP in UDP. */
+  readonly raw?: boolean;
   /** `none` or left out: the defaults. */
   readonly offload?: Partial<Offload> | 'none';
   /** 1 unless given. The child SA `id` belongs to worker `id` mod workers. */

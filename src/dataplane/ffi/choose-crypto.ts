@@ -21,6 +21,26 @@ export interface CryptoChoice {
   readonly note?: string;
 }
 
+/** What of this machine may be used. */
+export interface CryptoSources {
+  /** Where OpenSSL is; looked for when left out. */
+  readonly probe?: OpensslProbe;
+  /** Whether libIPSec_MB may be loaded where it is installed; true when left out. */
+  readonly ipsecMb?: boolean;
+}
+
+const IPSEC_MB = 'CULVERT_IPSEC_MB';
+
+/**
+ * Whether libIPSec_MB, a library of the system that is loaded by its name, may come into this process.
+ * @throws RangeError for a value that is neither `on` nor `off`
+ */
+export function ipsecMbAllowed(environment: Readonly<Record<string, string | undefined>>): boolean {
+  const value = environment[IPSEC_MB] ?? 'on';
+  if (value === 'on' || value === 'off') return value === 'on';
+  throw new RangeError(`${IPSEC_MB} is "${value}": set it to "on" or "off", or leave it out`);
+}
+
 /**
  * EVP for every suite that passes its known answers, the fallback for the others. Run once a thread, before
  * the arena carries packets.
@@ -29,7 +49,7 @@ export function choosePacketCrypto(
   arena: Arena,
   backend: CryptoBackend,
   random: Random,
-  probe: OpensslProbe = loadOpenssl(),
+  { probe = loadOpenssl(), ipsecMb = true }: CryptoSources = {},
 ): CryptoChoice {
   const fallback = createFallbackCrypto(backend, random, arena);
   if (!probe.ok) return { crypto: fallback, note: `OpenSSL is not reachable by FFI: ${probe.reason}` };
@@ -37,7 +57,7 @@ export function choosePacketCrypto(
   const macs = chooseMacs(probe, arena, slots);
   const { openssl } = probe;
   const processor = processorFlags();
-  const gcm = chooseGcm(openssl, arena, macs, slots, processor);
+  const gcm = chooseGcm(openssl, arena, macs, gcmChoices({ openssl, arena, slots, processor, ipsecMb }));
   const multiCbc = chooseMultiCbc(openssl, arena, macs, slots, processor);
   const evp = createEvpCrypto(openssl, arena, macs, { gcm: gcm?.maker, multiCbc });
   const test = runSelfTest(openssl, arena, macs);
@@ -70,11 +90,10 @@ function chooseGcm(
   openssl: Openssl,
   arena: Arena,
   macs: MacMaker,
-  slots: KeySlots,
-  processor: ReadonlySet<string>,
+  choices: Iterable<GcmChoice>,
 ): GcmChoice | undefined {
   const evp = createEvpCrypto(openssl, arena, macs);
-  for (const choice of gcmChoices(openssl, arena, slots, processor)) {
+  for (const choice of choices) {
     const crypto = createEvpCrypto(openssl, arena, macs, { gcm: choice.maker });
     if (withoutError(() => sealAlike(arena, crypto, evp))) return choice;
   }
@@ -82,13 +101,15 @@ function chooseGcm(
 }
 
 /** What this machine has, the fastest first; the next is loaded only when the one before does not do. */
-function* gcmChoices(
-  openssl: Openssl,
-  arena: Arena,
-  slots: KeySlots,
-  processor: ReadonlySet<string>,
-): Generator<GcmChoice> {
-  const library = loadIpsecMb(processor);
+function* gcmChoices(on: {
+  readonly openssl: Openssl;
+  readonly arena: Arena;
+  readonly slots: KeySlots;
+  readonly processor: ReadonlySet<string>;
+  readonly ipsecMb: boolean;
+}): Generator<GcmChoice> {
+  const { openssl, arena, slots, processor } = on;
+  const library = on.ipsecMb ? loadIpsecMb(processor) : 'it is forbidden';
   if (typeof library !== 'string') {
     const name = `${library.name}, ${library.variant}`;
     yield { name, maker: ipsecMbMaker(library, openssl, arena) };

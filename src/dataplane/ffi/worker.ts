@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createOpensslBackend } from '../../crypto/backends/openssl/backend.js';
 import { useArena } from './arena.js';
-import { choosePacketCrypto } from './choose-crypto.js';
+import { choosePacketCrypto, ipsecMbAllowed } from './choose-crypto.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
 import { PacketLoop } from './packet-loop.js';
 
@@ -25,7 +25,9 @@ function main(setup: WorkerSetup): void {
   try {
     const arena = useArena(setup.memory);
     const random = { bytes: (length: number): Uint8Array => Uint8Array.from(randomBytes(length)) };
-    const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random);
+    const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random, {
+      ipsecMb: ipsecMbAllowed(process.env),
+    });
     loop = new PacketLoop(arena, crypto, setup, report);
     loop.rehearse(REHEARSAL_MILLIS);
     report({ kind: 'ready', crypto: crypto.name, ...(note === undefined ? {} : { note }) });

@@ -11,7 +11,7 @@ import {
   rxPacket,
   txPacket,
 } from '../../../src/dataplane/ffi/arena.js';
-import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
+import { choosePacketCrypto, ipsecMbAllowed } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
 import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
 import { gcm128Maker, loadGcm128 } from '../../../src/dataplane/ffi/gcm128.js';
@@ -248,10 +248,22 @@ t.test('no plaintext is left of packets whose SA goes before they are encrypted'
   t.pass('all suites');
 });
 
+t.test('libIPSec_MB can be kept out', async (t) => {
+  t.equal(ipsecMbAllowed({}), true);
+  t.equal(ipsecMbAllowed({ CULVERT_IPSEC_MB: 'on' }), true);
+  t.equal(ipsecMbAllowed({ CULVERT_IPSEC_MB: 'off' }), false);
+  t.throws(
+    () => ipsecMbAllowed({ CULVERT_IPSEC_MB: 'no' }),
+    /CULVERT_IPSEC_MB is "no": set it to "on" or "off"/,
+  );
+});
+
 t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
   const arena = createArena();
   if (typeof ipsecMb === 'string') throw new Error(ipsecMb);
   t.match(choosePacketCrypto(arena, backend, random).crypto.name, /^evp, AES-GCM by libIPSec_MB \d/);
+  const without = choosePacketCrypto(arena, backend, random, { ipsecMb: false }).crypto;
+  t.notMatch(without.name, /IPSec_MB/, 'where it is forbidden something else does it');
   const evp = createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena));
   const both = [...processor].filter((flag) => !flag.includes('avx512'));
   for (const flags of [processor, new Set(both)]) {
@@ -325,16 +337,15 @@ t.test('known answers', { skip }, async (t) => {
     EVP_get_digestbyname: (name) => (name === 'MD5' ? 0 : openssl!.EVP_get_digestbyname(name)),
   };
   const { crypto, note } = choosePacketCrypto(arena, backend, random, {
-    ok: true,
-    openssl: broken,
-    library: 'test',
-    hashes: new Map(),
+    probe: { ok: true, openssl: broken, library: 'test', hashes: new Map() },
   });
   t.match(note, /AES-256-CBC.*md5/);
   for (const suite of suites) t.ok(crypto.supports(suite), 'what fails is taken over by the fallback');
   t.match(runSelfTest(broken, arena, hmacMaker(broken, arena)).failed, ['AES-256-CBC', 'md5']);
 
-  const none = choosePacketCrypto(arena, backend, random, loadOpenssl(['/nowhere/libcrypto.so.9']));
+  const none = choosePacketCrypto(arena, backend, random, {
+    probe: loadOpenssl(['/nowhere/libcrypto.so.9']),
+  });
   t.equal(none.crypto.name, backend.name);
   t.match(none.note, /not reachable.*nowhere/);
 });

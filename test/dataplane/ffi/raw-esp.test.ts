@@ -47,3 +47,27 @@ for (const [family, one, two, bits] of [
     t.same(await Promise.all(ended), [0, 0]);
   });
 }
+
+for (const workers of [1, 2]) {
+  t.test(`one end sends IP protocol 50 and the other ESP in UDP, ${workers} workers`, { skip }, async (t) => {
+    const lab = NetworkLab.create();
+    t.teardown(() => lab.dispose());
+    const [one, two] = ['192.0.2.1', '192.0.2.2'];
+    await addJoinedSites(lab, { a: one, b: two, bits: 24 });
+    const ends = { workers, mtu: 1380, raw: true };
+    const gateways = [
+      new FixedKeyGateway(lab, 'a', GCM, { ...ends, encapsulation: 'esp', local: one, peer: two }),
+      new FixedKeyGateway(lab, 'b', GCM, { ...ends, encapsulation: 'udp', local: two, peer: one }),
+    ] as const;
+    for (const gateway of gateways) t.match(await gateway.answer(), { ready: /^evp/ });
+    const ping = await lab.run('ha', ['ping', '-n', '-c', '5', '-i', '0.05', '-W', '5', '10.2.0.10']);
+    t.equal(ping.code, 0, `${ping.stdout}${ping.stderr}`);
+    for (const gateway of gateways) {
+      const { children, drops } = await gateway.counters();
+      t.equal(children[0]!.packetsIn, 5);
+      t.equal(drops.unknown_spi, 0);
+      gateway.tell('close');
+    }
+    t.ok((await udpSent(lab, 'b')) >= 5, 'requests come without UDP, answers leave in it');
+  });
+}
