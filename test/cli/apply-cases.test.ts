@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { hashSecret } from '../../src/api/auth/credentials.js';
 import type { ConnectionRecord } from '../../src/store/records.js';
 import { IKE } from '../helpers/api-lab.js';
 import { openApplyLab } from '../helpers/apply-lab.js';
@@ -301,6 +302,21 @@ t.test('a gateway that is still going away is waited for', async (t) => {
   setTimeout(release, 20);
   t.match(await applying, { code: 0 });
   t.same(await plan(file([ONE])), []);
+});
+
+t.test('who may not change anything is told so, and not to correct the file', async (t) => {
+  const token = { name: 'vi', role: 'viewer' as const, hash: hashSecret('viewer-secret') };
+  const auth = { mode: 'tokens' as const, tokens: [token], apiKeys: [] };
+  const { lab, folder } = await openApplyLab(t, { auth });
+  const url = await lab.server.listen({ tcp: { host: '127.0.0.1', port: 0 } });
+  const path = join(folder, 'one.yaml');
+  writeFileSync(path, file([ONE]));
+  writeFileSync(join(folder, 'token'), 'viewer-secret\n', { mode: 0o600 });
+  const argv = ['--endpoint', url!, '--token-file', join(folder, 'token')];
+  const { code, err } = await commandLine('apply', '-f', path, '--dry-run', ...argv);
+  t.equal(code, 1);
+  t.match(err, /vi is a viewer: changes need a token with the role editor/);
+  t.notMatch(err, /correct the file/);
 });
 
 t.test('a server without transactions is named as the reason', async (t) => {

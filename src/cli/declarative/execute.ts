@@ -5,6 +5,9 @@ import type { Document } from './document.js';
 import type { Plan, Step } from './plan.js';
 import { waitUntil } from './wait.js';
 
+/** What the file says is refused: it has to be another. */
+class FileFault extends CliError {}
+
 /**
  * Asks the server whether everything that the plan leads to would be legal, and changes nothing.
  * @throws CliError that names the places in the file
@@ -15,7 +18,7 @@ export async function check(plan: Plan, document: Document, api: ApiClient): Pro
   try {
     await transact(steps, document, api, true);
   } catch (error) {
-    if (!(error instanceof CliError)) throw error;
+    if (!(error instanceof FileFault)) throw error;
     const remedy =
       plan.kept.length === 0
         ? ''
@@ -56,6 +59,9 @@ function titleOf({ request, object }: Step): string {
   return `${request.operation.split('_')[0]} ${object}`;
 }
 
+/** The step and the field that a fault is of. */
+const STEP = /^steps\[([0-9]+)\](?:\.body)?\.?(.*)$/;
+
 async function transact(
   steps: readonly Step[],
   document: Document,
@@ -75,13 +81,15 @@ async function transact(
         'the server is older than this program and knows no transactions; update the server',
       );
     }
-    throw new CliError(error.faults.map((fault) => faultText(fault, steps, document)).join('\n'));
+    // Any other refusal is of the request as a whole: who asks, or a server that cannot write now.
+    if (!error.faults.some(({ target }) => STEP.test(target?.name ?? ''))) throw error;
+    throw new FileFault(error.faults.map((fault) => faultText(fault, steps, document)).join('\n'));
   }
 }
 
 /** A fault with the object it is of, and where the file speaks of it. */
 function faultText({ message = '', target }: Fault, steps: readonly Step[], document: Document): string {
-  const [, number, field = ''] = /^steps\[([0-9]+)\](?:\.body)?\.?(.*)$/.exec(target?.name ?? '') ?? [];
+  const [, number, field = ''] = STEP.exec(target?.name ?? '') ?? [];
   const step = number === undefined ? undefined : steps[Number(number)];
   if (step === undefined) return message;
   const { object, place } = step;
