@@ -130,6 +130,22 @@ for (const [title, before, after] of [
     ]),
   ],
   [
+    'a peer whose address was named as its identity gets another address',
+    file([
+      {
+        ...ONE,
+        more: {
+          peer: {
+            address: ONE.peer,
+            cidrs: ONE.networks,
+            ike_identity: { type: 'ipv4_address', value: ONE.peer },
+          },
+        },
+      },
+    ]),
+    file([{ ...ONE, peer: '198.51.100.9' }]),
+  ],
+  [
     'a peer gets a name, and identities of its own',
     file([ONE, TWO]),
     file([
