@@ -34,7 +34,7 @@ export type ReconcileInput =
  * - `trapped`: waits for traffic (DPD action hold)
  * - `due`: will be initiated at `deadline`
  * - `connecting`: initiated, no outcome yet
- * - `up`: an IKE SA and a child SA stand
+ * - `up`: a child SA stands; in version 1 it may outlive its IKE SA
  */
 export type State = 'disabled' | 'stopped' | 'passive' | 'trapped' | 'due' | 'connecting' | 'up';
 
@@ -108,14 +108,15 @@ interface Entry {
   failures: number;
   deadline: Millis | undefined;
   upSince: Millis | undefined;
-  /** Whether an IKE SA and a child SA stood after the last events. */
+  /** Whether a child SA stood after the last events. */
   standing: boolean;
   /** Its turn among all connections has come, or comes at `deadline`. */
   hasTurn: boolean;
   /** Failed attempts to replace what stands; undefined when it is not to be replaced. */
   renewals: number | undefined;
   heardAt: Millis;
-  readonly ikes: Set<number>;
+  /** IKE SAs, with their version. */
+  readonly ikes: Map<number, 1 | 2>;
   readonly children: Set<number>;
 }
 
@@ -414,7 +415,7 @@ export class Reconciler {
           hasTurn: false,
           renewals: undefined,
           heardAt: Number.NEGATIVE_INFINITY,
-          ikes: new Set(),
+          ikes: new Map(),
           children: new Set(),
         };
         this.#entries.set(config.name, entry);
@@ -442,7 +443,7 @@ export class Reconciler {
       outcomes.set(entry, outcome);
     }
     for (const [entry, outcome] of outcomes) {
-      const standing = entry.ikes.size > 0 && entry.children.size > 0;
+      const standing = entry.children.size > 0;
       const before = entry.standing;
       entry.standing = standing;
       if (standing && before && outcome.negotiated) entry.renewals = undefined;
@@ -474,13 +475,14 @@ export class Reconciler {
 function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
   switch (event.kind) {
     case 'ike-established':
-      entry.ikes.add(event.ike.ikeId);
+      entry.ikes.set(event.ike.ikeId, event.ike.version);
       if (event.ike.replaces === undefined) outcome.negotiated = true;
       return;
     case 'ike-closed': {
-      // The reason of the IKE SA explains the reasons of its children.
+      // The reason of the IKE SA explains the reasons of its children, which in version 1 may outlive it.
+      const version = entry.ikes.get(event.ikeId);
       if (entry.ikes.delete(event.ikeId)) outcome.reason = event.reason;
-      if (entry.ikes.size === 0) entry.children.clear();
+      if (entry.ikes.size === 0 && version !== 1) entry.children.clear();
       if (entry.ikes.size === 0 && event.reason === 'peer-deleted') outcome.ikeDeleted = true;
       // The answer to a DELETE of ours may come when the next attempt has begun: that one has not failed.
       if (entry.ikes.size === 0 && entry.state === 'connecting' && event.reason !== 'terminated')

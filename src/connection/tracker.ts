@@ -370,17 +370,10 @@ export class ConnectionTracker {
     const before = coverage(one);
     one.ikes.delete(event.ikeId);
     one.attempts.delete(event.ikeId);
-    // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one.
-    if (one.ikes.size === 0) {
-      one.children.clear();
-      one.carried.clear();
-      one.replaced.clear();
-      one.rekeyRefusals.clear();
-      one.lastRefusal = undefined;
-      one.advisories.clear();
-      one.quirks.clear();
-      if (ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
-    }
+    if (one.ikes.size === 0 && ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
+    // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one. In version
+    // 1 ESP SAs go on alone (RFC 2408 §2.1), and have events of their own when they end.
+    if (one.ikes.size === 0 && (ike?.version !== 1 || one.children.size === 0)) forgetSas(one);
     this.#countFlap(one, before, reason, now);
     const { config } = one.connection;
     const unrekeyed =
@@ -401,6 +394,7 @@ export class ConnectionTracker {
     one.replaced.delete(event.childId);
     one.rekeyRefusals.delete(event.childId);
     if (!superseded) one.lastRefusal = refused ?? one.lastRefusal;
+    if (one.ikes.size === 0 && one.children.size === 0) forgetSas(one);
     this.#countFlap(one, before, reason, now);
     if (child === undefined) return;
     if (!superseded) one.lifetimes.lost('child', child, reason, now);
@@ -570,9 +564,20 @@ function ikeRekeyed(one: Tracked): void {
   for (const [key, { code }] of one.advisories) if (code === 'rekey_refused') one.advisories.delete(key);
 }
 
-/** `up` when an IKE SA stands and every configured pair of networks has a child SA, `degraded` when some have. */
+/** Nothing stands any more. */
+function forgetSas(one: Tracked): void {
+  one.children.clear();
+  one.carried.clear();
+  one.replaced.clear();
+  one.rekeyRefusals.clear();
+  one.lastRefusal = undefined;
+  one.advisories.clear();
+  one.quirks.clear();
+}
+
+/** `up` when every configured pair of networks has a child SA, `degraded` when some have. */
 function coverage(one: Tracked): ConnectionStatus {
-  if (one.ikes.size === 0 || one.children.size === 0) return 'down';
+  if (one.children.size === 0) return 'down';
   return one.carried.complete ? 'up' : 'degraded';
 }
 

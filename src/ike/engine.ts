@@ -102,7 +102,7 @@ export class Engine {
   /** Whether SAs that are given up still wait for their peers: a daemon that goes down waits for them a while. */
   get closing(): boolean {
     for (const sa of this.#v2.world.table.values()) if (sa.state === 'deleting') return true;
-    return false;
+    return this.#v1.closing;
   }
 
   /** Sizes of the tables that peers can make grow, to hold them against the limits. */

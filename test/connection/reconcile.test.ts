@@ -357,3 +357,18 @@ t.test('every state takes every stimulus: no exception, and only commands that f
     }
   }
 });
+
+t.test(
+  'an ISAKMP SA of version 1 may end while its ESP SAs stand: nothing is lost, and nothing begun',
+  async (t) => {
+    const bench = new Bench(connection('c'));
+    const [established, child] = comesUp('c') as [IkeEvent & { kind: 'ike-established' }, IkeEvent];
+    bench.events([{ ...established, ike: { ...established.ike, version: 1 } }, child]);
+    t.equal(bench.state, 'up');
+    const [childClosed, ikeClosed] = closed('c', 'peer-deleted') as [IkeEvent, IkeEvent];
+    t.strictSame(bench.events([ikeClosed]), []);
+    t.equal(bench.state, 'up');
+    bench.events([childClosed]);
+    t.equal(bench.state, 'due', 'with the last ESP SA the connection is lost');
+  },
+);

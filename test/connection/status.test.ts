@@ -150,6 +150,28 @@ t.test('an established connection shows both SAs and their counters', async (t) 
   });
 });
 
+t.test('an IKEv1 connection is up as long as its ESP SAs stand, with an ISAKMP SA or without', async (t) => {
+  const one = tracker(connection('c'));
+  const gone = { kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'peer-deleted' } as const;
+  feed(one, [
+    { kind: 'ike-established', connection: 'c', ike: ikeInfo(1, { version: 1 }) },
+    { kind: 'child-established', connection: 'c', child: childInfo(1, 1) },
+    gone,
+  ]);
+  t.match(one.status(), [
+    { status: 'up', ike: null, children: [{ state: 'installed' }], status_reasons: [] },
+  ]);
+  t.equal(one.status()[0]!.flaps!.total, 0);
+  feed(one, [{ kind: 'child-closed', connection: 'c', childId: 1, reason: 'peer-dead' }]);
+  t.match(one.status(), [
+    { status: 'down', children: [], status_reasons: [{ details: { cause: 'dpd_timeout' } }] },
+  ]);
+  t.equal(one.status()[0]!.flaps!.total, 1);
+  // In IKEv2 the child SAs go with their IKE SA, without events of their own.
+  feed(one, [...comesUp('c'), gone]);
+  t.match(one.status(), [{ status: 'down', children: [] }]);
+});
+
 t.test('some pairs of networks without a child SA: degraded, with the gap named', async (t) => {
   const config = connection('c', {
     peer: { ...connection('c').peer, selectors: [network('10.2.0.0/24'), network('10.3.0.0/24')] },

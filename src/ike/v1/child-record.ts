@@ -1,5 +1,7 @@
 import type { EspSuite } from '../../crypto/types.js';
+import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
+import type { NatReport } from '../nat-detection.js';
 import type { NetworkPair } from '../policy/quick-identities-v1.js';
 import type { VolumeLimit } from '../v2/volume.js';
 
@@ -31,6 +33,8 @@ export interface V1Child {
   /** Its volume has begun a rekey. */
   spent: boolean;
   rekeyAt: Millis;
+  /** Its rekeying waits for an ISAKMP SA. */
+  awaitsIsakmp: boolean;
   expiresAt: Millis;
   deleteAt: Millis | undefined;
   state: V1ChildState;
@@ -38,4 +42,23 @@ export interface V1Child {
   sends: boolean;
   /** When outbound traffic moves to it, if nothing shows before that the peer has it. */
   switchAt: Millis | undefined;
+}
+
+/**
+ * ESP SAs that stand without an ISAKMP SA. An ISAKMP SA may end while they go on (RFC 2408 §2.1; RFC 2409 §8 even
+ * wants it for identities): a DELETE takes what it names (RFC 2408 §3.15), and no more. What they need of an ISAKMP
+ * SA (to be rekeyed, to ask whether the peer lives, to be deleted) begins a main mode then.
+ */
+export interface Orphans {
+  /** Where ESP goes, and whether a packet from elsewhere moves it; the ISAKMP SA is the one that is gone. */
+  readonly path: {
+    readonly ikeId: number;
+    remote: Endpoint;
+    readonly natTraversalPort: boolean;
+    readonly natReport: NatReport | undefined;
+  };
+  lastInbound: Millis;
+  /** When the peer may be asked again, and the wait after that: peers that keep no ISAKMP SA delete each one. */
+  notBefore: Millis;
+  wait: Millis;
 }

@@ -53,6 +53,11 @@ export class ChildTable {
     return true;
   }
 
+  /** Names of the connections that have any. A copy. */
+  connections(): string[] {
+    return [...this.#byConnection.keys()];
+  }
+
   /** Those of a connection, oldest first. A copy. */
   of(connection: string): V1Child[] {
     const family = this.#byConnection.get(connection);

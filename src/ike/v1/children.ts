@@ -76,6 +76,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     volume: volumeOf(ctx.random, suite, agreed.kilobytes),
     spent: false,
     ...lifetime(ctx.random, ctx.now, shorter(sa.connection!.childLifetime, agreed.peerSeconds)),
+    awaitsIsakmp: false,
     deleteAt: undefined,
     state: 'pending',
     sends,
@@ -233,6 +234,7 @@ export function adviseWeak(
  */
 export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
   if (!world.children.remove(child)) return;
+  if (childrenOf(world, child.connection).length === 0) world.orphans.delete(child.connection);
   releaseSpi(world, child.spiIn);
   world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   if (child.state === 'pending') return;

@@ -1,11 +1,16 @@
+import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
 import { announceDelete, removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
+import { orphan } from './orphans.js';
 import type { QuickExchange } from './quick.js';
 import { isakmpSpi, sendInformational } from './send.js';
-import { childrenOf, sasOf, type World } from './world.js';
+import { childrenOf, mayRekey, sasOf, type World } from './world.js';
+
+/** How long a DELETE that another one has overtaken may still be on its way. */
+const OVERTAKEN: Millis = 2_000;
 
 /** Main mode did not succeed. Reported once; the SA is forgotten. */
 export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
@@ -14,6 +19,7 @@ export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
 }
 
 export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): void {
+  if (sa.negotiation?.farewell !== undefined) return;
   const connection = sa.connection ?? sa.negotiation?.candidates.only;
   world.ctx.event({
     kind: 'ike-failed',
@@ -31,13 +37,12 @@ export function forgetSa(world: World, sa: IsakmpSa): void {
 }
 
 /**
- * An SA that was up ends without (further) words to the peer. With the last one of a connection its ESP SAs
- * end too; else the newest one left takes over.
+ * An SA that was up ends without (further) words to the peer. The newest one left takes over; without any, the ESP
+ * SAs go on alone.
  */
 export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
   const name = sa.connection!.name;
   const others = sasOf(world, name).filter((other) => other !== sa && other.isUp);
-  if (others.length === 0) for (const child of childrenOf(world, name)) removeChild(world, child, reason);
   world.ctx.event({
     kind: 'ike-closed',
     connection: name,
@@ -45,7 +50,9 @@ export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure
     reason,
     ...(failure === undefined ? {} : { failure }),
   });
-  retire(world, sa);
+  if (others.length === 0) orphan(world, sa);
+  if (reason === 'peer-deleted' && world.orphans.has(name)) linger(world, sa);
+  else retire(world, sa);
   if (others.length === 0 || others.some((other) => other.state === 'established')) return;
   const heir = others.reduce((a, b) => (b.establishedOrder > a.establishedOrder ? b : a));
   heir.state = 'established';
@@ -53,22 +60,62 @@ export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure
   heir.lastInbound = Math.max(heir.lastInbound, world.ctx.now);
 }
 
+/** Each DELETE has a message of its own, and the network may change their order. */
+function linger(world: World, sa: IsakmpSa): void {
+  for (const quick of [...sa.quicks.values()]) dropQuick(world, sa, quick);
+  sa.state = 'closing';
+  sa.expiresAt = Number.POSITIVE_INFINITY;
+  sa.deleteAt = undefined;
+  sa.completeAt = undefined;
+  sa.forgetAt = world.ctx.now + OVERTAKEN;
+}
+
 /**
  * Ends an SA at both ends. RFC 2408 §3.15: a DELETE is not answered; a peer that misses it finds out by dead
- * peer detection. The last SA of a connection takes the ESP SAs with it.
+ * peer detection. Where the connection ends, the last SA takes the ESP SAs with it.
  */
 export function deleteSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
   const name = sa.connection!.name;
   const last = !sasOf(world, name).some((other) => other !== sa && other.isUp);
-  if (last) {
+  if (last && reason !== 'expired' && reason !== 'rekeyed') {
     announceDelete(
       world,
       sa,
       childrenOf(world, name).map((child) => child.spiIn),
     );
+    endChildren(world, name, reason);
   }
-  announceIsakmpDelete(world, sa);
+  // The peer knows the lifetime too. Told of its end, some peers end their ESP SAs as well, without a word.
+  const alone = last && reason === 'expired' && childrenOf(world, name).length > 0;
+  if (!alone) announceIsakmpDelete(world, sa);
   closeSa(world, sa, reason, failure);
+}
+
+export function endChildren(world: World, connection: string, reason: CloseReason): void {
+  for (const child of childrenOf(world, connection)) removeChild(world, child, reason);
+}
+
+/**
+ * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that stood when it
+ * began are gone at its end, so they go here without a word; later ones are not meant.
+ */
+export function dropForgotten(world: World, sa: IsakmpSa): void {
+  const { name } = sa.connection!;
+  for (const child of childrenOf(world, name)) if (child.order < sa.id) removeChild(world, child, 'replaced');
+  for (const other of sasOf(world, name)) {
+    if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
+  }
+}
+
+/**
+ * The peer does not answer quick mode on this SA and shows no other sign that it still has it. It is told in case it
+ * has; when ESP SAs are left a new ISAKMP SA replaces them all, since the peer may have lost those too.
+ */
+export function loseSa(world: World, sa: IsakmpSa, failure: Failure): boolean {
+  const connection = sa.connection!;
+  announceIsakmpDelete(world, sa);
+  closeSa(world, sa, 'peer-dead', failure);
+  return childrenOf(world, connection.name).length > 0 && mayRekey(connection) && !world.ctx.shuttingDown;
 }
 
 export function announceIsakmpDelete(world: World, sa: IsakmpSa): void {
@@ -80,6 +127,7 @@ export function announceIsakmpDelete(world: World, sa: IsakmpSa): void {
 /** Ends an SA in whatever state it is: by DELETE when the peer has it, else by forgetting it. */
 export function endSa(world: World, sa: IsakmpSa, reason: CloseReason, failure: Failure): void {
   if (sa.isUp) deleteSa(world, sa, reason);
+  else if (sa.state === 'closing') forgetSa(world, sa);
   else if (sa.state !== 'gone') failSa(world, sa, failure);
 }
 

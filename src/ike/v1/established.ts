@@ -7,11 +7,12 @@ import { formatIdentity } from '../policy/identity.js';
 import { networkPairs } from '../policy/quick-identities-v1.js';
 import { reportQuirks } from '../quirks.js';
 import { lifetime } from '../v2/lifetime.js';
-import { adviseWeak, isCarried } from './children.js';
-import { failSa, forgetSa, settleHalfOpen } from './close.js';
+import { adviseWeak, announceDelete, isCarried } from './children.js';
+import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
 import { mainFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
+import { adopt } from './orphans.js';
 import { childrenOf, sasOf, type World } from './world.js';
 
 /** How long a replaced ISAKMP SA still takes messages before its initiator deletes it. */
@@ -27,6 +28,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   const connection = sa.connection!;
   const rekeyOf = sa.negotiation?.replaces;
   const renewing = sa.negotiation?.renewing ?? false;
+  const farewell = sa.negotiation?.farewell;
   settleHalfOpen(world, sa);
   sa.negotiation?.dh?.wipe();
   sa.negotiation?.shared?.wipe();
@@ -38,6 +40,12 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   sa.establishedAt = ctx.now;
   sa.establishedOrder = ctx.nextId();
   sa.heard(ctx.now);
+  if (farewell !== undefined) {
+    announceDelete(world, sa, farewell);
+    announceIsakmpDelete(world, sa);
+    forgetSa(world, sa);
+    return;
+  }
   sa.natReport = natReport(sa.nat, sa.remote, connection.peer.addresses);
   const life = shorter(connection.ikeLifetime, sa.lifetimes.seconds);
   setLifetime(world, sa, life);
@@ -62,6 +70,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   reportQuirks(ctx, sa);
   adviseWeak(world, connection.name, 'IKE', weakTransforms(sa.suite!));
   const attempt = dropAttempts(world, sa);
+  adopt(world, connection.name);
   if (renewing) {
     for (const child of childrenOf(world, connection.name))
       if (child.state === 'current') child.rekeyAt = ctx.now;

@@ -7,7 +7,7 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { lifetime } from '../v2/lifetime.js';
 import { removeChild, volumeOf } from './children.js';
-import { closeSa, failSa } from './close.js';
+import { closeSa, dropForgotten, failSa } from './close.js';
 import { setLifetime } from './established.js';
 import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -114,9 +114,7 @@ function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
       shorten(world, sa, payload);
       return;
     case V1Notify.INITIAL_CONTACT:
-      for (const other of sasOf(world, sa.connection!.name)) {
-        if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
-      }
+      dropForgotten(world, sa);
       return;
     case V1Notify.INVALID_SPI:
       removeByOutboundSpi(world, sa, payload.spi.length === 4 ? payload.spi : payload.data.subarray(0, 4));
@@ -168,7 +166,7 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
 }
 
 function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
-  if (!sa.isUp) return;
+  if (!sa.isUp && sa.state !== 'closing') return;
   if (payload.protocol === V1Protocol.ESP) {
     for (const spi of payload.spis) removeByOutboundSpi(world, sa, spi);
     return;

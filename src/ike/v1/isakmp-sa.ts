@@ -27,6 +27,7 @@ import type { NatDialect } from './vendor-ids.js';
  * - `sa-answered`, `ke-answered`: responder, half-open: message 2 or 4 was sent
  * - `established`: in use
  * - `superseded`: a newer one of the same connection is in use; this one still takes the peer's messages
+ * - `closing`: the peer has deleted it and left ESP SAs; only their DELETEs, which it has overtaken, are still read
  * - `gone`: keys are wiped
  */
 export const ISAKMP_STATES = [
@@ -37,6 +38,7 @@ export const ISAKMP_STATES = [
   'ke-answered',
   'established',
   'superseded',
+  'closing',
   'gone',
 ] as const;
 
@@ -81,6 +83,8 @@ export interface MainModeNegotiation {
   answer: V1Proposal | undefined;
   /** Responder: g^xy, once message 5 came in. Tried with the key of every candidate. */
   shared: SecretKey | undefined;
+  /** Initiator: inbound SPIs of ESP SAs whose DELETE is all that it is made for. */
+  readonly farewell: readonly number[] | undefined;
   /** Initiator: further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
   /** Initiator: a refusal that nothing proves. It counts when no real answer overtakes it. */

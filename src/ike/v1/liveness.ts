@@ -3,7 +3,7 @@ import { type Millis, seconds } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import { spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
-import { closeSa } from './close.js';
+import { closeSa, endChildren } from './close.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { isakmpSpi, notify, sendInformational } from './send.js';
 import { sasOf, type World } from './world.js';
@@ -71,5 +71,6 @@ function declareDead(world: World, sa: IsakmpSa): void {
   for (const other of sasOf(world, sa.connection!.name)) {
     if (other !== sa && other.isUp) closeSa(world, other, 'peer-dead');
   }
+  endChildren(world, sa.connection!.name, 'peer-dead');
   closeSa(world, sa, 'peer-dead', failure);
 }

@@ -30,7 +30,16 @@ import {
   transmit,
 } from './send.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
-import { drop, find, freshCookie, hasExactlyOne, type Inbound, sasOf, type World } from './world.js';
+import {
+  childrenOf,
+  drop,
+  find,
+  freshCookie,
+  hasExactlyOne,
+  type Inbound,
+  sasOf,
+  type World,
+} from './world.js';
 
 /** The ports of IKE, without and with NAT traversal. */
 export const IKE_PORT = 500;
@@ -42,16 +51,20 @@ const REFUSAL_GRACE: Millis = 1000;
 /** The same for a refusal that cannot even be read: the real answer may have been lost before it. */
 const RUBBISH_GRACE: Millis = 3000;
 
-/**
- * Begins main mode. `replaces`: the SA to be rekeyed, whose path is used again. `renewing`: all ESP SAs follow.
- */
-export function initiate(
-  world: World,
-  connection: ConnectionConfig,
-  replaces?: IsakmpSa,
-  renewing = false,
-): void {
+/** What a main mode of ours is for, where it is not only to have an SA. */
+export interface Purpose {
+  /** The SA to be rekeyed, whose path is used again. */
+  readonly replaces?: IsakmpSa;
+  /** All ESP SAs are to be made anew. */
+  readonly renewing?: boolean;
+  /** Inbound SPIs of ESP SAs that are gone here without a word: their DELETE is all that the SA is made for. */
+  readonly farewell?: readonly number[];
+}
+
+/** Begins main mode. */
+export function initiate(world: World, connection: ConnectionConfig, purpose: Purpose = {}): void {
   const { ctx } = world;
+  const { replaces, renewing = false, farewell } = purpose;
   const { addresses } = connection.peer;
   const turn = world.addressTurn.get(connection.name) ?? 0;
   const address = replaces?.remote.address ?? addresses[turn % Math.max(1, addresses.length)];
@@ -97,6 +110,7 @@ export function initiate(
       reported: false,
       replaces: replaces?.id,
       renewing,
+      farewell,
     },
   });
   sa.connection = connection;
@@ -106,6 +120,7 @@ export function initiate(
 }
 
 function reportInitiating(world: World, sa: IsakmpSa): void {
+  if (sa.negotiation?.farewell !== undefined) return;
   const connection = sa.connection!.name;
   world.ctx.event({ kind: 'ike-initiating', connection, ikeId: sa.id, version: 1, peer: sa.remote });
 }
@@ -211,8 +226,10 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   const id: V1Payload = { kind: 'id', ...connection.local.identity, protocol: 0, port: 0 };
   const prf = ctx.crypto.prf(sa.suite!.prf);
   const hash = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
-  // RFC 2407 §4.6.3.3: no other SA with the peer is known here.
-  const first = !sasOf(world, connection.name).some((other) => other.isUp);
+  // RFC 2407 §4.6.3.3: no other SA with the peer is known here, nor an ESP SA that one of them has left.
+  const first =
+    !sasOf(world, connection.name).some((other) => other.isUp) &&
+    childrenOf(world, connection.name).length === 0;
   sendPending(
     world,
     sa,

@@ -239,6 +239,7 @@ export function respondingSa(
       shared: undefined,
       trial: undefined,
       trials: 0,
+      farewell: undefined,
       addressesLeft: 0,
       refusal: undefined,
       reported: false,

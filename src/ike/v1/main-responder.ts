@@ -10,7 +10,7 @@ import type { Failure } from '../events.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { chooseByIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, findIkeV1 } from '../policy/proposals-v1.js';
-import { closeSa, failSa, reportFailure } from './close.js';
+import { dropForgotten, failSa, reportFailure } from './close.js';
 import { establish } from './established.js';
 import { mainFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -30,7 +30,7 @@ import {
   sendInformational,
 } from './send.js';
 import { readVendorIds } from './vendor-ids.js';
-import { drop, find, hasExactlyOne, type Inbound, sasOf, type World } from './world.js';
+import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
 /** Message 3 that answers a message 2 which had left no SA behind: its cookie proves that the source is real. */
 export function keOfferedAnew(world: World, message: Inbound): void {
   const { ctx } = world;
@@ -221,14 +221,4 @@ function choose(sa: IsakmpSa, withKey: Candidates, id: V1IdPayload): Result<Conn
   if (allowed.ok && carried) return chosen;
   sa.connection = chosen.value;
   return allowed.ok ? err(natTraversalUnsupported('MAIN_MODE')) : allowed;
-}
-
-/**
- * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that stood when it
- * began are gone at its end, so they go here without a word; later ones are not meant.
- */
-function dropForgotten(world: World, sa: IsakmpSa): void {
-  for (const other of sasOf(world, sa.connection!.name)) {
-    if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
-  }
 }

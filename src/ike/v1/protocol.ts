@@ -4,26 +4,26 @@ import { V1Exchange } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import { Deferred } from '../deferred.js';
-import type { CloseReason } from '../events.js';
+import type { CloseReason, Failure } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
-import { samePair } from '../policy/quick-identities-v1.js';
 import { initiatorSilent } from '../silent-initiator.js';
 import { CALM, type Load } from '../source-rate.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
-import type { V1Child } from './child-record.js';
-import { announceDelete, deleteChild, removeChild, switchTo } from './children.js';
-import { deleteSa, dropQuick, endSa, failSa, forgetSa } from './close.js';
+import { childDeadline, RETRY_REKEY, tickChildren } from './child-care.js';
+import { announceDelete, removeChild, switchTo } from './children.js';
+import { deleteSa, dropQuick, endChildren, endSa, failSa, forgetSa, loseSa } from './close.js';
 import { wantDestination } from './demand.js';
 import { wantAll } from './established.js';
 import { mainFailure, quickFailure, quickSilent, rekeyRefused, rekeySilent } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { livenessDeadline, watch } from './liveness.js';
-import { initiate, mainOverdue } from './main-initiator.js';
+import { initiate, mainOverdue, type Purpose } from './main-initiator.js';
 import { goOnTrying } from './main-responder.js';
+import { buryOrphans, followOrphans, heardEsp } from './orphans.js';
 import { wantDue } from './pair-retries.js';
-import { isOpen, type QuickExchange } from './quick.js';
-import { failQuick, startQuick, workOffWanted } from './quick-initiator.js';
+import type { QuickExchange } from './quick.js';
+import { failQuick, workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
 import { followPeer, renew } from './renew.js';
@@ -39,8 +39,6 @@ import {
   type World,
 } from './world.js';
 
-/** When the rekey of an ISAKMP SA that did not work is tried again. */
-const RETRY_REKEY: Millis = 15_000;
 /** How long a main mode that the peer began goes before one of ours. */
 const PEER_FIRST: Millis = 3_000;
 
@@ -78,20 +76,47 @@ export class IkeV1 implements IkeVersion {
     initiate(world, connection);
   }
 
+  /** A main mode for what stands, unless one that the peer began may do. */
+  #begin(connection: ConnectionConfig, purpose: Purpose): void {
+    const began = this.#peerBegan(connection);
+    if (began === undefined || began + PEER_FIRST <= this.world.ctx.now)
+      initiate(this.world, connection, purpose);
+  }
+
   terminate(connection: string, reason: CloseReason): void {
     this.#deferred.delete(connection);
     // The oldest first: the last one takes the ESP SAs with it.
     for (const sa of sasOf(this.world, connection)) {
-      endSa(this.world, sa, reason, mainFailure('terminated', 'given up by an operator'));
+      if (!isFarewell(sa))
+        endSa(this.world, sa, reason, mainFailure('terminated', 'given up by an operator'));
     }
+    this.#takeLeave(connection, reason);
   }
 
   terminateAll(reason: CloseReason): void {
     this.#deferred.clear();
     for (const sa of this.world.table.all()) {
       if (sa.isHalfOpen) forgetSa(this.world, sa);
-      else endSa(this.world, sa, reason, mainFailure('terminated', 'given up: the gateway stops'));
+      else if (!isFarewell(sa))
+        endSa(this.world, sa, reason, mainFailure('terminated', 'given up: the gateway stops'));
     }
+    for (const name of this.world.children.connections()) this.#takeLeave(name, reason);
+  }
+
+  /** Whether the peer is still to be told of ESP SAs that were ended without an ISAKMP SA to do so. */
+  get closing(): boolean {
+    for (const sa of this.world.table.values()) if (isFarewell(sa)) return true;
+    return false;
+  }
+
+  /** Ends ESP SAs that have no ISAKMP SA: a DELETE needs one (RFC 2408 §3.15), which is made for it. */
+  #takeLeave(name: string, reason: CloseReason): void {
+    const { world } = this;
+    const farewell = childrenOf(world, name).map((child) => child.spiIn);
+    if (farewell.length === 0) return;
+    endChildren(world, name, reason);
+    const connection = world.ctx.connection(name);
+    if (connection !== undefined && mayRekey(connection)) initiate(world, connection, { farewell });
   }
 
   reconfigured(): void {
@@ -110,19 +135,22 @@ export class IkeV1 implements IkeVersion {
     }
     // What may be rekeyed depends on the configuration.
     this.world.children.touchAll();
+    for (const name of this.world.children.connections())
+      if (ctx.connection(name) === undefined) endChildren(this.world, name, 'configuration-changed');
     for (const name of this.#deferred.names())
       if (ctx.connection(name) === undefined) this.#deferred.delete(name);
     this.#work();
   }
 
   has(connection: string): boolean {
-    return sasOf(this.world, connection).length > 0;
+    return sasOf(this.world, connection).length > 0 || childrenOf(this.world, connection).length > 0;
   }
 
   inboundTraffic(childId: number, at: Millis): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     switchTo(this.world, child);
+    heardEsp(this.world, child.connection, at);
     for (const sa of sasOf(this.world, child.connection)) {
       if (sa.state === 'established' && at > sa.lastInbound) {
         sa.lastInbound = at;
@@ -150,7 +178,10 @@ export class IkeV1 implements IkeVersion {
   acquire(connection: string, destination: Uint8Array): boolean {
     const { world } = this;
     const sa = currentSa(world, connection);
-    if (sa === undefined || childrenOf(world, connection).length === 0) return false;
+    if (childrenOf(world, connection).length === 0) return false;
+    // Without an ISAKMP SA one is made first, which then asks for every pair.
+    const config = world.ctx.connection(connection);
+    if (sa === undefined) return config === undefined || !mayRekey(config);
     wantDestination(world, sa, destination);
     this.#work();
     return true;
@@ -185,19 +216,14 @@ export class IkeV1 implements IkeVersion {
     if (child === undefined) return false;
     const sa = currentSa(this.world, child.connection);
     if (sa !== undefined) followPeer(this.world, sa, from);
+    else followOrphans(this.world, child.connection, from);
     return true;
   }
 
   tick(): void {
-    const { ctx, table, children } = this.world;
+    const { ctx, table } = this.world;
     for (const sa of table.due(ctx.now, saDeadline)) this.#tickSa(sa);
-    for (const child of children.maybeDue(ctx.now, (child) => this.#childDeadline(child))) {
-      if (!children.has(child.id) || child.state === 'pending') continue;
-      if ((child.switchAt ?? Number.POSITIVE_INFINITY) <= ctx.now) switchTo(this.world, child);
-      if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
-        deleteChild(this.world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
-      } else if (this.#rekeyTime(child) <= ctx.now) this.#rekeyChild(child.id);
-    }
+    tickChildren(this.world, (connection, renewing) => this.#begin(connection, { renewing }));
     for (const name of this.#deferred.take(ctx.now)) {
       const connection = ctx.connection(name);
       if (connection?.adminUp === true && connection.initiateVersion === 1) this.initiate(connection);
@@ -209,7 +235,7 @@ export class IkeV1 implements IkeVersion {
     const { table, children } = this.world;
     const at = Math.min(
       table.earliest(saDeadline),
-      children.earliest((child) => this.#childDeadline(child)),
+      children.earliest((child) => childDeadline(this.world, child)),
       this.#deferred.earliest(),
     );
     return at === Number.POSITIVE_INFINITY ? undefined : at;
@@ -293,10 +319,14 @@ export class IkeV1 implements IkeVersion {
   }
 
   /** When an attempt to replace an SA fails, the next one follows while the old one lasts. */
-  #attemptOver(sa: IsakmpSa, act: () => void, why = rekeySilent()): void {
+  #attemptOver(sa: IsakmpSa, act: () => void, refusal?: Failure): void {
+    const why = refusal ?? rekeySilent();
     const replaces = sa.negotiation?.replaces;
+    const farewell = isFarewell(sa);
     act();
-    if (sa.state !== 'gone' || replaces === undefined) return;
+    if (sa.state !== 'gone') return;
+    if (refusal === undefined && !farewell) buryOrphans(this.world, sa.connection!.name);
+    if (replaces === undefined) return;
     const { ctx, table } = this.world;
     for (const old of table.select((one) => one.id === replaces && one.state === 'established')) {
       old.rekeyAt = ctx.now + RETRY_REKEY;
@@ -320,31 +350,7 @@ export class IkeV1 implements IkeVersion {
       sa.rekeyAt = began + PEER_FIRST;
       return;
     }
-    initiate(world, connection, sa);
-  }
-
-  #childDeadline(child: V1Child): Millis {
-    return Math.min(endOf(child), this.#rekeyTime(child));
-  }
-
-  /** When we rekey an ESP SA. `peer_only` leaves it to the peer, and lets its SAs expire. */
-  #rekeyTime({ state, rekeyAt, connection }: V1Child): Millis {
-    const config = this.world.ctx.connection(connection);
-    return state === 'current' && config !== undefined && mayRekey(config)
-      ? rekeyAt
-      : Number.POSITIVE_INFINITY;
-  }
-
-  #rekeyChild(childId: number): void {
-    const { world } = this;
-    const child = world.children.get(childId)!;
-    child.rekeyAt = world.ctx.now + RETRY_REKEY;
-    const sa = currentSa(world, child.connection);
-    if (sa === undefined || world.ctx.shuttingDown) return;
-    const underWay = sasOf(world, child.connection).some((one) =>
-      [...one.quicks.values()].some((quick) => isOpen(quick) && samePair(quick.pair, child.pair)),
-    );
-    if (!underWay) startQuick(world, sa, child.pair, child);
+    initiate(world, connection, { replaces: sa });
   }
 
   #tickQuick(sa: IsakmpSa, quick: QuickExchange): void {
@@ -365,8 +371,24 @@ export class IkeV1 implements IkeVersion {
       quick.role === 'initiator'
         ? quickSilent(sa.connection!, retransmission.sent)
         : quickFailure('peer_silent', 'the peer did not finish the quick mode that it began');
+    const lost = isLost(world, sa, quick);
     failQuick(world, sa, quick, failure);
+    if (lost && loseSa(world, sa, failure)) this.#begin(sa.connection!, { renewing: true });
   }
+}
+
+/**
+ * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
+ * networks that they do not have without a word too: while other ESP SAs stand only the rekeying of one tells.
+ */
+function isLost(world: World, sa: IsakmpSa, quick: QuickExchange): boolean {
+  if (quick.role !== 'initiator' || sa.state !== 'established' || sa.lastMessage > quick.startedAt)
+    return false;
+  return quick.replaces !== undefined || childrenOf(world, sa.connection!.name).length === 0;
+}
+
+function isFarewell(sa: IsakmpSa): boolean {
+  return sa.negotiation?.farewell !== undefined;
 }
 
 /** When the SA needs `tick` next. */
@@ -380,11 +402,4 @@ function saDeadline(sa: IsakmpSa): Millis {
     at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
   }
   return at;
-}
-
-/** When an ESP SA ends or is switched to. */
-function endOf({ state, expiresAt, deleteAt, switchAt }: V1Child): Millis {
-  if (state === 'pending') return Number.POSITIVE_INFINITY;
-  const end = Math.min(expiresAt, deleteAt ?? Number.POSITIVE_INFINITY);
-  return state === 'current' ? Math.min(end, switchAt ?? Number.POSITIVE_INFINITY) : end;
 }

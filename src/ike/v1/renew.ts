@@ -15,10 +15,10 @@ import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
   const { now } = world.ctx;
   const sa = currentSa(world, connection.name);
-  if (sa === undefined) return;
+  if (sa === undefined && childrenOf(world, connection.name).length === 0) return;
   switch (scope) {
     case 'lifetimes':
-      setLifetime(world, sa, shorter(connection.ikeLifetime, sa.lifetimes.seconds));
+      if (sa !== undefined) setLifetime(world, sa, shorter(connection.ikeLifetime, sa.lifetimes.seconds));
       for (const child of childrenOf(world, connection.name)) {
         const life = shorter(connection.childLifetime, child.negotiatedSeconds);
         Object.assign(child, lifetime(world.ctx.random, child.establishedAt, life));
@@ -30,7 +30,8 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
           deleteChild(world, child, 'configuration-changed');
         }
       }
-      if (mayRekey(connection)) wantAll(world, sa);
+      if (mayRekey(connection) && sa !== undefined) wantAll(world, sa);
+      else begin(world, connection, false);
       return;
     case 'children':
       for (const child of childrenOf(world, connection.name)) {
@@ -38,13 +39,18 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       }
       return;
     case 'ike':
-      sa.rekeyAt = now;
+      if (sa !== undefined) sa.rekeyAt = now;
+      else begin(world, connection, false);
       return;
     case 'connection':
-      if (mayRekey(connection) && attemptOf(world, connection.name) === undefined)
-        initiate(world, connection, undefined, true);
+      begin(world, connection, true);
       return;
   }
+}
+
+function begin(world: World, connection: ConnectionConfig, renewing: boolean): void {
+  if (mayRekey(connection) && attemptOf(world, connection.name) === undefined)
+    initiate(world, connection, { renewing });
 }
 
 /** The peer's address as an ESP packet or a new R-U-THERE shows it, see `movesPeer`. */

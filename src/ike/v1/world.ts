@@ -1,4 +1,5 @@
 import { toHex } from '../../util/bytes.js';
+import type { Millis } from '../../util/units.js';
 import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
@@ -8,7 +9,7 @@ import type { DatagramInput } from '../inputs.js';
 import { RateLimit } from '../rate-limit.js';
 import { SaTable } from '../sa-table.js';
 import { CALM, type Load, SourceRate } from '../source-rate.js';
-import type { V1Child } from './child-record.js';
+import type { Orphans, V1Child } from './child-record.js';
 import { ChildTable } from './child-table.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { OfferMemory } from './offers.js';
@@ -50,6 +51,10 @@ export interface World extends SharedTables {
   readonly byFirstRequest: Map<string, IsakmpSa>;
   /** ESP SAs. They belong to the connection: an ISAKMP SA may go and they stay (RFC 2408 §2.1). */
   readonly children: ChildTable;
+  /** Connections whose ESP SAs have no ISAKMP SA at present. */
+  readonly orphans: Map<string, Orphans>;
+  /** The wait before the peer of a connection is next asked by a main mode, after such a one has succeeded. */
+  readonly askedOrphans: Map<string, Millis>;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -69,6 +74,8 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     byFirstRequest: new Map(),
     children: new ChildTable(),
+    orphans: new Map(),
+    askedOrphans: new Map(),
     addressTurn: new Map(),
   };
 }
@@ -109,9 +116,9 @@ export function childrenOf(world: World, connection: string): V1Child[] {
   return world.children.of(connection);
 }
 
-/** Our attempt as initiator that is under way, if there is one. */
+/** Our attempt as initiator to have an SA that is under way, if there is one. */
 export function attemptOf(world: World, connection: string): IsakmpSa | undefined {
-  return sasOf(world, connection).find((sa) => sa.isStarting);
+  return sasOf(world, connection).find((sa) => sa.isStarting && sa.negotiation?.farewell === undefined);
 }
 
 /** A random cookie that is neither zero nor in use here. */

@@ -147,9 +147,14 @@ t.test('informational exchanges by their effects', async (t) => {
   });
   inform(
     [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ISAKMP, spis: [isakmpSpi(donor.sa)] }],
-    (west) => {
-      t.equal(west.ike.world.table.size, 0);
-      t.equal(west.ike.world.children.size, 0);
+    (west, _outputs, east) => {
+      t.match(west.events.at(-1), { kind: 'ike-closed', reason: 'peer-deleted' });
+      t.equal(west.ike.world.children.size, 1, 'DELETE takes what it names (RFC 2408 §3.15)');
+      const overtaken = [
+        { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(child!.spiIn)] },
+      ] as const;
+      west.receive(authentic(east, V1Exchange.INFORMATIONAL, 6, overtaken), EAST);
+      t.equal(west.ike.world.children.size, 0, 'a DELETE that it has overtaken is still read');
     },
   );
   inform(
