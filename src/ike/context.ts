@@ -1,6 +1,7 @@
 import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
+import { AdviceMemory } from './advice.js';
 import type { ConnectionConfig, EngineConfig, IkeProposalSpec } from './config.js';
 import type { SpiSteering } from './esp-spi.js';
 import type { IkeEvent } from './events.js';
@@ -37,6 +38,7 @@ export class Context {
   #byName = new Map<string, ConnectionConfig>();
   #outputs: Output[] = [];
   #lastId = 0;
+  readonly #advice = new AdviceMemory();
 
   constructor(deps: EngineDeps) {
     this.crypto = deps.crypto;
@@ -90,7 +92,7 @@ export class Context {
   }
 
   event(event: IkeEvent): void {
-    this.#outputs.push({ kind: 'event', event });
+    if (this.#advice.isNews(event)) this.#outputs.push({ kind: 'event', event });
   }
 
   /** The outputs since the last call, in the order in which they are to be done. */
