@@ -5,6 +5,7 @@ import type { CloseReason, Failure } from '../events.js';
 import { announceDelete, removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { orphan } from './orphans.js';
+import { endProbe } from './port-probe.js';
 import type { QuickExchange } from './quick.js';
 import { isakmpSpi, sendInformational } from './send.js';
 import { childrenOf, mayRekey, sasOf, type World } from './world.js';
@@ -108,8 +109,18 @@ export function dropForgotten(world: World, sa: IsakmpSa): void {
 }
 
 /**
+ * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
+ * networks that they do not have without a word too: while other ESP SAs stand only the rekeying of one tells.
+ */
+export function isLost(world: World, sa: IsakmpSa, quick: QuickExchange): boolean {
+  if (quick.role !== 'initiator' || sa.state !== 'established' || sa.lastMessage > quick.startedAt)
+    return false;
+  return quick.replaces !== undefined || childrenOf(world, sa.connection!.name).length === 0;
+}
+
+/**
  * The peer does not answer quick mode on this SA and shows no other sign that it still has it. It is told in case it
- * has; when ESP SAs are left a new ISAKMP SA replaces them all, since the peer may have lost those too.
+ * has. Says whether ESP SAs are left for a new ISAKMP SA to replace, since the peer may have lost those too.
  */
 export function loseSa(world: World, sa: IsakmpSa, failure: Failure): boolean {
   const connection = sa.connection!;
@@ -142,6 +153,7 @@ export function dropQuick(world: World, sa: IsakmpSa, quick: QuickExchange): voi
 function retire(world: World, sa: IsakmpSa): void {
   settleHalfOpen(world, sa);
   for (const quick of [...sa.quicks.values()]) dropQuick(world, sa, quick);
+  endProbe(world, sa);
   sa.wipe();
   sa.state = 'gone';
   world.table.remove(sa);

@@ -13,6 +13,7 @@ import { mainFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { adopt } from './orphans.js';
+import { endProbe } from './port-probe.js';
 import { childrenOf, sasOf, type World } from './world.js';
 
 /** How long a replaced ISAKMP SA still takes messages before its initiator deletes it. */
@@ -30,6 +31,7 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   const renewing = sa.negotiation?.renewing ?? false;
   const farewell = sa.negotiation?.farewell;
   settleHalfOpen(world, sa);
+  endProbe(world, sa);
   sa.negotiation?.dh?.wipe();
   sa.negotiation?.shared?.wipe();
   sa.negotiation = undefined;

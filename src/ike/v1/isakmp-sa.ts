@@ -85,6 +85,8 @@ export interface MainModeNegotiation {
   shared: SecretKey | undefined;
   /** Initiator: inbound SPIs of ESP SAs whose DELETE is all that it is made for. */
   readonly farewell: readonly number[] | undefined;
+  /** Initiator: a message 1 to port 4500 that only asks whether the port is open, see `probePort`. */
+  portProbe: { readonly cookie: string; readonly bytes: Uint8Array } | undefined;
   /** Initiator: further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
   /** Initiator: a refusal that nothing proves. It counts when no real answer overtakes it. */
@@ -180,6 +182,10 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   /** When to ask for the pairs the peer has left out or refused. */
   completeAt: Millis | undefined;
   readonly messageIds = new MessageIds();
+  /** The peer waits for an exchange that is not spoken here, and will answer nothing else. */
+  unsupported: Failure | undefined;
+  /** The peer has answered on port 4500. */
+  portProven = false;
   readonly dpd = new DpdState();
   fragments: FragmentBuffer | undefined;
   fragmentsSent = 0;

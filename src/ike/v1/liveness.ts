@@ -72,5 +72,5 @@ function declareDead(world: World, sa: IsakmpSa): void {
     if (other !== sa && other.isUp) closeSa(world, other, 'peer-dead');
   }
   endChildren(world, sa.connection!.name, 'peer-dead');
-  closeSa(world, sa, 'peer-dead', failure);
+  closeSa(world, sa, 'peer-dead', sa.unsupported ?? failure);
 }

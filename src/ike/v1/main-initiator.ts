@@ -18,6 +18,7 @@ import { mainFailure, pskLikely, pskMismatch } from './failures.js';
 import { IsakmpSa } from './isakmp-sa.js';
 import { hashOf, keySa, transcriptOf } from './keys.js';
 import { detectNatV1, natDPayloads } from './nat.js';
+import { probePort } from './port-probe.js';
 import {
   clearMain,
   isakmpSpi,
@@ -111,6 +112,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
       replaces: replaces?.id,
       renewing,
       farewell,
+      portProbe: undefined,
     },
   });
   sa.connection = connection;
@@ -154,6 +156,7 @@ export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   sa.peerFragmentation = vendors.fragmentation;
   sa.peerVendors = vendors.names;
   sa.lastIn = copyOf(datagram.bytes);
+  sa.portProven = datagram.natTraversalPort;
   negotiation.refusal = undefined;
   negotiation.dh = ctx.crypto.dh(sa.suite.dh).generate(ctx.random);
   negotiation.initiatorPublic = copyOf(negotiation.dh.publicValue);
@@ -317,6 +320,7 @@ export function mainOverdue(world: World, sa: IsakmpSa): void {
   if (pending.retransmission.expire(world.ctx.now) === 'send') {
     reportRetransmission(world, sa, V1Exchange.MAIN_MODE, pending.retransmission.sent);
     transmit(world, sa, pending.bytes);
+    if (sa.state === 'id-sent' && sa.natTraversalPort && !sa.portProven) probePort(world, sa);
     return;
   }
   const tries = pending.retransmission.sent;
@@ -353,12 +357,15 @@ function silent(sa: IsakmpSa, tries: number): Failure {
       details,
     };
   }
-  if (sa.natTraversalPort) {
+  if (sa.natTraversalPort && !sa.portProven) {
     return {
       cause: 'port_4500_blocked',
       message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way; or its pre-shared key differs, at which IKEv1 peers stay silent`,
       details,
     };
   }
-  return { ...pskLikely('the peer does not answer our authentication'), details };
+  const evidence = sa.natTraversalPort
+    ? `the peer answers on UDP port ${NAT_TRAVERSAL_PORT}, but not our authentication`
+    : 'the peer does not answer our authentication';
+  return { ...pskLikely(evidence), details };
 }

@@ -240,6 +240,7 @@ export function respondingSa(
       trial: undefined,
       trials: 0,
       farewell: undefined,
+      portProbe: undefined,
       addressesLeft: 0,
       refusal: undefined,
       reported: false,

@@ -12,7 +12,7 @@ import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
 import { childDeadline, RETRY_REKEY, tickChildren } from './child-care.js';
 import { announceDelete, removeChild, switchTo } from './children.js';
-import { deleteSa, dropQuick, endChildren, endSa, failSa, forgetSa, loseSa } from './close.js';
+import { deleteSa, dropQuick, endChildren, endSa, failSa, forgetSa, isLost, loseSa } from './close.js';
 import { wantDestination } from './demand.js';
 import { wantAll } from './established.js';
 import { mainFailure, quickFailure, quickSilent, rekeyRefused, rekeySilent } from './failures.js';
@@ -375,16 +375,6 @@ export class IkeV1 implements IkeVersion {
     failQuick(world, sa, quick, failure);
     if (lost && loseSa(world, sa, failure)) this.#begin(sa.connection!, { renewing: true });
   }
-}
-
-/**
- * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
- * networks that they do not have without a word too: while other ESP SAs stand only the rekeying of one tells.
- */
-function isLost(world: World, sa: IsakmpSa, quick: QuickExchange): boolean {
-  if (quick.role !== 'initiator' || sa.state !== 'established' || sa.lastMessage > quick.startedAt)
-    return false;
-  return quick.replaces !== undefined || childrenOf(world, sa.connection!.name).length === 0;
 }
 
 function isFarewell(sa: IsakmpSa): boolean {

@@ -6,15 +6,18 @@ import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js
 import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { waitLonger } from './children.js';
+import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
 import { informational, informationalInClear } from './informational.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { idAnswered, keAnswered, saAnswered } from './main-initiator.js';
 import { nobodyKnown, refuse, saOffered } from './main-offered.js';
 import { idOffered, keOffered, keOfferedAnew } from './main-responder.js';
+import { provesPort } from './port-probe.js';
 import { quickAnswered } from './quick-initiator.js';
 import { quickConfirmed, quickOffered } from './quick-responder.js';
 import { routeOf, transmit } from './send.js';
+import { transaction } from './transaction.js';
 import { drop, find, type Inbound, type World } from './world.js';
 
 /** A datagram of major version 1. */
@@ -26,6 +29,7 @@ export function receive(world: World, datagram: DatagramInput): void {
   }
   const message: Inbound & V1Message = { ...decoded.value, datagram };
   const sa = findSa(world, message);
+  if (sa === undefined && provesPort(world, message)) return;
   const fragment = find(message.payloads, 'fragment');
   if (fragment !== undefined) {
     reassemble(world, sa, message, fragment);
@@ -53,6 +57,9 @@ export function receive(world: World, datagram: DatagramInput): void {
         return;
       }
       informational(world, sa, message, message.sealed);
+      return;
+    case V1Exchange.TRANSACTION:
+      transaction(world, sa, message);
       return;
     default: {
       const name = v1NameOf('exchange', message.header.exchangeType);
@@ -200,7 +207,8 @@ function reassemble(
 ): void {
   const { datagram } = message;
   if (sa === undefined) {
-    drop(world, datagram, 'unknown_spi', 'a fragment of no known ISAKMP SA');
+    if (message.header.responderCookie.every((octet) => octet === 0)) refuseFragmentOfFirst(world, message);
+    else drop(world, datagram, 'unknown_spi', 'a fragment of no known ISAKMP SA');
     return;
   }
   // Nothing protects a fragment by itself: that it comes from where the peer is, is all there is to see.
@@ -247,6 +255,24 @@ function keepFragment(
   halfOpen.release(length - more);
   sa.halfOpenHeld += more;
   return whole;
+}
+
+/** Nothing is kept for someone who has not even shown one whole message. */
+function refuseFragmentOfFirst(world: World, { datagram }: Inbound): void {
+  drop(world, datagram, 'unexpected', 'a fragment of the first message of main mode, which is to come whole');
+  const { local, remote } = datagram;
+  const arrival = { local: local.address, remote: remote.address, version: 1 } as const;
+  const connection = world.ctx.peers.candidates(arrival).first;
+  if (connection === undefined || !world.unauthenticated.take(world.ctx.now)) return;
+  const words =
+    'the peer sends the first message of main mode in fragments, for which nothing is kept before it has answered: let it offer fewer proposals, or cut messages at a larger size';
+  world.ctx.event({
+    kind: 'ike-failed',
+    connection: connection.name,
+    role: 'responder',
+    peer: remote,
+    failure: mainFailure('unsupported', words),
+  });
 }
 
 function report(world: World, sa: IsakmpSa | undefined, message: V1Message & Inbound): void {

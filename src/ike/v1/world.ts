@@ -53,6 +53,8 @@ export interface World extends SharedTables {
   readonly children: ChildTable;
   /** Connections whose ESP SAs have no ISAKMP SA at present. */
   readonly orphans: Map<string, Orphans>;
+  /** Main modes of ours that ask whether the peer's port 4500 is open, by the cookie of the question. */
+  readonly portProbes: Map<string, IsakmpSa>;
   /** The wait before the peer of a connection is next asked by a main mode, after such a one has succeeded. */
   readonly askedOrphans: Map<string, Millis>;
   /** Which of its peer's addresses a connection tries next. */
@@ -75,6 +77,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     byFirstRequest: new Map(),
     children: new ChildTable(),
     orphans: new Map(),
+    portProbes: new Map(),
     askedOrphans: new Map(),
     addressTurn: new Map(),
   };

@@ -264,3 +264,34 @@ t.test(
     t.equal(sa.state, 'gone');
   },
 );
+
+t.test('a peer that wants Mode Config: the reason is told, and is that of the end', async (t) => {
+  const { east, west } = up(1);
+  const unread = { kind: 'unknown', type: 14, body: Uint8Array.of(1, 0, 0, 7, 0, 1, 0, 0) } as const;
+  const ask = (id: number) => west.receive(authentic(east, V1Exchange.TRANSACTION, id, [unread]), EAST);
+  ask(5);
+  const failure = {
+    cause: 'unsupported',
+    message: /Mode Config or XAUTH/,
+    details: { exchange: 'TRANSACTION' },
+  };
+  t.match(
+    west.events.filter(({ kind }) => kind === 'child-failed'),
+    [{ role: 'responder', failure }],
+  );
+  ask(6);
+  t.equal(west.events.filter(({ kind }) => kind === 'child-failed').length, 1, 'once an ISAKMP SA');
+  for (let second = 0; second < 60; second++) {
+    west.ctx.now += 1000;
+    west.drain();
+  }
+  t.match(
+    west.events.filter(({ kind }) => kind === 'ike-closed'),
+    [{ reason: 'peer-dead', failure }],
+  );
+  const forged = up(2);
+  const bytes = authentic(forged.east, V1Exchange.TRANSACTION, 5, [unread]);
+  bytes[bytes.length - 1] = bytes[bytes.length - 1]! ^ 1;
+  forged.west.receive(bytes, EAST);
+  t.match(forged.west.events.at(-1), { kind: 'datagram-dropped', reason: 'decryption_failed' });
+});
