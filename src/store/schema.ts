@@ -73,7 +73,7 @@ const KeyLifetime = Type.Integer({
   description: `seconds, from ${KEY_LIFETIME.min} to ${KEY_LIFETIME.max}`,
 });
 
-const DeviceName = Type.String({
+export const DeviceName = Type.String({
   pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,15}$',
   description: 'the name of a TUN device: letters, digits, - _ and ., 15 characters at most',
 });

@@ -1,16 +1,16 @@
+import { formatPath } from '../../store/config-error.js';
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';
 import { SecretKey } from '../../util/secret.js';
 import { ControlError } from '../control-protocol.js';
 import { FreshConfig } from '../fresh-config.js';
+import { desiredIssues, type PlainFile } from './desired-schema.js';
 
 /** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as text. */
 export interface DesiredState {
-  readonly file: Omit<GatewayFile, 'connections'> & { readonly connections: readonly PlainConnection[] };
+  readonly file: PlainFile;
   /** Names that people know the connections by, which go by their ids in everything else. */
   readonly names: Readonly<Record<string, string>>;
 }
-
-type PlainConnection = Omit<GatewayConnection, 'psk'> & { readonly psk: string };
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -38,27 +38,26 @@ function keyText({ name, psk }: GatewayConnection): string {
 
 /**
  * The configuration in the parameters of a `configure` request. The sender is a program of this very version, which
- * has checked it by the rules of the store: only the outline is looked at here.
- * @throws ControlError bad_request
+ * has checked it by the rules of the store; what does not have the form of one is refused as a whole, before any
+ * key is taken from it.
+ * @throws ControlError bad_request, with the first fault
  */
 export function decodeDesired(params: Readonly<Record<string, unknown>>): {
   readonly fresh: FreshConfig;
   readonly names: ReadonlyMap<string, string>;
 } {
-  const { file, names } = params as Partial<DesiredState>;
-  if (typeof file !== 'object' || file === null || !Array.isArray(file.connections)) {
-    throw new ControlError('bad_request', '"file" is not a gateway configuration');
+  const [issue] = desiredIssues(params);
+  if (issue !== undefined) {
+    throw new ControlError('bad_request', `the desired state: ${formatPath(issue.path)} ${issue.message}`);
   }
+  const { file, names } = params as unknown as DesiredState;
   const psks = new Map<string, SecretKey>();
-  const connections = file.connections.map(({ psk, ...rest }: PlainConnection): GatewayConnection => {
-    if (typeof psk !== 'string' || typeof rest.name !== 'string') {
-      throw new ControlError('bad_request', 'a connection without "name" or "psk"');
-    }
+  const connections = file.connections.map(({ psk, ...rest }): GatewayConnection => {
     const key = new SecretKey(new TextEncoder().encode(psk));
     psks.set(rest.name, key);
     // One object for both: who wipes the keys of a configuration wipes this one too.
     return { ...rest, psk: { kind: 'inline', key } };
   });
   const fresh = new FreshConfig({ file: { ...file, connections }, psks });
-  return { fresh, names: new Map(Object.entries(names ?? {})) };
+  return { fresh, names: new Map(Object.entries(names)) };
 }

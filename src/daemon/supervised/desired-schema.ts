@@ -1,0 +1,205 @@
+import Type, { type TSchema } from 'typebox';
+import type { Offload } from '../../dataplane/offload.js';
+import { IDENTITY_TYPE_NAMES, makeIdentity } from '../../ike/policy/identity.js';
+import type { ConfigIssue, ConfigPath } from '../../store/config-error.js';
+import { unicastProblem } from '../../store/connection-rules.js';
+import type {
+  GatewayConnection,
+  GatewayFile,
+  GatewayLimits,
+  GatewaySettings,
+  IkeIdentity,
+  IkePolicy,
+  IpsecPolicy,
+} from '../../store/model.js';
+import {
+  AUTHENTICATION_NAMES,
+  DeviceName,
+  DH_GROUPS,
+  ENCRYPTION_NAMES,
+  GatewaySchema,
+  KEY_LIFETIME,
+} from '../../store/schema.js';
+import { SchemaCheck } from '../../store/schema-check.js';
+import { parseCidr } from '../../util/ip.js';
+
+/*
+ * The wire form of `GatewayFile`, as a supervisor sends it. What a person wrote has been judged by the rules of the
+ * store; here it is made sure that a damaged or foreign request is refused before any part of the gateway meets it.
+ */
+
+/** A schema for every field of a model: one that is added to the model cannot be forgotten here. */
+type FieldsOf<T> = { readonly [K in keyof T]-?: TSchema };
+
+function record<T>(fields: FieldsOf<T>) {
+  return Type.Object(fields as FieldsOf<T> & Record<string, TSchema>, { additionalProperties: false });
+}
+
+const { properties: written } = GatewaySchema;
+const text = Type.String({ minLength: 1, maxLength: 4096 });
+const cidrs = Type.Array(Type.String(), { maxItems: 255 });
+const lifetime = Type.Integer({ minimum: KEY_LIFETIME.min, maximum: KEY_LIFETIME.max });
+const bound = Type.Integer({ minimum: 0, maximum: 0x7fffffff });
+const algorithms = (names: readonly string[], minItems: number) =>
+  Type.Array(Type.Enum([...names]), { minItems, maxItems: names.length });
+
+const identity = record<IkeIdentity>({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: text });
+
+const offload = record<Offload>({
+  tso: Type.Optional(Type.Boolean()),
+  uso: Type.Optional(Type.Boolean()),
+  coalesce: Type.Optional(Type.Boolean()),
+  segment: Type.Optional(Type.Boolean()),
+  gro: Type.Optional(Type.Boolean()),
+});
+
+const gateway = record<GatewaySettings>({
+  name: text,
+  mode: Type.Enum(['policy', 'route']),
+  address: text,
+  interface: DeviceName,
+  encapsulation: Type.Enum(['always', 'auto']),
+  profile: Type.Enum(['compatible', 'modern']),
+  offload: Type.Optional(offload),
+  mss: written.mss,
+  workers: written.workers,
+  failClosed: Type.Boolean(),
+  control: text,
+});
+
+const limits = record<GatewayLimits>({
+  halfOpenTotal: bound,
+  halfOpenPerSource: bound,
+  cookieThreshold: bound,
+  ikeSas: bound,
+  ikeSasPerPeer: bound,
+  messageBytes: bound,
+  fragmentPacket: bound,
+  requestsPerSecond: bound,
+});
+
+const ikePolicy = record<IkePolicy>({
+  name: text,
+  ikeVersion: Type.Enum([1, 2]),
+  encryption: algorithms(ENCRYPTION_NAMES, 1),
+  authentication: algorithms(AUTHENTICATION_NAMES, 1),
+  dhGroups: Type.Array(Type.Enum([...DH_GROUPS]), { minItems: 1 }),
+  keyLifetime: lifetime,
+});
+
+const ipsecPolicy = record<IpsecPolicy>({
+  name: text,
+  encryption: algorithms(ENCRYPTION_NAMES, 1),
+  authentication: algorithms(AUTHENTICATION_NAMES, 0),
+  pfsGroups: Type.Array(Type.Enum([0, ...DH_GROUPS]), { minItems: 1 }),
+  keyLifetime: lifetime,
+});
+
+const seconds = Type.Integer({ minimum: 1, maximum: 86_400 });
+
+const connection = record<GatewayConnection>({
+  name: text,
+  psk: text,
+  adminStateUp: Type.Boolean(),
+  establishMode: Type.Enum(['bidirectional', 'peer_only']),
+  deadPeerDetection: record<GatewayConnection['deadPeerDetection']>({
+    action: Type.Enum(['restart', 'clear', 'hold', 'none']),
+    interval: seconds,
+    timeout: seconds,
+  }),
+  ikePolicy: Type.Optional(text),
+  ipsecPolicy: Type.Optional(text),
+  local: record<GatewayConnection['local']>({
+    cidrs,
+    ikeIdentities: Type.Array(identity, { minItems: 1, maxItems: 2 }),
+  }),
+  peer: record<GatewayConnection['peer']>({
+    address: Type.Optional(text),
+    fqdn: Type.Optional(text),
+    cidrs,
+    ikeIdentity: identity,
+  }),
+  interface: Type.Optional(DeviceName),
+  routes: cidrs,
+});
+
+const file = record<GatewayFile>({
+  source: Type.String(),
+  gateway,
+  ikePolicies: Type.Array(ikePolicy),
+  ipsecPolicies: Type.Array(ipsecPolicy),
+  connections: Type.Array(connection),
+  limits,
+});
+
+const check = new SchemaCheck(
+  Type.Object({ file, names: Type.Record(Type.String(), Type.String()) }, { additionalProperties: false }),
+);
+
+/** A configuration in plain JSON, keys in it as text. */
+export type PlainFile = Omit<GatewayFile, 'connections'> & {
+  readonly connections: readonly (Omit<GatewayConnection, 'psk'> & { readonly psk: string })[];
+};
+
+/** All that is wrong with the parameters of a `configure` request. No message repeats a key. */
+export function desiredIssues(params: unknown): ConfigIssue[] {
+  const issues = check.issues(params);
+  if (issues.length > 0) return issues;
+  const { file } = params as { readonly file: PlainFile };
+  return [
+    ...problemAt(['file', 'gateway', 'address'], unicastProblem(file.gateway.address)),
+    ...uniqueNames(file),
+    ...file.connections.flatMap((one, i) => connectionIssues(file, one, ['file', 'connections', i])),
+  ];
+}
+
+function problemAt(path: ConfigPath, problem: string | undefined): ConfigIssue[] {
+  return problem === undefined ? [] : [{ path, message: problem }];
+}
+
+function uniqueNames({ connections }: PlainFile): ConfigIssue[] {
+  const seen = new Set<string>();
+  return connections.flatMap(({ name }, i) => {
+    const twice = seen.has(name);
+    seen.add(name);
+    return problemAt(
+      ['file', 'connections', i, 'name'],
+      twice ? 'is the name of two connections' : undefined,
+    );
+  });
+}
+
+function connectionIssues(
+  { ikePolicies, ipsecPolicies }: PlainFile,
+  { ikePolicy, ipsecPolicy, local, peer, routes }: PlainFile['connections'][number],
+  at: ConfigPath,
+): ConfigIssue[] {
+  const known = (policies: readonly { readonly name: string }[], name: string | undefined) =>
+    name === undefined || policies.some((policy) => policy.name === name)
+      ? undefined
+      : 'names no policy that is here';
+  const networks = (path: ConfigPath, list: readonly string[]) =>
+    list.flatMap((one, i) => {
+      const cidr = parseCidr(one);
+      return problemAt([...path, i], typeof cidr === 'string' ? cidr : undefined);
+    });
+  const identityAt = (path: ConfigPath, { type, value }: IkeIdentity) => {
+    const made = makeIdentity(type, value);
+    return problemAt(path, made.ok ? undefined : made.error);
+  };
+  const place = peer.address ?? peer.fqdn;
+  return [
+    ...problemAt([...at, 'ikePolicy'], known(ikePolicies, ikePolicy)),
+    ...problemAt([...at, 'ipsecPolicy'], known(ipsecPolicies, ipsecPolicy)),
+    ...problemAt([...at, 'peer'], place === undefined ? 'has neither address nor fqdn' : undefined),
+    ...problemAt(
+      [...at, 'peer', 'address'],
+      peer.address === undefined ? undefined : unicastProblem(peer.address),
+    ),
+    ...networks([...at, 'local', 'cidrs'], local.cidrs),
+    ...networks([...at, 'peer', 'cidrs'], peer.cidrs),
+    ...networks([...at, 'routes'], routes),
+    ...local.ikeIdentities.flatMap((one, i) => identityAt([...at, 'local', 'ikeIdentities', i], one)),
+    ...identityAt([...at, 'peer', 'ikeIdentity'], peer.ikeIdentity),
+  ];
+}
