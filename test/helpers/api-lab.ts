@@ -122,7 +122,7 @@ export class ApiLab {
     this.#ajv.addSchema({ ...this.#document, $id: 'openapi' });
   }
 
-  static async open(t: Test, options: LabOptions = {}): Promise<ApiLab> {
+  static async open(t: Pick<Test, 'teardown'>, options: LabOptions = {}): Promise<ApiLab> {
     const site = readSite({ ...SITE, ...options.site });
     if (!site.ok) throw new Error(JSON.stringify(site.error));
     const store = options.store ?? openMemoryStore();

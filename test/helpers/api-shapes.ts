@@ -1,0 +1,265 @@
+import { EARLY, FLAT, NEW, PSK } from './api-lab.js';
+
+/** A good request, to be mutated; `<…>` in it stands for the id of an object that is there. */
+export interface Shape {
+  readonly method: string;
+  readonly path: string;
+  readonly version: string;
+  readonly body?: unknown;
+}
+
+/** The key that a PATCH sets. */
+export const OTHER_PSK = 'n3wSecret';
+export const IKE = {
+  name: 'ike',
+  ike_version: 2,
+  authentication_algorithms: ['sha256', 'sha512'],
+  encryption_algorithm: 'aes256',
+  dh_groups: [14, 19],
+  key_lifetime: 28_800,
+  resource_group: { id: 'rg1' },
+};
+export const IPSEC = {
+  name: 'ipsec',
+  authentication_algorithm: 'sha256',
+  encryption_algorithms: ['aes256', 'aes128'],
+  pfs: 'group_14',
+  key_lifetime: 3600,
+};
+export const CONNECTION = {
+  name: 'connection',
+  psk: PSK,
+  admin_state_up: true,
+  establish_mode: 'peer_only',
+  dead_peer_detection: { action: 'restart', interval: 2, timeout: 10 },
+  ike_policy: { id: '<ike>' },
+  ipsec_policy: { href: 'http://localhost/v1/ipsec_policies/<ipsec>' },
+  local: {
+    cidrs: ['192.168.100.0/24', '10.1.0.0/16'],
+    ike_identities: [{ type: 'fqdn', value: 'a.example' }],
+  },
+  peer: {
+    address: '198.51.100.9',
+    cidrs: ['172.16.0.0/16'],
+    ike_identity: { type: 'key_id', value: 'MTIzNA==' },
+  },
+};
+const ROUTED = {
+  psk: PSK,
+  peer: { fqdn: 'b.example.com' },
+  routing_protocol: 'none',
+  distribute_traffic: true,
+  local: {
+    ike_identities: [
+      { type: 'fqdn', value: 'a.example' },
+      { type: 'hostname', value: 'b' },
+    ],
+  },
+};
+const FLAT_CONNECTION = {
+  name: 'flat',
+  psk: PSK,
+  peer_address: '198.51.100.10',
+  local_cidrs: ['192.168.101.0/24'],
+  peer_cidrs: ['172.17.0.0/16'],
+};
+/** Changes a connection, its key too. */
+const PATCH = {
+  admin_state_up: false,
+  dead_peer_detection: { action: 'clear', interval: 5 },
+  ike_policy: null,
+  name: 'patched',
+  peer: { address: '198.51.100.11' },
+  psk: OTHER_PSK,
+};
+
+/** Good requests; `<…>` stands for the id of an object that is there. */
+export const SHAPES: readonly Shape[] = [
+  ...[NEW, FLAT, EARLY].flatMap((version) => [
+    { method: 'POST', path: '/ike_policies', version, body: IKE },
+    { method: 'PATCH', path: '/ike_policies/<ike>', version, body: { dh_group: 19, name: 'renamed' } },
+    { method: 'GET', path: '/ike_policies/<ike>', version },
+    { method: 'DELETE', path: '/ike_policies/<ike>', version },
+    { method: 'POST', path: '/ipsec_policies', version, body: IPSEC },
+    {
+      method: 'PATCH',
+      path: '/ipsec_policies/<ipsec>',
+      version,
+      body: { pfs_groups: ['disabled', 'group_31'] },
+    },
+    { method: 'GET', path: '/ipsec_policies?limit=10', version },
+    { method: 'DELETE', path: '/ipsec_policies/<ipsec>', version },
+    { method: 'GET', path: '/vpn_gateways?sort=-name&mode=policy&limit=2', version },
+    {
+      method: 'PATCH',
+      path: '/vpn_gateways/<route>',
+      version,
+      body: { name: 'new-name', local_asn: 64_521 },
+    },
+    { method: 'GET', path: '/vpn_gateways/<policy>/connections?status=down&limit=3', version },
+    { method: 'GET', path: '/vpn_gateways/<policy>/connections/<connection>', version },
+    { method: 'DELETE', path: '/vpn_gateways/<policy>/connections/<connection>', version },
+    {
+      method: 'PUT',
+      path: '/vpn_gateways/<policy>/connections/<connection>/peer/cidrs/10.9.0.0%2F16',
+      version,
+    },
+    {
+      method: 'DELETE',
+      path: '/vpn_gateways/<policy>/connections/<connection>/local_cidrs/10.1.0.0/16',
+      version,
+    },
+    {
+      method: 'PUT',
+      path: '/vpn_gateways/<policy>/connections/<connection>/local_cidrs/10.1.0.0/16',
+      version,
+    },
+    { method: 'GET', path: '/subnets?limit=1', version },
+    { method: 'DELETE', path: '/subnets/0717-sub', version },
+  ]),
+  {
+    method: 'POST',
+    path: '/vpn_gateways',
+    version: NEW,
+    body: { name: 'gw', subnet: { id: '0717-sub' }, mode: 'policy', resource_group: { id: 'rg1' } },
+  },
+  {
+    method: 'POST',
+    path: '/vpn_gateways',
+    version: NEW,
+    body: { subnet: { id: '0717-sub2' }, local_asn: 64_530, advertised_cidrs: ['10.45.0.0/24'] },
+  },
+  { method: 'DELETE', path: '/vpn_gateways/<policy>', version: NEW },
+  { method: 'PUT', path: '/vpn_gateways/<route>/advertised_cidrs/10.45.0.0%2F24', version: NEW },
+  { method: 'DELETE', path: '/vpn_gateways/<route>/advertised_cidrs/10.45.0.0%2F24', version: NEW },
+  { method: 'POST', path: '/vpn_gateways/<policy>/connections', version: NEW, body: CONNECTION },
+  { method: 'POST', path: '/vpn_gateways/<policy>/connections', version: NEW, body: CONNECTION },
+  { method: 'POST', path: '/vpn_gateways/<route>/connections', version: NEW, body: ROUTED },
+  { method: 'POST', path: '/vpn_gateways/<policy>/connections', version: FLAT, body: FLAT_CONNECTION },
+  { method: 'POST', path: '/vpn_gateways/<policy>/connections', version: EARLY, body: FLAT_CONNECTION },
+  { method: 'PATCH', path: '/vpn_gateways/<policy>/connections/<connection>', version: NEW, body: PATCH },
+  {
+    method: 'PATCH',
+    path: '/vpn_gateways/<policy>/connections/<connection>',
+    version: FLAT,
+    body: { peer_address: '198.51.100.12', name: 'flat' },
+  },
+];
+
+/** Values that programs trip over. */
+export const ODD: readonly unknown[] = [
+  null,
+  true,
+  false,
+  0,
+  -1,
+  1.5,
+  1e308,
+  2 ** 53,
+  65_535,
+  '',
+  ' ',
+  'x',
+  'X'.repeat(600),
+  'multiple',
+  'aes256gcm16',
+  'disabled',
+  'chacha20poly1305',
+  '3des',
+  'md5',
+  'group_2',
+  31,
+  1,
+  2,
+  300,
+  1800,
+  'bgp',
+  'none',
+  'hold',
+  '10.0.0.0/8',
+  '0.0.0.0/0',
+  '::/0',
+  '10.0.0.1/8',
+  '2001:db8::/32',
+  '999.1.1.1',
+  '127.0.0.1',
+  '224.0.0.1',
+  '0.0.0.0',
+  '::',
+  '2001:db8::1',
+  'b.example.com',
+  'ü',
+  '\u0000',
+  '\ud800',
+  '__proto__',
+  'constructor',
+  'toString',
+  '../../etc',
+  '%2F',
+  '0x123456',
+  [],
+  {},
+  [null],
+  [[]],
+  [{}],
+  { id: null },
+  { id: '<ike>' },
+  { id: '<ipsec>' },
+  { id: 'x', crn: 'y' },
+  { href: '/' },
+  { crn: ':' },
+  { toString: 1 },
+  ['10.0.0.0/8', '10.0.0.0/8'],
+];
+export const FIELDS = [
+  'name',
+  'psk',
+  'mode',
+  'id',
+  'peer',
+  'local',
+  'tunnels',
+  'asn',
+  'routing_protocol',
+  '__proto__',
+  'constructor',
+  'dh_groups',
+  'pfs_groups',
+  'cidrs',
+  'peer_address',
+  'x',
+];
+export const SEGMENTS = [
+  '%00',
+  '%2F',
+  '..',
+  '',
+  '%zz',
+  'x'.repeat(300),
+  '<policy>',
+  '<connection>',
+  '10.0.0.0%2F33',
+  '10.0.0.0%2F8',
+  '__proto__',
+  '0',
+  '::%2F0',
+];
+export const QUERIES = [
+  'limit=0',
+  'limit=-1',
+  'limit=1e2',
+  'limit=100',
+  'start=',
+  'start=e30',
+  'start=%00',
+  'start[]=x',
+  'sort=x',
+  'sort=created_at',
+  'mode=',
+  'status=up',
+  'version=1',
+  'generation=9',
+  'resource_group.id=%ff',
+  '__proto__=1',
+  'limit',
+];
