@@ -4,13 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import type { Explanation } from '../../src/connection/explain.js';
-import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
-import { type ControlHandler, type ControlServer, listenControl } from '../../src/daemon/control.js';
+import { type ControlServer, listenControl } from '../../src/daemon/control.js';
 import { ControlClient } from '../../src/daemon/control-client.js';
-import { ControlError, LineSplitter, parseRequest } from '../../src/daemon/control-protocol.js';
-import type { ReloadReport } from '../../src/daemon/reload.js';
+import { LineSplitter, parseRequest } from '../../src/daemon/control-protocol.js';
 import { createLogger } from '../../src/telemetry/log.js';
+import { FakeDaemon } from '../helpers/fake-daemon.js';
 
 const logger = createLogger({ level: 'silent' });
 const folder = mkdtempSync(join(tmpdir(), 'culvert-control-'));
@@ -18,93 +16,6 @@ t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 
 let count = 0;
 const newPath = (): string => join(folder, `${++count}.sock`);
-
-const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
-  name,
-  status,
-  admin_state_up: true,
-  establish_mode: 'bidirectional',
-  peer: '192.0.2.2',
-  ike: null,
-  children: [],
-  status_reasons: [],
-  advisories: [],
-});
-
-/** A daemon with one connection `c`, without anything behind it. */
-class FakeDaemon implements ControlHandler {
-  state: 'up' | 'down' = 'down';
-  stopped = 0;
-  waiting = 0;
-  readonly listeners = new Set<() => void>();
-
-  status(name?: string): StatusDocument {
-    if (name !== undefined && name !== 'c')
-      throw new ControlError('not_found', `there is no connection ${name}`);
-    const gateway = {
-      name: 'g',
-      mode: 'policy',
-      address: '192.0.2.1',
-      interface: 'culvert0',
-      data_plane: 'portable',
-      raw_esp: true,
-      version: '0',
-      started_at: '2026-01-01T00:00:00Z',
-      drops: {},
-    } as const;
-    return { gateway, connections: [connection('c', this.state)] };
-  }
-
-  change(state: 'up' | 'down'): void {
-    this.state = state;
-    for (const listener of this.listeners) listener();
-  }
-
-  up(name: string): ConnectionStatusDocument {
-    return this.status(name).connections[0]!;
-  }
-
-  down(name: string): ConnectionStatusDocument {
-    this.change('down');
-    return this.status(name).connections[0]!;
-  }
-
-  explain(name: string): Explanation {
-    const { status } = connection('c', this.state);
-    const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
-    return { name, status, ...rest, connection: connection('c', this.state) };
-  }
-
-  reload(dryRun: boolean): ReloadReport {
-    const nothing = { errors: [], gateway: [], connections: [], unchanged: 1, problems: [] };
-    return { ok: true, dry_run: dryRun, file: 'gateway.yaml', ...nothing };
-  }
-
-  waitUp(
-    _: string,
-    progress: (line: string) => void,
-    signal: AbortSignal,
-  ): Promise<ConnectionStatusDocument> {
-    this.waiting++;
-    progress('initiating');
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => {
-        this.waiting--;
-        reject(new ControlError('failed', 'c is not up. No answer.'));
-      });
-      this.listeners.add(() => resolve(connection('c', this.state)));
-    });
-  }
-
-  subscribe(changed: () => void): () => void {
-    this.listeners.add(changed);
-    return () => this.listeners.delete(changed);
-  }
-
-  stop(): void {
-    this.stopped++;
-  }
-}
 
 async function serve(t: { teardown(fn: () => unknown): unknown }, path = newPath()) {
   const server = await listenControl(path, logger);

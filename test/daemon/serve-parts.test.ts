@@ -27,10 +27,14 @@ import {
 } from '../../src/daemon/supervised/device-mark.js';
 import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon/supervised/own-address.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
+import { toEngineConfig } from '../../src/store/engine-config.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import { readPsks } from '../../src/store/psk.js';
 import { type Cidr, parseCidr, parseIp } from '../../src/util/ip.js';
+import { EXAMPLE_KEY, exampleGateway } from '../helpers/example-gateway.js';
 import { FakeHost } from '../helpers/fake-host.js';
+import { RequestMutator } from '../helpers/request-mutator.js';
+import { SeededRandom } from '../helpers/seeded-random.js';
 
 function folder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'culvert-parts-'));
@@ -71,6 +75,44 @@ t.test('a desired state goes over the wire and comes back', async (t) => {
   t.ok(again.ok && again.value.has('c'), 'and can be read as one from a file');
   t.throws(() => decodeDesired({}), { code: 'bad_request' });
   t.throws(() => decodeDesired({ file: { connections: [{ name: 'c' }] } }), { code: 'bad_request' });
+});
+
+t.test('desired state with one thing wrong anywhere is a bad request, or a configuration', async (t) => {
+  const sent = JSON.parse(JSON.stringify(encodeDesired(exampleGateway(), new Map([['c', 'to-b']]))));
+  t.ok(decodeDesired(sent).fresh, 'as it is it is taken');
+  const mutator = new RequestMutator(new SeededRandom(4));
+  const counts = { taken: 0, refused: 0 };
+  const faults: string[] = [];
+  for (let n = 0; n < 3000; n++) {
+    const params = mutator.anywhere(sent) as Record<string, unknown>;
+    try {
+      const { config } = decodeDesired(params).fresh;
+      toEngineConfig(config.file, config.psks, new Map());
+      counts.taken++;
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      if (code !== 'bad_request' || message.includes(EXAMPLE_KEY))
+        faults.push(`${error}: ${JSON.stringify(params)}`);
+      counts.refused++;
+    }
+  }
+  t.same(faults.slice(0, 5), []);
+  t.ok(counts.taken > 100 && counts.refused > 1000, JSON.stringify(counts));
+  const [connection] = sent.file.connections;
+  const of = (file: object) => ({ file: { ...sent.file, ...file }, names: {} });
+  for (const [params, said] of [
+    [
+      of({ connections: [{ ...connection, ikePolicy: 'none' }] }),
+      /connections\[0\]\.ikePolicy names no policy/,
+    ],
+    [of({ connections: [connection, connection] }), /connections\[1\]\.name is the name of two/],
+    [of({ connections: [{ ...connection, routes: ['10.0.0.1/8'] }] }), /routes\[0\] has host bits/],
+    [of({ connections: [{ ...connection, psk: 7 }] }), /connections\[0\]\.psk needs a text/],
+    [of({ limits: { ...sent.file.limits, ikeSas: '9' } }), /limits\.ikeSas needs a whole number/],
+    [{ file: sent.file }, /names is missing/],
+  ] as const) {
+    t.throws(() => decodeDesired(params), { code: 'bad_request', message: said });
+  }
 });
 
 class FakeTable implements AddressTable {

@@ -42,6 +42,19 @@ export class RequestMutator {
     return this.chance(0.1) ? { value } : this.pick(ODD);
   }
 
+  /** The value with one of all its places changed, each as likely as any other: for what is deep. */
+  anywhere(value: unknown): unknown {
+    const places = countPlaces(value);
+    return this.#at(value, { left: this.#random.below(places) });
+  }
+
+  #at(value: unknown, place: { left: number }): unknown {
+    if (place.left-- === 0) return this.chance(0.3) ? this.value(value) : this.pick(ODD);
+    if (Array.isArray(value)) return value.map((item) => this.#at(item, place));
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, this.#at(item, place)]));
+  }
+
   path(path: string): string {
     const [route, query] = path.split('?');
     if (this.chance(0.5)) return `${path}${query === undefined ? '?' : '&'}${this.pick(QUERIES)}`;
@@ -60,4 +73,9 @@ export class RequestMutator {
       text.slice(at + this.#random.below(3))
     );
   }
+}
+
+function countPlaces(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1;
+  return Object.values(value).reduce<number>((sum, item) => sum + countPlaces(item), 1);
 }

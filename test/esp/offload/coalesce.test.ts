@@ -1,16 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Coalescer, type CoalesceSwitches, coalescerSpace } from '../../../src/esp/offload/coalesce.js';
-import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
-import { Splitter } from '../../../src/esp/offload/split.js';
-import {
-  createVirtioHeader,
-  GsoType,
-  readVirtioHeader,
-  VIRTIO_HEADER_LENGTH,
-  VirtioFlag,
-} from '../../../src/esp/offload/virtio.js';
-import { createPacketView, readPacket } from '../../../src/wire/ip.js';
+import { createVirtioHeader, GsoType, VirtioFlag } from '../../../src/esp/offload/virtio.js';
+import { readPacket } from '../../../src/wire/ip.js';
 import {
   ACK,
   checksumsHold,
@@ -18,101 +9,25 @@ import {
   ipHeaderLength,
   makePacket,
   naiveSum,
-  newMemory,
   PSH,
   seededOctets,
   timestamps,
   transportSum,
 } from './packets.js';
-
-const ITEMS = 16;
-const memory = createPacketMemory(newMemory(24));
-const { bytes } = memory;
-const SCRATCH = 64;
-const AT = 8192;
-const switches: CoalesceSwitches = { tcp: true, udp: true };
-const coalescer = new Coalescer(memory, AT, ITEMS, switches);
-const splitter = new Splitter(memory, SCRATCH);
-const view = createPacketView();
-const CANARY = 0xc3;
-
-interface Item {
-  readonly packet: Uint8Array;
-  readonly virtio: ReturnType<typeof createVirtioHeader>;
-  readonly segments: number;
-}
-
-/** ESP padding and trailer behind a packet as it is decrypted. */
-const TRAILER = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 7, 4);
-
-/** Offers a packet as the data plane does. False when the coalescer is full. */
-function offer(packet: Uint8Array): boolean {
-  const at = coalescer.target(packet.length + TRAILER.length);
-  if (at < 0) return false;
-  bytes.set(packet, at);
-  bytes.set(TRAILER, at + packet.length);
-  if (readPacket(bytes, at, packet.length, view)) coalescer.accept(view);
-  else coalescer.reject(packet.length + TRAILER.length);
-  return true;
-}
-
-function collect(into: Item[]): void {
-  coalescer.finish();
-  for (let i = 0; i < coalescer.count; i++) {
-    const at = coalescer.itemAt(i);
-    const virtio = createVirtioHeader();
-    readVirtioHeader(bytes, at, virtio);
-    const packet = bytes.slice(at + VIRTIO_HEADER_LENGTH, at + coalescer.itemLength(i));
-    if (coalescer.packetAt(i) !== at + VIRTIO_HEADER_LENGTH) throw new Error('packetAt contradicts itemAt');
-    into.push({ packet, virtio, segments: coalescer.segments(i) });
-  }
-  coalescer.clear();
-}
-
-const END = AT + coalescerSpace(ITEMS);
-const GUARD = new Uint8Array(4096).fill(CANARY);
-
-/** What is written to TUN for these packets. */
-function coalesce(packets: readonly Uint8Array[]): Item[] {
-  bytes.set(GUARD, AT - GUARD.length);
-  bytes.set(GUARD, END);
-  const out: Item[] = [];
-  for (const packet of packets) {
-    if (offer(packet)) continue;
-    collect(out);
-    if (!offer(packet)) throw new Error('full although it was cleared');
-  }
-  collect(out);
-  if (Buffer.compare(bytes.subarray(AT - GUARD.length, AT), GUARD) !== 0) {
-    throw new Error('octets before were written');
-  }
-  if (Buffer.compare(bytes.subarray(END, END + GUARD.length), GUARD) !== 0) {
-    throw new Error('octets behind were written');
-  }
-  return out;
-}
-
-/** Behind the coalescer's memory and its guard. */
-const SPLIT_AT = 20 * 65536;
-
-/** The items split again, as the kernel would. */
-function resplit(items: readonly Item[]): Uint8Array[] {
-  return items.flatMap(({ packet, virtio, segments }) => {
-    const at = SPLIT_AT;
-    const header = new Uint8Array(VIRTIO_HEADER_LENGTH);
-    header.set([virtio.flags, virtio.gsoType]);
-    new DataView(header.buffer).setUint16(4, virtio.gsoSize, true);
-    new DataView(header.buffer).setUint16(6, virtio.checksumStart, true);
-    new DataView(header.buffer).setUint16(8, virtio.checksumOffset, true);
-    bytes.set(header, at);
-    bytes.set(packet, at + VIRTIO_HEADER_LENGTH);
-    const out: Uint8Array[] = [];
-    const count = splitter.begin(at, VIRTIO_HEADER_LENGTH + packet.length);
-    if (count !== segments) throw new Error(`${segments} packets became ${count} (${splitter.refusal})`);
-    while (splitter.next()) out.push(bytes.slice(splitter.at, splitter.at + splitter.length));
-    return out;
-  });
-}
+import {
+  bytes,
+  CANARY,
+  coalesce,
+  coalescer,
+  collect,
+  ITEMS,
+  type Item,
+  offer,
+  resplit,
+  splitter,
+  switches,
+  view,
+} from './trains.js';
 
 const segmentsOf = (items: readonly Item[]): number[] => items.map((item) => item.segments);
 

@@ -1,0 +1,92 @@
+import type { Explanation } from '../../src/connection/explain.js';
+import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import type { ControlHandler } from '../../src/daemon/control.js';
+import { ControlError } from '../../src/daemon/control-protocol.js';
+import type { ReloadReport } from '../../src/daemon/reload.js';
+
+const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
+  name,
+  status,
+  admin_state_up: true,
+  establish_mode: 'bidirectional',
+  peer: '192.0.2.2',
+  ike: null,
+  children: [],
+  status_reasons: [],
+  advisories: [],
+});
+
+/** A daemon with one connection `c`, without anything behind it. */
+export class FakeDaemon implements ControlHandler {
+  state: 'up' | 'down' = 'down';
+  stopped = 0;
+  waiting = 0;
+  readonly listeners = new Set<() => void>();
+
+  status(name?: string): StatusDocument {
+    if (name !== undefined && name !== 'c')
+      throw new ControlError('not_found', `there is no connection ${name}`);
+    const gateway = {
+      name: 'g',
+      mode: 'policy',
+      address: '192.0.2.1',
+      interface: 'culvert0',
+      data_plane: 'portable',
+      raw_esp: true,
+      version: '0',
+      started_at: '2026-01-01T00:00:00Z',
+      drops: {},
+    } as const;
+    return { gateway, connections: [connection('c', this.state)] };
+  }
+
+  change(state: 'up' | 'down'): void {
+    this.state = state;
+    for (const listener of this.listeners) listener();
+  }
+
+  up(name: string): ConnectionStatusDocument {
+    return this.status(name).connections[0]!;
+  }
+
+  down(name: string): ConnectionStatusDocument {
+    this.change('down');
+    return this.status(name).connections[0]!;
+  }
+
+  explain(name: string): Explanation {
+    const { status } = connection('c', this.state);
+    const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
+    return { name, status, ...rest, connection: connection('c', this.state) };
+  }
+
+  reload(dryRun: boolean): ReloadReport {
+    const nothing = { errors: [], gateway: [], connections: [], unchanged: 1, problems: [] };
+    return { ok: true, dry_run: dryRun, file: 'gateway.yaml', ...nothing };
+  }
+
+  waitUp(
+    _: string,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<ConnectionStatusDocument> {
+    this.waiting++;
+    progress('initiating');
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        this.waiting--;
+        reject(new ControlError('failed', 'c is not up. No answer.'));
+      });
+      this.listeners.add(() => resolve(connection('c', this.state)));
+    });
+  }
+
+  subscribe(changed: () => void): () => void {
+    this.listeners.add(changed);
+    return () => this.listeners.delete(changed);
+  }
+
+  stop(): void {
+    this.stopped++;
+  }
+}
