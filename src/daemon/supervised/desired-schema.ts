@@ -70,11 +70,14 @@ const gateway = record<GatewaySettings>({
 const limits = record<GatewayLimits>({
   halfOpenTotal: bound,
   halfOpenPerSource: bound,
+  halfOpenBytes: bound,
   cookieThreshold: bound,
   ikeSas: bound,
   ikeSasPerPeer: bound,
   messageBytes: bound,
+  firstMessageBytes: bound,
   fragmentPacket: bound,
+  requestsPerSecondInAll: bound,
   requestsPerSecond: bound,
 });
 
