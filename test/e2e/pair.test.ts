@@ -252,7 +252,10 @@ t.test('without --once it stays, can be asked and steered, and Ctrl-C ends it', 
 
   const table = culvert('status', ...control);
   t.equal(table.status, 0, table.stderr);
-  t.match(table.stdout, /^site-a: policy mode, 192\.0\.2\.1, .* 1 of 1 connections up\n\nNAME /);
+  t.match(
+    table.stdout,
+    /^site-a: policy mode, 192\.0\.2\.1, .* 1 of 1 connections up\nclear packets: .*\n\nNAME /,
+  );
   const one = culvert('status', 'to-site-b', ...control);
   t.equal(one.status, 0, one.stderr);
   t.match(one.stdout, /^to-site-b: up\n/);

@@ -83,7 +83,7 @@ export class ClearGuard {
   /** Takes the rules away. @throws LinuxError */
   remove(): void {
     this.stop();
-    if (this.#installed === '') return;
+    if (this.#installed === '' && !this.#adopted) return;
     this.#installed = '';
     this.#filter.remove(this.#table);
   }
