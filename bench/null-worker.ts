@@ -15,7 +15,7 @@ import { writeU32 } from '#culvert/util/bytes.js';
  */
 function main(setup: WorkerSetup): void {
   const report = (message: WorkerReport): void => parentPort?.postMessage(message);
-  const arena = useArena(setup.memory);
+  const arena = useArena(setup.memory, setup.vault);
   const { copy } = createPacketMemory(arena.memory);
   const { bytes } = arena;
   const crypto: PacketCrypto = {

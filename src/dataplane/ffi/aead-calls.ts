@@ -1,5 +1,5 @@
 import { AAD_LENGTH, type EspLayout } from '../../esp/layout.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import type { CallList } from './call-list.js';
 import type { Openssl } from './openssl.js';
 
@@ -7,7 +7,7 @@ import type { Openssl } from './openssl.js';
 export interface AeadCalls {
   /** How many it takes. Of those that open a packet the last one is the check of the tag. */
   readonly calls: number;
-  /** Writes them into the list; the nonce of every packet will stand at `nonceAt`. */
+  /** Writes them into the list; the nonce of every packet will stand at the vault's `nonceAt`. */
   prepare(list: CallList, nonceAt: number): void;
   /** Lets prepared calls work on `body` octets from `from` to `to`, the eight octets at `aadAt` and the tag. */
   aim(list: CallList, aadAt: number, from: number, body: number, to: number, tagAt: number): void;
@@ -16,7 +16,7 @@ export interface AeadCalls {
 }
 
 /**
- * AES-GCM in one direction with the key of `keyBits` bits at `keyAt`, which is only read.
+ * AES-GCM in one direction with the key of `keyBits` bits at the vault's `keyAt`, which is only read.
  * @throws RangeError when the key is refused or there is no room for another
  */
 export type GcmMaker = (keyAt: number, keyBits: number, seals: boolean) => AeadCalls;
@@ -57,10 +57,10 @@ abstract class EvpCalls implements AeadCalls {
 export class EvpSealCalls extends EvpCalls {
   prepare(list: CallList, nonceAt: number): void {
     const { context, arena } = this;
-    const outLength = arena.base + At.outLength;
+    const outLength = arena.vault.base + Vaulted.outLength;
     const { EVP_CipherInit_ex, EVP_CipherUpdate, EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl } =
       this.openssl.native;
-    list.set(0, EVP_CipherInit_ex, 1, [context, 0, 0, 0, arena.base + nonceAt, ENCRYPT]);
+    list.set(0, EVP_CipherInit_ex, 1, [context, 0, 0, 0, arena.vault.base + nonceAt, ENCRYPT]);
     list.set(1, EVP_CipherUpdate, 1, [context, 0, outLength, 0, AAD_LENGTH]);
     list.set(2, EVP_CipherUpdate, 1, [context, 0, outLength, 0, 0]);
     list.set(3, EVP_CipherFinal_ex, 1, [context, 0, outLength]);
@@ -80,10 +80,10 @@ export class EvpSealCalls extends EvpCalls {
 export class EvpOpenCalls extends EvpCalls {
   prepare(list: CallList, nonceAt: number): void {
     const { context, arena } = this;
-    const outLength = arena.base + At.outLength;
+    const outLength = arena.vault.base + Vaulted.outLength;
     const { EVP_CipherInit_ex, EVP_CipherUpdate, EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl } =
       this.openssl.native;
-    list.set(0, EVP_CipherInit_ex, 1, [context, 0, 0, 0, arena.base + nonceAt, DECRYPT]);
+    list.set(0, EVP_CipherInit_ex, 1, [context, 0, 0, 0, arena.vault.base + nonceAt, DECRYPT]);
     list.set(1, EVP_CIPHER_CTX_ctrl, 1, [context, EVP_CTRL_AEAD_SET_TAG, this.tagLength, 0]);
     list.set(2, EVP_CipherUpdate, 1, [context, 0, outLength, 0, AAD_LENGTH]);
     list.set(3, EVP_CipherUpdate, 1, [context, 0, outLength, 0, 0]);

@@ -1,7 +1,7 @@
 import type { EspLayout } from '../../esp/layout.js';
 import { writeU32 } from '../../util/bytes.js';
 import type { AeadCalls } from './aead-calls.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import { type CallList, listUser } from './call-list.js';
 import { completed, type EspCalls, frame } from './esp-calls.js';
 import type { PacketOpener, PacketSealer } from './packet-crypto.js';
@@ -35,7 +35,7 @@ export class AeadSealer implements PacketSealer {
     // RFC 4106 §3.1, RFC 7634 §2: unique under the key, which the sequence number is.
     writeU32(bytes, outAt + 8, 0);
     writeU32(bytes, outAt + 12, sequence);
-    writeU32(bytes, At.nonce + 8, sequence);
+    writeU32(this.#arena.vault.bytes, Vaulted.nonce + 8, sequence);
     cipher.aim(list, outAt, innerAt, body, outAt + layout.bodyOffset, outAt + layout.bodyOffset + body);
     completed(list.run(cipher.calls), cipher.calls);
     return layout.bodyOffset + body + layout.icvLength;
@@ -44,10 +44,10 @@ export class AeadSealer implements PacketSealer {
   complete(): void {}
 
   #prepare(): void {
-    const { bytes } = this.#arena;
-    bytes.set(this.#salt, At.nonce);
-    writeU32(bytes, At.nonce + 4, 0);
-    this.#cipher.prepare(this.#list, At.nonce);
+    const { bytes } = this.#arena.vault;
+    bytes.set(this.#salt, Vaulted.nonce);
+    writeU32(bytes, Vaulted.nonce + 4, 0);
+    this.#cipher.prepare(this.#list, Vaulted.nonce);
     this.#list.claim(this.#user);
   }
 
@@ -84,7 +84,8 @@ export class AeadOpener implements PacketOpener {
     if (!list.isOf(this.#user)) this.#prepare();
     const body = length - layout.bodyOffset - layout.icvLength;
     // The IV behind the salt. Packets stand at any address, so octet by octet.
-    for (let i = 0; i < 8; i++) bytes[At.openNonce + 4 + i] = bytes[packetAt + 8 + i]!;
+    const nonce = this.#arena.vault.bytes;
+    for (let i = 0; i < 8; i++) nonce[Vaulted.openNonce + 4 + i] = bytes[packetAt + 8 + i]!;
     const input = packetAt + layout.bodyOffset;
     cipher.aim(list, packetAt, input, body, outAt, input + body);
     const made = list.run(cipher.calls);
@@ -97,8 +98,8 @@ export class AeadOpener implements PacketOpener {
   }
 
   #prepare(): void {
-    this.#arena.bytes.set(this.#salt, At.openNonce);
-    this.#cipher.prepare(this.#list, At.openNonce);
+    this.#arena.vault.bytes.set(this.#salt, Vaulted.openNonce);
+    this.#cipher.prepare(this.#list, Vaulted.openNonce);
     this.#list.claim(this.#user);
   }
 

@@ -6,10 +6,14 @@ import { CONTROL_SPACE } from './control-message.js';
 import { HASH_STATE } from './low-level-hash.js';
 
 /**
- * The memory of the packet path: one shared WebAssembly.Memory in which everything that the kernel or OpenSSL
+ * The memory of the packet path: a shared WebAssembly.Memory in which everything that the kernel or OpenSSL
  * touches stands at a fixed offset. Calls get plain numbers (base + offset), so nothing is wrapped or
  * allocated for a packet. The memory never grows, hence its base address never moves. Main and worker see the
  * same octets at the same address.
+ *
+ * What is derived from keys, and the lists of C functions to call, stand in a second memory, the vault. V8 maps
+ * each such memory by itself, with gigabytes of address space around it that nobody may touch, so that no stray
+ * write among packets reaches the vault, neither by a wrong offset in JavaScript nor by a C function.
  */
 
 /** Messages of one receiving call. */
@@ -66,12 +70,19 @@ const CALL_LIST_SIZE = MAX_CALLS * CALL_SIZE + 64;
 /** Random octets drawn at a time. */
 export const RANDOM_POOL = 4096;
 
-let next = 0;
-function take(size: number): number {
-  const at = next;
-  next = (next + size + 63) & ~63;
-  return at;
+/** Hands out room, in octets, at multiples of 64. */
+class Layout {
+  size = 0;
+
+  take(size: number): number {
+    const at = this.size;
+    this.size = (at + size + 63) & ~63;
+    return at;
+  }
 }
+
+const packets = new Layout();
+const take = (size: number): number => packets.take(size);
 
 /** What one sending call needs, by run. Packets come last: they need no wiping of headers in between. */
 export interface SendArea {
@@ -103,28 +114,6 @@ export const At = {
   /** Socket address of each child SA's peer, by the number of its counter block. */
   peers: take((MAX_CHILDREN + 1) * NAME_SIZE),
   pollFds: take(64 * 8),
-  /** Sixteen zeros: the IV of a context before its first packet. Never written. */
-  zeroIv: take(64),
-  nonce: take(64),
-  /** The nonce of the packet being opened. */
-  openNonce: take(64),
-  cbcLanes: take(CBC_LANES * CBC_LANE),
-  /** The calls of the packet being sealed, and of the one being opened. */
-  sealCalls: take(CALL_LIST_SIZE),
-  openCalls: take(CALL_LIST_SIZE),
-  outLength: take(64),
-  mac: take(64),
-  /** AES-GCM's state of the packet in hand: see ipsec-mb.ts. */
-  gcmState: take(128),
-  /** Keys on their way into a cipher context: zero at all other times. */
-  keys: take(256),
-  random: take(RANDOM_POOL),
-  /** The hash state of the message in hand. */
-  macState: take(HASH_STATE),
-  /** Octets kept aside while a cipher writes over them; a padded MAC key while it is taken over. */
-  saved: take(128),
-  /** What is derived from keys: see key-slots.ts. */
-  keySlots: take(KEY_SLOTS * KEY_SLOT_SIZE),
   /** What ErrorQueue reads into. */
   errors: take(576),
   split: take(SPLITTER_SPACE),
@@ -145,11 +134,39 @@ export const At = {
   rxPackets: take(RX_BURST * SLOT),
 } as const;
 
+const vault = new Layout();
+const keep = (size: number): number => vault.take(size);
+
+/** Where everything is in the vault. Offsets in octets, multiples of 64. */
+export const Vaulted = {
+  /** Sixteen zeros: the IV of a context before its first packet. Never written. */
+  zeroIv: keep(64),
+  nonce: keep(64),
+  /** The nonce of the packet being opened. */
+  openNonce: keep(64),
+  cbcLanes: keep(CBC_LANES * CBC_LANE),
+  /** The calls of the packet being sealed, and of the one being opened. */
+  sealCalls: keep(CALL_LIST_SIZE),
+  openCalls: keep(CALL_LIST_SIZE),
+  outLength: keep(64),
+  mac: keep(64),
+  /** AES-GCM's state of the packet in hand: see ipsec-mb.ts. */
+  gcmState: keep(128),
+  /** Keys on their way into a cipher context: zero at all other times. */
+  keys: keep(256),
+  random: keep(RANDOM_POOL),
+  /** The hash state of the message in hand. */
+  macState: keep(HASH_STATE),
+  /** Octets kept aside while a cipher writes over them; a padded MAC key while it is taken over. */
+  saved: keep(128),
+  /** What is derived from keys: see key-slots.ts. */
+  keySlots: keep(KEY_SLOTS * KEY_SLOT_SIZE),
+} as const;
+
 /** The longest datagram or packet a slot takes. */
 export const MAX_PACKET = 65535;
 
 const PAGE = 65536;
-const PAGES = Math.ceil(next / PAGE);
 
 /** Offset of the packet slot `i` of the receive side. */
 export function rxPacket(i: number): number {
@@ -183,13 +200,20 @@ const { Memory } = (
   }
 ).WebAssembly;
 
-/** The memory with its views. */
-export interface Arena {
+/** A memory with its views. */
+export interface Region {
   readonly memory: SharedMemory;
   /** Address of offset 0 in this process. */
   readonly base: number;
   readonly bytes: Uint8Array<ArrayBufferLike>;
   readonly u32: Uint32Array<ArrayBufferLike>;
+}
+
+/** The memory of packets with its views. */
+export interface Arena extends Region {
+  readonly vault: Region;
+  /** The distance of the vault: base + far + offset is an address in it. */
+  readonly far: number;
   readonly i32: Int32Array<ArrayBufferLike>;
   readonly f64: Float64Array<ArrayBufferLike>;
   readonly view: DataView<ArrayBufferLike>;
@@ -197,18 +221,28 @@ export interface Arena {
 
 /** Fresh zeroed memory. @throws LinuxError ENOSYS without FFI */
 export function createArena(): Arena {
-  return useArena(new Memory({ initial: PAGES, maximum: PAGES, shared: true }));
+  return useArena(allocate(packets.size), allocate(vault.size));
 }
 
-/** Views of memory that another thread created. */
-export function useArena(memory: SharedMemory): Arena {
+function allocate(octets: number): SharedMemory {
+  const pages = Math.ceil(octets / PAGE);
+  return new Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+function regionOf(memory: SharedMemory): Region {
+  const bytes = new Uint8Array(memory.buffer);
+  return { memory, base: addressOf(bytes), bytes, u32: new Uint32Array(memory.buffer) };
+}
+
+/** Views of memories that another thread created. */
+export function useArena(memory: SharedMemory, vaultMemory: SharedMemory): Arena {
   const { buffer } = memory;
-  const bytes = new Uint8Array(buffer);
+  const region = regionOf(memory);
+  const vaultRegion = regionOf(vaultMemory);
   return {
-    memory,
-    base: addressOf(bytes),
-    bytes,
-    u32: new Uint32Array(buffer),
+    ...region,
+    vault: vaultRegion,
+    far: vaultRegion.base - region.base,
     i32: new Int32Array(buffer),
     f64: new Float64Array(buffer),
     view: new DataView(buffer),
@@ -217,9 +251,13 @@ export function useArena(memory: SharedMemory): Arena {
 
 /** Writes a pointer to the arena's offset `target` at `at`, as eight octets in host order. */
 export function writePointer(arena: Arena, at: number, target: number): void {
-  const address = arena.base + target;
-  arena.u32[at >>> 2] = address >>> 0;
-  arena.u32[(at >>> 2) + 1] = Math.floor(address / 2 ** 32);
+  writeAddress(arena, at, arena.base + target);
+}
+
+/** Writes an address at `at`, as eight octets in host order. */
+export function writeAddress({ u32 }: Region, at: number, address: number): void {
+  u32[at >>> 2] = address >>> 0;
+  u32[(at >>> 2) + 1] = Math.floor(address / 2 ** 32);
 }
 
 /** Fills the headers of a receiving call: each points to one slot, room for the address and control data. */

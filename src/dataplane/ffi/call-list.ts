@@ -22,7 +22,7 @@ export function listUser(): number {
 }
 
 /**
- * The C functions that one packet takes, written down in the arena and carried out together: one way from
+ * The C functions that one packet takes, written down in the vault and carried out together: one way from
  * JavaScript into C where there would be five to eight. Users of a list that others use too write all of it
  * when it is not theirs, and only what differs from packet to packet after that.
  */
@@ -34,12 +34,12 @@ export class CallList {
   readonly #run: CallRunner | null;
   readonly #functions: (NativeFunction | undefined)[] = new Array(MAX_CALLS).fill(undefined);
 
-  /** A list at the arena's offset `at`. Without a runner (null), JavaScript makes the calls one by one. */
+  /** A list at the vault's offset `at`. Without a runner (null), JavaScript makes the calls one by one. */
   constructor(arena: Arena, at: number, run: CallRunner | null = callRunner()) {
-    this.#u32 = arena.u32;
+    this.#u32 = arena.vault.u32;
     this.#base = arena.base;
     this.#at = at;
-    this.#address = arena.base + at;
+    this.#address = arena.vault.base + at;
     this.#run = run;
   }
 
@@ -75,7 +75,7 @@ export class CallList {
     return this.#run === null ? this.#interpret(count) : this.#run(this.#address, count);
   }
 
-  /** Whether `user`, a number of `listUser()`, wrote the list last. Kept in the arena, with the list. */
+  /** Whether `user`, a number of `listUser()`, wrote the list last. Kept in the vault, with the list. */
   isOf(user: number): boolean {
     return this.#u32[(this.#at + OWNER_AT) >>> 2] === user;
   }

@@ -1,6 +1,6 @@
 import type { EspLayout } from '../../esp/layout.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import { type CallList, listUser } from './call-list.js';
 import { completed, type EspCalls, frame } from './esp-calls.js';
 import type { IvPool } from './iv-pool.js';
@@ -65,7 +65,7 @@ export class CbcSealer implements PacketSealer {
   #prepare(): void {
     const { openssl, arena } = this.#calls;
     const { EVP_CipherUpdate } = openssl.native;
-    this.#list.set(0, EVP_CipherUpdate, 1, [this.#context, 0, arena.base + At.outLength, 0, 0]);
+    this.#list.set(0, EVP_CipherUpdate, 1, [this.#context, 0, arena.vault.base + Vaulted.outLength, 0, 0]);
     this.#mac.prepare(this.#list, 1);
     this.#list.claim(this.#user);
   }
@@ -110,7 +110,7 @@ export class CbcOpener implements PacketOpener {
     const authenticated = length - layout.icvLength;
     const { ivLength } = layout;
     const body = authenticated - layout.bodyOffset;
-    this.#mac.aim(list, 0, packetAt, authenticated, At.mac);
+    this.#mac.aim(list, 0, packetAt, authenticated, this.#calls.arena.far + Vaulted.mac);
     list.point(compare, 1, packetAt + authenticated);
     list.point(compare + 1, 1, outAt - ivLength);
     list.point(compare + 2, 1, outAt - ivLength);
@@ -125,16 +125,16 @@ export class CbcOpener implements PacketOpener {
 
   #prepare(): void {
     const { openssl, arena } = this.#calls;
-    const { base } = arena;
+    const { base } = arena.vault;
     const list = this.#list;
     const compare = this.#compare;
     const { ivLength, icvLength } = this.layout;
     const { CRYPTO_memcmp, EVP_CipherUpdate, memcpy } = openssl.native;
     this.#mac.prepare(list, 0);
-    list.set(compare, CRYPTO_memcmp, 0, [base + At.mac, 0, icvLength]);
-    list.set(compare + 1, memcpy, undefined, [base + At.saved, 0, ivLength]);
-    list.set(compare + 2, EVP_CipherUpdate, 1, [this.#context, 0, base + At.outLength, 0, 0]);
-    list.set(compare + 3, memcpy, undefined, [0, base + At.saved, ivLength]);
+    list.set(compare, CRYPTO_memcmp, 0, [base + Vaulted.mac, 0, icvLength]);
+    list.set(compare + 1, memcpy, undefined, [base + Vaulted.saved, 0, ivLength]);
+    list.set(compare + 2, EVP_CipherUpdate, 1, [this.#context, 0, base + Vaulted.outLength, 0, 0]);
+    list.set(compare + 3, memcpy, undefined, [0, base + Vaulted.saved, ivLength]);
     list.claim(this.#user);
   }
 

@@ -145,7 +145,7 @@ class FfiDataPlane implements DataPlane {
     });
   }
 
-  #setupOf(worker: number): Omit<WorkerSetup, 'memory' | 'wakeFd'> {
+  #setupOf(worker: number): Omit<WorkerSetup, 'memory' | 'vault' | 'wakeFd'> {
     const { espFds, rawFds, tun, offload = NO_OFFLOAD } = this.#options;
     const group = this.#group.setupOf(worker);
     return {

@@ -7,7 +7,7 @@ import { type CallRunner, callRunner } from '../../linux/call-runner.js';
 import { Encr } from '../../wire/ike/registry.js';
 import { type AeadCalls, EvpOpenCalls, EvpSealCalls, type GcmMaker } from './aead-calls.js';
 import { AeadOpener, AeadSealer } from './aead-packets.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import { CallList } from './call-list.js';
 import { CbcOpener, CbcSealer } from './cbc-packets.js';
 import type { EspCalls } from './esp-calls.js';
@@ -43,7 +43,7 @@ export function evpCipherName(id: number, keyBits: number): string | undefined {
   }
 }
 
-/** A keyed cipher context. `keyAt` is an offset in the arena. */
+/** A keyed cipher context. `keyAt` is an offset in the vault. */
 export function cipherContext(
   openssl: Openssl,
   arena: Arena,
@@ -59,8 +59,8 @@ export function cipherContext(
     context,
     cipher,
     0,
-    arena.base + keyAt,
-    arena.base + At.zeroIv,
+    arena.vault.base + keyAt,
+    arena.vault.base + Vaulted.zeroIv,
     direction,
   );
   if (keyed !== 1 || openssl.EVP_CIPHER_CTX_set_padding(context, 0) !== 1) {
@@ -95,11 +95,11 @@ export function createEvpCrypto(
   const calls: EspCalls = {
     openssl,
     arena,
-    sealing: new CallList(arena, At.sealCalls, runner),
-    opening: new CallList(arena, At.openCalls, runner),
+    sealing: new CallList(arena, Vaulted.sealCalls, runner),
+    opening: new CallList(arena, Vaulted.openCalls, runner),
   };
 
-  /** Splits the keys, lends them to `use` as octets in the arena, and leaves nothing behind. */
+  /** Splits the keys, lends them to `use` as octets in the vault, and leaves nothing behind. */
   function withKeys<T>(
     suite: EspSuite,
     keys: EspKeys,
@@ -108,11 +108,12 @@ export function createEvpCrypto(
     const layout = espLayout(suite);
     const split = splitKeys(layout, keys);
     try {
-      arena.bytes.set(split.cipher.expose(), At.keys);
-      if (split.integrity !== undefined) arena.bytes.set(split.integrity.expose(), At.keys + INTEGRITY_KEY);
+      arena.vault.bytes.set(split.cipher.expose(), Vaulted.keys);
+      if (split.integrity !== undefined)
+        arena.vault.bytes.set(split.integrity.expose(), Vaulted.keys + INTEGRITY_KEY);
       return use(layout, split.nonce.slice(0, layout.saltLength), split.integrity?.length);
     } finally {
-      arena.bytes.fill(0, At.keys, At.keys + 2 * INTEGRITY_KEY);
+      arena.vault.bytes.fill(0, Vaulted.keys, Vaulted.keys + 2 * INTEGRITY_KEY);
       wipeKeys(split);
     }
   }
@@ -120,13 +121,13 @@ export function createEvpCrypto(
   function context({ encryption: { id, keyBits } }: EspSuite, direction: number): number {
     const name = evpCipherName(id, keyBits);
     if (name === undefined) throw new RangeError(`OpenSSL has no cipher for transform ${id}`);
-    return cipherContext(openssl, arena, name, At.keys, direction);
+    return cipherContext(openssl, arena, name, Vaulted.keys, direction);
   }
 
   function aead(suite: EspSuite, layout: EspLayout, direction: number): AeadCalls {
     const { id, keyBits } = suite.encryption;
     if (gcm !== undefined && id === Encr.AES_GCM_16) {
-      return gcm(At.keys, keyBits, direction === ENCRYPT);
+      return gcm(Vaulted.keys, keyBits, direction === ENCRYPT);
     }
     const keyed = context(suite, direction);
     return direction === ENCRYPT
@@ -136,7 +137,7 @@ export function createEvpCrypto(
 
   /** What `use` makes of the MAC, or neither. */
   function withMac<T>(suite: EspSuite, keyLength: number, use: (mac: PacketMac) => T): T {
-    const mac = macs.make(integrityTransform(suite.integrity).hash, At.keys + INTEGRITY_KEY, keyLength);
+    const mac = macs.make(integrityTransform(suite.integrity).hash, Vaulted.keys + INTEGRITY_KEY, keyLength);
     try {
       return use(mac);
     } catch (error) {
@@ -151,7 +152,7 @@ export function createEvpCrypto(
       return new CbcSealer(calls, layout, spi, ivs, context(suite, ENCRYPT), mac);
     }
     const { functions, slots } = multiCbc;
-    return new MultiCbcSealer(functions, calls, copy, slots, layout, spi, ivs, At.keys, keyBits, mac);
+    return new MultiCbcSealer(functions, calls, copy, slots, layout, spi, ivs, Vaulted.keys, keyBits, mac);
   }
 
   return {

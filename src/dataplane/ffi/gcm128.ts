@@ -70,7 +70,7 @@ export function gcm128Maker(functions: Gcm128, arena: Arena, slots: KeySlots): G
   return (keyAt, keyBits, seals) => new GcmCalls(functions, arena, slots, keyAt, keyBits, seals);
 }
 
-/** One direction of one key. The key schedule lies in a slot of the arena, wiped by `free`. */
+/** One direction of one key. The key schedule lies in a slot of the vault, wiped by `free`. */
 class GcmCalls implements AeadCalls {
   readonly calls = 4;
   readonly #functions: Gcm128;
@@ -80,7 +80,7 @@ class GcmCalls implements AeadCalls {
   readonly #slot: number;
   #context: number;
 
-  /** `keyAt`: the key of `keyBits` bits in the arena, which is only read. @throws RangeError when it is refused */
+  /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
   constructor(
     functions: Gcm128,
     arena: Arena,
@@ -94,8 +94,8 @@ class GcmCalls implements AeadCalls {
     this.#slots = slots;
     this.#seals = seals;
     this.#slot = slots.take();
-    const schedule = arena.base + slots.at(this.#slot);
-    if (functions.setKey.call(arena.base + keyAt, keyBits, schedule) !== 0) {
+    const schedule = arena.vault.base + slots.at(this.#slot);
+    if (functions.setKey.call(arena.vault.base + keyAt, keyBits, schedule) !== 0) {
       slots.give(this.#slot);
       throw new RangeError(`AES refuses a key of ${keyBits} bits`);
     }
@@ -105,7 +105,7 @@ class GcmCalls implements AeadCalls {
   prepare(list: CallList, nonceAt: number): void {
     const { setIv, aad, encrypt, decrypt, tag, finish, counter } = this.#functions;
     const context = this.#context;
-    list.set(0, setIv, undefined, [context, this.#arena.base + nonceAt, 12]);
+    list.set(0, setIv, undefined, [context, this.#arena.vault.base + nonceAt, 12]);
     list.set(1, aad, 0, [context, 0, AAD_LENGTH]);
     list.set(2, this.#seals ? encrypt : decrypt, 0, [context, 0, 0, 0, counter.address]);
     if (this.#seals) list.set(3, tag, undefined, [context, 0, TAG_LENGTH]);

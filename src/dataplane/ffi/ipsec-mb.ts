@@ -1,7 +1,7 @@
 import { AAD_LENGTH } from '../../esp/layout.js';
 import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
 import type { AeadCalls, GcmMaker } from './aead-calls.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import type { CallList } from './call-list.js';
 import type { Openssl } from './openssl.js';
 
@@ -101,7 +101,7 @@ export function ipsecMbMaker(library: IpsecMb, openssl: Openssl, arena: Arena): 
   return (keyAt, keyBits, seals) => new IpsecMbCalls(library, openssl, arena, keyAt, keyBits, seals);
 }
 
-/** One direction of one key. What is derived from the key lies outside of the arena, wiped by `free`. */
+/** One direction of one key. What is derived from the key lies outside of both memories, wiped by `free`. */
 class IpsecMbCalls implements AeadCalls {
   readonly calls: number;
   readonly #library: IpsecMb;
@@ -111,7 +111,7 @@ class IpsecMbCalls implements AeadCalls {
   readonly #seals: boolean;
   #keyData: number;
 
-  /** `keyAt`: the key of `keyBits` bits in the arena, which is only read. @throws RangeError when it is refused */
+  /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
   constructor(
     library: IpsecMb,
     openssl: Openssl,
@@ -130,24 +130,24 @@ class IpsecMbCalls implements AeadCalls {
     this.calls = seals ? 3 : 4;
     this.#keyData = library.alloc(ALIGNMENT, KEY_DATA);
     if (this.#keyData === 0) throw new RangeError('no memory for the keys of another SA');
-    functions.setKey.call(arena.base + keyAt, this.#keyData);
+    functions.setKey.call(arena.vault.base + keyAt, this.#keyData);
   }
 
   prepare(list: CallList, nonceAt: number): void {
     const { init, encrypt, decrypt, sealed, opened } = this.#functions;
-    const { base } = this.#arena;
+    const { base } = this.#arena.vault;
     const key = this.#keyData;
     // The state of the packet in hand: made anew by `init`.
-    const state = base + At.gcmState;
+    const state = base + Vaulted.gcmState;
     list.set(0, init, undefined, [key, state, base + nonceAt, 0, AAD_LENGTH]);
     list.set(1, this.#seals ? encrypt : decrypt, undefined, [key, state, 0, 0, 0]);
     if (this.#seals) {
       list.set(2, sealed, undefined, [key, state, 0, TAG_LENGTH]);
       return;
     }
-    list.set(2, opened, undefined, [key, state, base + At.mac, TAG_LENGTH]);
+    list.set(2, opened, undefined, [key, state, base + Vaulted.mac, TAG_LENGTH]);
     // In constant time.
-    list.set(3, this.#memcmp, 0, [base + At.mac, 0, TAG_LENGTH]);
+    list.set(3, this.#memcmp, 0, [base + Vaulted.mac, 0, TAG_LENGTH]);
   }
 
   aim(list: CallList, aadAt: number, from: number, body: number, to: number, tagAt: number): void {

@@ -1,4 +1,4 @@
-import { type Arena, At, RANDOM_POOL } from './arena.js';
+import { type Arena, RANDOM_POOL, Vaulted } from './arena.js';
 import type { Openssl } from './openssl.js';
 
 /**
@@ -17,17 +17,17 @@ export class IvPool {
 
   /** Writes `length` fresh octets at `at`. @throws Error when the generator has none */
   write(at: number, length: number): void {
-    const { bytes, base } = this.#arena;
+    const { bytes, vault } = this.#arena;
     if (this.#used + length > RANDOM_POOL) {
-      if (this.#openssl.RAND_bytes(base + At.random, RANDOM_POOL) !== 1) {
+      if (this.#openssl.RAND_bytes(vault.base + Vaulted.random, RANDOM_POOL) !== 1) {
         throw new Error('OpenSSL RAND_bytes failed');
       }
       this.#used = 0;
     }
-    const from = At.random + this.#used;
+    const from = Vaulted.random + this.#used;
     for (let i = 0; i < length; i++) {
-      bytes[at + i] = bytes[from + i]!;
-      bytes[from + i] = 0;
+      bytes[at + i] = vault.bytes[from + i]!;
+      vault.bytes[from + i] = 0;
     }
     this.#used += length;
   }

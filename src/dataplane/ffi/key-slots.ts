@@ -1,6 +1,6 @@
-import { type Arena, At, KEY_SLOT_SIZE, KEY_SLOTS } from './arena.js';
+import { type Arena, KEY_SLOT_SIZE, KEY_SLOTS, Vaulted } from './arena.js';
 
-/** Places in the arena for what is derived from keys: hash states of a MAC, the key schedule of a cipher. */
+/** Places in the vault for what is derived from keys: hash states of a MAC, the key schedule of a cipher. */
 export class KeySlots {
   readonly #bytes: Arena['bytes'];
   /** Slots given back; those from `#fresh` on were never taken. */
@@ -8,7 +8,7 @@ export class KeySlots {
   #fresh = 0;
 
   constructor(arena: Arena) {
-    this.#bytes = arena.bytes;
+    this.#bytes = arena.vault.bytes;
   }
 
   /** A zeroed slot. @throws RangeError when all are taken */
@@ -18,9 +18,9 @@ export class KeySlots {
     return slot;
   }
 
-  /** Where it stands in the arena: KEY_SLOT_SIZE octets, aligned to 64. */
+  /** Where it stands in the vault: KEY_SLOT_SIZE octets, aligned to 64. */
   at(slot: number): number {
-    return At.keySlots + slot * KEY_SLOT_SIZE;
+    return Vaulted.keySlots + slot * KEY_SLOT_SIZE;
   }
 
   /** Wipes it and gives it back. */

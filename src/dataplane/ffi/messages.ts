@@ -18,6 +18,8 @@ export interface GroupSetup {
 /** What the worker is started with. */
 export interface WorkerSetup {
   readonly memory: SharedMemory;
+  /** Where keys and calls are. */
+  readonly vault: SharedMemory;
   readonly tunFd: number;
   readonly espFds: readonly number[];
   /** Socket for ESP without UDP. */

@@ -1,7 +1,7 @@
 import type { EspLayout } from '../../esp/layout.js';
 import type { PacketMemory } from '../../esp/offload/packet-memory.js';
 import { type NativeFunction, openLibrary } from '../../linux/ffi.js';
-import { type Arena, At, CBC_LANE, CBC_LANES, writePointer } from './arena.js';
+import { type Arena, CBC_LANE, CBC_LANES, Vaulted, writeAddress } from './arena.js';
 import { type CallList, listUser } from './call-list.js';
 import { completed, type EspCalls, frame } from './esp-calls.js';
 import type { IvPool } from './iv-pool.js';
@@ -64,7 +64,7 @@ export class MultiCbcSealer implements PacketSealer {
   #waiting = 0;
   #held = true;
 
-  /** `keyAt`: the key of `keyBits` bits in the arena, which is only read. @throws RangeError when it is refused */
+  /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
   constructor(
     functions: MultiCbc,
     calls: EspCalls,
@@ -88,7 +88,7 @@ export class MultiCbcSealer implements PacketSealer {
     this.#ivs = ivs;
     this.#mac = mac;
     this.#slot = slots.take();
-    const { base } = calls.arena;
+    const { base } = calls.arena.vault;
     if (functions.setKey.call(base + keyAt, keyBits, base + slots.at(this.#slot)) !== 0) {
       slots.give(this.#slot);
       throw new RangeError(`AES refuses a key of ${keyBits} bits`);
@@ -116,24 +116,25 @@ export class MultiCbcSealer implements PacketSealer {
     const count = this.#waiting;
     if (count === 0) return;
     this.#waiting = 0;
-    const { base, u32 } = this.#arena;
+    const { far, vault } = this.#arena;
+    const { base, u32 } = vault;
     const half = CBC_LANES / 2;
     const lanes = count > half ? CBC_LANES : half;
     for (let i = 0; i < count; i++) this.#fillLane(i);
-    for (let i = count; i < lanes; i++) u32[(At.cbcLanes + i * CBC_LANE + 16) >>> 2] = 0;
-    this.#functions.encrypt.call(base + At.cbcLanes, base + this.#slots.at(this.#slot), lanes / 4);
+    for (let i = count; i < lanes; i++) u32[(Vaulted.cbcLanes + i * CBC_LANE + 16) >>> 2] = 0;
+    this.#functions.encrypt.call(base + Vaulted.cbcLanes, base + this.#slots.at(this.#slot), lanes / 4);
     const list = this.#list;
     const mac = this.#mac;
     if (!list.isOf(this.#user)) {
       mac.prepare(list, 0);
       // Truncated on the way: behind it the next packet stands already.
-      list.set(mac.calls, this.#memcpy, undefined, [0, base + At.mac, this.layout.icvLength]);
+      list.set(mac.calls, this.#memcpy, undefined, [0, base + Vaulted.mac, this.layout.icvLength]);
       list.claim(this.#user);
     }
     for (let i = 0; i < count; i++) {
       const at = this.#at[i]!;
       const covered = this.#covered[i]!;
-      mac.aim(list, 0, at, covered, At.mac);
+      mac.aim(list, 0, at, covered, far + Vaulted.mac);
       list.point(mac.calls, 0, at + covered);
       completed(list.run(mac.calls + 1), mac.calls + 1);
     }
@@ -144,14 +145,15 @@ export class MultiCbcSealer implements PacketSealer {
    * one may have come between.
    */
   #fillLane(i: number): void {
-    const { bytes, u32 } = this.#arena;
+    const { bytes, base, vault } = this.#arena;
     const { bodyOffset, ivLength } = this.layout;
-    const lane = At.cbcLanes + i * CBC_LANE;
+    const lane = Vaulted.cbcLanes + i * CBC_LANE;
     const bodyAt = this.#at[i]! + bodyOffset;
-    writePointer(this.#arena, lane, bodyAt);
-    writePointer(this.#arena, lane + 8, bodyAt);
-    u32[(lane + 16) >>> 2] = (this.#covered[i]! - bodyOffset) >>> BLOCK_SHIFT;
-    for (let octet = 0; octet < 16; octet++) bytes[lane + 24 + octet] = bytes[bodyAt - ivLength + octet]!;
+    writeAddress(vault, lane, base + bodyAt);
+    writeAddress(vault, lane + 8, base + bodyAt);
+    vault.u32[(lane + 16) >>> 2] = (this.#covered[i]! - bodyOffset) >>> BLOCK_SHIFT;
+    for (let octet = 0; octet < 16; octet++)
+      vault.bytes[lane + 24 + octet] = bytes[bodyAt - ivLength + octet]!;
   }
 
   free(): void {

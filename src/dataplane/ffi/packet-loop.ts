@@ -69,7 +69,7 @@ export class PacketLoop {
   readonly #inbound: Inbound;
   readonly #queue: SendQueue;
   readonly #raw: SendQueue | undefined;
-  readonly #setup: Omit<WorkerSetup, 'memory'>;
+  readonly #setup: Omit<WorkerSetup, 'memory' | 'vault'>;
   /** By number of the device. */
   readonly #lanes: (Lane | undefined)[] = [];
   readonly #writers: (TunWriter | undefined)[] = [];
@@ -86,7 +86,7 @@ export class PacketLoop {
   constructor(
     arena: Arena,
     crypto: PacketCrypto,
-    setup: Omit<WorkerSetup, 'memory'>,
+    setup: Omit<WorkerSetup, 'memory' | 'vault'>,
     report: (report: WorkerReport) => void,
     { calls = libc(), now = monotonicMillis }: Seams = {},
   ) {
@@ -366,7 +366,7 @@ export class PacketLoop {
     this.#path.early.clear();
     this.#path.bySpi.clear();
     this.#arena.bytes.fill(0, At.ring, At.counters);
-    this.#arena.bytes.fill(0, At.nonce, At.split);
+    this.#arena.vault.bytes.fill(0);
     this.#arena.bytes.fill(0, At.inner, At.rxPackets);
   }
 }

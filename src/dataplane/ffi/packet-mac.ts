@@ -1,7 +1,7 @@
 import { HASH_LENGTHS } from '../../crypto/transforms.js';
 import type { HashName } from '../../crypto/types.js';
 import type { NativeFunction } from '../../linux/ffi.js';
-import { type Arena, At } from './arena.js';
+import { type Arena, Vaulted } from './arena.js';
 import type { CallList } from './call-list.js';
 import type { KeySlots } from './key-slots.js';
 import { HASH_STATE, type HashCalls } from './low-level-hash.js';
@@ -22,7 +22,7 @@ export interface PacketMac {
   free(): void;
 }
 
-/** Makes MACs; keys stand at an offset of the arena and are only read. */
+/** Makes MACs; keys stand at an offset of the vault and are only read. */
 export interface MacMaker {
   readonly name: string;
   make(hash: HashName, keyAt: number, keyLength: number): PacketMac;
@@ -34,7 +34,7 @@ function must(result: number, call: string): void {
 }
 
 /** MACs by HMAC_CTX: works with every OpenSSL, but copies contexts on the heap for each message. */
-export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
+export function hmacMaker(openssl: Openssl, { vault: { base } }: Arena): MacMaker {
   const { HMAC_Init_ex, HMAC_Update, HMAC_Final } = openssl.native;
   return {
     name: 'HMAC_CTX',
@@ -52,7 +52,7 @@ export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
           // Without a key HMAC_Init_ex begins a new message under the key it has.
           list.set(first, HMAC_Init_ex, 1, [context, 0, 0, 0, 0]);
           list.set(first + 1, HMAC_Update, 1, [context, 0, 0]);
-          list.set(first + 2, HMAC_Final, 1, [context, 0, base + At.outLength]);
+          list.set(first + 2, HMAC_Final, 1, [context, 0, base + Vaulted.outLength]);
         },
         aim(list, first, at, length, to) {
           list.point(first + 1, 1, at);
@@ -69,12 +69,12 @@ export function hmacMaker(openssl: Openssl, { base }: Arena): MacMaker {
 }
 
 /**
- * MACs on hash states in the arena: a slot has the state behind the inner pad and the one behind the outer
+ * MACs on hash states in the vault: a slot has the state behind the inner pad and the one behind the outer
  * pad (RFC 2104 §4); a message begins with a copy of them.
  */
 export function stateMaker(
   hashes: ReadonlyMap<HashName, HashCalls>,
-  { base, bytes }: Arena,
+  { vault: { base, bytes } }: Arena,
   slots: KeySlots,
   memcpy: NativeFunction,
 ): MacMaker {
@@ -86,7 +86,7 @@ export function stateMaker(
     block: number,
     pad: number,
   ) {
-    const padded = At.saved;
+    const padded = Vaulted.saved;
     bytes.fill(pad, padded, padded + block);
     for (let i = 0; i < keyLength; i++) bytes[padded + i] = bytes[keyAt + i]! ^ pad;
     must(calls.init(base + stateAt), 'hash init');
@@ -107,7 +107,7 @@ export function stateMaker(
       const outer = inner + HASH_STATE;
       begin(calls, inner, keyAt, keyLength, block, 0x36);
       begin(calls, outer, keyAt, keyLength, block, 0x5c);
-      const work = base + At.macState;
+      const work = base + Vaulted.macState;
       const { update, final } = calls;
       let held = true;
       return {
@@ -115,9 +115,9 @@ export function stateMaker(
         prepare(list, first) {
           list.set(first, memcpy, undefined, [work, base + inner, HASH_STATE]);
           list.set(first + 1, update, 1, [work, 0, 0]);
-          list.set(first + 2, final, 1, [base + At.mac, work]);
+          list.set(first + 2, final, 1, [base + Vaulted.mac, work]);
           list.set(first + 3, memcpy, undefined, [work, base + outer, HASH_STATE]);
-          list.set(first + 4, update, 1, [work, base + At.mac, digest]);
+          list.set(first + 4, update, 1, [work, base + Vaulted.mac, digest]);
           list.set(first + 5, final, 1, [0, work]);
         },
         aim(list, first, at, length, to) {

@@ -25,7 +25,7 @@ export interface PendingOrder {
 }
 
 export interface PacketWorkerOptions {
-  readonly setup: Omit<WorkerSetup, 'memory' | 'wakeFd'>;
+  readonly setup: Omit<WorkerSetup, 'memory' | 'vault' | 'wakeFd'>;
   readonly name: string;
   /** The thread's program in place of the usual one. */
   readonly entry?: URL | undefined;
@@ -58,7 +58,12 @@ export class PacketWorker {
   }
 
   start({ setup, name, entry, report, broke }: PacketWorkerOptions): void {
-    const workerData: WorkerSetup = { ...setup, memory: this.arena.memory, wakeFd: this.wakeFd };
+    const workerData: WorkerSetup = {
+      ...setup,
+      memory: this.arena.memory,
+      vault: this.arena.vault.memory,
+      wakeFd: this.wakeFd,
+    };
     const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEGABYTES };
     const thread = new Worker(entry ?? workerEntry(), { workerData, name, resourceLimits });
     this.#thread = thread;
@@ -140,6 +145,7 @@ export class PacketWorker {
   dispose(): void {
     this.discardOrders();
     this.arena.bytes.fill(0);
+    this.arena.vault.bytes.fill(0);
     this.#wake.close();
   }
 }

@@ -3,7 +3,7 @@ import type { EspKeys, EspSuite, HashName } from '../../crypto/types.js';
 import { equalBytes, fromHex } from '../../util/bytes.js';
 import { SecretKey } from '../../util/secret.js';
 import { Encr, Integ } from '../../wire/ike/registry.js';
-import { type Arena, At, rxPacket, txPacket } from './arena.js';
+import { type Arena, type Region, rxPacket, txPacket, Vaulted } from './arena.js';
 import { CallList } from './call-list.js';
 import { cipherContext, evpCipherName } from './evp.js';
 import type { Openssl } from './openssl.js';
@@ -69,7 +69,7 @@ export function runSelfTest(openssl: Openssl, arena: Arena, macs: MacMaker): Sel
     note(name, () => testCipher(openssl, arena, name, keyLength, aead));
   }
   for (const { hash } of INTEGRITY_TRANSFORMS) note(hash, () => macHolds(arena, macs, hash));
-  arena.bytes.fill(0, At.keys, At.keys + 128);
+  arena.vault.bytes.fill(0, Vaulted.keys, Vaulted.keys + 128);
   return {
     failed,
     holds(suite) {
@@ -84,8 +84,8 @@ export function runSelfTest(openssl: Openssl, arena: Arena, macs: MacMaker): Sel
   };
 }
 
-function count(arena: Arena, at: number, length: number, from: number): void {
-  for (let i = 0; i < length; i++) arena.bytes[at + i] = from + i;
+function count({ bytes }: Region, at: number, length: number, from: number): void {
+  for (let i = 0; i < length; i++) bytes[at + i] = from + i;
 }
 
 function answerIs(arena: Arena, at: number, hex: string): boolean {
@@ -97,9 +97,9 @@ function answerIs(arena: Arena, at: number, hex: string): boolean {
 function testCipher(openssl: Openssl, arena: Arena, name: string, keyLength: number, aead: boolean): boolean {
   const wanted = CIPHER_ANSWERS[name];
   if (wanted === undefined) return false;
-  count(arena, At.keys, keyLength, 1);
-  const encrypt = cipherContext(openssl, arena, name, At.keys, 1);
-  const decrypt = cipherContext(openssl, arena, name, At.keys, 0);
+  count(arena.vault, Vaulted.keys, keyLength, 1);
+  const encrypt = cipherContext(openssl, arena, name, Vaulted.keys, 1);
+  const decrypt = cipherContext(openssl, arena, name, Vaulted.keys, 0);
   const plain = rxPacket(0);
   const sealed = txPacket(0);
   const opened = rxPacket(1);
@@ -131,11 +131,11 @@ function crypt(
   tag: 'get' | 'set' | undefined,
 ): boolean {
   const { base } = arena;
-  const outLength = base + At.outLength;
+  const outLength = arena.vault.base + Vaulted.outLength;
   const aadAt = rxPacket(2);
-  count(arena, At.nonce, 16, 0x40);
+  count(arena.vault, Vaulted.nonce, 16, 0x40);
   count(arena, aadAt, AAD, 0x20);
-  if (openssl.EVP_CipherInit_ex(context, 0, 0, 0, base + At.nonce, -1) !== 1) return false;
+  if (openssl.EVP_CipherInit_ex(context, 0, 0, 0, arena.vault.base + Vaulted.nonce, -1) !== 1) return false;
   if (tag === 'set' && openssl.EVP_CIPHER_CTX_ctrl(context, 0x11, TAG, base + from + TEXT) !== 1)
     return false;
   if (tag !== undefined && openssl.EVP_CipherUpdate(context, 0, outLength, base + aadAt, AAD) !== 1)
@@ -148,10 +148,10 @@ function crypt(
 /** Whether two messages in a row get the known code of this hash. */
 export function macHolds(arena: Arena, macs: MacMaker, hash: HashName): boolean {
   const keyLength = HASH_LENGTHS[hash].digest;
-  count(arena, At.keys, keyLength, 1);
+  count(arena.vault, Vaulted.keys, keyLength, 1);
   count(arena, rxPacket(0), TEXT, 0x80);
-  const mac = macs.make(hash, At.keys, keyLength);
-  const list = new CallList(arena, At.sealCalls);
+  const mac = macs.make(hash, Vaulted.keys, keyLength);
+  const list = new CallList(arena, Vaulted.sealCalls);
   mac.prepare(list, 0);
   mac.aim(list, 0, rxPacket(0), TEXT, rxPacket(1));
   try {

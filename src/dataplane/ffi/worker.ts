@@ -23,7 +23,7 @@ function main(setup: WorkerSetup): void {
   const report = (message: WorkerReport): void => parentPort?.postMessage(message);
   let loop: PacketLoop | undefined;
   try {
-    const arena = useArena(setup.memory);
+    const arena = useArena(setup.memory, setup.vault);
     const random = { bytes: (length: number): Uint8Array => Uint8Array.from(randomBytes(length)) };
     const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random, {
       ipsecMb: ipsecMbAllowed(process.env),

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createArena, MAX_CALLS, rxPacket } from '../../../src/dataplane/ffi/arena.js';
+import { createArena, MAX_CALLS, rxPacket, Vaulted } from '../../../src/dataplane/ffi/arena.js';
 import { CallList } from '../../../src/dataplane/ffi/call-list.js';
 import { loadOpenssl } from '../../../src/dataplane/ffi/openssl.js';
 import { callRunner } from '../../../src/linux/call-runner.js';
@@ -20,7 +20,7 @@ function setting(runner: ReturnType<typeof callRunner>): Setting {
   if (!probe.ok) throw new Error(probe.reason);
   const arena = createArena();
   const { memcpy, CRYPTO_memcmp: memcmp } = probe.openssl.native;
-  return { arena, list: new CallList(arena, rxPacket(0), runner), memcpy, memcmp };
+  return { arena, list: new CallList(arena, Vaulted.sealCalls, runner), memcpy, memcmp };
 }
 
 /** By machine code where there is some, and by JavaScript everywhere. */

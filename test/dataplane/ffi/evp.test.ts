@@ -10,6 +10,7 @@ import {
   innerPacket as innerPacketOffset,
   rxPacket,
   txPacket,
+  Vaulted,
 } from '../../../src/dataplane/ffi/arena.js';
 import { choosePacketCrypto, ipsecMbAllowed } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
@@ -180,7 +181,7 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
         given.every((k) => k.encryption.wiped && (k.integrity?.wiped ?? true)),
         'keys are wiped',
       );
-      t.ok(arena.bytes.subarray(At.keys, At.keys + 256).every((octet) => octet === 0));
+      t.ok(arena.vault.bytes.subarray(Vaulted.keys, Vaulted.keys + 256).every((octet) => octet === 0));
       const out = new OutboundSa({ spi, suite, keys: keys(), crypto: backend, random });
       const inbound = { spi, suite, crypto: backend, selectors, replayWindow: 64 };
       const into = new InboundSa({ ...inbound, keys: keys() });
@@ -224,9 +225,9 @@ t.test('EVP and the sans-IO classes read each other, in every suite', { skip }, 
       opener.free();
     }
   }
-  const end = At.keySlots + 4096;
+  const end = Vaulted.keySlots + 4096;
   t.ok(
-    arena.bytes.subarray(At.keySlots, end).every((octet) => octet === 0),
+    arena.vault.bytes.subarray(Vaulted.keySlots, end).every((octet) => octet === 0),
     'no keyed state is left',
   );
 });

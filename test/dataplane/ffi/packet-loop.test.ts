@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import t from 'tap';
-import { At, createArena, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
+import { At, createArena, RING_SIZE, Vaulted } from '../../../src/dataplane/ffi/arena.js';
 import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
 import { OrderWriter } from '../../../src/dataplane/ffi/control-ring.js';
 import { GLOBAL_BLOCK, readDrops } from '../../../src/dataplane/ffi/counters.js';
@@ -51,7 +51,7 @@ for (const [name, suite, address] of [
       bench.arena.bytes.subarray(At.ring, At.ring + RING_SIZE).every((x) => x === 0),
       'no key stays in the ring',
     );
-    t.ok(bench.arena.bytes.subarray(At.keys, At.keys + 256).every((x) => x === 0));
+    t.ok(bench.arena.vault.bytes.subarray(Vaulted.keys, Vaulted.keys + 256).every((x) => x === 0));
     const peer = new OutboundSa({ spi: 0xa0000001, suite, keys: keysIn(), crypto: backend, random });
     const peerIn = new InboundSa({
       ...{ spi: 0xb0000001, suite, keys: keysOut(), crypto: backend, replayWindow: 64 },
@@ -310,9 +310,9 @@ t.test('a rehearsal moves packets, and leaves nothing behind', { skip }, async (
     t.equal(libc().read(bench.tun, addressOf(hostBuffer(2048)), 2048), -1, 'nor by TUN');
     t.same(bench.globalDrops(), {});
     t.same(bench.reports, []);
-    const { keySlots, keys } = At;
-    t.ok(bench.arena.bytes.subarray(keySlots, keySlots + 2048).every((octet) => octet === 0));
-    t.ok(bench.arena.bytes.subarray(keys, keys + 256).every((octet) => octet === 0));
+    const { keySlots, keys } = Vaulted;
+    t.ok(bench.arena.vault.bytes.subarray(keySlots, keySlots + 2048).every((octet) => octet === 0));
+    t.ok(bench.arena.vault.bytes.subarray(keys, keys + 256).every((octet) => octet === 0));
 
     // Its SPI is as unknown as any other, and its packets have no policy.
     await bench.send(Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1, ...new Uint8Array(64)));
