@@ -1,3 +1,4 @@
+import { isEverything } from '../ike/policy/everything.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import { type CoveringChild, holds, type Networks } from './coverage.js';
 
@@ -13,6 +14,8 @@ export class CarriedPairs {
   #carriers = new Uint32Array(0);
   /** Pairs that no child SA carries. */
   #open = 0;
+  #total = 0;
+  #everything = false;
   /** The pairs that each child SA carries. */
   readonly #of = new Map<number, readonly number[]>();
   /** The child SAs counted, to count them again under other networks. */
@@ -24,12 +27,13 @@ export class CarriedPairs {
     this.#configured = networks;
     this.#local = networks.local.selectors;
     this.#peer = networks.peer.selectors;
+    this.#everything = isEverything(networks);
     this.#recount();
   }
 
-  /** Whether every pair is carried. */
+  /** Whether every pair is carried; of all traffic of both families one will do. */
   get complete(): boolean {
-    return this.#open === 0;
+    return this.#open === 0 || (this.#everything && this.#open < this.#total);
   }
 
   /** A child SA came, or has other selectors now. */
@@ -81,6 +85,7 @@ export class CarriedPairs {
     this.#open = 0;
     for (let ours = 0; ours < this.#local.length; ours++)
       for (let theirs = 0; theirs < this.#peer.length; theirs++) if (this.#isPair(ours, theirs)) this.#open++;
+    this.#total = this.#open;
     this.#of.clear();
     for (const [id, child] of this.#children) this.#count(id, child);
   }

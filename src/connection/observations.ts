@@ -1,5 +1,6 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo } from '../ike/events.js';
+import { isEverything } from '../ike/policy/everything.js';
 import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
 import type { FlapCounter } from './flaps.js';
@@ -124,4 +125,16 @@ export function narrowedReason(
     { version, peer },
   );
   return { ...reason, details: { cause: 'ts_narrowed', ...reason.details, uncovered: open } };
+}
+
+/** A connection for all traffic of both families is up, and carries one of them: which. */
+export function familyAdvisories(
+  config: ConnectionConfig,
+  children: readonly ChildSaInfo[],
+  { covered, pairs }: CoverageStatus,
+): Advisory[] {
+  if (covered === 0 || covered === pairs || !isEverything(config)) return [];
+  const v4 = children.some(({ peerTs }) => peerTs.some(({ startAddress }) => startAddress.length === 4));
+  const [carried, other] = v4 ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
+  return [{ code: 'one_family', message: `The peer carries ${carried} only: ${other} finds no child SA.` }];
 }

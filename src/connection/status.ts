@@ -34,6 +34,7 @@ export const ADVISORY_CODES = [
   'rekey_refused',
   'clock_or_lifetime',
   'ts_narrowed',
+  'one_family',
   'identity_of_private_address',
   'admin_down',
   'stopped_by_operator',

@@ -10,7 +10,13 @@ import { FlapCounter } from './flaps.js';
 import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
 import { expiredUnrekeyed, LifetimeWatch, lifetimeAdvisories } from './lifetimes.js';
 import { CLOSED, WANTED } from './losses.js';
-import { coverageStatus, narrowedReason, observedAdvisories, sumOfDrops } from './observations.js';
+import {
+  coverageStatus,
+  familyAdvisories,
+  narrowedReason,
+  observedAdvisories,
+  sumOfDrops,
+} from './observations.js';
 import { type StatusCause, type StatusFailure, statusReason } from './reasons.js';
 import type { ConnectionView } from './reconcile.js';
 import { expiredAfter, PairRefusals, rekeyAdvisories } from './refusals.js';
@@ -482,6 +488,7 @@ export class ConnectionTracker {
     ];
     const tried = config.adminUp && note?.stopped !== true;
     const matrix = coverageStatus(config, children, tried ? one.refusals : undefined, this.#toUtc);
+    advisories.push(...familyAdvisories(config, children, matrix));
     if (note?.stopped === true) {
       advisories.push({
         code: 'stopped_by_operator',

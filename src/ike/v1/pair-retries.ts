@@ -1,5 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/describe.js';
+import { isEverything } from '../policy/everything.js';
 import { type NetworkPair, networkPairs } from '../policy/quick-identities-v1.js';
 import { isCarried } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -17,6 +18,11 @@ export function askAgain(world: World, sa: IsakmpSa, pair: NetworkPair): Millis 
   const connection = sa.connection!;
   if (connection.establishMode === 'peer_only' || connection.initiateVersion !== 1) return undefined;
   const name = nameOf(pair);
+  const carriesOther = networkPairs(connection).some((one) => isCarried(world, connection.name, one));
+  if (isEverything(connection) && carriesOther) {
+    sa.pairRetries.set(name, { tries: 1, notBefore: Number.POSITIVE_INFINITY });
+    return undefined;
+  }
   const tries = (sa.pairRetries.get(name)?.tries ?? 0) + 1;
   const notBefore = world.ctx.now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** (tries - 1));
   sa.pairRetries.set(name, { tries, notBefore });

@@ -1,5 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/dissect.js';
+import { isEverything } from '../policy/everything.js';
 import { containsAddress, covers, narrow } from '../policy/selectors.js';
 import { failure } from './failures.js';
 import type { ChildRecord, Gap, IkeSa } from './ike-sa.js';
@@ -20,8 +21,11 @@ const PUT_OFF: Millis = 2000;
  */
 function pairsOf(sa: IkeSa): SelectorLists[] {
   const { local, peer } = sa.connection!;
+  // No packet has addresses of two families.
   return local.selectors.flatMap((ours) =>
-    peer.selectors.map((theirs) => ({ local: [ours], peer: [theirs] })),
+    peer.selectors
+      .filter(({ tsType }) => tsType === ours.tsType)
+      .map((theirs) => ({ local: [ours], peer: [theirs] })),
   );
 }
 
@@ -110,8 +114,10 @@ export function fillGaps(world: World, sa: IkeSa): void {
   const { wanted } = sa;
   if (wanted !== undefined) missing.sort((a, b) => rank(a, wanted) - rank(b, wanted));
   let next = Number.POSITIVE_INFINITY;
+  const oneFamilyWillDo = isEverything(sa.connection!) && sa.children.size > 0;
   for (const pair of missing) {
     const gap = gapOf(sa, pair);
+    if (oneFamilyWillDo && gap.tries > 0) continue;
     if (isNarrowed(sa, pair)) {
       if (gap.notBefore !== Number.POSITIVE_INFINITY) reportNarrowed(world, sa, pair);
       gap.notBefore = Number.POSITIVE_INFINITY;
