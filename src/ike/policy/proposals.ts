@@ -4,8 +4,17 @@ import type { Proposal, Transform } from '../../wire/ike/payloads.js';
 import { Dh, Integ, ProtocolId, TransformType } from '../../wire/ike/registry.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 import type { Failure } from '../events.js';
+import type { QuirkCode } from '../quirks.js';
 import { describeSet, mismatch, unofferedAnswer } from './mismatch.js';
-import { espSet, foreignTypes, ikeSet, pickAxis, type TransformSet, transformOf } from './transform-set.js';
+import {
+  espSet,
+  foreignTypes,
+  ikeSet,
+  isNeedlessKeyLength,
+  pickAxis,
+  type TransformSet,
+  transformOf,
+} from './transform-set.js';
 
 const NO_SPI = new Uint8Array(0);
 
@@ -228,9 +237,9 @@ function usable(set: TransformSet, proposal: Proposal): boolean {
   );
 }
 
-/** IKE: none, or 8 octets in a rekey. ESP: 4 octets, not one of the reserved 0 to 255 (RFC 4303 §2.1). */
+/** IKE: a rekey has 8 octets, a first proposal none, which is not held against a peer. ESP: 4 octets, not one of the reserved 0 to 255 (RFC 4303 §2.1). */
 function usableSpi(protocol: number, spi: Uint8Array): boolean {
-  if (protocol === ProtocolId.IKE) return spi.length === 0 || (spi.length === 8 && spi.some((o) => o !== 0));
+  if (protocol === ProtocolId.IKE) return true;
   return spi.length === 4 && (spi[0] !== 0 || spi[1] !== 0 || spi[2] !== 0);
 }
 
@@ -270,9 +279,21 @@ function espSuite(transforms: readonly Transform[]): EspSuite {
 
 function cipherOf(transforms: readonly Transform[]): CipherId {
   const transform = transforms.find(({ type }) => type === TransformType.ENCR)!;
-  return { id: transform.id, keyBits: transform.keyBits ?? 0 };
+  return { id: transform.id, keyBits: isNeedlessKeyLength(transform) ? 0 : (transform.keyBits ?? 0) };
 }
 
 function idOf(transforms: readonly Transform[], type: number): number | undefined {
   return transforms.find((transform) => transform.type === type)?.id;
+}
+
+/** What is forgiven in proposals of a peer. `first`: they are those of its first message. */
+export function proposalQuirks(proposals: readonly Proposal[], first: boolean): QuirkCode[] {
+  const out = new Set<QuirkCode>();
+  for (const { protocol, spi, transforms } of proposals) {
+    if (first && spi.length > 0) out.add('spi_in_first_proposal');
+    if (transforms.some(isNeedlessKeyLength)) out.add('chacha20_key_length');
+    const hasEsn = transforms.some(({ type }) => type === TransformType.ESN);
+    if (protocol === ProtocolId.ESP && !hasEsn) out.add('esp_without_esn');
+  }
+  return [...out];
 }

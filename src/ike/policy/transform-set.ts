@@ -89,8 +89,7 @@ export function espSet(spec: EspProposalSpec, withDh: boolean): TransformSet {
       none: groups.length === 0 || groups.length < spec.dh.length,
     });
   }
-  // Mandatory for ESP (RFC 7296 §3.3.3). A proposal without it meant "ESN" to RFC 4306 §3.3.2 and means
-  // nothing to RFC 7296: taking it for NO_ESN could make both ends compute different ICVs.
+  // Mandatory for ESP (RFC 7296 §3.3.3). Peers that leave it out have no extended sequence numbers (`pickAxis`).
   axes.push({ axis: 'esn', type: TransformType.ESN, choices: plain([Esn.NO]), none: false });
   return { protocol: ProtocolId.ESP, aead, axes, ignored: withDh ? [] : [TransformType.DH] };
 }
@@ -119,7 +118,17 @@ function plain(ids: readonly number[]): Choice[] {
  */
 export function isChoice(transform: Transform, choice: Choice): boolean {
   if (transform.id !== choice.id || (transform.attributes?.length ?? 0) > 0) return false;
-  return choice.keyBits === 0 ? transform.keyBits === undefined : transform.keyBits === choice.keyBits;
+  if (choice.keyBits !== 0) return transform.keyBits === choice.keyBits;
+  return transform.keyBits === undefined || isNeedlessKeyLength(transform);
+}
+
+/** ChaCha20-Poly1305 has one key length and no attribute for it (RFC 7634 §4); that of 256 says nothing else. */
+export function isNeedlessKeyLength({ type, id, keyBits }: Transform): boolean {
+  return type === TransformType.ENCR && id === Encr.CHACHA20_POLY1305 && keyBits === 256;
+}
+
+function keyLengthOf({ keyBits }: Transform): { readonly keyBits?: number } {
+  return keyBits === undefined ? {} : { keyBits };
 }
 
 /** The wire form of a choice. */
@@ -137,10 +146,12 @@ export interface AxisMatch {
 /** Our most preferred match of one transform type in a proposal, or undefined when there is none. */
 export function pickAxis(set: AxisSet, proposal: Proposal): AxisMatch | undefined {
   const offered = proposal.transforms.filter((transform) => transform.type === set.type);
+  if (set.axis === 'esn' && offered.length === 0) return { rank: 0 };
   for (const [rank, choice] of set.choices.entries()) {
-    if (offered.some((transform) => isChoice(transform, choice))) {
-      return { rank, transform: transformOf(set.type, choice) };
-    }
+    // The answer repeats what was offered, a key length that has no place there too.
+    const found = offered.find((transform) => isChoice(transform, choice));
+    if (found !== undefined)
+      return { rank, transform: { ...transformOf(set.type, choice), ...keyLengthOf(found) } };
   }
   if (!set.none) return undefined;
   const rank = set.choices.length;

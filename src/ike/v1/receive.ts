@@ -1,10 +1,12 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
 import { describeWireError } from '../../wire/ike/dissect.js';
+import { trailingZeros } from '../../wire/ike/message.js';
 import { summarizeV1 } from '../../wire/ike/v1/dissect.js';
 import { decodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { noteQuirk } from '../quirks.js';
 import { waitLonger } from './children.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
@@ -44,6 +46,8 @@ export function receive(world: World, datagram: DatagramInput): void {
     drop(world, datagram, 'unexpected', 'a message of a main mode from another address than it began with');
     return;
   }
+  if (message.padded === true || trailingZeros(datagram.bytes) > 0)
+    noteQuirk(world.ctx, sa, 'trailing_zeros');
   switch (message.header.exchangeType) {
     case V1Exchange.MAIN_MODE:
       mainMode(world, sa, message);

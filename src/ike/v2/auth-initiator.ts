@@ -16,6 +16,7 @@ import type { IkeSa } from './ike-sa.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from './init-initiator.js';
 import { find, findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
@@ -88,6 +89,7 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
   const request = { spiIn, proposed, withDh: false, nonces, exchange: 'IKE_AUTH' } as const;
   const child = acceptChild(connection, payloads, request);
   if (child.ok) {
+    noteProposalQuirks(world, sa, payloads);
     notePfsUnverified(world, sa, installChild(world, sa, child.value));
     return;
   }

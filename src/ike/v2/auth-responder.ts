@@ -17,6 +17,7 @@ import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { respond } from './send.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
@@ -62,6 +63,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       failure: granted.error.failure,
     });
   } else {
+    noteProposalQuirks(world, sa, payloads);
     const { selection, spiOut, localTs, peerTs } = granted.value;
     const spiIn = reserveSpi(world, connection.name);
     const child: AgreedChild = {

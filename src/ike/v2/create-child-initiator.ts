@@ -15,6 +15,7 @@ import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, wantedGroup } from './payloads.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
 import { type CreateChildTask, createChildTask, type SelectorLists } from './tasks.js';
@@ -129,6 +130,7 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     ...(old === undefined ? {} : { replaces: old }),
   });
   sa.refusal = undefined;
+  noteProposalQuirks(world, sa, payloads);
   notePfsAgreed(world, sa);
   if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
   else if (task.rival !== undefined) settleCrossing(world, sa, made, task.rival);

@@ -13,6 +13,7 @@ import { failure } from './failures.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
 import { notePfsAgreed } from './pfs.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
 import type { SelectorLists } from './tasks.js';
@@ -94,6 +95,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     refuse(granted.error.answer, granted.error.failure);
     return;
   }
+  noteProposalQuirks(world, sa, payloads);
   const { selection, spiOut, localTs, peerTs } = granted.value;
   if (isPeerSpiInUse(world, sa.connection!.name, spiOut)) {
     const reason = failure(

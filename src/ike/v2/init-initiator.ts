@@ -13,6 +13,7 @@ import { failure, initRefused } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { keyFirstSa } from './keys.js';
 import { find, findError, findNotify, hasExactlyOne, notify, wantedGroup } from './payloads.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import { vendorNames } from './vendors.js';
 import { drop, type Inbound, type World } from './world.js';
@@ -232,6 +233,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   negotiation.responderNonce = copyOf(find(payloads, 'nonce')!.data);
   negotiation.response = copyOf(datagram.bytes);
   negotiation.refusal = undefined;
+  noteProposalQuirks(world, sa, payloads, true);
   const nonces = { initiator: negotiation.nonce, responder: negotiation.responderNonce };
   keyFirstSa(world, sa, suite.value, nonces, shared.value);
   sa.natTraversal = finding.supported;

@@ -8,12 +8,14 @@ import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
+import { noteQuirk } from '../quirks.js';
 import { failSa } from './close.js';
 import { failure } from './failures.js';
 import { IKE_SA_STATES, IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { keyFirstSa } from './keys.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
+import { noteProposalQuirks } from './proposal-quirks.js';
 import { reply, replyStateless, respond } from './send.js';
 import { vendorNames } from './vendors.js';
 import { drop, type Inbound, type World } from './world.js';
@@ -242,6 +244,8 @@ function answer(
   // RFC 7383 §2.3: said only to those who said it.
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
+  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
+  noteProposalQuirks(world, sa, payloads, true);
   sa.suite = selection.suite;
   sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
   sa.firstRequestKey = key;

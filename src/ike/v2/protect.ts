@@ -38,7 +38,7 @@ export interface Protection {
   /** The payloads inside `sk`, the SK payload of the datagram `bytes`. Nothing is decrypted before the ICV holds. */
   open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError>;
   /** The piece of a payload chain inside one fragment (RFC 7383 §2.5). Same rule. */
-  openFragment(bytes: Uint8Array, skf: SkfPayload): Result<Uint8Array, OpenError>;
+  openText(bytes: Uint8Array, sealed: SkPayload | SkfPayload): Result<Uint8Array, OpenError>;
 }
 
 /** Octets of a fragment's payload header: generic header, fragment number, total (RFC 7383 §2.5). */
@@ -114,8 +114,8 @@ class SkProtection implements Protection {
     return text.ok ? decodeInner(sk.first, text.value, sk.offset) : text;
   }
 
-  openFragment(bytes: Uint8Array, skf: SkfPayload): Result<Uint8Array, OpenError> {
-    return this.#openText(bytes, skf);
+  openText(bytes: Uint8Array, sealed: SkPayload | SkfPayload): Result<Uint8Array, OpenError> {
+    return this.#openText(bytes, sealed);
   }
 
   #sealText(header: IkeHeader, first: number, text: Uint8Array, fragment?: FragmentNumber): Uint8Array {

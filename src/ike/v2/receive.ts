@@ -2,10 +2,11 @@ import { equalBytes, toHex } from '../../util/bytes.js';
 import type { Result } from '../../util/result.js';
 import type { WireError } from '../../wire/error.js';
 import { describeWireError, summarize } from '../../wire/ike/dissect.js';
-import { decodeHeader, decodeMessage } from '../../wire/ike/message.js';
+import { decodeHeader, decodeMessage, withoutTrailingZeros } from '../../wire/ike/message.js';
 import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { noteQuirk } from '../quirks.js';
 import { refusePeer } from './auth-initiator.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
@@ -31,7 +32,10 @@ export function receive(world: World, datagram: DatagramInput): void {
     refuseCritical(world, datagram, decoded.error);
     return;
   }
-  const message: Inbound = { ...decoded.value, datagram };
+  // AUTH and the integrity check cover the message alone.
+  const bytes = withoutTrailingZeros(datagram.bytes);
+  const padded = bytes.length < datagram.bytes.length;
+  const message: Inbound = { ...decoded.value, datagram: padded ? { ...datagram, bytes } : datagram, padded };
   if (message.header.exchangeType === ExchangeType.IKE_SA_INIT) receiveInit(world, message);
   else receiveProtected(world, message);
 }
@@ -100,6 +104,7 @@ function receiveInit(world: World, message: Inbound): void {
     return;
   }
   report(world, message, sa);
+  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   TRANSITIONS[sa.state]['IKE_SA_INIT response'](world, sa, message);
 }
 
@@ -158,7 +163,7 @@ function reassemblyOf(world: World, sa: IkeSa, response: boolean): Reassembly {
 /** Each fragment is authenticated before it is stored (RFC 7383 §2.6). The last one makes the message whole. */
 function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): void {
   const { header, datagram } = message;
-  const opened = sa.protection!.openFragment(datagram.bytes, skf);
+  const opened = sa.protection!.openText(datagram.bytes, skf);
   if (!opened.ok) {
     open(world, sa, message, opened);
     return;
@@ -225,9 +230,35 @@ function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
   if (place === 'new') return true;
   const cached = place === 'last' ? sa.inbound.answerTo(datagram.bytes) : undefined;
   if (cached !== undefined) reply(world, datagram, cached);
+  else if (place === 'last' && isEncryptedAnew(world, sa, message))
+    reply(world, datagram, sa.inbound.lastAnswer!);
   else if (place === 'last' && isFirstFragment(message)) return sa.protection !== undefined;
   else drop(world, datagram, 'outside_window', `request ${header.messageId}, ${sa.inbound.next} is the next`);
   return false;
+}
+
+/**
+ * The last request once more, encrypted anew: a repetition has to be the same octets (RFC 7296 §2.1), but some peers
+ * seal it again. Only one that is authentic and says the same is one.
+ */
+function isEncryptedAnew(world: World, sa: IkeSa, message: Inbound): boolean {
+  const text = textOf(sa, message.datagram.bytes, message.payloads);
+  if (text === undefined) return false;
+  const { lastRequest } = sa.inbound;
+  const before = lastRequest === undefined ? undefined : decodeMessage(lastRequest);
+  if (!before?.ok || before.value.header.exchangeType !== message.header.exchangeType) return false;
+  const known = textOf(sa, lastRequest!, before.value.payloads);
+  if (known === undefined || !equalBytes(known, text)) return false;
+  noteQuirk(world.ctx, sa, 'reencrypted_request');
+  return true;
+}
+
+/** The decrypted text of an authentic message in one piece. */
+function textOf(sa: IkeSa, bytes: Uint8Array, payloads: readonly Payload[]): Uint8Array | undefined {
+  const sealed = payloads[payloads.length - 1];
+  if (sealed?.kind !== 'sk' || sa.protection === undefined) return undefined;
+  const text = sa.protection.openText(bytes, sealed);
+  return text.ok ? text.value : undefined;
 }
 
 function isFirstFragment({ payloads }: IkeMessage): boolean {
@@ -258,6 +289,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
     refuseMalformed(world, sa, message, opened.error);
     return;
   }
+  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   const inner: Inbound = { header, payloads: opened.value, datagram };
   report(world, inner, sa);
   const wasEstablished = sa.state === 'established';

@@ -120,7 +120,7 @@ export function rekeyIkeRequested(world: World, sa: IkeSa, message: Inbound): vo
     return;
   }
   const selection = selectIke(sa.connection!.ikeProposals, find(payloads, 'sa')!.proposals);
-  if (!selection.ok || selection.value.peerSpi.length !== 8) {
+  if (!selection.ok || !isIkeSpi(selection.value.peerSpi)) {
     refuse(notify(NotifyType.NO_PROPOSAL_CHOSEN));
     return;
   }
@@ -153,6 +153,11 @@ export function rekeyIkeRequested(world: World, sa: IkeSa, message: Inbound): vo
   else handOver(world, sa, made, 'responder');
 }
 
+/** RFC 7296 §3.1: eight octets, not all zero. */
+function isIkeSpi(spi: Uint8Array): boolean {
+  return spi.length === 8 && spi.some((octet) => octet !== 0);
+}
+
 function completeRekey(
   world: World,
   sa: IkeSa,
@@ -170,7 +175,7 @@ function completeRekey(
   if (ke.group !== dh.group || suite.value.dh !== dh.group || ke.data.length !== dh.publicValue.length) {
     return bad('the answer to the rekey mixes DH groups');
   }
-  if (spi.length !== 8) return bad('the answer to the rekey has no SPI');
+  if (!isIkeSpi(spi)) return bad('the answer to the rekey has no SPI');
   const shared = dh.agree(ke.data);
   if (!shared.ok) return bad(shared.error.message);
   const nonces = { initiator: task.nonce!, responder: find(payloads, 'nonce')!.data.slice() };

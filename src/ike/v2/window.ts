@@ -51,7 +51,7 @@ export class RequestWindow {
     return this.#request !== undefined && equalBytes(this.#request, request) ? this.#answer : undefined;
   }
 
-  /** The last request, which must not be changed. */
+  /** The last request, or its first fragment; it must not be changed. */
   get lastRequest(): Uint8Array | undefined {
     return this.#request;
   }

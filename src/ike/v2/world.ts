@@ -76,6 +76,8 @@ export interface Inbound extends IkeMessage {
   readonly header: IkeHeader;
   readonly payloads: readonly Payload[];
   readonly datagram: DatagramInput;
+  /** Zero octets stood behind it, which `datagram` is without. */
+  readonly padded?: boolean;
 }
 
 /** Reports a datagram that changes nothing. */

@@ -1,3 +1,4 @@
+import { readU32 } from '../../util/bytes.js';
 import type { Result } from '../../util/result.js';
 import { err, ok } from '../../util/result.js';
 import type { WireError } from '../error.js';
@@ -25,11 +26,28 @@ export type DecodedHeader = IkeHeader & { readonly nextPayload: number; readonly
  */
 export function decodeHeader(bytes: Uint8Array): Result<DecodedHeader, WireError> {
   try {
-    return ok(readHeader(new Reader(bytes, 'IKE header')));
+    return ok(readHeader(new Reader(withoutTrailingZeros(bytes), 'IKE header')));
   } catch (fault) {
     if (fault instanceof WireFault) return err(fault.error);
     throw fault;
   }
+}
+
+/** Zero octets behind a message that are taken for padding (some peers fill up to a multiple of four). */
+const MAX_TRAILING_ZEROS = 3;
+
+/** Number of zero octets behind the message that are forgiven, by its length field; 0 when there is anything else. */
+export function trailingZeros(bytes: Uint8Array): number {
+  if (bytes.length <= IKE_HEADER_LENGTH) return 0;
+  const length = readU32(bytes, LENGTH_OFFSET);
+  const excess = bytes.length - length;
+  if (length < IKE_HEADER_LENGTH || excess < 1 || excess > MAX_TRAILING_ZEROS) return 0;
+  return bytes.subarray(length).every((octet) => octet === 0) ? excess : 0;
+}
+
+/** The message without what `trailingZeros` forgives. */
+export function withoutTrailingZeros(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(0, bytes.length - trailingZeros(bytes));
 }
 
 /** The same on a reader that stands at the start of a datagram. @throws WireFault */

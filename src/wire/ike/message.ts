@@ -7,12 +7,12 @@ import { err, ok } from '../../util/result.js';
 import type { WireError } from '../error.js';
 import { Reader, WireFault } from '../reader.js';
 import { Writer } from '../writer.js';
-import { IKE_HEADER_LENGTH, LENGTH_OFFSET, readHeader, writeHeader } from './header.js';
+import { IKE_HEADER_LENGTH, LENGTH_OFFSET, readHeader, withoutTrailingZeros, writeHeader } from './header.js';
 import type { IkeHeader, IkeMessage, Payload } from './payloads.js';
 import { readChain, writeChain } from './v2/chain.js';
 
 export type { DecodedHeader } from './header.js';
-export { decodeHeader, IKE_HEADER_LENGTH } from './header.js';
+export { decodeHeader, IKE_HEADER_LENGTH, trailingZeros, withoutTrailingZeros } from './header.js';
 export { LIMITS } from './limits.js';
 export type { FragmentNumber } from './v2/sealed.js';
 export { sealedMessagePrefix } from './v2/sealed.js';
@@ -23,11 +23,11 @@ const NEXT_PAYLOAD_OFFSET = 16;
 /**
  * Reads an IKEv2 datagram, without non-ESP marker. Encrypted payloads stay sealed; the octets in front of
  * their body, `bytes.subarray(0, payload.offset)`, are an AEAD's associated data (RFC 5282 §5.1).
- * `bad_version` for every major version but 2.
+ * `bad_version` for every major version but 2. Up to three zero octets behind the message are no part of it.
  */
 export function decodeMessage(bytes: Uint8Array): Result<IkeMessage, WireError> {
   return guard(() => {
-    const reader = new Reader(bytes, 'IKE message');
+    const reader = new Reader(withoutTrailingZeros(bytes), 'IKE message');
     const { nextPayload, length: _, ...header } = readHeader(reader);
     if (header.majorVersion !== 2) {
       reader.fail('bad_version', `major version ${header.majorVersion}: 2 expected`, 17);

@@ -191,7 +191,8 @@ t.test('transforms and proposals that are not acceptable (RFC 7296 §3.3.5, §3.
     ['3DES without a key length', [encr(Encr.TRIPLE_DES), ...REST], true],
     ['3DES with a key length', [encr(Encr.TRIPLE_DES, 192), ...REST], false],
     ['3DES with key length 0', [encr(Encr.TRIPLE_DES, 0), ...REST], false],
-    ['ChaCha20 with a key length', [encr(Encr.CHACHA20_POLY1305, 256), prf(5), dh(14)], false],
+    ['ChaCha20 with its key length', [encr(Encr.CHACHA20_POLY1305, 256), prf(5), dh(14)], true],
+    ['ChaCha20 with another key length', [encr(Encr.CHACHA20_POLY1305, 128), prf(5), dh(14)], false],
     [
       'a hash with a key length',
       [encr(Encr.AES_CBC, 256), { ...integ(12), keyBits: 256 }, prf(5), dh(14)],
@@ -248,7 +249,7 @@ t.test('child proposals: ESN, DH and SPI', async (t) => {
     readonly Transform[],
     number | undefined,
   ][] = [
-    ['without ESN', plain, false, base, undefined],
+    ['without ESN', plain, false, base, 0],
     ['ESN only', plain, false, [...base, esn(1)], undefined],
     ['ESN or not', plain, false, [...base, esn(1), esn(0)], 0],
     ['DH in IKE_AUTH is not looked at', plain, false, [...base, dh(14), esn(0)], 0],

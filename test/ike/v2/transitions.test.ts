@@ -177,6 +177,26 @@ t.test('every state with every kind of message', async (t) => {
   }
 });
 
+t.test('a repeated request that was encrypted anew gets the same answer, another one none', async (t) => {
+  const scene = SCENES.established();
+  const crafted = [[], [], [{ kind: 'nonce', data: new Uint8Array(16) } as const]].map((payloads) =>
+    craft(scene, 'INFORMATIONAL request', payloads),
+  );
+  const [first, again, other] = crafted;
+  t.notSame(again!.bytes, first!.bytes, 'another IV');
+  const [answer] = scene.end.receive([first!]);
+  const [repeated] = scene.end.receive([again!]);
+  t.same(repeated?.bytes, answer!.bytes, 'from the cache');
+  t.same(scene.end.receive([other!]), []);
+  const forged = {
+    ...again!,
+    bytes: again!.bytes.map((octet, at) => (at === again!.bytes.length - 1 ? octet ^ 1 : octet)),
+  };
+  t.same(scene.end.receive([forged]), []);
+  const quirks = scene.end.log.filter((one) => one.kind === 'event' && one.event.kind === 'quirk');
+  t.match(quirks, [{ event: { code: 'reencrypted_request' } }]);
+});
+
 /** One of each payload that a message may hold, with contents that fit nowhere. */
 const MESS: readonly Payload[] = [
   { kind: 'sa', proposals: [] },

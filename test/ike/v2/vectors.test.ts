@@ -253,10 +253,10 @@ t.test('an SKF payload of Android: one fragment opened', { skip: skipWithoutVect
   const skf = message.ok ? message.value.payloads.at(-1) : undefined;
   if (skf?.kind !== 'skf') throw new Error('not an SKF payload');
   t.match(skf, { fragment: 5, total: 5, first: 0 });
-  const opened = protection.openFragment(bytes, skf);
+  const opened = protection.openText(bytes, skf);
   t.equal(opened.ok && toHex(opened.value), one.body);
   bytes[40]! ^= 1;
-  t.match(protection.openFragment(bytes, skf), { ok: false, error: { kind: 'unauthentic' } });
+  t.match(protection.openText(bytes, skf), { ok: false, error: { kind: 'unauthentic' } });
 });
 
 interface NatCase {

@@ -7,12 +7,21 @@ import { err, ok } from '../../../util/result.js';
 import type { WireError } from '../../error.js';
 import { Reader, WireFault } from '../../reader.js';
 import { Writer } from '../../writer.js';
-import { IKE_HEADER_LENGTH, LENGTH_OFFSET, readHeader, writeSpi, writeVersion } from '../header.js';
+import {
+  IKE_HEADER_LENGTH,
+  LENGTH_OFFSET,
+  readHeader,
+  withoutTrailingZeros,
+  writeSpi,
+  writeVersion,
+} from '../header.js';
 import { readV1Chain, writeV1Body, writeV1Chain } from './chain.js';
 import type { V1Header, V1Message, V1Payload } from './payloads.js';
 
 const NEXT_PAYLOAD_OFFSET = 16;
 const FLAGS_OFFSET = 19;
+/** Octets to the next multiple of four. */
+const MAX_PADDING = 3;
 
 /** RFC 2408 §3.1. */
 const FLAG_ENCRYPTED = 1;
@@ -31,7 +40,7 @@ export interface V1Chain {
  */
 export function decodeV1Message(bytes: Uint8Array): Result<V1Message, WireError> {
   return guard(() => {
-    const reader = new Reader(bytes, 'IKE message');
+    const reader = new Reader(withoutTrailingZeros(bytes), 'IKE message');
     const { nextPayload, majorVersion, ...common } = readHeader(reader);
     if (majorVersion !== 1) reader.fail('bad_version', `major version ${majorVersion}: 1 expected`, 17);
     const flags = bytes[FLAGS_OFFSET]!;
@@ -50,8 +59,10 @@ export function decodeV1Message(bytes: Uint8Array): Result<V1Message, WireError>
       return { header, payloads: [], sealed: { first: nextPayload, body: reader.rest(), offset } };
     }
     const payloads = readV1Chain(reader, nextPayload);
-    reader.done();
-    return { header, payloads };
+    // Peers that pad to four octets count the padding in the length of a message in the clear, too.
+    const padded = isPadding(reader);
+    if (!padded) reader.done();
+    return { header, payloads, ...(padded ? { padded: true } : {}) };
   });
 }
 
@@ -108,6 +119,12 @@ export function encodeV1Sealed(header: V1Header, first: number, body: Uint8Array
   writeV1Header(writer, { ...header, encrypted: true }, first, IKE_HEADER_LENGTH + body.length);
   writer.bytes(body);
   return writer.finish();
+}
+
+/** One to three zero octets are left, and nothing else. */
+function isPadding(reader: Reader): boolean {
+  const { left, at, bytes } = reader;
+  return left > 0 && left <= MAX_PADDING && bytes.subarray(at, at + left).every((octet) => octet === 0);
 }
 
 function writeV1Header(writer: Writer, header: V1Header, nextPayload: number, length: number): void {

@@ -133,4 +133,6 @@ export interface V1Message {
   readonly header: V1Header;
   readonly payloads: readonly V1Payload[];
   readonly sealed?: V1Sealed;
+  /** One to three zero octets stand behind the last payload, within the message. */
+  readonly padded?: true;
 }

@@ -163,7 +163,10 @@ t.test('errors', async (t) => {
   const v2 = Uint8Array.from(message);
   v2[17] = 0x20;
   t.match(mustFail(decodeV1Message(v2)), { code: 'bad_version', offset: 17 });
-  const longer = concat(message, fromHex('00'));
+  const padded = concat(message, fromHex('000000'));
+  writeU32(padded, 24, padded.length);
+  t.match(must(decodeV1Message(padded)), { padded: true }, 'to a multiple of four octets');
+  const longer = concat(message, fromHex('01'));
   writeU32(longer, 24, longer.length);
   t.match(mustFail(decodeV1Message(longer)), { code: 'trailing_octets', offset: message.length });
   t.throws(() => encodeV1Message({ ...HEADER, minorVersion: 16 }, []), RangeError);
