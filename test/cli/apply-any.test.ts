@@ -13,7 +13,7 @@ import { ApiClient } from '../../src/cli/vpn/api-client.js';
 import { openMemoryStore } from '../../src/store/memory-store.js';
 import type { Snapshot, Store } from '../../src/store/store.js';
 import { ApiLab, SITE } from '../helpers/api-lab.js';
-import { type DocumentInput, documents } from '../helpers/arbitrary-documents.js';
+import { type DocumentInput, documents, slips } from '../helpers/arbitrary-documents.js';
 import { faultsOfDocument, faultsOfState } from '../helpers/legal-state.js';
 
 const THIRD = {
@@ -159,12 +159,13 @@ t.test('from any document to any other', async (t) => {
   };
 
   await fc.assert(
-    fc.asyncProperty(documents, documents, async (from, to) => {
+    fc.asyncProperty(documents, documents, slips, async (from, to, slip) => {
       await step({ ike_policies: [], ipsec_policies: [], vpn_gateways: [] });
       await step(from);
       await step(to);
+      await step(slip(to));
     }),
-    { numRuns: 60 },
+    { numRuns: 50 },
   );
   t.ok(counts.reached > 80 && counts.refused > 5 && counts.kept > 20, JSON.stringify(counts));
 });

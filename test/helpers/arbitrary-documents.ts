@@ -185,3 +185,19 @@ export const documents: fc.Arbitrary<DocumentInput> = fc
     );
     return { ike_policies, ipsec_policies, vpn_gateways };
   });
+
+/** Other networks for one connection of a document, which often belong to another: all else stays as it was. */
+export const slips: fc.Arbitrary<(document: DocumentInput) => DocumentInput> = fc
+  .record({ gateway: fc.nat(), connection: fc.nat(), block: oneOf(BLOCKS.slice(0, 8)), form: oneOf(FORMS) })
+  .map(({ gateway, connection, block, form }) => (document) => {
+    const { vpn_gateways: gateways } = document;
+    const owner = gateways[gateway % gateways.length]!;
+    const one = owner.connections[connection % owner.connections.length]!;
+    if (owner.mode === 'route') return document;
+    const other = { ...one, peer: { ...one.peer, cidrs: form(block) } };
+    const connections = owner.connections.map((each) => (each === one ? other : each));
+    return {
+      ...document,
+      vpn_gateways: gateways.map((each) => (each === owner ? { ...owner, connections } : each)),
+    };
+  });
