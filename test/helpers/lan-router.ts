@@ -34,6 +34,9 @@ export async function addRouterBehind(
     NARROW_MTU,
   );
   await lab.forward(node);
+  // With the whole network on its loopback device the gateway would take every address of it for its own.
+  await lab.check(node, ['ip', 'address', 'add', `${inside}/32`, 'dev', 'lo']);
+  await lab.check(node, ['ip', 'address', 'del', `${inside}/24`, 'dev', 'lo']);
   await lab.forward(r);
   await lab.check(node, ['ip', 'route', 'add', `${lan}.128/26`, 'via', `${router}.254`]);
   await lab.check(r, ['ip', 'route', 'add', 'default', 'via', `${router}.253`]);
