@@ -29,6 +29,7 @@ const PARTS: Readonly<Record<string, Part>> = {
       note: `${row.microseconds} us each`,
     })),
   offload: async () => (await import('./offload.js')).benchOffload(),
+  hostile: async () => (await import('./hostile.js')).benchHostile(),
   handshake: async () => (await import('./handshake.js')).benchHandshake(),
   scale: async (options) => await (await import('./scale.js')).benchScale(options),
   daemon: async (options) => await (await import('./daemon-scale.js')).benchDaemonScale(options),

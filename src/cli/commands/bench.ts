@@ -27,7 +27,7 @@ export const benchCommand = defineCommand({
   name: 'bench',
   operands: '[parts..]',
   description:
-    'Measure this machine: crypto, codec, esp, offload, handshake, scale, daemon, rekey, tunnel; all without a name',
+    'Measure this machine: crypto, codec, esp, offload, hostile, handshake, scale, daemon, rekey, tunnel; all without a name',
   positionals: { parts: { type: 'string', array: true, describe: 'What to measure' } },
   options: {
     seconds: {

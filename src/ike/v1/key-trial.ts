@@ -17,9 +17,10 @@ const MAX_TRIALS = 4;
 /** Octets of a message 5 that is tried: identity, hash and a notification take some hundred. */
 const MAX_MESSAGE: ByteCount = 2048;
 /** Keys that are tried at once; the others' turn comes when what else is due was done. */
-export const KEYS_PER_TURN = 32;
-/** How long a trial waits for its next turn. */
-const PAUSE: Millis = 20;
+const KEYS_PER_TURN = 2;
+/** How long a trial waits for its next turn, and how long when the budget is used up. */
+const PAUSE: Millis = 2;
+const LONG_PAUSE: Millis = 20;
 
 /** The key that opens a message 5, and what is in it. */
 export interface FoundKey {
@@ -74,7 +75,10 @@ export function tryKeys(world: World, sa: IsakmpSa): FoundKey | 'rubbish' | unde
   const trial = sa.negotiation!.trial!;
   const { now } = world.ctx;
   for (let turn = 0; turn < KEYS_PER_TURN && trial.next < trial.groups.length; turn++) {
-    if (trial.next >= trial.free && !world.keyTrials.take(now)) break;
+    if (trial.next >= trial.free && !world.keyTrials.take(now)) {
+      trial.nextAt = now + LONG_PAUSE;
+      return undefined;
+    }
     const found = tryKey(world, sa, trial, trial.groups[trial.next++]!);
     if (found !== undefined) return found;
   }
