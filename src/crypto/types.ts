@@ -96,6 +96,11 @@ export interface DhExchange {
    * the caller's mistake and throws. No value of the peer makes it throw.
    */
   agree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
+  /**
+   * As `agree`, but a value that is refused does not end the exchange: where anybody may have sent it, the peer's own
+   * may still come.
+   */
+  tryAgree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
   /** Forgets the private value. */
   wipe(): void;
 }

@@ -122,6 +122,10 @@ export function countingBackend(inner: CryptoBackend): CountingBackend {
           return {
             group: exchange.group,
             publicValue: exchange.publicValue,
+            tryAgree: (peerPublic) => {
+              add('dhAgree');
+              return exchange.tryAgree(peerPublic);
+            },
             agree: (peerPublic) => {
               add('dhAgree');
               return exchange.agree(peerPublic);

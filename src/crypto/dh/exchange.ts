@@ -72,20 +72,25 @@ class Exchange implements DhExchange {
   }
 
   agree(peerPublic: Uint8Array): Result<SecretKey, DhError> {
-    const half = this.#half;
-    if (half === undefined)
-      throw new Error(`this exchange of DH group ${this.group} is over: start a new one`);
     try {
-      const refusal = this.#arithmetic.check(peerPublic);
-      if (refusal !== undefined) return err(refusal);
-      const shared = this.#combine(half, peerPublic);
-      if (!(shared instanceof Uint8Array)) return err(shared);
-      const padded = leftPad(shared, this.#arithmetic.sharedLength);
-      if (padded !== shared) shared.fill(0);
-      return ok(new SecretKey(padded));
+      return this.tryAgree(peerPublic);
     } finally {
       this.wipe();
     }
+  }
+
+  tryAgree(peerPublic: Uint8Array): Result<SecretKey, DhError> {
+    const half = this.#half;
+    if (half === undefined)
+      throw new Error(`this exchange of DH group ${this.group} is over: start a new one`);
+    const refusal = this.#arithmetic.check(peerPublic);
+    if (refusal !== undefined) return err(refusal);
+    const shared = this.#combine(half, peerPublic);
+    if (!(shared instanceof Uint8Array)) return err(shared);
+    const padded = leftPad(shared, this.#arithmetic.sharedLength);
+    if (padded !== shared) shared.fill(0);
+    this.wipe();
+    return ok(new SecretKey(padded));
   }
 
   /**

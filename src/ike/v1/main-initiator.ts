@@ -206,10 +206,11 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     refuse(world, sa, natTraversalUnsupported('MAIN_MODE'));
     return;
   }
-  const shared = negotiation.dh!.agree(publicValue);
+  const shared = negotiation.dh!.tryAgree(publicValue);
   if (!shared.ok) {
     const reason = `the peer's public value is not valid: ${shared.error.message}`;
-    failSa(world, sa, mainFailure('invalid_syntax', reason));
+    // Anyone may have sent it: the peer's own message 4 may still come.
+    refuse(world, sa, mainFailure('invalid_syntax', reason));
     return;
   }
   negotiation.responderPublic = copyOf(publicValue);

@@ -219,14 +219,15 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     refuse(world, sa, natTraversalUnsupported('IKE_SA_INIT'));
     return;
   }
-  const shared = negotiation.dh.agree(ke.data);
+  const shared = negotiation.dh.tryAgree(ke.data);
   if (!shared.ok) {
     const reason = failure(
       'invalid_syntax',
       `the peer's public value is not valid: ${shared.error.message}`,
       'IKE_SA_INIT',
     );
-    failSa(world, sa, reason);
+    // Anyone may have sent it: the peer's own answer may still come.
+    refuse(world, sa, reason);
     return;
   }
   sa.responderSpi = copyOf(header.responderSpi);
