@@ -3,6 +3,7 @@ import t from 'tap';
 import { stringify } from 'yaml';
 import { rereadFile } from '../../src/daemon/reload.js';
 import { commandLine } from '../helpers/command-line.js';
+import { FakeHost } from '../helpers/fake-host.js';
 import { ADDRESS, GatewayBench, isUp, PSK } from '../helpers/gateway-pair.js';
 
 const WEAK = {
@@ -67,7 +68,8 @@ t.test('reload: the plan, the deed, refusals', async (t) => {
       }),
     );
   write({});
-  const a = await pair.start('a', {}, { reread: () => rereadFile(path) });
+  const host = new FakeHost();
+  const a = await pair.start('a', {}, { reread: () => rereadFile(path), host });
   await pair.start('b');
   await a.until(isUp);
   const reload = (...more: string[]) => commandLine('reload', '--control', a.control, ...more);
@@ -95,4 +97,12 @@ t.test('reload: the plan, the deed, refusals', async (t) => {
   t.match(refused.err, /a change needs a restart/);
   t.ok(isUp(a.connection()), 'and all that while it was up');
   t.match(await commandLine('reload', '--dryrun'), { code: 2, err: /did you mean "--dry-run"/ });
+
+  // errno 17 is EEXIST: somebody else has a route to it.
+  Object.assign(host.network, { refuse: '10.9.0.0/24 dev', errno: 17 });
+  const peer = { address: ADDRESS.b, cidrs: ['10.2.0.0/24', '10.9.0.0/24'] };
+  write({ dead_peer_detection: { interval: 3 }, peer });
+  const partly = await reload();
+  t.match(partly, { code: 1, err: /10\.9\.0\.0\/24/, out: /done, but for what this host refused; / });
+  t.notMatch(partly.out, /done;/, 'not both at once');
 });
