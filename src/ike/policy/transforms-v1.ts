@@ -157,10 +157,10 @@ export function readIkeTerms(transform: V1Transform): IkeTerms {
   const hash = get(V1IkeAttribute.HASH) ?? 0;
   const known = V1_HASHES.find((one) => one.v1 === hash);
   const cipherNumber = get(V1IkeAttribute.ENCRYPTION) ?? 0;
-  const cipher = {
-    id: CIPHERS.find(([v1]) => v1 === cipherNumber)?.[1] ?? FOREIGN + cipherNumber,
-    keyBits: get(V1IkeAttribute.KEY_LENGTH) ?? 0,
-  };
+  const cipher = cipherWith(
+    CIPHERS.find(([v1]) => v1 === cipherNumber)?.[1] ?? FOREIGN + cipherNumber,
+    get(V1IkeAttribute.KEY_LENGTH),
+  );
   const group = get(V1IkeAttribute.GROUP) ?? 0;
   const method = get(V1IkeAttribute.AUTH_METHOD) ?? 0;
   const terms = {
@@ -189,10 +189,10 @@ export function readIkeTerms(transform: V1Transform): IkeTerms {
 export function readEspTerms(transform: V1Transform): EspTerms {
   const { attributes } = transform;
   const get = reader(attributes);
-  const cipher = {
-    id: ESP_CIPHERS.find(([v1]) => v1 === transform.id)?.[1] ?? FOREIGN + transform.id,
-    keyBits: get(V1IpsecAttribute.KEY_LENGTH) ?? 0,
-  };
+  const cipher = cipherWith(
+    ESP_CIPHERS.find(([v1]) => v1 === transform.id)?.[1] ?? FOREIGN + transform.id,
+    get(V1IpsecAttribute.KEY_LENGTH),
+  );
   const auth = get(V1IpsecAttribute.AUTH);
   const aead = isAead(cipher.id);
   // RFC 4106 §8.3: an AEAD cipher comes without an authentication algorithm.
@@ -217,6 +217,18 @@ export function readEspTerms(transform: V1Transform): EspTerms {
     (aead ? integrity === Integ.NONE : findIntegrity(integrity) !== undefined) &&
     (group === Dh.NONE || findDh(group) !== undefined);
   return { ...terms, suite: whole ? { encryption: cipher, integrity, dh: group, esn: false } : undefined };
+}
+
+/** RFC 3602 §5.1, §5.3 want a key length for AES. Some peers leave it out and mean the shortest. */
+function cipherWith(id: number, keyBits: number | undefined): CipherId {
+  return { id, keyBits: keyBits ?? (id === Encr.AES_CBC ? 128 : 0) };
+}
+
+/** Whether a transform of phase 1 or of ESP in phase 2 names AES without a key length. */
+export function lacksKeyLength(transform: V1Transform, phase: 1 | 2): boolean {
+  const type = phase === 1 ? V1IkeAttribute.KEY_LENGTH : V1IpsecAttribute.KEY_LENGTH;
+  const { cipher } = phase === 1 ? readIkeTerms(transform) : readEspTerms(transform);
+  return cipher.id === Encr.AES_CBC && !transform.attributes.some((one) => one.type === type);
 }
 
 function isCbc(cipher: CipherId): boolean {

@@ -5,6 +5,7 @@ import { seconds } from '../../util/units.js';
 import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../v2/lifetime.js';
 import { removeChild, volumeOf } from './children.js';
 import { closeSa, dropForgotten, failSa } from './close.js';
@@ -168,7 +169,9 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
 function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
   if (!sa.isUp && sa.state !== 'closing') return;
   if (payload.protocol === V1Protocol.ESP) {
-    for (const spi of payload.spis) removeByOutboundSpi(world, sa, spi);
+    for (const spi of payload.spis) {
+      if (!removeByOutboundSpi(world, sa, spi)) removeByOwnSpi(world, sa, spi);
+    }
     return;
   }
   if (payload.protocol !== V1Protocol.ISAKMP) return;
@@ -180,11 +183,23 @@ function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
 }
 
 /** The peer does not receive on this SPI any more. */
-function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
-  if (spi.length !== 4) return;
+function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): boolean {
+  return removeWhere(world, sa, spi, 'spiOut');
+}
+
+/** Some peers name the SPI that they send on, where RFC 2408 §3.15 means the one that they receive on. */
+function removeByOwnSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
+  if (removeWhere(world, sa, spi, 'spiIn')) noteQuirk(world.ctx, sa, 'delete_of_other_spi');
+}
+
+/** Whether there was one. */
+function removeWhere(world: World, sa: IsakmpSa, spi: Uint8Array, side: 'spiIn' | 'spiOut'): boolean {
+  if (spi.length !== 4) return false;
   const number = readU32(spi, 0);
+  let found = false;
   for (const child of childrenOf(world, sa.connection!.name)) {
-    if (child.spiOut !== number) continue;
+    if (child[side] !== number) continue;
+    found = true;
     const pending = [...sa.quicks.values()].find((quick) => quick.child === child);
     if (pending !== undefined) {
       pending.state = 'done';
@@ -194,4 +209,5 @@ function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void 
     }
     removeChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
   }
+  return found;
 }

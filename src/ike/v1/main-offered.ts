@@ -5,6 +5,8 @@ import type { Failure } from '../events.js';
 import type { Admission } from '../half-open.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
+import { lacksKeyLength } from '../policy/transforms-v1.js';
+import { noteQuirk } from '../quirks.js';
 import { forgetSa } from './close.js';
 import { mainFailure } from './failures.js';
 import { ISAKMP_STATES, IsakmpSa } from './isakmp-sa.js';
@@ -249,6 +251,8 @@ export function respondingSa(
     },
   });
   sa.suite = selection.suite;
+  if (selection.answer.transforms.some((one) => lacksKeyLength(one, 1)))
+    noteQuirk(ctx, sa, 'aes_without_key_length');
   sa.lifetimes = selection.lifetimes;
   sa.dialect = vendors.dialect;
   sa.peerDpd = vendors.dpd;

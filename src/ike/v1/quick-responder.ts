@@ -21,7 +21,8 @@ import {
   samePair,
   selectorOfIdentity,
 } from '../policy/quick-identities-v1.js';
-import { isUdpTunnel } from '../policy/transforms-v1.js';
+import { isUdpTunnel, lacksKeyLength } from '../policy/transforms-v1.js';
+import { noteQuirk } from '../quirks.js';
 import { Retransmission } from '../retransmission.js';
 import { establishChild, installChild, isPeerSpiInUse } from './children.js';
 import { quickFailure } from './failures.js';
@@ -234,6 +235,8 @@ function answer(
     refuse(world, sa, message, taken.payloads, { type: V1Notify.INVALID_KEY_INFORMATION, failure });
     return;
   }
+  if (selection.answer.transforms.some((one) => lacksKeyLength(one, 2)))
+    noteQuirk(ctx, sa, 'aes_without_key_length');
   const responderNonce = ctx.random.bytes(NONCE_LENGTH);
   const spiIn = reserveSpi(world, connection.name);
   const order = ctx.nextId();

@@ -1,10 +1,10 @@
-import { equalBytes, toHex } from '../../util/bytes.js';
+import { copyOf, equalBytes, toHex } from '../../util/bytes.js';
 import { describeWireError } from '../../wire/ike/dissect.js';
 import { trailingZeros } from '../../wire/ike/message.js';
 import { summarizeV1 } from '../../wire/ike/v1/dissect.js';
 import { decodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
-import { V1Exchange, V1Notify, v1NameOf } from '../../wire/ike/v1/registry.js';
+import { V1Exchange, V1Notify, V1PayloadType, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { waitLonger } from './children.js';
@@ -22,6 +22,10 @@ import { routeOf, transmit } from './send.js';
 import { transaction } from './transaction.js';
 import { drop, find, type Inbound, type World } from './world.js';
 
+/** RFC 2408 §3.1. */
+const FLAGS_AT = 19;
+const ENCRYPTED = 1;
+
 /** A datagram of major version 1. */
 export function receive(world: World, datagram: DatagramInput): void {
   const decoded = decodeV1Message(datagram.bytes);
@@ -31,6 +35,14 @@ export function receive(world: World, datagram: DatagramInput): void {
   }
   const message: Inbound & V1Message = { ...decoded.value, datagram };
   const sa = findSa(world, message);
+  // No encrypted chain begins with a fragment: racoon sets the flag on fragments of what is encrypted.
+  if (message.sealed?.first === V1PayloadType.FRAGMENT) {
+    if (sa !== undefined) noteQuirk(world.ctx, sa, 'encrypted_fragments');
+    const bytes = copyOf(datagram.bytes);
+    bytes[FLAGS_AT] = bytes[FLAGS_AT]! & ~ENCRYPTED;
+    receive(world, { ...datagram, bytes });
+    return;
+  }
   if (sa === undefined && provesPort(world, message)) return;
   const fragment = find(message.payloads, 'fragment');
   if (fragment !== undefined) {

@@ -14,7 +14,7 @@ import {
   selectorOfIdentity,
 } from '../../../src/ike/policy/quick-identities-v1.js';
 import { sameSelectors } from '../../../src/ike/policy/selectors.js';
-import { lifetimesOf } from '../../../src/ike/policy/transforms-v1.js';
+import { lacksKeyLength, lifetimesOf } from '../../../src/ike/policy/transforms-v1.js';
 import { fromHex } from '../../../src/util/bytes.js';
 import { describeSelector } from '../../../src/wire/ike/describe.js';
 import { Encr, Integ, Prf } from '../../../src/wire/ike/registry.js';
@@ -110,8 +110,8 @@ t.test('phase 1 offers that must not match', async (t) => {
   for (const [what, bad] of [
     ['another cipher', changed(offer!, V1IkeAttribute.ENCRYPTION, 3)],
     [
-      'AES without a key length, and 3DES with DES',
-      changed(changed(offer!, V1IkeAttribute.KEY_LENGTH, undefined), V1IkeAttribute.ENCRYPTION, 7),
+      'CAST without a key length',
+      changed(changed(offer!, V1IkeAttribute.KEY_LENGTH, undefined), V1IkeAttribute.ENCRYPTION, 6),
     ],
     ['a group we lack', changed(offer!, V1IkeAttribute.GROUP, 1)],
     [
@@ -256,4 +256,17 @@ t.test('pairs of networks: each with each of the same family', async (t) => {
     peer: { cidrs: ['10.2.0.0/24', '10.3.0.0/24', '2001:db8:2::/48'] },
   });
   t.equal(networkPairs(made).length, 3);
+});
+
+t.test('AES without a key length is taken as AES-128 (quirk aes_without_key_length)', async (t) => {
+  const [offer] = ikeOfferV1(MATRIX, 100);
+  const bare = changed(changed(offer!, V1IkeAttribute.KEY_LENGTH, undefined), V1IkeAttribute.ENCRYPTION, 7);
+  const selected = selectIkeV1(MATRIX, [bare]);
+  t.match(selected, { ok: true, value: { suite: { encryption: { id: Encr.AES_CBC, keyBits: 128 } } } });
+  if (!selected.ok) return;
+  t.ok(
+    selected.value.answer.transforms.every((one) => lacksKeyLength(one, 1)),
+    'answered as it was offered',
+  );
+  t.notOk(offer!.transforms.some((one) => lacksKeyLength(one, 1)));
 });

@@ -136,6 +136,16 @@ t.test('informational exchanges by their effects', async (t) => {
       t.equal(west.ike.world.table.size, 1, 'phase 1 stands');
     },
   );
+  inform(
+    [{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(child!.spiOut)] }],
+    (west) => {
+      t.equal(west.ike.world.children.size, 0, 'the SPI of the other direction');
+      t.match(
+        west.events.filter(({ kind }) => kind === 'quirk'),
+        [{ connection: 'site', code: 'delete_of_other_spi' }],
+      );
+    },
+  );
   inform([{ kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: [spi(7777)] }], (west) => {
     t.equal(west.ike.world.children.size, 1, 'an SPI that is none of ours');
   });

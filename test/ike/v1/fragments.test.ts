@@ -79,11 +79,12 @@ const ID_AT = 32;
 const FLAGS_AT = 35;
 
 /** Gives every fragment the id 1, as some senders do, and lets the last one of each message come twice. */
-function run(made: Pair, until: number): void {
+function run(made: Pair, until: number, flagged = false): void {
   const { sim } = made;
   const isFragment = ({ bytes }: Packet): boolean => bytes[16] === FRAGMENT;
   const change = (bytes: Uint8Array): Uint8Array => {
     bytes.set([0, 1], ID_AT);
+    if (flagged) bytes[19] = bytes[19]! | 1;
     return bytes;
   };
   sim.net.impair(isFragment, { kind: 'corrupt', change }, Number.POSITIVE_INFINITY);
@@ -98,19 +99,24 @@ function run(made: Pair, until: number): void {
   });
 }
 
+/** A pair in which the identity of the east is so long that message 5 has fragments. */
+function longIdentity(): Pair {
+  const long = { idType: 11, data: new Uint8Array(1800).fill(7) };
+  const sim = new Simulation();
+  const [eastConfig, westConfig] = [connection('east', v1()), connection('west', v1())];
+  const east = sim.addNode('east', EAST, {
+    connections: [{ ...eastConfig, local: { ...eastConfig.local, identity: long } }],
+  });
+  const west = sim.addNode('west', WEST, {
+    connections: [{ ...westConfig, peer: { ...westConfig.peer, identity: long } }],
+  });
+  return { sim, east, west };
+}
+
 t.test(
   'a sender that gives all its messages one fragment id is understood without repetitions',
   async (t) => {
-    // An identity so long that message 5 has fragments.
-    const long = { idType: 11, data: new Uint8Array(1800).fill(7) };
-    const sim = new Simulation();
-    const [eastConfig, westConfig] = [connection('east', v1()), connection('west', v1())];
-    const east = sim.addNode('east', EAST, {
-      connections: [{ ...eastConfig, local: { ...eastConfig.local, identity: long } }],
-    });
-    const west = sim.addNode('west', WEST, {
-      connections: [{ ...westConfig, peer: { ...westConfig.peer, identity: long } }],
-    });
+    const { sim, east, west } = longIdentity();
     const made = { sim, east, west };
     sim.initiate(east);
     run(made, 400);
@@ -123,3 +129,11 @@ t.test(
     t.strictSame(east.eventsOf('retransmit'), []);
   },
 );
+
+t.test('fragments that racoon flags as encrypted are taken, and told as a quirk', async (t) => {
+  const { sim, east, west } = longIdentity();
+  sim.initiate(east);
+  run({ sim, east, west }, 400, true);
+  t.equal(v1Faults({ sim, east, west }), undefined);
+  t.match(west.eventsOf('quirk'), [{ connection: 'site', code: 'encrypted_fragments' }]);
+});
