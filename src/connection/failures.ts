@@ -51,7 +51,7 @@ export class FailureMemory {
   reasons(peer: string, toUtc: (at: Millis) => string): StatusReason[] {
     const newest = Math.max(...[...this.#slots.values()].map(({ lastAt }) => lastAt));
     const weight = ({ failure, lastAt }: Slot): number => (newest - lastAt > OUTDATED ? -1 : rankOf(failure));
-    const telling = [...this.#slots].sort(([, a], [, b]) => weight(b) - weight(a));
+    const telling = joined(this.#slots).sort(([, a], [, b]) => weight(b) - weight(a));
     const out: StatusReason[] = [];
     const seen = new Set<string>();
     for (const [role, slot] of telling) {
@@ -71,4 +71,18 @@ export class FailureMemory {
     }
     return out;
   }
+}
+
+/** Both roles may meet the same failure: then it is one, in the role of the later attempt, counted together. */
+function joined(slots: ReadonlyMap<Role, Slot>): [Role, Slot][] {
+  const [a, b] = slots;
+  if (a === undefined || b === undefined || !isEqual(a[1].failure, b[1].failure)) return [...slots];
+  const [[, earlier], [role, later]] = b[1].lastAt >= a[1].lastAt ? [a, b] : [b, a];
+  const firstAt = Math.min(earlier.firstAt, later.firstAt);
+  return [[role, { ...later, firstAt, count: earlier.count + later.count }]];
+}
+
+/** One of the same cause with another message has other evidence: the more telling of them counts. */
+function isEqual(one: StatusFailure, other: StatusFailure): boolean {
+  return one.cause === other.cause && one.message === other.message;
 }

@@ -1,6 +1,6 @@
 import { espSuiteNames, ikeSuiteNames, suiteWord } from '../connection/names.js';
 import { statusReason } from '../connection/reasons.js';
-import type { CloseReason, IkeEvent } from '../ike/events.js';
+import type { CloseReason, FailureCause, IkeEvent } from '../ike/events.js';
 import type { NatReport } from '../ike/nat-detection.js';
 import { QUIRKS } from '../ike/quirks.js';
 import { formatEndpoint } from '../util/ip.js';
@@ -18,10 +18,18 @@ export interface EventLine {
   readonly fields?: Readonly<Record<string, unknown>>;
   /** Lines of one kind that strangers can cause are folded. */
   readonly fold?: string;
+  /** Folded for as long as the peer is silent, with a line an hour. */
+  readonly silence?: boolean;
 }
 
 /** How long repeats of one kind are held back. */
 const FOLD_INTERVAL: Millis = 10_000;
+/** The same for a peer that stays silent, which may be switched off for days while every attempt fails alike. */
+const SILENCE_INTERVAL: Millis = 3_600_000;
+/** Connections whose silence is folded one by one. */
+const MOST_SILENT = 4096;
+/** Causes of a peer from which nothing comes. */
+const SILENT: readonly FailureCause[] = ['peer_silent', 'port_500_blocked', 'port_4500_blocked'];
 
 const CLOSED: Readonly<Record<CloseReason, string>> = {
   terminated: 'deleted by us',
@@ -39,6 +47,8 @@ const CLOSED: Readonly<Record<CloseReason, string>> = {
 export class EventLog {
   readonly #logger: Logger;
   readonly #folder = new RepeatFolder(FOLD_INTERVAL);
+  /** Attempts to reach a silent peer, until something else is heard of the connection. */
+  readonly #silence = new RepeatFolder(SILENCE_INTERVAL, MOST_SILENT);
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -46,19 +56,27 @@ export class EventLog {
 
   handle(event: IkeEvent, now: Millis): void {
     const line = describeEvent(event);
+    if (endsSilence(event)) {
+      for (const end of [
+        `info ${initiating(event)}`,
+        ...SILENT.map((cause) => `warn ${silentKind(event, cause)}`),
+      ])
+        this.#silence.forget(end);
+    }
     if (!this.#logger.isLevelEnabled(line.level)) return;
     if (line.fold === undefined) {
       this.#write(line.level, line.text, event, line.fields);
       return;
     }
-    const { write, repeats } = this.#folder.admit(`${line.level} ${line.fold}`, line.text, now);
+    const folder = line.silence === true ? this.#silence : this.#folder;
+    const { write, repeats } = folder.admit(`${line.level} ${line.fold}`, line.text, now);
     if (!write) return;
     this.#write(line.level, line.text, event, repeats === 0 ? line.fields : { ...line.fields, repeats });
   }
 
   /** Writes what was held back and is due. Call it every second or so, and before the end with `Infinity`. */
   flush(now: Millis): void {
-    for (const { kind, line, repeats } of this.#folder.due(now)) {
+    for (const { kind, line, repeats } of [...this.#folder.due(now), ...this.#silence.due(now)]) {
       const level = kind.split(' ', 1)[0] as Level;
       const more = repeats === 1 ? '' : ` (and ${repeats - 1} more)`;
       const fields = { event: kind.slice(level.length + 1), repeats: repeats - 1 };
@@ -85,7 +103,12 @@ function hex32(value: number): string {
 export function describeEvent(event: IkeEvent): EventLine {
   switch (event.kind) {
     case 'ike-initiating':
-      return { level: 'info', text: `initiating IKEv${event.version} to ${formatEndpoint(event.peer)}` };
+      return {
+        level: 'info',
+        text: `initiating IKEv${event.version} to ${formatEndpoint(event.peer)}`,
+        fold: initiating(event),
+        silence: true,
+      };
     case 'ike-responding': {
       const text = `answering IKEv${event.version} of ${formatEndpoint(event.peer)}`;
       return { level: 'debug', text, fold: `ike-responding ${event.peer.address}` };
@@ -191,7 +214,9 @@ function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-establishe
   return { level: 'info', text, fields: { spi_in: hex32(child.spiIn), spi_out: hex32(child.spiOut) } };
 }
 
-function ikeFailedLine(event: Extract<IkeEvent, { kind: 'ike-failed' }>): EventLine {
+type FailedEvent = Extract<IkeEvent, { kind: 'ike-failed' }>;
+
+function ikeFailedLine(event: FailedEvent): EventLine {
   const { failure, role, peer } = event;
   if (failure.cause === 'terminated') {
     return { level: 'info', text: `negotiation with ${formatEndpoint(peer)} given up` };
@@ -200,7 +225,34 @@ function ikeFailedLine(event: Extract<IkeEvent, { kind: 'ike-failed' }>): EventL
   const fields = { ...details, role };
   const who =
     role === 'initiator' ? `no IKE SA with ${formatEndpoint(peer)}` : `refused ${formatEndpoint(peer)}`;
-  // As responder anybody can cause this line; as initiator the reconciler's pace bounds it.
-  const fold = role === 'responder' ? { fold: `${event.kind} ${failure.cause} ${peer.address}` } : {};
-  return { level: 'warn', text: `${who}: ${message}`, fields, ...fold };
+  return { level: 'warn', text: `${who}: ${message}`, fields, ...foldOf(event) };
+}
+
+/** As responder anybody can cause the line; as initiator the reconciler's pace bounds it, but not for days. */
+function foldOf(event: FailedEvent): Pick<EventLine, 'fold' | 'silence'> {
+  const { failure, role, peer } = event;
+  if (role === 'responder') return { fold: `${event.kind} ${failure.cause} ${peer.address}` };
+  return SILENT.includes(failure.cause) ? { fold: silentKind(event, failure.cause), silence: true } : {};
+}
+
+const initiating = ({ connection }: { readonly connection: string }): string =>
+  `ike-initiating ${connection}`;
+
+function silentKind({ connection }: { readonly connection?: string }, cause: FailureCause): string {
+  return `ike-failed ${cause} ${connection}`;
+}
+
+/** Whether the next attempt of the connection is news: the peer has answered, or an operator took a hand. */
+function endsSilence(event: IkeEvent): event is IkeEvent & { readonly connection: string } {
+  switch (event.kind) {
+    case 'ike-established':
+    case 'ike-closed':
+      return true;
+    case 'ike-failed':
+      return (
+        event.connection !== undefined && event.role === 'initiator' && !SILENT.includes(event.failure.cause)
+      );
+    default:
+      return false;
+  }
 }

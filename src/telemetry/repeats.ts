@@ -41,6 +41,11 @@ export class RepeatFolder {
     return { write: true, repeats };
   }
 
+  /** The next line of this kind is news again. What was held back is not told any more. */
+  forget(kind: string): void {
+    this.#kept.delete(kind);
+  }
+
   /** The last held-back line of each kind whose time is over, with the number of repeats; call it now and then. */
   due(now: Millis): { readonly kind: string; readonly line: string; readonly repeats: number }[] {
     const out: { kind: string; line: string; repeats: number }[] = [];

@@ -65,6 +65,11 @@ t.test('what the peer left out gets child SAs of its own, one exchange after the
   t.strictSame(carried(made.west).length, ALL_PAIRS.length);
   t.equal(made.east.ikes.size, 1);
   t.ok(made.east.eventsOf('advisory').some((event) => event.code === 'ts_narrowed'));
+  t.strictSame(
+    made.east.eventsOf('child-established').map(({ child }) => child.narrowed),
+    [...ALL_PAIRS.slice(1).map(() => true), false],
+    'the one that completes the networks is not said to carry too few',
+  );
   made.sim.run(60_000);
   t.equal(made.east.childInfo.size, ALL_PAIRS.length);
 });

@@ -134,6 +134,44 @@ t.test('a flood of datagrams is a handful of lines, and none is forgotten', asyn
   t.equal(total, 20_000, 'every datagram is counted');
 });
 
+t.test('a silent peer: one line of each kind, then one an hour, and news at once', async (t) => {
+  const { lines, logger } = sink();
+  const log = new EventLog(logger);
+  const MINUTE = 60_000;
+  const attempt = (connection: string, at: number): void => {
+    log.handle({ kind: 'ike-initiating', connection, ikeId: at, peer: PEER, version: 2 }, at);
+    const failure = { cause: 'peer_silent', message: 'no answer' } as const;
+    log.handle({ kind: 'ike-failed', connection, ikeId: at, role: 'initiator', peer: PEER, failure }, at);
+    log.flush(at);
+  };
+  for (let minute = 0; minute < 180; minute++) attempt('c', minute * MINUTE);
+  t.equal(lines.length, 6, 'three hours');
+  t.same(
+    lines.map((line) => JSON.parse(line).repeats ?? 0),
+    [0, 0, 59, 59, 59, 59],
+    'none is forgotten',
+  );
+  attempt('d', 181 * MINUTE);
+  const after = lines.slice(6).map((line) => JSON.parse(line));
+  t.match(after, [
+    { connection: 'd', event: 'ike-initiating' },
+    { connection: 'd', event: 'ike-failed' },
+    { msg: /and 58 more/ },
+    { msg: /and 58 more/ },
+  ]);
+  for (const event of comesUp('c')) log.handle(event, 182 * MINUTE);
+  lines.length = 0;
+  attempt('c', 183 * MINUTE);
+  t.match(
+    lines.map((line) => JSON.parse(line)),
+    [
+      { connection: 'c', event: 'ike-initiating' },
+      { connection: 'c', event: 'ike-failed', cause: 'peer_silent' },
+    ],
+    'once it was up, silence is news again',
+  );
+});
+
 t.test('every event has a line', async (t) => {
   const connection = 'c';
   const failure = { cause: 'psk_mismatch', message: 'x' } as const;

@@ -143,11 +143,11 @@ function missesOf(set: TransformSet, proposal: Proposal): Miss[] {
   return misses;
 }
 
-/** `DH MODP_1024`; names of PRFs say themselves what they are. */
+/** `DH MODP_1024`; names of PRFs and of ESN say themselves what they are. */
 function offeredOf({ axis, type }: AxisSet, proposal: Proposal): string {
   const names = offeredNames(proposal, type);
   if (names === '') return `no ${LABELS[axis]}`;
-  return axis === 'prf' ? names : `${LABELS[axis]} ${names}`;
+  return axis === 'prf' || axis === 'esn' ? names : `${LABELS[axis]} ${names}`;
 }
 
 function allowedOf(axis: AxisSet, protocol: number): string {

@@ -9,7 +9,7 @@ import { espEnds, espForm } from '../carriage.js';
 import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
-import { noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
+import { noteCoverage, PEER_FILLS_FIRST, uncovered } from './coverage.js';
 import type { ChildRecord, IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { volumeLimit } from './volume.js';
@@ -109,9 +109,11 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
 function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
   const { ctx } = world;
   const connection = sa.connection!;
+  // One that carries what was left is no sign of a peer that wants less: then all is carried.
   const narrowed =
-    !sameSelectors(connection.local.selectors, child.localTs) ||
-    !sameSelectors(connection.peer.selectors, child.peerTs);
+    uncovered(sa).length > 0 &&
+    (!sameSelectors(connection.local.selectors, child.localTs) ||
+      !sameSelectors(connection.peer.selectors, child.peerTs));
   ctx.event({
     kind: 'child-established',
     connection: child.connection,

@@ -87,8 +87,15 @@ export function childRefused(
         message: 'the peer accepts no further child SA on this IKE SA (NO_ADDITIONAL_SAS)',
         details,
       };
-    case NotifyType.INVALID_SYNTAX:
-      return { cause: 'invalid_syntax', message: `the peer could not read our ${exchange} request`, details };
+    case NotifyType.INVALID_SYNTAX: {
+      // A peer that takes no child SA here answers so (strongSwan's `childless = force`), and says no more.
+      const childless =
+        exchange === 'IKE_AUTH'
+          ? ', or it wants the IKE SA without a child SA (RFC 6023), which Culvert does not do: let the peer take one in IKE_AUTH'
+          : '';
+      const message = `the peer could not read our ${exchange} request${childless}`;
+      return { cause: 'invalid_syntax', message, details };
+    }
     default:
       return { cause: 'unsupported', message: `the peer refused the child SA with ${name}`, details };
   }

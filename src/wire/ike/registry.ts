@@ -47,8 +47,21 @@ export const PayloadType = {
 /** RFC 7296 §3.3.1. */
 export const ProtocolId = { NONE: 0, IKE: 1, AH: 2, ESP: 3 } as const;
 
-/** RFC 7296 §3.3.2. */
-export const TransformType = { ENCR: 1, PRF: 2, INTEG: 3, DH: 4, ESN: 5 } as const;
+/** RFC 7296 §3.3.2; the additional key exchanges are those of RFC 9370 §4. */
+export const TransformType = {
+  ENCR: 1,
+  PRF: 2,
+  INTEG: 3,
+  DH: 4,
+  ESN: 5,
+  ADDKE1: 6,
+  ADDKE2: 7,
+  ADDKE3: 8,
+  ADDKE4: 9,
+  ADDKE5: 10,
+  ADDKE6: 11,
+  ADDKE7: 12,
+} as const;
 
 /** Encryption algorithms, transform type 1. AES-GCM_16: RFC 4106, 5282. ChaCha20-Poly1305: RFC 7634. */
 export const Encr = {

@@ -535,3 +535,15 @@ t.test('a child suite selected by one side is accepted by the other', async () =
     { numRuns: 500 },
   );
 });
+
+t.test('a transform that is not ours is called by the name that the registry has for it', async (t) => {
+  const extended = proposal(ProtocolId.ESP, [encr(Encr.AES_GCM_16, 256), esn(1)]);
+  t.equal(
+    mustFail(selectEsp(esp('aes256gcm16'), [extended], false)).message,
+    'no common ESP proposal: peer offers ESN; this policy allows NO_ESN',
+  );
+  // ML-KEM-768 as the first additional key exchange (RFC 9370 section 4).
+  const hybrid = proposal(ProtocolId.IKE, [encr(Encr.AES_CBC, 256), ...REST, { type: 6, id: 36 }]);
+  const { message } = mustFail(selectIke(ike('aes256-sha256-14'), [hybrid]));
+  t.match(message, /peer offers transform type ADDKE1; /);
+});
