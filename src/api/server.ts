@@ -29,6 +29,7 @@ import {
   listenUnix,
   type TcpListener,
 } from './listeners.js';
+import { registerReloadRoute } from './reload-route.js';
 import { registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
 import { ANSWERS } from './schemas/answers.js';
@@ -128,6 +129,7 @@ export class ApiServer {
     addAccess(app, authenticator, rootSockets, now);
     app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async () => app.swagger());
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
+    registerReloadRoute(app, context);
     registerOperations(app, context);
     await app.ready();
     const lifecycle = new GatewayLifecycle({ store, writes, runner, site: () => context.site, logger });

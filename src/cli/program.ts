@@ -12,6 +12,7 @@ import { pairCommand } from './commands/pair.js';
 import { reloadCommand } from './commands/reload.js';
 import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
+import { serveReloadCommand } from './commands/serve-reload.js';
 import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
@@ -30,6 +31,7 @@ const COMMANDS: readonly CliCommand[] = [
   downCommand,
   reloadCommand,
   serveCommand,
+  serveReloadCommand,
   gatewayProcessCommand,
   tokenCommand,
   applyCommand,

@@ -14,6 +14,7 @@ import { readTlsFiles } from '../../src/daemon/serve/tls-files.js';
 import { openMemoryStore } from '../../src/store/memory-store.js';
 import { KIND } from '../../src/store/records.js';
 import { makeCertificate } from '../helpers/certificates.js';
+import { commandLine } from '../helpers/command-line.js';
 
 function folderOf(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'culvert-reload-'));
@@ -34,6 +35,20 @@ function fileOf(input: object, source = '/etc/culvert/site.yaml'): ServeFile {
   const read = readServeFile(stringify(input, { aliasDuplicateObjects: false }), source);
   if (!read.ok) throw new Error(JSON.stringify(read.error));
   return read.value;
+}
+
+/** A POST over HTTPS, whoever signed the certificate. */
+function fetchJson(url: string, token: string): Promise<{ status: number | undefined; text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${token}` };
+    request(url, { method: 'POST', headers, rejectUnauthorized: false, agent: false }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part: string) => (text += part));
+      answer.on('end', () => resolve({ status: answer.statusCode, text }));
+    })
+      .on('error', reject)
+      .end();
+  });
 }
 
 t.test('certificate and key: each fault names its file and the remedy', async (t) => {
@@ -183,6 +198,18 @@ t.test('a reload of the server while it runs', async (t) => {
   t.match(await ask('ann'), /^401 second/, 'the old token is out, a renewed certificate in');
   t.equal(await ask('bob'), '200 second 2');
   t.equal(logger.level, 'debug');
+
+  const cli = (...argv: string[]) =>
+    commandLine('serve-reload', ...argv, '--endpoint', `unix:${join(folder, 'api.sock')}`);
+  write({ quotas: { ike_policies: 7 } });
+  t.match(await cli('--dry-run'), { code: 0, out: 'this would be taken over: quotas\n' });
+  t.match(await cli(), { code: 0, out: 'done: quotas\n' });
+  t.match(await cli('--output', 'json'), { code: 0, out: /"applied": ?true,\s*"changes": ?\[\]/ });
+  write({ run_folder: 'elsewhere' });
+  t.match(await cli(), { code: 1, err: /"run_folder" is fixed while the server runs/ });
+  write({ run_folder: 'run' });
+  const overTcp = await fetchJson(`${plane.url}/culvert/v1/reload`, 'bob-token-of-16');
+  t.match(overTcp, { status: 403, text: /by its Unix socket only/ });
 
   write({ tokens: tokens('eve'), socket: 'other.sock' });
   const report = await plane.reload();

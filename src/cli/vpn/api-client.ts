@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import type { ServerReload } from '../../api/context.js';
 import { CliError, messageOf } from '../errors.js';
 
 /** An object of the API, read by the field names of the contract. */
@@ -87,6 +88,13 @@ export class ApiClient {
   async transact(steps: readonly object[], dryRun: boolean): Promise<void> {
     const type = { 'content-type': 'application/json' };
     await this.#request('POST', '/culvert/v1/transactions', { dry_run: dryRun, steps }, type);
+  }
+
+  /** Makes the server read its file again. @throws RefusedError, or CliError when the server cannot be reached */
+  async reload(dryRun: boolean): Promise<ServerReload> {
+    const type = { 'content-type': 'application/json' };
+    return (await this.#request('POST', '/culvert/v1/reload', { dry_run: dryRun }, type))
+      .body as ServerReload;
   }
 
   /** Sends one request. @throws RefusedError, or CliError when the server cannot be reached */
