@@ -147,7 +147,10 @@ export function describeEvent(event: IkeEvent): EventLine {
       return { level: 'debug', text: `${what}: another lifetime, rekeying is put elsewhere` };
     }
     case 'liveness-probe':
-      return { level: 'debug', text: `probing the peer after ${event.idle} ms without a sign of life` };
+      return {
+        level: 'debug',
+        text: `probing the peer after ${Math.round(event.idle)} ms without a sign of life`,
+      };
     case 'retransmit': {
       const text = `no answer to ${event.exchange} from ${formatEndpoint(event.peer)}, try ${event.attempt + 1}`;
       return { level: 'debug', text };

@@ -89,8 +89,8 @@ t.test(
           ...group,
           generate: (random: Parameters<typeof group.generate>[0]) => {
             const exchange = group.generate(random);
-            const agree = exchange.agree.bind(exchange);
-            exchange.agree = (peerPublic) => {
+            const agree = exchange.tryAgree.bind(exchange);
+            exchange.tryAgree = (peerPublic) => {
               agreements++;
               return agree(peerPublic);
             };

@@ -167,11 +167,14 @@ t.test('Culvert rekeys both phases under ping', { skip }, async (t) => {
     extra: 'rekey_time = 0\n reauth_time = 14s\n over_time = 0\n rand_time = 0',
     childExtra: 'rekey_time = 0\n life_time = 12s\n rand_time = 0',
   });
-  const config = culvertConfig({ ike: IKE, esp: { ...ESP, pfs: 'group_14' }, establishMode: 'peer_only' });
+  const policies = { ike: IKE, esp: { ...ESP, pfs: 'group_14' } } as const;
+  // So that strongSwan initiates; one that is peer_only would leave rekeying to it as well.
+  const config = culvertConfig({ ...policies, establishMode: 'peer_only' });
   const withPfs = { ...connection, espProposals: 'aes256-sha256-modp2048' };
   await withPair(t, config, withPfs, async ({ site, swan, culvert }) => {
     t.ok((await swan.initiate()).ok);
     const before = await culvert.until('to-b', (c) => c.status === 'up');
+    await culvert.reload(culvertConfig(policies));
     const { sent, lost } = await pingFor(site, 16);
     t.ok(sent > 250);
     t.equal(lost, 0, `of ${sent} pings`);

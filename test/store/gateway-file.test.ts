@@ -86,6 +86,7 @@ connections:
       mode: 'policy',
       address: '192.0.2.1',
       interface: 'culvert0',
+      failClosed: true,
       encapsulation: 'always',
       profile: 'compatible',
       control: '/run/culvert/control.sock',

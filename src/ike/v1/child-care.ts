@@ -28,8 +28,11 @@ export function tickChildren(world: World, begin: Begin): void {
     if ((child.switchAt ?? Number.POSITIVE_INFINITY) <= ctx.now) switchTo(world, child);
     if (Math.min(child.deleteAt ?? Number.POSITIVE_INFINITY, child.expiresAt) <= ctx.now) {
       deleteChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'expired');
-    } else if (rekeyTime(world, child) <= ctx.now) rekeyChild(world, child, begin);
-    else if (askTime(world, child.connection) <= ctx.now) askForSign(world, child.connection, begin);
+      continue;
+    }
+    // After a suspension both may be due at once.
+    if (rekeyTime(world, child) <= ctx.now) rekeyChild(world, child, begin);
+    if (askTime(world, child.connection) <= ctx.now) askForSign(world, child.connection, begin);
   }
 }
 
