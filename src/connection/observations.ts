@@ -1,5 +1,6 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo } from '../ike/events.js';
+import type { Networks } from '../ike/policy/carried-pairs.js';
 import { isEverything } from '../ike/policy/everything.js';
 import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
@@ -56,12 +57,12 @@ export function observedAdvisories(
  * @param refusals what the peer refused; undefined when nothing is tried, since the connection is meant to be down
  */
 export function coverageStatus(
-  { local, peer }: ConnectionConfig,
+  networks: Networks,
   children: readonly ChildSaInfo[],
   refusals: PairRefusals | undefined,
   toUtc: (at: Millis) => string,
 ): CoverageStatus {
-  const cells = coverageMatrix(local.selectors, peer.selectors, children).map(
+  const cells = coverageMatrix(networks, children).map(
     ({ child, ...pair }): CoverageCell =>
       child === undefined
         ? { ...pair, ...openCell(pair, refusals, toUtc) }

@@ -170,6 +170,12 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     rank: 1,
     advice: "The peer's log says what it is busy with; after three minutes a new IKE SA is negotiated.",
   },
+  child_sa_limit: {
+    code: 'internal_error',
+    rank: 2,
+    advice:
+      'The peer asks for more and more child SAs and deletes none: look there for what makes it ask, or raise child_sas of limits.',
+  },
   peer_deleted: {
     code: 'internal_error',
     rank: 2,

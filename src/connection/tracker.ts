@@ -1,9 +1,9 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
+import { CarriedPairs } from '../ike/policy/carried-pairs.js';
 import { QUIRKS, type QuirkCode } from '../ike/quirks.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
-import { CarriedPairs } from './carried-pairs.js';
 import { sameNetworks } from './coverage.js';
 import { FailureMemory } from './failures.js';
 import { FlapCounter } from './flaps.js';

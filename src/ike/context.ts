@@ -7,6 +7,7 @@ import type { SpiSteering } from './esp-spi.js';
 import type { IkeEvent } from './events.js';
 import type { EngineLimits } from './limits.js';
 import type { Output } from './outputs.js';
+import { PeerBudget } from './peer-budget.js';
 import { PeerIndex } from './policy/peer-index.js';
 import { supportedEspSpecs, supportedIkeSpecs } from './policy/proposals.js';
 
@@ -29,6 +30,8 @@ export class Context {
   readonly random: Random;
   readonly limits: EngineLimits;
   readonly spiSteering: SpiSteering | undefined;
+  /** What authenticated peers may have and do. */
+  readonly budget: PeerBudget;
   /** Time of the current input. */
   now: Millis = 0;
   /** Set by a `shutdown` command: no SA is made any more. */
@@ -45,6 +48,7 @@ export class Context {
     this.random = deps.random;
     this.limits = deps.limits;
     this.spiSteering = deps.spiSteering;
+    this.budget = new PeerBudget(deps.limits);
     this.#config = this.configure(deps.config);
   }
 
@@ -70,6 +74,7 @@ export class Context {
     this.#peers = new PeerIndex(connections);
     this.#byName = new Map(connections.map((connection) => [connection.name, connection]));
     this.#config = { connections };
+    this.budget.configure(this.#config);
     return this.#config;
   }
 

@@ -215,6 +215,8 @@ export type FailureCause =
   | 'no_additional_sas'
   /** The peer has answered TEMPORARY_FAILURE for a while (RFC 7296 §2.25). */
   | 'peer_busy'
+  /** The connection has as many child SAs as it may. */
+  | 'child_sa_limit'
   | 'peer_deleted'
   | 'dpd_timeout'
   | 'rekey_failed'

@@ -24,6 +24,13 @@ export interface EngineLimits {
   /** Requests for new IKE SAs a second from one source address, in the long run. */
   readonly requestsPerSecond: number;
   /**
+   * Child SAs in all, shared out among the connections by their pairs of networks. The packet path has places for a
+   * thousand more, for those that still receive after a rekey.
+   */
+  readonly childSas: number;
+  /** Requests a second that the authenticated peer of one connection may make, in the long run. */
+  readonly requestsPerConnection: number;
+  /**
    * Messages in one direction after which an IKE SA of version 2 is rekeyed. Message ids must not wrap (RFC 7296
    * §2.2), and of some hundred octets each they are about as much as a cipher with blocks of 64 bits should encrypt.
    */
@@ -60,6 +67,8 @@ export const DEFAULT_LIMITS: EngineLimits = {
   halfOpenBytes: 2 ** 21,
   requestsPerSecondInAll: 100,
   requestsPerSecond: 100,
+  childSas: 15_360,
+  requestsPerConnection: 50,
   messagesPerIkeSa: 2 ** 20,
   messageBytes: 65_507,
   firstMessageBytes: 8192,

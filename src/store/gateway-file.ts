@@ -127,6 +127,8 @@ function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
     fragmentPacket: input.fragment_packet ?? DEFAULT_LIMITS.fragmentPacket,
     requestsPerSecondInAll: input.requests_per_second ?? DEFAULT_LIMITS.requestsPerSecondInAll,
     requestsPerSecond: input.requests_per_second_per_source ?? DEFAULT_LIMITS.requestsPerSecond,
+    childSas: input.child_sas ?? DEFAULT_LIMITS.childSas,
+    requestsPerConnection: input.requests_per_second_per_connection ?? DEFAULT_LIMITS.requestsPerConnection,
   };
   if (limits.cookieThreshold > limits.halfOpenTotal) {
     const message =

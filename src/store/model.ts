@@ -32,6 +32,8 @@ export type GatewayLimits = Pick<
   | 'fragmentPacket'
   | 'requestsPerSecondInAll'
   | 'requestsPerSecond'
+  | 'childSas'
+  | 'requestsPerConnection'
 >;
 
 export interface GatewaySettings {

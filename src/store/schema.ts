@@ -250,6 +250,8 @@ export const LimitsSchema = Type.Object(
       'requests for new IKE SAs a second, beyond which cookies are demanded',
     ),
     requests_per_second_per_source: count(1, 100_000, 'requests for new IKE SAs a second'),
+    child_sas: count(1, 15_360, 'child SAs in all'),
+    requests_per_second_per_connection: count(1, 100_000, 'requests of one authenticated peer a second'),
   },
   closed,
 );

@@ -68,6 +68,7 @@ t.test('each cause is named, with a verdict, advice and the evidence', async (t)
     'dpd_timeout',
     'rekey_failed',
     'half_open_limit',
+    'child_sa_limit',
     'cookie_loop',
   ];
   for (const cause of causes) {

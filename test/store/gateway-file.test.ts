@@ -105,6 +105,8 @@ connections:
       fragmentPacket: 1280,
       requestsPerSecondInAll: 100,
       requestsPerSecond: 100,
+      childSas: 15_360,
+      requestsPerConnection: 50,
     },
   });
   const { psk, ...connection } = connections[0]!;

@@ -79,6 +79,8 @@ const limits = record<GatewayLimits>({
   fragmentPacket: bound,
   requestsPerSecondInAll: bound,
   requestsPerSecond: bound,
+  childSas: bound,
+  requestsPerConnection: bound,
 });
 
 const ikePolicy = record<IkePolicy>({

@@ -5,9 +5,9 @@ import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { IdType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig, Identity } from '../config.js';
 import type { Failure } from '../events.js';
-import { type Candidates, candidatesOf } from './candidates.js';
+import { type Candidates, candidatesOf, type KeyGroup } from './candidates.js';
 import { addressOfIdentity, formatIdentity, identityOfAddress, sameIdentity } from './identity.js';
-import { narrow } from './selectors.js';
+import { haveCommon } from './selectors.js';
 
 /** Identities named in one message. */
 const MOST_NAMED = 8;
@@ -32,9 +32,7 @@ export function chooseByIdentity(
   proposed?: ProposedSelectors,
 ): Result<ConnectionConfig, Failure> {
   const byPeer = candidates.withPeerIdentity(idi);
-  const chosen = byPeer.filter(
-    (connection) => idr === undefined || sameIdentity(connection.local.identity, idr),
-  );
+  const chosen = byPeer.filter((connection) => asksFor(connection, idr));
   const sharing = proposed === undefined ? [] : chosen.filter((one) => shares(one, proposed));
   const fitting = sharing.length > 0 ? sharing : chosen;
   const connection = fitting.find((one) => one.adminUp) ?? fitting[0];
@@ -45,6 +43,16 @@ export function chooseByIdentity(
   }
   if (byPeer.length > 0) return err(localMismatch(byPeer, idr!));
   return err(peerMismatch(candidates, idi, source));
+}
+
+/** The candidates with these identities, by their pre-shared keys. */
+export function keysNamedBy(candidates: Candidates, idi: Identity, idr?: Identity): readonly KeyGroup[] {
+  const named = candidates.withPeerIdentity(idi).filter((connection) => asksFor(connection, idr));
+  return candidatesOf(named).keys.named;
+}
+
+function asksFor({ local }: ConnectionConfig, idr: Identity | undefined): boolean {
+  return idr === undefined || sameIdentity(local.identity, idr);
 }
 
 /** As initiator: whether the identity the responder proved (IDr) is the one the connection expects. */
@@ -75,8 +83,8 @@ export function isIdentityOfPrivateAddress(expected: Identity, received: Identit
 
 function shares(connection: ConnectionConfig, proposed: ProposedSelectors): boolean {
   return (
-    narrow(connection.local.selectors, proposed.local).length > 0 &&
-    narrow(connection.peer.selectors, proposed.peer).length > 0
+    haveCommon(connection.local.selectors, proposed.local) &&
+    haveCommon(connection.peer.selectors, proposed.peer)
   );
 }
 

@@ -5,7 +5,7 @@ const MAX_IN_PAYLOAD = 255;
 /** Selectors a side of a child SA, or as many as are configured: each costs the packet path a row. */
 const MAX_SELECTORS = 32;
 /** Pairs of selectors that are held against one another. */
-const MAX_COMPARISONS = 8 * MAX_PIECES;
+const MAX_COMPARISONS = 4 * MAX_PIECES;
 
 /** An intersection, and the place of the proposed selector that it comes from. */
 interface Common {
@@ -31,24 +31,46 @@ export function narrowBoxes(configured: readonly Box[], proposed: readonly Box[]
     .map(({ box }) => box);
 }
 
+/** Whether any address, protocol and port is in both. */
+export function boxesMeet(configured: readonly Box[], proposed: readonly Box[]): boolean {
+  let met = false;
+  everyMeeting(configured, proposed, () => {
+    met = true;
+    return false;
+  });
+  return met;
+}
+
 function intersections(configured: readonly Box[], proposed: readonly Box[]): Common[] | undefined {
+  const out: Common[] = [];
+  const done = everyMeeting(configured, proposed, (box) => {
+    if (out.length === MAX_PIECES) return false;
+    out.push({ box, place: out.length });
+    return true;
+  });
+  return done ? out : undefined;
+}
+
+/** Hands over every intersection until `act` wants no more, or they took too long to find: then it is false. */
+function everyMeeting(
+  configured: readonly Box[],
+  proposed: readonly Box[],
+  act: (common: Box) => boolean,
+): boolean {
   const ours = [...configured].sort((a, b) => order(a.low, b.low));
   // The highest address up to each place: configured networks may hold one another.
   const reach: bigint[] = [];
   for (const { high } of ours) reach.push(reach.length > 0 ? greater(reach[reach.length - 1]!, high) : high);
-  const out: Common[] = [];
   let comparisons = 0;
   for (const theirs of proposed) {
     for (let i = firstReaching(reach, theirs.low); i < ours.length && ours[i]!.low <= theirs.high; i++) {
       selectorWork.pieces++;
-      if (++comparisons > MAX_COMPARISONS) return undefined;
+      if (++comparisons > MAX_COMPARISONS) return false;
       const box = intersect(ours[i]!, theirs);
-      if (box === undefined) continue;
-      if (out.length === MAX_PIECES) return undefined;
-      out.push({ box, place: out.length });
+      if (box !== undefined && !act(box)) return false;
     }
   }
-  return out;
+  return true;
 }
 
 function firstReaching(reach: readonly bigint[], address: bigint): number {

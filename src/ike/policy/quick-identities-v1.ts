@@ -7,22 +7,10 @@ import type { V1IdPayload } from '../../wire/ike/v1/payloads.js';
 import { V1IdType } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import type { NetworkPair } from './carried-pairs.js';
 import { covers, equalSelector } from './selectors.js';
 
 const MOST_PORT = 0xffff;
-
-/** One local network with one network of the peer: what one quick mode makes SAs for. */
-export interface NetworkPair {
-  readonly local: TrafficSelector;
-  readonly peer: TrafficSelector;
-}
-
-/** Every local network with every network of the peer, in the order of the configuration. */
-export function networkPairs(connection: ConnectionConfig): NetworkPair[] {
-  return connection.local.selectors.flatMap((local) =>
-    connection.peer.selectors.filter((peer) => peer.tsType === local.tsType).map((peer) => ({ local, peer })),
-  );
-}
 
 /** Whether the pair is one of `networkPairs`. */
 export function isConfiguredPair({ local, peer }: ConnectionConfig, pair: NetworkPair): boolean {

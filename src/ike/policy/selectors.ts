@@ -2,7 +2,7 @@ import { compareBytes, equalBytes } from '../../util/bytes.js';
 import { type Cidr, cidrRange, type IpBytes, ipFromNumber } from '../../util/ip.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { TsType } from '../../wire/ike/registry.js';
-import { narrowBoxes } from './narrowing.js';
+import { boxesMeet, narrowBoxes } from './narrowing.js';
 import {
   type Box,
   boxesOf,
@@ -64,6 +64,14 @@ export function narrowWithinBudget(
 ): TrafficSelector[] | undefined {
   const common = narrowBoxes(boxesOf(configured), boxesOf(proposed))?.map(toSelector);
   return common === undefined || known(common) === undefined ? undefined : common;
+}
+
+/** Whether any packet is matched by both lists. */
+export function haveCommon(
+  configured: readonly TrafficSelector[],
+  proposed: readonly TrafficSelector[],
+): boolean {
+  return boxesMeet(boxesOf(configured), boxesOf(proposed));
 }
 
 /**

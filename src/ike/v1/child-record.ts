@@ -2,7 +2,7 @@ import type { EspSuite } from '../../crypto/types.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { NatReport } from '../nat-detection.js';
-import type { NetworkPair } from '../policy/quick-identities-v1.js';
+import type { NetworkPair } from '../policy/carried-pairs.js';
 import type { VolumeLimit } from '../v2/volume.js';
 
 /**

@@ -11,6 +11,7 @@ type Family = Set<V1Child>;
  */
 export class ChildTable {
   readonly #byId = new Map<number, V1Child>();
+  readonly #bySpiOut = new Map<string, V1Child>();
   readonly #byConnection = new Map<string, Family>();
   readonly #agenda = new Agenda<Family>();
 
@@ -24,12 +25,19 @@ export class ChildTable {
     return child;
   }
 
+  /** The one whose packets the connection's peer receives under this SPI. */
+  byOutboundSpi(connection: string, spi: number): V1Child | undefined {
+    const child = this.#bySpiOut.get(spiKey(connection, spi));
+    return child && this.get(child.id);
+  }
+
   has(id: number): boolean {
     return this.#byId.has(id);
   }
 
   add(child: V1Child): void {
     this.#byId.set(child.id, child);
+    this.#bySpiOut.set(spiKey(child.connection, child.spiOut), child);
     const family = this.#byConnection.get(child.connection);
     if (family !== undefined) {
       family.add(child);
@@ -44,6 +52,7 @@ export class ChildTable {
   /** Whether it was there. */
   remove(child: V1Child): boolean {
     if (!this.#byId.delete(child.id)) return false;
+    this.#bySpiOut.delete(spiKey(child.connection, child.spiOut));
     const family = this.#byConnection.get(child.connection)!;
     family.delete(child);
     this.#agenda.touch(family);
@@ -88,4 +97,9 @@ function familyDeadline(deadlineOf: (child: V1Child) => Millis): (family: Family
     for (const child of family) at = Math.min(at, deadlineOf(child));
     return at;
   };
+}
+
+/** SPIs are the peer's choice: two peers may choose the same one. */
+function spiKey(connection: string, spi: number): string {
+  return `${spi} ${connection}`;
 }

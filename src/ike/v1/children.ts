@@ -10,7 +10,8 @@ import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import { espEnds } from '../carriage.js';
 import { releaseSpi, spiBytes, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
-import { isConfiguredPair, type NetworkPair, samePair } from '../policy/quick-identities-v1.js';
+import type { NetworkPair } from '../policy/carried-pairs.js';
+import { isConfiguredPair, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
 import { type VolumeLimit, volumeLimit } from '../v2/volume.js';
 import type { V1Child } from './child-record.js';
@@ -83,6 +84,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     switchAt: undefined,
   };
   world.children.add(child);
+  ctx.budget.childAdded(child.connection);
   useSpi(world, spiIn);
   ctx.emit({
     kind: 'install-child',
@@ -106,7 +108,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
 
 /** Whether the peer receives on this SPI already: packets of the two SAs could not be told apart there. */
 export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
-  return childrenOf(world, connection).some((child) => child.spiOut === spi);
+  return world.children.byOutboundSpi(connection, spi) !== undefined;
 }
 
 /** The bounds every child SA has, and a negotiated one where it is lower. */
@@ -235,6 +237,7 @@ export function adviseWeak(
 export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
   if (!world.children.remove(child)) return;
   if (childrenOf(world, child.connection).length === 0) world.orphans.delete(child.connection);
+  world.ctx.budget.childRemoved(child.connection);
   releaseSpi(world, child.spiIn);
   world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   if (child.state === 'pending') return;

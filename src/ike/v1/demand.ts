@@ -1,6 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/describe.js';
-import { type NetworkPair, networkPairs } from '../policy/quick-identities-v1.js';
+import { type NetworkPair, networkPairs } from '../policy/carried-pairs.js';
 import { containsAddress } from '../policy/selectors.js';
 import { isCarried } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';

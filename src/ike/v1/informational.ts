@@ -7,6 +7,7 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../v2/lifetime.js';
+import type { V1Child } from './child-record.js';
 import { removeChild, volumeOf } from './children.js';
 import { closeSa, dropForgotten, failSa } from './close.js';
 import { setLifetime } from './established.js';
@@ -19,6 +20,8 @@ import { decodeLifetime } from './responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
 import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
 
+/** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
+const MAX_PAYLOADS = 16;
 /** A lifetime the peer tells us counts down to this much. */
 const LEAST_LIFETIME = 60;
 const LEAST_KILOBYTES = 1024;
@@ -69,8 +72,12 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   }
   reportOpened(world, sa, message, opened.value.payloads);
   noteExchange(world, sa, messageId);
+  if (sa.isUp && ctx.budget.request(sa.connection!.name, ctx.now) !== 'serve') {
+    drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
+    return;
+  }
   // Payloads are looked at in order; one that ends the SA ends the walk.
-  const [, ...payloads] = opened.value.payloads;
+  const payloads = opened.value.payloads.slice(1, 1 + MAX_PAYLOADS);
   let alive = payloads.length === 0;
   for (const payload of payloads) {
     if (sa.state === 'gone') return;
@@ -169,7 +176,9 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
 function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
   if (!sa.isUp && sa.state !== 'closing') return;
   if (payload.protocol === V1Protocol.ESP) {
-    for (const spi of payload.spis) {
+    // More than the connection may have can only be names of nothing, or one name again and again.
+    const most = world.ctx.budget.childLimit(sa.connection!.name);
+    for (const spi of payload.spis.slice(0, most)) {
       if (!removeByOutboundSpi(world, sa, spi)) removeByOwnSpi(world, sa, spi);
     }
     return;
@@ -184,30 +193,29 @@ function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
 
 /** The peer does not receive on this SPI any more. */
 function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): boolean {
-  return removeWhere(world, sa, spi, 'spiOut');
+  if (spi.length !== 4) return false;
+  const child = world.children.byOutboundSpi(sa.connection!.name, readU32(spi, 0));
+  if (child !== undefined) removeNamed(world, sa, child);
+  return child !== undefined;
 }
 
 /** Some peers name the SPI that they send on, where RFC 2408 §3.15 means the one that they receive on. */
 function removeByOwnSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
-  if (removeWhere(world, sa, spi, 'spiIn')) noteQuirk(world.ctx, sa, 'delete_of_other_spi');
+  const number = spi.length === 4 ? readU32(spi, 0) : 0;
+  if (!world.espSpis.has(number)) return;
+  const child = childrenOf(world, sa.connection!.name).find((one) => one.spiIn === number);
+  if (child === undefined) return;
+  removeNamed(world, sa, child);
+  noteQuirk(world.ctx, sa, 'delete_of_other_spi');
 }
 
-/** Whether there was one. */
-function removeWhere(world: World, sa: IsakmpSa, spi: Uint8Array, side: 'spiIn' | 'spiOut'): boolean {
-  if (spi.length !== 4) return false;
-  const number = readU32(spi, 0);
-  let found = false;
-  for (const child of childrenOf(world, sa.connection!.name)) {
-    if (child[side] !== number) continue;
-    found = true;
-    const pending = [...sa.quicks.values()].find((quick) => quick.child === child);
-    if (pending !== undefined) {
-      pending.state = 'done';
-      pending.retransmission = undefined;
-      pending.forgetAt = world.ctx.now;
-      pending.child = undefined;
-    }
-    removeChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
+function removeNamed(world: World, sa: IsakmpSa, child: V1Child): void {
+  const pending = [...sa.quicks.values()].find((quick) => quick.child === child);
+  if (pending !== undefined) {
+    pending.state = 'done';
+    pending.retransmission = undefined;
+    pending.forgetAt = world.ctx.now;
+    pending.child = undefined;
   }
-  return found;
+  removeChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
 }

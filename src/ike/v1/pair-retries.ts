@@ -1,7 +1,7 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/describe.js';
+import { type NetworkPair, networkPairs } from '../policy/carried-pairs.js';
 import { isEverything } from '../policy/everything.js';
-import { type NetworkPair, networkPairs } from '../policy/quick-identities-v1.js';
 import { isCarried } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { World } from './world.js';

@@ -11,10 +11,10 @@ import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/regi
 import { espForm } from '../carriage.js';
 import { expectSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import type { NetworkPair } from '../policy/carried-pairs.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
   allowsPair,
-  type NetworkPair,
   pairMismatch,
   quickIdentity,
   samePair,

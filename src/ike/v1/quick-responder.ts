@@ -8,15 +8,16 @@ import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import { natTraversalUnsupported } from '../carriage.js';
+import { tooManyChildren } from '../child-limit.js';
 import type { ConnectionConfig } from '../config.js';
 import { releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import type { NetworkPair } from '../policy/carried-pairs.js';
 import { sameIdentity } from '../policy/identity.js';
 import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
   allowsPair,
   hostSelector,
-  type NetworkPair,
   pairMismatch,
   samePair,
   selectorOfIdentity,
@@ -87,6 +88,10 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'unexpected', 'the engine is shutting down');
     return;
   }
+  if (ctx.budget.request(sa.connection!.name, ctx.now) !== 'serve') {
+    drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
+    return;
+  }
   if (sa.quicks.size >= MOST_QUICKS) {
     drop(world, datagram, 'rate_limited', `${sa.quicks.size} quick modes on one ISAKMP SA`);
     return;
@@ -140,6 +145,12 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
       'message 1 of quick mode has not exactly one SA and nonce payload',
     );
     return err({ type: V1Notify.PAYLOAD_MALFORMED, failure });
+  }
+  const { budget } = world.ctx;
+  if (!budget.hasPlace(connection.name)) {
+    // No notification of IKEv1 says that there are too many; this one ends the attempt.
+    const failure = tooManyChildren(budget.childLimit(connection.name));
+    return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure });
   }
   const pair = proposedPair(sa, payloads);
   if (!pair.ok) return err({ type: V1Notify.INVALID_ID_INFORMATION, failure: pair.error });

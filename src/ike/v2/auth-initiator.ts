@@ -3,6 +3,7 @@ import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../
 import type { ConnectionConfig } from '../config.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
@@ -18,7 +19,7 @@ import { find, findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
-import type { SelectorLists } from './tasks.js';
+import { type SelectorLists, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SAi2, TSi, TSr}, RFC 7296 §1.2. */
@@ -107,9 +108,10 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
 }
 
 /** All networks, or the first pair of them for a peer known to take one pair a child SA only. */
-function firstOffer(world: World, { name, local, peer }: ConnectionConfig): SelectorLists {
-  const most = world.perPair.has(name) ? 1 : Number.POSITIVE_INFINITY;
-  return { local: local.selectors.slice(0, most), peer: peer.selectors.slice(0, most) };
+function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
+  const first = world.perPair.has(connection.name) ? networkPairs(connection)[0] : undefined;
+  if (first !== undefined) return { local: [first.local], peer: [first.peer] };
+  return wholeOffer(connection);
 }
 
 /**

@@ -1,16 +1,18 @@
-import { err, ok, type Result } from '../../util/result.js';
+import type { IkeSuite } from '../../crypto/types.js';
+import { err, type Result } from '../../util/result.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, NotifyType } from '../../wire/ike/registry.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
+import { tooManyChildren } from '../child-limit.js';
 import type { ConnectionConfig } from '../config.js';
 import { reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
-import { chooseByIdentity } from '../policy/lookup.js';
+import { chooseByIdentity, keysNamedBy } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
 import { pskMismatch, wrongMethod } from './auth-initiator.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
-import { grantChild } from './child-answer.js';
+import { type GrantedChild, grantChild, type Refusal } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
 import { contactKey, establish, settleDuplicates } from './established.js';
 import { failure } from './failures.js';
@@ -21,12 +23,16 @@ import { noteProposalQuirks } from './proposal-quirks.js';
 import { respond } from './send.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
+/** Keys that one IKE_AUTH is held against, where connections with the same identities have several. */
+const MAX_KEYS = 8;
+
 /** HDR, SK {IDi, [CERT,] [IDr,] AUTH, SAi2, TSi, TSr}: the initiator says who it is (RFC 7296 §1.2). */
 export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
   const { payloads } = message;
   const authenticated = authenticate(world, sa, payloads);
   if (!authenticated.ok) {
-    // One notification for every cause: the peer is not told whether it was the key or the identity.
+    // One notification for every cause: the peer is not told whether it was the key or the identity. The proposal
+    // comes into it only after both have proved right.
     const type =
       authenticated.error.cause === 'invalid_syntax'
         ? NotifyType.INVALID_SYNTAX
@@ -47,7 +53,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
   sa.responding?.dh.wipe();
   sa.responding = undefined;
 
-  const granted = grantChild(connection, payloads, false);
+  const granted = grantFirstChild(world, connection, payloads);
   const answer: Payload[] = [
     { kind: 'idr', ...connection.local.identity },
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
@@ -88,7 +94,23 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
   settleDuplicates(world, sa);
 }
 
-/** Finds the connection by the identities and checks AUTH. Sets `sa.connection` as soon as it is known. */
+function grantFirstChild(
+  world: World,
+  connection: ConnectionConfig,
+  payloads: readonly Payload[],
+): Result<GrantedChild, Refusal> {
+  if (world.ctx.budget.hasPlace(connection.name)) return grantChild(connection, payloads, false);
+  return err({
+    answer: notify(NotifyType.NO_ADDITIONAL_SAS),
+    failure: tooManyChildren(world.ctx.budget.childLimit(connection.name)),
+  });
+}
+
+/**
+ * Finds the connections that the identities name and checks AUTH. Only what a key has proved is looked at further:
+ * the networks of the first child SA, which tell connections with the same identities apart, and the proposal.
+ * Sets `sa.connection` as soon as it is known.
+ */
 function authenticate(
   world: World,
   sa: IkeSa,
@@ -99,39 +121,44 @@ function authenticate(
     return err(failure('invalid_syntax', 'the peer sent IKE_AUTH without exactly one IDi', 'IKE_AUTH'));
   }
   const idi = find(payloads, 'idi')!;
+  const idr = find(payloads, 'idr');
   const auth = find(payloads, 'auth');
-  // Connections that share both identities are told apart by the networks of the first child SA.
-  const proposed = {
-    local: find(payloads, 'tsr')?.selectors ?? [],
-    peer: find(payloads, 'tsi')?.selectors ?? [],
-  };
-  const chosen = chooseByIdentity(candidates, idi, find(payloads, 'idr'), sa.remote.address, proposed);
-  if (!chosen.ok) {
+  const first = chooseByIdentity(candidates, idi, idr, sa.remote.address);
+  if (!first.ok) {
     sa.connection = candidates.withPeerIdentity(idi)[0] ?? candidates.only;
-    return err(chosen.error);
+    return first;
   }
-  const connection = chosen.value;
-  sa.connection = connection;
-  const { suite } = sa;
-  const allowed = acceptIkeAnswer(
-    connection.ikeProposals,
-    ikeOffer([
-      {
-        encryption: [suite!.encryption],
-        integrity: suite!.integrity === 0 ? [] : [suite!.integrity],
-        prf: [suite!.prf],
-        dh: [suite!.dh],
-      },
-    ]),
-  );
-  if (!allowed.ok) return err(allowed.error);
+  sa.connection = first.value;
   // Without AUTH the initiator asks for EAP (RFC 7296 §2.16).
   if (auth === undefined) {
     return err(failure('unsupported', 'the peer wants EAP; only pre-shared keys are known here', 'IKE_AUTH'));
   }
   if (auth.method !== AuthMethod.SHARED_KEY_MIC) return err(wrongMethod(auth.method));
-  if (!peerAuthHolds(world, sa, idi, auth.data)) return err(pskMismatch());
-  return espForm(sa, connection) === undefined ? err(natTraversalUnsupported('IKE_AUTH')) : ok(connection);
+  const proved = keysNamedBy(candidates, idi, idr)
+    .slice(0, MAX_KEYS)
+    .find(({ psk }) => peerAuthHolds(world, sa, idi, auth.data, psk));
+  if (proved === undefined) return err(pskMismatch());
+  const proposed = {
+    local: find(payloads, 'tsr')?.selectors ?? [],
+    peer: find(payloads, 'tsi')?.selectors ?? [],
+  };
+  const chosen = chooseByIdentity(proved.connections, idi, idr, sa.remote.address, proposed);
+  if (!chosen.ok) return chosen;
+  sa.connection = chosen.value;
+  const allowed = allowsSuite(chosen.value, sa.suite!);
+  if (!allowed.ok) return allowed;
+  return espForm(sa, chosen.value) === undefined ? err(natTraversalUnsupported('IKE_AUTH')) : chosen;
+}
+
+/** The suite of IKE_SA_INIT may be another candidate's. */
+function allowsSuite({ ikeProposals }: ConnectionConfig, suite: IkeSuite): Result<unknown, Failure> {
+  const spec = {
+    encryption: [suite.encryption],
+    integrity: suite.integrity === 0 ? [] : [suite.integrity],
+    prf: [suite.prf],
+    dh: [suite.dh],
+  };
+  return acceptIkeAnswer(ikeProposals, ikeOffer([spec]));
 }
 
 /**

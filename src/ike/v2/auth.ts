@@ -60,9 +60,15 @@ export function ownAuth(world: World, sa: IkeSa, id: Identity): Uint8Array {
   return computePskAuth(prf, sa.connection!.psk, inputOf(sa, sa.role, idBody(id)));
 }
 
-/** Whether the peer's AUTH data hold under the connection's key. Compares in constant time. */
-export function peerAuthHolds(world: World, sa: IkeSa, id: IdPayload, received: Uint8Array): boolean {
+/** Whether the peer's AUTH data hold under the key, the connection's as a rule. Compares in constant time. */
+export function peerAuthHolds(
+  world: World,
+  sa: IkeSa,
+  id: IdPayload,
+  received: Uint8Array,
+  psk = sa.connection!.psk,
+): boolean {
   const prf = world.ctx.crypto.prf(sa.suite!.prf);
   const signer: Role = sa.role === 'initiator' ? 'responder' : 'initiator';
-  return verifyPskAuth(prf, sa.connection!.psk, inputOf(sa, signer, idBody(id)), received);
+  return verifyPskAuth(prf, psk, inputOf(sa, signer, idBody(id)), received);
 }

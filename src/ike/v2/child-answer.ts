@@ -5,8 +5,10 @@ import type { NotifyPayload, Payload, TrafficSelector } from '../../wire/ike/pay
 import { NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { withinFamilies } from '../policy/carried-pairs.js';
 import { acceptEspAnswer, type EspSelection, selectEsp } from '../policy/proposals.js';
-import { covers, narrow } from '../policy/selectors.js';
+import { MAX_PIECES } from '../policy/selector-form.js';
+import { covers, narrowWithinBudget } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
 import { find, findError, findNotify, hasExactlyOne, notify } from './payloads.js';
@@ -44,18 +46,34 @@ export function grantChild(
     return err({ answer: notify(NotifyType.NO_PROPOSAL_CHOSEN), failure: selection.error });
   }
   const proposed = { peer: find(payloads, 'tsi')!.selectors, local: find(payloads, 'tsr')!.selectors };
-  const localTs = narrow(connection.local.selectors, proposed.local);
-  const peerTs = narrow(connection.peer.selectors, proposed.peer);
-  if (localTs.length === 0 || peerTs.length === 0) {
-    const message =
-      'the peer proposes networks of which none is configured here: its local and remote CIDRs must mirror ours';
-    return err({
-      answer: notify(NotifyType.TS_UNACCEPTABLE),
-      failure: selectorMismatch(connection, proposed, message),
-    });
+  const granted = grantSelectors(connection, proposed);
+  if (!granted.ok) {
+    const reason = selectorMismatch(connection, proposed, granted.error);
+    return err({ answer: notify(NotifyType.TS_UNACCEPTABLE), failure: reason });
   }
   const spiOut = spiNumber(selection.value.peerSpi)!;
-  return ok({ selection: selection.value, spiOut, localTs, peerTs });
+  return ok({ selection: selection.value, spiOut, ...granted.value });
+}
+
+/** What is common, of the address families that both sides have; the reason in words when that is nothing. */
+function grantSelectors(
+  { local, peer }: ConnectionConfig,
+  proposed: SelectorLists,
+): Result<Pick<GrantedChild, 'localTs' | 'peerTs'>, string> {
+  const localTs = narrowWithinBudget(local.selectors, proposed.local);
+  const peerTs = localTs && narrowWithinBudget(peer.selectors, proposed.peer);
+  if (localTs === undefined || peerTs === undefined) {
+    return err(
+      `the selectors that the peer proposes cut one another into more than ${MAX_PIECES} pieces: let it propose whole networks`,
+    );
+  }
+  const granted = withinFamilies({ localTs, peerTs });
+  if (granted.localTs.length > 0 && granted.peerTs.length > 0) return ok(granted);
+  return err(
+    localTs.length > 0 && peerTs.length > 0
+      ? 'the peer proposes networks of one address family at its end and of the other at ours, between which no packet passes'
+      : 'the peer proposes networks of which none is configured here: its local and remote CIDRs must mirror ours',
+  );
 }
 
 /** As initiator: what the answer to our request makes of the child SA. `spiIn` is the SPI we offered. */
@@ -89,7 +107,8 @@ export function acceptChild(
     localTs.length > 0 &&
     peerTs.length > 0 &&
     covers(proposed.local, localTs) &&
-    covers(proposed.peer, peerTs);
+    covers(proposed.peer, peerTs) &&
+    withinFamilies({ localTs, peerTs }).localTs.length > 0;
   if (spiOut === undefined || !subset) {
     const message = 'the peer answered with networks that we did not propose';
     return err(selectorMismatch(connection, { local: localTs, peer: peerTs }, message));

@@ -1,7 +1,8 @@
 import { compareBytes } from '../../util/bytes.js';
 import { removeChild } from './child.js';
+import type { ChildRecord } from './child-record.js';
 import { lowest } from './established.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { IkeSa } from './ike-sa.js';
 import type { World } from './world.js';
 
 /**
@@ -26,7 +27,7 @@ export function settleChildRekey(
   if (rival !== undefined) rival.state = 'rekeyed';
   // The old SA receives until the peer has confirmed that it sends on the new one.
   if (old === undefined) return;
-  old.state = 'deleting';
+  sa.children.beginDelete(old);
   sa.tasks.push({ kind: 'delete-children', spis: [old.spiIn] });
 }
 

@@ -8,9 +8,11 @@ import { nameOf } from '../../wire/ike/registry.js';
 import { espEnds, espForm } from '../carriage.js';
 import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
+import { withinFamilies } from '../policy/carried-pairs.js';
 import { sameSelectors } from '../policy/selectors.js';
-import { noteCoverage, PEER_FILLS_FIRST, uncovered } from './coverage.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { ChildRecord } from './child-record.js';
+import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
+import type { IkeSa } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { volumeLimit } from './volume.js';
 import { sasOf, type World } from './world.js';
@@ -37,7 +39,7 @@ export interface AgreedChild {
 
 /** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */
 export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
-  return sasOf(world, connection).some((sa) => sa.childByOutboundSpi(spi) !== undefined);
+  return sasOf(world, connection).some((sa) => sa.children.byOutboundSpi(spi) !== undefined);
 }
 
 /** The number of a 4-octet SPI; undefined when it has another length. */
@@ -78,8 +80,9 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     state: outbound ? 'installed' : 'pending-outbound',
     replaces: agreed.replaces?.id,
   };
-  sa.children.set(child.id, child);
+  sa.children.add(child);
   sa.carried = true;
+  ctx.budget.childAdded(child.connection);
   world.childOwners.set(child.id, sa);
   useSpi(world, child.spiIn);
   const { initiatorToResponder, responderToInitiator } = keys;
@@ -110,10 +113,10 @@ function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
   const { ctx } = world;
   const connection = sa.connection!;
   // One that carries what was left is no sign of a peer that wants less: then all is carried.
+  const all = withinFamilies({ localTs: connection.local.selectors, peerTs: connection.peer.selectors });
   const narrowed =
-    uncovered(sa).length > 0 &&
-    (!sameSelectors(connection.local.selectors, child.localTs) ||
-      !sameSelectors(connection.peer.selectors, child.peerTs));
+    !isComplete(sa) &&
+    !(sameSelectors(all.localTs, child.localTs) && sameSelectors(all.peerTs, child.peerTs));
   ctx.event({
     kind: 'child-established',
     connection: child.connection,
@@ -184,22 +187,25 @@ export function mayCarry(sa: IkeSa): boolean {
 
 /** Whether another IKE SA of the connection has a child SA to send on. */
 export function isCarriedElsewhere(world: World, sa: IkeSa): boolean {
-  return sasOf(world, sa.connection!.name).some(
-    (other) =>
-      other !== sa && [...other.children.values()].some((child) => child.state !== 'pending-outbound'),
-  );
+  return sasOf(world, sa.connection!.name).some((other) => other !== sa && hasSending(other));
+}
+
+function hasSending(sa: IkeSa): boolean {
+  for (const child of sa.children.values()) if (child.state !== 'pending-outbound') return true;
+  return false;
 }
 
 /** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
 export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
-  if (!sa.children.delete(child.id)) return;
+  const heirs = sa.children.heirsOf(child);
+  if (!sa.children.remove(child)) return;
   if (sa.children.size === 0) sa.childlessSince = world.ctx.now;
   world.childOwners.delete(child.id);
+  world.ctx.budget.childRemoved(child.connection);
   releaseSpi(world, child.spiIn);
-  for (const other of sa.children.values()) {
-    if (other.replaces !== child.id) continue;
-    other.replaces = undefined;
-    activateOutbound(world, other);
+  for (const heir of heirs) {
+    heir.replaces = undefined;
+    activateOutbound(world, heir);
   }
   world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });

@@ -1,9 +1,10 @@
 import type { Millis } from '../../util/units.js';
 import { describeSelector } from '../../wire/ike/dissect.js';
 import { isEverything } from '../policy/everything.js';
-import { containsAddress, covers, narrow } from '../policy/selectors.js';
+import { containsAddress, covers, haveCommon } from '../policy/selectors.js';
+import type { ChildRecord } from './child-record.js';
 import { failure } from './failures.js';
-import type { ChildRecord, Gap, IkeSa } from './ike-sa.js';
+import type { Gap, IkeSa } from './ike-sa.js';
 import { createChildTask, type SelectorLists } from './tasks.js';
 import type { World } from './world.js';
 
@@ -16,22 +17,17 @@ const LONGEST_WAIT: Millis = 3_600_000;
 const PUT_OFF: Millis = 2000;
 
 /**
- * Each configured local network with each of the peer's. Peers that take one pair a child SA narrow an offer of
- * all without a word (RFC 7296 §2.9); what they leave out is found by this list.
+ * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair a child SA narrow an offer
+ * of all without a word (RFC 7296 §2.9); what they leave out is found by this list.
  */
-function pairsOf(sa: IkeSa): SelectorLists[] {
-  const { local, peer } = sa.connection!;
-  // No packet has addresses of two families.
-  return local.selectors.flatMap((ours) =>
-    peer.selectors
-      .filter(({ tsType }) => tsType === ours.tsType)
-      .map((theirs) => ({ local: [ours], peer: [theirs] })),
-  );
+function uncovered(sa: IkeSa): SelectorLists[] {
+  const open = sa.children.coverage(sa.connection!).open();
+  return open.map(({ local, peer }) => ({ local: [local], peer: [peer] }));
 }
 
-/** The configured pairs that no child SA of the IKE SA carries. */
-export function uncovered(sa: IkeSa): SelectorLists[] {
-  return pairsOf(sa).filter((pair) => isUncovered(sa, pair));
+/** Whether the child SAs of the IKE SA carry every configured pair. */
+export function isComplete(sa: IkeSa): boolean {
+  return sa.children.coverage(sa.connection!).all;
 }
 
 /** Whether no child SA carries this pair. */
@@ -61,8 +57,8 @@ function isNarrowed(sa: IkeSa, { local, peer }: SelectorLists): boolean {
     (child) =>
       child.final &&
       child.state !== 'deleting' &&
-      narrow(local, child.localTs).length > 0 &&
-      narrow(peer, child.peerTs).length > 0,
+      haveCommon(local, child.localTs) &&
+      haveCommon(peer, child.peerTs),
   );
 }
 
@@ -81,13 +77,13 @@ function reportNarrowed(world: World, sa: IkeSa, { local, peer }: SelectorLists)
 /** A child SA came or went: what is not carried now is asked for after `patience`. */
 export function noteCoverage(world: World, sa: IkeSa, patience: Millis): void {
   if (sa.connection === undefined || sa.state !== 'established') return;
-  if (sa.children.size === 0 || uncovered(sa).length === 0) sa.gapsAt = undefined;
+  if (sa.children.size === 0 || isComplete(sa)) sa.gapsAt = undefined;
   else sa.gapsAt = Math.min(sa.gapsAt ?? Number.POSITIVE_INFINITY, world.ctx.now + patience);
 }
 
 /** One try is over, or the peer takes one pair a child SA only: on with what is not carried. */
 export function nextPair(world: World, sa: IkeSa): void {
-  if (sa.state === 'established' && uncovered(sa).length > 0) sa.gapsAt = world.ctx.now;
+  if (sa.state === 'established' && !isComplete(sa)) sa.gapsAt = world.ctx.now;
 }
 
 /** The networks of the connection may be others now. */
@@ -140,7 +136,7 @@ export function fillGaps(world: World, sa: IkeSa): void {
 
 /** Traffic to this address found no child SA. An attempt that waits for its time goes on waiting. */
 export function wantDestination(world: World, sa: IkeSa, destination: Uint8Array): void {
-  if (uncovered(sa).length === 0) return;
+  if (isComplete(sa)) return;
   sa.wanted = destination;
   sa.gapsAt = world.ctx.now;
 }

@@ -3,14 +3,16 @@ import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { countPairs } from '../policy/carried-pairs.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
 import { narrow } from '../policy/selectors.js';
 import { installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey, settleCrossing } from './child-collision.js';
-import { isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo, uncovered } from './coverage.js';
+import type { ChildRecord } from './child-record.js';
+import { isComplete, isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo } from './coverage.js';
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { IkeSa } from './ike-sa.js';
 import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, wantedGroup } from './payloads.js';
@@ -18,7 +20,7 @@ import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
-import { type CreateChildTask, createChildTask, type SelectorLists } from './tasks.js';
+import { type CreateChildTask, createChildTask, type SelectorLists, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 const NONCE_LENGTH = 32;
@@ -35,7 +37,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   if (spec === undefined) return false;
   // The peer may have asked for the same networks meanwhile.
   if (task.pair !== undefined && !isUncovered(sa, task.pair)) return false;
-  if (task.pair === undefined && old === undefined && uncovered(sa).length === 0) return false;
+  if (task.pair === undefined && old === undefined && isComplete(sa)) return false;
   task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
   task.spi = reserveSpi(world, connection.name);
@@ -60,8 +62,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
  * narrowed once would narrow again, and other networks have child SAs of their own.
  */
 function proposal(sa: IkeSa, task: CreateChildTask, old: ChildRecord | undefined): SelectorLists {
-  const { local, peer } = sa.connection!;
-  const all = { local: local.selectors, peer: peer.selectors };
+  const all = wholeOffer(sa.connection!);
   if (task.pair !== undefined) return task.pair;
   if (old === undefined) return all;
   const kept = { local: narrow(all.local, old.localTs), peer: narrow(all.peer, old.peerTs) };
@@ -157,7 +158,7 @@ function refusalOf(
 function keepNewest(world: World, sa: IkeSa, task: CreateChildTask, made: ChildRecord): void {
   const older = redundantTo(sa, made);
   if (older === undefined) return;
-  older.state = 'deleting';
+  sa.children.beginDelete(older);
   sa.tasks.push({ kind: 'delete-children', spis: [older.spiIn] });
   const received = { local: made.localTs, peer: made.peerTs };
   const message = 'the peer gives no more networks than another child SA carries already';
@@ -261,8 +262,8 @@ function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: F
  * there is more than one pair.
  */
 export function notePerPair(world: World, sa: IkeSa, reason: Failure): boolean {
-  const { name, local, peer } = sa.connection!;
-  if (reason.cause !== 'ts_mismatch' || local.selectors.length * peer.selectors.length < 2) return false;
+  const { name } = sa.connection!;
+  if (reason.cause !== 'ts_mismatch' || countPairs(sa.connection!) < 2) return false;
   world.perPair.add(name);
   nextPair(world, sa);
   return true;

@@ -3,14 +3,16 @@ import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import { tooManyChildren } from '../child-limit.js';
 import { reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { installChild, isPeerSpiInUse, spiNumber } from './child.js';
 import { grantChild } from './child-answer.js';
+import type { ChildRecord } from './child-record.js';
 import { lowest } from './established.js';
 import { failure } from './failures.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
 import { notePfsAgreed } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -62,7 +64,7 @@ export function refuseForNow(world: World, sa: IkeSa, message: Inbound): void {
 /** REKEY_SA carries the SPI the peer receives on, so it is the one we send on (RFC 7296 §1.3.3). */
 function childNamed(sa: IkeSa, rekey: NotifyPayload): ChildRecord | undefined {
   const spi = rekey.protocol === ProtocolId.ESP ? spiNumber(rekey.spi) : undefined;
-  return spi === undefined ? undefined : sa.childByOutboundSpi(spi);
+  return spi === undefined ? undefined : sa.children.byOutboundSpi(spi);
 }
 
 /** CHILD_SA_NOT_FOUND repeats protocol and SPI of the request (RFC 7296 §2.25). */
@@ -88,6 +90,11 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
   if (!hasExactlyOne(payloads, 'nonce')) {
     const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');
     refuse(notify(NotifyType.INVALID_SYNTAX), reason);
+    return;
+  }
+  const { budget } = world.ctx;
+  if (!budget.hasPlace(sa.connection!.name)) {
+    refuse(notify(NotifyType.NO_ADDITIONAL_SAS), tooManyChildren(budget.childLimit(sa.connection!.name)));
     return;
   }
   const granted = grantChild(sa.connection!, payloads, true);
@@ -173,7 +180,7 @@ function noteCrossing(world: World, sa: IkeSa, child: ChildRecord): void {
       other.state === 'installed' &&
       isSame({ local: other.localTs, peer: other.peerTs }, lists);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;
-    other.state = 'deleting';
+    sa.children.beginDelete(other);
     sa.tasks.push({ kind: 'delete-children', spis: [other.spiIn] });
   }
 }

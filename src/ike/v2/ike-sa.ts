@@ -1,20 +1,19 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
 import { wipeIkeKeys } from '../../crypto/keymat.js';
-import type { DhExchange, EspSuite, IkeSuite } from '../../crypto/types.js';
+import type { DhExchange, IkeSuite } from '../../crypto/types.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { ByteCount, Millis } from '../../util/units.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
 import type { NatReport } from '../nat-detection.js';
 import type { Candidates } from '../policy/candidates.js';
 import type { QuirkLedger } from '../quirks.js';
 import { TabledSa } from '../sa-table.js';
+import { ChildSet } from './child-set.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
 import type { SelectorLists, Task } from './tasks.js';
-import type { VolumeLimit } from './volume.js';
 import { RequestWindow, type SentRequest } from './window.js';
 
 /**
@@ -37,41 +36,6 @@ export const IKE_SA_STATES = [
 ] as const;
 
 export type IkeSaState = (typeof IKE_SA_STATES)[number];
-
-/** A child SA as its IKE SA remembers it; the keys went to the data plane. */
-export interface ChildRecord {
-  readonly id: number;
-  readonly connection: string;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
-  readonly encapsulation: 'udp' | 'esp';
-  readonly madeAt: Millis;
-  rekeyAt: Millis;
-  /** When a new IKE SA is begun because it was not rekeyed. */
-  renewAt: Millis;
-  expiresAt: Millis;
-  readonly volume: VolumeLimit;
-  /** As much has passed as one key is to carry: the rekey was asked for. */
-  spent: boolean;
-  /** When it is rekeyed early, to find out whether both ends agree on PFS. */
-  verifyPfsAt: Millis | undefined;
-  /** Nonces of the exchange that made it: they decide which of two redundant SAs goes (RFC 7296 §2.8.1). */
-  readonly nonces: readonly Uint8Array[];
-  /** This end sent the request that made it. */
-  readonly initiated: boolean;
-  /** The peer narrowed it and did not say that there is more: it is not asked again for the same networks. */
-  readonly final: boolean;
-  /**
-   * `pending-outbound`: it receives; sending starts with the first packet on it or the old one's DELETE.
-   * `rekeyed`: another one is in its place, and the peer is to delete it.
-   */
-  state: 'installed' | 'pending-outbound' | 'rekeying' | 'rekeyed' | 'deleting';
-  /** The child SA that this one replaces, until that one is gone. */
-  replaces: number | undefined;
-}
 
 /** How often a pair of networks was asked for, and when it may be again. */
 export interface Gap {
@@ -168,7 +132,7 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   peerIdentity = '';
   /** The pair of identities that was authenticated, which the configuration may have changed since. */
   identities = '';
-  readonly children = new Map<number, ChildRecord>();
+  readonly children = new ChildSet();
 
   /** Requests of the peer. */
   readonly inbound = new RequestWindow();
@@ -238,12 +202,6 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   /** Whether the peer is authenticated and the SA carries exchanges of its own. */
   get isEstablished(): boolean {
     return this.state === 'established';
-  }
-
-  /** The child SA whose packets the peer receives under this SPI. */
-  childByOutboundSpi(spi: number): ChildRecord | undefined {
-    for (const child of this.children.values()) if (child.spiOut === spi) return child;
-    return undefined;
   }
 
   /** Forgets all that is secret. Safe to call twice. */

@@ -3,10 +3,11 @@ import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js
 import { spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { removeChild, spiNumber } from './child.js';
+import type { ChildRecord } from './child-record.js';
 import { closeSa } from './close.js';
 import { redundantTo } from './coverage.js';
 import { failure } from './failures.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { IkeSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { findNotify } from './payloads.js';
 import { adoptRival, rivalOf } from './rekey-ike.js';
@@ -39,9 +40,12 @@ export function informed(world: World, sa: IkeSa, message: Inbound): void {
  */
 function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayload[]): Payload[] {
   const ours: Uint8Array[] = [];
-  for (const spi of deletes.flatMap((p) => (p.protocol === ProtocolId.ESP ? p.spis : []))) {
+  const named = deletes.flatMap((p) => (p.protocol === ProtocolId.ESP ? p.spis : []));
+  // More than the connection may have can only be names of nothing, or one name again and again.
+  const most = Math.max(sa.children.size, world.ctx.budget.childLimit(sa.connection!.name));
+  for (const spi of named.slice(0, most)) {
     const number = spiNumber(spi);
-    const child = number === undefined ? undefined : sa.childByOutboundSpi(number);
+    const child = number === undefined ? undefined : sa.children.byOutboundSpi(number);
     if (child === undefined) continue;
     if (child.state !== 'deleting') ours.push(spiBytes(child.spiIn));
     removeChild(world, sa, child, reasonOf(sa, child));
@@ -52,7 +56,7 @@ function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayloa
 /** A DELETE within a rekey is none that the operator should see as one. */
 function reasonOf(sa: IkeSa, child: ChildRecord): CloseReason {
   if (child.state === 'rekeyed' || child.state === 'deleting') return 'rekeyed';
-  for (const other of sa.children.values()) if (other.replaces === child.id) return 'rekeyed';
+  if (sa.children.heirsOf(child).length > 0) return 'rekeyed';
   if (redundantTo(sa, child) !== undefined) return 'replaced';
   // The peer has seen that its new SA is the redundant one of two, and our answer is still on its way.
   const task = sa.active?.task;

@@ -2,7 +2,8 @@ import { readU32 } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { ChildRecord } from './child-record.js';
+import type { IkeSa } from './ike-sa.js';
 import type { World } from './world.js';
 
 /**

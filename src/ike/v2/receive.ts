@@ -10,6 +10,7 @@ import { noteQuirk } from '../quirks.js';
 import { refusePeer } from './auth-initiator.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
+import { refuseForNow } from './create-child-responder.js';
 import { confirmSurvivor } from './established.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
@@ -292,6 +293,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   const inner: Inbound = { header, payloads: opened.value, datagram };
   report(world, inner, sa);
+  if (!header.response && !isWithinBudget(world, sa, inner)) return;
   const wasEstablished = sa.state === 'established';
   if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);
   TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
@@ -300,6 +302,23 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
   activateStandby(world, sa);
   // What the initiator of the SA sends shows that it sends on it; its responder switches when it hears from us.
   if (header.response || sa.role === 'responder') confirmSurvivor(world, sa);
+}
+
+/**
+ * Whether the peer of a connection may have one more request served. One that creates something is told to come
+ * again (RFC 7296 §2.25); any other is left to its retransmission, as if it had been lost.
+ */
+function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {
+  const { connection } = sa;
+  const verdict =
+    connection === undefined ? 'serve' : world.ctx.budget.request(connection.name, world.ctx.now);
+  if (verdict === 'serve') return true;
+  if (verdict === 'put-off' && message.header.exchangeType === ExchangeType.CREATE_CHILD_SA) {
+    refuseForNow(world, sa, message);
+  } else {
+    drop(world, message.datagram, 'rate_limited', 'more requests than the peer of one connection may make');
+  }
+  return false;
 }
 
 /**

@@ -6,7 +6,7 @@ import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure, Role } from '../events.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
-import { beginDelete } from './close.js';
+import { beginDelete, closeSa } from './close.js';
 import { lowest, reportEstablished, supersede } from './established.js';
 import { failure, rekeyRefused } from './failures.js';
 import { IkeSa } from './ike-sa.js';
@@ -112,6 +112,12 @@ export function rekeyIkeRequested(world: World, sa: IkeSa, message: Inbound): vo
   // RFC 7296 §2.25.2: not while we create, rekey or delete a child SA. Two rekeys of the IKE SA may cross.
   // Nor while it is open which of two IKE SAs of the connection stays.
   if (task?.kind === 'create-child' || task?.kind === 'delete-children' || isContested(world, sa)) {
+    refuse(notify(NotifyType.TEMPORARY_FAILURE));
+    return;
+  }
+  // One that crosses with ours is settled by the nonces, whatever its age (§2.8.2).
+  const { budget, now } = world.ctx;
+  if (task?.kind !== 'rekey-ike' && !budget.mayRekey(sa.connection!.name, sa.establishedAt, now)) {
     refuse(notify(NotifyType.TEMPORARY_FAILURE));
     return;
   }
@@ -230,11 +236,10 @@ function successor(
  * that initiated the surviving rekey; the other end waits for that.
  */
 function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
-  for (const child of old.children.values()) {
-    next.children.set(child.id, child);
+  for (const child of old.children.takeAll()) {
+    next.children.add(child);
     world.childOwners.set(child.id, next);
   }
-  old.children.clear();
   for (const [name, gap] of old.gaps) next.gaps.set(name, gap);
   next.gapsAt = old.gapsAt;
   next.wanted = old.wanted;
@@ -259,8 +264,17 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
   if (role === 'initiator') {
     beginDelete(world, old, 'rekeyed');
   } else {
+    dropPredecessors(world, old);
     old.state = 'rekeyed';
     old.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
+  }
+}
+
+/** One SA waits for the peer's DELETE at most: a peer that goes on without it is not to fill the table. */
+function dropPredecessors(world: World, sa: IkeSa): void {
+  for (const other of sasOf(world, sa.connection!.name)) {
+    const waits = other !== sa && other.state === 'rekeyed' && !other.superseded;
+    if (waits) closeSa(world, other, 'rekeyed');
   }
 }
 

@@ -3,9 +3,10 @@ import type { Millis, Seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
 import { movesPeer } from '../peer-path.js';
-import { covers, narrow } from '../policy/selectors.js';
+import { covers, haveCommon } from '../policy/selectors.js';
 import { removeChild } from './child.js';
-import type { ChildRecord, IkeSa } from './ike-sa.js';
+import type { ChildRecord } from './child-record.js';
+import type { IkeSa } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
 import { type Lifetime, lifetime, renewAt } from './lifetime.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
@@ -106,7 +107,7 @@ function fitNetworks(world: World, sa: IkeSa, { local, peer }: ConnectionConfig)
 }
 
 function touches(configured: ConnectionConfig['local']['selectors'], held: ChildRecord['localTs']): boolean {
-  return narrow(configured, held).length > 0;
+  return haveCommon(configured, held);
 }
 
 /** The age of an SA counts: a shorter lifetime may be over already, then it is rekeyed now. */

@@ -1,5 +1,7 @@
 import type { DhExchange } from '../../crypto/types.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import type { ConnectionConfig } from '../config.js';
+import { withinFamilies } from '../policy/carried-pairs.js';
 
 /**
  * The exchanges this end begins on an IKE SA. A task waits in the SA's queue until no other request is
@@ -24,6 +26,12 @@ export type TaskKind = Task['kind'];
 export interface SelectorLists {
   readonly local: readonly TrafficSelector[];
   readonly peer: readonly TrafficSelector[];
+}
+
+/** All networks of the connection that make pairs, as this end proposes them. */
+export function wholeOffer({ local, peer }: ConnectionConfig): SelectorLists {
+  const { localTs, peerTs } = withinFamilies({ localTs: local.selectors, peerTs: peer.selectors });
+  return { local: localTs, peer: peerTs };
 }
 
 /** CREATE_CHILD_SA for a new child SA, or for one that replaces `rekeys`. */

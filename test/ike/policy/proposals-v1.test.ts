@@ -1,4 +1,5 @@
 import t from 'tap';
+import { networkPairs } from '../../../src/ike/policy/carried-pairs.js';
 import { autoEspProposals, autoIkeProposals } from '../../../src/ike/policy/matrix.js';
 import {
   acceptEspAnswerV1,
@@ -8,11 +9,7 @@ import {
   selectEspV1,
   selectIkeV1,
 } from '../../../src/ike/policy/proposals-v1.js';
-import {
-  networkPairs,
-  quickIdentity,
-  selectorOfIdentity,
-} from '../../../src/ike/policy/quick-identities-v1.js';
+import { quickIdentity, selectorOfIdentity } from '../../../src/ike/policy/quick-identities-v1.js';
 import { sameSelectors } from '../../../src/ike/policy/selectors.js';
 import { lacksKeyLength, lifetimesOf } from '../../../src/ike/policy/transforms-v1.js';
 import { fromHex } from '../../../src/util/bytes.js';

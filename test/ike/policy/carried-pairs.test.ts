@@ -1,9 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { CarriedPairs } from '../../src/connection/carried-pairs.js';
-import { type CoveringChild, coverageMatrix } from '../../src/connection/coverage.js';
-import { cidrSelector } from '../../src/ike/policy/selectors.js';
-import { type Cidr, parseCidr } from '../../src/util/ip.js';
+import {
+  CarriedPairs,
+  type CoveringChild,
+  countPairs,
+  networkPairs,
+} from '../../../src/ike/policy/carried-pairs.js';
+import { cidrSelector, covers } from '../../../src/ike/policy/selectors.js';
+import { type Cidr, parseCidr } from '../../../src/util/ip.js';
+import type { TrafficSelector } from '../../../src/wire/ike/payloads.js';
 
 const network = (text: string) => cidrSelector(parseCidr(text) as Cidr);
 
@@ -29,6 +34,7 @@ t.test('counting as child SAs come and go says the same as looking at all of the
       return changes.every((one) => {
         switch (one.kind) {
           case 'add':
+            children.delete(one.id);
             children.set(one.id, one.child);
             pairs.add(one.id, one.child);
             break;
@@ -44,8 +50,21 @@ t.test('counting as child SAs come and go says the same as looking at all of the
             [local, peer] = [one.local, one.peer];
             pairs.configure({ local: { selectors: local }, peer: { selectors: peer } });
         }
-        const matrix = coverageMatrix(local, peer, [...children.values()]);
-        return pairs.complete === matrix.every(({ child: carrier }) => carrier !== undefined);
+        const networks = { local: { selectors: local }, peer: { selectors: peer } };
+        const carrier = (pair: { local: TrafficSelector; peer: TrafficSelector }) =>
+          [...children].findLast(
+            ([, { localTs, peerTs }]) => covers(localTs, [pair.local]) && covers(peerTs, [pair.peer]),
+          )?.[1];
+        const matrix = networkPairs(networks).map((pair) => ({ ...pair, child: carrier(pair) }));
+        const open = matrix.filter(({ child }) => child === undefined);
+        t.equal(countPairs(networks), matrix.length);
+        t.equal(pairs.complete, open.length === 0);
+        t.equal(pairs.open().length, open.length);
+        const said = pairs.matrix();
+        return matrix.every(({ local, peer, child }, i) => {
+          const one = said[i]!;
+          return one.local === local && one.peer === peer && one.child === child;
+        });
       });
     }),
     { numRuns: 500 },
