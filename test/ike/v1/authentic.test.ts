@@ -6,13 +6,16 @@ import type { IkeEvent } from '../../../src/ike/events.js';
 import { HalfOpenLedger } from '../../../src/ike/half-open.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import type { Output } from '../../../src/ike/outputs.js';
+import { networkPairs } from '../../../src/ike/policy/carried-pairs.js';
+import { espOfferV1, offeredGroup } from '../../../src/ike/policy/proposals-v1.js';
+import { quickIdentity } from '../../../src/ike/policy/quick-identities-v1.js';
 import type { IsakmpSa } from '../../../src/ike/v1/isakmp-sa.js';
 import { IkeV1 } from '../../../src/ike/v1/protocol.js';
 import { encodeLifetime } from '../../../src/ike/v1/responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
 import type { Random } from '../../../src/util/random.js';
 import type { V1Payload } from '../../../src/wire/ike/v1/payloads.js';
-import { IPSEC_DOI, V1Exchange, V1Notify, V1Protocol } from '../../../src/wire/ike/v1/registry.js';
+import { IPSEC_DOI, V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../../src/wire/ike/v1/registry.js';
 import { anyV1Payload } from '../../helpers/arbitrary-v1-payloads.js';
 import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
@@ -304,4 +307,65 @@ t.test('a peer that wants Mode Config: the reason is told, and is that of the en
   bytes[bytes.length - 1] = bytes[bytes.length - 1]! ^ 1;
   forged.west.receive(bytes, EAST);
   t.match(forged.west.events.at(-1), { kind: 'datagram-dropped', reason: 'decryption_failed' });
+});
+
+/** Message 1 of quick mode for the configured networks, under this SPI. */
+function quickRequest(east: Peer, messageId: number): Uint8Array {
+  const site = east.ctx.connection('site')!;
+  const [pair] = networkPairs(site);
+  const proposals = espOfferV1(site.espProposals, {
+    spi: spi(0x10000 + messageId),
+    group: offeredGroup(site.espProposals),
+    mode: V1Mode.TUNNEL,
+    seconds: 3600,
+  });
+  return authentic(east, V1Exchange.QUICK_MODE, messageId, [
+    { kind: 'sa', proposals },
+    { kind: 'nonce', data: new Uint8Array(32).fill(messageId) },
+    quickIdentity(pair!.local),
+    quickIdentity(pair!.peer),
+  ]);
+}
+
+t.test('a peer has no more ESP SAs than its connection may have', async (t) => {
+  const { east, west } = up(1);
+  for (let id = 100; id < 130; id++) west.receive(quickRequest(east, id), EAST);
+  t.equal(west.ike.world.children.size, 12, 'four for its pair of networks and eight beside');
+  const refused = west.events.filter((event) => event.kind === 'child-failed');
+  t.equal(refused.length, 30 - 11);
+  t.match(refused[0], { failure: { cause: 'child_sa_limit' } });
+  const [child] = west.ike.world.children.of('site');
+  const spis = [...Array.from({ length: 11 }, (_, i) => spi(i + 1)), spi(child!.spiOut)];
+  west.receive(
+    authentic(east, V1Exchange.INFORMATIONAL, 200, [
+      { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis },
+    ]),
+    EAST,
+  );
+  t.equal(west.ike.world.children.size, 11, 'one deleted');
+  west.receive(quickRequest(east, 201), EAST);
+  t.equal(west.ike.world.children.size, 12, 'makes room for another');
+});
+
+t.test('requests beyond the budget of a connection are dropped', async (t) => {
+  const { east, west } = up(1);
+  const ask = (id: number): number =>
+    west
+      .receive(
+        authentic(east, V1Exchange.INFORMATIONAL, id, [notify(V1Notify.R_U_THERE, { data: spi(id) })]),
+        EAST,
+      )
+      .filter((one) => one.kind === 'send').length;
+  const answers = Array.from({ length: 300 }, (_, i) => ask(1000 + i)).reduce((sum, one) => sum + one, 0);
+  t.ok(answers >= 250 && answers <= 256, `${answers} of 300 at once are answered`);
+  t.match(west.events.at(-1), { kind: 'datagram-dropped', reason: 'rate_limited' });
+  west.receive(quickRequest(east, 2000), EAST);
+  t.equal(west.ike.world.children.size, 1, 'quick modes are requests, too');
+  west.ctx.now += 1000;
+  t.equal(ask(3000), 1, 'a second later it is heard again');
+  const probes = Array.from({ length: 60 }, (_, i) => notify(V1Notify.R_U_THERE, { data: spi(4000 + i) }));
+  const sent = west
+    .receive(authentic(east, V1Exchange.INFORMATIONAL, 4000, probes), EAST)
+    .filter((one) => one.kind === 'send').length;
+  t.ok(sent <= 16, `one message with 60 questions has ${sent} answers`);
 });
