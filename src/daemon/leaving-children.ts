@@ -6,10 +6,16 @@ import type { DataPlane } from '../dataplane/dataplane.js';
  * the peer who sent them, so nothing is risked (RFC 7296 §2.8 leaves it to the receiver).
  */
 const LAST_PACKETS_MS = 2000;
+/**
+ * Child SAs that wait so at once. They hold places of the data plane that are not in the engine's count, which
+ * leaves room for these: then a child SA that is agreed on finds its place, however fast some peer rekeys.
+ */
+export const MAX_LEAVING = 1024;
 
 /** Child SAs that were replaced by a rekeying: they send no more, and are removed a moment later. */
 export class LeavingChildren {
   readonly #plane: Pick<DataPlane, 'retire' | 'remove'>;
+  /** In the order in which they came. */
   readonly #timers = new Map<number, NodeJS.Timeout>();
 
   constructor(plane: Pick<DataPlane, 'retire' | 'remove'>) {
@@ -18,6 +24,10 @@ export class LeavingChildren {
 
   add(id: number): void {
     this.#plane.retire(id);
+    if (this.#timers.size >= MAX_LEAVING) {
+      const [first] = this.#timers.keys();
+      this.#remove(first!);
+    }
     const timer = setTimeout(() => this.#remove(id), LAST_PACKETS_MS);
     timer.unref();
     this.#timers.set(id, timer);
