@@ -1,3 +1,4 @@
+import type { CryptoBackend } from '../../src/crypto/types.js';
 import { Context } from '../../src/ike/context.js';
 import { Engine } from '../../src/ike/engine.js';
 import { spiBytes } from '../../src/ike/esp-spi.js';
@@ -92,14 +93,27 @@ function delivered({
 /** What a request asks for. */
 export type Wish = readonly Payload[];
 
+/** What a hostile peer talks to: an engine in the same process, or one that is behind sockets and answers later. */
+export interface Target {
+  readonly now: number;
+  /** The answers to a datagram, as far as they are there at once. */
+  receive(datagram: DatagramInput): readonly DatagramInput[];
+}
+
 /** A peer of version 2 that has the key of its connection and says what it likes. */
-export class HostilePeer {
-  readonly gateway: HostGateway;
+export class HostilePeer<T extends Target = HostGateway> {
+  readonly gateway: T;
   readonly #ctx: Context;
   readonly #v2: IkeV2;
   #lastSpi = 0x1000;
 
-  constructor(gateway: HostGateway, patch: ConnectionPatch = {}, address = EAST) {
+  /** `crypto`: a real one where the gateway has one. */
+  constructor(
+    gateway: T,
+    patch: ConnectionPatch = {},
+    address = EAST,
+    crypto: CryptoBackend = createToyBackend(),
+  ) {
     this.gateway = gateway;
     const own = connection('east', {
       ...patch,
@@ -108,7 +122,7 @@ export class HostilePeer {
     });
     const random = new SeededRandom(address === EAST ? 3 : 4);
     this.#ctx = new Context({
-      crypto: createToyBackend(),
+      crypto,
       random,
       limits: DEFAULT_LIMITS,
       config: { connections: [own] },
@@ -156,6 +170,20 @@ export class HostilePeer {
     }
     this.#ctx.drain();
     if (old.state === 'deleting') this.#v2.world.table.remove(old);
+  }
+
+  /** Takes an answer, or a request of the gateway; what it says to it goes out at once. */
+  hear(datagram: DatagramInput): void {
+    this.#ctx.now = this.gateway.now;
+    this.#v2.receive(datagram);
+    this.#exchange();
+  }
+
+  /** Does what is due by now, repetitions among it. */
+  tick(): void {
+    this.#ctx.now = this.gateway.now;
+    this.#v2.tick();
+    this.#exchange();
   }
 
   /** A request, as a datagram. Each has the next message id. */
