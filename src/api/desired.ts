@@ -1,6 +1,6 @@
-import { DEFAULT_LIMITS } from '../ike/limits.js';
 import type { ConfigIssue } from '../store/config-error.js';
 import { readConnection } from '../store/connection-rules.js';
+import { limitsOf } from '../store/gateway-file.js';
 import type {
   GatewayConnection,
   GatewayFile,
@@ -97,7 +97,7 @@ function memberFile(
       const read = readConnection({ path: [], input: connectionInput(one.id, one.value) }, around, ignored);
       return ofMember(read, member);
     }),
-    limits: DEFAULT_LIMITS,
+    limits: limitsOf({}),
   };
 }
 

@@ -113,9 +113,9 @@ function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySetting
   };
 }
 
-function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
-  const path = ['limits'];
-  const limits: GatewayLimits = {
+/** The bounds that an operator may set, with the defaults of those that are left out. */
+export function limitsOf(input: LimitsInput): GatewayLimits {
+  return {
     halfOpenTotal: input.half_open ?? DEFAULT_LIMITS.halfOpenTotal,
     halfOpenPerSource: input.half_open_per_source ?? DEFAULT_LIMITS.halfOpenPerSource,
     halfOpenBytes: input.half_open_bytes ?? DEFAULT_LIMITS.halfOpenBytes,
@@ -130,6 +130,11 @@ function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
     childSas: input.child_sas ?? DEFAULT_LIMITS.childSas,
     requestsPerConnection: input.requests_per_second_per_connection ?? DEFAULT_LIMITS.requestsPerConnection,
   };
+}
+
+function readLimits(input: LimitsInput, issues: ConfigIssue[]): GatewayLimits {
+  const path = ['limits'];
+  const limits = limitsOf(input);
   if (limits.cookieThreshold > limits.halfOpenTotal) {
     const message =
       `a cookie_threshold of ${limits.cookieThreshold} lies above half_open ${limits.halfOpenTotal}: ` +

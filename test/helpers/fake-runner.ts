@@ -1,5 +1,15 @@
 import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../src/api/runner.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
+
+/** Whatever the server wants of a gateway, the gateway's process must take. @throws ControlError */
+function checkWireForm({ members, connectionNames }: DesiredGateway): void {
+  for (const file of members) {
+    const gateway = { ...file.gateway, interface: 'culvert0', control: '/run/culvert/control.sock' };
+    const sent = JSON.stringify(encodeDesired({ ...file, gateway }, connectionNames));
+    decodeDesired(JSON.parse(sent)).fresh.discard();
+  }
+}
 
 /** A runner that runs nothing: remembers what it was told, and observes what a test says. */
 export class FakeRunner implements GatewayRunner {
@@ -16,12 +26,14 @@ export class FakeRunner implements GatewayRunner {
 
   async start(desired: DesiredGateway): Promise<void> {
     this.#call('start', desired.id);
+    checkWireForm(desired);
     this.desired.set(desired.id, desired);
     this.#states.set(desired.id, this.startsAs);
   }
 
   async patch(desired: DesiredGateway): Promise<void> {
     this.#call('patch', desired.id);
+    checkWireForm(desired);
     this.desired.set(desired.id, desired);
   }
 
