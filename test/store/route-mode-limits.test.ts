@@ -27,10 +27,10 @@ function errors(text: string): string[] {
 
 t.test('limits: defaults, values, bounds', async (t) => {
   const limits = read(policy).limits;
-  t.equal(Object.keys(limits).length, 11);
+  t.equal(Object.keys(limits).length, 13);
   t.match(DEFAULT_LIMITS, limits, 'what is left out is as the engine has it');
   const some = read(
-    `${policy}limits: { half_open: 9, half_open_per_source: 8, half_open_bytes: 20000, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, first_message_bytes: 1500, fragment_packet: 576, requests_per_second: 3, requests_per_second_per_source: 4 }`,
+    `${policy}limits: { half_open: 9, half_open_per_source: 8, half_open_bytes: 20000, cookie_threshold: 7, ike_sas: 6, ike_sas_per_peer: 5, message_bytes: 2000, first_message_bytes: 1500, fragment_packet: 576, requests_per_second: 3, requests_per_second_per_source: 4, child_sas: 2, requests_per_second_per_connection: 12 }`,
   );
   t.same(some.limits, {
     halfOpenTotal: 9,
@@ -44,6 +44,8 @@ t.test('limits: defaults, values, bounds', async (t) => {
     fragmentPacket: 576,
     requestsPerSecondInAll: 3,
     requestsPerSecond: 4,
+    childSas: 2,
+    requestsPerConnection: 12,
   });
   t.match(errors(`${policy}limits: { half_open: 0 }`), [
     /^limits\.half_open: 0 is too small: .*from 1 to 100000/,
