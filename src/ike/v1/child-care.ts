@@ -5,11 +5,8 @@ import type { V1Child } from './child-record.js';
 import { deleteChild, switchTo } from './children.js';
 import { askForSign, askTime } from './orphans.js';
 import { isOpen } from './quick.js';
-import { startQuick } from './quick-initiator.js';
+import { RETRY_REKEY, startQuick } from './quick-initiator.js';
 import { attemptOf, currentSa, mayRekey, sasOf, type World } from './world.js';
-
-/** When the rekey of an SA that did not work is tried again. */
-export const RETRY_REKEY: Millis = 15_000;
 
 /** Begins a main mode for a connection whose ESP SAs need one. */
 type Begin = (connection: ConnectionConfig, renewing: boolean) => void;

@@ -38,7 +38,7 @@ const NONCE_LENGTH = 32;
 /** How long the last message of a finished quick mode can be repeated. */
 export const REPETITIONS: Millis = 60_000;
 /** When a rekey that did not work is tried again. */
-const RETRY_REKEY: Millis = 15_000;
+export const RETRY_REKEY: Millis = 15_000;
 
 /** Message 1: HDR*, HASH(1), SA, Ni, [KE,] IDci, IDcr (RFC 2409 §5.5). */
 export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replaces?: V1Child): void {
