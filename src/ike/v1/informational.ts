@@ -99,10 +99,17 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
 function probed(world: World, sa: IsakmpSa, payload: V1NotifyPayload, datagram: DatagramInput): boolean {
   if (!sa.isUp || payload.data.length !== 4) return false;
   const number = readU32(payload.data, 0);
-  if (payload.type === V1Notify.R_U_THERE_ACK) return sa.dpd.acknowledged(number);
+  const follow = (): void => {
+    if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+  };
+  if (payload.type === V1Notify.R_U_THERE_ACK) {
+    const answers = sa.dpd.acknowledged(number);
+    if (answers) follow();
+    return answers;
+  }
   const asked = sa.dpd.asked(number);
   if (asked === 'old') return false;
-  if (asked === 'new' && datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+  if (asked === 'new') follow();
   sendInformational(world, sa, [
     notify(V1Notify.R_U_THERE_ACK, { spi: isakmpSpi(sa), data: payload.data.slice() }),
   ]);

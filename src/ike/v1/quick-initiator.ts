@@ -30,6 +30,7 @@ import type { IsakmpSa } from './isakmp-sa.js';
 import { shortest } from './lifetimes.js';
 import { askAgain } from './pair-retries.js';
 import { isOpen, type QuickExchange } from './quick.js';
+import { followPeer } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
 import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
@@ -130,6 +131,8 @@ export function quickAnswered(
   reportOpened(world, sa, message, payloads);
   quick.chain.adopt(nextIv);
   sa.heard(ctx.now);
+  // HASH(2) covers our nonce of this exchange: it cannot have been recorded before.
+  if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
   if (quick.state === 'abandoned') {
     announceDelete(world, sa, [quick.spiIn]);
     return;

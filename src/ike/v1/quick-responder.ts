@@ -30,6 +30,7 @@ import { quickFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import type { QuickExchange } from './quick.js';
 import { REPETITIONS } from './quick-initiator.js';
+import { followPeer } from './renew.js';
 import { encodeLifetime } from './responder-lifetime.js';
 import {
   noteExchange,
@@ -374,6 +375,8 @@ export function quickConfirmed(
   reportOpened(world, sa, message, opened.value.payloads);
   quick.chain.adopt(opened.value.nextIv);
   sa.heard(world.ctx.now);
+  // HASH(3) covers the nonce of this exchange that this end chose: it cannot have been recorded before.
+  if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
   confirm(world, sa, quick);
 }
 

@@ -53,7 +53,7 @@ function begin(world: World, connection: ConnectionConfig, renewing: boolean): v
     initiate(world, connection, { renewing });
 }
 
-/** The peer's address as an ESP packet or a new R-U-THERE shows it, see `movesPeer`. */
+/** The peer's address as ESP or a fresh message (a new R-U-THERE, an answer to ours) shows it, see `movesPeer`. */
 export function followPeer(world: World, sa: IsakmpSa, to: Endpoint): void {
   const { remote: from } = sa;
   if (!sa.isUp || !movesPeer(sa, to)) return;

@@ -100,15 +100,31 @@ t.test('our own probe, sent back to us, is no probe of the peer', async (t) => {
   );
 });
 
-t.test('behind a NAT that starts again quick mode does not move the peer, a new probe does', async (t) => {
-  const made = behindNat();
-  const { sim, east, west } = made;
-  sim.run(sim.now + 5000);
-  sim.net.nats[0]!.portBase = 20_000;
-  sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
-  sim.run(sim.now + 500);
-  t.equal(west.eventsOf('child-established').length, 2, 'quick mode is answered where it came from');
-  t.strictSame(west.eventsOf('peer-moved'), []);
-  sim.run(sim.now + 5000);
-  t.match(west.eventsOf('peer-moved'), [{ from: { port: 14_500 }, to: { port: 24_500 } }]);
-});
+t.test(
+  'behind a NAT that starts again the peer moves once it has answered our nonce, or asks anew',
+  async (t) => {
+    const made = behindNat();
+    const { sim, east, west } = made;
+    sim.run(sim.now + 5000);
+    sim.net.nats[0]!.portBase = 20_000;
+    const moves = (): unknown[] => west.eventsOf('peer-moved');
+    sim.net.impair(({ from, bytes }) => from.address === WEST && bytes[18] === 32, { kind: 'drop' }, 1);
+    sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+    sim.run(sim.now + 200);
+    t.strictSame(moves(), [], 'message 1 may be kept back and sent by anyone');
+    t.ok(
+      sim.run(sim.now + 10_000, () => west.eventsOf('child-established').length === 2),
+      'it is answered where it came from',
+    );
+    t.match(moves(), [{ from: { port: 14_500 }, to: { port: 24_500 } }], 'message 3 covers our nonce');
+
+    sim.net.nats[0]!.portBase = 30_000;
+    sim.run(sim.now + 20_000);
+    t.match(
+      moves().slice(1),
+      [{ from: { port: 24_500 }, to: { port: 34_500 } }],
+      'and a new probe tells as much',
+    );
+    t.equal(moves().length, 2);
+  },
+);
