@@ -1,8 +1,10 @@
-import type { Failure } from '../ike/events.js';
+import type { ConnectionConfig } from '../ike/config.js';
+import type { CloseReason, Failure, Role } from '../ike/events.js';
 import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { SelectorPair } from './coverage.js';
+import { expiredUnrekeyed } from './lifetimes.js';
 import type { StatusFailure } from './reasons.js';
 import type { Advisory } from './status.js';
 
@@ -57,6 +59,64 @@ function keyOf({ local, peer }: SelectorPair): string {
   return `${local} ${peer}`;
 }
 
+/** Why a child SA was not rekeyed. */
+export interface RekeyRefusal {
+  readonly failure: Failure;
+  /** The peer had asked for it: what is left of the child SA is up to the lifetime there. */
+  readonly byPeer: boolean;
+}
+
+/** Rekeyings of child SAs that were refused, by the peer or by us. */
+export class RekeyRefusals {
+  readonly #byChild = new Map<number, RekeyRefusal>();
+  /** That of the last child SA that could not be rekeyed and went, until one can be. */
+  #last: RekeyRefusal | undefined;
+
+  /** @param role ours in the exchange */
+  refused(childId: number, role: Role, failure: Failure): void {
+    const byPeer = role === 'responder' || this.#byChild.get(childId)?.byPeer === true;
+    this.#byChild.set(childId, { failure, byPeer });
+  }
+
+  /** A child SA is gone, and no other one has taken its place: says why it had not been rekeyed. */
+  lost(childId: number): RekeyRefusal | undefined {
+    const refusal = this.#byChild.get(childId);
+    this.#byChild.delete(childId);
+    this.#last = refusal ?? this.#last;
+    return refusal;
+  }
+
+  /** A child SA is gone that another one has taken over from. */
+  replaced(childId: number): void {
+    this.#byChild.delete(childId);
+  }
+
+  /** A child SA was rekeyed: what stood against it is out of the way. */
+  rekeyed(): void {
+    this.#last = undefined;
+  }
+
+  /** Nothing stands any more. */
+  clear(): void {
+    this.#byChild.clear();
+    this.#last = undefined;
+  }
+
+  /** The refusal of a rekeying that the peer had asked for, be the child SA still there or not. */
+  get ofPeer(): RekeyRefusal | undefined {
+    return [...this.#all()].find(({ byPeer }) => byPeer);
+  }
+
+  get failures(): Failure[] {
+    return [...this.#all()].map(({ failure }) => failure);
+  }
+
+  *#all(): Iterable<RekeyRefusal> {
+    if (this.#last !== undefined) yield this.#last;
+    yield* this.#byChild.values();
+  }
+}
+
 /** A child SA ended with its lifetime because rekeying it was refused: that refusal is the cause. */
 export function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
   if (refused === undefined) return undefined;
@@ -68,9 +128,21 @@ export function expiredAfter(refused: Failure | undefined): StatusFailure | unde
   };
 }
 
+/** Why a child SA came to the end of a lifetime, ours or the peer's; undefined when it ended otherwise. */
+export function unrekeyedChild(
+  reason: CloseReason,
+  refused: RekeyRefusal | undefined,
+  { establishMode, childLifetime }: ConnectionConfig,
+): StatusFailure | undefined {
+  const byPeer = refused?.byPeer === true;
+  if (reason !== 'expired' && !(reason === 'peer-deleted' && byPeer)) return undefined;
+  if (establishMode === 'peer_only' && !byPeer) return expiredUnrekeyed('child', childLifetime);
+  return expiredAfter(refused?.failure);
+}
+
 /**
  * Rekeyings of child SAs that were refused, by the peer or by us, while the child SAs still work.
- * @param told codes of what the engine advises by itself: it tells of a PFS mismatch that it met as initiator
+ * @param told codes of what the engine advises by itself: it reports a PFS mismatch of version 2
  */
 export function rekeyAdvisories(refusals: Iterable<Failure>, told: ReadonlySet<string>): Advisory[] {
   const messages = new Map<string, Advisory['code']>();

@@ -19,7 +19,7 @@ import {
 } from './observations.js';
 import { type StatusCause, type StatusFailure, statusReason } from './reasons.js';
 import type { ConnectionView } from './reconcile.js';
-import { expiredAfter, PairRefusals, rekeyAdvisories } from './refusals.js';
+import { expiredAfter, PairRefusals, RekeyRefusals, rekeyAdvisories, unrekeyedChild } from './refusals.js';
 import { type ChildTraffic, childStatus, ikeStatus, newest } from './sa-status.js';
 import { PeerContact } from './silence.js';
 import type {
@@ -79,10 +79,7 @@ interface Tracked {
   readonly contact: PeerContact;
   readonly lifetimes: LifetimeWatch;
   readonly refusals: PairRefusals;
-  /** Why the last rekeying of a child SA did not succeed, by the child SA. */
-  readonly rekeyRefusals: Map<number, Failure>;
-  /** The same of the last child SA that could not be rekeyed and went, until one can be. */
-  lastRefusal: Failure | undefined;
+  readonly rekeyRefusals: RekeyRefusals;
 }
 
 /**
@@ -139,8 +136,7 @@ export class ConnectionTracker {
         contact: new PeerContact(),
         lifetimes: new LifetimeWatch(),
         refusals: new PairRefusals(),
-        rekeyRefusals: new Map(),
-        lastRefusal: undefined,
+        rekeyRefusals: new RekeyRefusals(),
       });
     }
     this.#revision++;
@@ -190,7 +186,7 @@ export class ConnectionTracker {
           if (event.child.replaces !== undefined) {
             one.replaced.add(event.child.replaces);
             one.lifetimes.rekeyed('child');
-            one.lastRefusal = undefined;
+            one.rekeyRefusals.rekeyed();
           }
           one.refusals.accepted();
           if (coverage(one) !== 'down') one.failures.clear();
@@ -203,8 +199,11 @@ export class ConnectionTracker {
         this.#with(event.connection, (one) => {
           const version = one.ikes.get(event.ikeId)?.version ?? 2;
           const { failure, retryAt, rekeys } = event;
-          if (rekeys !== undefined) one.rekeyRefusals.set(rekeys, failure);
-          else if (event.role === 'initiator')
+          if (rekeys !== undefined) {
+            one.rekeyRefusals.refused(rekeys, event.role, failure);
+            // The peer does rekey, so its lifetime is not what ends child SAs early.
+            if (event.role === 'responder') one.lifetimes.rekeyed('child');
+          } else if (event.role === 'initiator')
             one.refusals.refused(event.pair, { failure, at: now, retryAt });
           this.#record(one, event.role, failure, version, now);
         });
@@ -376,7 +375,9 @@ export class ConnectionTracker {
     const before = coverage(one);
     one.ikes.delete(event.ikeId);
     one.attempts.delete(event.ikeId);
-    if (one.ikes.size === 0 && ike !== undefined) one.lifetimes.lost('ike', ike, reason, now);
+    const refused = reason === 'peer-deleted' ? one.rekeyRefusals.ofPeer : undefined;
+    if (one.ikes.size === 0 && ike !== undefined && refused === undefined)
+      one.lifetimes.lost('ike', ike, reason, now);
     // A child SA does not outlive its IKE SA (RFC 7296 §1.4.1); after a rekey its events name the new one. In version
     // 1 ESP SAs go on alone (RFC 2408 §2.1), and have events of their own when they end.
     if (one.ikes.size === 0 && (ike?.version !== 1 || one.children.size === 0)) forgetSas(one);
@@ -385,7 +386,7 @@ export class ConnectionTracker {
     const unrekeyed =
       reason === 'expired' && config.establishMode === 'peer_only'
         ? expiredUnrekeyed('ike', config.ikeLifetime)
-        : undefined;
+        : expiredAfter(refused?.failure);
     this.#recordLoss(one, reason, event.failure ?? unrekeyed, ike?.version ?? 2, now);
   }
 
@@ -393,24 +394,18 @@ export class ConnectionTracker {
     const { reason } = event;
     const child = one.children.get(event.childId);
     const before = coverage(one);
-    const refused = one.rekeyRefusals.get(event.childId);
     const superseded = one.replaced.has(event.childId);
     one.children.delete(event.childId);
     one.carried.remove(event.childId);
     one.replaced.delete(event.childId);
-    one.rekeyRefusals.delete(event.childId);
-    if (!superseded) one.lastRefusal = refused ?? one.lastRefusal;
+    const refused = superseded ? undefined : one.rekeyRefusals.lost(event.childId);
+    if (superseded) one.rekeyRefusals.replaced(event.childId);
     if (one.ikes.size === 0 && one.children.size === 0) forgetSas(one);
     this.#countFlap(one, before, reason, now);
     if (child === undefined) return;
-    if (!superseded) one.lifetimes.lost('child', child, reason, now);
-    const { config } = one.connection;
-    const unrekeyed =
-      reason !== 'expired'
-        ? undefined
-        : config.establishMode === 'peer_only'
-          ? expiredUnrekeyed('child', config.childLifetime)
-          : expiredAfter(refused);
+    // One that the peer wanted to rekey, and we refused to, ends with the peer's lifetime: that is no lifetime at odds.
+    if (!superseded && refused?.byPeer !== true) one.lifetimes.lost('child', child, reason, now);
+    const unrekeyed = unrekeyedChild(reason, refused, one.connection.config);
     if (coverage(one) === 'down')
       this.#recordLoss(one, reason, unrekeyed, one.ikes.get(child.ikeId)?.version ?? 2, now);
   }
@@ -480,9 +475,7 @@ export class ConnectionTracker {
       ...observedAdvisories(config, one, note?.view?.renewing === true, now),
       ...lifetimeAdvisories(one.lifetimes, config, [...one.ikes.values()], children, now),
       ...rekeyAdvisories(
-        one.lastRefusal === undefined
-          ? one.rekeyRefusals.values()
-          : [one.lastRefusal, ...one.rekeyRefusals.values()],
+        one.rekeyRefusals.failures,
         new Set([...one.advisories.values()].map(({ code }) => code)),
       ),
     ];
@@ -577,7 +570,6 @@ function forgetSas(one: Tracked): void {
   one.carried.clear();
   one.replaced.clear();
   one.rekeyRefusals.clear();
-  one.lastRefusal = undefined;
   one.advisories.clear();
   one.quirks.clear();
 }

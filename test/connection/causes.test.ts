@@ -262,6 +262,66 @@ t.test(
   },
 );
 
+t.test(
+  'the peer wants to rekey and we refuse: what ends early then is the mismatch, no lifetime',
+  async (t) => {
+    for (const version of [1, 2] as const) {
+      for (const ends of ['child SA', 'IKE SA'] as const) {
+        const bench = new Bench();
+        const failure: Failure = { cause: 'pfs_mismatch', message: 'peer offers no DH' };
+        for (let id = 1; id <= 4; id++) {
+          const from = id * 31_000;
+          const times = { establishedAt: from, rekeyAt: from + 3_000_000 };
+          const ike = ikeInfo(id, { version, ...times });
+          bench.feed(
+            from,
+            { kind: 'ike-established', connection: 'c', ike },
+            { kind: 'child-established', connection: 'c', child: childInfo(id, id, times) },
+          );
+          const refused = { connection: 'c', ikeId: id, role: 'responder', failure, rekeys: id } as const;
+          bench.feed(from + 20_000, { kind: 'child-failed', ...refused });
+          t.match(bench.explain(from + 20_000), { status: 'up', cause: 'pfs_mismatch' });
+          const closed = { connection: 'c', reason: 'peer-deleted' } as const;
+          bench.feed(from + 30_000, { kind: 'child-closed', childId: id, ...closed });
+          if (ends === 'IKE SA') bench.feed(from + 30_000, { kind: 'ike-closed', ikeId: id, ...closed });
+          const told = bench.explain(from + 30_000);
+          t.equal(told.cause, 'pfs_mismatch', `${ends} ${id} of IKEv${version}`);
+          t.match(told.verdict, /could not be rekeyed: peer offers no DH/);
+          t.notOk(told.connection.advisories.some(({ code }) => code === 'clock_or_lifetime'));
+        }
+      }
+    }
+  },
+);
+
+t.test('a peer that rekeys in vain takes back what was thought of its lifetime', async (t) => {
+  const bench = new Bench().feed(0, ...comesUp('c', 4));
+  for (let id = 5; id < 8; id++) {
+    const times = { establishedAt: id * 10_000, rekeyAt: 3_000_000 };
+    bench.feed(id * 10_000, { kind: 'child-established', connection: 'c', child: childInfo(id, 4, times) });
+    const closed = { kind: 'child-closed', connection: 'c', childId: id, reason: 'peer-deleted' } as const;
+    bench.feed((id + 1) * 10_000 - 1000, closed);
+  }
+  t.equal(bench.explain(190_000).cause, 'clock_or_lifetime');
+  const failure: Failure = { cause: 'pfs_mismatch', message: 'peer offers no DH' };
+  const refused = { connection: 'c', ikeId: 4, failure, rekeys: 4 } as const;
+  bench.feed(200_000, { kind: 'child-failed', role: 'initiator', ...refused });
+  t.equal(bench.explain(200_000).cause, 'clock_or_lifetime', 'that we do is no sign that the peer does');
+  bench.feed(210_000, { kind: 'child-failed', role: 'responder', ...refused });
+  t.equal(bench.explain(210_000).cause, 'pfs_mismatch');
+});
+
+t.test('a rekeying of ours that was refused does not explain a DELETE of the peer', async (t) => {
+  const bench = new Bench().feed(0, ...comesUp('c'));
+  const failure: Failure = { cause: 'pfs_mismatch', message: 'the peer refused' };
+  const refused = { connection: 'c', ikeId: 1, role: 'initiator', failure, rekeys: 1 } as const;
+  bench.feed(30_000, { kind: 'child-failed', ...refused });
+  const closed = { connection: 'c', reason: 'peer-deleted' } as const;
+  bench.feed(90_000, { kind: 'child-closed', childId: 1, ...closed });
+  bench.feed(90_000, { kind: 'ike-closed', ikeId: 1, ...closed });
+  t.equal(bench.explain(90_000).cause, 'peer_deleted');
+});
+
 t.test('an IKEv1 peer with a lifetime that leaves no time to rekey', async (t) => {
   const bench = new Bench();
   const times = { establishedAt: 0, rekeyAt: 8000 };

@@ -59,6 +59,7 @@ t.test('a mismatch is known within a minute, with evidence, and the first child 
       details: { ours: [String], theirs: [/MODP/] },
     });
     t.match(made.east.eventsOf('advisory').at(-1), { code: 'pfs_mismatch' });
+    t.match(made.west.eventsOf('advisory').at(-1), { code: 'pfs_mismatch' }, 'the refusing end says so, too');
     t.strictSame([...made.east.childInfo.keys()], [child]);
     t.equal(faults(made), undefined);
     made.sim.run(3_500_000);

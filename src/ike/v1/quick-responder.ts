@@ -41,7 +41,7 @@ import {
   sendInformational,
   transmit,
 } from './send.js';
-import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
+import { childrenOf, drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
 /** Quick modes of one ISAKMP SA that are remembered at once. */
@@ -322,6 +322,11 @@ function refuse(
   const { messageId } = message.header;
   const spi = find(payloads, 'sa')?.proposals[0]?.spi ?? new Uint8Array(0);
   const lastOut = sendInformational(world, sa, [notify(type, { protocol: V1Protocol.ESP, spi })]);
+  const pair = proposedPair(sa, payloads);
+  // Version 1 does not say what is rekeyed: a quick mode for networks that an ESP SA carries is to replace that one.
+  const old = childrenOf(world, sa.connection!.name).find(
+    (child) => child.state === 'current' && pair.ok && samePair(child.pair, pair.value),
+  );
   const nothing = hostSelector(sa.local.address);
   sa.quicks.set(messageId, {
     messageId,
@@ -348,6 +353,7 @@ function refuse(
     ikeId: sa.id,
     role: 'responder',
     failure,
+    ...(old === undefined ? {} : { rekeys: old.id }),
   });
 }
 

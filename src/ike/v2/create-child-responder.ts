@@ -14,7 +14,7 @@ import { lowest } from './established.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
-import { notePfsAgreed } from './pfs.js';
+import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
@@ -86,6 +86,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
       failure: reason,
       ...(old === undefined ? {} : { rekeys: old.id }),
     });
+    if (old !== undefined && reason.cause === 'pfs_mismatch') notePfsRefused(world, sa, reason);
   };
   if (!hasExactlyOne(payloads, 'nonce')) {
     const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');

@@ -220,6 +220,21 @@ t.test('IBM "IKEv1 rekey collision": both phases collide again and again, and tr
   }
 });
 
+t.test('a rekeying that the responder refuses names the ESP SA that it was to replace', async (t) => {
+  const made = establishedV1();
+  const { sim, east, west } = made;
+  const [old] = west.childInfo.keys();
+  const anew = { ...connection('west', v1()), espProposals: PFS };
+  sim.input(west, { kind: 'configure', config: { connections: [anew] } });
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+  sim.run(sim.now + 2000);
+  t.match(west.eventsOf('child-failed'), [
+    { role: 'responder', rekeys: old, failure: { cause: 'pfs_mismatch' } },
+  ]);
+  t.match(east.eventsOf('child-failed'), [{ role: 'initiator', rekeys: [...east.childInfo.keys()][0] }]);
+  t.equal(v1Faults(made), undefined, 'which goes on');
+});
+
 /** Outputs about one child SA that matter to the packet path. */
 const orders = (node: SimNode, id: number): string[] =>
   node.outputs.flatMap((output) => {
