@@ -136,8 +136,11 @@ export const DH_TRANSFORMS: readonly DhTransform[] = [
   dh(Dh.CURVE25519, 32, 32, 128),
   dh(Dh.ECP_256, 64, 32, 128),
   dh(Dh.MODP_2048, 256, 256, 110),
+  dh(Dh.MODP_2048_256, 256, 256, 110),
+  dh(Dh.MODP_2048_224, 256, 256, 110),
   dh(Dh.MODP_1536, 192, 192, 90),
   dh(Dh.MODP_1024, 128, 128, 77),
+  dh(Dh.MODP_1024_160, 128, 128, 77),
 ];
 
 const cipherKey = (id: number, keyBits: number): string => `${id}/${keyBits}`;

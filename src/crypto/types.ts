@@ -82,7 +82,13 @@ export type Cipher = CbcCipher | AeadCipher;
  * that the cryptographic library makes beyond them.
  */
 export interface DhError {
-  readonly code: 'bad_length' | 'out_of_range' | 'not_on_curve' | 'weak_result' | 'refused_by_library';
+  readonly code:
+    | 'bad_length'
+    | 'out_of_range'
+    | 'out_of_subgroup'
+    | 'not_on_curve'
+    | 'weak_result'
+    | 'refused_by_library';
   readonly message: string;
 }
 

@@ -172,7 +172,7 @@ function checkVersion1(categories: readonly Category[], aead: boolean, issues: C
 const STRONGER: Readonly<Record<Category['kind'], string>> = {
   encryption: 'aes256 or aes256gcm16',
   integrity: 'sha256, sha384 or sha512',
-  dh: 'group 14 or higher',
+  dh: 'group 14 to 21 or 31',
 };
 
 function refuseWeak(categories: readonly Category[], issues: ConfigIssue[]): void {

@@ -40,7 +40,7 @@ export const ENCRYPTION_NAMES = [
   'chacha20poly1305',
 ] as const;
 export const AUTHENTICATION_NAMES = ['sha256', 'sha384', 'sha512', 'sha1', 'md5'] as const;
-export const DH_GROUPS = [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31] as const;
+export const DH_GROUPS = [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31] as const;
 export const PFS_NAMES = [
   'disabled',
   'group_2',
@@ -53,6 +53,9 @@ export const PFS_NAMES = [
   'group_19',
   'group_20',
   'group_21',
+  'group_22',
+  'group_23',
+  'group_24',
   'group_31',
 ] as const;
 

@@ -174,7 +174,7 @@ t.test('what a policy cannot be', async (t) => {
   await refuse('/ike_policies', { ...IKE, key_lifetime: 86_401 }, 400, 'validation_max_value');
   await refuse('/ike_policies', { ...IKE, key_lifetime: '3600' }, 400, 'validation_invalid_field_type');
   await refuse('/ike_policies', { ...IKE, ike_version: 3 }, 400, 'validation_enum');
-  await refuse('/ike_policies', { ...IKE, dh_group: 22 }, 400, 'validation_enum');
+  await refuse('/ike_policies', { ...IKE, dh_group: 25 }, 400, 'validation_enum');
   await refuse('/ike_policies', { ...IKE, encryption: 'aes256' }, 400, 'bad_field');
   await refuse('/ike_policies', { ...IKE, resource_group: { id: 'none' } }, 404, 'not_found');
   await refuse(
@@ -274,3 +274,32 @@ t.test('policies and the connections that use them', async (t) => {
   t.equal((await lab.get(`/ike_policies/${ike.id}`)).status, 200, 'policies survive');
   t.equal((await lab.delete(`/ike_policies/${ike.id}`)).status, 204);
 });
+
+t.test(
+  'every group of the documents is taken in policies, weak ones unless the profile is modern',
+  async (t) => {
+    const lab = await ApiLab.open(t);
+    const groups = [14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31];
+    const { dh_group: _, ...ike } = IKE;
+    const { pfs: __, ...ipsec } = IPSEC;
+    for (const group of groups) {
+      t.match(
+        await lab.post('/ike_policies', { ...ike, dh_group: group }),
+        { status: 201 },
+        `DH group ${group}`,
+      );
+      t.match(await lab.post('/ipsec_policies', { ...ipsec, pfs: `group_${group}` }), { status: 201 });
+    }
+    t.same((await lab.post('/ike_policies', { ...ike, dh_groups: groups })).body.dh_groups, groups);
+    const names = groups.map((group) => `group_${group}`);
+    t.same((await lab.post('/ipsec_policies', { ...ipsec, pfs_groups: names })).body.pfs_groups, names);
+    const modern = await ApiLab.open(t, { site: { profile: 'modern' } });
+    for (const group of [22, 23, 24]) {
+      const refused = [
+        await modern.post('/ike_policies', { ...ike, dh_group: group }),
+        await modern.post('/ipsec_policies', { ...ipsec, pfs: `group_${group}` }),
+      ];
+      for (const { status, body } of refused) t.same([status, body.errors[0].code], [400, 'validation_enum']);
+    }
+  },
+);

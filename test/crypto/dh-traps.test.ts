@@ -13,6 +13,7 @@ import { ECP_GROUPS } from '../../src/crypto/dh/ecp-groups.js';
 import { type DhArithmetic, startExchange } from '../../src/crypto/dh/exchange.js';
 import { MODP_GROUPS } from '../../src/crypto/dh/modp-groups.js';
 import { drawEcpPrivate, drawModpPrivate } from '../../src/crypto/dh/private-value.js';
+import { SUBGROUP_GROUPS } from '../../src/crypto/dh/subgroup-groups.js';
 import { DH_TRANSFORMS } from '../../src/crypto/transforms.js';
 import type { DhError } from '../../src/crypto/types.js';
 import { concat, fromHex, toHex } from '../../src/util/bytes.js';
@@ -35,7 +36,10 @@ const modp = (id: number) => MODP_GROUPS.find((group) => group.id === id)!;
 const quickFor = (name: string): number[] =>
   name === 'openssl'
     ? DH_TRANSFORMS.map((x) => x.id)
-    : [Dh.MODP_1024, Dh.MODP_1536, Dh.MODP_2048, Dh.ECP_256, Dh.ECP_384, Dh.ECP_521, Dh.CURVE25519];
+    : [
+        ...[Dh.MODP_1024, Dh.MODP_1536, Dh.MODP_2048, ...SUBGROUP_GROUPS.map(({ id }) => id)],
+        ...[Dh.ECP_256, Dh.ECP_384, Dh.ECP_521, Dh.CURVE25519],
+      ];
 
 t.test('trap 1: at most one OpenSSL object per MODP group, made at first use and never again', async (t) => {
   const original = crypto.createDiffieHellman;
@@ -187,6 +191,40 @@ t.test(
   },
 );
 
+t.test('MODP values outside of the subgroup of order q are refused (RFC 6989 section 2.2)', async (t) => {
+  for (const group of SUBGROUP_GROUPS) {
+    const length = group.prime.length;
+    const [p, q, g] = [group.prime, group.order!, group.generator].map(bigOf) as [bigint, bigint, bigint];
+    t.equal(powMod(3n, p - 1n, p), 1n, `group ${group.id}: p is prime, as far as Fermat sees`);
+    t.equal(powMod(3n, q - 1n, q), 1n, 'and so is q');
+    t.equal(powMod(g, q, p), 1n, 'the order of the generator');
+    // A small subgroup: what was raised to (p - 1) / r has order r, and gives a secret of r values only.
+    const cofactor = (p - 1n) / q;
+    const factor = [3n, 5n, 7n, 11n, 13n, 17n, 19n, 23n].find((r) => cofactor % r === 0n)!;
+    const small = [2n, 3n, 5n].map((x) => powMod(x, (p - 1n) / factor, p)).find((x) => x !== 1n)!;
+    t.equal(powMod(small, factor, p), 1n, `a value of order ${factor}`);
+    const outside = [small, (small * g) % p, p - g, 2n, p - 2n].filter((x) => powMod(x, q, p) !== 1n);
+    t.ok(outside.length >= 3);
+    const openssls = [modpObjectHalf, modpKeyHalf].map((way) => modpArithmetic(group, way));
+    const ways = [
+      ...openssls.map((way) => () => startExchange(way, new Uint8Array(group.privateLength).fill(3))),
+      ...backends.map((backend) => () => backend.dh(group.id).generate(seededRandom(group.id))),
+    ];
+    for (const start of ways) {
+      for (const value of outside) {
+        t.equal(codeOf(start().agree(octetsOf(value, length))), 'out_of_subgroup', `group ${group.id}`);
+      }
+      for (const value of [0n, 1n, p - 1n, p, p + 1n]) {
+        t.equal(codeOf(start().agree(octetsOf(value, length))), 'out_of_range');
+      }
+      for (const value of [g, powMod(g, q - 1n, p)]) {
+        t.equal(codeOf(start().agree(octetsOf(value, length))), 'ok');
+      }
+      t.equal(codeOf(start().agree(octetsOf(g, length + 1))), 'bad_length');
+    }
+  }
+});
+
 t.test(
   'points off the curve, with large coordinates or of the wrong form are refused (RFC 6989 section 2.3)',
   async (t) => {
@@ -326,6 +364,12 @@ t.test('private values: rejection instead of reduction, and no trust in a broken
     1,
     'only 521 bits are kept',
   );
+  for (const group of SUBGROUP_GROUPS) {
+    const greatest = Uint8Array.from(group.order!);
+    greatest[greatest.length - 1]! -= 1;
+    const random = scriptedRandom(group.order!, new Uint8Array(greatest.length).fill(255), greatest);
+    t.same(drawModpPrivate(group, random), greatest, `group ${group.id}: q and above are passed over`);
+  }
   for (const group of MODP_GROUPS) {
     const one = new Uint8Array(group.privateLength);
     one[one.length - 1] = 1;
@@ -356,6 +400,14 @@ t.test('the primes are those of the formula and of the right size', async (t) =>
   }
   t.ok(portable.supports({ kind: 'dh', id: Dh.MODP_8192 }));
 });
+
+function bigOf(octets: Uint8Array): bigint {
+  return BigInt(`0x${toHex(octets)}`);
+}
+
+function octetsOf(value: bigint, length: number): Uint8Array {
+  return fromHex(value.toString(16).padStart(2 * length, '0'));
+}
 
 function powMod(base: bigint, exponent: bigint, modulus: bigint): bigint {
   let result = 1n;

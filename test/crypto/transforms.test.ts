@@ -1,5 +1,6 @@
 import t from 'tap';
 import { MODP_GROUPS } from '../../src/crypto/dh/modp-groups.js';
+import { SUBGROUP_GROUPS } from '../../src/crypto/dh/subgroup-groups.js';
 import {
   dhFromName,
   dhName,
@@ -73,9 +74,10 @@ t.test('the transforms are those Culvert promises, with the lengths of their RFC
   );
   t.same(
     DH_TRANSFORMS.map((x) => x.id).sort((a, b) => a - b),
-    [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31],
+    [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31],
   );
-  for (const group of MODP_GROUPS) t.equal(dhTransform(group.id).publicLength * 8, group.bits);
+  for (const group of [...MODP_GROUPS, ...SUBGROUP_GROUPS])
+    t.equal(dhTransform(group.id).publicLength * 8, group.bits);
 });
 
 t.test('names and numbers map both ways', async (t) => {
@@ -99,7 +101,7 @@ t.test('names and numbers map both ways', async (t) => {
   t.same(encryptionFromName('triple_des'), encryptionFromName('3des'));
   t.same(encryptionFromName('AES128'), { id: Encr.AES_CBC, keyBits: 128 });
   t.equal(dhFromName('x25519'), Dh.CURVE25519);
-  for (const word of ['', 'none', 'disabled', '0', '1', '22', '014', 'group14x', 'constructor', 'modp768']) {
+  for (const word of ['', 'none', 'disabled', '0', '1', '26', '014', 'group14x', 'constructor', 'modp768']) {
     t.equal(dhFromName(word), undefined, word);
   }
   for (const word of ['', 'des', 'aes512', '__proto__', 'null']) t.equal(encryptionFromName(word), undefined);
@@ -141,10 +143,10 @@ t.test('unknown numbers are RangeErrors that name them', async (t) => {
   t.throws(() => encryptionTransform({ id: Encr.AES_CTR, keyBits: 128 }), /AES_CTR.*13.*128 key bits/);
   t.throws(() => integrityTransform(Integ.AES_XCBC_96), { name: 'RangeError', message: /AES_XCBC_96/ });
   t.throws(() => prfTransform(99), { name: 'RangeError', message: /99/ });
-  t.throws(() => dhTransform(Dh.MODP_2048_256), { name: 'RangeError', message: /24/ });
+  t.throws(() => dhTransform(Dh.BRAINPOOL_P256), { name: 'RangeError', message: /28/ });
 });
 
-t.test('the weak ones are md5, sha1, 3des and DH 2 and 5', async (t) => {
+t.test('the weak ones are md5, sha1, 3des and DH 2, 5 and 22 to 24', async (t) => {
   const weak = (names: readonly (string | false)[]) => names.filter((name) => name !== false);
   t.same(weak(ENCRYPTION_TRANSFORMS.map((x) => isWeak({ kind: 'encryption', ...x }) && encryptionName(x))), [
     '3des',
@@ -155,8 +157,11 @@ t.test('the weak ones are md5, sha1, 3des and DH 2 and 5', async (t) => {
   ]);
   t.same(weak(PRF_TRANSFORMS.map((x) => isWeak({ kind: 'prf', id: x.id }) && x.hash)), ['sha1', 'md5']);
   t.same(weak(DH_TRANSFORMS.map((x) => isWeak({ kind: 'dh', id: x.id }) && dhName(x.id))), [
+    'modp2048s256',
+    'modp2048s224',
     'modp1536',
     'modp1024',
+    'modp1024s160',
   ]);
 
   const tripleDes = { id: Encr.TRIPLE_DES, keyBits: 0 };

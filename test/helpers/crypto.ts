@@ -8,6 +8,7 @@ import { portableX25519 } from '../../src/crypto/backends/portable/dh-x25519.js'
 import { ECP_GROUPS } from '../../src/crypto/dh/ecp-groups.js';
 import { type DhArithmetic, startExchange } from '../../src/crypto/dh/exchange.js';
 import { MODP_GROUPS } from '../../src/crypto/dh/modp-groups.js';
+import { SUBGROUP_GROUPS } from '../../src/crypto/dh/subgroup-groups.js';
 import type { CryptoBackend, DhExchange } from '../../src/crypto/types.js';
 import type { Random } from '../../src/util/random.js';
 
@@ -16,9 +17,10 @@ export const portable = createPortableBackend();
 /** Every backend, for `for (const backend of backends)`. */
 export const backends: readonly CryptoBackend[] = [openssl, portable];
 
+const MODP = [...MODP_GROUPS, ...SUBGROUP_GROUPS];
 const ARITHMETICS: Readonly<Record<string, readonly DhArithmetic[]>> = {
-  openssl: [...MODP_GROUPS.map(opensslModp), ...ECP_GROUPS.map(opensslEcp), opensslX25519()],
-  portable: [...MODP_GROUPS.map(portableModp), ...ECP_GROUPS.map(portableEcp), portableX25519()],
+  openssl: [...MODP.map(opensslModp), ...ECP_GROUPS.map(opensslEcp), opensslX25519()],
+  portable: [...MODP.map(portableModp), ...ECP_GROUPS.map(portableEcp), portableX25519()],
 };
 
 /** An exchange with a private value of the test's choice (copied), which `DhGroup.generate` does not offer. */

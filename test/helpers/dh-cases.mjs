@@ -5,6 +5,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { createOpensslBackend, createPortableBackend } from '../../dist/crypto/backend.js';
 import { ECP_GROUPS } from '../../dist/crypto/dh/ecp-groups.js';
 import { MODP_GROUPS } from '../../dist/crypto/dh/modp-groups.js';
+import { SUBGROUP_GROUPS } from '../../dist/crypto/dh/subgroup-groups.js';
 
 /** Random octets (mulberry32): the same seed gives the same ones. */
 function seeded(seed) {
@@ -44,6 +45,18 @@ function modpValues({ prime }) {
     either: drawn,
     bad: [...[0n, 1n, p - 1n, p, p + 1n].map((x) => octets(x, length)), new Uint8Array(length).fill(255)],
     length: [new Uint8Array(0), new Uint8Array(length - 1).fill(2), new Uint8Array(length + 1).fill(2)],
+  };
+}
+
+/** Of groups in which the values that may be used are a small part of those in range. */
+function subgroupValues({ prime, generator, order }, good) {
+  const length = prime.length;
+  const [p, g, q] = [prime, generator, order].map((x) => BigInt(`0x${Buffer.from(x).toString('hex')}`));
+  return {
+    inside: [good, generator, octets((g * g) % p, length)],
+    subgroup: [2n, p - 2n, p - g, q].map((x) => octets(x, length)),
+    bad: [0n, 1n, p - 1n, p, p + 1n].map((x) => octets(x, length)),
+    length: [new Uint8Array(0), good.subarray(1)],
   };
 }
 
@@ -98,6 +111,7 @@ for (const backend of [createOpensslBackend(), createPortableBackend()]) {
   const modp = MODP_GROUPS.filter((x) => backend.name === 'openssl' || x.bits <= QUICK_MODP);
   const valuesOf = new Map([
     ...modp.map((group) => [group.id, () => modpValues(group)]),
+    ...SUBGROUP_GROUPS.map((group) => [group.id, (good) => subgroupValues(group, good)]),
     ...ECP_GROUPS.map((group) => [group.id, (good) => ecpValues(group, good)]),
     [31, x25519Values],
   ]);

@@ -233,14 +233,14 @@ const BAD: readonly BadFile[] = [
   ],
   [
     'ike group',
-    ike('encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: 24'),
-    ['3:90: ike_policies[0].dh_group: 24 is not one of 2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31'],
+    ike('encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: 25'),
+    ['3:90: ike_policies[0].dh_group: 25 is not one of 2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31'],
   ],
   [
     'ike group by name',
     ike('encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: group_14'),
     [
-      '3:90: ike_policies[0].dh_group: "group_14" is not one of 2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 31; did you mean 14?',
+      '3:90: ike_policies[0].dh_group: "group_14" is not one of 2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31; did you mean 14?',
     ],
   ],
   [
@@ -338,7 +338,7 @@ const BAD: readonly BadFile[] = [
     [
       '3:38: ike_policies[0].encryption_algorithm: "3des" is refused by gateway.profile modern: choose aes256 or aes256gcm16',
       '3:71: ike_policies[0].authentication_algorithms: "sha1" is refused by gateway.profile modern: choose sha256, sha384 or sha512',
-      '3:98: ike_policies[0].dh_groups: "5" is refused by gateway.profile modern: choose group 14 or higher',
+      '3:98: ike_policies[0].dh_groups: "5" is refused by gateway.profile modern: choose group 14 to 21 or 31',
     ],
   ],
   [
@@ -349,7 +349,7 @@ const BAD: readonly BadFile[] = [
     [
       '3:38: ipsec_policies[0].encryption_algorithm: "triple_des" is refused by gateway.profile modern: choose aes256 or aes256gcm16',
       '3:76: ipsec_policies[0].authentication_algorithm: "md5" is refused by gateway.profile modern: choose sha256, sha384 or sha512',
-      '3:86: ipsec_policies[0].pfs: "group_2" is refused by gateway.profile modern: choose group 14 or higher',
+      '3:86: ipsec_policies[0].pfs: "group_2" is refused by gateway.profile modern: choose group 14 to 21 or 31',
     ],
   ],
   [
@@ -375,14 +375,14 @@ const BAD: readonly BadFile[] = [
     'ipsec pfs',
     ipsec('encryption_algorithm: aes256, authentication_algorithm: sha256, pfs: 14'),
     [
-      '3:85: ipsec_policies[0].pfs: 14 is not one of disabled, group_2, group_5, group_14, group_15, group_16, group_17, group_18, group_19, group_20, group_21, group_31; did you mean "group_14"?',
+      '3:85: ipsec_policies[0].pfs: 14 is not one of disabled, group_2, group_5, group_14, group_15, group_16, group_17, group_18, group_19, group_20, group_21, group_22, group_23, group_24, group_31; did you mean "group_14"?',
     ],
   ],
   [
     'ipsec pfs old',
-    ipsec('encryption_algorithm: aes256, authentication_algorithm: sha256, pfs: group_22'),
+    ipsec('encryption_algorithm: aes256, authentication_algorithm: sha256, pfs: group_25'),
     [
-      '3:85: ipsec_policies[0].pfs: "group_22" is not one of disabled, group_2, group_5, group_14, group_15, group_16, group_17, group_18, group_19, group_20, group_21, group_31',
+      '3:85: ipsec_policies[0].pfs: "group_25" is not one of disabled, group_2, group_5, group_14, group_15, group_16, group_17, group_18, group_19, group_20, group_21, group_22, group_23, group_24, group_31',
     ],
   ],
   [

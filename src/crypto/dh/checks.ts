@@ -2,12 +2,47 @@ import { compareBytes } from '../../util/bytes.js';
 import type { DhError } from '../types.js';
 import type { EcpGroup } from './ecp-groups.js';
 import type { ModpGroup } from './modp-groups.js';
+import { leftPad } from './pad.js';
+
+/** base^exponent mod the prime of a group, any length. May throw for a base that the library refuses. */
+export type ModpPower = (base: Uint8Array, exponent: Uint8Array) => Uint8Array;
 
 /**
  * Whether a peer's MODP value may be used: full length (RFC 7296 §3.4) and 1 < y < p - 1 (RFC 6989 §2.1).
- * That range leaves out the subgroups of order 1 and 2, and p = 2q + 1 has no other small ones.
+ * That range leaves out the subgroups of order 1 and 2, and p = 2q + 1 has no other small ones. Where the prime is
+ * another one, the value has to lie in the subgroup of order q, too (RFC 6989 §2.2): `power` finds that out.
  */
-export function checkModpPublic(group: ModpGroup, value: Uint8Array): DhError | undefined {
+export function checkModpPublic(group: ModpGroup, value: Uint8Array, power: ModpPower): DhError | undefined {
+  return checkModpRange(group, value) ?? checkSubgroup(group, value, power);
+}
+
+/**
+ * y^q = 1, asked as y^(q + 1) = y: OpenSSL gives no result of 1, since a shared secret may not be that
+ * (SP 800-56A §5.7.1.1).
+ */
+function checkSubgroup({ id, order }: ModpGroup, value: Uint8Array, power: ModpPower): DhError | undefined {
+  if (order === undefined) return undefined;
+  try {
+    if (compareBytes(leftPad(power(value, plusOne(order)), value.length), value) === 0) return undefined;
+  } catch {
+    // The library has found the same and refuses the value.
+  }
+  return {
+    code: 'out_of_subgroup',
+    message: `the peer's public value for DH group ${id} is not in the subgroup of order q (RFC 6989 section 2.2)`,
+  };
+}
+
+/** A big-endian number and one; of the same length, since it is not all ones. */
+function plusOne(number: Uint8Array): Uint8Array {
+  const out = Uint8Array.from(number);
+  let at = out.length - 1;
+  while (out[at] === 0xff) out[at--] = 0;
+  out[at]! += 1;
+  return out;
+}
+
+function checkModpRange(group: ModpGroup, value: Uint8Array): DhError | undefined {
   const length = checkLength(group.id, value, group.prime.length);
   if (length !== undefined) return length;
   const last = value.length - 1;

@@ -3,6 +3,7 @@ import { err, ok, type Result } from '../../util/result.js';
 import { SecretKey } from '../../util/secret.js';
 import type { DhError, DhExchange, DhGroup } from '../types.js';
 import { refusedByLibrary } from './checks.js';
+import { leftPad } from './pad.js';
 
 /** What a backend knows about one group: the arithmetic, without the life of an exchange around it. */
 export interface DhArithmetic {
@@ -41,18 +42,6 @@ export function dhGroup(arithmetic: DhArithmetic): DhGroup {
 /** An exchange with a given private value, which it takes over and wipes. Also the way in for known answers. */
 export function startExchange(arithmetic: DhArithmetic, privateValue: Uint8Array): DhExchange {
   return new Exchange(arithmetic, privateValue);
-}
-
-/**
- * The octets with zeros in front up to `length`; what is longer is a bug. OpenSSL and bignum libraries drop
- * leading zeros, but IKE wants public values and secrets at full length (RFC 7296 §2.14, §3.4).
- */
-export function leftPad(value: Uint8Array, length: number): Uint8Array {
-  if (value.length === length) return value;
-  if (value.length > length) throw new RangeError(`a value of ${value.length} octets exceeds ${length}`);
-  const out = new Uint8Array(length);
-  out.set(value, length - value.length);
-  return out;
 }
 
 class Exchange implements DhExchange {

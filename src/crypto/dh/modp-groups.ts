@@ -2,9 +2,9 @@ import { fromHex } from '../../util/bytes.js';
 import { Dh } from '../../wire/ike/registry.js';
 
 /**
- * A group of integers modulo a safe prime p = 2q + 1, generator 2. All lengths in octets.
+ * A group of integers modulo a prime. All lengths in octets.
  *
- * The primes are 2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c): the first and last 64 bits are ones, the
+ * Those below have a safe prime p = 2q + 1 and the generator 2. Their primes are 2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c): the first and last 64 bits are ones, the
  * rest is the binary expansion of pi, and c is the smallest number that makes both p and q prime.
  */
 export interface ModpGroup {
@@ -12,6 +12,13 @@ export interface ModpGroup {
   readonly bits: number;
   /** Big-endian, `bits / 8` octets: also the length of public values and of the shared secret. */
   readonly prime: Uint8Array;
+  /** Big-endian, without leading zeros. */
+  readonly generator: Uint8Array;
+  /**
+   * The order q of the subgroup that the generator makes, big-endian: there where the prime is not a safe one, so
+   * that a peer's value may lie in another, small subgroup (RFC 6989 §2.2).
+   */
+  readonly order?: Uint8Array;
   /**
    * Octets of a private value. RFC 3526 §8 asks for at least twice the strength of the group and gives two
    * estimates of it; this is the larger one, rounded up to whole octets. RFC 3526 does not list group 2,
@@ -21,11 +28,13 @@ export interface ModpGroup {
   readonly privateLength: number;
 }
 
+const GENERATOR = Uint8Array.of(2);
+
 function group(id: number, bits: number, privateBits: number, prime: string): ModpGroup {
-  return { id, bits, prime: fromHex(prime), privateLength: privateBits / 8 };
+  return { id, bits, prime: fromHex(prime), generator: GENERATOR, privateLength: privateBits / 8 };
 }
 
-/** The MODP groups of IKE, by transform id. */
+/** The MODP groups of IKE with a safe prime, by transform id. */
 export const MODP_GROUPS: readonly ModpGroup[] = [
   // RFC 2409 §6.2, 2^1024 - 2^960 - 1 + 2^64 * ([2^894 pi] + 129093)
   group(

@@ -5,13 +5,18 @@ import type { ModpGroup } from './modp-groups.js';
 
 /**
  * Draws that may be refused before the source of randomness is held to be broken. A good source is refused
- * once in 2^32 draws for P-256, far less often elsewhere.
+ * once in 2^32 draws for P-256, up to every second time in the MODP groups of RFC 5114, far less often elsewhere.
  */
 const MOST_DRAWS = 64;
 
-/** A private exponent for a MODP group: `privateLength` random octets, neither 0 nor 1. The caller wipes it. */
+/**
+ * A private exponent for a MODP group: `privateLength` random octets, neither 0 nor 1, and below the order of the
+ * subgroup where there is one (RFC 5114 §2). The caller wipes it.
+ */
 export function drawModpPrivate(group: ModpGroup, random: Random): Uint8Array {
-  return draw(random, group.privateLength, (value) => !isBelowTwo(value));
+  return draw(random, group.privateLength, (value) => {
+    return !isBelowTwo(value) && (group.order === undefined || compareBytes(value, group.order) < 0);
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Dh, Encr, Integ, Prf } from '../../wire/ike/registry.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 
-/** `compatible`: the whole matrix. `modern`: without MD5, SHA-1, 3DES and the DH groups 2 and 5. */
+/** `compatible`: the whole matrix. `modern`: without MD5, SHA-1, 3DES and weak DH groups. */
 export type Profile = 'compatible' | 'modern';
 
 const AES_256 = { id: Encr.AES_CBC, keyBits: 256 };

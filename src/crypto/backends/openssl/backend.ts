@@ -3,6 +3,7 @@ import type { Random } from '../../../util/random.js';
 import { ECP_GROUPS } from '../../dh/ecp-groups.js';
 import { type DhArithmetic, dhGroup } from '../../dh/exchange.js';
 import { MODP_GROUPS } from '../../dh/modp-groups.js';
+import { SUBGROUP_GROUPS } from '../../dh/subgroup-groups.js';
 import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS } from '../../transforms.js';
 import type { Cipher, CryptoBackend, HashName } from '../../types.js';
 import { assembleBackend, type HashFunctions } from '../assemble.js';
@@ -73,7 +74,9 @@ function probeGroups(inventory: OpensslInventory): DhArithmetic[] {
   const ecp = ECP_GROUPS.filter((group) => curves.has(opensslCurveName(group).toLowerCase()));
   // Only FIPS mode takes MODP groups away. Elsewhere they are not tried out: making the object of group 2
   // takes some 30 ms, which a process that never meets that group need not spend.
-  const modp = MODP_GROUPS.map(opensslModp).filter((group) => !inventory.fips || canAgree(group));
+  const modp = [...MODP_GROUPS, ...SUBGROUP_GROUPS]
+    .map(opensslModp)
+    .filter((group) => !inventory.fips || canAgree(group));
   return [...modp, ...[...ecp.map(opensslEcp), opensslX25519()].filter(canAgree)];
 }
 

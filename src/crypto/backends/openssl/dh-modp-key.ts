@@ -7,7 +7,6 @@ import { plain } from './plain.js';
 
 /** dhKeyAgreement, 1.2.840.113549.1.3.1 (PKCS #3 §9). */
 const DH_KEY_AGREEMENT = fromHex('06092a864886f70d010301');
-const GENERATOR = derInteger(Uint8Array.of(2));
 /** Version 0 of PrivateKeyInfo (RFC 5208 §5). */
 const VERSION = derInteger(Uint8Array.of(0));
 /** A BIT STRING begins with the number of unused bits. */
@@ -19,7 +18,7 @@ const algorithms = new Map<number, Uint8Array>();
 function algorithmOf(group: ModpGroup): Uint8Array {
   let algorithm = algorithms.get(group.id);
   if (algorithm === undefined) {
-    const parameters = derValue(DerTag.SEQUENCE, derInteger(group.prime), GENERATOR);
+    const parameters = derValue(DerTag.SEQUENCE, derInteger(group.prime), derInteger(group.generator));
     algorithm = derValue(DerTag.SEQUENCE, DH_KEY_AGREEMENT, parameters);
     algorithms.set(group.id, algorithm);
   }

@@ -6,7 +6,8 @@ import { drawModpPrivate } from '../../dh/private-value.js';
 import { modpKeyHalf } from './dh-modp-key.js';
 import { plain } from './plain.js';
 
-const GENERATOR = Uint8Array.of(2);
+/** Put in the place of a private value that was used. */
+const PLACEHOLDER = Uint8Array.of(2);
 
 /**
  * One OpenSSL object per group, made when the group is first used and kept for the life of the process.
@@ -19,7 +20,7 @@ const objects = new Map<number, DiffieHellman>();
 export function modpObject(group: ModpGroup): DiffieHellman {
   let object = objects.get(group.id);
   if (object === undefined) {
-    object = createDiffieHellman(group.prime, GENERATOR);
+    object = createDiffieHellman(group.prime, group.generator);
     objects.set(group.id, object);
   }
   return object;
@@ -39,7 +40,7 @@ function withPrivate(
   try {
     return plain(work(object));
   } finally {
-    object.setPrivateKey(GENERATOR);
+    object.setPrivateKey(PLACEHOLDER);
   }
 }
 
@@ -72,6 +73,13 @@ export function opensslModp(group: ModpGroup): DhArithmetic {
   return modpArithmetic(group, usesKeyObjects() ? modpKeyHalf : modpObjectHalf);
 }
 
+/** The result for a half of an exchange as the base of a power; its own public value is not asked for. */
+function power(half: DhHalf, base: Uint8Array): Uint8Array {
+  const outcome = half.combine(base);
+  if (outcome instanceof Uint8Array) return outcome;
+  throw new Error(outcome.message);
+}
+
 /** A MODP group by OpenSSL in the given way. */
 export function modpArithmetic(
   group: ModpGroup,
@@ -82,7 +90,7 @@ export function modpArithmetic(
     publicLength: group.prime.length,
     sharedLength: group.prime.length,
     draw: (random) => drawModpPrivate(group, random),
-    check: (peer) => checkModpPublic(group, peer),
+    check: (peer) => checkModpPublic(group, peer, (base, exponent) => power(begin(group, exponent), base)),
     begin: (value) => begin(group, value),
   };
 }

@@ -1,6 +1,7 @@
 import { ECP_GROUPS } from '../../dh/ecp-groups.js';
 import { dhGroup } from '../../dh/exchange.js';
 import { MODP_GROUPS } from '../../dh/modp-groups.js';
+import { SUBGROUP_GROUPS } from '../../dh/subgroup-groups.js';
 import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS } from '../../transforms.js';
 import type { CryptoBackend, HashName } from '../../types.js';
 import { assembleBackend } from '../assemble.js';
@@ -22,6 +23,10 @@ export function createPortableBackend(): CryptoBackend {
       const cipher = portableCipher(transform);
       return cipher === undefined ? [] : [{ keyBits: transform.keyBits, cipher }];
     }),
-    groups: [...MODP_GROUPS.map(portableModp), ...ECP_GROUPS.map(portableEcp), portableX25519()].map(dhGroup),
+    groups: [
+      ...[...MODP_GROUPS, ...SUBGROUP_GROUPS].map(portableModp),
+      ...ECP_GROUPS.map(portableEcp),
+      portableX25519(),
+    ].map(dhGroup),
   });
 }

@@ -17,7 +17,7 @@ function contextOf(group: ModpGroup): Context {
   let context = contexts.get(group.id);
   if (context === undefined) {
     const reduction = BN.mont(new BN(group.prime));
-    context = { reduction, generator: new BN(2).toRed(reduction) };
+    context = { reduction, generator: new BN(group.generator).toRed(reduction) };
     contexts.set(group.id, context);
   }
   return context;
@@ -44,15 +44,17 @@ function wipe(value: BN): void {
 /** A MODP group by bn.js. */
 export function portableModp(group: ModpGroup): DhArithmetic {
   const length = group.prime.length;
+  const ofPeer = (base: Uint8Array, exponent: Uint8Array): Uint8Array =>
+    power(new BN(base).toRed(contextOf(group).reduction), exponent, length);
   return {
     id: group.id,
     publicLength: length,
     sharedLength: length,
     draw: (random) => drawModpPrivate(group, random),
-    check: (peer) => checkModpPublic(group, peer),
+    check: (peer) => checkModpPublic(group, peer, ofPeer),
     begin: (value) => ({
       publicValue: power(contextOf(group).generator, value, length),
-      combine: (peer) => power(new BN(peer).toRed(contextOf(group).reduction), value, length),
+      combine: (peer) => ofPeer(peer, value),
     }),
   };
 }
