@@ -73,6 +73,8 @@ export function openExclusively(path: string, open: OpenDatabase): SqlDatabase {
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     database.exec('PRAGMA journal_mode = WAL');
     database.exec('PRAGMA synchronous = FULL');
+    // In pages of 4 KiB: a store that is never quiet has a log of some megabyte, too, and no disk is filled by it.
+    database.exec(`PRAGMA wal_autocheckpoint = ${LOG_PAGES}`);
     // Deleted and resealed values are overwritten, not only unlinked.
     database.exec('PRAGMA secure_delete = ON');
     // In this locking mode the first transaction takes the lock and keeps it.
@@ -86,6 +88,8 @@ export function openExclusively(path: string, open: OpenDatabase): SqlDatabase {
     throw openError(error, path);
   }
 }
+
+const LOG_PAGES = 256;
 
 /** A damaged page would otherwise surface months later, at the first change that touches it. */
 function checkIntegrity(database: SqlDatabase, path: string): void {

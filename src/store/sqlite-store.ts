@@ -210,6 +210,8 @@ class SqliteStore implements Store {
     } catch (error) {
       throw writeError(error, this.#path);
     }
+    // On a full disk the room that the log gives back may be all that the next write needs.
+    this.#checkpoint();
     this.#unsettled = false;
   }
 

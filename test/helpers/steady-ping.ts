@@ -2,6 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
 import type { LabSite } from './site-lab.js';
 
+/** A stretch in which requests went unanswered. */
+export interface Outage {
+  /** The times of the last answer before and of the first one after it, in milliseconds since the epoch. */
+  readonly from: number;
+  readonly to: number;
+  readonly lost: number;
+}
+
 /** What a steady ping saw. Requests after the last one that was answered may still have been on their way. */
 export interface PingCount {
   /** Requests up to the last one that was answered. */
@@ -9,6 +17,8 @@ export interface PingCount {
   readonly received: number;
   /** Those that were not answered although a later one was, or none at all after them. */
   readonly lost: number;
+  /** Where between answers some are missing, in order. */
+  readonly outages: readonly Outage[];
   /** Requests a second after those that are sent at the start, by ping's own clock. */
   readonly rate: number;
 }
@@ -31,7 +41,7 @@ const STEP = 25;
  */
 export function steadyPing(
   lab: NetworkLab,
-  from: LabSite,
+  from: Pick<LabSite, 'node' | 'inside'>,
   to: { readonly inside: string },
   interval = 0.01,
 ): SteadyPing {
@@ -40,7 +50,8 @@ export function steadyPing(
   const child = lab.spawn(from.node, [...argv, '-I', from.inside, to.inside], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const answered = new Set<number>();
+  /** When each number was answered. */
+  const answered = new Map<number, number>();
   let highest = 0;
   let rest = '';
   let output = '';
@@ -49,7 +60,7 @@ export function steadyPing(
     rest = lines.pop() ?? '';
     for (const line of lines) {
       const seq = Number(/bytes from .* icmp_seq=(\d+)/.exec(line)?.[1] ?? 0);
-      if (seq > 0) answered.add(seq);
+      if (seq > 0) answered.set(seq, Date.now());
       else output += `${line}\n`;
       highest = Math.max(highest, seq);
     }
@@ -72,7 +83,21 @@ export function steadyPing(
       const sent = highest > before ? highest : Number(found[1]);
       // Numbers are of 16 bits: no test sends as many.
       const rate = ((Number(found[1]) - preload) * 1000) / Math.max(1, Number(found[2]));
-      return { sent, received: answered.size, lost: sent - answered.size, rate };
+      return {
+        sent,
+        received: answered.size,
+        lost: sent - answered.size,
+        outages: outagesOf(answered),
+        rate,
+      };
     },
   };
+}
+
+function outagesOf(answered: ReadonlyMap<number, number>): Outage[] {
+  const sorted = [...answered].sort(([a], [b]) => a - b);
+  return sorted.slice(1).flatMap(([seq, to], index) => {
+    const [before, from] = sorted[index]!;
+    return seq === before + 1 ? [] : [{ from, to, lost: seq - before - 1 }];
+  });
 }

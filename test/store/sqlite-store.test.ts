@@ -216,3 +216,11 @@ t.test(
     await store.close();
   },
 );
+
+t.test('the log of a store that is never quiet stays small', async (t) => {
+  const path = join(folderOf(t), 'store.db');
+  const store = openSqliteStore({ path, quietAfter: 1e9 });
+  t.teardown(() => store.close());
+  for (let n = 0; n < 400; n++) await store.commit([connection(`key-${n}`)]);
+  t.ok(statSync(`${path}-wal`).size < 2 * 1024 * 1024, `${statSync(`${path}-wal`).size} octets`);
+});

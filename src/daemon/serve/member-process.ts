@@ -23,11 +23,13 @@ export interface MemberOptions {
   readonly changed: () => void;
 }
 
-/** Pause before the first restart; doubled with every further one. */
+/** Pause before a start is tried again; doubled with every further one. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
 /** A process that ran this long was healthy: its crash begins a new count. */
 const HEALTHY_MS = 60_000;
+/** Crashes of a process that had come to run, in a row, after which it is started again at once. */
+const FREE_RESTARTS = 10;
 /** Attempts after which a gateway that never ran counts as failed; further ones follow all the same. */
 const ATTEMPTS = 3;
 /** Between two looks at whether it still answers, and the patience with an answer. */
@@ -46,6 +48,8 @@ export class MemberProcess {
   #given: DesiredState | undefined;
   #configuring: Promise<void> = Promise.resolve();
   #failures = 0;
+  /** Of the failures in a row, those of a process that had come to run. */
+  #crashes = 0;
   #everRan = false;
   readonly #stopping = new AbortController();
   /** The process is left to itself when this one stops following it. */
@@ -117,13 +121,13 @@ export class MemberProcess {
       } catch (error) {
         this.#reason = oneLine(error);
       }
+      const crashed = this.#state === 'running';
       this.#status = undefined;
       this.#given = undefined;
       this.#process = undefined;
       if (signal.aborted) return;
-      if (performance.now() - since > HEALTHY_MS) this.#failures = 0;
-      this.#failures++;
-      const wait = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
+      if (performance.now() - since > HEALTHY_MS) this.#failures = this.#crashes = 0;
+      const wait = this.#pauseAfter(crashed);
       this.#become(this.#everRan ? 'down' : this.#failures >= ATTEMPTS ? 'failed' : 'starting');
       this.#options.logger.error(
         { gateway_id: this.#options.launch.id, retry_ms: wait },
@@ -131,6 +135,13 @@ export class MemberProcess {
       );
       await sleep(wait, signal);
     }
+  }
+
+  /** Milliseconds to wait: its tunnels are down until it runs again, so what did run is not kept waiting at first. */
+  #pauseAfter(crashed: boolean): number {
+    this.#failures++;
+    if (crashed && ++this.#crashes <= FREE_RESTARTS) return 0;
+    return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
   }
 
   /** From start to end of one process. @throws the reason when it does not come to run */
