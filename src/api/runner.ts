@@ -43,7 +43,7 @@ export interface DesiredGateway {
 export interface GatewayObservation {
   /**
    * `starting`: not yet listening for the first time. `running`: every member listens. `degraded`: some do.
-   * `down`: none does; it was running and is being restarted. `failed`: it cannot be started.
+   * `down`: none does; it was running and is being restarted, or does not answer. `failed`: it cannot be started.
    */
   readonly state: 'starting' | 'running' | 'degraded' | 'down' | 'failed';
   /** In member order; undefined for a member that gives no status now. Connections are named by their ids. */

@@ -1,5 +1,5 @@
 import type { InferredOptionType, Options, PositionalOptions } from 'yargs';
-import type { ExitCode } from './errors.js';
+import { type ExitCode, UsageError } from './errors.js';
 import type { Terminal } from './terminal.js';
 
 export type OutputFormat = 'text' | 'json';
@@ -56,3 +56,23 @@ export const controlOption = {
   default: '/run/culvert/control.sock',
   describe: 'Control socket of the daemon (gateway.control in its file)',
 } as const satisfies Options;
+
+/** Seconds that a command waits for an answer, unless its `--timeout` says otherwise. */
+export const ANSWER_SECONDS = 5;
+const MAX_SECONDS = 3600;
+
+/** `--timeout`, which every command that talks to a daemon or to the API server has. */
+export const timeoutOption = {
+  type: 'number',
+  requiresArg: true,
+  describe: `Seconds to wait for an answer (default ${ANSWER_SECONDS})`,
+  coerce: (given: unknown): number | undefined => {
+    const value: unknown = Array.isArray(given) ? given.at(-1) : given;
+    if (value === undefined) return undefined;
+    if (typeof value === 'number' && value > 0 && value <= MAX_SECONDS) return value;
+    throw new UsageError(`--timeout takes a number of seconds above 0 and up to ${MAX_SECONDS}`);
+  },
+} as const satisfies Options;
+
+/** What a command that talks to a running daemon has. */
+export const daemonOptions = { control: controlOption, timeout: timeoutOption } as const;

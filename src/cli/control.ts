@@ -3,6 +3,7 @@ import type { ConnectionStatusDocument, StatusDocument } from '../connection/sta
 import { ControlClient } from '../daemon/control-client.js';
 import { ControlError } from '../daemon/control-protocol.js';
 import type { ReloadReport } from '../daemon/reload.js';
+import { ANSWER_SECONDS } from './command.js';
 import { CliError, messageOf } from './errors.js';
 import { suggestion } from './nearest.js';
 
@@ -31,9 +32,20 @@ export interface UpWait {
   progress(line: string): void;
 }
 
+/** Where a daemon listens, and how long to wait for each of its answers. */
+export interface ControlTarget {
+  readonly control: string;
+  /** Seconds, `ANSWER_SECONDS` when left out. */
+  readonly timeout?: number | undefined;
+}
+
 /** @throws CliError in plain words when no daemon listens there */
-export async function openControl(path: string): Promise<Control> {
+export async function openControl({
+  control: path,
+  timeout = ANSWER_SECONDS,
+}: ControlTarget): Promise<Control> {
   let client: ControlClient;
+  const answered = <T>(answer: Promise<T>, seconds = timeout): Promise<T> => inTime(answer, seconds, path);
   try {
     client = await ControlClient.connect(path);
   } catch (error) {
@@ -48,7 +60,7 @@ export async function openControl(path: string): Promise<Control> {
         if (wait !== undefined && error instanceof ControlError && error.code === 'failed') return;
         throw error;
       });
-      await answered(answer);
+      await answered(answer, (wait?.timeout ?? 0) + timeout);
     },
     down: async (name) => void (await answered(client.down(name))),
     explain: (name) => answered(client.explain(name)),
@@ -59,9 +71,12 @@ export async function openControl(path: string): Promise<Control> {
   };
 }
 
-/** Talks to the daemon behind `path` and hangs up, whatever happens. */
-export async function withControl<T>(path: string, talk: (control: Control) => Promise<T>): Promise<T> {
-  const control = await openControl(path);
+/** Talks to the daemon behind a control socket and hangs up, whatever happens. */
+export async function withControl<T>(
+  target: ControlTarget,
+  talk: (control: Control) => Promise<T>,
+): Promise<T> {
+  const control = await openControl(target);
   try {
     return await talk(control);
   } finally {
@@ -78,12 +93,23 @@ export function connectionNamed(document: StatusDocument, name: string): Connect
   throw new CliError(`gateway "${document.gateway.name}" has no connection "${name}"${hint}`);
 }
 
-async function answered<T>(answer: Promise<T>): Promise<T> {
+/** @throws CliError when the answer is one in the negative, or does not come in time */
+async function inTime<T>(answer: Promise<T>, seconds: number, path: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new CliError(silence(path, seconds))), seconds * 1000);
+  });
   try {
-    return await answer;
+    return await Promise.race([answer, late]);
   } catch (error) {
-    throw new CliError(messageOf(error));
+    throw error instanceof CliError ? error : new CliError(messageOf(error));
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function silence(path: string, seconds: number): string {
+  return `the daemon does not answer: nothing came from ${path} within ${seconds} s; see whether its process is stopped, or wait longer with --timeout`;
 }
 
 function refusal(path: string, error: unknown): string {
@@ -96,6 +122,9 @@ function refusal(path: string, error: unknown): string {
     case 'EACCES':
     case 'EPERM':
       return `the control socket ${path} may not be used by this user; run the command as the user of the daemon`;
+    // Its queue of connections is full: nobody accepts them.
+    case 'EAGAIN':
+      return `the daemon does not answer: it takes no connection at ${path}; see whether its process is stopped`;
     case 'ENOTSOCK':
       return `${path} is not a control socket; name the one of gateway.control with --control`;
     default:

@@ -1,7 +1,7 @@
 import { connect as openSocket, type Socket } from 'node:net';
 import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
-import { isTrustedUser, peerUserId } from '../linux/unix-listener.js';
+import { isTrustedUser, peerProcessId, peerUserId } from '../linux/unix-listener.js';
 import {
   type AttachAnswer,
   type ConfigureAnswer,
@@ -62,6 +62,11 @@ export class ControlClient {
     return isTrustedUser(peerUserId(this.#socket));
   }
 
+  /** Of the process that listens at the other end; undefined where it cannot be had. */
+  get peerPid(): number | undefined {
+    return peerProcessId(this.#socket);
+  }
+
   /** The whole status, or with `name` a document that holds only this connection. */
   status(name?: string): Promise<StatusDocument> {
     return this.#call<StatusDocument>('status', name === undefined ? {} : { name });
@@ -94,6 +99,11 @@ export class ControlClient {
   /** Applies the difference in the configuration file, or with `dryRun` only tells it. */
   reload(dryRun = false): Promise<ReloadReport> {
     return this.#call<ReloadReport>('reload', { dry_run: dryRun });
+  }
+
+  /** Resolves when the daemon shows that it lives. */
+  async ping(): Promise<void> {
+    await this.#call('ping', {});
   }
 
   /** Makes this connection the supervisor's: the daemon watches it. */

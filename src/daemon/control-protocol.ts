@@ -23,6 +23,8 @@ export interface ControlMethods {
   explain: { params: { name: string }; result: Explanation };
   /** Reads the configuration file anew and applies the difference; with `dry_run` only tells it. */
   reload: { params: { dry_run?: boolean }; result: ReloadReport };
+  /** Answers at once, before the daemon is configured, too: it lives. */
+  ping: { params: Record<string, never>; result: { pong: true } };
   /** For the supervisor of a gateway that has no file: the gateway ends by itself when it is left alone too long. */
   attach: { params: Record<string, never>; result: AttachAnswer };
   /** The whole desired state (supervised/desired-state.ts). Starts the gateway, or changes what differs. */
@@ -41,6 +43,7 @@ export const CONTROL_METHODS: readonly ControlMethod[] = [
   'watch',
   'explain',
   'reload',
+  'ping',
   'attach',
   'configure',
   'stop',

@@ -55,6 +55,9 @@ export interface ControlSupervision {
   configure(desired: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer>;
 }
 
+/** What the handler answers, that is, only a daemon that has started. */
+type HandledMethod = Exclude<ControlMethod, SupervisorMethod | 'ping'>;
+
 /** Clients at once; a daemon has a console, some scripts and a supervisor. */
 const MAX_CLIENTS = 64;
 /** Watchers hear of a change after this long. */
@@ -235,6 +238,10 @@ class Client {
         this.#write({ id: request.id, result: await this.#supervise(request) });
         return;
       }
+      if (request.method === 'ping') {
+        this.#write({ id: request.id, result: { pong: true } });
+        return;
+      }
       const handler = this.#handler();
       if (handler === undefined)
         throw new ControlError('starting', 'the daemon is still starting: try again');
@@ -248,7 +255,7 @@ class Client {
 
   #answer(request: ControlRequest, handler: ControlHandler): unknown {
     const { params } = request;
-    const methods: Readonly<Record<Exclude<ControlMethod, SupervisorMethod>, () => unknown>> = {
+    const methods: Readonly<Record<HandledMethod, () => unknown>> = {
       status: () => handler.status(params.name === undefined ? undefined : nameIn(params)),
       up: () => this.#up(request, handler),
       down: () => handler.down(nameIn(params)),
@@ -257,7 +264,7 @@ class Client {
       reload: () => handler.reload(flagIn(params, 'dry_run')),
       stop: () => ({ stopping: true }),
     };
-    return methods[request.method as Exclude<ControlMethod, SupervisorMethod>]();
+    return methods[request.method as HandledMethod]();
   }
 
   #supervise({ method, params }: ControlRequest): AttachAnswer | Promise<ConfigureAnswer> {

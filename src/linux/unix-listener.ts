@@ -100,14 +100,23 @@ function answers(path: string): Promise<boolean> {
  * Undefined where it cannot be had: without FFI, or when the socket is closed.
  */
 export function peerUserId(socket: Socket): number | undefined {
+  return peerCredentials(socket)?.getUint32(4, true);
+}
+
+/** Process id of the other end, as `peerUserId`. Of a listener it is the process that began to listen. */
+export function peerProcessId(socket: Socket): number | undefined {
+  return peerCredentials(socket)?.getUint32(0, true);
+}
+
+/** The kernel's struct ucred. */
+function peerCredentials(socket: Socket): DataView | undefined {
   const { fd } = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle ?? {};
   if (fd === undefined || fd < 0 || !ffiAvailable().ok) return undefined;
   const memory = hostBuffer(UCRED_SIZE + 4);
   const view = new DataView(memory.buffer);
   view.setUint32(UCRED_SIZE, UCRED_SIZE, true);
   const at = addressOf(memory);
-  if (libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, at, at + UCRED_SIZE) < 0) return undefined;
-  return view.getUint32(4, true);
+  return libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, at, at + UCRED_SIZE) < 0 ? undefined : view;
 }
 
 /** Whether a process of this user may tell us what to do, or be told keys: root and our own may. */

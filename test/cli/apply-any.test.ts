@@ -61,7 +61,7 @@ async function open(t: Test) {
   const lab = await ApiLab.open(t, { store, site: { subnets, quotas: QUOTAS } });
   const socketPath = join(folder, 'api.sock');
   await lab.server.listen({ socketPath });
-  const api = new ApiClient({ endpoint: `unix:${socketPath}` });
+  const api = new ApiClient({ endpoint: `unix:${socketPath}`, seconds: 60 });
   /** The plan that was carried out. @throws CliError */
   const apply = async (document: Document): Promise<Plan> => {
     const current = await readCurrent(api);

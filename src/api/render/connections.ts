@@ -127,6 +127,8 @@ function addressIdentity(address: string): IkeIdentity {
 export class ConnectionView {
   readonly #documents: readonly (ConnectionStatusDocument | undefined)[];
   readonly #adminStateUp: boolean;
+  /** Why a member gives no status. */
+  readonly #silence: ConnectionStatusDocument['status_reasons'];
 
   constructor(
     id: string,
@@ -135,6 +137,8 @@ export class ConnectionView {
     observation: GatewayObservation | undefined,
   ) {
     this.#adminStateUp = adminStateUp;
+    const reason = observation?.reason;
+    this.#silence = reason === undefined ? [] : [{ code: 'internal_error', message: reason }];
     this.#documents = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) =>
       observation?.members[member]?.connections.find(({ name }) => name === id),
     );
@@ -156,7 +160,7 @@ export class ConnectionView {
   }
 
   reasonsOf(index: number): ConnectionStatusDocument['status_reasons'] {
-    return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? []) : [];
+    return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? this.#silence) : [];
   }
 
   /** Address that the peer's host name stands for now; undefined before it was spoken to. */

@@ -1,5 +1,5 @@
 import type { Explanation, TimelineEntry } from '../../connection/explain.js';
-import { controlOption, defineCommand } from '../command.js';
+import { daemonOptions, defineCommand } from '../command.js';
 import { connectionNamed, withControl } from '../control.js';
 import { ExitCode } from '../errors.js';
 import { renderCoverage, renderEvidence } from '../status-view.js';
@@ -14,16 +14,16 @@ export const explainCommand = defineCommand({
   operands: '<name>',
   description: 'Say why a connection is not up, with evidence and advice',
   positionals: { name: { type: 'string', describe: 'Name of the connection', demandOption: true } },
-  options: { control: controlOption },
+  options: daemonOptions,
   examples: [
     ['explain to-site-b', 'The cause, both offers side by side, what was sent and what came back'],
     ['explain to-site-b --output json', 'The same for programs'],
   ],
   epilogue: 'Exit codes: 0 the connection is up, 1 it is not, or there is no daemon, 2 wrong usage.',
-  async run({ name, control: path, output }, terminal) {
-    return await withControl(path, async (control) => {
-      connectionNamed(await control.status(), name);
-      const explanation = await control.explain(name);
+  async run({ name, control, timeout, output }, terminal) {
+    return await withControl({ control, timeout }, async (daemon) => {
+      connectionNamed(await daemon.status(), name);
+      const explanation = await daemon.explain(name);
       if (output === 'json') terminal.json(explanation);
       else present(explanation, terminal);
       return explanation.status === 'up' ? ExitCode.done : ExitCode.failed;

@@ -1,7 +1,7 @@
 import type { FieldChange } from '../../connection/plan.js';
 import type { ReloadReport, ReportedPlan } from '../../daemon/reload.js';
 import { formatConfigErrors } from '../../store/config-error.js';
-import { controlOption, defineCommand } from '../command.js';
+import { daemonOptions, defineCommand } from '../command.js';
 import { withControl } from '../control.js';
 import { ExitCode } from '../errors.js';
 import { type Column, renderTable } from '../table.js';
@@ -20,7 +20,7 @@ export const reloadCommand = defineCommand({
   description: 'Make a running daemon read its configuration file again and apply the difference',
   positionals: {},
   options: {
-    control: controlOption,
+    ...daemonOptions,
     'dry-run': { type: 'boolean', default: false, describe: 'Only tell what would be done' },
   },
   examples: [
@@ -31,7 +31,7 @@ export const reloadCommand = defineCommand({
     'SIGHUP does the same. A file with errors, or a change that needs a restart, changes nothing.\n' +
     'Exit codes: 0 applied (or possible, with --dry-run), 1 refused or no daemon, 2 wrong usage.',
   async run(args, terminal) {
-    return await withControl(args.control, async (control) => {
+    return await withControl(args, async (control) => {
       const report = await control.reload(args['dry-run']);
       if (args.output === 'json') terminal.json(report);
       else present(report, terminal);

@@ -1,5 +1,5 @@
 import type { StatusDocument } from '../../connection/status.js';
-import { controlOption, defineCommand } from '../command.js';
+import { daemonOptions, defineCommand } from '../command.js';
 import { connectionNamed, withControl } from '../control.js';
 import { CliError, ExitCode } from '../errors.js';
 import { renderConnection, renderStatus } from '../status-view.js';
@@ -14,7 +14,7 @@ export const statusCommand = defineCommand({
   description: 'Show the gateway and its connections, and why one is not up',
   positionals: { name: { type: 'string', describe: 'Only this connection, in detail' } },
   options: {
-    control: controlOption,
+    ...daemonOptions,
     watch: { type: 'boolean', default: false, describe: 'Show it again whenever something changes' },
   },
   examples: [
@@ -25,8 +25,8 @@ export const statusCommand = defineCommand({
   epilogue:
     'Exit codes: 0 the daemon answered and, with NAME, the connection is up; 1 no daemon, no such connection, ' +
     'or the connection is down or degraded; 2 wrong usage.\nWith --watch --output json: one document a line.',
-  async run({ name, control, watch, output }, terminal) {
-    return await withControl(control, async (client) => {
+  async run({ name, control, timeout, watch, output }, terminal) {
+    return await withControl({ control, timeout }, async (client) => {
       const show = async (): Promise<ExitCode> =>
         present(await client.status(), name, output === 'json', watch, terminal);
       if (!watch) return await show();

@@ -1,9 +1,12 @@
 import type { ConnectionStatusDocument } from '../../connection/status.js';
-import { controlOption, defineCommand } from '../command.js';
+import { ANSWER_SECONDS, controlOption, defineCommand, timeoutOption } from '../command.js';
 import { connectionNamed, withControl } from '../control.js';
-import { ExitCode, UsageError } from '../errors.js';
+import { ExitCode } from '../errors.js';
 import { renderConnection } from '../status-view.js';
 import type { Terminal } from '../terminal.js';
+
+/** How long `--wait` waits. */
+const WAIT_SECONDS = 30;
 
 export const upCommand = defineCommand({
   name: 'up',
@@ -14,10 +17,8 @@ export const upCommand = defineCommand({
     control: controlOption,
     wait: { type: 'boolean', default: false, describe: 'Return when it is up, or fail' },
     timeout: {
-      type: 'number',
-      requiresArg: true,
-      default: 30,
-      describe: 'Seconds to wait at most, with --wait',
+      ...timeoutOption,
+      describe: `Seconds to wait for an answer (default ${ANSWER_SECONDS}), with --wait until it is up (default ${WAIT_SECONDS})`,
     },
   },
   examples: [
@@ -28,19 +29,18 @@ export const upCommand = defineCommand({
     ],
   ],
   async run({ name, control: path, wait, timeout, output }, terminal) {
-    if (!(timeout > 0 && timeout <= 3600)) {
-      throw new UsageError('--timeout takes a number of seconds above 0 and up to 3600');
-    }
-    return await withControl(path, async (control) => {
+    const patience = timeout ?? WAIT_SECONDS;
+    const target = wait ? { control: path } : { control: path, timeout };
+    return await withControl(target, async (control) => {
       connectionNamed(await control.status(), name);
       const progress = (line: string): void => {
         if (output === 'text') terminal.note(terminal.errorStyle.dim(line));
       };
-      await control.up(name, wait ? { timeout, progress } : undefined);
+      await control.up(name, wait ? { timeout: patience, progress } : undefined);
       const last = connectionNamed(await control.status(), name);
       const done = !wait || last.status === 'up';
       if (output === 'json') terminal.json({ name, requested: 'up', ok: done, connection: last });
-      else report(last, wait, timeout, terminal);
+      else report(last, wait, patience, terminal);
       return done ? ExitCode.done : ExitCode.failed;
     });
   },

@@ -105,7 +105,7 @@ export class GatewayProcess {
     for (;;) {
       if (existsSync(this.controlPath)) {
         try {
-          const control = await openControl(this.controlPath);
+          const control = await openControl({ control: this.controlPath });
           this.#control = control;
           await control.status();
           return;

@@ -16,6 +16,8 @@ export interface ApiTarget {
   readonly token?: string;
   /** Exchanged for a token before the first request. */
   readonly apiKey?: string;
+  /** Longest wait for each answer. */
+  readonly seconds: number;
   /** Certificates to trust, PEM, beside those of the system. */
   readonly caFile?: string;
 }
@@ -30,7 +32,8 @@ export interface ApiReply {
 const VERSION = '2026-06-02';
 /** Objects a page; the API gives no more. */
 const PAGE = 100;
-const TIMEOUT_MS = 60_000;
+/** Seconds that a transaction is given at least: its work grows with the document. */
+const TRANSACTION_SECONDS = 60;
 
 /** One sentence of a refusal, and what it is about. */
 export interface Fault {
@@ -87,7 +90,8 @@ export class ApiClient {
   /** Makes several changes at once, or none. @throws RefusedError, or CliError when there is no such server */
   async transact(steps: readonly object[], dryRun: boolean): Promise<void> {
     const type = { 'content-type': 'application/json' };
-    await this.#request('POST', '/culvert/v1/transactions', { dry_run: dryRun, steps }, type);
+    const seconds = Math.max(this.#target.seconds, TRANSACTION_SECONDS);
+    await this.#request('POST', '/culvert/v1/transactions', { dry_run: dryRun, steps }, type, seconds);
   }
 
   /** Makes the server read its file again. @throws RefusedError, or CliError when the server cannot be reached */
@@ -118,17 +122,14 @@ export class ApiClient {
     target: string,
     body: object | undefined,
     headers: Readonly<Record<string, string>>,
+    seconds = this.#target.seconds,
   ): Promise<ApiReply> {
     this.#token ??= this.#login();
     const token = await this.#token;
-    const reply = await this.#send(target, body === undefined ? '' : JSON.stringify(body), {
-      method,
-      headers: {
-        accept: 'application/json',
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...headers,
-      },
-    });
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const options = { method, headers: { accept: 'application/json', ...authorization, ...headers } };
+    const reply = await this.#send(target, text, options, seconds);
     if (reply.status >= 400) throw new RefusedError(reply);
     return reply;
   }
@@ -148,17 +149,30 @@ export class ApiClient {
     return (reply.body as { readonly access_token: string }).access_token;
   }
 
-  #send(path: string, body: string, options: RequestOptions): Promise<ApiReply> {
+  #send(
+    path: string,
+    body: string,
+    options: RequestOptions,
+    seconds = this.#target.seconds,
+  ): Promise<ApiReply> {
     const { endpoint } = this.#target;
     const target = this.#options(path, body, options);
     const send = endpoint.startsWith('https:') ? requestHttps : requestHttp;
     return new Promise((resolve, reject) => {
-      const failed = (error: unknown): void => reject(unreachable(endpoint, error));
+      const failed = (error: unknown): void => {
+        clearTimeout(timer);
+        reject(error instanceof CliError ? error : unreachable(endpoint, error));
+      };
       const request = send(target, (answer) => {
-        readReply(answer).then(resolve, failed);
+        readReply(answer).then((reply) => {
+          clearTimeout(timer);
+          resolve(reply);
+        }, failed);
       });
-      request.setTimeout(TIMEOUT_MS, () =>
-        request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
+      // The whole answer counts: a server that drips would hold us as well as one that is silent.
+      const timer = setTimeout(
+        () => request.destroy(silence(endpoint, seconds, options.method)),
+        seconds * 1000,
       );
       request.once('error', failed);
       request.end(body);
@@ -217,6 +231,13 @@ function refusal(reply: ApiReply): string {
 
 function faultsOf({ body }: ApiReply): readonly Fault[] {
   return ((body ?? {}) as { readonly errors?: readonly Fault[] }).errors ?? [];
+}
+
+function silence(endpoint: string, seconds: number, method: string | undefined): CliError {
+  const done = method === 'GET' ? '' : ', and see first whether the change was made';
+  return new CliError(
+    `the server does not answer: no whole answer came from ${endpoint} within ${seconds} s; wait longer with --timeout${done}`,
+  );
 }
 
 function unreachable(endpoint: string, error: unknown): CliError {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
+import { ANSWER_SECONDS, timeoutOption } from '../command.js';
 import { CliError, messageOf } from '../errors.js';
 import { ApiClient, readEndpoint } from './api-client.js';
 
@@ -22,12 +23,14 @@ export const apiOptions = {
     requiresArg: true,
     describe: 'Certificate (PEM) to trust with https. Else CULVERT_CA_FILE',
   },
+  timeout: timeoutOption,
 } as const satisfies Record<string, Options>;
 
 export interface ApiArguments {
   readonly endpoint?: string | undefined;
   readonly 'token-file'?: string | undefined;
   readonly 'ca-file'?: string | undefined;
+  readonly timeout?: number | undefined;
 }
 
 /** The server that options and environment name. @throws CliError */
@@ -39,6 +42,7 @@ export function connectApi(args: ApiArguments, env: NodeJS.ProcessEnv = process.
   const caFile = args['ca-file'] ?? env.CULVERT_CA_FILE;
   return new ApiClient({
     endpoint,
+    seconds: args.timeout ?? ANSWER_SECONDS,
     ...(token === undefined ? {} : { token: token.replace(/^Bearer +/i, '') }),
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(caFile === undefined ? {} : { caFile }),

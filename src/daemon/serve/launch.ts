@@ -41,6 +41,24 @@ const LOOK_MS = 20;
 /** Between two looks at a process that is not our child. */
 const ALIVE_MS = 100;
 
+/** How long a process that listens may take to answer for the first time. */
+const ATTACH_MS = 5000;
+
+/** A process listens at the control socket of a gateway and does not answer. */
+export class SilentProcessError extends StartError {
+  /** Of the process, where it is known to be a gateway's. */
+  readonly pid: number | undefined;
+
+  constructor(control: string, pid: number | undefined) {
+    const who = pid === undefined ? '' : `, process ${pid},`;
+    super(
+      `the gateway process at ${control}${who} does not answer`,
+      'it is ended when it stays so for a minute; see whether it is stopped',
+    );
+    this.pid = pid;
+  }
+}
+
 /** The file that stands for a network namespace. */
 export function namespacePath(namespace: string): string {
   return isAbsolute(namespace) ? namespace : `/run/netns/${namespace}`;
@@ -91,10 +109,21 @@ async function adopt(
   return { process: { pid, client, adopted: true, exited, release, kill }, version };
 }
 
-/** Ends what answers at a control socket, if something does. */
+/** Ends what answers at a control socket, if something does; what listens there and does not answer, too. */
 export async function endLeftover(control: string): Promise<void> {
-  const found = await adopt(control);
-  if (found !== undefined) await endProcess(found.process, 'open');
+  try {
+    const found = await adopt(control);
+    if (found !== undefined) await endProcess(found.process, 'open');
+  } catch (error) {
+    if (!(error instanceof SilentProcessError) || error.pid === undefined) throw error;
+    await endSilent(error.pid, control);
+  }
+}
+
+/** Ends a gateway process that does not answer. Resolves when it is gone. */
+export async function endSilent(pid: number, control: string): Promise<void> {
+  if (isOurs(pid, control)) process.kill(pid, 'SIGKILL');
+  while (isOurs(pid, control)) await pause(ALIVE_MS);
 }
 
 /** What a gateway process understands, see `runSupervised`. */
@@ -139,7 +168,7 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
   });
   const deadline = performance.now() + OPEN_MS;
   while (problem === undefined && performance.now() < deadline) {
-    const attached = await attach(control);
+    const attached = await attach(control).catch(ignoreSilence);
     if (attached !== undefined) {
       const { client, answer } = attached;
       const { pid } = answer;
@@ -221,6 +250,7 @@ function spawnIn({ namespace, program }: LaunchOptions, argv: readonly string[])
   });
 }
 
+/** @throws SilentProcessError, StartError when another user answers */
 async function attach(
   control: string,
 ): Promise<{ readonly client: ControlClient; readonly answer: AttachAnswer } | undefined> {
@@ -237,12 +267,26 @@ async function attach(
       'end it, and let nobody but root write to "run_folder"',
     );
   }
+  const patience = new AbortController();
+  const silent = pause(ATTACH_MS, undefined, { signal: patience.signal }).catch(() => undefined);
   try {
-    return { client, answer: await client.attach() };
+    const answer = await Promise.race([client.attach(), silent]);
+    if (answer !== undefined) return { client, answer };
   } catch {
     client.close();
     return undefined;
+  } finally {
+    patience.abort();
   }
+  const pid = client.peerPid;
+  client.close();
+  throw new SilentProcessError(control, pid !== undefined && isOurs(pid, control) ? pid : undefined);
+}
+
+/** A process that is being started may take its time. */
+function ignoreSilence(error: unknown): undefined {
+  if (!(error instanceof SilentProcessError)) throw error;
+  return undefined;
 }
 
 /** Whether the process lives and is a gateway of this control socket: numbers of processes are used again. */

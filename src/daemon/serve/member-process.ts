@@ -7,20 +7,25 @@ import {
   cleanUp,
   endLeftover,
   endProcess,
+  endSilent,
   type LaunchedProcess,
   type LaunchOptions,
   obtainProcess,
+  SilentProcessError,
   STOP_SIGNAL,
 } from './launch.js';
+import { PULSE_PACE, Pulse, type PulsePace } from './pulse.js';
 
-/** See `GatewayObservation`; a member is never degraded. */
-export type MemberState = 'starting' | 'running' | 'down' | 'failed';
+/** See `GatewayObservation`; a member is never degraded. A `silent` one runs and does not answer. */
+export type MemberState = 'starting' | 'running' | 'silent' | 'down' | 'failed';
 
 export interface MemberOptions {
   readonly launch: LaunchOptions;
   readonly logger: Logger;
   /** Called when state, status or reason may have changed. */
   readonly changed: () => void;
+  /** `PULSE_PACE` when left out. */
+  readonly pace?: PulsePace;
 }
 
 /** Pause before a start is tried again; doubled with every further one. */
@@ -32,13 +37,13 @@ const HEALTHY_MS = 60_000;
 const FREE_RESTARTS = 10;
 /** Attempts after which a gateway that never ran counts as failed; further ones follow all the same. */
 const ATTEMPTS = 3;
-/** Between two looks at whether it still answers, and the patience with an answer. */
-const PULSE_MS = 15_000;
-const DEAD_MS = 60_000;
+/** Between two looks at the status, whose counters move without an event; in beats of the pulse. */
+const LOOK_BEATS = 8;
 
 /** One member of a gateway: a process that is kept running in the desired state until it is told to stop. */
 export class MemberProcess {
   readonly #options: MemberOptions;
+  readonly #pace: PulsePace;
   #desired: DesiredState;
   #state: MemberState = 'starting';
   #status: StatusDocument | undefined;
@@ -51,6 +56,10 @@ export class MemberProcess {
   /** Of the failures in a row, those of a process that had come to run. */
   #crashes = 0;
   #everRan = false;
+  /** When a process was first found that listens and never answered. */
+  #unansweredAt: number | undefined;
+  /** Called when the process stops answering. */
+  readonly #onSilence = new Set<() => void>();
   readonly #stopping = new AbortController();
   /** The process is left to itself when this one stops following it. */
   #released = false;
@@ -59,6 +68,7 @@ export class MemberProcess {
   constructor(desired: DesiredState, options: MemberOptions) {
     this.#desired = desired;
     this.#options = options;
+    this.#pace = options.pace ?? PULSE_PACE;
   }
 
   get state(): MemberState {
@@ -82,12 +92,15 @@ export class MemberProcess {
     this.#loop ??= this.#keepRunning();
   }
 
-  /** Resolves when a running process has taken it over; one that does not run begins with it. */
+  /**
+   * Resolves when a running process has taken it over; one that does not run begins with it. One that does not answer
+   * takes it over when it answers again, which nobody waits for.
+   */
   async patch(desired: DesiredState): Promise<void> {
     this.#desired = desired;
     const launched = this.#process;
     try {
-      await this.#configure();
+      await this.#unlessSilent(this.#configure());
     } catch (error) {
       // One that ended meanwhile is started again, with the newest desired state.
       if (this.#process === launched) throw error;
@@ -120,6 +133,7 @@ export class MemberProcess {
         this.#reason = 'The gateway process has ended; it is being started again.';
       } catch (error) {
         this.#reason = oneLine(error);
+        if (error instanceof SilentProcessError) await this.#unanswered(error);
       }
       const crashed = this.#state === 'running';
       this.#status = undefined;
@@ -147,6 +161,7 @@ export class MemberProcess {
   /** From start to end of one process. @throws the reason when it does not come to run */
   async #runOnce(signal: AbortSignal): Promise<void> {
     const launched = await obtainProcess(this.#options.launch);
+    this.#unansweredAt = undefined;
     const released = new Promise<void>((resolve) => {
       signal.addEventListener('abort', () => this.#released && resolve(), { once: true });
       if (this.#released) resolve();
@@ -155,31 +170,103 @@ export class MemberProcess {
       if (!this.#released) void endProcess(launched, 'open');
     };
     this.#process = launched;
+    const endPulse = this.#watchPulse(launched);
     try {
       if (signal.aborted) return;
       if (launched.adopted) {
         const { id } = this.#options.launch;
         this.#options.logger.info({ gateway_id: id, pid: launched.pid }, `gateway ${id} is running already`);
       }
-      await this.#configure();
-      const seen = (status: StatusDocument): void => {
-        if (this.#process !== launched) return;
-        this.#status = status;
-        this.#options.changed();
-      };
-      this.#status = await launched.client.watch(seen);
-      this.#everRan = true;
-      this.#reason = undefined;
-      this.#become('running');
-      const end = watchPulse(launched, seen);
       signal.addEventListener('abort', stop, { once: true });
+      await Promise.race([this.#bringUp(launched), released]);
+      if (this.#released) return;
       if (signal.aborted) stop();
       await Promise.race([launched.exited, released]);
-      end();
     } finally {
+      endPulse();
       signal.removeEventListener('abort', stop);
       if (this.#released) launched.release();
       else await endProcess(launched, signal.aborted ? 'open' : 'closed');
+    }
+  }
+
+  async #bringUp(launched: LaunchedProcess): Promise<void> {
+    await this.#configure();
+    this.#status = await launched.client.watch((status) => this.#seen(launched, status));
+    this.#everRan = true;
+    this.#reason = undefined;
+    this.#become('running');
+  }
+
+  #seen(launched: LaunchedProcess, status: StatusDocument): void {
+    if (this.#process !== launched || this.#state === 'silent') return;
+    this.#status = status;
+    this.#options.changed();
+  }
+
+  /**
+   * Follows whether the process answers. One that lives and does not answer any more is reported within seconds, and
+   * ended after a minute, so that another one takes its place.
+   */
+  #watchPulse(launched: LaunchedProcess): () => void {
+    const { client, kill, pid } = launched;
+    const { logger, launch } = this.#options;
+    const about = { gateway_id: launch.id, pid };
+    let before = this.#state;
+    const look = (): void => {
+      client.status().then(
+        (status) => this.#seen(launched, status),
+        () => undefined,
+      );
+    };
+    const silent = (since: number): void => {
+      const patience = this.#pace.dead / 1000;
+      this.#reason = `The gateway process ${pid} does not answer since ${new Date(since).toISOString()}; it is ended when it stays so for ${patience} s.`;
+      logger.error(about, `gateway ${launch.id}: ${this.#reason}`);
+      before = this.#state;
+      this.#status = undefined;
+      for (const tell of this.#onSilence) tell();
+      this.#become('silent');
+    };
+    const answered = (): void => {
+      if (this.#process !== launched) return;
+      logger.info(about, `gateway ${launch.id} answers again`);
+      this.#reason = undefined;
+      if (this.#state === 'silent') this.#become(before);
+      look();
+    };
+    const dead = (): void => kill('SIGKILL');
+    const pulse = new Pulse({ ask: () => client.ping(), silent, answered, dead }, this.#pace);
+    let beats = 0;
+    const timer = setInterval(() => {
+      pulse.beat();
+      beats++;
+      if (beats % LOOK_BEATS === 0 && this.#state === 'running') look();
+    }, this.#pace.beat);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+
+  /** A process from before that never answered: it is given as long as one that falls silent. */
+  async #unanswered({ pid }: SilentProcessError): Promise<void> {
+    this.#unansweredAt ??= performance.now();
+    if (performance.now() - this.#unansweredAt < this.#pace.dead || pid === undefined) return;
+    this.#unansweredAt = undefined;
+    await endSilent(pid, this.#options.launch.control);
+  }
+
+  /** Resolves with `done`, or when the process does not answer. */
+  async #unlessSilent(done: Promise<void>): Promise<void> {
+    let silent = (): void => undefined;
+    const silence = new Promise<void>((resolve) => {
+      silent = resolve;
+      if (this.#state === 'silent') resolve();
+    });
+    this.#onSilence.add(silent);
+    try {
+      await Promise.race([done, silence]);
+    } finally {
+      this.#onSilence.delete(silent);
     }
   }
 
@@ -207,23 +294,6 @@ export class MemberProcess {
     this.#state = state;
     this.#options.changed();
   }
-}
-
-/** A process that lives and does not answer any more is ended, so that another one takes its place. */
-function watchPulse({ client, kill }: LaunchedProcess, seen: (status: StatusDocument) => void): () => void {
-  let last = performance.now();
-  const timer = setInterval(() => {
-    client.status().then(
-      (status) => {
-        last = performance.now();
-        seen(status);
-      },
-      () => undefined,
-    );
-    if (performance.now() - last > DEAD_MS) kill('SIGKILL');
-  }, PULSE_MS);
-  timer.unref();
-  return () => clearInterval(timer);
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

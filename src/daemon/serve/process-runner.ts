@@ -86,7 +86,9 @@ export class ProcessRunner implements GatewayRunner {
         ? 'running'
         : up > 0
           ? 'degraded'
-          : (['down', 'failed', 'starting'] as const).find((one) => states.includes(one))!;
+          : states.includes('silent')
+            ? 'down'
+            : (['down', 'failed', 'starting'] as const).find((one) => states.includes(one))!;
     const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
     const members = running.members.map(({ status }) => status);
     return { state, members, ...(reason === undefined ? {} : { reason }) };
