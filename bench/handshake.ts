@@ -98,7 +98,7 @@ function connection(own: string, other: string, group: number): ConnectionConfig
     establishMode: 'bidirectional',
     adminUp: true,
     local: { address: own, identity: identityOfAddress(own), selectors: network(own) },
-    peer: { addresses: [other], identity: identityOfAddress(other), selectors: network(other) },
+    peer: { addresses: [other], port: 500, identity: identityOfAddress(other), selectors: network(other) },
     ikeProposals: [
       { encryption: [aes], integrity: [Integ.HMAC_SHA2_256_128], prf: [Prf.HMAC_SHA2_256], dh: [group] },
     ],

@@ -149,7 +149,12 @@ function connection(
     establishMode: local === GATEWAY ? 'peer_only' : 'bidirectional',
     adminUp: true,
     local: { address: local, identity: named(`own.${name}.example`), selectors: network('10.1.0.0/24') },
-    peer: { addresses: [peer], identity: named(`${name}.example`), selectors: network('10.2.0.0/24') },
+    peer: {
+      addresses: [peer],
+      port: 500,
+      identity: named(`${name}.example`),
+      selectors: network('10.2.0.0/24'),
+    },
     ikeProposals: autoIkeProposals('compatible'),
     espProposals: autoEspProposals('compatible'),
     ikeLifetime: 28_800,

@@ -116,6 +116,7 @@ function compare(before: PlannedConnection, after: PlannedConnection): FieldChan
   check(added, 'cidrs added');
   check(removed, 'cidrs removed');
   check(before.peer !== after.peer, 'peer.address');
+  check(a.peer.port !== b.peer.port, 'peer.port');
   check(!sameIdentity(a.peer.identity, b.peer.identity), 'peer.ike_identity');
   check(!sameIdentity(a.local.identity, b.local.identity), 'local.ike_identities');
   check(differ(before.routes, after.routes), 'routes');

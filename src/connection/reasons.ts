@@ -97,7 +97,7 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'peer_not_responding',
     rank: 4,
     advice:
-      'UDP 500 gets through and UDP 4500 does not: open UDP 4500 in both directions on every firewall between.',
+      'Open UDP 4500 in both directions on every firewall and security group between (`tcpdump udp port 4500` at both ends shows where it stops); where nothing at all comes back, check the peer address too, and that the peer runs IKE (`ss -lun` there shows port 4500).',
   },
   psk_mismatch: { code: 'cannot_authenticate_connection', rank: 4, advice: CHECK_PSK },
   psk_mismatch_likely: { code: 'cannot_authenticate_connection', rank: 2, advice: CHECK_PSK },

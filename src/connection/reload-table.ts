@@ -71,6 +71,7 @@ export const RELOAD_TABLE = {
   'cidrs added': { action: 'add_networks', effect: 'a further child SA is made for the new networks' },
   'cidrs removed': { action: 'remove_networks', effect: 'only the child SAs that carry them are changed' },
   'peer.address': { action: 'new_connection_sa', effect: NEW_IKE },
+  'peer.port': { action: 'new_connection_sa', effect: NEW_IKE },
   'peer.ike_identity': { action: 'new_connection_sa', effect: NEW_IKE },
   'local.ike_identities': { action: 'new_connection_sa', effect: NEW_IKE },
   routes: { action: 'live', effect: 'routes are added and removed at once' },

@@ -1,4 +1,5 @@
-import type { Failure } from '../ike/events.js';
+import type { Failure, FailureCause } from '../ike/events.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
 import { type Endpoint, formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { StatusFailure } from './reasons.js';
@@ -21,6 +22,8 @@ interface SendError {
  */
 export class PeerContact {
   readonly #sentTo = new Set<string>();
+  /** UDP port of the last one. */
+  #port: number = IKE_PORT;
   #sent = 0;
   #firstSent: Millis | undefined;
   #lastSent: Millis | undefined;
@@ -32,6 +35,7 @@ export class PeerContact {
 
   sent(to: Endpoint, now: Millis): void {
     this.#sent++;
+    this.#port = to.port;
     this.#firstSent ??= now;
     this.#lastSent = now;
     if (this.#sentTo.size < MOST_ENDPOINTS) this.#sentTo.add(formatEndpoint(to));
@@ -76,24 +80,26 @@ export class PeerContact {
       ...(lastHeard === 0 ? {} : { lastHeard: toUtc(lastHeard) }),
       ...(error === undefined ? {} : { sendError: error.message }),
     };
+    const port = this.#port;
+    const blocked: FailureCause = port === NAT_TRAVERSAL_PORT ? 'port_4500_blocked' : 'port_500_blocked';
     const to = [...this.#sentTo].join(', ') || peer;
     if (error !== undefined && FORBIDDEN.has(error.code)) {
       const message = `this host's own packet filter does not let requests out to ${to}: ${error.message}`;
-      return { cause: 'port_500_blocked', message, details: { ...details, confidence: 'certain' } };
+      return { cause: blocked, message, details: { ...details, confidence: 'certain' } };
     }
     if (error !== undefined) {
       const message = `this host cannot send to ${to}: ${error.message}`;
       return { cause: 'peer_silent', message, details: { ...details, confidence: 'certain' } };
     }
     if (began) {
-      const message = `requests of the peer itself arrive here, but none of the ${this.#sent} sent to ${to} was answered: the peer runs, so what we send to its UDP port 500, or its answers, are dropped on the way`;
-      return { cause: 'port_500_blocked', message, details: { ...details, confidence: 'likely' } };
+      const message = `requests of the peer itself arrive here, but none of the ${this.#sent} sent to ${to} was answered: the peer runs, so what we send to its UDP port ${port}, or its answers, are dropped on the way`;
+      return { cause: blocked, message, details: { ...details, confidence: 'likely' } };
     }
     if (lastHeard > 0) {
       const message = `${to} was last heard at ${toUtc(lastHeard)} and has not answered any of ${this.#sent} requests since: it is down, or the way to it was cut`;
       return { cause: 'peer_silent', message, details };
     }
-    const message = `nothing has ever come back from ${to}, after ${this.#sent} requests: UDP port 500 is blocked on the way, the peer does not run, or its address is wrong; silence does not tell which`;
-    return { cause: 'port_500_blocked', message, details: { ...details, confidence: 'possible' } };
+    const message = `nothing has ever come back from ${to}, after ${this.#sent} requests: UDP port ${port} is blocked on the way, the peer does not run, or its address is wrong; silence does not tell which`;
+    return { cause: blocked, message, details: { ...details, confidence: 'possible' } };
   }
 }

@@ -14,6 +14,7 @@ import type { Input } from '../ike/inputs.js';
 import type { ChildSa, Output, SendOutput } from '../ike/outputs.js';
 import { toEngineConfig } from '../store/engine-config.js';
 import type { GatewayFile } from '../store/model.js';
+import { DEFAULTS } from '../store/schema.js';
 import { EventLog } from '../telemetry/event-log.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Endpoint, IpBytes } from '../util/ip.js';
@@ -499,12 +500,13 @@ export class GatewayCore {
         then();
         return;
       }
-      const fqdn = this.#config.file.connections.find((one) => one.name === name)?.peer.fqdn ?? name;
+      const known = this.#config.file.connections.find((one) => one.name === name)?.peer;
+      const fqdn = known?.fqdn ?? name;
       const failure = {
         cause: 'dns_failed',
         message: `The host name ${fqdn} cannot be resolved: ${problem}`,
       } as const;
-      const peer = { address: fqdn, port: 500 };
+      const peer = { address: fqdn, port: known?.port ?? DEFAULTS.peerPort };
       this.#report([{ kind: 'ike-failed', connection: name, role: 'initiator', peer, failure }]);
       this.#arm();
     });

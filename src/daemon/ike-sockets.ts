@@ -162,11 +162,12 @@ export class IkeSockets {
 
   #sendFailed(socket: Socket, remote: Endpoint, error: Error): void {
     this.#failed(`sending to ${formatEndpoint(remote)}`, error);
-    const text = SEND_ERRORS[(error as NodeJS.ErrnoException).code ?? ''];
-    // Port 4500 also reports what ICMP said of earlier packets, which may have gone elsewhere.
-    if (text === undefined || socket !== this.#ike) return;
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const text = SEND_ERRORS[code];
+    // Port 4500 also reports what ICMP said of earlier packets, which may have gone elsewhere; EPERM is no such report.
+    if (text === undefined || (socket !== this.#ike && code !== 'EPERM')) return;
     const to = fromWire(remote, this.#options.ports);
-    this.#receiver?.sendFailed?.(to, (error as NodeJS.ErrnoException).code!, text);
+    this.#receiver?.sendFailed?.(to, code, text);
   }
 
   #guard(receive: () => void): void {

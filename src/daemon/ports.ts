@@ -1,3 +1,4 @@
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
 import type { Endpoint } from '../util/ip.js';
 
 /** The UDP ports of IKE and of NAT traversal (RFC 7296 §2.23). Others are for tests without rights only. */
@@ -6,7 +7,7 @@ export interface Ports {
   readonly natt: number;
 }
 
-export const STANDARD_PORTS: Ports = { ike: 500, natt: 4500 };
+export const STANDARD_PORTS: Ports = { ike: IKE_PORT, natt: NAT_TRAVERSAL_PORT };
 
 /**
  * The engine knows the standard ports only. Where a gateway and its peers listen on others, this translates:

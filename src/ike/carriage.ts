@@ -1,12 +1,10 @@
 import type { Endpoint } from '../util/ip.js';
 import type { ConnectionConfig } from './config.js';
 import type { Failure } from './events.js';
+import { NAT_TRAVERSAL_PORT } from './first-path.js';
 
 /** ESP in UDP, or as IP protocol 50. */
 export type EspForm = 'udp' | 'esp';
-
-/** UDP-encapsulated ESP has this port at both ends; nothing else goes with it (RFC 3948 §2.1, RFC 7296 §2.23). */
-const ESP_PORT = 4500;
 
 /** What an IKE SA of either version knows of the way to its peer. */
 export interface PeerPath {
@@ -33,7 +31,7 @@ export function espForm(
 }
 
 /**
- * The ends of ESP in this form. ESP in UDP goes to port 4500 also from an IKE SA that stays on port 500, and never
+ * The ends of ESP in this form. ESP in UDP has port 4500 at both ends (RFC 3948 §2.1, RFC 7296 §2.23), also from an IKE SA that stays on port 500, and never
  * to that one, where it could not be told from IKE.
  */
 export function espEnds(
@@ -41,7 +39,8 @@ export function espEnds(
   form: EspForm,
 ): { readonly local: Endpoint; readonly peer: Endpoint } {
   if (form === 'esp' || natTraversalPort) return { local, peer: remote };
-  return { local: { ...local, port: ESP_PORT }, peer: { ...remote, port: ESP_PORT } };
+  const port = NAT_TRAVERSAL_PORT;
+  return { local: { ...local, port }, peer: { ...remote, port } };
 }
 
 /** Why `espForm` has no answer. */

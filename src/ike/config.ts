@@ -38,6 +38,9 @@ export interface EspProposalSpec {
 export type EstablishMode = 'bidirectional' | 'peer_only';
 export type DpdAction = 'restart' | 'clear' | 'hold' | 'none';
 
+/** Where an initiator may begin: port 4500 is for a peer that port 500 does not reach (RFC 7296 §2.23). */
+export type FirstPort = 500 | 4500;
+
 /** `interval`: idle time before a probe. `timeout`: time without authentic inbound traffic until dead. */
 export interface DpdConfig {
   readonly action: DpdAction;
@@ -68,6 +71,8 @@ export interface ConnectionConfig {
      * connection with an explicit identity also takes a peer from any other address.
      */
     readonly addresses: readonly string[];
+    /** UDP port at both ends of the first message of an IKE SA that is begun here. */
+    readonly port: FirstPort;
     readonly identity: Identity;
     readonly selectors: readonly TrafficSelector[];
   };

@@ -6,6 +6,7 @@ import { ExchangeType, NotifyType } from '../wire/ike/registry.js';
 import { V1Exchange } from '../wire/ike/v1/registry.js';
 import { Context, type EngineDeps } from './context.js';
 import type { DatagramDropReason } from './events.js';
+import { firstPath } from './first-path.js';
 import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { RateLimit } from './rate-limit.js';
@@ -191,7 +192,7 @@ export class Engine {
   #initiate(name: string): void {
     const connection = this.#ctx.connection(name);
     if (connection === undefined || this.#ctx.shuttingDown) return;
-    const peer = { address: connection.peer.addresses[0] ?? '0.0.0.0', port: 500 };
+    const peer = firstPath(connection, connection.peer.addresses[0]).remote;
     const fail = (cause: 'admin_down' | 'unsupported', message: string): void =>
       this.#ctx.event({
         kind: 'ike-failed',

@@ -4,11 +4,10 @@ import { type Endpoint, parseIp } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { NotifyPayload, Payload } from '../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../wire/ike/registry.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from './first-path.js';
 
 /** Octets of a SHA-1 digest. */
 const HASH_LENGTH = 20;
-const IKE_PORT = 500;
-const NATT_PORT = 4500;
 
 /** The SPIs of the header that carries the notification: SPIr is zero in the first request. */
 export interface HeaderSpis {
@@ -53,7 +52,7 @@ export function natReport(
     const one = parseIp(text);
     return one !== undefined && from !== undefined && equalBytes(one, from);
   });
-  const standard = remote.port === IKE_PORT || remote.port === NATT_PORT;
+  const standard = remote.port === IKE_PORT || remote.port === NAT_TRAVERSAL_PORT;
   return { local, peer, peerMayForce: peer && known && standard };
 }
 

@@ -1,4 +1,5 @@
 import type { Failure } from './events.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from './first-path.js';
 
 /** What a responder knows of an initiator that did not go on after its first request. */
 export interface SilentInitiator {
@@ -6,6 +7,8 @@ export interface SilentInitiator {
   readonly exchange: string;
   /** A NAT was found, or pretended: the initiator goes on on port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
   readonly movesPort: boolean;
+  /** It began on port 4500, where it then stays. */
+  readonly natTraversalPort: boolean;
   /** Times it sent a request again that had been answered. */
   readonly repeats: number;
 }
@@ -14,16 +17,17 @@ export interface SilentInitiator {
  * Which way is closed, as far as the responder can tell. An initiator that repeats its request has not got the
  * answer; one that does not has got it, and what it sends next does not arrive, or it does not want to go on.
  */
-export function initiatorSilent({ exchange, movesPort, repeats }: SilentInitiator): Failure {
+export function initiatorSilent(initiator: SilentInitiator): Failure {
+  const { exchange, movesPort, natTraversalPort, repeats } = initiator;
   const details = { exchange, tries: repeats + 1 };
   if (repeats > 0) {
     return {
-      cause: 'port_500_blocked',
-      message: `the peer sent its request ${repeats + 1} times although each was answered: what we send from UDP port 500 does not reach it`,
+      cause: natTraversalPort ? 'port_4500_blocked' : 'port_500_blocked',
+      message: `the peer sent its request ${repeats + 1} times although each was answered: what we send from UDP port ${natTraversalPort ? NAT_TRAVERSAL_PORT : IKE_PORT} does not reach it`,
       details,
     };
   }
-  if (movesPort) {
+  if (movesPort && !natTraversalPort) {
     return {
       cause: 'port_4500_blocked',
       message:

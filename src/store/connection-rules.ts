@@ -97,7 +97,10 @@ function readPeer(
   issues: ConfigIssue[],
 ): GatewayConnection['peer'] {
   const at = under(path, 'peer');
-  const cidrs = canonicalCidrs(peer.cidrs);
+  const common = {
+    ...(peer.port === undefined ? {} : { port: peer.port }),
+    cidrs: canonicalCidrs(peer.cidrs),
+  };
   if (peer.address !== undefined && peer.fqdn !== undefined) {
     const message = 'stands beside address: keep one of the two';
     issues.push({ path: under(at, 'fqdn'), rule: 'only_one', atName: true, message });
@@ -109,10 +112,10 @@ function readPeer(
   if (peer.fqdn !== undefined) {
     const fqdn = checkPeerName(under(at, 'fqdn'), peer.fqdn, issues);
     const type: IdentityTypeName = fqdn.includes('.') ? 'fqdn' : 'hostname';
-    return { fqdn, cidrs, ikeIdentity: given ?? { type, value: fqdn } };
+    return { fqdn, ...common, ikeIdentity: given ?? { type, value: fqdn } };
   }
   const address = checkPeerAddress(under(at, 'address'), peer.address, gateway, issues);
-  return { address, cidrs, ikeIdentity: given ?? addressIdentity(address) };
+  return { address, ...common, ikeIdentity: given ?? addressIdentity(address) };
 }
 
 function checkPeerName(path: ConfigPath, fqdn: string, issues: ConfigIssue[]): string {

@@ -7,6 +7,7 @@ import type {
   Identity,
   IkeProposalSpec,
 } from '../ike/config.js';
+import { NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
 import { cidrSelector } from '../ike/policy/selectors.js';
@@ -43,6 +44,7 @@ function toConnection(
   const psk = psks.get(name);
   if (psk === undefined) throw new Error(`connection ${name} has no pre-shared key: readPsks comes first`);
   const ike = named(file.ikePolicies, connection.ikePolicy);
+  const port = peer.port ?? DEFAULTS.peerPort;
   const ipsec = named(file.ipsecPolicies, connection.ipsecPolicy);
   return {
     name,
@@ -60,6 +62,7 @@ function toConnection(
     },
     peer: {
       addresses: peer.address === undefined ? (addresses.get(name) ?? []) : [peer.address],
+      port,
       identity: toIdentity(peer.ikeIdentity),
       selectors: toSelectors(peer.cidrs),
     },
@@ -68,7 +71,8 @@ function toConnection(
     ikeLifetime: ike?.keyLifetime ?? DEFAULTS.ikeKeyLifetime,
     childLifetime: ipsec?.keyLifetime ?? DEFAULTS.ipsecKeyLifetime,
     dpd: connection.deadPeerDetection,
-    encapsulation: gateway.encapsulation,
+    // Where nothing but UDP 4500 reaches the peer, ESP has to go that way too.
+    encapsulation: port === NAT_TRAVERSAL_PORT ? 'always' : gateway.encapsulation,
   };
 }
 

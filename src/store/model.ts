@@ -1,5 +1,5 @@
 import type { Offload } from '../dataplane/offload.js';
-import type { DpdConfig, EstablishMode } from '../ike/config.js';
+import type { DpdConfig, EstablishMode, FirstPort } from '../ike/config.js';
 import type { EngineLimits } from '../ike/limits.js';
 import type { IdentityTypeName } from '../ike/policy/identity.js';
 import type { Profile } from '../ike/policy/matrix.js';
@@ -104,6 +104,8 @@ export interface GatewayConnection {
     /** Either an address or a host name is there. */
     readonly address?: string;
     readonly fqdn?: string;
+    /** UDP port of the first message, where the default is not meant. */
+    readonly port?: FirstPort;
     readonly cidrs: readonly string[];
     readonly ikeIdentity: IkeIdentity;
   };

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
 import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
 import { PSK_PATTERN } from './psk-rule.js';
 
@@ -24,6 +25,7 @@ export const DEFAULTS = {
   pfs: 'disabled',
   adminStateUp: true,
   establishMode: 'bidirectional',
+  peerPort: IKE_PORT,
   dpd: { action: 'restart', interval: 2, timeout: 10 },
 } as const;
 
@@ -58,6 +60,9 @@ export const PFS_NAMES = [
   'group_24',
   'group_31',
 ] as const;
+
+/** Ports to which the first message to a peer may go. */
+export const FIRST_PORTS = [IKE_PORT, NAT_TRAVERSAL_PORT] as const;
 
 /** Selectors of one side: the count in a TS payload is one octet (RFC 7296 §3.13). */
 const MOST_CIDRS = 255;
@@ -224,6 +229,7 @@ export const ConnectionSchema = Type.Object(
       {
         address: Type.Optional(Type.String({ description: 'the IP address of the peer' })),
         fqdn: Type.Optional(Type.String({ description: 'the host name of the peer' })),
+        port: Type.Optional(Type.Enum(FIRST_PORTS)),
         cidrs: Type.Optional(Cidrs),
         ike_identity: Type.Optional(IkeIdentitySchema),
       },

@@ -34,13 +34,13 @@ class Bench {
   }
 
   /** An attempt of ours: one request and one repetition of it. */
-  attempt(now: number, outcome: Failure = SILENT): this {
+  attempt(now: number, outcome: Failure = SILENT, to = PEER): this {
     return this.feed(
       now,
-      { kind: 'ike-initiating', connection: 'c', ikeId: 5, version: 2, peer: PEER },
-      { kind: 'message', direction: 'out', peer: PEER, connection: 'c', ikeId: 5, summary: 'IKE_SA_INIT' },
-      { kind: 'retransmit', connection: 'c', ikeId: 5, exchange: 'IKE_SA_INIT', attempt: 2, peer: PEER },
-      { kind: 'ike-failed', connection: 'c', ikeId: 5, role: 'initiator', peer: PEER, failure: outcome },
+      { kind: 'ike-initiating', connection: 'c', ikeId: 5, version: 2, peer: to },
+      { kind: 'message', direction: 'out', peer: to, connection: 'c', ikeId: 5, summary: 'IKE_SA_INIT' },
+      { kind: 'retransmit', connection: 'c', ikeId: 5, exchange: 'IKE_SA_INIT', attempt: 2, peer: to },
+      { kind: 'ike-failed', connection: 'c', ikeId: 5, role: 'initiator', peer: to, failure: outcome },
     );
   }
 
@@ -95,6 +95,25 @@ t.test('the peer reaches us but never answers: its port 500 is likely to be bloc
   const told = bench.explain(2000);
   t.equal(told.cause, 'port_500_blocked');
   t.match(told.connection.status_reasons[0]?.details, { confidence: 'likely', last_heard: toUtc(1500) });
+});
+
+t.test('what went to port 4500 and was not answered is told of that port', async (t) => {
+  const natt = { ...PEER, port: 4500 };
+  const told = new Bench().attempt(1000, SILENT, natt).explain(1000);
+  t.equal(told.cause, 'port_4500_blocked');
+  t.match(told.verdict, /nothing has ever come back from 192\.0\.2\.2:4500.*UDP port 4500 is blocked/i);
+  t.match(told.connection.status_reasons[0]?.details, { confidence: 'possible' });
+  t.match(told.advice[0], /UDP 4500.*peer address/);
+  t.notMatch(told.advice[0], /\b500\b/);
+
+  const heardOf = new Bench().attempt(1000, SILENT, natt);
+  heardOf
+    .feed(1500, { kind: 'ike-responding', ikeId: 9, version: 2, peer: natt })
+    .attempt(2000, SILENT, natt);
+  t.match(heardOf.explain(2000), {
+    cause: 'port_4500_blocked',
+    verdict: /what we send to its UDP port 4500/,
+  });
 });
 
 t.test('a peer that answered before is down, or cut off, not blocked', async (t) => {

@@ -89,6 +89,12 @@ const CASES: readonly Case[] = [
     peerOnly: [{ kind: 'renegotiate' }, retry],
   },
   {
+    field: 'peer.port',
+    over: { peer: { ...base.peer, port: 4500 } },
+    steps: [renew('connection'), retry],
+    peerOnly: [{ kind: 'renegotiate' }, retry],
+  },
+  {
     field: 'peer.ike_identity',
     over: { peer: { ...base.peer, identity } },
     steps: [renew('connection'), retry],

@@ -31,6 +31,7 @@ export function connection(name: string, over: Partial<ConnectionConfig> = {}): 
     },
     peer: {
       addresses: ['192.0.2.2'],
+      port: 500,
       identity: { idType: IdType.FQDN, data: utf8('b.example') },
       selectors: [network('10.2.0.0/24')],
     },

@@ -113,6 +113,21 @@ t.test('a dry run tells and does nothing; the control socket and its JSON', asyn
   await a.until(isUp);
 });
 
+t.test('a peer that now takes its first message on port 4500 only is negotiated with there', async (t) => {
+  const { pair, a } = await both(t);
+  const before = a.connection().ike?.initiator_spi;
+  const { peer } = entry('a') as { peer: object };
+  edit(pair, 'a', [entry('a', { peer: { ...peer, port: 4500 } })]);
+  t.match(a.gateway.reload(), {
+    ok: true,
+    connections: [{ name: 'c', changes: [{ field: 'peer.port', action: 'new_connection_sa' }] }],
+  });
+  await a.until((one) => isUp(one) && one.ike !== null && one.ike.initiator_spi !== before);
+  const begun = a.lines.filter((line) => line.includes('ike-initiating'));
+  t.match(begun.at(-1), `${ADDRESS.b}:4500`);
+  t.notOk(begun.slice(0, -1).some((line) => line.includes(`${ADDRESS.b}:4500`)));
+});
+
 t.test('connections come and go and change their name; the others are not touched', async (t) => {
   const { pair, a, b } = await both(t);
   const before = a.connection();

@@ -108,6 +108,10 @@ t.test('desired state with one thing wrong anywhere is a bad request, or a confi
     [of({ connections: [connection, connection] }), /connections\[1\]\.name is the name of two/],
     [of({ connections: [{ ...connection, routes: ['10.0.0.1/8'] }] }), /routes\[0\] has host bits/],
     [of({ connections: [{ ...connection, psk: 7 }] }), /connections\[0\]\.psk needs a text/],
+    [
+      of({ connections: [{ ...connection, peer: { ...connection.peer, port: 443 } }] }),
+      /connections\[0\]\.peer\.port/,
+    ],
     [of({ limits: { ...sent.file.limits, ikeSas: '9' } }), /limits\.ikeSas needs a whole number/],
     [{ file: sent.file }, /names is missing/],
   ] as const) {

@@ -246,7 +246,12 @@ export class Simulation {
 export type ConnectionPatch = Partial<Omit<ConnectionConfig, 'local' | 'peer' | 'psk'>> & {
   readonly psk?: string;
   readonly local?: { address?: string; identity?: string; cidrs?: readonly string[] };
-  readonly peer?: { addresses?: readonly string[]; identity?: string; cidrs?: readonly string[] };
+  readonly peer?: {
+    addresses?: readonly string[];
+    port?: 500 | 4500;
+    identity?: string;
+    cidrs?: readonly string[];
+  };
 };
 
 /** A connection as one end has it. */
@@ -275,6 +280,7 @@ export function connection(side: 'east' | 'west', patch: ConnectionPatch = {}): 
     },
     peer: {
       addresses: peer?.addresses ?? [other],
+      port: peer?.port ?? 500,
       identity: identity(peer?.identity ?? `${side === 'east' ? 'west' : 'east'}.example`),
       selectors: selectors(peer?.cidrs ?? [side === 'east' ? '10.2.0.0/24' : '10.1.0.0/24']),
     },

@@ -183,6 +183,11 @@ const BAD: readonly BadFile[] = [
     ['3:75: connections[0].peer: needs an address or an fqdn'],
   ],
   [
+    'peer port',
+    peer('address: 192.0.2.2, port: 5000'),
+    ['3:125: connections[0].peer.port: 5000 is not one of 500, 4500'],
+  ],
+  [
     'address and fqdn',
     peer('address: 192.0.2.2, fqdn: b.example'),
     ['3:119: connections[0].peer.fqdn: stands beside address: keep one of the two'],
@@ -449,7 +454,7 @@ const BAD: readonly BadFile[] = [
     `gateway: { name: a, address: 192.0.2.1 }\nconnections:\n${connection({ psk: 'abc', local: '{ cidrs: [10.1.0.1/24] }' })}${connection({ name: 'c', establish_mode: 'both', peer: '{ address: x, cidrs: [10.2.0.0/24], color: red }' })}${connection({ name: 'd', ike_policy: 'nope', peer: '{ address: 192.0.2.4, cidrs: [10.4.0.0/24] }', local: '{ cidrs: [10.1.0.5/24] }' })}`,
     [
       '3:21: connections[0].psk: has 3 characters: 6 to 128 are needed',
-      '4:111: connections[1].peer.color: is not a known field; known here are address, fqdn, cidrs, ike_identity',
+      '4:111: connections[1].peer.color: is not a known field; known here are address, fqdn, port, cidrs, ike_identity',
       '4:141: connections[1].establish_mode: "both" is not one of bidirectional, peer_only',
       '5:53: connections[2].local.cidrs[0]: "10.1.0.5/24" has host bits set: write 10.1.0.0/24',
       '5:133: connections[2].ike_policy: "nope" is not in ike_policies, which is empty: add it, or leave this out for auto-negotiation',

@@ -70,6 +70,28 @@ connections:
   - { name: to-f, psk: other-secret, ike_policy: aead-default, local: { cidrs: [10.1.0.0/24] }, peer: { address: 192.0.2.6, cidrs: [10.6.0.0/24] } }
 `;
 
+t.test(
+  'a peer that only UDP 4500 reaches gets IKE and ESP there, whatever goes for the others',
+  async (t) => {
+    const networks = 'local: { cidrs: [10.1.0.0/24] }';
+    const connections = engineOf(`
+gateway: { name: a, address: 192.0.2.1, encapsulation: auto }
+connections:
+  - { name: b, psk: correct-horse, ${networks}, peer: { address: 192.0.2.2, port: 4500, cidrs: [10.2.0.0/24] } }
+  - { name: c, psk: correct-horse, ${networks}, peer: { fqdn: c.example, port: 500, cidrs: [10.3.0.0/24] } }
+  - { name: d, psk: correct-horse, ${networks}, peer: { address: 192.0.2.4, cidrs: [10.4.0.0/24] } }
+`);
+    t.same(
+      connections.map(({ name, peer, encapsulation }) => [name, peer.port, encapsulation]),
+      [
+        ['b', 4500, 'always'],
+        ['c', 500, 'auto'],
+        ['d', 500, 'auto'],
+      ],
+    );
+  },
+);
+
 t.test('what is left out gets its default', async (t) => {
   const text = `
 gateway: { name: a, address: 192.0.2.1, mode: }

@@ -17,6 +17,7 @@ import {
   DeviceName,
   DH_GROUPS,
   ENCRYPTION_NAMES,
+  FIRST_PORTS,
   GatewaySchema,
   KEY_LIFETIME,
 } from '../../store/schema.js';
@@ -121,6 +122,7 @@ const connection = record<GatewayConnection>({
   peer: record<GatewayConnection['peer']>({
     address: Type.Optional(text),
     fqdn: Type.Optional(text),
+    port: Type.Optional(Type.Enum([...FIRST_PORTS])),
     cidrs,
     ikeIdentity: identity,
   }),

@@ -1,7 +1,6 @@
 import { equalConstantTime } from '../../crypto/compare.js';
 import { hashI, hashR } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
-import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
@@ -9,6 +8,7 @@ import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { firstPath, floatToNatTraversalPort, IKE_PORT, NAT_TRAVERSAL_PORT, takePath } from '../first-path.js';
 import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
@@ -42,10 +42,6 @@ import {
   type World,
 } from './world.js';
 
-/** The ports of IKE, without and with NAT traversal. */
-export const IKE_PORT = 500;
-export const NAT_TRAVERSAL_PORT = 4500;
-
 const NONCE_LENGTH = 32;
 /** How long a real answer may still overtake an unauthenticated refusal. */
 const REFUSAL_GRACE: Millis = 1000;
@@ -70,8 +66,8 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
   const turn = world.addressTurn.get(connection.name) ?? 0;
   const address = replaces?.remote.address ?? addresses[turn % Math.max(1, addresses.length)];
   const proposals = ikeOfferV1(connection.ikeProposals, connection.ikeLifetime);
+  const path = replaces ?? firstPath(connection, address);
   if (address === undefined || proposals.length === 0) {
-    const peer: Endpoint = { address: address ?? '0.0.0.0', port: IKE_PORT };
     const reason =
       address === undefined
         ? mainFailure('dns_failed', 'the peer has no address: its host name is not resolved')
@@ -79,6 +75,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
             'unsupported',
             'none of the configured IKE proposals exists in IKEv1: it has no AEAD ciphers',
           );
+    const { remote: peer } = path;
     ctx.event({ kind: 'ike-failed', connection: connection.name, role: 'initiator', peer, failure: reason });
     return;
   }
@@ -89,9 +86,9 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
     state: 'sa-sent',
     initiatorCookie: freshCookie(world),
     responderCookie: new Uint8Array(8),
-    local: replaces?.local ?? { address: connection.local.address, port: IKE_PORT },
-    remote: replaces?.remote ?? { address, port: IKE_PORT },
-    natTraversalPort: replaces?.natTraversalPort ?? false,
+    local: path.local,
+    remote: path.remote,
+    natTraversalPort: path.natTraversalPort,
     createdAt: ctx.now,
     negotiation: {
       dh: undefined,
@@ -253,14 +250,6 @@ function noteVendors(sa: IsakmpSa, payloads: readonly V1Payload[]): void {
   sa.peerVendors = [...new Set([...sa.peerVendors, ...later.names])];
 }
 
-/** RFC 3947 §4: with a NAT in between message 5 and all that follows goes over port 4500. */
-function floatToNatTraversalPort(sa: IsakmpSa): void {
-  if (sa.natTraversalPort) return;
-  sa.natTraversalPort = true;
-  sa.local = { address: sa.local.address, port: NAT_TRAVERSAL_PORT };
-  sa.remote = { address: sa.remote.address, port: NAT_TRAVERSAL_PORT };
-}
-
 /** Message 6: HDR*, IDir, HASH_R. */
 export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
   const { ctx } = world;
@@ -332,7 +321,7 @@ export function mainOverdue(world: World, sa: IsakmpSa): void {
   const next = addresses[turn % Math.max(1, addresses.length)];
   if (sa.state === 'sa-sent' && sa.negotiation!.addressesLeft > 0 && next !== undefined) {
     sa.negotiation!.addressesLeft--;
-    sa.remote = { address: next, port: IKE_PORT };
+    takePath(sa, firstPath(sa.connection!, next));
     reportInitiating(world, sa);
     sendPending(world, sa, pending.bytes);
     return;
@@ -346,7 +335,7 @@ function silent(sa: IsakmpSa, tries: number): Failure {
     const addresses = sa.connection!.peer.addresses.join(', ');
     return {
       cause: 'peer_silent',
-      message: `${addresses} did not answer on UDP port ${IKE_PORT}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
+      message: `${addresses} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
       details: { ...details, unanswered: 'message 1' },
     };
   }

@@ -315,7 +315,8 @@ export class IkeV1 implements IkeVersion {
     const forced = negotiation.candidates.forcesEncapsulation;
     const movesPort =
       sa.state === 'ke-answered' && sa.natTraversal && (forced || sa.nat.local || sa.nat.peer);
-    failSa(world, sa, initiatorSilent({ exchange: 'MAIN_MODE', movesPort, repeats: sa.repeats }));
+    const { repeats, natTraversalPort } = sa;
+    failSa(world, sa, initiatorSilent({ exchange: 'MAIN_MODE', movesPort, natTraversalPort, repeats }));
   }
 
   /** When an attempt to replace an SA fails, the next one follows while the old one lasts. */

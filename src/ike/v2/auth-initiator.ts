@@ -3,6 +3,7 @@ import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../
 import type { ConnectionConfig } from '../config.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../first-path.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
@@ -14,7 +15,6 @@ import { notePerPair } from './create-child-initiator.js';
 import { establish, isOnlyContact, settleDuplicates } from './established.js';
 import { authRefused, failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from './init-initiator.js';
 import { find, findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -162,7 +162,7 @@ export function authSilent(world: World, sa: IkeSa): void {
   failSa(
     world,
     sa,
-    sa.natTraversalPort
+    sa.natTraversalPort && !sa.portProven
       ? {
           cause: 'port_4500_blocked',
           message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way`,

@@ -235,6 +235,7 @@ function expireState(world: World, sa: IkeSa): void {
         initiatorSilent({
           exchange: 'IKE_AUTH',
           movesPort: sa.nat.local || sa.nat.peer || wantsEncapsulation(sa),
+          natTraversalPort: sa.natTraversalPort,
           repeats: sa.firstRepeats,
         }),
       );

@@ -106,6 +106,8 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   responderSpi: Uint8Array;
   local: Endpoint;
   natTraversalPort: boolean;
+  /** Initiator: IKE_SA_INIT was answered on port 4500. */
+  portProven = false;
   /** The peer sent NAT detection. */
   natTraversal = false;
   nat: { local: boolean; peer: boolean } = { local: false, peer: false };

@@ -1,10 +1,10 @@
 import { copyOf, equalBytes } from '../../util/bytes.js';
-import type { Endpoint } from '../../util/ip.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { firstPath, floatToNatTraversalPort, takePath } from '../first-path.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { failSa } from './close.js';
@@ -17,10 +17,6 @@ import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import { vendorNames } from './vendors.js';
 import { drop, type Inbound, type World } from './world.js';
-
-/** RFC 7296 §2: the ports of IKE, without and with NAT traversal. */
-export const IKE_PORT = 500;
-export const NAT_TRAVERSAL_PORT = 4500;
 
 const NONCE_LENGTH = 32;
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
@@ -35,26 +31,24 @@ export function initiate(world: World, connection: ConnectionConfig): void {
   const turn = world.addressTurn.get(connection.name) ?? 0;
   const address = addresses[turn % Math.max(1, addresses.length)];
   const spec = connection.ikeProposals[0];
+  const path = firstPath(connection, address);
   if (address === undefined || spec === undefined) {
-    const peer: Endpoint = { address: address ?? '0.0.0.0', port: IKE_PORT };
     const reason =
       address === undefined
         ? failure('dns_failed', 'the peer has no address: its host name is not resolved')
         : failure('unsupported', 'none of the configured IKE proposals can be used here');
+    const { remote: peer } = path;
     ctx.event({ kind: 'ike-failed', connection: connection.name, role: 'initiator', peer, failure: reason });
     return;
   }
   endAbandoned(world, connection);
-  const remote = { address, port: IKE_PORT };
   const sa = new IkeSa({
     id: ctx.nextId(),
     role: 'initiator',
     state: 'init-sent',
     initiatorSpi: freshIkeSpi(world),
     responderSpi: new Uint8Array(8),
-    local: { address: connection.local.address, port: IKE_PORT },
-    remote,
-    natTraversalPort: false,
+    ...path,
     createdAt: ctx.now,
   });
   const group = spec.dh[0]!;
@@ -76,7 +70,13 @@ export function initiate(world: World, connection: ConnectionConfig): void {
   };
   world.table.add(sa);
   sa.tasks.push({ kind: 'init' });
-  ctx.event({ kind: 'ike-initiating', connection: connection.name, ikeId: sa.id, version: 2, peer: remote });
+  ctx.event({
+    kind: 'ike-initiating',
+    connection: connection.name,
+    ikeId: sa.id,
+    version: 2,
+    peer: path.remote,
+  });
 }
 
 /** A random IKE SPI that is neither zero nor in use here (RFC 7296 §2.6). */
@@ -241,6 +241,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   sa.nat = { local: finding.local, peer: finding.peer };
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
+  sa.portProven = datagram.natTraversalPort;
   if (espForm(sa, connection) === 'udp') {
     floatToNatTraversalPort(sa);
   }
@@ -248,13 +249,6 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   sa.nextMessageId = 1;
   sa.state = 'auth-sent';
   sa.tasks.push({ kind: 'auth' });
-}
-
-/** RFC 7296 §2.23: with a NAT in between, IKE_AUTH and all that follows goes over port 4500. */
-function floatToNatTraversalPort(sa: IkeSa): void {
-  sa.natTraversalPort = true;
-  sa.local = { address: sa.local.address, port: NAT_TRAVERSAL_PORT };
-  sa.remote = { address: sa.remote.address, port: NAT_TRAVERSAL_PORT };
 }
 
 /**
@@ -274,7 +268,7 @@ export function initSilent(world: World, sa: IkeSa): void {
   if (negotiation.addressesLeft > 0 && next !== undefined) {
     negotiation.addressesLeft--;
     negotiation.cookie = undefined;
-    sa.remote = { address: next, port: IKE_PORT };
+    takePath(sa, firstPath(connection, next));
     world.ctx.event({
       kind: 'ike-initiating',
       connection: connection.name,
@@ -287,7 +281,7 @@ export function initSilent(world: World, sa: IkeSa): void {
   }
   failSa(world, sa, {
     cause: 'peer_silent',
-    message: `${addresses.join(', ')} did not answer on UDP port ${IKE_PORT}: check the address, that the peer runs, and that no firewall stands between`,
+    message: `${addresses.join(', ')} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs, and that no firewall stands between`,
     details: { exchange: 'IKE_SA_INIT', tries, unanswered: 'message 1' },
   });
 }

@@ -139,6 +139,7 @@ function connection(
     },
     peer: {
       addresses: peerAddresses ?? ['192.0.2.2'],
+      port: 500,
       identity: identity(peerIdentity ?? 'fqdn:b.example'),
       selectors: selectors(peerCidr ?? '10.2.0.0/24'),
     },
