@@ -149,7 +149,7 @@ function checkPeerAddress(
   const address = formatIp(ip);
   const own = parseIp(gateway.address);
   if (own !== undefined && own.length !== ip.length) {
-    const message = `${shown(text, path)} and gateway.address ${gateway.address} are of different families: IKE runs between two IPv4 or two IPv6 addresses`;
+    const message = `${shown(text, path)} and the gateway's address ${gateway.address} are of different families: IKE runs between two IPv4 or two IPv6 addresses`;
     issues.push({ path, rule: 'bad_address', message });
   } else if (address === gateway.address) {
     issues.push({
@@ -182,14 +182,14 @@ function readLocalIdentities(
     issues.push({
       path: at,
       rule: 'list_size',
-      message: `has ${given.length} identities: with gateway.mode policy it is one`,
+      message: `has ${given.length} identities: in policy mode it is one`,
     });
   }
   if (gateway.mode === 'route' && given.length === 1) {
     issues.push({
       path: at,
       rule: 'list_size',
-      message: 'has 1 identity: with gateway.mode route it is two, one a member, or none',
+      message: 'has 1 identity: in route mode there are two, one for each member, or none',
     });
   }
   if (given.length === 0) return [addressIdentity(gateway.address)];
@@ -228,11 +228,11 @@ function checkCidrs(
       issues.push({
         path: at,
         rule: 'missing',
-        message: 'is missing: with gateway.mode policy at least one network is needed',
+        message: 'is missing: in policy mode at least one network is needed',
       });
     }
     if (mode === 'route' && cidrs !== undefined) {
-      const message = 'is not used with gateway.mode route, where routes decide: leave it out';
+      const message = 'is not used in route mode, where routes decide: leave it out';
       issues.push({ path: at, rule: 'unknown_field', atName: true, message });
     }
     for (const [index, text] of (cidrs ?? []).entries()) {
@@ -254,7 +254,7 @@ function checkRoutes(
 ): void {
   for (const field of ['interface', 'routes'] as const) {
     if (mode === 'route' || input[field] === undefined) continue;
-    const message = 'is for gateway.mode route only; in policy mode the networks of peer.cidrs are routed';
+    const message = 'is for route mode only; in policy mode the networks of peer.cidrs are routed';
     issues.push({ path: under(path, field), atName: true, message });
   }
   const seen = new Set<string>();

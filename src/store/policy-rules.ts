@@ -179,7 +179,7 @@ function refuseWeak(categories: readonly Category[], issues: ConfigIssue[]): voi
   for (const { kind, path, values } of categories) {
     for (const name of values) {
       if (!isWeakName(kind, name)) continue;
-      const message = `"${name}" is refused by gateway.profile modern: choose ${STRONGER[kind]}`;
+      const message = `"${name}" is refused by the profile "modern": choose ${STRONGER[kind]}`;
       issues.push({ path, rule: 'weak', message });
     }
   }

@@ -56,8 +56,12 @@ const OWN: Readonly<Record<string, string>> = {
 };
 
 const provoked = new Set<string>();
+const messages = new Set<string>();
 function note({ status, body }: LabAnswer): void {
-  for (const { code } of body?.errors ?? []) provoked.add(`${code} ${status}`);
+  for (const { code, message } of body?.errors ?? []) {
+    provoked.add(`${code} ${status}`);
+    messages.add(message);
+  }
 }
 
 t.test('every operation has its cases', async (t) => {
@@ -278,4 +282,12 @@ t.test('every code is announced, provoked, and either documented or ours', async
   t.same(missing.sort(), Object.keys(NOT_HERE).sort(), 'documented codes are here, or it is said why not');
   const own = codes.filter((code) => !DOCUMENTED.includes(code));
   t.same(own.sort(), Object.keys(OWN).sort(), 'codes of ours are said to be');
+});
+
+t.test('no message speaks of a file: clients of the API have none', async (t) => {
+  t.ok(messages.size > 80, `${messages.size} messages`);
+  t.same(
+    [...messages].filter((message) => /gateway\.[a-z]|psk_file|the file|quotes when|--[a-z]/.test(message)),
+    [],
+  );
 });

@@ -139,6 +139,10 @@ t.test('route mode: advertised networks', async (t) => {
     code: 0,
   });
   t.same(await cli.json('vpn-gateway-advertised-cidrs', 'r'), ['10.2.0.0/16']);
+  t.match(await cli('vpn-gateway-advertised-cidr-delete', 'r', '10.9.0.0/16'), {
+    code: 1,
+    err: /does not advertise this network/,
+  });
   t.same(await cli.json('vpn-gateway-service-connections', 'r'), []);
   t.match(await cli('vpn-gateway-service-connection', 'r', '--service-connection-id', '0717-x'), { code: 1 });
   const connection = ['vpn-gateway-connection-create', 'c', 'r', '169.21.50.5', PSK];
@@ -147,6 +151,12 @@ t.test('route mode: advertised networks', async (t) => {
     distribute_traffic: true,
     tunnels: [{}, {}],
   });
+  const second = ['vpn-gateway-connection-create', 'c2', 'r', '169.21.50.6', PSK];
+  t.match(await cli(...second, '--routing-protocol', 'bgp'), {
+    code: 1,
+    err: /routing_protocol needs .*BGP/,
+  });
+  t.match(await cli.json(...second, '--routing-protocol', 'none'), { routing_protocol: 'none' });
 });
 
 t.test('every example of "Adding connections to a VPN gateway"', async (t) => {
@@ -228,9 +238,14 @@ t.test('every example of "Adding connections to a VPN gateway"', async (t) => {
     await cli('vpn-gateway-connection-peer-cidr-add', 'my-vpn-gateway', 'my-connection', '4.4.4.0/24'),
     { code: 0 },
   );
-  t.match(await cli('vpn-gateway-connection-local-cidr-delete', id, 'my-connection', '3.3.4.0/24', '-f'), {
-    code: 0,
-  });
+  const remove = 'vpn-gateway-connection-local-cidr-delete';
+  t.match(await cli(remove, id, 'my-connection', '3.3.4.0/24', '-f'), { code: 0 });
+  t.match(
+    await cli(remove, id, 'my-connection', '3.3.9.0/24'),
+    { code: 1, err: /does not have this local network/ },
+    'what is not there is not asked about',
+  );
+  t.match(await cli(remove, id, 'my-connection', '3.3.3.0/24'), { code: 2, err: /nobody can be asked/ });
   t.match(await cli.json('vpn-gateway-connection', 'my-vpn-gateway', 'my-connection'), {
     local: { cidrs: ['10.240.0.0/24', '3.3.3.0/24'] },
     peer: { cidrs: ['192.168.1.0/24', '4.4.4.0/24'] },

@@ -206,7 +206,7 @@ const BAD: readonly BadFile[] = [
     'peer address family',
     peer("address: '2001:db8::2'"),
     [
-      '3:108: connections[0].peer.address: "2001:db8::2" and gateway.address 192.0.2.1 are of different families: IKE runs between two IPv4 or two IPv6 addresses',
+      `3:108: connections[0].peer.address: "2001:db8::2" and the gateway's address 192.0.2.1 are of different families: IKE runs between two IPv4 or two IPv6 addresses`,
     ],
   ],
   [
@@ -268,7 +268,7 @@ const BAD: readonly BadFile[] = [
       local:
         '{ cidrs: [10.1.0.0/24], ike_identities: [{ type: hostname, value: a }, { type: hostname, value: b }] }',
     }),
-    ['3:83: connections[0].local.ike_identities: has 2 identities: with gateway.mode policy it is one'],
+    ['3:83: connections[0].local.ike_identities: has 2 identities: in policy mode it is one'],
   ],
   [
     'local identity',
@@ -280,12 +280,12 @@ const BAD: readonly BadFile[] = [
   [
     'no local',
     one({ local: undefined }),
-    ['3:5: connections[0].local.cidrs: is missing: with gateway.mode policy at least one network is needed'],
+    ['3:5: connections[0].local.cidrs: is missing: in policy mode at least one network is needed'],
   ],
   [
     'no local cidrs',
     one({ local: '{ ike_identities: [] }' }),
-    ['3:43: connections[0].local.cidrs: is missing: with gateway.mode policy at least one network is needed'],
+    ['3:43: connections[0].local.cidrs: is missing: in policy mode at least one network is needed'],
   ],
   [
     'empty cidrs',
@@ -438,15 +438,15 @@ const BAD: readonly BadFile[] = [
     'route with cidrs',
     `gateway: { name: a, address: 192.0.2.1, mode: route }\n${connections(connection())}`,
     [
-      '3:45: connections[0].local.cidrs: is not used with gateway.mode route, where routes decide: leave it out',
-      '3:97: connections[0].peer.cidrs: is not used with gateway.mode route, where routes decide: leave it out',
+      '3:45: connections[0].local.cidrs: is not used in route mode, where routes decide: leave it out',
+      '3:97: connections[0].peer.cidrs: is not used in route mode, where routes decide: leave it out',
     ],
   ],
   [
     'route one identity',
     `gateway: { name: a, address: 192.0.2.1, mode: route }\n${connections(connection({ local: '{ ike_identities: [{ type: hostname, value: a }] }', peer: '{ address: 192.0.2.2 }' }))}`,
     [
-      '3:61: connections[0].local.ike_identities: has 1 identity: with gateway.mode route it is two, one a member, or none',
+      '3:61: connections[0].local.ike_identities: has 1 identity: in route mode there are two, one for each member, or none',
     ],
   ],
   [

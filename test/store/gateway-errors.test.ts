@@ -336,9 +336,9 @@ const BAD: readonly BadFile[] = [
       'ike_policies:\n  - { name: p, encryption_algorithm: 3des, authentication_algorithms: [sha256, sha1], dh_groups: [14, 5] }\n',
     ),
     [
-      '3:38: ike_policies[0].encryption_algorithm: "3des" is refused by gateway.profile modern: choose aes256 or aes256gcm16',
-      '3:71: ike_policies[0].authentication_algorithms: "sha1" is refused by gateway.profile modern: choose sha256, sha384 or sha512',
-      '3:98: ike_policies[0].dh_groups: "5" is refused by gateway.profile modern: choose group 14 to 21 or 31',
+      '3:38: ike_policies[0].encryption_algorithm: "3des" is refused by the profile "modern": choose aes256 or aes256gcm16',
+      '3:71: ike_policies[0].authentication_algorithms: "sha1" is refused by the profile "modern": choose sha256, sha384 or sha512',
+      '3:98: ike_policies[0].dh_groups: "5" is refused by the profile "modern": choose group 14 to 21 or 31',
     ],
   ],
   [
@@ -347,9 +347,9 @@ const BAD: readonly BadFile[] = [
       'ipsec_policies:\n  - { name: p, encryption_algorithm: triple_des, authentication_algorithm: md5, pfs: group_2 }\n',
     ),
     [
-      '3:38: ipsec_policies[0].encryption_algorithm: "triple_des" is refused by gateway.profile modern: choose aes256 or aes256gcm16',
-      '3:76: ipsec_policies[0].authentication_algorithm: "md5" is refused by gateway.profile modern: choose sha256, sha384 or sha512',
-      '3:86: ipsec_policies[0].pfs: "group_2" is refused by gateway.profile modern: choose group 14 to 21 or 31',
+      '3:38: ipsec_policies[0].encryption_algorithm: "triple_des" is refused by the profile "modern": choose aes256 or aes256gcm16',
+      '3:76: ipsec_policies[0].authentication_algorithm: "md5" is refused by the profile "modern": choose sha256, sha384 or sha512',
+      '3:86: ipsec_policies[0].pfs: "group_2" is refused by the profile "modern": choose group 14 to 21 or 31',
     ],
   ],
   [

@@ -38,6 +38,11 @@ const settings: Readonly<Record<string, Options>> = {
     describe: 'Who begins negotiations',
   },
   'distribute-traffic': switchOption('In route mode: over both tunnels'),
+  'routing-protocol': {
+    choices: ['bgp', 'none'],
+    requiresArg: true,
+    describe: 'In route mode: none is for static routes; bgp is not offered',
+  },
   'peer-asn': textOption('Needs dynamic routes (BGP), which are not offered'),
   tunnels: textOption('Needs dynamic routes (BGP), which are not offered: JSON or @FILE'),
   'psk-file': textOption('File with the pre-shared key, in place of the key itself'),
@@ -140,11 +145,6 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
       'reset-ipsec-policy': { type: 'boolean', default: false, describe: 'Auto-negotiation for IPsec again' },
       'peer-address': textOption('New address of the peer'),
       'peer-fqdn': textOption('New host name of the peer'),
-      'routing-protocol': {
-        choices: ['bgp', 'none'],
-        requiresArg: true,
-        describe: 'In route mode; bgp is not offered',
-      },
       ...vpcOption,
     },
     description: 'Change a connection; what need not be negotiated again goes on running',
@@ -211,8 +211,10 @@ function deleteCidr(side: 'local' | 'peer'): DeleteCommand {
     find: async (api, given) => {
       const found = await givenConnection(api, given);
       const cidr = givenCidr(given);
+      const target = cidrPath(found, side, cidr);
+      await api.call('GET', target);
       const text = `the ${side} network ${cidr} of ${found.connection.name}`;
-      return [{ object: { id: cidr, name: cidr }, path: cidrPath(found, side, cidr), text }];
+      return [{ object: { id: cidr, name: cidr }, path: target, text }];
     },
   };
 }
@@ -255,7 +257,6 @@ async function updateConnection(api: ApiClient, given: Given): ReturnType<VpnCom
     ...compact({
       name: given.text('name'),
       psk: await givenKey(given, false),
-      routing_protocol: given.text('routing-protocol'),
     }),
     ...(await givenSettings(api, given)),
     ...(Object.keys(peer).length === 0 ? {} : { peer }),
@@ -287,6 +288,7 @@ async function givenSettings(api: ApiClient, given: Given): Promise<Record<strin
     ipsec_policy: await policy(api, 'ipsec_policy', given.text('ipsec-policy')),
     establish_mode: given.text('establish-mode'),
     distribute_traffic: given.flag('distribute-traffic'),
+    routing_protocol: given.text('routing-protocol'),
     tunnels: tunnels === undefined ? undefined : await looseJson('--tunnels', tunnels),
   });
 }

@@ -160,7 +160,9 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     examples: [['vpn-gateway-advertised-cidr-delete my-gateway 10.0.0.0/16 --force', 'Without asking']],
     find: async (api, given) => {
       const { id, name } = await givenGateway(api, given);
-      return given.operands('cidrs').map((cidr) => ({
+      const cidrs = given.operands('cidrs');
+      for (const cidr of cidrs) await api.call('GET', advertised(id, cidr));
+      return cidrs.map((cidr) => ({
         object: { id: cidr, name: cidr },
         path: advertised(id, cidr),
         text: `the advertised network ${cidr} of ${name}`,

@@ -82,7 +82,7 @@ export interface VpnCommand {
 
 /** A command that deletes the objects of its last operand, with a question before it. */
 export interface DeleteCommand extends Omit<VpnCommand, 'run'> {
-  /** What is to be deleted. */
+  /** What is to be deleted. @throws CliError when it is not there, so that nobody is asked in vain */
   find(api: ApiClient, given: Given): Promise<readonly Deletion[]>;
 }
 
