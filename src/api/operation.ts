@@ -41,6 +41,8 @@ export interface Operation {
   /** Name of the answer's schema by status; null for none. */
   readonly success: Readonly<Record<number, string | null>>;
   readonly errors: readonly number[];
+  /** Successes of the contract that never come here, as in `success`: clients may be made from the document. */
+  readonly never?: Readonly<Record<number, string | null>>;
   handle(call: Call, context: ApiContext): Promise<Answer>;
 }
 

@@ -12,6 +12,7 @@ import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
 import { lookupOperations } from './operations/lookups.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
+import { regionOperations } from './operations/regions.js';
 import { transactionOperations } from './operations/transactions.js';
 import { Links } from './render/links.js';
 
@@ -29,6 +30,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...connectionOperations,
   ...cidrOperations,
   ...lookupOperations,
+  ...regionOperations,
   ...transactionOperations,
 ];
 
@@ -94,7 +96,7 @@ export function originOf(request: FastifyRequest, { site }: Pick<ApiContext, 'si
 
 /** For the OpenAPI document; requests are checked by the operations, which know about parents and dialects. */
 function schemaOf(operation: Operation, prefix: string): object {
-  const { path, body, query, ifMatch, success, errors } = operation;
+  const { path, body, query, ifMatch, success, never = {}, errors } = operation;
   const mainPrefix = operation.prefixes?.[0] ?? '/v1';
   const names = [...path.matchAll(/:([a-z_]+)/g)].map(([, name]) => name!);
   const parameters = Object.fromEntries(names.map((name) => [name, Type.String()]));
@@ -105,7 +107,7 @@ function schemaOf(operation: Operation, prefix: string): object {
   const writes = operation.method === 'GET' ? [] : WRITE_ERRORS;
   const statuses = new Set([...COMMON_ERRORS, ...writes, ...errors]);
   const failures = [...statuses].map((status) => [status, { $ref: 'Errors#' }]);
-  const answers = Object.entries(success).map(([status, name]) => [
+  const answers = Object.entries({ ...never, ...success }).map(([status, name]) => [
     status,
     name === null ? { description: 'Done', type: 'null' } : { $ref: `${name}#` },
   ]);

@@ -19,6 +19,7 @@ import { ANYBODY, SOCKET } from './auth/principal.js';
 import { RefusalLog } from './auth/refusal-log.js';
 import { BODY_LIMIT, tooLarge } from './bodies.js';
 import { type ApiContext, type ReloadServer, WriteQueue } from './context.js';
+import { registerDocsRoute } from './docs-route.js';
 import { ApiError } from './errors.js';
 import { GatewayLifecycle } from './lifecycle.js';
 import {
@@ -30,7 +31,7 @@ import {
   type TcpListener,
 } from './listeners.js';
 import { registerReloadRoute } from './reload-route.js';
-import { registerOperations } from './routes.js';
+import { originOf, registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
 import { ANSWERS } from './schemas/answers.js';
 import { registerTokenRoute } from './token-route.js';
@@ -74,7 +75,10 @@ interface ServerParts {
   readonly rootSockets: WeakSet<Socket>;
 }
 
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+const { version, license } = createRequire(import.meta.url)('../../package.json') as {
+  version: string;
+  license: string;
+};
 
 /** Ends a request that is sent too slowly. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -112,7 +116,11 @@ export class ApiServer {
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
-        info: { title: 'Culvert VPN API', version },
+        info: {
+          title: 'Culvert VPN API',
+          version,
+          license: { name: 'Apache License 2.0', identifier: license },
+        },
         components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
         security: [{ bearer: [] }],
       },
@@ -127,7 +135,11 @@ export class ApiServer {
         ? undefined
         : new Authenticator({ ...options.auth, account: site.account }, refusals);
     addAccess(app, authenticator, rootSockets, now);
-    app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async () => app.swagger());
+    app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async (request) => ({
+      ...app.swagger(),
+      servers: [{ url: originOf(request, context) }],
+    }));
+    registerDocsRoute(app);
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
     registerReloadRoute(app, context);
     registerOperations(app, context);

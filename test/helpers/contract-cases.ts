@@ -382,6 +382,36 @@ const surroundings: Record<string, OperationCases> = {
       no(403, 'not_authorized', { params: { id: '0717-empty' } }),
     ],
   },
+  list_subnet_reserved_ips: {
+    params: { subnet: '0717-sub' },
+    cases: [no(404, 'not_found', { params: { subnet: '{none}' } }), ...BAD_PAGES, ok(200)],
+  },
+  get_subnet_reserved_ip: {
+    params: { subnet: '0717-sub', id: '{reserved}' },
+    cases: [
+      no(404, 'not_found', { params: NONE }),
+      no(404, 'not_found', { params: { subnet: '{none}' } }),
+      no(404, 'not_found', { params: { subnet: '0717-sub2' } }),
+      ok(200),
+    ],
+  },
+  list_regions: { cases: [ok(200)] },
+  get_region: {
+    params: { region: 'us-south' },
+    cases: [no(404, 'not_found', { params: { region: 'eu-de' } }), ok(200)],
+  },
+  list_region_zones: {
+    params: { region: 'us-south' },
+    cases: [no(404, 'not_found', { params: { region: 'eu-de' } }), ok(200)],
+  },
+  get_region_zone: {
+    params: { region: 'us-south', zone: 'us-south-1' },
+    cases: [
+      no(404, 'not_found', { params: { region: 'eu-de' } }),
+      no(404, 'not_found', { params: { zone: 'us-south-9' } }),
+      ok(200),
+    ],
+  },
   list_resource_groups: { cases: [ok(200)] },
   get_resource_group: { params: { id: 'rg1' }, cases: [no(404, 'not_found', { params: NONE }), ok(200)] },
 };

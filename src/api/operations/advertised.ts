@@ -116,6 +116,7 @@ export const advertisedOperations: readonly Operation[] = [
     id: 'get_vpn_gateway_service_connection',
     summary: 'Retrieve a service connection of a VPN gateway',
     success: {},
+    never: { 200: 'VPNGatewayServiceConnection' },
     errors: [404],
     async handle(call, { store }) {
       findGateway(new View(await store.snapshot()), call.params.id!);

@@ -1,4 +1,6 @@
+import type { GatewayMember, GatewayRecord } from '../../store/records.js';
 import type { ResourceGroup, Subnet, Vpc } from '../../store/site.js';
+import type { StoredObject } from '../../store/store.js';
 import { parseCidr } from '../../util/ip.js';
 import { type ApiContext, View } from '../context.js';
 import { ApiError } from '../errors.js';
@@ -79,6 +81,7 @@ export const lookupOperations: readonly Operation[] = [
     id: 'delete_subnet',
     summary: 'Refused: a subnet with a gateway cannot be deleted, and others belong to the configuration',
     success: {},
+    never: { 204: null },
     errors: [403, 404, 409],
     async handle(call, { store, site }) {
       const subnet = find(site.subnets, call.params.id!, 'subnet');
@@ -91,6 +94,43 @@ export const lookupOperations: readonly Operation[] = [
       }
       const message = `subnet ${subnet.name} comes from the server's configuration: remove it there`;
       throw new ApiError(403, 'not_authorized', message);
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/subnets/:subnet/reserved_ips',
+    id: 'list_subnet_reserved_ips',
+    summary: 'List the addresses of a subnet that VPN gateways have',
+    query: PAGE_QUERY,
+    success: { 200: 'ReservedIPCollection' },
+    errors: [400, 404],
+    async handle(call, { store, site }) {
+      const { id } = find(site.subnets, call.params.subnet!, 'subnet');
+      const rows = reservedIps(id, new View(await store.snapshot())).map((item) => ({
+        item,
+        key: [item.member.privateIp.address, item.member.privateIp.id] as const,
+      }));
+      const url = `${call.links.base}/subnets/${id}/reserved_ips`;
+      const page = pageOf(rows, readPage(call.query, 50), false, url, {});
+      const list = page.items.map((item) => reservedIpAnswer(item, call));
+      return { status: 200, body: { ...page.frame, reserved_ips: list } };
+    },
+  },
+  {
+    tag,
+    method: 'GET',
+    path: '/subnets/:subnet/reserved_ips/:id',
+    id: 'get_subnet_reserved_ip',
+    summary: 'Retrieve an address of a subnet that a VPN gateway has',
+    success: { 200: 'ReservedIP' },
+    errors: [404],
+    async handle(call, { store, site }) {
+      const subnet = find(site.subnets, call.params.subnet!, 'subnet');
+      const all = reservedIps(subnet.id, new View(await store.snapshot()));
+      const found = all.find(({ member }) => member.privateIp.id === call.params.id);
+      if (found === undefined) throw new ApiError(404, 'not_found', 'there is no reserved IP with this id');
+      return { status: 200, body: reservedIpAnswer(found, call) };
     },
   },
   {
@@ -156,7 +196,39 @@ function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiConte
     status: 'available',
     total_ipv4_address_count: total,
     vpc: call.links.vpc(subnet.vpc),
-    zone: { href: `${call.links.base}/regions/${site.region}/zones/${zone}`, name: zone },
+    zone: { href: call.links.zone(zone), name: zone },
+  };
+}
+
+interface ReservedIp {
+  readonly gateway: StoredObject<GatewayRecord>;
+  readonly member: GatewayMember;
+}
+
+function reservedIps(subnet: string, view: View): readonly ReservedIp[] {
+  const gateways = view.gateways().filter(({ value }) => value.subnet === subnet);
+  return gateways.flatMap((gateway) => gateway.value.members.map((member) => ({ gateway, member })));
+}
+
+function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { links }: Call): object {
+  const { privateIp } = member;
+  return {
+    address: privateIp.address,
+    auto_delete: true,
+    created_at: value.createdAt,
+    href: links.reservedIp(value.subnet, privateIp.id),
+    id: privateIp.id,
+    lifecycle_state: value.lifecycle === 'deleting' ? 'deleting' : 'stable',
+    name: privateIp.name,
+    owner: 'provider',
+    resource_type: 'subnet_reserved_ip',
+    target: {
+      crn: links.crn('vpn', id),
+      href: links.gateway(id),
+      id,
+      name: value.name,
+      resource_type: 'vpn_gateway',
+    },
   };
 }
 

@@ -42,7 +42,7 @@ export function connectionAnswer(
     name: value.name,
     ...(withPsk ? { psk: value.psk } : {}),
     status: status.whole,
-    status_reasons: status.reasons.map(reasonAnswer),
+    status_reasons: status.reasons.map((reason) => reasonAnswer(reason, links)),
   };
   const routes =
     gateway.mode === 'route'
@@ -52,7 +52,7 @@ export function connectionAnswer(
           tunnels: gateway.members.map(({ publicAddress }, index) => ({
             public_ip: { address: publicAddress ?? '0.0.0.0' },
             status: status.ofMember(index),
-            status_reasons: status.reasonsOf(index).map(reasonAnswer),
+            status_reasons: status.reasonsOf(index).map((reason) => reasonAnswer(reason, links)),
           })),
         }
       : {};

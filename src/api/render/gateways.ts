@@ -72,7 +72,7 @@ function memberAnswer(
     ...statesOf(gateway, memberHealth(gateway, index, observation), dialect, observation),
     private_ip: {
       address,
-      href: `${links.base}/subnets/${gateway.subnet}/reserved_ips/${id}`,
+      href: links.reservedIp(gateway.subnet, id),
       id,
       name,
       resource_type: 'subnet_reserved_ip',

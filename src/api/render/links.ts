@@ -3,11 +3,14 @@ import type { Site } from '../../store/site.js';
 
 /** Addresses and names of things as a client sees them. */
 export class Links {
+  /** `https://host:port`. */
+  readonly origin: string;
   /** `https://host:port/v1`. */
   readonly base: string;
   readonly #site: Site;
 
   constructor(origin: string, site: Site) {
+    this.origin = origin;
     this.base = `${origin}/v1`;
     this.#site = site;
   }
@@ -31,6 +34,23 @@ export class Links {
 
   ipsecPolicy(id: string): string {
     return `${this.base}/ipsec_policies/${id}`;
+  }
+
+  region(): string {
+    return `${this.base}/regions/${this.#site.region}`;
+  }
+
+  zone(name: string): string {
+    return `${this.region()}/zones/${name}`;
+  }
+
+  reservedIp(subnet: string, id: string): string {
+    return `${this.base}/subnets/${subnet}/reserved_ips/${id}`;
+  }
+
+  /** A topic of the documents, which this server has itself: a document and an anchor in it. */
+  docs(topic: string): string {
+    return `${this.origin}${DOCS_PATH}/${topic}`;
   }
 
   resourceGroup(id: string): { href: string; id: string; name?: string } {
@@ -62,10 +82,11 @@ export class Links {
   }
 }
 
-const DOCUMENTATION = 'https://cloud.ibm.com/docs/vpc?topic=';
+/** Path of the documents that `more_info` leads to. */
+export const DOCS_PATH = '/culvert/v1/docs';
 
 /** A status reason in the contract's form: without our details, its link absolute. */
-export function reasonAnswer({ code, message, more_info }: StatusReason): object {
+export function reasonAnswer({ code, message, more_info }: StatusReason, links: Links): object {
   if (more_info === undefined) return { code, message };
-  return { code, message, more_info: /^https?:/.test(more_info) ? more_info : DOCUMENTATION + more_info };
+  return { code, message, more_info: links.docs(more_info) };
 }

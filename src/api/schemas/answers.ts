@@ -265,6 +265,38 @@ const Vpc = named('VPC', {
   resource_group: ref('ResourceGroupReference'),
   resource_type: constant('vpc'),
 });
+const regionFields = { href: Href, name: Name };
+const Region = named('Region', { ...regionFields, endpoint: Href, status: constant('available') });
+const Zone = named('Zone', {
+  href: Href,
+  name: Name,
+  region: Type.Object(regionFields, closed),
+  status: constant('available'),
+});
+const ReservedIp = named('ReservedIP', {
+  address: Text,
+  auto_delete: Type.Boolean(),
+  created_at: Time,
+  href: Href,
+  id: Id,
+  lifecycle_state: Lifecycle,
+  name: Name,
+  owner: Type.Enum(['provider', 'user']),
+  resource_type: constant('subnet_reserved_ip'),
+  target: Type.Object(
+    { crn: Crn, href: Href, id: Id, name: Name, resource_type: constant('vpn_gateway') },
+    closed,
+  ),
+});
+const ServiceConnection = named('VPNGatewayServiceConnection', {
+  id: Id,
+  created_at: Time,
+  creator: Type.Object({ crn: Crn, id: Id, resource_type: constant('transit_gateway') }, closed),
+  lifecycle_reasons: arrayOf('Reason'),
+  lifecycle_state: Lifecycle,
+  status: Type.Enum(['up', 'down', 'degraded']),
+  status_reasons: arrayOf('Reason'),
+});
 const ResourceGroup = named('ResourceGroup', {
   id: Id,
   crn: Crn,
@@ -314,6 +346,10 @@ export const ANSWERS: readonly Type.TSchema[] = [
   Subnet,
   Vpc,
   ResourceGroup,
+  Region,
+  Zone,
+  ReservedIp,
+  ServiceConnection,
   Token,
   page('IKEPolicyCollection', 'ike_policies', 'IKEPolicy'),
   page('IPsecPolicyCollection', 'ipsec_policies', 'IPsecPolicy'),
@@ -321,6 +357,9 @@ export const ANSWERS: readonly Type.TSchema[] = [
   page('VPNGatewayConnectionCollection', 'connections', 'VPNGatewayConnection'),
   page('SubnetCollection', 'subnets', 'Subnet'),
   page('VPCCollection', 'vpcs', 'VPC'),
+  page('ReservedIPCollection', 'reserved_ips', 'ReservedIP'),
+  named('RegionCollection', { regions: arrayOf('Region') }),
+  named('ZoneCollection', { zones: arrayOf('Zone') }),
   // Only a transit gateway makes service connections: there are none here.
   named('VPNGatewayServiceConnectionCollection', {
     first: Type.Object({ href: Href }, closed),

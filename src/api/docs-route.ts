@@ -1,0 +1,51 @@
+import type { FastifyInstance } from 'fastify';
+import { adviceFor, codeOf, STATUS_CAUSES } from '../connection/reasons.js';
+import { DOCS_PATH } from './render/links.js';
+
+/**
+ * The page that `more_info` in answers leads to: what the codes of status reasons mean and what to do. It holds
+ * nothing of this site and may be read without a token, so that the link opens in any browser.
+ */
+export function registerDocsRoute(app: FastifyInstance): void {
+  const page = healthPage();
+  app.get(
+    `${DOCS_PATH}/vpc-vpn-health`,
+    { schema: { hide: true }, config: { public: true } },
+    async (_request, reply) => {
+      reply
+        .type('text/html; charset=utf-8')
+        .header('content-security-policy', "default-src 'none'")
+        .serializer((text: unknown) => String(text));
+      return page;
+    },
+  );
+}
+
+function healthPage(): string {
+  const byCode = new Map<string, string[]>();
+  for (const cause of STATUS_CAUSES) {
+    const entry = `<dt><code>${cause}</code></dt><dd>${escaped(adviceFor(cause) ?? '')}</dd>`;
+    for (const code of new Set([codeOf(cause, 1), codeOf(cause, 2)])) {
+      byCode.set(code, [...(byCode.get(code) ?? []), entry]);
+    }
+  }
+  const sections = [...byCode].map(
+    ([code, entries]) => `<h3 id="${code}"><code>${code}</code></h3>\n<dl>${entries.join('\n')}</dl>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Health of VPN connections</title></head>
+<body>
+<h1>Health of VPN connections</h1>
+<h2 id="vpn-connection-health">Why a connection is down</h2>
+<p>The codes of <code>status_reasons</code>, the causes behind each, and what to do. The message beside a code, and
+<code>culvert explain</code> on the server, say which cause it is and what was seen.</p>
+${sections.join('\n')}
+</body>
+</html>
+`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
