@@ -116,6 +116,10 @@ function checkConnection(
   dialect: Dialect,
 ): void {
   const { view } = reader;
+  if (record.psk === undefined && record.adminStateUp) {
+    const message = 'is missing: the connection was restored without its key; send one, then it can be up';
+    throw badField('psk', 'validation_required_field', message);
+  }
   const issues: ConfigIssue[] = [];
   const own = reader.read(record, gateway.value, issues);
   if (issues.length === 0) checkOwnNetworks(own, issues);

@@ -6,7 +6,15 @@ import {
   KIND,
 } from '../store/records.js';
 import type { Site } from '../store/site.js';
-import { type Change, type Snapshot, type Store, type StoredObject, StoreError } from '../store/store.js';
+import {
+  type Change,
+  type CommitOptions,
+  type Revision,
+  type Snapshot,
+  type Store,
+  type StoredObject,
+  StoreError,
+} from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Principal } from './auth/principal.js';
 import type { RefusalLog } from './auth/refusal-log.js';
@@ -25,6 +33,8 @@ export interface ApiContext {
   /** The time of day. */
   readonly now: () => Date;
   readonly writes: WriteQueue;
+  /** Name and version of this program. */
+  readonly program: string;
   /** Reads the server's file again; absent where there is none. */
   readonly reload?: ReloadServer;
 }
@@ -59,6 +69,9 @@ export interface AuditChange {
 /** Times that a change is worked out anew when another writer of the store was faster. */
 const MOST_TRIES = 8;
 
+/** What a backup keeps of an object. */
+export type BackedUp<T = unknown> = Omit<StoredObject<T>, 'revision'>;
+
 /** A rule that is held against the state that a whole transaction makes. @throws ApiError */
 export type DeferredCheck = (view: View) => void;
 /** How a fault is named when it lies within a part of a request. */
@@ -75,6 +88,7 @@ export class Transaction {
   readonly #checks = new Map<string, { readonly check: DeferredCheck; readonly place: FaultPlace }>();
   #place: FaultPlace = (error) => error;
   #discarded = false;
+  #above: Revision | undefined;
 
   constructor(snapshot: Snapshot) {
     this.#overlay = new Overlay(snapshot);
@@ -98,6 +112,22 @@ export class Transaction {
     const before = this.#overlay.get(kind, id);
     this.#overlay.put(kind, id, value);
     this.#note(action, kind, id, before?.value, value);
+  }
+
+  /** Puts an object from a backup, with the place in lists that it had. */
+  restore({ kind, id, value, created }: BackedUp, action: string): void {
+    const before = this.#overlay.get(kind, id);
+    this.#overlay.put(kind, id, value, created);
+    this.#note(action, kind, id, before?.value, value);
+  }
+
+  /** Lets the commit have a revision above this one. */
+  riseAbove(revision: Revision): void {
+    this.#above = revision;
+  }
+
+  get options(): CommitOptions {
+    return { at: this.revision, ...(this.#above === undefined ? {} : { above: this.#above }) };
   }
 
   delete(kind: string, id: string, action: string): void {
@@ -256,7 +286,7 @@ export class WriteQueue {
         changes: transaction.audit,
       };
       try {
-        await this.#store.commit(changes, { at: transaction.revision, note });
+        await this.#store.commit(changes, { ...transaction.options, note });
       } catch (error) {
         if (error instanceof StoreError && error.code === 'conflict' && tries < MOST_TRIES) continue;
         throw error;

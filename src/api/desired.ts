@@ -93,12 +93,17 @@ function memberFile(
         (one): IpsecPolicy =>
           readIpsecPolicy({ path: [], input: ipsecPolicyInput(one.id, one.value) }, 'compatible', ignored),
       ),
-    connections: connections.map((one) => {
+    connections: connections.filter(hasKey).map((one) => {
       const read = readConnection({ path: [], input: connectionInput(one.id, one.value) }, around, ignored);
       return ofMember(read, member);
     }),
     limits: limitsOf({}),
   };
+}
+
+/** A connection that was restored without its key has nothing to authenticate with. */
+function hasKey({ value }: StoredObject<ConnectionRecord>): boolean {
+  return value.psk !== undefined;
 }
 
 /** In route mode a connection names an identity for each member: each runs with its own first. */
@@ -114,7 +119,8 @@ export function connectionInput(name: string, record: ConnectionRecord): Connect
   const { local, peer } = record;
   return {
     name,
-    psk: record.psk,
+    // One without a key never runs; what compares connections takes it as it is.
+    psk: record.psk ?? '',
     admin_state_up: record.adminStateUp,
     establish_mode: record.establishMode,
     dead_peer_detection: { ...record.deadPeerDetection },

@@ -32,6 +32,9 @@ export const ERROR_CODES = {
   // The store cannot be written for now: reads go on. 507 where its disk is full (RFC 4918 section 11.5).
   store_unavailable: [503],
   store_full: [507],
+  // Backups.
+  backup_not_valid: [400],
+  store_not_empty: [409],
   // Policies.
   ike_policy_not_found: [404],
   ike_policy_invalid_name: [400],

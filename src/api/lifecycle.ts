@@ -136,7 +136,10 @@ export class GatewayLifecycle {
   async #remove(id: string): Promise<void> {
     await this.#options.writes.run(
       ACTOR,
-      (transaction) => removeGateway(transaction, id),
+      (transaction) => {
+        // A restore may have brought it back in the meantime: then it is started again.
+        if (transaction.view.gateway(id)?.value.lifecycle === 'deleting') removeGateway(transaction, id);
+      },
       () => undefined,
     );
   }

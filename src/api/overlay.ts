@@ -1,4 +1,4 @@
-import type { Change, Snapshot, StoredObject } from '../store/store.js';
+import type { Change, Revision, Snapshot, StoredObject } from '../store/store.js';
 
 /**
  * A state of the store with changes on top that are not committed yet. However often an object is changed, it
@@ -8,6 +8,8 @@ export class Overlay implements Snapshot {
   readonly base: Snapshot;
   /** By kind and id; undefined for what was deleted. */
   readonly #changed = new Map<string, Map<string, StoredObject | undefined>>();
+  /** Kind and id of those that came with an age of their own. */
+  readonly #restored = new Set<string>();
   readonly #lists = new Map<string, readonly StoredObject[]>();
 
   constructor(base: Snapshot) {
@@ -34,9 +36,11 @@ export class Overlay implements Snapshot {
     return list as readonly StoredObject<T>[];
   }
 
-  put(kind: string, id: string, value: unknown): void {
+  /** `age`: the commit that made the object once, for one that comes from a backup. */
+  put(kind: string, id: string, value: unknown, age?: Revision): void {
     const revision = this.base.revision + 1;
-    const created = this.get(kind, id)?.created ?? revision;
+    if (age !== undefined) this.#restored.add(`${kind}/${id}`);
+    const created = age ?? this.get(kind, id)?.created ?? revision;
     this.#set(kind, id, { kind, id, created, revision, value });
   }
 
@@ -49,9 +53,12 @@ export class Overlay implements Snapshot {
     const changes: Change[] = [];
     for (const [kind, objects] of this.#changed) {
       for (const [id, object] of objects) {
-        const expect = this.base.get(kind, id)?.revision ?? 0;
-        if (object !== undefined) changes.push({ type: 'put', kind, id, value: object.value, expect });
-        else if (expect > 0) changes.push({ type: 'delete', kind, id, expect });
+        const below = this.base.get(kind, id);
+        const expect = below?.revision ?? 0;
+        if (object !== undefined) {
+          const age = this.#restored.has(`${kind}/${id}`) ? { created: object.created } : {};
+          changes.push({ type: 'put', kind, id, value: object.value, expect, ...age });
+        } else if (expect > 0) changes.push({ type: 'delete', kind, id, expect });
       }
     }
     return changes;

@@ -7,6 +7,7 @@ import { readDialect } from './dialect.js';
 import { ApiError } from './errors.js';
 import type { Operation } from './operation.js';
 import { advertisedOperations } from './operations/advertised.js';
+import { backupOperations } from './operations/backups.js';
 import { cidrOperations } from './operations/cidrs.js';
 import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
@@ -32,6 +33,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...lookupOperations,
   ...regionOperations,
   ...transactionOperations,
+  ...backupOperations,
 ];
 
 /** Statuses that every operation can answer. */

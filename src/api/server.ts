@@ -109,6 +109,7 @@ export class ApiServer {
     const { reload } = options;
     const context: ApiContext = {
       ...{ store, runner, site, logger, refusals, now, writes },
+      program: `culvert ${version}`,
       ...(reload === undefined ? {} : { reload }),
     };
     const rootSockets = new WeakSet<Socket>();

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { type CliCommand, outputOption } from './command.js';
 import { applyCommand } from './commands/apply.js';
+import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { downCommand } from './commands/down.js';
@@ -10,6 +11,7 @@ import { exportCommand } from './commands/export.js';
 import { gatewayProcessCommand } from './commands/gateway-process.js';
 import { pairCommand } from './commands/pair.js';
 import { reloadCommand } from './commands/reload.js';
+import { restoreCommand } from './commands/restore.js';
 import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
 import { serveReloadCommand } from './commands/serve-reload.js';
@@ -36,6 +38,8 @@ const COMMANDS: readonly CliCommand[] = [
   tokenCommand,
   applyCommand,
   exportCommand,
+  backupCommand,
+  restoreCommand,
   benchCommand,
   ...vpnCommands,
 ];

@@ -52,9 +52,10 @@ export class ObjectImage implements Snapshot {
     if (options.at !== undefined && options.at !== this.revision) {
       throw conflict(`the store is at revision ${this.revision}, not at ${options.at}`);
     }
-    const revision = this.revision + 1;
+    const revision = Math.max(this.revision, options.above ?? 0) + 1;
     const kinds = new Map(this.#kinds);
     const events: StoreEvent[] = [];
+    const reordered = new Set<string>();
     for (const change of changes) {
       const { kind, id, expect } = change;
       const objects = kinds.get(kind);
@@ -65,7 +66,9 @@ export class ObjectImage implements Snapshot {
       }
       const next = new Map(objects);
       if (change.type === 'put') {
-        const object = { kind, id, created: before?.created ?? revision, revision, value: change.value };
+        const created = change.created ?? before?.created ?? revision;
+        const object = { kind, id, created, revision, value: change.value };
+        if (change.created !== undefined) reordered.add(kind);
         next.set(id, deepFreeze(object));
         events.push({ type: 'put', object, before });
       } else if (before !== undefined) {
@@ -74,6 +77,7 @@ export class ObjectImage implements Snapshot {
       }
       kinds.set(kind, next);
     }
+    for (const kind of reordered) kinds.set(kind, byAge(kinds.get(kind)!));
     return { image: new ObjectImage(revision, kinds), commit: { revision, events } };
   }
 
@@ -93,6 +97,12 @@ export class ObjectImage implements Snapshot {
     }
     return { revision: this.revision, events };
   }
+}
+
+/** As an engine that reads them from a file orders them. */
+function byAge(objects: Kind): Kind {
+  const sorted = [...objects.values()].sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
+  return new Map(sorted.map((object) => [object.id, object]));
 }
 
 function conflict(message: string): StoreError {

@@ -42,7 +42,8 @@ export interface ConnectionRecord {
   readonly gateway: string;
   readonly name: string;
   readonly createdAt: string;
-  readonly psk: string;
+  /** Absent in a connection that was restored without its key, which is down until it is given one. */
+  readonly psk?: string;
   readonly adminStateUp: boolean;
   readonly establishMode: EstablishMode;
   readonly deadPeerDetection: DpdConfig;

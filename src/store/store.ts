@@ -20,7 +20,7 @@ export interface StoredObject<T = unknown> {
   readonly kind: string;
   /** Unique within its kind. */
   readonly id: string;
-  /** The commit that made it. */
+  /** The commit that made it, in this store or in the one that it was restored from. */
   readonly created: Revision;
   /** The commit that changed it last. */
   readonly revision: Revision;
@@ -43,6 +43,8 @@ export type Change =
       readonly value: unknown;
       /** Only if the object is at this revision; 0: only if it is not there. Left out: in any case. */
       readonly expect?: Revision;
+      /** For an object from a backup: the commit that made it once, which gives it its place in lists. */
+      readonly created?: Revision;
     }
   | {
       readonly type: 'delete';
@@ -57,6 +59,8 @@ export interface CommitOptions {
   readonly at?: Revision;
   /** Kept with the commit, in the same transaction: the record of who did what. Holds no secret. */
   readonly note?: unknown;
+  /** The commit gets a revision above this one, so that objects from a backup are not younger than their store. */
+  readonly above?: Revision;
 }
 
 export interface Note {

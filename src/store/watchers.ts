@@ -13,26 +13,28 @@ interface Watcher {
 export class Watchers {
   readonly #watchers = new Set<Watcher>();
   #kept: Commit[] = [];
-  #last: Revision;
+  /** The newest commit that is no longer kept. Revisions may leap, so that the oldest kept one does not tell it. */
+  #forgotten: Revision;
   #scheduled = false;
 
   /** `last` is the revision of the store as it is opened. */
   constructor(last: Revision) {
-    this.#last = last;
+    this.#forgotten = last;
   }
 
   publish(commit: Commit): void {
-    this.#last = commit.revision;
     this.#kept.push(commit);
-    if (this.#kept.length > 2 * MOST_KEPT) this.#kept = this.#kept.slice(-MOST_KEPT);
+    if (this.#kept.length > 2 * MOST_KEPT) {
+      this.#forgotten = this.#kept.at(-MOST_KEPT - 1)!.revision;
+      this.#kept = this.#kept.slice(-MOST_KEPT);
+    }
     this.#schedule();
   }
 
   /** @throws StoreError `compacted` */
   add(after: Revision, listener: (commit: Commit) => void): () => void {
-    const oldest = this.#kept[0]?.revision ?? this.#last + 1;
-    if (after + 1 < oldest) {
-      const message = `commits behind revision ${after} are no longer known: the oldest one kept is ${oldest}`;
+    if (after < this.#forgotten) {
+      const message = `commits behind revision ${after} are no longer known: the newest one forgotten is ${this.#forgotten}`;
       throw new StoreError('compacted', message, 'take a snapshot and watch from its revision');
     }
     const watcher: Watcher = { seen: after, listener };

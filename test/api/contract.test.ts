@@ -50,6 +50,8 @@ const OWN: Readonly<Record<string, string>> = {
   precondition_failed: 'the documents have the status 412 without a code',
   conflict: 'other writers were faster, time and again',
   too_many_requests: 'failed logins',
+  backup_not_valid: 'the documents have no backups',
+  store_not_empty: 'the documents have no backups',
   store_full: 'the documents know of no store',
   store_unavailable: 'the documents know of no store',
   vpn_gateway_advertised_cidrs_quota_exceeded: 'the documents have the limit without a code',

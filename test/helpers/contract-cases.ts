@@ -1,4 +1,5 @@
 import { EARLY, IKE, IPSEC, PSK, policyConnection } from './api-lab.js';
+import { backupCases, restoreCases } from './backup-cases.js';
 import type { ContractCase, World } from './contract-world.js';
 import { transactionCases } from './transaction-cases.js';
 
@@ -428,4 +429,6 @@ export const CONTRACT: Readonly<Record<string, OperationCases>> = {
   ...cidrCases('peer', '_by_prefix'),
   ...surroundings,
   create_transaction: transactionCases,
+  get_backup: backupCases,
+  restore_backup: restoreCases,
 };

@@ -1,7 +1,17 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import t, { type Test } from 'tap';
@@ -56,6 +66,26 @@ t.test('what was committed is there again, revisions and notes too', async (t) =
   t.same(await second.notes(0, 9), [{ revision: 1, note: { who: 'ann' } }]);
   t.throws(() => second.watch(1, () => undefined), { code: 'compacted' }, 'commits of an earlier life');
   await second.close();
+});
+
+t.test('a plain copy of a quiet store is whole', async (t) => {
+  const folder = folderOf(t);
+  const [path, copy] = [join(folder, 'store.db'), join(folder, 'copy.db')];
+  const store = openSqliteStore({ path, secretFields, quietAfter: 1 });
+  t.teardown(() => store.close());
+  for (const n of [1, 2]) {
+    await store.commit([{ ...connection(`secret-key-${n}`), id: `c${n}` }]);
+    // The log is emptied into the file: it is the file alone that is copied.
+    while (statSync(`${path}-wal`).size > 0) await pause(5);
+    copyFileSync(path, copy);
+    const copied = openSqliteStore({ path: copy, secretFields });
+    t.same(
+      (await copied.snapshot()).list('connection'),
+      (await store.snapshot()).list('connection'),
+      `after commit ${n}`,
+    );
+    await copied.close();
+  }
 });
 
 t.test('only the newest notes are kept', async (t) => {

@@ -155,6 +155,29 @@ for (const [name, open] of Object.entries(ENGINES)) {
       t.equal(heard.length, 3, 'it is over');
     });
 
+    t.test('objects from a backup have their old places, and the store a revision above them', async (t) => {
+      const store = fresh(t);
+      const heard: number[] = [];
+      store.watch(0, ({ revision }) => heard.push(revision));
+      await store.commit([put('c', {})]);
+      const old = (id: string, created: number) => ({ ...put(id, { id }), created });
+      const ids = async () => (await store.snapshot()).list('door').map(({ id }) => id);
+      t.equal(await store.commit([old('b', 40), old('a', 7), old('c', 41)], { above: 41 }), 42);
+      t.same(await ids(), ['a', 'b', 'c']);
+      t.equal((await store.snapshot()).get('door', 'c')?.created, 41);
+      await store.commit([put('0', {}), put('a', {})], { above: 3 });
+      t.same(await ids(), ['a', 'b', 'c', '0'], 'what is new is younger than all of them');
+      t.match((await store.snapshot()).get('door', 'a'), { created: 7, revision: 43 });
+      await turn();
+      await turn();
+      t.same(heard, [1, 42, 43], 'a watch goes on over the leap');
+      const late: number[] = [];
+      store.watch(20, ({ revision }) => late.push(revision));
+      await turn();
+      await turn();
+      t.same(late, [42, 43], 'and may begin within it');
+    });
+
     t.test('a watch from long ago is refused rather than incomplete', async (t) => {
       const store = fresh(t);
       for (let n = 0; n < 2002; n++) await store.commit([put('a', { n })]);

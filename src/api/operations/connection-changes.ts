@@ -309,6 +309,7 @@ function patched(
   // null means "not given" everywhere (RFC 7396 has it otherwise) but here, where it means "automatic again".
   const cleared = (field: string): boolean => (raw as Record<string, unknown>)[field] === null;
   const { ikePolicy, ipsecPolicy, ...rest } = before;
+  const psk = body.psk ?? before.psk;
   const kept = {
     ...(ikePolicy === undefined || cleared('ike_policy') ? {} : { ikePolicy }),
     ...(ipsecPolicy === undefined || cleared('ipsec_policy') ? {} : { ipsecPolicy }),
@@ -319,7 +320,7 @@ function patched(
     ...kept,
     ...policyIds(body, view),
     name: body.name ?? before.name,
-    psk: body.psk ?? before.psk,
+    ...(psk === undefined ? {} : { psk }),
     adminStateUp: body.admin_state_up ?? before.adminStateUp,
     establishMode: body.establish_mode ?? before.establishMode,
     deadPeerDetection: { ...before.deadPeerDetection, ...body.dead_peer_detection },

@@ -40,7 +40,7 @@ export function connectionAnswer(
     id,
     ...policyReferences(value, view, links),
     name: value.name,
-    ...(withPsk ? { psk: value.psk } : {}),
+    ...(withPsk && value.psk !== undefined ? { psk: value.psk } : {}),
     status: status.whole,
     status_reasons: status.reasons.map((reason) => reasonAnswer(reason, links)),
   };
@@ -123,22 +123,31 @@ function addressIdentity(address: string): IkeIdentity {
   return { type: address.includes(':') ? 'ipv6_address' : 'ipv4_address', value: address };
 }
 
+/** Of a connection that no gateway runs until it is given a key. */
+const NO_KEY: ConnectionStatusDocument['status_reasons'][number] = {
+  code: 'cannot_authenticate_connection',
+  message:
+    'The connection was restored from a backup without its pre-shared key: set psk, and admin_state_up to true.',
+};
+
 /** What the running gateway says of a connection, member by member. */
 export class ConnectionView {
   readonly #documents: readonly (ConnectionStatusDocument | undefined)[];
   readonly #adminStateUp: boolean;
   /** Why a member gives no status. */
   readonly #silence: ConnectionStatusDocument['status_reasons'];
+  readonly #hasKey: boolean;
 
   constructor(
     id: string,
-    { adminStateUp }: ConnectionRecord,
+    { adminStateUp, psk }: ConnectionRecord,
     { mode }: GatewayRecord,
     observation: GatewayObservation | undefined,
   ) {
     this.#adminStateUp = adminStateUp;
     const reason = observation?.reason;
     this.#silence = reason === undefined ? [] : [{ code: 'internal_error', message: reason }];
+    this.#hasKey = psk !== undefined;
     this.#documents = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) =>
       observation?.members[member]?.connections.find(({ name }) => name === id),
     );
@@ -160,6 +169,7 @@ export class ConnectionView {
   }
 
   reasonsOf(index: number): ConnectionStatusDocument['status_reasons'] {
+    if (!this.#hasKey) return [NO_KEY];
     return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? this.#silence) : [];
   }
 

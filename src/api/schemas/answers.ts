@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
+import { BACKUP_FIELDS } from '../../store/backup.js';
 import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '../../store/schema.js';
 import { ERROR_CODES } from '../error-codes.js';
 
@@ -375,6 +376,17 @@ export const ANSWERS: readonly Type.TSchema[] = [
     dry_run: Type.Boolean(),
     // As asked for; the id where the object is there behind the transaction.
     steps: Type.Array(Type.Object({ operation: Text, id: optional(Id) }, closed)),
+  }),
+  named('Backup', BACKUP_FIELDS),
+  named('Restore', {
+    dry_run: Type.Boolean(),
+    made: Count,
+    changed: Count,
+    deleted: Count,
+    unchanged: Count,
+    connections_without_key: Type.Array(
+      Type.Object({ id: Id, name: Text, gateway: Type.Object({ id: Id, name: Text }, closed) }, closed),
+    ),
   }),
   named('AdvertisedCIDRs', { advertised_cidrs: Type.Array(Text) }),
 ];

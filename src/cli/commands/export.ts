@@ -1,6 +1,6 @@
-import { closeSync, fchmodSync, openSync, writeFileSync } from 'node:fs';
 import { defineCommand } from '../command.js';
-import { CliError, ExitCode, messageOf } from '../errors.js';
+import { ExitCode } from '../errors.js';
+import { writePrivate } from '../private-file.js';
 import { apiOptions, connectApi } from '../vpn/connect.js';
 
 export const exportCommand = defineCommand({
@@ -32,13 +32,7 @@ export const exportCommand = defineCommand({
     const current = await readCurrent(connectApi(args));
     const text = exportText(current, !args['without-keys']);
     const { file } = args;
-    if (file !== undefined) {
-      try {
-        writePrivate(file, text);
-      } catch (error) {
-        throw new CliError(`the file ${file} cannot be written: ${messageOf(error)}`);
-      }
-    }
+    if (file !== undefined) writePrivate(file, text);
     const { length: gateways } = current.gateways;
     if (args.output === 'json') {
       terminal.json(file === undefined ? { text, gateways } : { file, gateways });
@@ -50,14 +44,3 @@ export const exportCommand = defineCommand({
     return ExitCode.done;
   },
 });
-
-/** Keys are in it: a file that was there and open to others is so no longer before it gets them. */
-function writePrivate(path: string, text: string): void {
-  const handle = openSync(path, 'w', 0o600);
-  try {
-    fchmodSync(handle, 0o600);
-    writeFileSync(handle, text);
-  } finally {
-    closeSync(handle);
-  }
-}

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { ServerReload } from '../../api/context.js';
+import type { Backup } from '../../store/backup.js';
 import { CliError, messageOf } from '../errors.js';
 
 /** An object of the API, read by the field names of the contract. */
@@ -34,6 +35,27 @@ const VERSION = '2026-06-02';
 const PAGE = 100;
 /** Seconds that a transaction is given at least: its work grows with the document. */
 const TRANSACTION_SECONDS = 60;
+
+export interface RestoreRequest {
+  readonly backup: Backup;
+  readonly replace: boolean;
+  readonly dry_run: boolean;
+}
+
+export interface RestoreReport {
+  readonly dry_run: boolean;
+  /** Numbers of objects. */
+  readonly made: number;
+  readonly changed: number;
+  readonly deleted: number;
+  readonly unchanged: number;
+  /** Down until they are given one. */
+  readonly connections_without_key: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly gateway: { readonly id: string; readonly name: string };
+  }[];
+}
 
 /** One sentence of a refusal, and what it is about. */
 export interface Fault {
@@ -99,6 +121,19 @@ export class ApiClient {
     const type = { 'content-type': 'application/json' };
     return (await this.#request('POST', '/culvert/v1/reload', { dry_run: dryRun }, type))
       .body as ServerReload;
+  }
+
+  /** Every object there is. @throws RefusedError, or CliError when the server cannot be reached */
+  async backup(withKeys: boolean): Promise<Backup> {
+    const keys = withKeys ? 'include' : 'omit';
+    const { body } = await this.#request('GET', `/culvert/v1/backup?keys=${keys}`, undefined, {});
+    return body as Backup;
+  }
+
+  /** Makes the objects of a backup again, all or none. @throws RefusedError, or CliError */
+  async restore(body: RestoreRequest): Promise<RestoreReport> {
+    const type = { 'content-type': 'application/json' };
+    return (await this.#request('POST', '/culvert/v1/restore', body, type)).body as RestoreReport;
   }
 
   /** Sends one request. @throws RefusedError, or CliError when the server cannot be reached */

@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox';
+import Type from 'typebox';
 import type { Offload } from '../../dataplane/offload.js';
 import { IDENTITY_TYPE_NAMES, makeIdentity } from '../../ike/policy/identity.js';
 import type { ConfigIssue, ConfigPath } from '../../store/config-error.js';
@@ -12,6 +12,7 @@ import type {
   IkePolicy,
   IpsecPolicy,
 } from '../../store/model.js';
+import { modelOf } from '../../store/model-schema.js';
 import {
   AUTHENTICATION_NAMES,
   DeviceName,
@@ -29,13 +30,6 @@ import { parseCidr } from '../../util/ip.js';
  * store; here it is made sure that a damaged or foreign request is refused before any part of the gateway meets it.
  */
 
-/** A schema for every field of a model: one that is added to the model cannot be forgotten here. */
-type FieldsOf<T> = { readonly [K in keyof T]-?: TSchema };
-
-function record<T>(fields: FieldsOf<T>) {
-  return Type.Object(fields as FieldsOf<T> & Record<string, TSchema>, { additionalProperties: false });
-}
-
 const { properties: written } = GatewaySchema;
 const text = Type.String({ minLength: 1, maxLength: 4096 });
 const cidrs = Type.Array(Type.String(), { maxItems: 255 });
@@ -44,9 +38,9 @@ const bound = Type.Integer({ minimum: 0, maximum: 0x7fffffff });
 const algorithms = (names: readonly string[], minItems: number) =>
   Type.Array(Type.Enum([...names]), { minItems, maxItems: names.length });
 
-const identity = record<IkeIdentity>({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: text });
+const identity = modelOf<IkeIdentity>({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: text });
 
-const offload = record<Offload>({
+const offload = modelOf<Offload>({
   tso: Type.Optional(Type.Boolean()),
   uso: Type.Optional(Type.Boolean()),
   coalesce: Type.Optional(Type.Boolean()),
@@ -54,7 +48,7 @@ const offload = record<Offload>({
   gro: Type.Optional(Type.Boolean()),
 });
 
-const gateway = record<GatewaySettings>({
+const gateway = modelOf<GatewaySettings>({
   name: text,
   mode: Type.Enum(['policy', 'route']),
   address: text,
@@ -68,7 +62,7 @@ const gateway = record<GatewaySettings>({
   control: text,
 });
 
-const limits = record<GatewayLimits>({
+const limits = modelOf<GatewayLimits>({
   halfOpenTotal: bound,
   halfOpenPerSource: bound,
   halfOpenBytes: bound,
@@ -84,7 +78,7 @@ const limits = record<GatewayLimits>({
   requestsPerConnection: bound,
 });
 
-const ikePolicy = record<IkePolicy>({
+const ikePolicy = modelOf<IkePolicy>({
   name: text,
   ikeVersion: Type.Enum([1, 2]),
   encryption: algorithms(ENCRYPTION_NAMES, 1),
@@ -93,7 +87,7 @@ const ikePolicy = record<IkePolicy>({
   keyLifetime: lifetime,
 });
 
-const ipsecPolicy = record<IpsecPolicy>({
+const ipsecPolicy = modelOf<IpsecPolicy>({
   name: text,
   encryption: algorithms(ENCRYPTION_NAMES, 1),
   authentication: algorithms(AUTHENTICATION_NAMES, 0),
@@ -103,23 +97,23 @@ const ipsecPolicy = record<IpsecPolicy>({
 
 const seconds = Type.Integer({ minimum: 1, maximum: 86_400 });
 
-const connection = record<GatewayConnection>({
+const connection = modelOf<GatewayConnection>({
   name: text,
   psk: text,
   adminStateUp: Type.Boolean(),
   establishMode: Type.Enum(['bidirectional', 'peer_only']),
-  deadPeerDetection: record<GatewayConnection['deadPeerDetection']>({
+  deadPeerDetection: modelOf<GatewayConnection['deadPeerDetection']>({
     action: Type.Enum(['restart', 'clear', 'hold', 'none']),
     interval: seconds,
     timeout: seconds,
   }),
   ikePolicy: Type.Optional(text),
   ipsecPolicy: Type.Optional(text),
-  local: record<GatewayConnection['local']>({
+  local: modelOf<GatewayConnection['local']>({
     cidrs,
     ikeIdentities: Type.Array(identity, { minItems: 1, maxItems: 2 }),
   }),
-  peer: record<GatewayConnection['peer']>({
+  peer: modelOf<GatewayConnection['peer']>({
     address: Type.Optional(text),
     fqdn: Type.Optional(text),
     port: Type.Optional(Type.Enum([...FIRST_PORTS])),
@@ -130,7 +124,7 @@ const connection = record<GatewayConnection>({
   routes: cidrs,
 });
 
-const file = record<GatewayFile>({
+const file = modelOf<GatewayFile>({
   source: Type.String(),
   gateway,
   ikePolicies: Type.Array(ikePolicy),
