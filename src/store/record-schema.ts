@@ -1,7 +1,5 @@
 import Type, { type TSchema } from 'typebox';
-import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
-import type { IkeIdentity } from './model.js';
-import { modelOf } from './model-schema.js';
+import { DpdModel, IdentityModel, modelOf } from './model-schema.js';
 import { PSK_PATTERN } from './psk-rule.js';
 import {
   type ConnectionRecord,
@@ -35,7 +33,6 @@ const Time = Type.String({
 });
 const Text = Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' });
 const Cidrs = Type.Array(Type.String({ maxLength: 64 }), { maxItems: 255 });
-const Seconds = Type.Integer({ minimum: 1, maximum: 86_400, description: 'seconds, from 1 to 86400' });
 const KeyLifetime = Type.Integer({
   minimum: KEY_LIFETIME.min,
   maximum: KEY_LIFETIME.max,
@@ -43,8 +40,6 @@ const KeyLifetime = Type.Integer({
 });
 const algorithms = (names: readonly string[], minItems: number) =>
   Type.Array(Type.Enum([...names]), { minItems, maxItems: names.length });
-
-const identity = modelOf<IkeIdentity>({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: Text });
 
 const member = modelOf<GatewayMember>({
   privateIp: modelOf<GatewayMember['privateIp']>({ id: ObjectId, name: Name, address: Text }),
@@ -72,23 +67,19 @@ const connection = modelOf<ConnectionRecord>({
   psk: Type.Optional(Type.String({ pattern: PSK_PATTERN })),
   adminStateUp: Type.Boolean(),
   establishMode: Type.Enum(['bidirectional', 'peer_only']),
-  deadPeerDetection: modelOf<ConnectionRecord['deadPeerDetection']>({
-    action: Type.Enum(['restart', 'clear', 'hold', 'none']),
-    interval: Seconds,
-    timeout: Seconds,
-  }),
+  deadPeerDetection: DpdModel,
   ikePolicy: Type.Optional(ObjectId),
   ipsecPolicy: Type.Optional(ObjectId),
   distributeTraffic: Type.Boolean(),
   local: modelOf<ConnectionRecord['local']>({
     cidrs: Cidrs,
-    ikeIdentities: Type.Array(identity, { maxItems: 2 }),
+    ikeIdentities: Type.Array(IdentityModel, { maxItems: 2 }),
   }),
   peer: modelOf<ConnectionRecord['peer']>({
     address: Type.Optional(Text),
     fqdn: Type.Optional(Text),
     cidrs: Cidrs,
-    ikeIdentity: Type.Optional(identity),
+    ikeIdentity: Type.Optional(IdentityModel),
   }),
 });
 

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import type { Offload } from '../../dataplane/offload.js';
-import { IDENTITY_TYPE_NAMES, makeIdentity } from '../../ike/policy/identity.js';
+import { makeIdentity } from '../../ike/policy/identity.js';
 import type { ConfigIssue, ConfigPath } from '../../store/config-error.js';
 import { unicastProblem } from '../../store/connection-rules.js';
 import type {
@@ -12,7 +12,7 @@ import type {
   IkePolicy,
   IpsecPolicy,
 } from '../../store/model.js';
-import { modelOf } from '../../store/model-schema.js';
+import { DpdModel, IdentityModel, modelOf } from '../../store/model-schema.js';
 import {
   AUTHENTICATION_NAMES,
   DeviceName,
@@ -37,8 +37,6 @@ const lifetime = Type.Integer({ minimum: KEY_LIFETIME.min, maximum: KEY_LIFETIME
 const bound = Type.Integer({ minimum: 0, maximum: 0x7fffffff });
 const algorithms = (names: readonly string[], minItems: number) =>
   Type.Array(Type.Enum([...names]), { minItems, maxItems: names.length });
-
-const identity = modelOf<IkeIdentity>({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: text });
 
 const offload = modelOf<Offload>({
   tso: Type.Optional(Type.Boolean()),
@@ -95,30 +93,24 @@ const ipsecPolicy = modelOf<IpsecPolicy>({
   keyLifetime: lifetime,
 });
 
-const seconds = Type.Integer({ minimum: 1, maximum: 86_400 });
-
 const connection = modelOf<GatewayConnection>({
   name: text,
   psk: text,
   adminStateUp: Type.Boolean(),
   establishMode: Type.Enum(['bidirectional', 'peer_only']),
-  deadPeerDetection: modelOf<GatewayConnection['deadPeerDetection']>({
-    action: Type.Enum(['restart', 'clear', 'hold', 'none']),
-    interval: seconds,
-    timeout: seconds,
-  }),
+  deadPeerDetection: DpdModel,
   ikePolicy: Type.Optional(text),
   ipsecPolicy: Type.Optional(text),
   local: modelOf<GatewayConnection['local']>({
     cidrs,
-    ikeIdentities: Type.Array(identity, { minItems: 1, maxItems: 2 }),
+    ikeIdentities: Type.Array(IdentityModel, { minItems: 1, maxItems: 2 }),
   }),
   peer: modelOf<GatewayConnection['peer']>({
     address: Type.Optional(text),
     fqdn: Type.Optional(text),
     port: Type.Optional(Type.Enum([...FIRST_PORTS])),
     cidrs,
-    ikeIdentity: identity,
+    ikeIdentity: IdentityModel,
   }),
   interface: Type.Optional(DeviceName),
   routes: cidrs,
