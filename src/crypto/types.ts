@@ -103,8 +103,8 @@ export interface DhExchange {
    */
   agree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
   /**
-   * As `agree`, but a value that is refused does not end the exchange: where anybody may have sent it, the peer's own
-   * may still come.
+   * As `agree`, but the exchange goes on until it is wiped: where anybody may have sent the value, the peer's own may
+   * still come, and more than one may be tried.
    */
   tryAgree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
   /** Forgets the private value. */

@@ -14,13 +14,19 @@ export interface SilentInitiator {
 }
 
 /**
+ * Repetitions that show nothing: of an answer that was lost, and of an initiator that goes on with our answer and asks
+ * again meanwhile, in case somebody else has given it.
+ */
+const STRAY_REPEATS = 2;
+
+/**
  * Which way is closed, as far as the responder can tell. An initiator that repeats its request has not got the
  * answer; one that does not has got it, and what it sends next does not arrive, or it does not want to go on.
  */
 export function initiatorSilent(initiator: SilentInitiator): Failure {
   const { exchange, movesPort, natTraversalPort, repeats } = initiator;
   const details = { exchange, tries: repeats + 1 };
-  if (repeats > 0) {
+  if (repeats > STRAY_REPEATS) {
     return {
       cause: natTraversalPort ? 'port_4500_blocked' : 'port_500_blocked',
       message: `the peer sent its request ${repeats + 1} times although each was answered: what we send from UDP port ${natTraversalPort ? NAT_TRAVERSAL_PORT : IKE_PORT} does not reach it`,

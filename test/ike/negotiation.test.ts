@@ -166,7 +166,8 @@ t.test('a peer that always wants another cookie is a loop, not a silent peer', a
   sim.initiate(east);
   for (let i = 0; i < 10; i++) {
     forgeNotify(sim, sim.net.sent[0]!.bytes, NotifyType.COOKIE, [1, 2, 3, i]);
-    sim.run(sim.now + 50);
+    // Each cookie waits for an answer that it may have overtaken.
+    sim.run(sim.now + 250);
   }
   sim.run(sim.now + 5000);
   t.strictSame(causes(east), ['cookie_loop']);

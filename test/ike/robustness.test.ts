@@ -163,7 +163,8 @@ t.test('one real source cannot take more than its share, cookie or not', async (
   for (let i = 0; i < 20; i++) {
     sim.net.impair('IKE_AUTH request', { kind: 'drop' }, 99);
     sim.initiate(east);
-    sim.run(sim.now + 100);
+    // The cookie waits for an answer that it may have overtaken.
+    sim.run(sim.now + 300);
     sim.input(east, { kind: 'terminate', connection: 'site' });
   }
   t.equal(west.engine.sizes.halfOpen, limits.halfOpenPerSource);

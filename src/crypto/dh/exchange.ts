@@ -78,7 +78,6 @@ class Exchange implements DhExchange {
     if (!(shared instanceof Uint8Array)) return err(shared);
     const padded = leftPad(shared, this.#arithmetic.sharedLength);
     if (padded !== shared) shared.fill(0);
-    this.wipe();
     return ok(new SecretKey(padded));
   }
 

@@ -1,4 +1,4 @@
-import type { Payload } from '../../wire/ike/payloads.js';
+import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
@@ -7,6 +7,7 @@ import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../first-path.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
+import { refuseAnswer } from './answers.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
 import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
@@ -26,11 +27,11 @@ import type { Inbound, World } from './world.js';
 export function sendAuth(world: World, sa: IkeSa): void {
   const connection = sa.connection!;
   const { local, peer } = connection;
-  const spi = reserveSpi(world, connection.name);
-  expectSpi(world, spi);
-  sa.initiating!.childSpi = spi;
-  const proposed = firstOffer(world, connection);
-  sa.initiating!.proposed = proposed;
+  const negotiation = sa.initiating!;
+  // Every answer to IKE_SA_INIT is asked for the same child SA: one of them is the peer's.
+  negotiation.proposed ??= firstOffer(world, connection);
+  negotiation.childSpi ??= expectedSpi(world, connection.name);
+  const { proposed, childSpi: spi } = negotiation;
   const firstContact = isOnlyContact(world, sa);
   const payloads: Payload[] = [
     { kind: 'idi', ...local.identity },
@@ -44,6 +45,12 @@ export function sendAuth(world: World, sa: IkeSa): void {
   sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
 }
 
+function expectedSpi(world: World, connection: string): number {
+  const spi = reserveSpi(world, connection);
+  expectSpi(world, spi);
+  return spi;
+}
+
 /** HDR, SK {IDr, AUTH, SAr2, TSi, TSr}, or an error in place of all or of the child SA. */
 export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
   const { payloads } = message;
@@ -52,40 +59,38 @@ export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
   if (idr === undefined || auth === undefined) {
     const error = findError(payloads);
     if (error !== undefined) {
-      failSa(world, sa, authRefused(sa.connection!, error));
+      refuseAnswer(world, sa, authRefused(sa.connection!, error), false);
       return;
     }
-    refusePeer(
-      world,
-      sa,
-      failure('invalid_syntax', 'the answer to IKE_AUTH has no IDr or no AUTH', 'IKE_AUTH'),
-    );
+    const why = failure('invalid_syntax', 'the answer to IKE_AUTH has no IDr or no AUTH', 'IKE_AUTH');
+    refuseAnswer(world, sa, why, true);
     return;
   }
-  const identity = checkPeerIdentity(sa.connection!, idr, sa.remote.address);
-  if (!identity.ok) {
-    refusePeer(world, sa, identity.error);
+  const reason = whyNotPeer(world, sa, idr, auth);
+  if (reason !== undefined) {
+    refuseAnswer(world, sa, reason, true);
     return;
   }
-  if (auth.method !== AuthMethod.SHARED_KEY_MIC) {
-    refusePeer(world, sa, wrongMethod(auth.method));
-    return;
-  }
-  if (!peerAuthHolds(world, sa, idr, auth.data)) {
-    refusePeer(world, sa, pskMismatch());
-    return;
-  }
+  // The others were somebody else's.
+  sa.branches.settle();
   establish(world, sa, idr);
   takeFirstChild(world, sa, payloads);
-  sa.initiating = undefined;
+  sa.endInitiating();
   settleDuplicates(world, sa);
+}
+
+function whyNotPeer(world: World, sa: IkeSa, idr: IdPayload, auth: AuthPayload): Failure | undefined {
+  const identity = checkPeerIdentity(sa.connection!, idr, sa.remote.address);
+  if (!identity.ok) return identity.error;
+  if (auth.method !== AuthMethod.SHARED_KEY_MIC) return wrongMethod(auth.method);
+  return peerAuthHolds(world, sa, idr, auth.data) ? undefined : pskMismatch();
 }
 
 function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): void {
   const negotiation = sa.initiating!;
   const connection = sa.connection!;
   const spiIn = negotiation.childSpi!;
-  const nonces = { initiator: negotiation.nonce, responder: negotiation.responderNonce! };
+  const nonces = { initiator: negotiation.nonce, responder: sa.init!.responderNonce };
   const proposed = negotiation.proposed!;
   const request = { spiIn, proposed, withDh: false, nonces, exchange: 'IKE_AUTH' } as const;
   const child = acceptChild(connection, payloads, request);
@@ -128,8 +133,7 @@ export function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
     failure: reason,
   });
   if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
-  sa.initiating?.dh.wipe();
-  sa.initiating = undefined;
+  sa.endInitiating();
   sa.state = 'deleting';
   sa.closing = { reason: 'failed', announced: true };
   sa.tasks.push({ kind: 'refuse-auth' });

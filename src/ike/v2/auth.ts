@@ -24,17 +24,10 @@ interface InitTranscript {
 }
 
 function transcriptOf(sa: IkeSa): InitTranscript {
-  const { initiating, responding } = sa;
+  const { init, initiating, responding } = sa;
   if (responding !== undefined) return responding;
-  if (initiating?.response === undefined || initiating.responderNonce === undefined) {
-    throw new Error('AUTH needs both IKE_SA_INIT messages');
-  }
-  return {
-    request: initiating.request,
-    response: initiating.response,
-    initiatorNonce: initiating.nonce,
-    responderNonce: initiating.responderNonce,
-  };
+  if (initiating === undefined || init === undefined) throw new Error('AUTH needs both IKE_SA_INIT messages');
+  return { ...init, initiatorNonce: initiating.nonce };
 }
 
 function inputOf(sa: IkeSa, signer: Role, id: Uint8Array) {

@@ -1,5 +1,6 @@
 import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
+import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
 import { sasOf, type World } from './world.js';
@@ -80,14 +81,14 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
  * answer, or the end of the tries, and what the peer has then is deleted there (RFC 7296 §1.4.1).
  */
 function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
+  enterTried(sa);
   if (sa.active?.task.kind !== 'auth') {
     failSa(world, sa, failure);
     return;
   }
   reportFailed(world, sa, failure);
   if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
-  sa.initiating?.dh.wipe();
-  sa.initiating = undefined;
+  sa.endInitiating();
   sa.state = 'deleting';
   sa.closing = { reason: 'terminated', announced: true };
 }

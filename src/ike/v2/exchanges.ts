@@ -2,7 +2,8 @@ import type { Millis } from '../../util/units.js';
 import { releaseSpi } from '../esp-spi.js';
 import type { Failure } from '../events.js';
 import { initiatorSilent } from '../silent-initiator.js';
-import { authAnswered, authSilent, sendAuth, sendAuthRefusal } from './auth-initiator.js';
+import { enterRefused, isAnswered, leaveSilent, onDue, onFirst, refusalDue, repeatDue } from './answers.js';
+import { authAnswered, authSilent, refusePeer, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import { beginDelete, closeSa, failSa, forget } from './close.js';
@@ -10,7 +11,7 @@ import { fillGaps } from './coverage.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
 import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
-import { initSilent, sendInit } from './init-initiator.js';
+import { initSilent, revise, sendInit } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
 import { find } from './payloads.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
@@ -117,9 +118,7 @@ function answeredWhileDeleting(world: World, sa: IkeSa, task: Task, message: Inb
 /** When the SA needs `tick` next. */
 export function deadlineOf(sa: IkeSa): Millis {
   let at = sa.forgetAt ?? Number.POSITIVE_INFINITY;
-  const refusal = sa.initiating?.refusal;
-  if (refusal !== undefined) at = Math.min(at, refusal.effectiveAt);
-  if (sa.active !== undefined) at = Math.min(at, sa.active.retransmission.nextAt);
+  at = Math.min(at, refusalDue(sa), sa.initiating?.revision?.at ?? at, repeatDue(sa));
   if (sa.state !== 'established') return at;
   at = Math.min(
     at,
@@ -151,23 +150,22 @@ export function tick(world: World, sa: IkeSa): void {
     expireState(world, sa);
     return;
   }
-  const refusal = sa.initiating?.refusal;
-  if (refusal !== undefined && refusal.effectiveAt <= now) {
-    failSa(world, sa, refusal.failure);
+  if (refusalDue(sa) <= now) {
+    failRefused(world, sa);
     return;
   }
+  if (sa.initiating?.revision !== undefined && sa.initiating.revision.at <= now)
+    onFirst(sa, () => revise(world, sa));
   const dead = deadAt(sa);
   if (dead !== undefined && dead <= now) {
     peerDead(world, sa);
     return;
   }
-  if (sa.active !== undefined && sa.active.retransmission.nextAt <= now) {
-    if (sa.active.retransmission.expire(now) === 'exhausted') {
-      silent(world, sa);
-      return;
-    }
-    resend(world, sa);
-  }
+  if (repeatDue(sa) <= now)
+    onDue(sa, now, () => {
+      if (sa.active!.retransmission.expire(now) === 'exhausted') silent(world, sa);
+      else resend(world, sa);
+    });
   if (sa.state !== 'established') return;
   if (sa.retireAt !== undefined && sa.retireAt <= now) {
     beginDelete(world, sa, 'replaced');
@@ -256,14 +254,25 @@ function wantsEncapsulation({ natTraversal, responding }: IkeSa): boolean {
   return natTraversal && responding?.candidates.forcesEncapsulation === true;
 }
 
+/** The attempt ends for what somebody has said, since nobody has proved to be the peer in time. */
+function failRefused(world: World, sa: IkeSa): void {
+  const { failure } = sa.initiating!.refusal!;
+  if (enterRefused(sa)) refusePeer(world, sa, failure);
+  else failSa(world, sa, failure);
+}
+
 /** All sendings of a request went without answer. */
 function silent(world: World, sa: IkeSa): void {
   switch (sa.state) {
     case 'init-sent':
-      initSilent(world, sa);
+      // It was answered: by whom, IKE_AUTH is to show.
+      if (isAnswered(sa) || sa.initiating?.refusal?.sealed === true) sa.active = undefined;
+      else initSilent(world, sa);
       break;
     case 'auth-sent':
-      authSilent(world, sa);
+      if (leaveSilent(sa)) return;
+      if (sa.initiating?.refusal === undefined) authSilent(world, sa);
+      else failRefused(world, sa);
       break;
     case 'deleting':
       finishDelete(world, sa);

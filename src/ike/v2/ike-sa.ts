@@ -4,6 +4,7 @@ import type { DhExchange, IkeSuite } from '../../crypto/types.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { ByteCount, Millis } from '../../util/units.js';
+import { Branches, pick, type Refusal } from '../branches.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure, Role } from '../events.js';
 import type { NatReport } from '../nat-detection.js';
@@ -43,27 +44,75 @@ export interface Gap {
   notBefore: Millis;
 }
 
+/** An IKE_SA_INIT request as it was sent, and what answers to it are combined with. */
+export interface FirstRequest {
+  readonly dh: DhExchange;
+  readonly bytes: Uint8Array;
+}
+
 /** What an initiator keeps from the first request to the last answer of the negotiation. */
 export interface InitiatorNegotiation {
+  /** Of the request sent last. */
   dh: DhExchange;
   nonce: Uint8Array;
-  /** The IKE_SA_INIT request as last sent: AUTH covers it (RFC 7296 §2.15). */
-  request: Uint8Array;
+  /** All forms in which the request was sent, with other groups or cookies: an answer may be to any of them. */
+  readonly requests: FirstRequest[];
   cookie: Uint8Array | undefined;
   /** Times the responder asked for another cookie, or for the one it got. */
   cookieChanges: number;
   cookieRepeats: number;
   /** Groups that were sent: none is sent twice. */
   readonly groupsTried: Set<number>;
+  /** A cookie or group that is asked for by someone, and when the request is sent with it. */
+  revision: { readonly cookie?: Uint8Array; readonly group?: number; at: Millis } | undefined;
   /** Further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
-  /** An unauthenticated refusal that came in. It counts when no real answer overtakes it (RFC 7296 §2.21.1). */
-  refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
-  responderNonce: Uint8Array | undefined;
-  response: Uint8Array | undefined;
+  /** It counts when no real answer overtakes it (RFC 7296 §2.21.1). `sealed`: under the keys of an answer. */
+  refusal: (Refusal & { readonly sealed: boolean }) | undefined;
+  /** When the first answer was taken, how many were, and how many more came to nothing. */
+  answeredAt: Millis | undefined;
+  answers: number;
+  fruitless: number;
   /** SPI and selectors offered for the first child SA. */
   childSpi: number | undefined;
   proposed: SelectorLists | undefined;
+}
+
+/** The IKE_SA_INIT messages of an initiator, and the responder's nonce in the second. AUTH covers them (RFC 7296 §2.15). */
+export interface InitExchange {
+  readonly request: Uint8Array;
+  readonly response: Uint8Array;
+  readonly responderNonce: Uint8Array;
+}
+
+/** What each answer to IKE_SA_INIT makes anew, see `Branches`. */
+const BRANCH = [
+  'state',
+  'responderSpi',
+  'local',
+  'remote',
+  'natTraversalPort',
+  'natTraversal',
+  'nat',
+  'fragmentation',
+  'reassembly',
+  'suite',
+  'keys',
+  'protection',
+  'init',
+  'nonces',
+  'peerVendors',
+  'quirks',
+  'nextMessageId',
+  'active',
+] as const satisfies readonly (keyof IkeSa)[];
+
+export type Branch = Pick<IkeSa, (typeof BRANCH)[number]>;
+
+function wipeBranch({ keys, reassembly }: Branch): void {
+  if (keys !== undefined) wipeIkeKeys(keys);
+  reassembly?.request.clear();
+  reassembly?.response.clear();
 }
 
 /** What a responder keeps from the first request on. */
@@ -121,6 +170,10 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   keys: IkeKeys | undefined;
   protection: Protection | undefined;
   initiating: InitiatorNegotiation | undefined;
+  /** Initiator: the exchange that the keys are from. */
+  init: InitExchange | undefined;
+  /** Initiator, until the peer is authenticated: IKE_SA_INIT itself, and the other answers to it. */
+  readonly branches = new Branches<Branch>(this, wipeBranch);
   responding: ResponderNegotiation | undefined;
   /** Under which the responder knows repetitions of the first request. */
   firstRequestKey: string | undefined;
@@ -201,22 +254,36 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
     this.lastInbound = init.createdAt;
   }
 
+  get branch(): Branch {
+    return pick(this, BRANCH);
+  }
+
+  set branch(branch: Branch) {
+    Object.assign(this, branch);
+  }
+
   /** Whether the peer is authenticated and the SA carries exchanges of its own. */
   get isEstablished(): boolean {
     return this.state === 'established';
   }
 
+  /** The negotiation as initiator is over: one answer stays, and whatever the others needed is forgotten. */
+  endInitiating(): void {
+    this.branches.settle();
+    for (const { dh } of this.initiating?.requests ?? []) dh.wipe();
+    this.initiating?.dh.wipe();
+    this.initiating = undefined;
+    this.init = undefined;
+  }
+
   /** Forgets all that is secret. Safe to call twice. */
   wipe(): void {
-    this.initiating?.dh.wipe();
+    this.endInitiating();
     this.responding?.dh.wipe();
-    this.initiating = undefined;
     this.responding = undefined;
-    if (this.keys !== undefined) wipeIkeKeys(this.keys);
+    wipeBranch(this.branch);
     this.keys = undefined;
     this.protection = undefined;
-    this.reassembly?.request.clear();
-    this.reassembly?.response.clear();
     this.reassembly = undefined;
     for (const task of this.tasks.splice(0)) wipeTask(task);
     if (this.active !== undefined) wipeTask(this.active.task);

@@ -1,16 +1,20 @@
 import { copyOf, equalBytes } from '../../util/bytes.js';
+import type { Millis } from '../../util/units.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { MAX_ANSWERS, MAX_FRUITLESS } from '../branches.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { firstPath, floatToNatTraversalPort, takePath } from '../first-path.js';
 import { detectNat, natDetectionNotifies } from '../nat-detection.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
+import { noteQuirk } from '../quirks.js';
+import { doubtOf, forkAnswer, isKnownAnswer, refuseInClear } from './answers.js';
 import { failSa } from './close.js';
 import { endAbandoned } from './established.js';
 import { failure, initRefused } from './failures.js';
-import { IkeSa } from './ike-sa.js';
+import { type FirstRequest, IkeSa } from './ike-sa.js';
 import { keyFirstSa } from './keys.js';
 import { find, findError, findNotify, hasExactlyOne, notify, wantedGroup } from './payloads.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -21,8 +25,11 @@ import { drop, type Inbound, type World } from './world.js';
 const NONCE_LENGTH = 32;
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
 const MOST_COOKIES = 5;
-/** How long a real answer may still overtake an unauthenticated refusal. */
-const REFUSAL_GRACE = 1000;
+/**
+ * How long a cookie waits for a real answer that it has overtaken: one is owed to whoever demands none, and which of
+ * two requests an answer is to, with the cookie or without, it does not say.
+ */
+const COOKIE_GRACE: Millis = 200;
 
 /** Begins an IKE SA as initiator: the request leaves when the endpoint works off the queue. */
 export function initiate(world: World, connection: ConnectionConfig): void {
@@ -56,15 +63,17 @@ export function initiate(world: World, connection: ConnectionConfig): void {
   sa.initiating = {
     dh: ctx.crypto.dh(group).generate(ctx.random),
     nonce: ctx.random.bytes(NONCE_LENGTH),
-    request: new Uint8Array(0),
+    requests: [],
     cookie: undefined,
     cookieChanges: 0,
     cookieRepeats: 0,
     groupsTried: new Set([group]),
+    revision: undefined,
     addressesLeft: addresses.length - 1,
     refusal: undefined,
-    responderNonce: undefined,
-    response: undefined,
+    answeredAt: undefined,
+    answers: 0,
+    fruitless: 0,
     childSpi: undefined,
     proposed: undefined,
   };
@@ -106,27 +115,23 @@ export function sendInit(world: World, sa: IkeSa): void {
     notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),
   ];
   const task = { kind: 'init' } as const;
-  negotiation.request = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
+  const bytes = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
+  negotiation.requests.push({ dh: negotiation.dh, bytes });
 }
 
-/** The peer's answer. It is not protected: what is worth acting upon is decided here (RFC 7296 §2.21.1). */
+/**
+ * An answer, the peer's or not. It is not protected: what is worth acting upon is decided here (RFC 7296 §2.21.1).
+ * The present branch is that of IKE_SA_INIT.
+ */
 export function initAnswered(world: World, sa: IkeSa, message: Inbound): void {
   const { payloads, datagram } = message;
   const cookie = findNotify(payloads, NotifyType.COOKIE);
   const error = findError(payloads);
   if (hasExactlyOne(payloads, 'sa', 'ke', 'nonce')) accept(world, sa, message);
   else if (cookie !== undefined) answerCookie(world, sa, message, cookie);
-  else if (error?.type === NotifyType.INVALID_KE_PAYLOAD) changeGroup(world, sa, error);
-  else if (error !== undefined) refuse(world, sa, initRefused(sa.connection!, error));
+  else if (error?.type === NotifyType.INVALID_KE_PAYLOAD) changeGroup(world, sa, message.datagram, error);
+  else if (error !== undefined) refuseInClear(world, sa, initRefused(sa.connection!, error));
   else drop(world, datagram, 'unexpected', 'an IKE_SA_INIT answer with neither an SA nor an error');
-}
-
-/**
- * An error that anyone may have sent does not end the attempt by itself: it counts only if no real answer
- * comes within a grace time. One forged packet then delays nothing, and an honest refusal is told soon.
- */
-function refuse(world: World, sa: IkeSa, reason: Failure): void {
-  sa.initiating!.refusal ??= { failure: reason, effectiveAt: world.ctx.now + REFUSAL_GRACE };
 }
 
 function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyPayload): void {
@@ -142,17 +147,37 @@ function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyP
     drop(world, message.datagram, 'unexpected', 'the cookie is the one already sent');
     return;
   }
-  if (++negotiation.cookieChanges > MOST_COOKIES) {
-    refuse(world, sa, cookieLoop(negotiation.cookieChanges));
+  if (negotiation.revision !== undefined) {
+    drop(world, message.datagram, 'unexpected', 'another cookie or group is about to be sent');
     return;
   }
-  negotiation.cookie = copyOf(cookie.data);
-  world.ctx.event({
-    kind: 'cookie-answered',
-    connection: sa.connection!.name,
-    ikeId: sa.id,
-    peer: sa.remote,
-  });
+  if (++negotiation.cookieChanges > MOST_COOKIES) {
+    refuseInClear(world, sa, cookieLoop(negotiation.cookieChanges));
+    return;
+  }
+  const at = world.ctx.now + Math.max(COOKIE_GRACE, doubtOf(sa));
+  negotiation.revision = { cookie: copyOf(cookie.data), at };
+}
+
+/** Sends IKE_SA_INIT again as somebody has asked for, no answer having proved right meanwhile. */
+export function revise(world: World, sa: IkeSa): void {
+  const { ctx } = world;
+  const negotiation = sa.initiating!;
+  const { cookie, group } = negotiation.revision!;
+  const connection = sa.connection!.name;
+  negotiation.revision = undefined;
+  if (cookie !== undefined) {
+    negotiation.cookie = cookie;
+    ctx.event({ kind: 'cookie-answered', connection, ikeId: sa.id, peer: sa.remote });
+  }
+  if (group !== undefined) {
+    const from = negotiation.dh.group;
+    // The one before stays: an answer to its request may still come, and be the peer's.
+    negotiation.dh = ctx.crypto.dh(group).generate(ctx.random);
+    negotiation.groupsTried.add(group);
+    // The nonce and the cookie stay, so that a cookie already given holds for this request too (§2.6.1).
+    ctx.event({ kind: 'ke-group-changed', connection, ikeId: sa.id, from, to: group });
+  }
   sendInit(world, sa);
 }
 
@@ -166,77 +191,78 @@ function cookieLoop(tries: number): Failure {
 }
 
 /** RFC 7296 §1.2: the same request with a KE payload of the group that the responder wants. */
-function changeGroup(world: World, sa: IkeSa, error: NotifyPayload): void {
-  const { crypto, random } = world.ctx;
+function changeGroup(world: World, sa: IkeSa, datagram: Inbound['datagram'], error: NotifyPayload): void {
   const negotiation = sa.initiating!;
   const connection = sa.connection!;
   const group = wantedGroup(error);
   if (group === negotiation.dh.group) return;
   const offered = connection.ikeProposals.some((spec) => spec.dh.includes(group ?? 0));
   if (group === undefined || !offered || negotiation.groupsTried.has(group)) {
-    refuse(world, sa, initRefused(connection, error));
+    refuseInClear(world, sa, initRefused(connection, error));
     return;
   }
-  const from = negotiation.dh.group;
-  negotiation.dh.wipe();
-  negotiation.dh = crypto.dh(group).generate(random);
-  negotiation.groupsTried.add(group);
-  // The nonce and the cookie stay, so that a cookie already given holds for this request too (§2.6.1).
-  world.ctx.event({ kind: 'ke-group-changed', connection: connection.name, ikeId: sa.id, from, to: group });
-  sendInit(world, sa);
+  if (negotiation.revision !== undefined) {
+    drop(world, datagram, 'unexpected', 'another cookie or group is about to be sent');
+    return;
+  }
+  const wait = doubtOf(sa);
+  negotiation.revision = { group, at: world.ctx.now + wait };
+  if (wait === 0) revise(world, sa);
 }
 
+/** A whole answer is gone on with, beside others that came: which of them is the peer's, IKE_AUTH shows. */
 function accept(world: World, sa: IkeSa, message: Inbound): void {
-  const { crypto } = world.ctx;
   const negotiation = sa.initiating!;
   const connection = sa.connection!;
   const { header, payloads, datagram } = message;
-  const ke = find(payloads, 'ke')!;
-  const suite = acceptIkeAnswer(connection.ikeProposals, find(payloads, 'sa')!.proposals);
-  if (!suite.ok) {
-    refuse(world, sa, suite.error);
+  if (isKnownAnswer(sa, datagram.bytes)) {
+    drop(world, datagram, 'outside_window', 'an answer to IKE_SA_INIT that came before');
     return;
   }
-  if (suite.value.dh !== negotiation.dh.group || ke.group !== suite.value.dh) {
-    const groups = `${nameOf('dh', suite.value.dh)} chosen, ${nameOf('dh', ke.group)} in its KE payload`;
-    refuse(
-      world,
-      sa,
-      failure('invalid_syntax', `the peer's answer mixes DH groups: ${groups}`, 'IKE_SA_INIT'),
-    );
+  if (negotiation.answers >= MAX_ANSWERS || negotiation.fruitless >= MAX_FRUITLESS) {
+    const why = `${negotiation.answers} answers to one IKE_SA_INIT were taken, and ${negotiation.fruitless} were of no use`;
+    drop(world, datagram, 'rate_limited', why);
+    return;
+  }
+  const suite = acceptIkeAnswer(connection.ikeProposals, find(payloads, 'sa')!.proposals);
+  if (!suite.ok) {
+    refuseInClear(world, sa, suite.error);
     return;
   }
   if (header.responderSpi.every((octet) => octet === 0)) {
     drop(world, datagram, 'malformed', 'an IKE_SA_INIT answer without responder SPI');
     return;
   }
-  if (ke.data.length !== negotiation.dh.publicValue.length) {
-    drop(world, datagram, 'malformed', `a public value of ${ke.data.length} octets for group ${ke.group}`);
-    return;
-  }
-  const finding = detectNat(crypto, header, payloads, { local: datagram.local, remote: datagram.remote });
+  const request = requestOf(world, sa, message, suite.value.dh);
+  if (request === undefined) return;
+  const finding = detectNat(world.ctx.crypto, header, payloads, {
+    local: datagram.local,
+    remote: datagram.remote,
+  });
   if (espForm({ natTraversal: finding.supported, nat: finding }, connection) === undefined) {
-    refuse(world, sa, natTraversalUnsupported('IKE_SA_INIT'));
+    refuseInClear(world, sa, natTraversalUnsupported('IKE_SA_INIT'));
     return;
   }
-  const shared = negotiation.dh.tryAgree(ke.data);
+  const shared = request.dh.tryAgree(find(payloads, 'ke')!.data);
   if (!shared.ok) {
-    const reason = failure(
-      'invalid_syntax',
-      `the peer's public value is not valid: ${shared.error.message}`,
-      'IKE_SA_INIT',
-    );
-    // Anyone may have sent it: the peer's own answer may still come.
-    refuse(world, sa, reason);
+    negotiation.fruitless++;
+    const why = `the peer's public value is not valid: ${shared.error.message}`;
+    refuseInClear(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
     return;
   }
+  forkAnswer(world, sa);
+  const responderNonce = copyOf(find(payloads, 'nonce')!.data);
   sa.responderSpi = copyOf(header.responderSpi);
-  negotiation.responderNonce = copyOf(find(payloads, 'nonce')!.data);
-  negotiation.response = copyOf(datagram.bytes);
-  negotiation.refusal = undefined;
+  sa.init = { request: request.bytes, response: copyOf(datagram.bytes), responderNonce };
+  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   noteProposalQuirks(world, sa, payloads, true);
-  const nonces = { initiator: negotiation.nonce, responder: negotiation.responderNonce };
-  keyFirstSa(world, sa, suite.value, nonces, shared.value);
+  keyFirstSa(
+    world,
+    sa,
+    suite.value,
+    { initiator: negotiation.nonce, responder: responderNonce },
+    shared.value,
+  );
   sa.natTraversal = finding.supported;
   sa.nat = { local: finding.local, peer: finding.peer };
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
@@ -245,10 +271,29 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
   if (espForm(sa, connection) === 'udp') {
     floatToNatTraversalPort(sa);
   }
-  sa.active = undefined;
   sa.nextMessageId = 1;
   sa.state = 'auth-sent';
   sa.tasks.push({ kind: 'auth' });
+}
+
+/** The request that an answer with this group is to, the last one with it; undefined when it is to none. */
+function requestOf(
+  world: World,
+  sa: IkeSa,
+  { payloads, datagram }: Inbound,
+  group: number,
+): FirstRequest | undefined {
+  const ke = find(payloads, 'ke')!;
+  const request = sa.initiating!.requests.findLast(({ dh }) => dh.group === group);
+  if (request === undefined || ke.group !== group) {
+    const groups = `${nameOf('dh', group)} chosen, ${nameOf('dh', ke.group)} in its KE payload`;
+    const why = `the peer's answer mixes DH groups: ${groups}`;
+    refuseInClear(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
+    return undefined;
+  }
+  if (ke.data.length === request.dh.publicValue.length) return request;
+  drop(world, datagram, 'malformed', `a public value of ${ke.data.length} octets for group ${ke.group}`);
+  return undefined;
 }
 
 /**
@@ -268,6 +313,7 @@ export function initSilent(world: World, sa: IkeSa): void {
   if (negotiation.addressesLeft > 0 && next !== undefined) {
     negotiation.addressesLeft--;
     negotiation.cookie = undefined;
+    negotiation.revision = undefined;
     takePath(sa, firstPath(connection, next));
     world.ctx.event({
       kind: 'ike-initiating',

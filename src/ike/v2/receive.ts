@@ -7,7 +7,7 @@ import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
-import { refusePeer } from './auth-initiator.js';
+import { enterAnswer, firstRemote, onFirst, refuseAnswer } from './answers.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
 import { refuseForNow } from './create-child-responder.js';
@@ -100,18 +100,20 @@ function receiveInit(world: World, message: Inbound): void {
     return;
   }
   // Not protected: that it comes from the address we asked is little, but all there is.
-  if (sa.state !== 'init-sent' || header.messageId !== 0 || datagram.remote.address !== sa.remote.address) {
+  if (header.messageId !== 0 || datagram.remote.address !== firstRemote(sa)?.address) {
     drop(world, datagram, 'outside_window', 'an IKE_SA_INIT answer that is not waited for');
     return;
   }
   report(world, message, sa);
-  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
-  TRANSITIONS[sa.state]['IKE_SA_INIT response'](world, sa, message);
+  onFirst(sa, () => TRANSITIONS[sa.state]['IKE_SA_INIT response'](world, sa, message));
 }
 
 function receiveProtected(world: World, message: Inbound): void {
   const { header, datagram } = message;
   const sa = world.table.find(toHex(header.fromInitiator ? header.responderSpi : header.initiatorSpi));
+  const sealed = message.payloads[message.payloads.length - 1];
+  const isSealed = sealed?.kind === 'sk' || sealed?.kind === 'skf';
+  if (sa !== undefined && isSealed) enterAnswer(sa, message, sealed);
   if (sa === undefined || !belongs(sa, message)) {
     unknownSpi(world, message);
     return;
@@ -120,8 +122,7 @@ function receiveProtected(world: World, message: Inbound): void {
     if (sa.state === 'gone') refuseUnknownSpi(world, message);
     return;
   }
-  const sealed = message.payloads[message.payloads.length - 1];
-  if (sealed?.kind !== 'sk' && sealed?.kind !== 'skf') {
+  if (!isSealed) {
     drop(world, datagram, 'unexpected', 'not protected');
     return;
   }
@@ -310,8 +311,11 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
  */
 function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {
   const { connection } = sa;
+  // Whoever answered our first request has shown nothing yet that would make its requests the peer's.
   const verdict =
-    connection === undefined ? 'serve' : world.ctx.budget.request(connection.name, world.ctx.now);
+    connection === undefined || sa.state === 'auth-sent'
+      ? 'serve'
+      : world.ctx.budget.request(connection.name, world.ctx.now);
   if (verdict === 'serve') return true;
   if (verdict === 'put-off' && message.header.exchangeType === ExchangeType.CREATE_CHILD_SA) {
     refuseForNow(world, sa, message);
@@ -344,7 +348,7 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
   sa.active = undefined;
   sa.nextMessageId++;
   // The peer may believe the SA to be established.
-  if (sa.state === 'auth-sent') refusePeer(world, sa, reason);
+  if (sa.state === 'auth-sent') refuseAnswer(world, sa, reason, true);
   else beginDelete(world, sa, 'failed', reason);
 }
 

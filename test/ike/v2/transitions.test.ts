@@ -144,7 +144,8 @@ function craft(scene: Scene, kind: MessageKind, payloads: readonly Payload[]): D
 const AFTER_EMPTY: Readonly<Record<IkeSaState, Partial<Record<MessageKind, IkeSaState>>>> = {
   'init-sent': {},
   'init-answered': { 'IKE_AUTH request': 'gone' },
-  'auth-sent': { 'IKE_AUTH response': 'deleting' },
+  // Anyone can have answered IKE_SA_INIT: it waits for other answers before it believes this one.
+  'auth-sent': { 'IKE_AUTH response': 'init-sent' },
   established: {},
   rekeyed: {},
   deleting: { 'INFORMATIONAL response': 'gone' },
