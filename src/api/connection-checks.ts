@@ -13,6 +13,7 @@ import type { ApiContext, Transaction, View } from './context.js';
 import { connectionInput, settingsOf } from './desired.js';
 import type { Dialect } from './dialect.js';
 import { ApiError, badField, type IssueNames, refuseIssues } from './errors.js';
+import { networksOf, networksOfGateway } from './quotas.js';
 
 /** Codes that the contract has for faults of single fields. */
 export const CONNECTION_CODES = {
@@ -189,14 +190,13 @@ function checkCidrQuotas(
   view: View,
   { quotas }: Site,
 ): void {
-  const count = ({ local, peer }: ConnectionRecord): number => local.cidrs.length + peer.cidrs.length;
   const code = `vpn_connection_${side}_subnets_quota_exceeded` as const;
-  const own = count(record);
+  const own = networksOf(record);
   if (own > quotas.cidrs_per_connection) {
     const message = `${own} networks are too many: a connection has at most ${quotas.cidrs_per_connection}, local and peer together`;
     throw new ApiError(400, `${code}_for_connection`, message);
   }
-  const all = view.connectionsOf(record.gateway).reduce((sum, { value }) => sum + count(value), 0);
+  const all = networksOfGateway(view, record.gateway);
   if (all > quotas.cidrs_per_gateway) {
     const message = `the gateway would have ${all} networks: at most ${quotas.cidrs_per_gateway} are for one gateway`;
     throw new ApiError(400, code, message);

@@ -13,6 +13,7 @@ import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
 import { lookupOperations } from './operations/lookups.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
+import { quotaOperations } from './operations/quotas.js';
 import { regionOperations } from './operations/regions.js';
 import { transactionOperations } from './operations/transactions.js';
 import { Links } from './render/links.js';
@@ -34,6 +35,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...regionOperations,
   ...transactionOperations,
   ...backupOperations,
+  ...quotaOperations,
 ];
 
 /** Statuses that every operation can answer. */

@@ -431,4 +431,11 @@ export const CONTRACT: Readonly<Record<string, OperationCases>> = {
   create_transaction: transactionCases,
   get_backup: backupCases,
   restore_backup: restoreCases,
+  list_quotas: {
+    cases: [
+      ...BAD_PAGES,
+      no(400, 'validation_enum', { query: 'name=tunnels' }),
+      ok(200, { query: 'name=ike_policies' }),
+    ],
+  },
 };

@@ -6,6 +6,7 @@ import { type Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
 import { NO_CONTENT, type Operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
+import { advertisedInVpc } from '../quotas.js';
 import { findGateway, PAGE_QUERY, refuseDeleting } from './shared.js';
 
 /**
@@ -141,10 +142,7 @@ export function readAdvertised(texts: readonly string[]): readonly string[] {
 export function checkAdvertisedLater(transaction: Transaction, id: string, { quotas }: Site): void {
   transaction.later(`advertised by ${id}`, (view) => {
     const { vpc, advertisedCidrs } = findGateway(view, id).value;
-    const inVpc = view
-      .gateways()
-      .filter(({ value }) => value.vpc === vpc)
-      .reduce((sum, { value }) => sum + value.advertisedCidrs.length, 0);
+    const inVpc = advertisedInVpc(view, vpc);
     const code = 'vpn_gateway_advertised_cidrs_quota_exceeded';
     const refuse = (most: number, what: string): ApiError =>
       new ApiError(400, code, `at most ${most} advertised networks are for one ${what}: remove one first`);

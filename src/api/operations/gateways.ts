@@ -10,6 +10,7 @@ import { ApiError, badField } from '../errors.js';
 import { newId, newName } from '../ids.js';
 import type { Answer, Call, Operation } from '../operation.js';
 import { pageOf, readPage, type SortKey } from '../paging.js';
+import { gatewaysInZone, routeGatewaysIn } from '../quotas.js';
 import { gatewayAnswer } from '../render/gateways.js';
 import { gatewayBodies, type Reference } from '../schemas/requests.js';
 import { checkAdvertisedLater, readAdvertised } from './advertised.js';
@@ -284,14 +285,12 @@ function checkAsn(asn: number | undefined, mode: 'policy' | 'route'): void {
 
 function checkQuotas(view: View, subnet: Subnet, mode: 'policy' | 'route', { quotas }: Site): void {
   const code = 'vpn_gateways_quota_exceeded';
-  const all = view.gateways();
-  const inZone = all.filter(({ value }) => value.zone === subnet.zone);
-  checkQuota(all.length, quotas.gateways_per_region, code, 'gateways in the region');
-  checkQuota(inZone.length, quotas.gateways_per_zone, code, `gateways in zone ${subnet.zone}`);
+  const { zone, vpc } = subnet;
+  checkQuota(view.gateways().length, quotas.gateways_per_region, code, 'gateways in the region');
+  checkQuota(gatewaysInZone(view, zone), quotas.gateways_per_zone, code, `gateways in zone ${zone}`);
   if (mode === 'policy') return;
-  const alike = inZone.filter(({ value }) => value.mode === 'route' && value.vpc === subnet.vpc);
-  const what = `route mode gateways of this VPC in zone ${subnet.zone}`;
-  checkQuota(alike.length, quotas.route_gateways_per_zone_and_vpc, code, what);
+  const what = `route mode gateways of this VPC in zone ${zone}`;
+  checkQuota(routeGatewaysIn(view, zone, vpc), quotas.route_gateways_per_zone_and_vpc, code, what);
 }
 
 /** Two members with an address of the subnet each; public addresses for those that run. */

@@ -48,6 +48,11 @@ export class Links {
     return `${this.base}/subnets/${subnet}/reserved_ips/${id}`;
   }
 
+  /** A resource of this server's own API, beside the one of the documents. */
+  own(path: string): string {
+    return `${this.origin}/culvert/v1/${path}`;
+  }
+
   /** A topic of the documents, which this server has itself: a document and an anchor in it. */
   docs(topic: string): string {
     return `${this.origin}${DOCS_PATH}/${topic}`;

@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
 import { BACKUP_FIELDS } from '../../store/backup.js';
 import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '../../store/schema.js';
+import { DEFAULT_QUOTAS } from '../../store/site.js';
 import { ERROR_CODES } from '../error-codes.js';
 
 /** The bodies of answers, by the name under which the OpenAPI document lists them. */
@@ -298,6 +299,21 @@ const ServiceConnection = named('VPNGatewayServiceConnection', {
   status: Type.Enum(['up', 'down', 'degraded']),
   status_reasons: arrayOf('Reason'),
 });
+const Quota = named('Quota', {
+  name: Type.Enum(Object.keys(DEFAULT_QUOTAS)),
+  limit: Count,
+  used: Count,
+  scope: Type.Object(
+    {
+      resource_type: Type.Enum(['region', 'zone', 'vpc', 'vpn_gateway', 'vpn_gateway_connection']),
+      id: Id,
+      name: Name,
+      href: Href,
+      zone: optional(Type.Object({ href: Href, name: Name }, closed)),
+    },
+    closed,
+  ),
+});
 const ResourceGroup = named('ResourceGroup', {
   id: Id,
   crn: Crn,
@@ -351,6 +367,7 @@ export const ANSWERS: readonly Type.TSchema[] = [
   Zone,
   ReservedIp,
   ServiceConnection,
+  Quota,
   Token,
   page('IKEPolicyCollection', 'ike_policies', 'IKEPolicy'),
   page('IPsecPolicyCollection', 'ipsec_policies', 'IPsecPolicy'),
@@ -358,6 +375,7 @@ export const ANSWERS: readonly Type.TSchema[] = [
   page('VPNGatewayConnectionCollection', 'connections', 'VPNGatewayConnection'),
   page('SubnetCollection', 'subnets', 'Subnet'),
   page('VPCCollection', 'vpcs', 'VPC'),
+  page('QuotaCollection', 'quotas', 'Quota'),
   page('ReservedIPCollection', 'reserved_ips', 'ReservedIP'),
   named('RegionCollection', { regions: arrayOf('Region') }),
   named('ZoneCollection', { zones: arrayOf('Zone') }),
