@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
 import { isWeak } from '../crypto/strength.js';
 import { networkWarnings } from '../daemon/preflight.js';
@@ -10,7 +9,7 @@ import type { GatewayFile } from '../store/model.js';
 import { readPsks } from '../store/psk.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { SecretKey } from '../util/secret.js';
-import { CliError } from './errors.js';
+import { readInput, sourceName } from './read-input.js';
 
 /** Legal, but something an operator should know before the gateway runs. */
 export interface ConfigAdvisory {
@@ -30,7 +29,7 @@ export interface LoadedConfig {
  * @throws CliError when the file itself cannot be read
  */
 export function loadConfig(path: string): Result<LoadedConfig, readonly ConfigError[]> {
-  const file = readGatewayFile(readText(path), path);
+  const file = readGatewayFile(readInput(path, 'the configuration file'), sourceName(path));
   if (!file.ok) return file;
   const psks = readPsks(file.value);
   return psks.ok ? ok({ file: file.value, psks: psks.value }) : err(psks.error);
@@ -87,24 +86,4 @@ function weakNames(specs: readonly (IkeProposalSpec | EspProposalSpec)[]): strin
     for (const id of spec.dh) if (isWeak({ kind: 'dh', id })) names.add(`DH ${id} (${dhName(id)})`);
   }
   return [...names];
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    switch (code) {
-      case 'ENOENT':
-        throw new CliError(`there is no configuration file ${path}; name it with --config`);
-      case 'EACCES':
-        throw new CliError(
-          `the configuration file ${path} may not be read by this user; change its mode or owner`,
-        );
-      case 'EISDIR':
-        throw new CliError(`${path} is a folder; name the configuration file in it with --config`);
-      default:
-        throw new CliError(`the configuration file ${path} cannot be read: ${message}`);
-    }
-  }
 }

@@ -131,13 +131,21 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
   return chosen;
 }
 
-/** A repeated option has its last value. yargs collects the values, as it must for operands. */
+/**
+ * A repeated switch, choice or number has its last value, so that an alias of the shell can be overruled; a repeated
+ * name of something is a mistake. yargs collects the values, as it must for operands.
+ * @throws UsageError
+ */
 function lastValues(command: CliCommand, args: Record<string, unknown>): Record<string, unknown> {
   const last = { ...args };
   for (const name of [...Object.keys(command.options), 'output']) {
     if (command.repeatable?.includes(name)) continue;
     const value = last[name];
-    if (Array.isArray(value)) last[name] = value.at(-1);
+    if (!Array.isArray(value)) continue;
+    if (command.options[name]?.type === 'string' && new Set(value).size > 1) {
+      throw new UsageError(`--${name} is given ${value.length} times: give it once`);
+    }
+    last[name] = value.at(-1);
   }
   return last;
 }

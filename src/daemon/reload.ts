@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import {
   type ConnectionPlan,
   changeOf,
@@ -12,6 +11,7 @@ import type { ConfigError } from '../store/config-error.js';
 import { readGatewayFile } from '../store/gateway-file.js';
 import type { GatewayFile, GatewaySettings } from '../store/model.js';
 import { readPsks } from '../store/psk.js';
+import { readTextFile } from '../store/text-file.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { CoreConfig } from './core.js';
 import { FreshConfig } from './fresh-config.js';
@@ -41,14 +41,9 @@ export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
 
 /** Reads the file at `path`, and the key files it names. */
 export function rereadFile(path: string): Result<FreshConfig, readonly ConfigError[]> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return err([{ path: '', message: `the file ${path} cannot be read (${code ?? message})` }]);
-  }
-  const file = readGatewayFile(text, path);
+  const text = readTextFile(path);
+  if (!text.ok) return err([{ path: '', message: `the file ${path} ${text.error}` }]);
+  const file = readGatewayFile(text.value, path);
   if (!file.ok) return file;
   const psks = readPsks(file.value);
   return psks.ok ? ok(new FreshConfig({ file: file.value, psks: psks.value })) : psks;

@@ -3,6 +3,7 @@ import { DEFAULT_LIMITS } from '../ike/limits.js';
 import { formatIp, parseIp } from '../util/ip.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from './config-error.js';
+import { issuesOf, withDefaults } from './connection-defaults.js';
 import { readConnection, unicastProblem } from './connection-rules.js';
 import type { GatewayConnection, GatewayFile, GatewayLimits, GatewaySettings } from './model.js';
 import { checkOwnNetworks, checkPair, placeConnection } from './overlap-rules.js';
@@ -31,11 +32,12 @@ export function readGatewayFile(text: string, sourceName: string): Result<Gatewa
   if (value === null || value === undefined) {
     return err([{ path: '', message: 'the file is empty: a gateway is needed at least' }]);
   }
-  const input = check.withoutNulls(value);
+  const whole = withDefaults(value);
+  const input = check.withoutNulls(whole.value);
   const issues = check.issues(input);
   const file = readValid(input, sourceName, issues);
   if (issues.length === 0 && file !== undefined) return ok(file);
-  const errors = issues.map(locate);
+  const errors = issuesOf(issues, whole).map(locate);
   return err(errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0)));
 }
 

@@ -16,18 +16,28 @@ const MAX_OCTETS = 4 * PSK_LENGTH.max + 2;
  */
 export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, ConfigError[]> {
   const keys = new Map<string, SecretKey>();
-  const errors: ConfigError[] = [];
+  /** By the name of the file: many connections may name one. */
+  const faults = new Map<string, { readonly index: number; readonly message: string; others: number }>();
   for (const [index, { name, psk }] of file.connections.entries()) {
     if (psk.kind === 'inline') {
       keys.set(name, psk.key.clone());
       continue;
     }
+    const known = faults.get(psk.path);
+    if (known !== undefined) {
+      known.others++;
+      continue;
+    }
     const read = readKeyFile(resolve(dirname(file.source), psk.path));
     if (read.ok) keys.set(name, read.value);
-    else errors.push({ path: `connections[${index}].psk_file`, message: `"${psk.path}" ${read.error}` });
+    else faults.set(psk.path, { index, message: `"${psk.path}" ${read.error}`, others: 0 });
   }
-  if (errors.length === 0) return ok(keys);
+  if (faults.size === 0) return ok(keys);
   for (const key of keys.values()) key.wipe();
+  const errors = [...faults.values()].map(({ index, message, others }): ConfigError => {
+    const same = others === 0 ? '' : ` (the same for ${others} more)`;
+    return { path: `connections[${index}].psk_file`, message: `${message}${same}` };
+  });
   return err(errors);
 }
 

@@ -241,6 +241,17 @@ export const ConnectionSchema = Type.Object(
   closed,
 );
 
+const {
+  name: _name,
+  peer: _peer,
+  interface: _device,
+  routes: _routes,
+  ...sharedFields
+} = ConnectionSchema.properties;
+
+/** What connections may have in common: all but what tells them apart. */
+export const ConnectionDefaultsSchema = Type.Object(sharedFields, closed);
+
 /** What peers, known or not, can make a gateway hold or do; see `EngineLimits`. */
 export const LimitsSchema = Type.Object(
   {
@@ -270,6 +281,7 @@ export const ConfigFileSchema = Type.Object(
     gateway: GatewaySchema,
     ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
     ipsec_policies: Type.Optional(Type.Array(IpsecPolicySchema)),
+    defaults: Type.Optional(ConnectionDefaultsSchema),
     connections: Type.Optional(Type.Array(ConnectionSchema)),
     limits: Type.Optional(LimitsSchema),
   },

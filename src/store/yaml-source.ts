@@ -1,9 +1,7 @@
 import {
   type Document,
-  isAlias,
   isMap,
   isNode,
-  isPair,
   isScalar,
   isSeq,
   LineCounter,
@@ -14,11 +12,14 @@ import {
 } from 'yaml';
 import { err, ok, type Result } from '../util/result.js';
 import { type ConfigError, type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
+import { type AliasTargets, AnchorWalk, fieldOf, resolved } from './yaml-anchors.js';
 
 /** A file of a thousand connections has some 400 kB. */
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 /** Faults of YAML itself that are reported: one slip often causes many. */
 const MOST_YAML_ERRORS = 3;
+
+const PARSING = { stringKeys: true, merge: true } as const;
 
 const SPECIAL = '& * ! | > @ ` % # { } [ ] , ?';
 
@@ -36,7 +37,7 @@ const MEANING: Readonly<Partial<Record<YAMLError['code'], string>>> = {
   MULTIPLE_DOCS: 'more than one document: remove what stands from the second "---" on',
   MULTILINE_IMPLICIT_KEY: 'a field name runs over several lines: a colon may be missing',
   TAB_AS_INDENT: 'a tab is used for indentation: use spaces',
-  NON_STRING_KEY: 'a list or map is used as a field name: put a name in quotes',
+  NON_STRING_KEY: 'a list, map or alias (*) is used as a field name: put a name in quotes',
   BLOCK_IN_FLOW: 'a list with "- " stands inside brackets or braces: use commas there',
   UNEXPECTED_TOKEN: 'something unexpected stands here: check the indentation, colons and quotes',
 };
@@ -48,14 +49,20 @@ export interface YamlSource {
   locate(issue: ConfigIssue): ConfigError;
 }
 
-/** Reads the text as one YAML document without anchors, aliases and tags. */
+/** Fields of the whole file that are no settings: a place for what anchors mark. */
+const EXTENSION = /^x-/;
+
+/**
+ * Reads the text as one YAML document without tags. Anchors, aliases and merges are followed within a limit; fields of
+ * the whole file that begin with `x-` are left out.
+ */
 export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
   if (text.length > MOST_CHARACTERS) {
     const message = `the file has ${text.length} characters: at most ${MOST_CHARACTERS} are read`;
     return err([{ path: '', message }]);
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines, stringKeys: true });
+  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines, ...PARSING });
   const at = (offset: number): Pick<ConfigError, 'line' | 'column'> => {
     const { line, col } = lines.linePos(offset);
     return { line, column: col };
@@ -68,11 +75,9 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
     }));
     return err(errors.slice(0, MOST_YAML_ERRORS));
   }
-  const indirect = indirections(document);
-  if (indirect.length > 0) {
-    const message =
-      'YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes';
-    return err(indirect.slice(0, MOST_YAML_ERRORS).map((offset) => ({ path: '', ...at(offset), message })));
+  const { faults, targets } = new AnchorWalk(document);
+  if (faults.length > 0) {
+    return err(faults.map(({ offset, message }) => ({ path: '', ...at(offset), message })));
   }
   const inherited = inheritedNames(document);
   if (inherited.length > 0) {
@@ -84,14 +89,20 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
     return err(errors.slice(0, MOST_YAML_ERRORS));
   }
   const locate = (issue: ConfigIssue): ConfigError => {
-    const offset = offsetOf(document.contents, issue);
+    const offset = offsetOf(document.contents, issue, targets);
     return {
       path: formatPath(issue.path),
       ...(offset === undefined ? {} : at(offset)),
       message: issue.message,
     };
   };
-  return ok({ value: document.toJS() as unknown, locate });
+  // The walk has bounded what aliases stand for.
+  return ok({ value: settingsOf(document.toJS({ maxAliasCount: -1 })), locate });
+}
+
+function settingsOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !EXTENSION.test(name)));
 }
 
 function meaning(error: YAMLError, document: Document.Parsed): string {
@@ -117,21 +128,6 @@ function keyAt(document: Document.Parsed, offset: number): string | undefined {
   return found !== undefined && isShowableName(found) ? found : undefined;
 }
 
-function indirections(document: Document.Parsed): number[] {
-  const offsets: number[] = [];
-  visit(document, {
-    Node(_, node, parents) {
-      const marked =
-        isAlias(node) || ('anchor' in node && node.anchor !== undefined) || node.tag !== undefined;
-      if (!marked) return;
-      // The node itself may begin behind its marker: the field it belongs to is easier to find.
-      const parent = parents[parents.length - 1];
-      offsets.push(startOf(isPair(parent) ? parent.key : node) ?? 0);
-    },
-  });
-  return offsets;
-}
-
 /**
  * Fields named like what every object inherits (`toString`, `__proto__`). No file has such a field, and code that
  * compares or prints objects trips over them.
@@ -148,13 +144,14 @@ function inheritedNames(document: Document.Parsed): { readonly name: string; rea
   return found;
 }
 
-function offsetOf(root: unknown, issue: ConfigIssue): number | undefined {
+function offsetOf(root: unknown, issue: ConfigIssue, targets: AliasTargets): number | undefined {
   let offset = startOf(root);
   let node = root;
   const last = issue.path.length - 1;
   for (const [depth, step] of issue.path.entries()) {
+    node = resolved(node, targets);
     if (isMap(node)) {
-      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === step);
+      const pair = fieldOf(node, step, targets);
       if (pair === undefined) return offset;
       offset = startOf(pair.key) ?? offset;
       if (issue.atName === true && depth === last) return offset;

@@ -107,16 +107,11 @@ t.test('check says ok, and what to know', async (t) => {
     advisories: [{ connection: 'to-site-b', code: 'weak_algorithm_accepted' }],
   });
   t.notMatch(text.out + json.out, 'correct-horse-battery');
-  const twice = await commandLine(
-    'check',
-    '--config',
-    'nowhere',
-    '--config',
-    path,
-    '--output=text',
-    '--output=json',
-  );
-  t.equal(twice.out, json.out, 'the last of a repeated option counts');
+  const twice = await commandLine('check', '--config', path, '--output=text', '--output=json');
+  t.equal(twice.out, json.out, 'the last of a repeated choice counts');
+  const which = await commandLine('check', '--config', 'nowhere', '--config', path);
+  t.equal(which.code, 2, 'of two files neither is guessed');
+  t.match(which.err, /^culvert: --config is given 2 times: give it once[^\n]*\n$/);
 
   const weak = configFile(
     'weak.yaml',
@@ -190,10 +185,10 @@ t.test(
     t.equal(gone?.code, 1);
     t.match(gone?.err, /connections\[0\]\.psk_file: "nowhere" is not there/);
     t.equal(missing?.code, 1);
-    t.match(missing?.err, /^culvert: there is no configuration file [^\n]+\n$/);
-    t.match(JSON.parse(missing?.out ?? ''), { error: { message: /there is no configuration file/ } });
+    t.match(missing?.err, /^culvert: the configuration file [^\n]+ is not there\n$/);
+    t.match(JSON.parse(missing?.out ?? ''), { error: { message: /the configuration file .* is not there/ } });
     t.equal(isFolder?.code, 1);
-    t.match(isFolder?.err, /^culvert: .* is a folder; [^\n]+\n$/);
+    t.match(isFolder?.err, /^culvert: .* is a folder: name a file in it\n$/);
     chmodSync(keyFile, 0o600);
     const closed = await commandLine('check', '--config', open);
     t.equal(closed.code, 0, closed.err);

@@ -53,9 +53,7 @@ const BAD: readonly BadFile[] = [
   [
     'psk begins with &',
     one({ psk: '&correct-horse' }),
-    [
-      '3:16: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
-    ],
+    ['3:16: an anchor (&) before no value: put one behind it, or put a text that begins with & in quotes'],
   ],
   [
     'psk begins with @',
@@ -67,9 +65,7 @@ const BAD: readonly BadFile[] = [
   [
     'psk begins with !',
     one({ psk: '!correct-horse' }),
-    [
-      '3:16: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
-    ],
+    ['3:16: YAML tags (!) are not used here: leave it out, or put a text that begins with one in quotes'],
   ],
   ['psk short', one({ psk: 'abcde' }), ['3:21: connections[0].psk: has 5 characters: 6 to 128 are needed']],
   [

@@ -17,12 +17,16 @@ const BAD: readonly BadFile[] = [
   [
     'a text',
     'hello',
-    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections, limits), not a text'],
+    [
+      '1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, defaults, connections, limits), not a text',
+    ],
   ],
   [
     'a list',
     '- a\n',
-    ['1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, connections, limits), not a list'],
+    [
+      '1:1: needs a map of fields (gateway, ike_policies, ipsec_policies, defaults, connections, limits), not a list',
+    ],
   ],
   ['no gateway', 'connections: []\n', ['1:1: gateway: is missing']],
   ['tab', 'gateway:\n\tname: a\n', ['2:1: not YAML: a tab is used for indentation: use spaces']],
@@ -45,34 +49,28 @@ const BAD: readonly BadFile[] = [
     'alias',
     `${GATEWAY}connections: *all\n`,
     [
-      '2:1: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
+      '2:1: there is no anchor (&) of this name before this alias (*): correct the name, or put a text that begins with * in quotes',
     ],
   ],
   [
     'anchor',
-    `${GATEWAY}connections: &all []\n`,
-    [
-      '2:1: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
-    ],
+    `${GATEWAY}connections: &all\n`,
+    ['2:1: an anchor (&) before no value: put one behind it, or put a text that begins with & in quotes'],
   ],
   [
     'tag',
     `${GATEWAY}connections: !all []\n`,
-    [
-      '2:1: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
-    ],
+    ['2:1: YAML tags (!) are not used here: leave it out, or put a text that begins with one in quotes'],
   ],
   [
     'binary tag',
     'gateway: { name: !!binary YQ==, address: 192.0.2.1 }\n',
-    [
-      '1:12: YAML anchors (&), aliases (*) and tags (!) are not used here: write the value out, or put a text that begins with one of these in quotes',
-    ],
+    ['1:12: YAML tags (!) are not used here: leave it out, or put a text that begins with one in quotes'],
   ],
   [
     'list as name',
     `${GATEWAY}? [a, b]\n: 1\n`,
-    ['2:3: not YAML: a list or map is used as a field name: put a name in quotes'],
+    ['2:3: not YAML: a list, map or alias (*) is used as a field name: put a name in quotes'],
   ],
   [
     'second colon',
@@ -98,7 +96,7 @@ const BAD: readonly BadFile[] = [
     'unknown field, far',
     `${GATEWAY}routes: []\n`,
     [
-      '2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, connections, limits',
+      '2:1: routes: is not a known field; known here are gateway, ike_policies, ipsec_policies, defaults, connections, limits',
     ],
   ],
   [

@@ -17,7 +17,7 @@ export const applyCommand = defineCommand({
       requiresArg: true,
       demandOption: true,
       alias: 'f',
-      describe: 'What is wanted (YAML), as "culvert export" writes it',
+      describe: 'What is wanted (YAML), as "culvert export" writes it; - for standard input',
     },
     prune: { type: 'boolean', default: false, describe: 'Delete what the file does not name' },
     wait: {

@@ -1,5 +1,7 @@
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
+import { foldEqual } from '../fold.js';
+import { sourceName } from '../read-input.js';
 import { wrapText } from '../table.js';
 
 export const checkCommand = defineCommand({
@@ -8,7 +10,12 @@ export const checkCommand = defineCommand({
   description: 'Validate a configuration file and the key files it names',
   positionals: {},
   options: {
-    config: { type: 'string', requiresArg: true, demandOption: true, describe: 'Configuration file (YAML)' },
+    config: {
+      type: 'string',
+      requiresArg: true,
+      demandOption: true,
+      describe: 'Configuration file (YAML), or - for standard input',
+    },
   },
   examples: [
     ['check --config gateway.yaml', 'Every error with its place, or "ok" and what to know'],
@@ -17,10 +24,11 @@ export const checkCommand = defineCommand({
   async run({ config: path, output }, terminal) {
     const { adviseConfig, describeErrors, loadConfig } = await import('../gateway-config.js');
     const loaded = loadConfig(path);
+    const name = sourceName(path);
     if (!loaded.ok) {
       const { error: errors } = loaded;
       if (output === 'json') terminal.json({ ok: false, file: path, gateway: null, errors, advisories: [] });
-      else terminal.note(describeErrors(path, errors));
+      else terminal.note(describeErrors(name, errors));
       return ExitCode.failed;
     }
     const { file, psks } = loaded.value;
@@ -39,10 +47,12 @@ export const checkCommand = defineCommand({
     }
     const count = file.connections.length === 1 ? '1 connection' : `${file.connections.length} connections`;
     terminal.line(
-      `${path}: ${terminal.style.good('ok')}, gateway ${gateway.name} at ${gateway.address} in ${gateway.mode} mode, ${count}`,
+      `${name}: ${terminal.style.good('ok')}, gateway ${gateway.name} at ${gateway.address} in ${gateway.mode} mode, ${count}`,
     );
-    for (const { connection, message } of advisories) {
-      const text = `${connection}: ${message}`;
+    if (file.connections.length === 0) {
+      terminal.line('  without connections it carries no traffic: add some under "connections"');
+    }
+    for (const text of foldEqual(advisories)) {
       const width = terminal.width();
       const lines = width === undefined ? [text] : wrapText(text, Math.max(40, width - 4));
       terminal.lines(lines.map((line, i) => (i === 0 ? `  ${line}` : `    ${line}`)));

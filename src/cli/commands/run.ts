@@ -1,8 +1,8 @@
 import { defineCommand } from '../command.js';
 import { ExitCode, UsageError } from '../errors.js';
 import { refuseInspector } from '../inspector.js';
-
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+import { LOG_LEVELS } from '../log-levels.js';
+import { refuseInput } from '../read-input.js';
 
 export const runCommand = defineCommand({
   name: 'run',
@@ -54,6 +54,7 @@ export const runCommand = defineCommand({
     const offload = await readOffload(args.offload);
     const workers = await readWorkers(args.workers);
     const { describeErrors, loadConfig } = await import('../gateway-config.js');
+    refuseInput('--config', path);
     const loaded = loadConfig(path);
     if (!loaded.ok) {
       const { error: errors } = loaded;

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { defineCommand } from '../command.js';
-import { CliError, ExitCode, messageOf } from '../errors.js';
+import { ExitCode } from '../errors.js';
 import { refuseInspector } from '../inspector.js';
 import { LOG_LEVELS } from '../log-levels.js';
 import { programPath } from '../program-path.js';
+import { readInput, refuseInput } from '../read-input.js';
 
 export const serveCommand = defineCommand({
   name: 'serve',
@@ -44,13 +44,9 @@ export const serveCommand = defineCommand({
     const path = args.config;
     const { readServeFile } = await import('../../daemon/serve/serve-file.js');
     const { describeErrors } = await import('../gateway-config.js');
-    const read = (): ReturnType<typeof readServeFile> => {
-      try {
-        return readServeFile(readFileSync(path, 'utf8'), path);
-      } catch (error) {
-        throw new CliError(`the configuration file ${path} cannot be read: ${messageOf(error)}`);
-      }
-    };
+    refuseInput('--config', path);
+    const read = (): ReturnType<typeof readServeFile> =>
+      readServeFile(readInput(path, 'the configuration file'), path);
     const file = read();
     if (!file.ok) {
       if (args.output === 'json') terminal.json({ ok: false, file: path, errors: file.error });

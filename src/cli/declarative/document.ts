@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Type from 'typebox';
 import {
@@ -13,6 +12,7 @@ import { readYaml } from '../../store/yaml-source.js';
 import { formatCidr, formatIp, parseCidr, parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { CliError } from '../errors.js';
+import { readInput, sourceName } from '../read-input.js';
 import { readLine } from '../vpn/connect.js';
 
 /** What a file wants there to be, with all defaults, in the terms in which two states are compared. */
@@ -117,15 +117,11 @@ const check = new SchemaCheck(DocumentSchema);
 
 /** Reads a file, and the key files it names. @throws CliError with every fault of it */
 export function loadDocument(path: string): Document {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new CliError(`the file ${path} cannot be read: ${(error as Error).message}`);
-  }
-  const document = readDocument(text, (file) => readLine(resolve(dirname(path), file)), path);
+  const name = sourceName(path);
+  const text = readInput(path, 'the file');
+  const document = readDocument(text, (file) => readLine(resolve(dirname(path), file)), name);
   if (document.ok) return document.value;
-  throw new CliError(`the file is not right:\n${formatConfigErrors(document.error, path)}`);
+  throw new CliError(`the file is not right:\n${formatConfigErrors(document.error, name)}`);
 }
 
 /** `readKey` gives the key in a file that a connection names; `name` is that of the file itself. */
