@@ -1,5 +1,7 @@
 import type { Millis } from '../util/units.js';
 import type { Failure } from './events.js';
+import type { RetransmitPolicy } from './limits.js';
+import { Retransmission } from './retransmission.js';
 
 /**
  * Answers to one message in the clear that an initiator goes on with, in all. Each costs a Diffie-Hellman agreement
@@ -17,6 +19,19 @@ export const REFUSAL_GRACE: Millis = 1000;
 export const ANSWER_GRACE: Millis = 750;
 /** How long such a refusal waits while other answers are still being tried. */
 export const RIVAL_GRACE: Millis = 10_000;
+
+/**
+ * Without proof that an answer is the peer's for so long, the question is asked again: the peer's own answer to it may
+ * be lost.
+ */
+export const DOUBT: Millis = 2000;
+/** Sendings of the question in all since then, the one before included. */
+const DOUBTFUL_TRIES = 3;
+
+/** How a question is repeated that has an answer which may not be the peer's. */
+export function againInDoubt(policy: RetransmitPolicy, now: Millis): Retransmission {
+  return new Retransmission({ ...policy, initial: DOUBT, tries: DOUBTFUL_TRIES }, now);
+}
 
 /** Why a negotiation is going to fail, on the word of somebody who has not proved to be the peer. */
 export interface Refusal {

@@ -1,9 +1,11 @@
 import t from 'tap';
 import { MAX_ANSWERS } from '../../src/ike/branches.js';
 import { Dh, NotifyType } from '../../src/wire/ike/registry.js';
+import { decodeV1Message, encodeV1Message } from '../../src/wire/ike/v1/message.js';
 import { EAST, faults, type Pair, pair, WEST } from '../helpers/engine-pair.js';
 import { addStranger, keysLeft } from '../helpers/stranger.js';
 import { createToyBackend } from '../helpers/toy-crypto.js';
+import { v1, v1Faults, v1Pair } from '../helpers/v1-pair.js';
 import { countingBackend } from '../helpers/work-counter.js';
 
 /** When each stranger's answers arrive; the peer's take 10 ms. */
@@ -14,7 +16,10 @@ const TIMES = {
   'long after': [400],
 } as const;
 
-const VERSIONS = [{ version: 2, make: pair, patch: {}, wrong: (made: Pair) => faults(made) }] as const;
+const VERSIONS = [
+  { version: 1, make: v1Pair, patch: v1(), wrong: (made: Pair) => v1Faults(made) },
+  { version: 2, make: pair, patch: {}, wrong: (made: Pair) => faults(made) },
+] as const;
 
 for (const { version, make, patch, wrong } of VERSIONS) {
   for (const [when, delays] of Object.entries(TIMES)) {
@@ -86,6 +91,41 @@ for (const { version, make, patch, wrong } of VERSIONS) {
       t.ok(left <= 1, 'the pre-shared key');
     },
   );
+}
+
+t.test("IKEv1: messages 4 with values of a stranger, beside the peer's", async (t) => {
+  for (const when of ['before', 'after'] as const) {
+    const made = v1Pair();
+    const { sim, east } = made;
+    sim.initiate(east);
+    const answers = () => sim.net.sent.filter(({ from }) => from.address === WEST);
+    sim.run(sim.now + 1000, () => answers().length === 2);
+    const [packet] = answers().slice(1);
+    if (when === 'after') sim.run(sim.now + 6);
+    for (let i = 1; i < 4; i++) {
+      const bytes = withOtherValues(packet!.bytes, i);
+      sim.input(east, {
+        kind: 'datagram',
+        local: packet!.to,
+        remote: packet!.from,
+        natTraversalPort: packet!.natTraversalPort,
+        bytes,
+      });
+    }
+    sim.run(sim.now + 5000);
+    t.equal(v1Faults(made), undefined, when);
+    t.strictSame(east.eventsOf('ike-failed'), [], when);
+  }
+});
+
+/** A message 4 with another nonce: what follows is encrypted with other keys. */
+function withOtherValues(bytes: Uint8Array, seed: number): Uint8Array {
+  const decoded = decodeV1Message(bytes);
+  if (!decoded.ok) throw new Error(decoded.error.message);
+  const payloads = decoded.value.payloads.map((one) =>
+    one.kind === 'nonce' ? { ...one, data: one.data.map((octet) => octet ^ seed) } : one,
+  );
+  return encodeV1Message(decoded.value.header, payloads);
 }
 
 /** An unprotected answer to an IKE_SA_INIT request, as anyone could send it, on its way for 1 ms. */

@@ -5,6 +5,7 @@ import type { Endpoint } from '../../util/ip.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import type { V1Header, V1Payload, V1Proposal, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { Branches, pick, type Refusal } from '../branches.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure, Role } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
@@ -66,6 +67,16 @@ export interface KeyTrial {
   failure: Failure;
 }
 
+/** What an initiator knows of its attempt, whichever of the answers to it is the peer's. */
+export interface MainModeAttempt {
+  /** It counts when no real answer overtakes it. */
+  refusal: Refusal | undefined;
+  /** Messages 2 that were taken. */
+  answers: number;
+  /** A message 1 to port 4500 that only asks whether the port is open, see `probePort`. */
+  portProbe: { readonly cookie: string; readonly bytes: Uint8Array } | undefined;
+}
+
 /** What main mode keeps until both ends are authenticated (RFC 2409 §5.4). */
 export interface MainModeNegotiation {
   dh: DhExchange | undefined;
@@ -85,12 +96,12 @@ export interface MainModeNegotiation {
   shared: SecretKey | undefined;
   /** Initiator: inbound SPIs of ESP SAs whose DELETE is all that it is made for. */
   readonly farewell: readonly number[] | undefined;
-  /** Initiator: a message 1 to port 4500 that only asks whether the port is open, see `probePort`. */
-  portProbe: { readonly cookie: string; readonly bytes: Uint8Array } | undefined;
+  /** Initiator: what all answers have in common. */
+  readonly attempt: MainModeAttempt;
+  /** Initiator: messages 4 that were tried with the Diffie-Hellman exchange. */
+  agreements: number;
   /** Initiator: further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
-  /** Initiator: a refusal that nothing proves. It counts when no real answer overtakes it. */
-  refusal: { readonly failure: Failure; readonly effectiveAt: Millis } | undefined;
   /** Responder: the message 5 whose key is being looked for, and how many were tried so far. */
   trial: KeyTrial | undefined;
   trials: number;
@@ -127,6 +138,38 @@ export interface IsakmpSaInit {
   readonly negotiation: MainModeNegotiation;
 }
 
+/** What each message 2 and each message 4 makes anew, see `Branches`. */
+const BRANCH = [
+  'state',
+  'responderCookie',
+  'local',
+  'remote',
+  'natTraversalPort',
+  'dialect',
+  'natTraversal',
+  'nat',
+  'peerDpd',
+  'peerFragmentation',
+  'peerVendors',
+  'suite',
+  'lifetimes',
+  'keys',
+  'protection',
+  'negotiation',
+  'lastIn',
+  'lastOut',
+  'pending',
+  'portProven',
+] as const satisfies readonly (keyof IsakmpSa)[];
+
+export type V1Branch = Pick<IsakmpSa, (typeof BRANCH)[number]>;
+
+function wipeBranch({ keys, negotiation }: V1Branch): void {
+  if (keys !== undefined) wipeV1Keys(keys);
+  negotiation?.dh?.wipe();
+  negotiation?.shared?.wipe();
+}
+
 /** One ISAKMP SA (IKE SA of version 1): a record of what is known, changed by the exchange modules only. */
 export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   readonly id: number;
@@ -154,6 +197,8 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   keys: V1Keys | undefined;
   protection: V1Protection | undefined;
   negotiation: MainModeNegotiation | undefined;
+  /** Initiator, until the peer is authenticated: the other answers to its messages, and those messages. */
+  readonly branches = new Branches<V1Branch>(this, wipeBranch);
   /** Source address it is counted under while half-open. */
   halfOpenSource: string | undefined;
   /** Octets it is counted with while half-open. */
@@ -220,6 +265,14 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
     this.negotiation = init.negotiation;
   }
 
+  get branch(): V1Branch {
+    return pick(this, BRANCH);
+  }
+
+  set branch(branch: V1Branch) {
+    Object.assign(this, branch);
+  }
+
   /** Both ends are authenticated: quick modes and informational exchanges may run. */
   get isUp(): boolean {
     return this.state === 'established' || this.state === 'superseded';
@@ -247,10 +300,9 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
 
   /** Forgets all that is secret. Safe to call twice. */
   wipe(): void {
-    this.negotiation?.dh?.wipe();
-    this.negotiation?.shared?.wipe();
+    this.branches.settle();
+    wipeBranch(this.branch);
     this.negotiation = undefined;
-    if (this.keys !== undefined) wipeV1Keys(this.keys);
     this.keys = undefined;
     this.protection = undefined;
     this.pending = undefined;

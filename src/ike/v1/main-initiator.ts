@@ -5,6 +5,7 @@ import type { Millis } from '../../util/units.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
+import { MAX_ANSWERS, REFUSAL_GRACE } from '../branches.js';
 import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
@@ -12,6 +13,7 @@ import { firstPath, floatToNatTraversalPort, IKE_PORT, NAT_TRAVERSAL_PORT, takeP
 import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
+import { forkAnswer, isKnownResponder, leaveSilent, onDue } from './answers.js';
 import { announceIsakmpDelete, failSa } from './close.js';
 import { establish } from './established.js';
 import { mainFailure, pskLikely, pskMismatch } from './failures.js';
@@ -43,9 +45,7 @@ import {
 } from './world.js';
 
 const NONCE_LENGTH = 32;
-/** How long a real answer may still overtake an unauthenticated refusal. */
-const REFUSAL_GRACE: Millis = 1000;
-/** The same for a refusal that cannot even be read: the real answer may have been lost before it. */
+/** How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost before it. */
 const RUBBISH_GRACE: Millis = 3000;
 
 /** What a main mode of ours is for, where it is not only to have an SA. */
@@ -104,12 +104,12 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
       trial: undefined,
       trials: 0,
       addressesLeft: replaces === undefined ? addresses.length - 1 : 0,
-      refusal: undefined,
       reported: false,
       replaces: replaces?.id,
       renewing,
       farewell,
-      portProbe: undefined,
+      attempt: { refusal: undefined, answers: 0, portProbe: undefined },
+      agreements: 0,
     },
   });
   sa.connection = connection;
@@ -129,7 +129,7 @@ export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
   const connection = sa.connection!;
-  const negotiation = sa.negotiation!;
+  const { attempt } = sa.negotiation!;
   if (!hasExactlyOne(payloads, 'sa') || header.responderCookie.every((octet) => octet === 0)) {
     drop(
       world,
@@ -139,12 +139,19 @@ export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     );
     return;
   }
+  if (attempt.answers >= MAX_ANSWERS || isKnownResponder(sa, header.responderCookie)) {
+    drop(world, datagram, 'rate_limited', `${attempt.answers} messages 2 of main mode were taken`);
+    return;
+  }
   const answer = acceptIkeAnswerV1(connection.ikeProposals, find(payloads, 'sa')!.proposals);
   if (!answer.ok) {
     refuse(world, sa, answer.error);
     return;
   }
   const vendors = readVendorIds(payloads);
+  attempt.answers++;
+  forkAnswer(world, sa);
+  const negotiation = sa.negotiation!;
   sa.responderCookie = copyOf(header.responderCookie);
   sa.suite = answer.value.suite;
   sa.lifetimes = answer.value.lifetimes;
@@ -154,7 +161,6 @@ export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   sa.peerVendors = vendors.names;
   sa.lastIn = copyOf(datagram.bytes);
   sa.portProven = datagram.natTraversalPort;
-  negotiation.refusal = undefined;
   negotiation.dh = ctx.crypto.dh(sa.suite.dh).generate(ctx.random);
   negotiation.initiatorPublic = copyOf(negotiation.dh.publicValue);
   sa.state = 'ke-sent';
@@ -182,13 +188,13 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   const { ctx } = world;
   const { payloads, datagram } = message;
   const connection = sa.connection!;
-  const negotiation = sa.negotiation!;
+  const asked = sa.negotiation!;
   if (!hasExactlyOne(payloads, 'ke', 'nonce')) {
     drop(world, datagram, 'malformed', 'message 4 of main mode without exactly one KE and nonce payload');
     return;
   }
   const publicValue = find(payloads, 'ke')!.data;
-  if (publicValue.length !== negotiation.dh!.publicValue.length) {
+  if (publicValue.length !== asked.dh!.publicValue.length) {
     drop(
       world,
       datagram,
@@ -197,25 +203,30 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     );
     return;
   }
+  if (asked.agreements >= MAX_ANSWERS) {
+    drop(world, datagram, 'rate_limited', `${asked.agreements} messages 4 of main mode were tried`);
+    return;
+  }
   const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
   const natTraversal = finding.supported && sa.dialect !== undefined;
   if (espForm({ natTraversal, nat: finding }, connection) === undefined) {
     refuse(world, sa, natTraversalUnsupported('MAIN_MODE'));
     return;
   }
-  const shared = negotiation.dh!.tryAgree(publicValue);
+  const shared = asked.dh!.tryAgree(publicValue);
+  asked.agreements++;
   if (!shared.ok) {
     const reason = `the peer's public value is not valid: ${shared.error.message}`;
     // Anyone may have sent it: the peer's own message 4 may still come.
     refuse(world, sa, mainFailure('invalid_syntax', reason));
     return;
   }
+  forkAnswer(world, sa);
+  const negotiation = sa.negotiation!;
   negotiation.responderPublic = copyOf(publicValue);
   negotiation.responderNonce = copyOf(find(payloads, 'nonce')!.data);
-  negotiation.refusal = undefined;
   keySa(world, sa, connection.psk, shared.value);
   shared.value.wipe();
-  negotiation.dh?.wipe();
   noteVendors(sa, payloads);
   sa.natTraversal = natTraversal;
   sa.nat = { local: finding.local, peer: finding.peer };
@@ -274,6 +285,8 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
   reportOpened(world, sa, message, opened.value.payloads);
   protection.phase1.adopt(opened.value.nextIv);
   sa.lastIn = copyOf(datagram.bytes);
+  // The others were somebody else's.
+  sa.branches.settle();
   const identity = checkPeerIdentity(sa.connection!, id, sa.remote.address);
   if (!identity.ok) {
     // The responder believes the SA to be up.
@@ -291,7 +304,7 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
  */
 export function refuse(world: World, sa: IsakmpSa, failure: Failure, grace: Millis = REFUSAL_GRACE): void {
   if (sa.negotiation === undefined) return;
-  sa.negotiation.refusal ??= { failure, effectiveAt: world.ctx.now + grace };
+  sa.negotiation.attempt.refusal ??= { failure, effectiveAt: world.ctx.now + grace };
 }
 
 /** An encrypted message that we cannot read while the peer should answer message 5: it has another key. */
@@ -304,8 +317,12 @@ export function unreadable(world: World, sa: IsakmpSa): void {
   );
 }
 
-/** Repeats our message, goes on with the peer's next address, or gives up. */
+/** Repeats our messages, goes on with the peer's next address, or gives up. */
 export function mainOverdue(world: World, sa: IsakmpSa): void {
+  onDue(sa, world.ctx.now, () => repeat(world, sa));
+}
+
+function repeat(world: World, sa: IsakmpSa): void {
   const pending = sa.pending!;
   if (pending.retransmission.expire(world.ctx.now) === 'send') {
     reportRetransmission(world, sa, V1Exchange.MAIN_MODE, pending.retransmission.sent);
@@ -313,6 +330,7 @@ export function mainOverdue(world: World, sa: IsakmpSa): void {
     if (sa.state === 'id-sent' && sa.natTraversalPort && !sa.portProven) probePort(world, sa);
     return;
   }
+  if (leaveSilent(sa)) return;
   const tries = pending.retransmission.sent;
   const { addresses } = sa.connection!.peer;
   const name = sa.connection!.name;

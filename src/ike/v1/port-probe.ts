@@ -14,9 +14,9 @@ import { freshCookie, type Inbound, type World } from './world.js';
  */
 export function probePort(world: World, sa: IsakmpSa): void {
   const { local, remote, natTraversalPort } = sa;
-  const negotiation = sa.negotiation!;
+  const { attempt } = sa.negotiation!;
   const { ikeProposals, ikeLifetime } = sa.connection!;
-  if (negotiation.portProbe === undefined) {
+  if (attempt.portProbe === undefined) {
     const initiatorCookie = freshCookie(world);
     const header = {
       ...headerOf(sa, V1Exchange.MAIN_MODE, 0),
@@ -27,10 +27,10 @@ export function probePort(world: World, sa: IsakmpSa): void {
       { kind: 'sa', proposals: ikeOfferV1(ikeProposals, ikeLifetime) },
       ...offeredVendorIds(),
     ]);
-    negotiation.portProbe = { cookie: toHex(initiatorCookie), bytes };
-    world.portProbes.set(negotiation.portProbe.cookie, sa);
+    attempt.portProbe = { cookie: toHex(initiatorCookie), bytes };
+    world.portProbes.set(attempt.portProbe.cookie, sa);
   }
-  world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: negotiation.portProbe.bytes });
+  world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: attempt.portProbe.bytes });
 }
 
 /** Whether a message answers `probePort`, whatever it says. It goes no further. */
@@ -44,5 +44,6 @@ export function provesPort(world: World, { header, datagram }: Inbound): boolean
 
 /** Main mode is over in one way or the other. */
 export function endProbe(world: World, { negotiation }: IsakmpSa): void {
-  if (negotiation?.portProbe !== undefined) world.portProbes.delete(negotiation.portProbe.cookie);
+  const probe = negotiation?.attempt.portProbe;
+  if (probe !== undefined) world.portProbes.delete(probe.cookie);
 }

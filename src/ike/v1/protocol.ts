@@ -10,6 +10,7 @@ import { initiatorSilent } from '../silent-initiator.js';
 import { CALM, type Load } from '../source-rate.js';
 import { isReached, type Volume } from '../v2/volume.js';
 import type { IkeVersion } from '../version.js';
+import { repeatDue } from './answers.js';
 import { childDeadline, tickChildren } from './child-care.js';
 import { announceDelete, removeChild, switchTo } from './children.js';
 import { deleteSa, dropQuick, endChildren, endSa, failSa, forgetSa, isLost, loseSa } from './close.js';
@@ -270,7 +271,7 @@ export class IkeV1 implements IkeVersion {
       this.#halfOpenOver(sa);
       return;
     }
-    const refusal = sa.negotiation?.refusal;
+    const refusal = sa.negotiation?.attempt.refusal;
     if (refusal !== undefined && due(refusal.effectiveAt)) {
       this.#attemptOver(sa, () => failSa(world, sa, refusal.failure), refusal.failure);
       return;
@@ -279,7 +280,7 @@ export class IkeV1 implements IkeVersion {
       goOnTrying(world, sa);
       return;
     }
-    if (due(sa.pending?.retransmission.nextAt)) {
+    if (due(repeatDue(sa))) {
       this.#attemptOver(sa, () => mainOverdue(world, sa));
       return;
     }
@@ -386,11 +387,14 @@ function isFarewell(sa: IsakmpSa): boolean {
 function saDeadline(sa: IsakmpSa): Millis {
   const never = Number.POSITIVE_INFINITY;
   let at = Math.min(sa.forgetAt ?? never, sa.deleteAt ?? never, sa.expiresAt, sa.completeAt ?? never);
-  at = Math.min(at, sa.pending?.retransmission.nextAt ?? never, livenessDeadline(sa));
-  at = Math.min(at, sa.negotiation?.refusal?.effectiveAt ?? never, sa.negotiation?.trial?.nextAt ?? never);
+  at = Math.min(at, repeatDue(sa), livenessDeadline(sa));
+  at = Math.min(
+    at,
+    sa.negotiation?.attempt.refusal?.effectiveAt ?? never,
+    sa.negotiation?.trial?.nextAt ?? never,
+  );
   if (sa.state === 'established' && mayRekey(sa.connection!)) at = Math.min(at, sa.rekeyAt);
-  for (const quick of sa.quicks.values()) {
-    at = Math.min(at, quick.retransmission?.nextAt ?? never, quick.forgetAt ?? never);
-  }
+  for (const { retransmission, forgetAt } of sa.quicks.values())
+    at = Math.min(at, retransmission?.nextAt ?? never, forgetAt ?? never);
   return at;
 }

@@ -7,6 +7,7 @@ import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js
 import { V1Exchange, V1Notify, V1PayloadType, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
+import { enterFarthest, enterFor, isKnownAnswer, knowsResponder } from './answers.js';
 import { waitLonger } from './children.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
@@ -60,6 +61,17 @@ export function receive(world: World, datagram: DatagramInput): void {
   }
   if (message.padded === true || trailingZeros(datagram.bytes) > 0)
     noteQuirk(world.ctx, sa, 'trailing_zeros');
+  if (isKnownAnswer(sa, datagram.bytes) && sa.role === 'initiator') return;
+  if (!enterFor(sa, message, message.sealed)) {
+    drop(world, datagram, 'unexpected', 'a message that none of the answers to our main mode leads to');
+    return;
+  }
+  handle(world, sa, message);
+  enterFarthest(sa);
+}
+
+function handle(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
+  const { datagram } = message;
   switch (message.header.exchangeType) {
     case V1Exchange.MAIN_MODE:
       mainMode(world, sa, message);
@@ -90,8 +102,7 @@ function findSa(world: World, { header }: Inbound): IsakmpSa | undefined {
   const { initiatorCookie, responderCookie } = header;
   const begun = world.table.find(toHex(initiatorCookie));
   if (begun?.role === 'initiator') {
-    const unknown = begun.state === 'sa-sent';
-    return unknown || equalBytes(begun.responderCookie, responderCookie) ? begun : undefined;
+    return knowsResponder(begun, responderCookie) ? begun : undefined;
   }
   const answered = world.table.find(toHex(responderCookie));
   if (answered?.role !== 'responder') return undefined;
@@ -147,7 +158,7 @@ function mainMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): voi
   const { datagram, sealed, header } = message;
   if (sa.lastIn !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
     // RFC 2408 §5.1: a responder repeats its answer. An initiator has its own timer.
-    if (sa.role !== 'responder' || sa.lastOut === undefined) return;
+    if (sa.lastOut === undefined) return;
     sa.repeats++;
     transmit(world, sa, sa.lastOut, routeOf(datagram));
     return;

@@ -1,20 +1,14 @@
 import { equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { SkfPayload, SkPayload } from '../../wire/ike/payloads.js';
-import { ANSWER_GRACE, REFUSAL_GRACE, RIVAL_GRACE } from '../branches.js';
+import { ANSWER_GRACE, againInDoubt, DOUBT, REFUSAL_GRACE, RIVAL_GRACE } from '../branches.js';
 import type { Failure } from '../events.js';
-import { Retransmission } from '../retransmission.js';
 import type { Branch, IkeSa } from './ike-sa.js';
 import type { Inbound, World } from './world.js';
 
 // An initiator goes on with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
 // itself, in state `init-sent`, and each answer is another one, in state `auth-sent`: with its request under way, or
 // without one when it did not prove right and its sender may have to be told so.
-
-/** Without an answer to IKE_AUTH for so long, IKE_SA_INIT is sent again: the peer's own answer to it may be lost. */
-const DOUBT: Millis = 2000;
-/** Sendings of IKE_SA_INIT since then, the one before included. */
-const DOUBTFUL_TRIES = 3;
 
 /** Where IKE_SA_INIT was sent to; undefined when no answer to it is waited for any more. */
 export function firstRemote(sa: IkeSa): Branch['remote'] | undefined {
@@ -53,10 +47,8 @@ export function isKnownAnswer(sa: IkeSa, bytes: Uint8Array): boolean {
 export function forkAnswer({ ctx }: World, sa: IkeSa): void {
   const negotiation = sa.initiating!;
   const first = sa.active;
-  if (first !== undefined) {
-    const policy = { ...ctx.limits.retransmit, initial: DOUBT, tries: DOUBTFUL_TRIES };
-    sa.active = { ...first, retransmission: new Retransmission(policy, ctx.now) };
-  }
+  if (first !== undefined)
+    sa.active = { ...first, retransmission: againInDoubt(ctx.limits.retransmit, ctx.now) };
   sa.branches.fork();
   negotiation.answers++;
   negotiation.answeredAt ??= ctx.now;
