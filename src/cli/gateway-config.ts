@@ -1,3 +1,4 @@
+import { peerAddressBesideTunnel } from '../connection/own-address.js';
 import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
 import { isWeak } from '../crypto/strength.js';
 import { networkWarnings } from '../daemon/preflight.js';
@@ -14,7 +15,11 @@ import { readInput, sourceName } from './read-input.js';
 /** Legal, but something an operator should know before the gateway runs. */
 export interface ConfigAdvisory {
   readonly connection: string;
-  readonly code: 'weak_algorithm' | 'weak_algorithm_accepted' | 'network_not_tunnelled';
+  readonly code:
+    | 'weak_algorithm'
+    | 'weak_algorithm_accepted'
+    | 'network_not_tunnelled'
+    | 'peer_address_beside_tunnel';
   readonly message: string;
 }
 
@@ -41,13 +46,19 @@ export function describeErrors(path: string, errors: readonly ConfigError[]): st
   return `${formatConfigErrors(errors, path)}\nculvert: ${count} in ${path}; correct the file and check it again`;
 }
 
-/** Networks that will not pass the tunnel, and weak algorithms, named or what auto-negotiation may fall back to. */
+/** Networks and addresses that will not pass the tunnel, and weak algorithms, named or what auto-negotiation may fall back to. */
 export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
   const { connections } = toEngineConfig(file, psks, new Map());
   const networks = networkWarnings(file).map((warning) => ({
     ...warning,
     code: 'network_not_tunnelled' as const,
   }));
+  const beside = connections.flatMap((connection): ConfigAdvisory[] => {
+    const message = peerAddressBesideTunnel(connection);
+    return message === undefined
+      ? []
+      : [{ connection: connection.name, code: 'peer_address_beside_tunnel', message }];
+  });
   const weak = connections.flatMap((connection, i): ConfigAdvisory[] => {
     const { ikePolicy, ipsecPolicy } = file.connections[i]!;
     const weakIke = weakNames(connection.ikeProposals);
@@ -70,7 +81,7 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     }
     return advisories;
   });
-  return [...networks, ...weak];
+  return [...networks, ...beside, ...weak];
 }
 
 function weakNames(specs: readonly (IkeProposalSpec | EspProposalSpec)[]): string[] {

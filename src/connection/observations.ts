@@ -6,6 +6,7 @@ import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
 import type { FlapCounter } from './flaps.js';
 import { hex32 } from './names.js';
+import { peerAddressBesideTunnel } from './own-address.js';
 import { statusReason } from './reasons.js';
 import type { PairRefusals } from './refusals.js';
 import type { Advisory, CoverageCell, CoverageStatus, StatusReason } from './status.js';
@@ -18,11 +19,12 @@ const PATIENT_TIMEOUT = 30;
 
 /** What a running connection shows by itself, beside what the engine advises. */
 export function observedAdvisories(
-  { adminUp, dpd }: ConnectionConfig,
+  config: ConnectionConfig,
   { traffic, flaps }: { readonly traffic: TrafficWatch; readonly flaps: FlapCounter },
   renewing: boolean,
   now: Millis,
 ): Advisory[] {
+  const { adminUp, dpd } = config;
   const out: Advisory[] = [];
   if (!adminUp) {
     out.push({
@@ -45,6 +47,8 @@ export function observedAdvisories(
     const message = `The connection was lost ${flaps.recent(now)} times in ten minutes: ${remedy}.`;
     out.push({ code: 'flapping', message });
   }
+  const beside = peerAddressBesideTunnel(config);
+  if (beside !== undefined) out.push({ code: 'peer_address_beside_tunnel', message: beside });
   if (renewing) {
     const message =
       'The configuration changed: a negotiation with the new one has not succeeded yet, and what stands goes on as before.';

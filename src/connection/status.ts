@@ -35,6 +35,7 @@ export const ADVISORY_CODES = [
   'clock_or_lifetime',
   'ts_narrowed',
   'one_family',
+  'peer_address_beside_tunnel',
   'identity_of_private_address',
   'admin_down',
   'stopped_by_operator',

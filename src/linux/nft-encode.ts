@@ -29,7 +29,7 @@ export const NFGENMSG_SIZE = 4;
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 
-export const Hook = { input: 1, forward: 2 } as const;
+export const Hook = { input: 1, forward: 2, output: 3 } as const;
 const COUNTER = 1;
 const SET_INTERVAL = 4;
 const INTERVAL_END = 1;
@@ -146,7 +146,7 @@ function expression(kind: string, attributes: readonly Attribute[]): Expression 
   return nested(1, [name(1, kind), nested(2, attributes)]);
 }
 
-const META = { iifname: 6, nfproto: 15, l4proto: 16 } as const;
+const META = { iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 const COMPARE = { eq: 0, neq: 1, lte: 3, gte: 5 } as const;
 const BASE = { network: 1, transport: 2 } as const;
 

@@ -126,6 +126,10 @@ ipsec_policies: [{ name: good, encryption_algorithm: aes256gcm16 }]
   const { advisories } = JSON.parse(weakly.out) as { advisories: { code: string; message: string }[] };
   t.equal(advisories.length, 1);
   t.match(advisories[0], { code: 'weak_algorithm', message: /3des \(IKE policy old\), md5 .*, DH 2/ });
+
+  const wide = configFile('wide.yaml', GOOD.replace('[10.2.0.0/24]', '[192.0.2.0/25]'));
+  const told = await commandLine('check', '--config', wide);
+  t.match(told.out, /own address 192\.0\.2\.2 lies in its network/);
 });
 
 t.test('check shows every error with its place', async (t) => {

@@ -1,10 +1,13 @@
 import t from 'tap';
+import type { ConnectionDevices } from '../../src/daemon/devices.js';
 import { ClearGuard, guardTable } from '../../src/daemon/host/clear-guard.js';
+import { HostSide } from '../../src/daemon/host/host-side.js';
 import { protectedPairs } from '../../src/daemon/host/protected-pairs.js';
+import { STANDARD_PORTS } from '../../src/daemon/ports.js';
 import type { GuardPlan } from '../../src/linux/nft-guard.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { formatIp, parseIp } from '../../src/util/ip.js';
-import { FakeFilter } from '../helpers/fake-host.js';
+import { FakeFilter, FakeHost } from '../helpers/fake-host.js';
 import { GatewayBench } from '../helpers/gateway-pair.js';
 
 const TABLE = guardTable('culvert0');
@@ -13,6 +16,7 @@ const plan: GuardPlan = {
   pairs: [],
   gateway: parseIp('192.0.2.1')!,
   ports: [500, 4500],
+  peers: [],
 };
 
 function guard(filter: FakeFilter) {
@@ -93,3 +97,35 @@ t.test('from where to where nothing may come in the clear', async (t) => {
     'what is routed into the device must come from it',
   );
 });
+
+t.test(
+  'addresses to which routes lead around the tunnels are in the plan, written or resolved',
+  async (t) => {
+    const bench = new GatewayBench();
+    t.teardown(() => bench.dispose());
+    const planned = (gateway: object) => {
+      const host = new FakeHost();
+      const file = bench.file('a', {
+        gateway,
+        connection: { peer: { address: '192.0.2.2', cidrs: ['192.0.2.0/24', '198.51.100.0/24'] } },
+      });
+      const logger = createLogger({ destination: { write: () => true } });
+      const devices = { open: () => new Map(), nameOf: () => 'culvert0' } as unknown as ConnectionDevices;
+      const side = new HostSide({ host, gateway: file.gateway, ports: STANDARD_PORTS, devices, logger });
+      side.start(file);
+      const peers = () => host.filter.tables.get(TABLE)?.peers.map(formatIp);
+      const before = peers();
+      side.leadAround(['198.51.100.9']);
+      side.leadAround(['198.51.100.9']);
+      const out = { before, after: peers(), installs: host.filter.installs };
+      side.removeRoutes();
+      return out;
+    };
+    t.same(planned({}), { before: ['192.0.2.2'], after: ['192.0.2.2', '198.51.100.9'], installs: 2 });
+    t.same(
+      planned({ fail_closed: false }),
+      { before: [], after: [], installs: 1 },
+      'an operator left it open',
+    );
+  },
+);

@@ -196,7 +196,7 @@ t.test('what outlives a gateway goes by the name of its device', async (t) => {
     network.addUnreachable(cidr('198.51.100.0/24'), ownerMetric(device));
     filter.install(
       guardTable(device),
-      { devices: [device], pairs: [], gateway: parseIp('192.0.2.1')!, ports: [] },
+      { devices: [device], pairs: [], gateway: parseIp('192.0.2.1')!, ports: [], peers: [] },
       true,
     );
   }

@@ -282,3 +282,83 @@ t.test('nothing leaves in the clear, however a gateway ends', { skip, timeout: 2
   });
   t.equal(await b.stop(), 0);
 });
+
+t.test(
+  "a peer's own address inside its networks: by the route around the tunnel only IKE and ESP go",
+  { skip, timeout: 180_000 },
+  async (t) => {
+    const site = await createSiteLab();
+    t.teardown(() => site.dispose());
+    const { lab, folder } = site;
+    await lab.add('h');
+    await lab.link(
+      { node: 'a', device: 'lan', addresses: ['10.1.0.129/26'] },
+      { node: 'h', device: 'lan', addresses: ['10.1.0.130/26'] },
+    );
+    await lab.check('h', ['ip', 'route', 'add', 'default', 'via', '10.1.0.129']);
+    await lab.forward('a');
+    await lab.check('b', ['ip', 'rule', 'add', 'to', SITE_A.inside, 'lookup', '99']);
+    await lab.check('b', ['ip', 'route', 'add', 'default', 'via', SITE_A.address, 'table', '99']);
+    const rules =
+      'add table inet seen; add counter inet seen clear; ' +
+      'add chain inet seen pre { type filter hook prerouting priority -500 ; }; ' +
+      'add rule inet seen pre iifname wan ip saddr 10.1.0.0/24 counter name clear';
+    await lab.check('b', ['nft', rules]);
+    const clear = async (): Promise<number> =>
+      Number(
+        /packets (\d+)/.exec(await lab.check('b', ['nft', 'list', 'counter', 'inet', 'seen', 'clear']))![1],
+      );
+    const wide = [SITE_B.cidr, '192.0.2.0/25'];
+    const start = (node: 'a' | 'b', gateway: object = {}) => {
+      const { gateway: usual, connections } = side(node, gateway);
+      const [connection] = connections;
+      const networks =
+        node === 'a'
+          ? { local: { cidrs: [SITE_A.cidr] }, peer: { ...connection!.peer, cidrs: wide } }
+          : { local: { cidrs: wide }, peer: { ...connection!.peer, cidrs: [SITE_A.cidr] } };
+      return CulvertDaemon.start(lab, node, folder, {
+        gateway: usual,
+        connections: [{ ...connection, ...networks }],
+      });
+    };
+    const probe = (node: string, from: string, to: string) =>
+      lab.run(node, ['ping', '-q', '-n', '-i', '0.1', '-c', '3', '-W', '1', '-I', from, to]);
+    const tunnelled = async () => (await probe('h', '10.1.0.130', SITE_B.inside)).stdout;
+
+    const b = await start('b');
+    let a = await start('a', { fail_closed: false });
+    await a.until('c', up, 30);
+    await probe('h', '10.1.0.130', SITE_B.address);
+    await probe('a', SITE_A.inside, SITE_B.address);
+    t.equal(await clear(), 6, 'what an operator left open goes in the clear');
+    t.equal(await a.stop(), 0);
+
+    a = await start('a');
+    await a.until('c', up, 30);
+    const discarded = async () => (await a.status()).gateway.clear_packets?.discarded ?? 0;
+    for (const [node, from, to] of [
+      ['h', '10.1.0.130', SITE_B.address],
+      ['a', SITE_A.inside, SITE_B.address],
+      ['b', SITE_B.address, SITE_A.inside],
+    ] as const) {
+      const before = await discarded();
+      t.match((await probe(node, from, to)).stdout, / 0 received/, `${from} to ${to}`);
+      t.equal((await discarded()) - before, 3, 'counted');
+    }
+    t.equal(await clear(), 6, 'nothing more went in the clear');
+    t.match(await tunnelled(), / 3 received/, 'the tunnel goes on');
+    const { advisories } = await a.connection('c');
+    t.match(
+      advisories.find(({ code }) => code === 'peer_address_beside_tunnel')?.message,
+      /own address 192\.0\.2\.2 lies in its network 192\.0\.2\.0\/25.*discarded.*peer\.cidrs/,
+    );
+    await a.kill();
+    await probe('h', '10.1.0.130', SITE_B.address);
+    t.equal(await clear(), 6, 'nor while nobody runs');
+    a = await start('a');
+    await a.until('c', up, 40);
+    t.match(await tunnelled(), / 3 received/, 'and a new start finds its way to the peer');
+    t.equal(await a.stop(), 0);
+    t.equal(await b.stop(), 0);
+  },
+);

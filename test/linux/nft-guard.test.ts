@@ -17,11 +17,15 @@ function range(text: string) {
   return cidrRange(cidr);
 }
 
-function plan(pairs: readonly (readonly [source: string, destination: string])[]): GuardPlan {
+function plan(
+  pairs: readonly (readonly [source: string, destination: string])[],
+  peers: readonly string[] = [],
+): GuardPlan {
   return {
     devices: ['test0'],
     gateway: parseIp('192.0.2.1')!,
     ports: [500, 4500],
+    peers: peers.map((peer) => parseIp(peer)!),
     pairs: pairs.map(([source, destination]) => ({ source: range(source), destination: range(destination) })),
   };
 }
@@ -62,11 +66,42 @@ t.test('the guard comes into force as a whole, is replaced as a whole, and goes'
   t.throws(() => discardedByGuard(TABLE), { code: 'ENOENT' });
 });
 
+t.test(
+  'peers inside their own networks: rules for what leaves, and for those pairs alone',
+  { skip },
+  async (t) => {
+    const pairs = [
+      ['10.2.0.0/24', '10.1.0.0/24'],
+      ['198.51.100.0/24', '10.1.0.0/24'],
+      ['2001:db8:2::/48', 'fd01::/64'],
+    ] as const;
+    installGuard(TABLE, plan(pairs, ['192.0.2.2', '198.51.100.7', '2001:db8:2::7', '203.0.113.9']), true);
+    const text = listing();
+    if (text !== undefined) {
+      t.match(text, /set ipv4_peers[^}]*elements = \{ 198\.51\.100\.7 \}/, 'those outside are no matter');
+      t.match(text, /set ipv6_peers[^}]*elements = \{ 2001:db8:2::7 \}/);
+      for (const hook of ['forward', 'output'])
+        t.match(text, new RegExp(`chain leaving_${hook} \\{\\s+type filter hook ${hook} priority`));
+      const [, leaving = ''] = /chain ipv4_leaving_output \{([^}]*)\}/.exec(text) ?? [];
+      t.match(
+        leaving,
+        /ip daddr 198\.51\.100\.0-198\.51\.100\.255 ip saddr 10\.1\.0\.0-10\.1\.0\.255 .*drop/,
+      );
+      t.notMatch(leaving, /10\.2\.0\.0/);
+      t.match(leaving, /sport 4500 return/);
+    }
+    installGuard(TABLE, plan(pairs, ['192.0.2.2']), true);
+    t.notMatch(listing() ?? '', /leaving/);
+    removeGuard(TABLE);
+  },
+);
+
 t.test('a thousand connections are one transaction', { skip }, async (t) => {
   const many = Array.from({ length: 4000 }, (_, i) => {
     return [`10.${100 + (i >> 8)}.${i & 255}.0/25`, `10.${i & 63}.0.0/24`] as const;
   });
-  installGuard(TABLE, plan(many), true);
+  const inside = many.map(([source]) => source.replace('.0/25', '.9'));
+  installGuard(TABLE, plan(many, inside), true);
   t.ok(hasNftTable(TABLE));
   removeGuard(TABLE);
 });

@@ -2,7 +2,7 @@ import type { ClearPacketStatus } from '../../connection/status.js';
 import type { ConnectionProblem } from '../../connection/tracker.js';
 import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
-import { parseIp } from '../../util/ip.js';
+import { type IpBytes, parseIp } from '../../util/ip.js';
 import type { ConnectionDevices } from '../devices.js';
 import type { HostProblems } from '../host-repair.js';
 import { GatewayRoutes, type RouteProblem } from '../network.js';
@@ -36,6 +36,9 @@ export class HostSide {
   readonly #routes: GatewayRoutes;
   readonly #guard: ClearGuard;
   #failClosed: boolean;
+  /** Addresses that the host names of peers were resolved to. */
+  readonly #resolved = new Set<string>();
+  #connections: readonly GatewayConnection[] = [];
 
   /** @throws LinuxError when the host's routes cannot be read */
   constructor(options: HostSideOptions) {
@@ -71,6 +74,8 @@ export class HostSide {
 
   /** A peer's new address must not be looked for behind its own tunnel. */
   leadAround(addresses: readonly string[]): void {
+    for (const address of addresses) this.#resolved.add(address);
+    this.#protect(this.#connections);
     for (const address of addresses) {
       try {
         this.#routes.leadAround(address);
@@ -105,8 +110,8 @@ export class HostSide {
   #apply({ connections, gateway }: GatewayFile) {
     const { devices, logger } = this.#options;
     const missing = devices.open(connections);
-    this.#protect(connections);
     this.#failClosed = gateway.failClosed;
+    this.#protect(connections);
     const routes = this.#routes;
     const wanted = routes.wanted(
       connections.filter(({ name }) => devices.nameOf(name) !== undefined),
@@ -120,7 +125,13 @@ export class HostSide {
     return { missing, refused };
   }
 
+  #peerAddresses(): IpBytes[] {
+    const written = this.#connections.flatMap(({ peer: { address } }) => address ?? []);
+    return [...new Set([...written, ...this.#resolved])].flatMap((text) => parseIp(text) ?? []);
+  }
+
   #protect(connections: readonly GatewayConnection[]): void {
+    this.#connections = connections;
     const { gateway, ports, devices } = this.#options;
     const names = connections.flatMap(({ name }) => devices.nameOf(name) ?? []);
     this.#guard.update({
@@ -128,6 +139,8 @@ export class HostSide {
       pairs: protectedPairs(gateway.mode, connections),
       gateway: parseIp(gateway.address)!,
       ports: [ports.ike, ports.natt],
+      // What goes there beside the tunnel goes in the clear.
+      peers: this.#failClosed ? this.#peerAddresses() : [],
     });
   }
 }
