@@ -16,6 +16,7 @@ import {
   StoreError,
 } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
+import type { AuditNote, AuditTrail } from './audit/trail.js';
 import type { Principal } from './auth/principal.js';
 import type { RefusalLog } from './auth/refusal-log.js';
 import { ApiError } from './errors.js';
@@ -30,6 +31,7 @@ export interface ApiContext {
   site: Site;
   readonly logger: Logger;
   readonly refusals: RefusalLog;
+  readonly audit: AuditTrail;
   /** The time of day. */
   readonly now: () => Date;
   readonly writes: WriteQueue;
@@ -54,6 +56,8 @@ export type ReloadServer = (dryRun: boolean) => Promise<ServerReload>;
 export interface Actor {
   readonly principal: Principal;
   readonly requestId: string;
+  /** Where the request came from; absent for the Unix socket and for the server itself. */
+  readonly address?: string;
 }
 
 /** One change of one object, as the audit log keeps it. */
@@ -244,9 +248,11 @@ export class WriteQueue {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #now: () => Date;
+  readonly #audit: AuditTrail;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(store: Store, logger: Logger, now: () => Date) {
+  constructor({ store, logger, now, audit }: Pick<ApiContext, 'store' | 'logger' | 'now' | 'audit'>) {
+    this.#audit = audit;
     this.#store = store;
     this.#logger = logger;
     this.#now = now;
@@ -277,11 +283,12 @@ export class WriteQueue {
       transaction.settle();
       const { changes } = transaction;
       if (changes.length === 0) return answer(result, transaction.view);
-      const note = {
+      const note: AuditNote = {
         at: this.#now().toISOString(),
         who: actor.principal.name,
         role: actor.principal.role,
         by: actor.principal.by,
+        ...(actor.address === undefined ? {} : { address: actor.address }),
         request_id: actor.requestId,
         changes: transaction.audit,
       };
@@ -291,6 +298,7 @@ export class WriteQueue {
         if (error instanceof StoreError && error.code === 'conflict' && tries < MOST_TRIES) continue;
         throw error;
       }
+      this.#audit.committed(note);
       for (const { action, kind, id } of transaction.audit) {
         this.#logger.info(
           { audit: true, action, kind, id, who: note.who, request_id: note.request_id },

@@ -3,6 +3,7 @@ import Type from 'typebox';
 import { BodyReader, decodeBody, parseJson } from './bodies.js';
 import type { ApiContext } from './context.js';
 import { ApiError } from './errors.js';
+import { noteRequest } from './routes.js';
 
 const closed = { additionalProperties: false } as const;
 const Body = Type.Object({ dry_run: Type.Optional(Type.Boolean()) }, closed);
@@ -20,10 +21,12 @@ const reader = new BodyReader<{ readonly dry_run?: boolean }>(Body);
  * `POST /culvert/v1/reload`: the server reads its file again. The file belongs to this machine, so only who may open
  * the Unix socket may ask for it. A file that is wrong is no fault of the request: the answer is 200 and says so.
  */
-export function registerReloadRoute(app: FastifyInstance, { reload }: ApiContext): void {
+export function registerReloadRoute(app: FastifyInstance, context: ApiContext): void {
+  const { reload } = context;
   app.post(
     '/culvert/v1/reload',
     {
+      config: { audit: { action: 'culvert.server.reload' } },
       schema: {
         operationId: 'reload_server',
         summary: "Read the server's file again and take over what has changed; on the Unix socket only",
@@ -46,7 +49,11 @@ export function registerReloadRoute(app: FastifyInstance, { reload }: ApiContext
       const raw = Buffer.isBuffer(request.body)
         ? parseJson(decodeBody(request.body, request.headers['content-encoding']))
         : undefined;
-      return reload(reader.read(raw ?? {}).dry_run ?? false);
+      const dryRun = reader.read(raw ?? {}).dry_run ?? false;
+      const report = await reload(dryRun);
+      const reason = report.applied ? undefined : ({ status: 200, code: 'validation_failure' } as const);
+      if (!dryRun) noteRequest(request, context, reason);
+      return report;
     },
   );
 }

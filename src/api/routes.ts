@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Type from 'typebox';
+import { type AuditedOperation, auditedAs, targetOf } from './audit/actions.js';
 import type { Principal } from './auth/principal.js';
 import { decodeBody, parseJson } from './bodies.js';
 import type { ApiContext } from './context.js';
@@ -7,6 +8,7 @@ import { readDialect } from './dialect.js';
 import { ApiError } from './errors.js';
 import type { Operation } from './operation.js';
 import { advertisedOperations } from './operations/advertised.js';
+import { auditOperations } from './operations/audit.js';
 import { backupOperations } from './operations/backups.js';
 import { cidrOperations } from './operations/cidrs.js';
 import { connectionOperations } from './operations/connections.js';
@@ -22,6 +24,12 @@ declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal | null;
   }
+  interface FastifyContextConfig {
+    /** Answers without a token. */
+    public?: boolean;
+    /** How the audit trail names the operation. */
+    audit?: AuditedOperation;
+  }
 }
 
 export const OPERATIONS: readonly Operation[] = [
@@ -36,6 +44,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...transactionOperations,
   ...backupOperations,
   ...quotaOperations,
+  ...auditOperations,
 ];
 
 /** Statuses that every operation can answer. */
@@ -46,14 +55,18 @@ const WRITE_ERRORS = [503, 507];
 /** Registers every operation of the contract under `/v1` (and the other prefixes it has). */
 export function registerOperations(app: FastifyInstance, context: ApiContext): void {
   for (const operation of OPERATIONS) {
+    const audit = auditedAs(operation);
     for (const prefix of operation.prefixes ?? ['/v1']) {
       app.route({
         method: operation.method,
         url: `${prefix}${operation.path}`,
         schema: schemaOf(operation, prefix),
         ...(operation.bodyLimit === undefined ? {} : { bodyLimit: operation.bodyLimit }),
+        ...(audit === undefined ? {} : { config: { audit } }),
         handler: async (request, reply) => {
           const answer = await operation.handle(callOf(request, prefix, context), context);
+          // What changes something is noted with the change itself.
+          if (request.method === 'GET') noteRequest(request, context);
           reply.code(answer.status).headers(answer.headers ?? {});
           return answer.body === undefined ? reply.send() : reply.type('application/json').send(answer.body);
         },
@@ -87,8 +100,36 @@ function callOf(request: FastifyRequest, prefix: string, context: ApiContext) {
     },
     dialect,
     links,
-    actor: { principal, requestId: request.id },
+    actor: { principal, requestId: request.id, ...addressOf(request) },
   };
+}
+
+/** Notes a request that read something, or was refused for `reason`, where its operation is one that is audited. */
+export function noteRequest(
+  request: FastifyRequest,
+  { audit, now, logger }: Pick<ApiContext, 'audit' | 'now' | 'logger'>,
+  reason?: { readonly status: number; readonly code: string },
+): void {
+  const { principal } = request;
+  const audited = request.routeOptions.config.audit;
+  // Who is not known is noted as a refused login.
+  if (audited === undefined || principal === null) return;
+  const { action } = audited;
+  const { name, role, by } = principal;
+  audit.requested({
+    at: now().toISOString(),
+    action,
+    outcome: reason === undefined ? 'success' : 'failure',
+    initiator: { name, role, by, ...addressOf(request) },
+    ...targetOf(audited, request.params as Readonly<Record<string, string>>),
+    ...(reason === undefined ? {} : { reason }),
+    requestId: request.id,
+  });
+  logger.debug({ audit: true, action, who: name, request_id: request.id, ...reason }, action);
+}
+
+function addressOf(request: FastifyRequest): { readonly address?: string } {
+  return request.principal?.by === 'socket' ? {} : { address: request.ip };
 }
 
 /** Where the client sees the server: as configured, or as it addressed us. */

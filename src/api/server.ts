@@ -14,6 +14,7 @@ import {
 import type { Site } from '../store/site.js';
 import { type Store, StoreError } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
+import { AuditTrail } from './audit/trail.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
 import { RefusalLog } from './auth/refusal-log.js';
@@ -31,7 +32,7 @@ import {
   type TcpListener,
 } from './listeners.js';
 import { registerReloadRoute } from './reload-route.js';
-import { originOf, registerOperations } from './routes.js';
+import { noteRequest, originOf, registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
 import { ANSWERS } from './schemas/answers.js';
 import { registerTokenRoute } from './token-route.js';
@@ -104,11 +105,12 @@ export class ApiServer {
   static async create(options: ApiOptions): Promise<ApiServer> {
     const { store, runner, site, logger } = options;
     const now = options.now ?? (() => new Date());
-    const writes = new WriteQueue(store, logger, now);
-    const refusals = new RefusalLog(logger);
+    const audit = await AuditTrail.open(store, logger);
+    const writes = new WriteQueue({ store, logger, now, audit });
+    const refusals = new RefusalLog(logger, audit);
     const { reload } = options;
     const context: ApiContext = {
-      ...{ store, runner, site, logger, refusals, now, writes },
+      ...{ store, runner, site, logger, refusals, audit, now, writes },
       program: `culvert ${version}`,
       ...(reload === undefined ? {} : { reload }),
     };
@@ -130,11 +132,11 @@ export class ApiServer {
       },
     });
     for (const schema of ANSWERS) app.addSchema(schema);
-    addAnswers(app, logger);
+    addAnswers(app, context);
     const authenticator =
       options.auth.mode === 'none'
         ? undefined
-        : new Authenticator({ ...options.auth, account: site.account }, refusals);
+        : new Authenticator({ ...options.auth, account: site.account }, refusals, audit);
     addAccess(app, authenticator, rootSockets, now);
     app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async (request) => ({
       ...app.swagger(),
@@ -244,12 +246,14 @@ function makeApp({ tls, trustProxy = [] }: ApiOptions): FastifyInstance {
   return app;
 }
 
-function addAnswers(app: FastifyInstance, logger: Logger): void {
+function addAnswers(app: FastifyInstance, context: ApiContext): void {
+  const { logger } = context;
   app.addHook('onRequest', async (request, reply) => {
     markAnswer(request, reply);
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toApiError(error, request.routeOptions.bodyLimit);
+    noteRequest(request, context, { status: known.status, code: known.items[0]!.code });
     if (known.status >= 500) logger.error({ err: error, request_id: request.id }, `${request.method} failed`);
     sendError(known, request, reply);
   });
@@ -274,7 +278,7 @@ function addAccess(
   now: () => Date,
 ): void {
   app.addHook('onRequest', async (request) => {
-    const open = (request.routeOptions.config as { public?: boolean } | undefined)?.public === true;
+    const open = request.routeOptions.config?.public === true;
     if (rootSockets.has(request.raw.socket)) {
       request.principal = SOCKET;
     } else if (authenticator === undefined) {

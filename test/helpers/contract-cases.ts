@@ -431,6 +431,13 @@ export const CONTRACT: Readonly<Record<string, OperationCases>> = {
   create_transaction: transactionCases,
   get_backup: backupCases,
   restore_backup: restoreCases,
+  list_audit: {
+    cases: [
+      ...BAD_PAGES,
+      no(400, 'validation_enum', { query: 'outcome=maybe' }),
+      ok(200, { query: 'who=anonymous' }),
+    ],
+  },
   list_quotas: {
     cases: [
       ...BAD_PAGES,

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { SecretKey } from '../../util/secret.js';
+import type { AuditTrail } from '../audit/trail.js';
 import { ApiError } from '../errors.js';
 import { type Credential, findCredential } from './credentials.js';
 import { type Claims, signToken, verifyToken } from './jwt.js';
@@ -38,8 +39,10 @@ export class Authenticator {
   readonly #key: SecretKey;
   readonly #limit = new LoginLimit();
   readonly #log: RefusalLog;
+  readonly #audit: AuditTrail;
 
-  constructor(options: AuthOptions, log: RefusalLog) {
+  constructor(options: AuthOptions, log: RefusalLog, audit: AuditTrail) {
+    this.#audit = audit;
     this.#options = options;
     this.#log = log;
     this.#key = options.signingKey ?? new SecretKey(Uint8Array.from(randomBytes(32)));
@@ -76,7 +79,7 @@ export class Authenticator {
   /** @throws ApiError 400 for a wrong key, 429 after too many failures of this address */
   exchange(apiKey: string, address: string, issuer: string, now: Date): IssuedToken {
     const credential = findCredential(this.#options.apiKeys, apiKey);
-    if (credential !== undefined) return this.#issue(credential, issuer, now);
+    if (credential !== undefined) return this.#issue(credential, address, issuer, now);
     this.#refuse(address, now, 'its API key is not known');
     throw new ApiError(400, 'token_invalid', 'the API key is not known');
   }
@@ -86,7 +89,7 @@ export class Authenticator {
     const claims = verifyToken(token, this.#key, seconds(now));
     const credential =
       typeof claims === 'object' && claims.typ === 'refresh' ? this.#holder(claims) : undefined;
-    if (credential !== undefined) return this.#issue(credential, issuer, now);
+    if (credential !== undefined) return this.#issue(credential, address, issuer, now);
     this.#refuse(address, now, 'its refresh token is not valid');
     throw new ApiError(400, 'token_invalid', 'the refresh token is not valid');
   }
@@ -107,7 +110,11 @@ export class Authenticator {
     );
   }
 
-  #issue(credential: Credential, issuer: string, now: Date): IssuedToken {
+  #issue(credential: Credential, address: string, issuer: string, now: Date): IssuedToken {
+    const { name, role } = credential;
+    const initiator = { name, role, by: 'iam', address } as const;
+    const action = 'culvert.login.create';
+    this.#audit.login({ at: now.toISOString(), action, outcome: 'success', initiator });
     const iat = seconds(now);
     const exp = iat + ACCESS_SECONDS;
     // `id`, `account.bss`, `iss` and the times are what SDKs and Terraform read.

@@ -314,6 +314,26 @@ const Quota = named('Quota', {
     closed,
   ),
 });
+const AuditEntry = named('AuditEntry', {
+  at: Time,
+  action: Type.String({ pattern: '^(is\\.vpn|culvert)\\.[a-z_-]+\\.[a-z]+$' }),
+  outcome: Type.Enum(['success', 'failure']),
+  initiator: Type.Object(
+    {
+      name: optional(Text),
+      role: optional(Type.Enum(['viewer', 'editor'])),
+      by: optional(Type.Enum(['token', 'iam', 'socket', 'none', 'server'])),
+      address: optional(Text),
+    },
+    closed,
+  ),
+  target: optional(Type.Object({ resource_type: Text, id: Text, name: optional(Text) }, closed)),
+  reason: optional(
+    Type.Object({ status: Type.Integer(), code: Type.Enum(Object.keys(ERROR_CODES)) }, closed),
+  ),
+  request_id: optional(Text),
+  repeats: optional(Count),
+});
 const ResourceGroup = named('ResourceGroup', {
   id: Id,
   crn: Crn,
@@ -368,6 +388,7 @@ export const ANSWERS: readonly Type.TSchema[] = [
   ReservedIp,
   ServiceConnection,
   Quota,
+  AuditEntry,
   Token,
   page('IKEPolicyCollection', 'ike_policies', 'IKEPolicy'),
   page('IPsecPolicyCollection', 'ipsec_policies', 'IPsecPolicy'),
@@ -376,6 +397,7 @@ export const ANSWERS: readonly Type.TSchema[] = [
   page('SubnetCollection', 'subnets', 'Subnet'),
   page('VPCCollection', 'vpcs', 'VPC'),
   page('QuotaCollection', 'quotas', 'Quota'),
+  page('AuditEntryCollection', 'entries', 'AuditEntry'),
   page('ReservedIPCollection', 'reserved_ips', 'ReservedIP'),
   named('RegionCollection', { regions: arrayOf('Region') }),
   named('ZoneCollection', { zones: arrayOf('Zone') }),

@@ -1,0 +1,53 @@
+import { KIND } from '../../store/records.js';
+import type { Operation } from '../operation.js';
+import type { AuditEntry } from './trail.js';
+
+/** What the audit trail calls an operation, and whose parameter of the path names its object. */
+export interface AuditedOperation {
+  readonly action: string;
+  readonly kind?: string;
+}
+
+/** By path: the documents' word for the object, and our kind of it. The first that fits. */
+const OBJECTS: readonly (readonly [RegExp, string, string])[] = [
+  [/\/connections\/:id\/local[/_]cidrs/, 'vpn-connection_local-cidr', KIND.connection],
+  [/\/connections\/:id\/peer[/_]cidrs/, 'vpn-connection_peer-cidr', KIND.connection],
+  [/^\/vpn_gateways\/:gateway\/connections/, 'vpn-connection', KIND.connection],
+  [/^\/vpn_gateways/, 'vpn-gateway', KIND.gateway],
+  [/^\/ike_policies/, 'ike-policy', KIND.ikePolicy],
+  [/^\/ipsec_policies/, 'ipsec-policy', KIND.ipsecPolicy],
+];
+
+/** Operations that the documents do not have. What gateways are made in is read by everybody, and not noted. */
+const OWN: Readonly<Record<string, string>> = {
+  create_transaction: 'culvert.transaction.create',
+  list_quotas: 'culvert.quota.list',
+  list_audit: 'culvert.audit.list',
+  get_backup: 'culvert.backup.read',
+  restore_backup: 'culvert.backup.restore',
+};
+
+const VERBS = { POST: 'create', PUT: 'create', PATCH: 'update', DELETE: 'delete' } as const;
+
+/** Undefined for what is not audited. */
+export function auditedAs({ id, path, method }: Operation): AuditedOperation | undefined {
+  const own = OWN[id];
+  if (own !== undefined) return { action: own };
+  const found = OBJECTS.find(([pattern]) => pattern.test(path));
+  if (found === undefined) return undefined;
+  const [, object, kind] = found;
+  // Advertised networks are a field of their gateway.
+  const change = path.includes('/advertised_cidrs') ? 'update' : VERBS[method as keyof typeof VERBS];
+  const verb = method !== 'GET' ? change : id.startsWith('list_') ? 'list' : 'read';
+  return { action: `is.vpn.${object}.${verb}`, kind };
+}
+
+/** The object that the path of a request names; of a list, the gateway it is one of. */
+export function targetOf(
+  { kind }: AuditedOperation,
+  params: Readonly<Record<string, string>>,
+): Pick<AuditEntry, 'target'> {
+  const { id, gateway } = params;
+  if (kind !== undefined && id !== undefined) return { target: { kind, id } };
+  return gateway === undefined ? {} : { target: { kind: KIND.gateway, id: gateway } };
+}

@@ -1,0 +1,124 @@
+import { type Note, type Store, StoreError } from '../../store/store.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Principal } from '../auth/principal.js';
+
+/** Who did something, as far as that is known. */
+export interface Initiator {
+  /** Absent where a login was refused. */
+  readonly name?: string;
+  readonly role?: Principal['role'];
+  readonly by?: Principal['by'];
+  /** Where the request came from; absent for the Unix socket and for the server itself. */
+  readonly address?: string;
+}
+
+/** One entry of the audit trail. It never holds a secret: neither values of objects nor bodies of requests. */
+export interface AuditEntry {
+  /** RFC 3339, UTC. */
+  readonly at: string;
+  /** `is.vpn.<object>.<verb>`, or `culvert.<object>.<verb>` for what the VPC documents do not have. */
+  readonly action: string;
+  readonly outcome: 'success' | 'failure';
+  readonly initiator: Initiator;
+  readonly target?: { readonly kind: string; readonly id: string; readonly name?: string };
+  /** Why it failed. */
+  readonly reason?: { readonly status: number; readonly code: string };
+  readonly requestId?: string;
+  /** How many of its kind it stands for, since the entry before it; left out for an entry of one. */
+  readonly repeats?: number;
+}
+
+/** What stands in the store's note of a commit, see `WriteQueue`. */
+export interface AuditNote {
+  readonly at: string;
+  readonly who: string;
+  readonly role: Principal['role'];
+  readonly by: Principal['by'];
+  readonly address?: string;
+  readonly request_id: string;
+  readonly changes: readonly {
+    readonly action: string;
+    readonly kind: string;
+    readonly id: string;
+    readonly before: unknown;
+    readonly after: unknown;
+  }[];
+}
+
+/** An entry in its place: later ones have greater numbers. */
+export interface NumberedEntry {
+  readonly number: number;
+  readonly entry: AuditEntry;
+}
+
+/** Entries that are kept of each class, so that many of one kind push out none of another. */
+const KEPT = { change: 5000, request: 5000, login: 1000 } as const;
+type Class = keyof typeof KEPT;
+
+/**
+ * The newest entries of who did what: changes, which the store keeps too, so that they are there again after a restart;
+ * reads and refused requests; refused logins. It is bounded, and holds up nothing: what is older goes.
+ */
+export class AuditTrail {
+  readonly #kept: Readonly<Record<Class, NumberedEntry[]>> = { change: [], request: [], login: [] };
+  #last = 0;
+
+  /** The trail with the changes that the store remembers. A store that cannot be read now leaves them out. */
+  static async open(store: Store, logger: Logger): Promise<AuditTrail> {
+    const trail = new AuditTrail();
+    try {
+      const { revision } = await store.snapshot();
+      const notes = await store.notes(Math.max(0, revision - KEPT.change), KEPT.change);
+      for (const note of notes) trail.#remember(note);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      logger.warn(`the audit trail begins without the changes of before: ${error.message}`);
+    }
+    return trail;
+  }
+
+  /** All entries, in the order in which they came. */
+  entries(): readonly NumberedEntry[] {
+    const { change, request, login } = this.#kept;
+    return [...change, ...request, ...login].sort((a, b) => a.number - b.number);
+  }
+
+  /** The changes of a commit, one entry for each object. */
+  committed(note: AuditNote): void {
+    for (const entry of entriesOf(note)) this.#add('change', entry);
+  }
+
+  /** A request that changed nothing: it read, or was refused. */
+  requested(entry: AuditEntry): void {
+    this.#add('request', entry);
+  }
+
+  login(entry: AuditEntry): void {
+    this.#add('login', entry);
+  }
+
+  #remember({ note }: Note): void {
+    if (isAuditNote(note)) this.committed(note);
+  }
+
+  #add(kind: Class, entry: AuditEntry): void {
+    const kept = this.#kept[kind];
+    kept.push({ number: ++this.#last, entry });
+    // A tenth at a time: moving all of them for each new one would be dear.
+    if (kept.length > KEPT[kind] * 1.1) kept.splice(0, kept.length - KEPT[kind]);
+  }
+}
+
+function isAuditNote(note: unknown): note is AuditNote {
+  return typeof note === 'object' && note !== null && Array.isArray((note as { changes?: unknown }).changes);
+}
+
+function entriesOf(note: AuditNote): readonly AuditEntry[] {
+  const { at, who: name, role, by, address, request_id: requestId, changes } = note;
+  const initiator = { name, role, by, ...(address === undefined ? {} : { address }) };
+  return changes.map(({ action, kind, id, before, after }) => {
+    const named = (after ?? before) as { readonly name?: unknown } | null;
+    const target = { kind, id, ...(typeof named?.name === 'string' ? { name: named.name } : {}) };
+    return { at, action, outcome: 'success', initiator, target, requestId };
+  });
+}
