@@ -143,6 +143,32 @@ t.test('no import cycles', async (t) => {
   );
 });
 
+t.test(
+  'the front doors of the package: each room that has one names all that is public, and is used from outside only',
+  async (t) => {
+    const manifest = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8'));
+    const doors = files.filter((file) => file.endsWith('/index.ts')).map(room);
+    const exported = Object.keys(manifest.exports).filter((name) => name !== './package.json');
+    t.same(
+      exported,
+      doors.map((name) => `./${name}`),
+    );
+    for (const name of doors) {
+      const { source, types, default: program } = manifest.exports[`./${name}`];
+      t.same(
+        [source, types, program],
+        [`./src/${name}/index.ts`, `./dist/${name}/index.d.ts`, `./dist/${name}/index.js`],
+      );
+    }
+    const wrong = [...imports].flatMap(([file, list]) =>
+      list.flatMap(({ specifier, line }) =>
+        target(file, specifier)?.endsWith('/index.ts') ? [`${file}:${line} imports ${specifier}`] : [],
+      ),
+    );
+    t.same(wrong, [], 'inside, a file names the file that it needs');
+  },
+);
+
 t.test('the protocol rooms do no input or output of their own', async (t) => {
   const wrong: string[] = [];
   for (const [file, list] of imports) {
