@@ -1,3 +1,4 @@
+import { plates } from '../../bench/hostile-selectors.js';
 import type { CryptoBackend } from '../../src/crypto/types.js';
 import { Context } from '../../src/ike/context.js';
 import { Engine } from '../../src/ike/engine.js';
@@ -248,18 +249,7 @@ export function honestPeer(gateway: HostGateway): HostilePeer {
   return new HostilePeer(gateway, patch, HONEST);
 }
 
-/** `count` selectors that cut one another by address, by protocol and by port. */
+/** `count` selectors of a network that cut one another. */
 export function selectorBomb(network: string, count = 254): TrafficSelector[] {
-  const [whole] = selectors([network]);
-  const at = (address: Uint8Array, n: number): Uint8Array => Uint8Array.of(...address.subarray(0, 3), n);
-  return Array.from({ length: count }, (_, i) => {
-    const n = Math.floor(i / 3);
-    if (i % 3 === 1) return { ...whole!, protocol: 1 + 2 * n };
-    if (i % 3 === 2) return { ...whole!, startPort: 1 + 3 * n, endPort: 2 + 3 * n };
-    return {
-      ...whole!,
-      startAddress: at(whole!.startAddress, 3 * n),
-      endAddress: at(whole!.endAddress, 3 * n + 1),
-    };
-  });
+  return plates(selectors([network])[0]!, count);
 }
