@@ -18,6 +18,11 @@ import { childrenOf, sasOf, type World } from './world.js';
 
 /** How long a replaced ISAKMP SA still takes messages before its initiator deletes it. */
 const LINGER: Millis = 10_000;
+/**
+ * How long the responder leaves that to the initiator. Some initiators (strongSwan) delete nothing: they wait for the
+ * responder's DELETE, and without it keep the replaced SA to the end of its lifetime.
+ */
+const INITIATOR_DELETES: Millis = 2 * LINGER;
 /** Replaced SAs of one connection that are kept. */
 const MOST_SUPERSEDED = 8;
 /** How long the peer that began has to ask for all pairs of networks, before we ask for the rest. */
@@ -101,12 +106,13 @@ export function wantAll(world: World, sa: IsakmpSa): void {
 }
 
 /**
- * The newest SA of a connection carries its exchanges. The initiator of the newest deletes those that stood
- * when it began; SAs made at the same time from both sides live on beside it until they expire, so that no
+ * The newest SA of a connection carries its exchanges. Those that stood when it began are deleted, by its initiator
+ * or, when that one does not or its DELETE is lost (RFC 2408 §3.15: nothing answers it), by the responder; SAs made at the same time from both sides live on beside it until they expire, so that no
  * end deletes what the other still uses.
  */
 function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
   const others = sasOf(world, sa.connection!.name).filter((other) => other !== sa && other.isUp);
+  const linger = sa.role === 'initiator' ? LINGER : INITIATOR_DELETES;
   let replaced: IsakmpSa | undefined;
   for (const other of others) {
     if (other.state === 'established') replaced = other;
@@ -114,7 +120,7 @@ function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
     other.wanted = [];
     other.completeAt = undefined;
     other.dpd.heard();
-    if (sa.role === 'initiator' && other.establishedOrder < sa.id) other.deleteAt ??= world.ctx.now + LINGER;
+    if (other.establishedOrder < sa.id) other.deleteAt ??= world.ctx.now + linger;
   }
   const tooMany = others.length - MOST_SUPERSEDED;
   for (const other of others.slice(0, Math.max(0, tooMany))) other.deleteAt = world.ctx.now;

@@ -220,6 +220,25 @@ t.test('IBM "IKEv1 rekey collision": both phases collide again and again, and tr
   }
 });
 
+// strongSwan moves its ESP SAs to the new ISAKMP SA and leaves the DELETE of the old one to the responder.
+t.test(
+  'an initiator that never deletes what it has replaced: the responder does, after a while',
+  async (t) => {
+    const made = establishedV1({ east: LONG, west: LONG });
+    const { sim, east, west } = made;
+    const silent = (packet: { bytes: Uint8Array; from: { address: string } }): boolean =>
+      packet.from.address === east.address && packet.bytes[18] === V1Exchange.INFORMATIONAL;
+    sim.net.impair(silent, { kind: 'drop' }, 9999);
+    for (let n = 0; n < 6; n++) {
+      sim.input(east, { kind: 'renew', connection: 'site', scope: 'ike' });
+      t.equal(watch(made, 25_000, 1), undefined, `rekeying ${n + 1}`);
+      t.equal(west.ikes.size, 1, 'no replaced ISAKMP SA is left');
+    }
+    t.equal(west.eventsOf('ike-established').length, 7);
+    t.strictSame(reasons(west, 'ike-closed'), ['rekeyed']);
+  },
+);
+
 t.test('a rekeying that the responder refuses names the ESP SA that it was to replace', async (t) => {
   const made = establishedV1();
   const { sim, east, west } = made;
