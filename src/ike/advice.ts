@@ -1,5 +1,11 @@
 import type { IkeEvent } from './events.js';
 
+/** Less than what is configured is carried, whichever end said so. */
+export const TS_NARROWED = {
+  code: 'ts_narrowed',
+  message: 'the peers agreed on fewer networks than are configured here: compare the CIDRs of both ends',
+} as const;
+
 /** What was advised about one connection. */
 interface Advised {
   readonly ikes: Set<number>;

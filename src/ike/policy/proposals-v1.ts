@@ -6,11 +6,11 @@ import type { V1Proposal, V1Transform } from '../../wire/ike/v1/payloads.js';
 import { KEY_IKE, V1Protocol, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 import type { Failure } from '../events.js';
+import { byNumber, describeCombined, MAX_DESCRIBED, withoutPlainEsp } from './combined-v1.js';
 import { describeSet, mismatch, unofferedAnswer } from './mismatch.js';
 import { espSet, pickAxis, type TransformSet } from './transform-set.js';
 import {
   cipherOf,
-  type EspTerms,
   espAttributes,
   espTransformOf,
   type IkeTerms,
@@ -18,6 +18,8 @@ import {
   isTunnel,
   readEspTerms,
   readIkeTerms,
+  translatedEsp,
+  translatedIke,
   V1_HASHES,
 } from './transforms-v1.js';
 
@@ -181,13 +183,7 @@ export function selectEspV1(
   specs: readonly EspProposalSpec[],
   offered: readonly V1Proposal[],
 ): Result<V1EspSelection, Failure> {
-  // A number that comes twice means protocols combined, such as ESP with IPCOMP (RFC 2408 §4.2).
-  const numbers = offered.map((proposal) => proposal.number);
-  const single = offered.filter(
-    (proposal) =>
-      proposal.protocol === V1Protocol.ESP &&
-      numbers.indexOf(proposal.number) === numbers.lastIndexOf(proposal.number),
-  );
+  const { single, combined } = byNumber(offered);
   const all = single.flatMap((proposal) =>
     proposal.transforms.map((transform) => ({ proposal, transform, terms: readEspTerms(transform) })),
   );
@@ -199,19 +195,21 @@ export function selectEspV1(
       message: `the peer offers ESP in mode ${modes} only; tunnel mode is needed`,
     });
   }
+  if (all.length === 0 && offered.length > 0) return err(withoutPlainEsp(specs, offered));
   const items = tunnels.map((one, index) => ({
     ...one,
     offer: translatedEsp(one.terms, index + 1, one.proposal.spi),
   }));
   const sets = specs.map((spec) => espSet(spec, true));
   const found = best(sets, items);
-  if (found === undefined)
-    return err(
-      mismatch(
-        sets,
-        items.map((one) => one.offer),
-      ),
+  if (found === undefined) {
+    const failure = mismatch(
+      sets,
+      items.map((one) => one.offer),
     );
+    const theirs = [...(failure.details?.theirs ?? []), ...combined.map(describeCombined)];
+    return err({ ...failure, details: { ...failure.details, theirs: theirs.slice(0, MAX_DESCRIBED) } });
+  }
   const { number, protocol } = found.proposal;
   return ok({
     suite: found.terms.suite!,
@@ -325,42 +323,6 @@ function ranksOf(set: TransformSet, offer: Proposal): number[] | undefined {
 function precedes(a: readonly number[], b: readonly number[]): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return a[i]! < b[i]!;
   return false;
-}
-
-function translatedIke({ cipher, integrity, group }: IkeTerms, number: number): Proposal {
-  return {
-    number,
-    protocol: ProtocolId.IKE,
-    spi: NO_SPI,
-    transforms: [
-      {
-        type: TransformType.ENCR,
-        id: cipher.id,
-        ...(cipher.keyBits === 0 ? {} : { keyBits: cipher.keyBits }),
-      },
-      { type: TransformType.INTEG, id: integrity },
-      { type: TransformType.DH, id: group },
-    ],
-  };
-}
-
-function translatedEsp(terms: EspTerms, number: number, spi: Uint8Array): Proposal {
-  const { cipher, integrity, group, esn } = terms;
-  return {
-    number,
-    protocol: ProtocolId.ESP,
-    spi,
-    transforms: [
-      {
-        type: TransformType.ENCR,
-        id: cipher.id,
-        ...(cipher.keyBits === 0 ? {} : { keyBits: cipher.keyBits }),
-      },
-      ...(integrity === Integ.NONE ? [] : [{ type: TransformType.INTEG, id: integrity }]),
-      ...(group === Dh.NONE ? [] : [{ type: TransformType.DH, id: group }]),
-      { type: TransformType.ESN, id: esn ? 1 : 0 },
-    ],
-  };
 }
 
 function otherMethods(terms: readonly IkeTerms[]): Failure {

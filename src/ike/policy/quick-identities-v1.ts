@@ -12,12 +12,13 @@ import { covers, equalSelector } from './selectors.js';
 
 const MOST_PORT = 0xffff;
 
-/** Whether the pair is one of `networkPairs`. */
-export function isConfiguredPair({ local, peer }: ConnectionConfig, pair: NetworkPair): boolean {
-  return (
-    pair.local.tsType === pair.peer.tsType &&
-    local.selectors.some((ours) => equalSelector(ours, pair.local)) &&
-    peer.selectors.some((theirs) => equalSelector(theirs, pair.peer))
+/** Those of `networkPairs` that the pair is, or is a part of. */
+export function pairsAround({ local, peer }: ConnectionConfig, pair: NetworkPair): NetworkPair[] {
+  const around = (configured: readonly TrafficSelector[], part: TrafficSelector) =>
+    configured.filter((whole) => covers([whole], [part]));
+  const theirs = around(peer.selectors, pair.peer);
+  return around(local.selectors, pair.local).flatMap((ours) =>
+    theirs.map((one) => ({ local: ours, peer: one })),
   );
 }
 

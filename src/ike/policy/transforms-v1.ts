@@ -1,7 +1,7 @@
 import { findDh, findEncryption, findIntegrity } from '../../crypto/transforms.js';
 import type { CipherId, EspSuite, IkeSuite } from '../../crypto/types.js';
-import type { TransformAttribute } from '../../wire/ike/payloads.js';
-import { Dh, Encr, Integ, Prf } from '../../wire/ike/registry.js';
+import type { Proposal, TransformAttribute } from '../../wire/ike/payloads.js';
+import { Dh, Encr, Integ, Prf, ProtocolId, TransformType } from '../../wire/ike/registry.js';
 import type { V1Transform } from '../../wire/ike/v1/payloads.js';
 import {
   KEY_IKE,
@@ -270,5 +270,43 @@ export function lifetimesOf(
   return {
     ...(seconds === undefined ? {} : { seconds }),
     ...(kilobytes === undefined ? {} : { kilobytes }),
+  };
+}
+
+/** A transform of phase 1 in the terms of version 2, so that both versions match and explain alike. */
+export function translatedIke({ cipher, integrity, group }: IkeTerms, number: number): Proposal {
+  return {
+    number,
+    protocol: ProtocolId.IKE,
+    spi: new Uint8Array(0),
+    transforms: [
+      {
+        type: TransformType.ENCR,
+        id: cipher.id,
+        ...(cipher.keyBits === 0 ? {} : { keyBits: cipher.keyBits }),
+      },
+      { type: TransformType.INTEG, id: integrity },
+      { type: TransformType.DH, id: group },
+    ],
+  };
+}
+
+/** The same for phase 2. */
+export function translatedEsp(terms: EspTerms, number: number, spi: Uint8Array): Proposal {
+  const { cipher, integrity, group, esn } = terms;
+  return {
+    number,
+    protocol: ProtocolId.ESP,
+    spi,
+    transforms: [
+      {
+        type: TransformType.ENCR,
+        id: cipher.id,
+        ...(cipher.keyBits === 0 ? {} : { keyBits: cipher.keyBits }),
+      },
+      ...(integrity === Integ.NONE ? [] : [{ type: TransformType.INTEG, id: integrity }]),
+      ...(group === Dh.NONE ? [] : [{ type: TransformType.DH, id: group }]),
+      { type: TransformType.ESN, id: esn ? 1 : 0 },
+    ],
   };
 }

@@ -7,11 +7,12 @@ import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import { TS_NARROWED } from '../advice.js';
 import { espEnds } from '../carriage.js';
 import { releaseSpi, spiBytes, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
-import { isConfiguredPair, samePair } from '../policy/quick-identities-v1.js';
+import { pairsAround, samePair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../v2/lifetime.js';
 import { type VolumeLimit, volumeLimit } from '../v2/volume.js';
 import type { V1Child } from './child-record.js';
@@ -178,7 +179,10 @@ function activate(world: World, child: V1Child): void {
 
 function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
   const { ctx } = world;
-  const narrowed = !isConfiguredPair(sa.connection!, child.pair);
+  // A part of what another SA carries as a whole takes nothing away.
+  const narrowed = pairsAround(sa.connection!, child.pair).some(
+    (whole) => !isCarried(world, child.connection, whole),
+  );
   ctx.event({
     kind: 'child-established',
     connection: child.connection,
@@ -198,13 +202,7 @@ function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Chi
     },
   });
   if (narrowed) {
-    ctx.event({
-      kind: 'advisory',
-      connection: child.connection,
-      code: 'ts_narrowed',
-      message:
-        'the peer asked for a part of a network that is configured here: compare the CIDRs of both ends',
-    });
+    ctx.event({ kind: 'advisory', connection: child.connection, ...TS_NARROWED });
   }
   adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
 }

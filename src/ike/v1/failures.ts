@@ -59,7 +59,10 @@ export function mainRefused(
     case V1Notify.INVALID_PAYLOAD_TYPE:
     case V1Notify.UNEQUAL_PAYLOAD_LENGTHS:
     case V1Notify.INVALID_HASH_INFORMATION:
-      return { ...pskLikely('the peer could not read or verify our authentication'), details };
+      return {
+        ...pskLikely('the peer could not read or verify our authentication', connection),
+        details,
+      };
     default:
       return {
         cause: 'authentication_refused',
@@ -69,11 +72,18 @@ export function mainRefused(
   }
 }
 
-/** A pre-shared key that differs shows in version 1 only as rubbish: the key goes into the encryption. */
-export function pskLikely(evidence: string): Failure {
+/**
+ * A pre-shared key that differs shows in version 1 only as rubbish: the key goes into the encryption.
+ * @param named whose identity we gave: some peers treat one that they do not expect as they treat another key
+ */
+export function pskLikely(evidence: string, named?: ConnectionConfig): Failure {
+  const otherwise =
+    named === undefined
+      ? ''
+      : `; where the keys agree, it expects another identity than ${formatIdentity(named.local.identity)}`;
   return {
     cause: 'psk_mismatch_likely',
-    message: `${evidence}: pre-shared key mismatch, very likely`,
+    message: `${evidence}: pre-shared key mismatch, very likely${otherwise}`,
     details: { exchange: MAIN_MODE },
   };
 }

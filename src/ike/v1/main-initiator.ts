@@ -312,7 +312,7 @@ export function unreadable(world: World, sa: IsakmpSa): void {
   refuse(
     world,
     sa,
-    pskLikely('the peer answers our authentication with a message that our key does not open'),
+    pskLikely('the peer answers our authentication with a message that our key does not open', sa.connection),
     RUBBISH_GRACE,
   );
 }
@@ -368,12 +368,12 @@ function silent(sa: IsakmpSa, tries: number): Failure {
   if (sa.natTraversalPort && !sa.portProven) {
     return {
       cause: 'port_4500_blocked',
-      message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way; or its pre-shared key differs, at which IKEv1 peers stay silent`,
+      message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way; or its pre-shared key differs, or the identity it expects, at which IKEv1 peers stay silent`,
       details,
     };
   }
   const evidence = sa.natTraversalPort
     ? `the peer answers on UDP port ${NAT_TRAVERSAL_PORT}, but not our authentication`
     : 'the peer does not answer our authentication';
-  return { ...pskLikely(evidence), details };
+  return { ...pskLikely(evidence, sa.connection), details };
 }

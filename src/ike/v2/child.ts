@@ -5,6 +5,7 @@ import { readU32 } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
+import { TS_NARROWED } from '../advice.js';
 import { espEnds, espForm } from '../carriage.js';
 import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
@@ -136,12 +137,7 @@ function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
     },
   });
   if (narrowed) {
-    ctx.event({
-      kind: 'advisory',
-      connection: child.connection,
-      code: 'ts_narrowed',
-      message: 'the peers agreed on fewer networks than are configured here: compare the CIDRs of both ends',
-    });
+    ctx.event({ kind: 'advisory', connection: child.connection, ...TS_NARROWED });
   }
   adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
 }

@@ -17,7 +17,13 @@ import { describeSelector } from '../../../src/wire/ike/describe.js';
 import { Encr, Integ, Prf } from '../../../src/wire/ike/registry.js';
 import { decodeV1Message } from '../../../src/wire/ike/v1/message.js';
 import type { V1Proposal } from '../../../src/wire/ike/v1/payloads.js';
-import { V1AuthMethod, V1IkeAttribute, V1IpsecAttribute, V1Mode } from '../../../src/wire/ike/v1/registry.js';
+import {
+  V1AuthMethod,
+  V1IkeAttribute,
+  V1IpsecAttribute,
+  V1Mode,
+  V1Protocol,
+} from '../../../src/wire/ike/v1/registry.js';
 import { connection, selectors } from '../../helpers/engine-pair.js';
 import { readVectorLines, skipWithoutVectors } from '../../helpers/vectors.js';
 
@@ -189,6 +195,38 @@ t.test('phase 2: modes, groups, SPIs, combined protocols', async (t) => {
   t.ok(selectEspV1(ESP, [{ ...offer!, number: 2, protocol: 4 }, offer!]).ok, 'ESP or IPCOMP');
   const [pfs] = espOfferV1([{ ...ESP[0]!, dh: [14] }], { spi: SPI, group: 14, mode: 1, seconds: 3600 });
   t.match(selectEspV1(ESP, [pfs!]), { ok: false, error: { cause: 'pfs_mismatch' } });
+});
+
+t.test('phase 2: what is wanted beside ESP is named, and no algorithm is blamed for it', async (t) => {
+  const terms = { spi: SPI, group: 0, mode: V1Mode.TUNNEL, seconds: 3600 };
+  const [esp] = espOfferV1(ESP, terms);
+  // As libreswan offers with compress=yes: IPCOMP has a CPI of two octets (RFC 2407 §4.6.1.6).
+  const deflate = { number: 1, protocol: V1Protocol.IPCOMP, spi: Uint8Array.of(0, 2) };
+  const bundle = [esp!, { ...deflate, transforms: [{ number: 1, id: 2, attributes: [] }] }];
+  t.match(selectEspV1(ESP, bundle), {
+    ok: false,
+    error: {
+      cause: 'unsupported',
+      message: /the peer wants ESP and IPCOMP together; .*turn IP compression \(IPComp\) off at the peer/,
+      details: { ours: [String], theirs: [/^ESP AES_CBC-\d+ .* with IPCOMP$/] },
+    },
+  });
+  const withAh = [esp!, { ...deflate, protocol: V1Protocol.AH, spi: SPI, transforms: [] }];
+  t.match(selectEspV1(ESP, withAh), {
+    error: {
+      cause: 'unsupported',
+      message: /the peer wants ESP and AH together; .*let the peer offer ESP alone/,
+    },
+  });
+  t.match(selectEspV1(ESP, [withAh[1]!]), {
+    error: { cause: 'unsupported', message: /the peer offers AH, and no ESP/ },
+  });
+  t.match(selectEspV1(ESP, []), { error: { message: /offers nothing/ } });
+
+  const [other] = espOfferV1([{ ...ESP[0]!, dh: [14] }], { ...terms, group: 14 });
+  const mixed = selectEspV1(ESP, [...bundle, { ...other!, number: 2 }]);
+  t.match(mixed, { error: { cause: 'pfs_mismatch' } }, 'ESP alone is there, and is what differs');
+  t.match(mixed, { error: { details: { theirs: /with IPCOMP/ } } });
 });
 
 t.test('what other products offered in captures is understood', { skip: skipWithoutVectors }, async (t) => {

@@ -265,6 +265,18 @@ t.test('a part of a network that is configured is granted, and said', async (t) 
   t.ok(west.eventsOf('advisory').some((event) => event.code === 'ts_narrowed'));
 });
 
+t.test('a peer that cannot use our authentication may want another identity than ours', async (t) => {
+  const silent = v1Pair();
+  let answers = 0;
+  silent.sim.net.impair(({ from }) => from.address === WEST && answers++ >= 2, { kind: 'drop' }, 999);
+  silent.sim.initiate(silent.east);
+  silent.sim.run(120_000);
+  t.match(silent.east.eventsOf('ike-failed')[0]!.failure, {
+    cause: 'psk_mismatch_likely',
+    message: /very likely; where the keys agree, it expects another identity than fqdn:east\.example/,
+  });
+});
+
 t.test('aggressive mode is refused by name', async (t) => {
   const { sim, west } = v1Pair();
   const header = { ...FIRST_V1_HEADER, exchangeType: V1Exchange.AGGRESSIVE_MODE };

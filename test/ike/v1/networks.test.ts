@@ -38,6 +38,41 @@ t.test('traffic to a network that no SA carries asks for its pair first', async 
   t.equal(east.ikes.size, 1, 'on the ISAKMP SA that stands');
 });
 
+t.test('a part is reported as narrowed until the whole is carried, and not afterwards', async (t) => {
+  const local = (...cidrs: string[]) => ({ local: { cidrs }, peer: { cidrs: WEST_NETS.slice(0, 1) } });
+  const { sim, east, west } = v1Pair({
+    east: local('10.1.0.128/25'),
+    west: { local: { cidrs: WEST_NETS.slice(0, 1) }, peer: { cidrs: EAST_NETS }, establishMode: 'peer_only' },
+  });
+  const ask = (...cidrs: string[]): void => {
+    const connections = [connection('east', v1(local(...cidrs)))];
+    sim.input(east, { kind: 'configure', config: { connections } });
+    sim.input(east, { kind: 'acquire', connection: 'site', destination: parseIp('10.2.0.7')! });
+    sim.run(sim.now + 1000);
+  };
+  sim.initiate(east);
+  sim.run(1000);
+  ask('10.1.0.0/24');
+  ask('10.1.0.0/24', '10.1.0.64/26');
+  t.strictSame(
+    west
+      .eventsOf('child-established')
+      .map(({ child }) => [child.localTs, child.peerTs].flat().map(describeSelector)),
+    ['10.1.0.128/25', '10.1.0.0/24', '10.1.0.64/26'].map((asked) => ['10.2.0.0/24', asked]),
+  );
+  t.strictSame(
+    west.eventsOf('child-established').map(({ child }) => child.narrowed),
+    [true, false, false],
+  );
+  t.match(west.eventsOf('advisory'), [
+    { code: 'ts_narrowed', message: /agreed on fewer networks than are configured here/ },
+  ]);
+  t.equal(west.eventsOf('advisory').length, 1);
+  t.notOk(east.eventsOf('child-established').some(({ child }) => child.narrowed));
+  const order = west.events.flatMap(({ kind }) => (/^child-established|^advisory$/.test(kind) ? [kind] : []));
+  t.strictSame(order.slice(0, 2), ['child-established', 'advisory'], 'the advice follows what it is about');
+});
+
 t.test('a pair that the peer refuses is asked for ever more seldom', async (t) => {
   const { sim, east } = partial();
   const destination = parseIp('10.2.2.7')!;
