@@ -49,12 +49,14 @@ export const outputOption = {
   describe: 'Text for people or JSON of a stable shape for programs',
 } as const satisfies Options;
 
+/** Where a daemon listens, unless its file names another place. */
+export const DEFAULT_CONTROL = '/run/culvert/control.sock';
+
 /** `--control`, which every command that talks to a running daemon has. */
 export const controlOption = {
   type: 'string',
   requiresArg: true,
-  default: '/run/culvert/control.sock',
-  describe: 'Control socket of the daemon (gateway.control in its file)',
+  describe: `Control socket of the daemon (gateway.control in its file; default ${DEFAULT_CONTROL})`,
 } as const satisfies Options;
 
 /** Seconds that a command waits for an answer, unless its `--timeout` says otherwise. */
@@ -75,4 +77,12 @@ export const timeoutOption = {
 } as const satisfies Options;
 
 /** What a command that talks to a running daemon has. */
-export const daemonOptions = { control: controlOption, timeout: timeoutOption } as const;
+export const daemonOptions = {
+  control: controlOption,
+  'run-folder': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Folder of the gateways of culvert serve (run_folder in its file). Else CULVERT_RUN_FOLDER',
+  },
+  timeout: timeoutOption,
+} as const satisfies Record<string, Options>;

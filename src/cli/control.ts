@@ -3,7 +3,7 @@ import type { ConnectionStatusDocument, StatusDocument } from '../connection/sta
 import { ControlClient } from '../daemon/control-client.js';
 import { ControlError } from '../daemon/control-protocol.js';
 import type { ReloadReport } from '../daemon/reload.js';
-import { ANSWER_SECONDS } from './command.js';
+import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { CliError, messageOf } from './errors.js';
 import { suggestion } from './nearest.js';
 
@@ -34,14 +34,15 @@ export interface UpWait {
 
 /** Where a daemon listens, and how long to wait for each of its answers. */
 export interface ControlTarget {
-  readonly control: string;
+  /** Path of its socket, `DEFAULT_CONTROL` when left out. */
+  readonly control?: string | undefined;
   /** Seconds, `ANSWER_SECONDS` when left out. */
   readonly timeout?: number | undefined;
 }
 
 /** @throws CliError in plain words when no daemon listens there */
 export async function openControl({
-  control: path,
+  control: path = DEFAULT_CONTROL,
   timeout = ANSWER_SECONDS,
 }: ControlTarget): Promise<Control> {
   let client: ControlClient;
@@ -94,7 +95,7 @@ export function connectionNamed(document: StatusDocument, name: string): Connect
 }
 
 /** @throws CliError when the answer is one in the negative, or does not come in time */
-async function inTime<T>(answer: Promise<T>, seconds: number, path: string): Promise<T> {
+export async function inTime<T>(answer: Promise<T>, seconds: number, path: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new CliError(silence(path, seconds))), seconds * 1000);

@@ -6,7 +6,8 @@ import type {
   StatusDocument,
   StatusReason,
 } from '../connection/status.js';
-import { formatBytes, formatDuration } from './amounts.js';
+import { countOf, formatBytes, formatDuration } from './amounts.js';
+import { summaryOf } from './status-filter.js';
 import type { Style } from './style.js';
 import { type Column, renderPairs, renderTable, wrapText } from './table.js';
 
@@ -39,23 +40,60 @@ const COVERAGE: readonly Column[] = [
 ];
 
 /** The whole gateway: one line about it, a table of its connections, then what is wrong with which. */
-export function renderStatus(document: StatusDocument, options: ViewOptions): string[] {
-  const { gateway, connections } = document;
-  const up = connections.filter(({ status }) => status === 'up').length;
-  const lines = [
-    `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
-      `${gateway.data_plane} data plane${workersText(gateway.workers)}${gateway.raw_esp ? '' : ', ESP in UDP only'}, running for ${age(gateway.started_at, options.now)}, ` +
-      `${up} of ${connections.length} connections up`,
-    ...clearPackets(gateway.clear_packets),
-    '',
-  ];
+export function renderStatus(
+  document: StatusDocument,
+  options: ViewOptions,
+  shown: readonly ConnectionStatusDocument[] = document.connections,
+): string[] {
+  const { connections } = document;
+  const lines = [...heading(document, options), ''];
   if (connections.length === 0) return [...lines, 'No connections are configured.'];
-  lines.push(...overview(connections, options));
-  for (const connection of connections) {
+  if (shown.length === 0) return [...lines, 'Every connection that is to be up is.'];
+  lines.push(...overview(shown, options));
+  if (shown.length < connections.length)
+    lines.push('', `${shown.length} of ${connections.length} connections are shown.`);
+  for (const connection of shown) {
     const explained = explain(connection, options);
     if (explained.length > 0) lines.push('', `${options.style.bold(connection.name)}:`, ...explained);
   }
   return lines;
+}
+
+const SUMMARY: readonly Column[] = [
+  { title: 'CAUSE' },
+  { title: 'CONNECTIONS', align: 'right' },
+  { title: 'FOR EXAMPLE' },
+];
+
+/** One line about the gateway, how many connections are how, and a table of why. */
+export function renderSummary(
+  document: StatusDocument,
+  options: ViewOptions,
+  shown: readonly ConnectionStatusDocument[],
+): string[] {
+  const { total, up, degraded, down, causes } = summaryOf(shown);
+  const { style, width } = options;
+  const lines = [
+    ...heading(document, options),
+    '',
+    `${countOf(total, 'connection')}: ${up} up, ${degraded} degraded, ${down} down`,
+  ];
+  if (causes.length === 0) return lines;
+  const rows = causes.map(({ cause, count, examples }) => [cause, String(count), examples.join(', ')]);
+  const table = renderTable(SUMMARY, rows, { ...(width === undefined ? {} : { width }), title: style.bold });
+  return [...lines, '', ...table];
+}
+
+function heading({ gateway, connections }: StatusDocument, options: ViewOptions): string[] {
+  const up = connections.filter(({ status }) => status === 'up').length;
+  const plane = `${gateway.data_plane} data plane${workersText(gateway.workers)}`;
+  const udp = gateway.raw_esp ? '' : ', ESP in UDP only';
+  return [
+    `${options.style.bold(gateway.name)}: ${gateway.mode} mode, ${gateway.address}, ${gateway.interface}, ` +
+      `${plane}${udp}, running for ${age(gateway.started_at, options.now)}, ` +
+      `${up} of ${countOf(connections.length, 'connection')} up`,
+    ...clearPackets(gateway.clear_packets),
+  ];
 }
 
 function clearPackets(clear: StatusDocument['gateway']['clear_packets']): string[] {

@@ -9,6 +9,7 @@ import {
   type ControlErrorCode,
   LineSplitter,
   MAX_ANSWER,
+  type NamesAnswer,
 } from './control-protocol.js';
 import type { ReloadReport } from './reload.js';
 
@@ -104,6 +105,11 @@ export class ControlClient {
   /** Resolves when the daemon shows that it lives. */
   async ping(): Promise<void> {
     await this.#call('ping', {});
+  }
+
+  /** What people call a supervised gateway and its connections. */
+  names(): Promise<NamesAnswer> {
+    return this.#call<NamesAnswer>('names', {});
   }
 
   /** Makes this connection the supervisor's: the daemon watches it. */

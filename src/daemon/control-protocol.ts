@@ -25,6 +25,8 @@ export interface ControlMethods {
   reload: { params: { dry_run?: boolean }; result: ReloadReport };
   /** Answers at once, before the daemon is configured, too: it lives. */
   ping: { params: Record<string, never>; result: { pong: true } };
+  /** What people call a supervised gateway and its connections, which goes by ids everywhere else. */
+  names: { params: Record<string, never>; result: NamesAnswer };
   /** For the supervisor of a gateway that has no file: the gateway ends by itself when it is left alone too long. */
   attach: { params: Record<string, never>; result: AttachAnswer };
   /** The whole desired state (supervised/desired-state.ts). Starts the gateway, or changes what differs. */
@@ -44,10 +46,18 @@ export const CONTROL_METHODS: readonly ControlMethod[] = [
   'explain',
   'reload',
   'ping',
+  'names',
   'attach',
   'configure',
   'stop',
 ];
+
+export interface NamesAnswer {
+  /** Null before it is configured, and for a daemon that has its names from a file. */
+  readonly gateway: string | null;
+  /** By id. */
+  readonly connections: Readonly<Record<string, string>>;
+}
 
 export interface AttachAnswer {
   readonly pid: number;

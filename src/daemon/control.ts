@@ -21,6 +21,7 @@ import {
   LineSplitter,
   MAX_ANSWER,
   MAX_REQUEST,
+  type NamesAnswer,
   parseRequest,
   requestId,
   type SupervisorMethod,
@@ -51,12 +52,13 @@ export interface ControlHandler {
 export interface ControlSupervision {
   /** A supervisor has come; `left` is called when it has gone. */
   attach(): { readonly answer: AttachAnswer; left(): void };
+  names(): NamesAnswer;
   /** @throws ControlError failed with the reason when it cannot run like this */
   configure(desired: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer>;
 }
 
 /** What the handler answers, that is, only a daemon that has started. */
-type HandledMethod = Exclude<ControlMethod, SupervisorMethod | 'ping'>;
+type HandledMethod = Exclude<ControlMethod, SupervisorMethod | 'ping' | 'names'>;
 
 /** Clients at once; a daemon has a console, some scripts and a supervisor. */
 const MAX_CLIENTS = 64;
@@ -240,6 +242,11 @@ class Client {
       }
       if (request.method === 'ping') {
         this.#write({ id: request.id, result: { pong: true } });
+        return;
+      }
+      if (request.method === 'names') {
+        const none = { gateway: null, connections: {} };
+        this.#write({ id: request.id, result: this.#supervision?.names() ?? none });
         return;
       }
       const handler = this.#handler();

@@ -87,7 +87,7 @@ t.test('a daemon that falls silent during --watch', async (t) => {
   });
   const { code, out, err } = await commandLine('status', '--watch', '--control', path, '--timeout', '0.1');
   t.equal(code, 1);
-  t.match(out, /0 of 1 connections up/);
+  t.match(out, /0 of 1 connection up/);
   t.match(err, /^culvert: the daemon does not answer/);
 });
 

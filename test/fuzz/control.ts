@@ -27,6 +27,10 @@ class Configured implements ControlSupervision {
     return { answer: { pid: 1, version: '0', configured: this.#now !== undefined }, left: () => undefined };
   }
 
+  names() {
+    return { gateway: null, connections: {} };
+  }
+
   async configure(desired: Readonly<Record<string, unknown>>) {
     const { config } = decodeDesired(desired).fresh;
     const engine = (one: CoreConfig) => toEngineConfig(one.file, one.psks, new Map());

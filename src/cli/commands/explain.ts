@@ -1,6 +1,7 @@
 import type { Explanation, TimelineEntry } from '../../connection/explain.js';
 import { daemonOptions, defineCommand } from '../command.js';
-import { connectionNamed, withControl } from '../control.js';
+import { connectionNamed } from '../control.js';
+import { eachDaemon, oneConnection } from '../daemons.js';
 import { ExitCode } from '../errors.js';
 import { renderCoverage, renderEvidence } from '../status-view.js';
 import { wrapText } from '../table.js';
@@ -13,19 +14,26 @@ export const explainCommand = defineCommand({
   name: 'explain',
   operands: '<name>',
   description: 'Say why a connection is not up, with evidence and advice',
-  positionals: { name: { type: 'string', describe: 'Name of the connection', demandOption: true } },
+  positionals: {
+    name: {
+      type: 'string',
+      describe: 'Connection; under culvert serve GATEWAY/CONNECTION',
+      demandOption: true,
+    },
+  },
   options: daemonOptions,
   examples: [
     ['explain to-site-b', 'The cause, both offers side by side, what was sent and what came back'],
     ['explain to-site-b --output json', 'The same for programs'],
   ],
   epilogue: 'Exit codes: 0 the connection is up, 1 it is not, or there is no daemon, 2 wrong usage.',
-  async run({ name, control, timeout, output }, terminal) {
-    return await withControl({ control, timeout }, async (daemon) => {
-      connectionNamed(await daemon.status(), name);
-      const explanation = await daemon.explain(name);
-      if (output === 'json') terminal.json(explanation);
-      else present(explanation, terminal);
+  async run(args, terminal) {
+    return await eachDaemon(args, [args.name], terminal, async (aim, screen) => {
+      const name = oneConnection(aim);
+      connectionNamed(await aim.control.status(), name);
+      const explanation = await aim.control.explain(name);
+      if (args.output === 'json') screen.json(explanation);
+      else present(explanation, screen);
       return explanation.status === 'up' ? ExitCode.done : ExitCode.failed;
     });
   },

@@ -1,67 +1,90 @@
 import type { StatusDocument } from '../../connection/status.js';
 import { daemonOptions, defineCommand } from '../command.js';
-import { connectionNamed, withControl } from '../control.js';
+import type { Control } from '../control.js';
+import { eachDaemon } from '../daemons.js';
 import { CliError, ExitCode } from '../errors.js';
-import { renderConnection, renderStatus } from '../status-view.js';
+import { chosenConnections, summaryOf } from '../status-filter.js';
+import { renderConnection, renderStatus, renderSummary } from '../status-view.js';
 import type { Terminal } from '../terminal.js';
+import { isPattern } from '../wildcards.js';
 
 /** Between two looks of `--watch` when nothing happened: traffic counters move without an event. */
 const REFRESH_MS = 2000;
 
 export const statusCommand = defineCommand({
   name: 'status',
-  operands: '[name]',
+  operands: '[names..]',
   description: 'Show the gateway and its connections, and why one is not up',
-  positionals: { name: { type: 'string', describe: 'Only this connection, in detail' } },
+  positionals: {
+    names: {
+      type: 'string',
+      array: true,
+      describe:
+        'Connections by name or pattern (branch-*), one name in detail; under culvert serve GATEWAY or GATEWAY/CONNECTION',
+    },
+  },
   options: {
-    ...daemonOptions,
+    down: {
+      type: 'boolean',
+      default: false,
+      describe: 'Only connections that are not up and are to be',
+    },
+    summary: { type: 'boolean', default: false, describe: 'Only how many are up, and why others are not' },
     watch: { type: 'boolean', default: false, describe: 'Show it again whenever something changes' },
+    ...daemonOptions,
   },
   examples: [
-    ['status', 'All connections'],
+    ['status', 'All connections; without a daemon of its own, all gateways of culvert serve'],
     ['status to-site-b', 'One connection; exit code 0 only when it is up'],
+    ['status --down', 'What is wrong; exit code 0 when nothing is'],
+    ['status gateway-1/*', 'Connections of a gateway of culvert serve'],
     ['status --output json', 'The status document for programs'],
   ],
   epilogue:
-    'Exit codes: 0 the daemon answered and, with NAME, the connection is up; 1 no daemon, no such connection, ' +
-    'or the connection is down or degraded; 2 wrong usage.\nWith --watch --output json: one document a line.',
-  async run({ name, control, timeout, watch, output }, terminal) {
-    return await withControl({ control, timeout }, async (client) => {
-      const show = async (): Promise<ExitCode> =>
-        present(await client.status(), name, output === 'json', watch, terminal);
-      if (!watch) return await show();
-      return await watchStatus(show, (changed) => client.watch(changed), client.closed);
+    'Exit codes: 0 the daemon answered and, with NAMES or --down, all that is shown is up; 1 no daemon, no such ' +
+    'connection, or one is down or degraded; 2 wrong usage.\nWith --watch --output json: one document a line.',
+  async run(args, terminal) {
+    const { watch } = args;
+    const names = args.names ?? [];
+    return await eachDaemon(args, names, terminal, async ({ control, wanted }, screen) => {
+      const look: Look = { ...args, json: args.output === 'json', wanted };
+      const show = async (): Promise<ExitCode> => present(await control.status(), look, screen);
+      return watch ? await watchStatus(show, control) : await show();
     });
   },
 });
 
-function present(
-  document: StatusDocument,
-  name: string | undefined,
-  json: boolean,
-  stream: boolean,
-  terminal: Terminal,
-): ExitCode {
-  const connection = name === undefined ? undefined : connectionNamed(document, name);
-  const value = connection ?? document;
-  if (json) {
-    if (stream) terminal.line(JSON.stringify(value));
+interface Look {
+  readonly wanted: readonly string[];
+  readonly down: boolean;
+  readonly summary: boolean;
+  readonly watch: boolean;
+  readonly json: boolean;
+}
+
+function present(document: StatusDocument, look: Look, terminal: Terminal): ExitCode {
+  const { wanted, down, summary, watch } = look;
+  const chosen = chosenConnections(document, wanted, down);
+  // One that is named is shown with everything that is known of it.
+  const only = wanted.length === 1 && !isPattern(wanted[0]!) && !down && !summary ? chosen[0] : undefined;
+  if (look.json) {
+    const counted = summary ? { summary: summaryOf(chosen) } : { connections: chosen };
+    const value = only ?? { ...document, connections: undefined, ...counted };
+    if (watch) terminal.line(JSON.stringify(value));
     else terminal.json(value);
   } else {
-    if (stream) terminal.clear();
+    if (watch) terminal.clear();
     const view = { style: terminal.style, width: terminal.width(), now: Date.now() };
-    terminal.lines(connection ? renderConnection(connection, view) : renderStatus(document, view));
-    if (stream && !terminal.isTty) terminal.line();
+    if (only !== undefined) terminal.lines(renderConnection(only, view));
+    else terminal.lines((summary ? renderSummary : renderStatus)(document, view, chosen));
+    if (watch && !terminal.isTty) terminal.line();
   }
-  return connection === undefined || connection.status === 'up' ? ExitCode.done : ExitCode.failed;
+  const mayBeDown = wanted.length === 0 && !down;
+  return mayBeDown || chosen.every(({ status }) => status === 'up') ? ExitCode.done : ExitCode.failed;
 }
 
 /** Shows the status until the daemon goes away or the person has seen enough (SIGINT, SIGTERM). */
-async function watchStatus(
-  show: () => Promise<ExitCode>,
-  subscribe: (changed: () => void) => Promise<void>,
-  closed: Promise<void>,
-): Promise<ExitCode> {
+async function watchStatus(show: () => Promise<ExitCode>, control: Control): Promise<ExitCode> {
   let stopped = false;
   let wake = (): void => {};
   const stop = (): void => {
@@ -70,11 +93,11 @@ async function watchStatus(
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   let gone = false;
-  void closed.then(() => {
+  void control.closed.then(() => {
     gone = true;
     wake();
   });
-  await subscribe(() => wake());
+  await control.watch(() => wake());
   let code: ExitCode = ExitCode.done;
   while (!stopped) {
     if (gone) throw new CliError('the daemon has ended; start it again with culvert run');

@@ -1,6 +1,7 @@
 import type { ConnectionStatusDocument } from '../../connection/status.js';
-import { ANSWER_SECONDS, controlOption, defineCommand, timeoutOption } from '../command.js';
-import { connectionNamed, withControl } from '../control.js';
+import { ANSWER_SECONDS, daemonOptions, defineCommand, timeoutOption } from '../command.js';
+import { connectionNamed } from '../control.js';
+import { eachDaemon, oneConnection } from '../daemons.js';
 import { ExitCode } from '../errors.js';
 import { renderConnection } from '../status-view.js';
 import type { Terminal } from '../terminal.js';
@@ -12,9 +13,15 @@ export const upCommand = defineCommand({
   name: 'up',
   operands: '<name>',
   description: 'Initiate a connection',
-  positionals: { name: { type: 'string', describe: 'Name of the connection', demandOption: true } },
+  positionals: {
+    name: {
+      type: 'string',
+      describe: 'Connection; under culvert serve GATEWAY/CONNECTION',
+      demandOption: true,
+    },
+  },
   options: {
-    control: controlOption,
+    ...daemonOptions,
     wait: { type: 'boolean', default: false, describe: 'Return when it is up, or fail' },
     timeout: {
       ...timeoutOption,
@@ -28,19 +35,22 @@ export const upCommand = defineCommand({
       'Exit code 0 when it is up within 10 seconds, else 1 and the reason',
     ],
   ],
-  async run({ name, control: path, wait, timeout, output }, terminal) {
+  async run(args, terminal) {
+    const { wait, timeout, output } = args;
     const patience = timeout ?? WAIT_SECONDS;
-    const target = wait ? { control: path } : { control: path, timeout };
-    return await withControl(target, async (control) => {
+    const target = wait ? { ...args, timeout: undefined } : args;
+    return await eachDaemon(target, [args.name], terminal, async (aim, screen) => {
+      const { control } = aim;
+      const name = oneConnection(aim);
       connectionNamed(await control.status(), name);
       const progress = (line: string): void => {
-        if (output === 'text') terminal.note(terminal.errorStyle.dim(line));
+        if (output === 'text') screen.note(screen.errorStyle.dim(line));
       };
       await control.up(name, wait ? { timeout: patience, progress } : undefined);
       const last = connectionNamed(await control.status(), name);
       const done = !wait || last.status === 'up';
-      if (output === 'json') terminal.json({ name, requested: 'up', ok: done, connection: last });
-      else report(last, wait, patience, terminal);
+      if (output === 'json') screen.json({ name, requested: 'up', ok: done, connection: last });
+      else report(last, wait, patience, screen);
       return done ? ExitCode.done : ExitCode.failed;
     });
   },

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -8,6 +7,7 @@ import { oneLine, StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { MemberProcess } from './member-process.js';
+import { memberOf, memberSocket } from './run-folder.js';
 
 export interface ProcessRunnerOptions {
   /** Folder of the control sockets, for this server alone. It is made with mode 0700. */
@@ -20,10 +20,6 @@ export interface ProcessRunnerOptions {
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
 }
-
-const SUFFIX = '.sock';
-/** Names of a member's control socket and of the files beside it: id of the gateway, number of the member. */
-const MEMBER_FILE = /^(.+)-([0-9]+)\.sock(?:\.[a-z]+)?$/;
 
 /**
  * Runs every member of every gateway as a process of its own, in the network namespace of its VPC. The processes
@@ -138,16 +134,16 @@ export class ProcessRunner implements GatewayRunner {
 
   #launch(id: string, index: number, namespace: string | undefined): LaunchOptions {
     const { folder, logger: _, ...common } = this.#options;
-    const control = join(folder, `${id}-${index}${SUFFIX}`);
+    const control = memberSocket(folder, id, index);
     return { id, control, ...common, ...(namespace === undefined ? {} : { namespace }) };
   }
 
   async #endLeftovers(chosen: (id: string) => boolean): Promise<void> {
     const left = new Map<string, LaunchOptions>();
     for (const name of readdirSync(this.#options.folder)) {
-      const [, id, index] = MEMBER_FILE.exec(name) ?? [];
-      if (id === undefined || !chosen(id)) continue;
-      const launch = this.#launch(id, Number(index), undefined);
+      const member = memberOf(name);
+      if (member === undefined || !chosen(member.id)) continue;
+      const launch = this.#launch(member.id, member.index, undefined);
       left.set(launch.control, launch);
     }
     await Promise.all(

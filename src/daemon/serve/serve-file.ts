@@ -10,6 +10,7 @@ import { readYaml } from '../../store/yaml-source.js';
 import { LOG_LEVELS, type LogLevel } from '../../telemetry/log.js';
 import { parseCidr, parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
+import { RUN_FOLDER } from './run-folder.js';
 
 /** The configuration of `culvert serve`, with its defaults. Paths are absolute. */
 export interface ServeFile {
@@ -43,7 +44,7 @@ export interface ServeFile {
 export const SERVE_DEFAULTS = {
   socket: '/run/culvert/api.sock',
   store: '/var/lib/culvert/store.db',
-  runFolder: '/run/culvert/gateways',
+  runFolder: RUN_FOLDER,
   orphanSeconds: 60,
   /** With `on_stop: keep`: time for an upgrade of the machine's packages. */
   keptSeconds: 3600,

@@ -82,6 +82,7 @@ class Supervised {
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
   #first: CoreConfig | undefined;
   #names: ReadonlyMap<string, string> = new Map();
+  #title: string | null = null;
   #giveBack: () => void = () => undefined;
   #configuring: Promise<unknown> = Promise.resolve();
 
@@ -101,6 +102,7 @@ class Supervised {
     try {
       this.#server = await listenControl(control, logger, {
         attach: () => this.#attach(),
+        names: () => ({ gateway: this.#title, connections: Object.fromEntries(this.#names) }),
         configure: (params) => this.#configure(params),
       });
     } catch (error) {
@@ -152,6 +154,7 @@ class Supervised {
   async #apply(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
     const { fresh, names } = decodeDesired(params);
     this.#tellNames(names);
+    this.#title = fresh.config.file.gateway.name;
     if (this.#gateway !== undefined) {
       const report = this.#gateway.reconfigure(fresh);
       return { ok: report.ok, report };

@@ -1,0 +1,175 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { ControlClient } from '../daemon/control-client.js';
+import { memberOf, memberSocket, RUN_FOLDER } from '../daemon/serve/run-folder.js';
+import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
+import { type Control, inTime, openControl } from './control.js';
+import { CliError, ExitCode, UsageError } from './errors.js';
+import { suggestion } from './nearest.js';
+import type { Terminal } from './terminal.js';
+import { isMeant } from './wildcards.js';
+
+export interface DaemonArguments {
+  readonly control?: string | undefined;
+  readonly timeout?: number | undefined;
+  readonly 'run-folder'?: string | undefined;
+  readonly output?: string;
+  /** It goes on and on: with one daemon at a time. */
+  readonly watch?: boolean;
+}
+
+/** One daemon, and which of its connections are meant, by names or patterns; none for all. */
+export interface Aim {
+  readonly control: Control;
+  readonly wanted: readonly string[];
+}
+
+/** A gateway process of `culvert serve`. */
+interface Member {
+  readonly id: string;
+  readonly index: number;
+  readonly socket: string;
+  readonly gateway: string;
+  /** Names of connections by id. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Ids of objects of the API. */
+const ID = /(?:[0-9a-z]{4}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
+
+/**
+ * Does something with each daemon that the operands of a command line mean: the one with a file, whose connections they
+ * name; or, where there is none or an operand is `GATEWAY/CONNECTION`, gateways of `culvert serve`. With several daemons
+ * a person reads a heading for each, and a program gets a list.
+ * @throws CliError
+ */
+export async function eachDaemon(
+  args: DaemonArguments,
+  operands: readonly string[],
+  terminal: Terminal,
+  talk: (aim: Aim, terminal: Terminal) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const { control = DEFAULT_CONTROL, timeout } = args;
+  const isServed =
+    args.control === undefined &&
+    (operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL)) &&
+    socketsIn(folderOf(args)).length > 0;
+  if (!isServed) return talkTo(await openControl({ control, timeout }), operands, terminal, talk);
+  const members = await meantMembers(args, operands);
+  const documents: unknown[] = [];
+  // A watcher's documents come as lines.
+  const collecting: Terminal = { ...terminal, json: (value) => void documents.push(value) };
+  const codes: ExitCode[] = [];
+  if (args.watch === true && members.length > 1) {
+    const running = [...new Set(members.map(({ gateway }) => gateway))].join(', ');
+    throw new UsageError(`--watch takes one gateway: name one of ${running}`);
+  }
+  for (const [at, member] of members.entries()) {
+    if (members.length > 1 && args.output !== 'json') {
+      const title = `${member.gateway}, member ${member.index + 1}`;
+      terminal.lines([...(at === 0 ? [] : ['']), terminal.style.bold(title)]);
+    }
+    const opened = translated(await openControl({ control: member.socket, timeout }), member.names);
+    codes.push(await talkTo(opened, wantedOf(member, operands), collecting, talk));
+  }
+  if (documents.length > 0) terminal.json(documents.length === 1 ? documents[0] : documents);
+  return codes.find((code) => code !== ExitCode.done) ?? ExitCode.done;
+}
+
+/** The one daemon and connection that an operand means. @throws CliError when it means several */
+export function oneConnection(aim: Aim): string {
+  const [name] = aim.wanted;
+  if (name !== undefined) return name;
+  throw new CliError('name a connection of the gateway, as GATEWAY/CONNECTION');
+}
+
+/** The default folder may be replaced by an option or by the environment. */
+function folderOf(args: DaemonArguments): string {
+  return args['run-folder'] ?? process.env.CULVERT_RUN_FOLDER ?? RUN_FOLDER;
+}
+
+async function talkTo(
+  control: Control,
+  wanted: readonly string[],
+  terminal: Terminal,
+  talk: (aim: Aim, terminal: Terminal) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  try {
+    return await talk({ control, wanted }, terminal);
+  } finally {
+    control.close();
+  }
+}
+
+async function meantMembers(args: DaemonArguments, operands: readonly string[]): Promise<Member[]> {
+  const { timeout = ANSWER_SECONDS } = args;
+  const members = await runningMembers(folderOf(args), timeout);
+  const names = [...new Set(members.map(({ gateway }) => gateway))];
+  for (const operand of operands) {
+    const [gateway = ''] = operand.split('/', 1);
+    if (members.some((member) => isGateway(member, gateway))) continue;
+    const hint = suggestion(gateway, names) || `; running are: ${names.join(', ') || 'none'}`;
+    throw new CliError(`culvert serve runs no gateway "${gateway}"${hint}`);
+  }
+  return members.filter(
+    (member) => operands.length === 0 || operands.some((one) => isGateway(member, one.split('/', 1)[0]!)),
+  );
+}
+
+/** The gateways that have a name, in the order of their names. @throws CliError when one does not answer */
+export async function runningMembers(folder: string, seconds: number): Promise<Member[]> {
+  const members = await Promise.all(
+    socketsIn(folder).map(async ({ id, index }) => {
+      const socket = memberSocket(folder, id, index);
+      const client = await ControlClient.connect(socket).catch(() => undefined);
+      if (client === undefined) return undefined;
+      try {
+        const { gateway, connections } = await inTime(client.names(), seconds, socket);
+        return gateway === null
+          ? undefined
+          : { id, index, socket, gateway, names: new Map(Object.entries(connections)) };
+      } finally {
+        client.close();
+      }
+    }),
+  );
+  return members
+    .filter((member) => member !== undefined)
+    .sort((a, b) => a.gateway.localeCompare(b.gateway) || a.index - b.index);
+}
+
+function socketsIn(folder: string) {
+  try {
+    return readdirSync(folder).flatMap((name) => {
+      const member = memberOf(name);
+      return member?.isSocket === true ? [member] : [];
+    });
+  } catch {
+    return [];
+  }
+}
+
+function isGateway({ id, gateway }: Member, pattern: string): boolean {
+  return id === pattern || isMeant(pattern, gateway);
+}
+
+/** The connections of this gateway that operands name; none when one names the gateway alone. */
+function wantedOf(member: Member, operands: readonly string[]): string[] {
+  const mine = operands.filter((one) => isGateway(member, one.split('/', 1)[0]!));
+  if (mine.some((one) => !one.includes('/') || one.endsWith('/'))) return [];
+  return mine.map((one) => one.slice(one.indexOf('/') + 1));
+}
+
+/** A control that speaks of connections by the names that people gave them; their ids are taken, too. */
+function translated(control: Control, names: ReadonlyMap<string, string>): Control {
+  const ids = new Map([...names].map(([id, name]) => [name, id]));
+  const idOf = (name: string): string => ids.get(name) ?? name;
+  const named = <T>(value: T): T =>
+    JSON.parse(JSON.stringify(value).replace(ID, (id) => names.get(id) ?? id)) as T;
+  return {
+    ...control,
+    status: async () => named(await control.status()),
+    explain: async (name) => named(await control.explain(idOf(name))),
+    up: (name, wait) => control.up(idOf(name), wait),
+    down: (name) => control.down(idOf(name)),
+  };
+}

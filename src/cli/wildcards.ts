@@ -1,0 +1,13 @@
+/** Whether a name is meant: by itself, or by a pattern in which `*` stands for any text and `?` for one character. */
+export function isMeant(pattern: string, name: string): boolean {
+  if (!isPattern(pattern)) return pattern === name;
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`).test(name);
+}
+
+export function isPattern(text: string): boolean {
+  return /[*?]/.test(text);
+}

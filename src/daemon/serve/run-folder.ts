@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+
+/** Where the control sockets of gateways are, unless the file of the server names another folder. */
+export const RUN_FOLDER = '/run/culvert/gateways';
+
+/** Names of a member's control socket and of the files beside it: id of the gateway, number of the member. */
+const MEMBER_FILE = /^(.+)-([0-9]+)\.sock(\.[a-z]+)?$/;
+
+export interface MemberFile {
+  readonly id: string;
+  readonly index: number;
+  readonly isSocket: boolean;
+}
+
+export function memberSocket(folder: string, id: string, index: number): string {
+  return join(folder, `${id}-${index}.sock`);
+}
+
+/** Whose file it is; undefined for one that is no member's. */
+export function memberOf(fileName: string): MemberFile | undefined {
+  const [, id, index, suffix] = MEMBER_FILE.exec(fileName) ?? [];
+  return id === undefined ? undefined : { id, index: Number(index), isSocket: suffix === undefined };
+}
