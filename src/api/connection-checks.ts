@@ -98,7 +98,10 @@ class ConnectionReader {
       ipsecPolicies: this.#ipsecPolicies,
     };
     const input = connectionInput(record.name, record);
-    const connection = readConnection({ path: [], input }, around, issues);
+    const found: ConfigIssue[] = [];
+    const connection = readConnection({ path: [], input }, around, found);
+    // One that was restored without its key is down, and may be.
+    issues.push(...found.filter(({ path }) => record.psk !== undefined || path[0] !== 'psk'));
     return placeConnection([], connection, this.#versionOne.has(record.ikePolicy ?? ''));
   }
 

@@ -1,3 +1,4 @@
+import { weakPskMessage } from '../crypto/psk-strength.js';
 import {
   type ConnectionRecord,
   type GatewayRecord,
@@ -16,6 +17,7 @@ import {
   StoreError,
 } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
+import { utf8 } from '../util/bytes.js';
 import type { AuditNote, AuditTrail } from './audit/trail.js';
 import type { Principal } from './auth/principal.js';
 import type { RefusalLog } from './auth/refusal-log.js';
@@ -88,6 +90,8 @@ export type FaultPlace = (error: ApiError) => ApiError;
  */
 export class Transaction {
   readonly audit: AuditChange[] = [];
+  /** Connections whose key is another one afterwards, by id. */
+  readonly newKeys = new Map<string, ConnectionRecord | undefined>();
   readonly #overlay: Overlay;
   readonly #checks = new Map<string, { readonly check: DeferredCheck; readonly place: FaultPlace }>();
   #place: FaultPlace = (error) => error;
@@ -183,6 +187,7 @@ export class Transaction {
 
   #note(action: string, kind: string, id: string, before: unknown, after: unknown): void {
     const pskChanged = pskOf(before) !== pskOf(after);
+    if (pskChanged && kind === KIND.connection) this.newKeys.set(id, after as ConnectionRecord | undefined);
     this.audit.push({
       action,
       kind,
@@ -305,7 +310,14 @@ export class WriteQueue {
           action,
         );
       }
+      for (const [id, record] of transaction.newKeys) this.#adviseKey(id, record);
       return answer(result, new View(await this.#store.snapshot()));
     }
+  }
+
+  #adviseKey(id: string, record: ConnectionRecord | undefined): void {
+    const message = record?.psk === undefined ? undefined : weakPskMessage(utf8(record.psk));
+    if (record === undefined || message === undefined) return;
+    this.#logger.warn({ connection: id, advisory: 'weak_psk' }, `connection ${record.name}: ${message}`);
   }
 }

@@ -119,8 +119,7 @@ export function connectionInput(name: string, record: ConnectionRecord): Connect
   const { local, peer } = record;
   return {
     name,
-    // One without a key never runs; what compares connections takes it as it is.
-    psk: record.psk ?? '',
+    ...(record.psk === undefined ? {} : { psk: record.psk }),
     admin_state_up: record.adminStateUp,
     establish_mode: record.establishMode,
     dead_peer_detection: { ...record.deadPeerDetection },

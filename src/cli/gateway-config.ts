@@ -1,5 +1,6 @@
 import { peerAddressBesideTunnel } from '../connection/own-address.js';
 import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
+import { weakPskMessage } from '../crypto/psk-strength.js';
 import { isWeak } from '../crypto/strength.js';
 import { networkWarnings } from '../daemon/preflight.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../ike/config.js';
@@ -18,6 +19,7 @@ export interface ConfigAdvisory {
   readonly code:
     | 'weak_algorithm'
     | 'weak_algorithm_accepted'
+    | 'weak_psk'
     | 'network_not_tunnelled'
     | 'peer_address_beside_tunnel';
   readonly message: string;
@@ -46,7 +48,7 @@ export function describeErrors(path: string, errors: readonly ConfigError[]): st
   return `${formatConfigErrors(errors, path)}\nculvert: ${count} in ${path}; correct the file and check it again`;
 }
 
-/** Networks and addresses that will not pass the tunnel, and weak algorithms, named or what auto-negotiation may fall back to. */
+/** Networks and addresses that will not pass the tunnel, keys that are easy to guess, and weak algorithms, named or what auto-negotiation may fall back to. */
 export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
   const { connections } = toEngineConfig(file, psks, new Map());
   const networks = networkWarnings(file).map((warning) => ({
@@ -69,6 +71,10 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     ];
     const open = [...(ikePolicy === undefined ? weakIke : []), ...(ipsecPolicy === undefined ? weakEsp : [])];
     const advisories: ConfigAdvisory[] = [];
+    const weakKey = weakPskMessage(connection.psk.expose());
+    if (weakKey !== undefined) {
+      advisories.push({ connection: connection.name, code: 'weak_psk', message: weakKey });
+    }
     if (named.length > 0) {
       const message = `weak: ${named.join(', ')}; choose aes256, sha256 and group 14 or better when the peer can`;
       advisories.push({ connection: connection.name, code: 'weak_algorithm', message });

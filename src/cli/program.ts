@@ -10,6 +10,7 @@ import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
 import { gatewayProcessCommand } from './commands/gateway-process.js';
 import { pairCommand } from './commands/pair.js';
+import { pskCommand } from './commands/psk.js';
 import { reloadCommand } from './commands/reload.js';
 import { restoreCommand } from './commands/restore.js';
 import { runCommand } from './commands/run.js';
@@ -36,6 +37,7 @@ const COMMANDS: readonly CliCommand[] = [
   serveReloadCommand,
   gatewayProcessCommand,
   tokenCommand,
+  pskCommand,
   applyCommand,
   exportCommand,
   backupCommand,

@@ -1,3 +1,4 @@
+import { weakPskMessage } from '../crypto/psk-strength.js';
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo } from '../ike/events.js';
 import type { Networks } from '../ike/policy/carried-pairs.js';
@@ -16,6 +17,12 @@ import type { TrafficWatch } from './traffic-watch.js';
 const MOST_CELLS = 256;
 /** A dead peer detection timeout from which a path, not the timeout, is the likelier reason for flapping. */
 const PATIENT_TIMEOUT = 30;
+
+/** What the settings of a connection show by themselves. */
+export function configuredAdvisories({ psk }: ConnectionConfig): Advisory[] {
+  const message = weakPskMessage(psk.expose());
+  return message === undefined ? [] : [{ code: 'weak_psk', message }];
+}
 
 /** What a running connection shows by itself, beside what the engine advises. */
 export function observedAdvisories(

@@ -39,6 +39,7 @@ export const ADVISORY_CODES = [
   'identity_of_private_address',
   'admin_down',
   'stopped_by_operator',
+  'weak_psk',
 ] as const;
 
 export interface Advisory {

@@ -11,6 +11,7 @@ import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
 import { expiredUnrekeyed, LifetimeWatch, lifetimeAdvisories } from './lifetimes.js';
 import { CLOSED, WANTED } from './losses.js';
 import {
+  configuredAdvisories,
   coverageStatus,
   familyAdvisories,
   narrowedReason,
@@ -72,6 +73,8 @@ interface Tracked {
   readonly attempts: Map<number, { readonly version: 1 | 2; readonly retransmits: number }>;
   readonly failures: FailureMemory;
   readonly advisories: Map<string, Advisory>;
+  /** Of the configuration alone: looked for once, since the key is in it. */
+  configured: readonly Advisory[];
   readonly quirks: Set<QuirkCode>;
   readonly history: ConnectionHistory;
   readonly flaps: FlapCounter;
@@ -115,6 +118,7 @@ export class ConnectionTracker {
       if (known !== undefined) {
         if (!sameNetworks(known.connection.config, connection.config)) known.refusals.clear();
         known.connection = connection;
+        known.configured = configuredAdvisories(connection.config);
         known.carried.configure(connection.config);
         continue;
       }
@@ -129,6 +133,7 @@ export class ConnectionTracker {
         attempts: new Map(),
         failures: new FailureMemory(),
         advisories: new Map(),
+        configured: configuredAdvisories(connection.config),
         quirks: new Set(),
         history: new ConnectionHistory(),
         flaps: new FlapCounter(),
@@ -488,6 +493,7 @@ export class ConnectionTracker {
         message: `An operator took the connection down; bring it up with \`culvert up ${config.name}\`.`,
       });
     }
+    advisories.push(...one.configured);
     return {
       name: config.name,
       status,

@@ -27,7 +27,7 @@ import { type HostProblems, HostRepair } from './host-repair.js';
 import { type Resolve, systemResolve } from './names-service.js';
 import { type DataPlaneChoice, openPacketPath } from './packet-path.js';
 import { type Ports, STANDARD_PORTS } from './ports.js';
-import { hostWarnings, networkWarnings, weakPolicyWarnings } from './preflight.js';
+import { hostWarnings, networkWarnings, weakPolicyWarnings, weakPskWarnings } from './preflight.js';
 import { type ReloadReport, type Reread, rereadFile } from './reload.js';
 import { systemRandom } from './system-random.js';
 import { UndoStack } from './undo.js';
@@ -127,7 +127,9 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   // First, since it is undone last: while anything of the gateway still stands nothing leaves in the clear.
   undo.push('the fence around the networks', () => endHost(ending));
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
-  for (const { connection, message } of networkWarnings(file)) logger.warn({ connection }, message);
+  for (const { connection, message } of [...networkWarnings(file), ...weakPskWarnings(psks)]) {
+    logger.warn({ connection }, message);
+  }
 
   const control = options.control ?? (await listenControl(gateway.control, logger));
   if (options.control === undefined) undo.push('the control socket', () => control.close());

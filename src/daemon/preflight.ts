@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { encryptionFromName, integrityFromName } from '../crypto/names.js';
+import { weakPskMessage } from '../crypto/psk-strength.js';
 import { isWeak } from '../crypto/strength.js';
 import type { GatewayFile } from '../store/model.js';
 import { cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
+import type { SecretKey } from '../util/secret.js';
 
 /** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
 export type ReadSysctl = (name: string) => string | undefined;
@@ -69,6 +71,14 @@ export function networkWarnings({ gateway, connections }: GatewayFile): Connecti
       return [{ connection: name, message }];
     }),
   );
+}
+
+/** Keys that are easy to guess. */
+export function weakPskWarnings(psks: ReadonlyMap<string, SecretKey>): ConnectionWarning[] {
+  return [...psks].flatMap(([connection, key]) => {
+    const message = weakPskMessage(key.expose());
+    return message === undefined ? [] : [{ connection, message }];
+  });
 }
 
 /** Weak algorithms that a policy in use names; what auto-negotiation agrees on is told when it happens. */

@@ -1,11 +1,11 @@
 import { type IdentityTypeName, isDomainName, makeIdentity } from '../ike/policy/identity.js';
-import { utf8 } from '../util/bytes.js';
 import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../util/ip.js';
 import { nearestWord } from '../util/nearest.js';
 import { SecretKey } from '../util/secret.js';
 import type { ConfigIssue, ConfigPath } from './config-error.js';
 import type { GatewayConnection, GatewaySettings, IkeIdentity, PskSource } from './model.js';
 import type { Placed } from './policy-rules.js';
+import { decodePsk } from './psk-encoding.js';
 import { type ConnectionInput, DEFAULTS, type IkeIdentityInput } from './schema.js';
 import { shown } from './schema-check.js';
 import { under } from './yaml-source.js';
@@ -82,12 +82,16 @@ function readPsk(path: ConfigPath, input: ConnectionInput, issues: ConfigIssue[]
     const message = 'stands beside psk: keep one of the two';
     issues.push({ path: under(path, 'psk_file'), rule: 'only_one', atName: true, message });
   }
-  if (file !== undefined) return { kind: 'file', path: file };
+  const encoding = input.psk_encoding ?? 'text';
+  if (file !== undefined) return { kind: 'file', path: file, encoding };
   if (psk === undefined) {
     const message = 'is missing: give psk (in quotes when it begins with & * ! @ # or %) or psk_file';
     issues.push({ path: under(path, 'psk'), rule: 'missing', message });
+    return { kind: 'inline', key: new SecretKey(new Uint8Array()) };
   }
-  return { kind: 'inline', key: new SecretKey(utf8(psk ?? '')) };
+  const octets = decodePsk(psk, encoding);
+  if (!octets.ok) issues.push({ path: under(path, 'psk'), rule: 'bad_psk', message: octets.error });
+  return { kind: 'inline', key: new SecretKey(octets.ok ? octets.value : new Uint8Array()) };
 }
 
 function readPeer(

@@ -5,6 +5,7 @@ import type { IdentityTypeName } from '../ike/policy/identity.js';
 import type { Profile } from '../ike/policy/matrix.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Seconds } from '../util/units.js';
+import type { PskEncoding } from './psk-encoding.js';
 
 /** A configuration that was read and found right: every default is filled in, every list has its order. */
 export interface GatewayFile {
@@ -83,7 +84,7 @@ export interface IkeIdentity {
 
 export type PskSource =
   | { readonly kind: 'inline'; readonly key: SecretKey }
-  | { readonly kind: 'file'; readonly path: string };
+  | { readonly kind: 'file'; readonly path: string; readonly encoding: PskEncoding };
 
 export interface GatewayConnection {
   readonly name: string;

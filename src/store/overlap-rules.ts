@@ -133,7 +133,7 @@ function keyOf(identity: IkeIdentity | undefined): string {
 /** Two places in one operator's file: nothing is learned from how long the comparison takes. */
 function samePsk(a: PskSource, b: PskSource): boolean {
   if (a.kind === 'inline' && b.kind === 'inline') return equalBytes(a.key.expose(), b.key.expose());
-  return a.kind === 'file' && b.kind === 'file' && a.path === b.path;
+  return a.kind === 'file' && b.kind === 'file' && a.path === b.path && a.encoding === b.encoding;
 }
 
 function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string[]): PlacedCidr[] {

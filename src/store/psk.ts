@@ -3,7 +3,8 @@ import { err, ok, type Result } from '../util/result.js';
 import { SecretKey } from '../util/secret.js';
 import type { ConfigError } from './config-error.js';
 import type { GatewayFile } from './model.js';
-import { PSK_LENGTH, pskProblem } from './psk-rule.js';
+import { decodePsk, type PskEncoding } from './psk-encoding.js';
+import { PSK_LENGTH } from './psk-rule.js';
 import { readSecretFile } from './secret-file.js';
 
 /** A key of the longest kind in UTF-8 with room for a line end. */
@@ -23,14 +24,15 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
       keys.set(name, psk.key.clone());
       continue;
     }
-    const known = faults.get(psk.path);
+    const place = `${psk.encoding} ${psk.path}`;
+    const known = faults.get(place);
     if (known !== undefined) {
       known.others++;
       continue;
     }
-    const read = readKeyFile(resolve(dirname(file.source), psk.path));
+    const read = readKeyFile(resolve(dirname(file.source), psk.path), psk.encoding);
     if (read.ok) keys.set(name, read.value);
-    else faults.set(psk.path, { index, message: `"${psk.path}" ${read.error}`, others: 0 });
+    else faults.set(place, { index, message: `"${psk.path}" ${read.error}`, others: 0 });
   }
   if (faults.size === 0) return ok(keys);
   for (const key of keys.values()) key.wipe();
@@ -41,21 +43,19 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
   return err(errors);
 }
 
-function readKeyFile(path: string): Result<SecretKey, string> {
+function readKeyFile(path: string, encoding: PskEncoding): Result<SecretKey, string> {
   const read = readSecretFile(path, MAX_OCTETS, `a key of ${PSK_LENGTH.max} characters`);
   if (!read.ok) return read;
   try {
-    return keyOf(read.value);
+    const octets = decodePsk(withoutLineEnd(read.value), encoding);
+    return octets.ok ? ok(new SecretKey(octets.value)) : octets;
   } finally {
     read.value.fill(0);
   }
 }
 
-function keyOf(octets: Buffer): Result<SecretKey, string> {
+function withoutLineEnd(octets: Buffer): string {
   let end = octets.length;
   if (end > 0 && octets[end - 1] === 0x0a) end -= end > 1 && octets[end - 2] === 0x0d ? 2 : 1;
-  const problem = pskProblem(octets.toString('utf8', 0, end));
-  return problem === undefined
-    ? ok(new SecretKey(Uint8Array.from(octets.subarray(0, end))))
-    : err(`${problem}`);
+  return octets.toString('utf8', 0, end);
 }

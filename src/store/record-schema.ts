@@ -1,6 +1,5 @@
 import Type, { type TSchema } from 'typebox';
 import { DpdModel, IdentityModel, modelOf } from './model-schema.js';
-import { PSK_PATTERN } from './psk-rule.js';
 import {
   type ConnectionRecord,
   type GatewayMember,
@@ -9,7 +8,14 @@ import {
   type IpsecPolicyRecord,
   KIND,
 } from './records.js';
-import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, KEY_LIFETIME, PFS_NAMES } from './schema.js';
+import {
+  AUTHENTICATION_NAMES,
+  DH_GROUPS,
+  ENCRYPTION_NAMES,
+  KEY_LIFETIME,
+  PFS_NAMES,
+  PskSchema,
+} from './schema.js';
 
 /*
  * The form of the objects in the store, for those that come from outside: a backup. Rules between fields and between
@@ -64,7 +70,7 @@ const connection = modelOf<ConnectionRecord>({
   gateway: ObjectId,
   name: Name,
   createdAt: Time,
-  psk: Type.Optional(Type.String({ pattern: PSK_PATTERN })),
+  psk: Type.Optional(PskSchema),
   adminStateUp: Type.Boolean(),
   establishMode: Type.Enum(['bidirectional', 'peer_only']),
   deadPeerDetection: DpdModel,

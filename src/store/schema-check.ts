@@ -6,8 +6,8 @@ import { isShowableName, under } from './yaml-source.js';
 
 /** Longest value that a message repeats. */
 const MOST_SHOWN = 60;
-/** Fields whose value is never repeated. */
-const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk']);
+/** Fields whose value is never repeated: that of a key, and one in which a key is soon put by mistake. */
+const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk', 'psk_encoding']);
 
 /** The parts of JSON Schema that the configuration uses. */
 interface SchemaNode {

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
 import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
+import { PSK_ENCODINGS } from './psk-encoding.js';
 import { PSK_PATTERN } from './psk-rule.js';
 
 /**
@@ -202,15 +203,21 @@ export const DeadPeerDetectionSchema = Type.Object(
   closed,
 );
 
+/** A key as the API takes it. */
+export const PskSchema = Type.String({
+  pattern: PSK_PATTERN,
+  description: '6 to 128 characters, not beginning with 0x or 0s',
+});
+
 export const ConnectionSchema = Type.Object(
   {
     name: Name,
-    psk: Type.Optional(
-      Type.String({ pattern: PSK_PATTERN, description: '6 to 128 characters, not beginning with 0x or 0s' }),
-    ),
+    // By the rule that goes with psk_encoding.
+    psk: Type.Optional(Type.String({ description: 'the pre-shared key' })),
     psk_file: Type.Optional(
       Type.String({ minLength: 1, description: 'the path of a file that holds the key' }),
     ),
+    psk_encoding: Type.Optional(Type.Enum(PSK_ENCODINGS)),
     admin_state_up: Type.Optional(Type.Boolean()),
     establish_mode: Type.Optional(Type.Enum(['bidirectional', 'peer_only'])),
     dead_peer_detection: Type.Optional(DeadPeerDetectionSchema),

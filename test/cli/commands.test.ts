@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -104,7 +104,10 @@ t.test('check says ok, and what to know', async (t) => {
     file: path,
     gateway: { name: 'site-a', mode: 'policy', address: '192.0.2.1', connections: ['to-site-b'] },
     errors: [],
-    advisories: [{ connection: 'to-site-b', code: 'weak_algorithm_accepted' }],
+    advisories: [
+      { connection: 'to-site-b', code: 'weak_psk', message: /key is made of words: .*"culvert psk"/ },
+      { connection: 'to-site-b', code: 'weak_algorithm_accepted' },
+    ],
   });
   t.notMatch(text.out + json.out, 'correct-horse-battery');
   const twice = await commandLine('check', '--config', path, '--output=text', '--output=json');
@@ -124,12 +127,32 @@ ipsec_policies: [{ name: good, encryption_algorithm: aes256gcm16 }]
   const weakly = await commandLine('check', '--config', weak, '--output', 'json');
   t.equal(weakly.code, 0, weakly.err);
   const { advisories } = JSON.parse(weakly.out) as { advisories: { code: string; message: string }[] };
-  t.equal(advisories.length, 1);
-  t.match(advisories[0], { code: 'weak_algorithm', message: /3des \(IKE policy old\), md5 .*, DH 2/ });
+  t.equal(advisories.length, 2);
+  t.match(advisories[1], { code: 'weak_algorithm', message: /3des \(IKE policy old\), md5 .*, DH 2/ });
 
   const wide = configFile('wide.yaml', GOOD.replace('[10.2.0.0/24]', '[192.0.2.0/25]'));
   const told = await commandLine('check', '--config', wide);
   t.match(told.out, /own address 192\.0\.2\.2 lies in its network/);
+});
+
+t.test('psk makes keys that are taken everywhere and advised against nowhere', async (t) => {
+  const [plain, short] = await Promise.all([commandLine('psk'), commandLine('psk', '--bytes', '12')]);
+  t.match(plain, { code: 0, out: /^[A-Za-z0-9_][-A-Za-z0-9_]{42}\n$/ });
+  t.match(short, { code: 0, out: /^.{16}\n$/ });
+  const file = join(folder, 'new.psk');
+  const kept = await commandLine('psk', '--file', file, '--output', 'json');
+  t.same(JSON.parse(kept.out), { file, bytes: 32 });
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  const path = configFile('strong.yaml', GOOD.replace('psk: correct-horse-battery', 'psk_file: new.psk'));
+  const checked = await commandLine('check', '--config', path, '--output', 'json');
+  t.equal(checked.code, 0, checked.err);
+  t.notMatch(checked.out, /weak_psk/);
+  for (const bytes of ['11', '97', '16.5', 'many']) {
+    t.match(await commandLine('psk', '--bytes', bytes), {
+      code: 2,
+      err: /--bytes takes a whole number from 12 to 96/,
+    });
+  }
 });
 
 t.test('check shows every error with its place', async (t) => {

@@ -19,7 +19,7 @@ export function network(text: string): TrafficSelector {
 export function connection(name: string, over: Partial<ConnectionConfig> = {}): ConnectionConfig {
   return {
     name,
-    psk: new SecretKey(utf8('correct-horse-battery')),
+    psk: new SecretKey(utf8('correct-horse-k7Qv2X-mJ9wRt4zHc8b')),
     initiateVersion: 2,
     acceptVersions: [1, 2],
     establishMode: 'bidirectional',

@@ -91,8 +91,8 @@ t.test('desired state with one thing wrong anywhere is a bad request, or a confi
       counts.taken++;
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
-      if (code !== 'bad_request' || message.includes(EXAMPLE_KEY))
-        faults.push(`${error}: ${JSON.stringify(params)}`);
+      const leaks = [EXAMPLE_KEY, sent.file.connections[0].psk].some((key) => message.includes(key));
+      if (code !== 'bad_request' || leaks) faults.push(`${error}: ${JSON.stringify(params)}`);
       counts.refused++;
     }
   }

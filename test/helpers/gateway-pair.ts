@@ -18,7 +18,8 @@ export interface FileChange {
   readonly connection?: object;
 }
 
-export const PSK = 'correct-horse-battery';
+/** Of some strength, so that it is not advised against. */
+export const PSK = 'correct-horse-k7Qv2X-mJ9wRt4zHc8b';
 /** Loopback addresses of this process alone, so that tests that run side by side share no port. */
 const own = `${(process.pid >>> 8) & 0xff}.${process.pid & 0xff}`;
 export const ADDRESS = {

@@ -19,7 +19,8 @@ import {
 import { StrongSwan, type SwanChild, type SwanConnection, type SwanStart } from './strongswan.js';
 
 /** Pre-shared key of both ends, unless a test wants them to differ. */
-export const PSK = 'correct-horse-battery';
+/** Of some strength, so that it is not advised against. */
+export const PSK = 'correct-horse-k7Qv2X-mJ9wRt4zHc8b';
 
 /** Requests of each ping. */
 export const PINGS = 3;

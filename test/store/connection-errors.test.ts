@@ -14,14 +14,14 @@ const BAD: readonly BadFile[] = [
     'equals sign for a colon',
     `${GATEWAY}connections:\n  - { name: b, psk=correct-horse, peer: { address: 192.0.2.2 } }\n`,
     [
-      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes',
+      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes',
     ],
   ],
   [
     'connection as text',
     `${GATEWAY}connections:\n  - psk:correct-horse\n`,
     [
-      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes), not a text',
+      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes), not a text',
     ],
   ],
   [
@@ -77,28 +77,28 @@ const BAD: readonly BadFile[] = [
     'psk blank',
     one({ psk: '"correct horse"' }),
     [
-      '3:21: connections[0].psk: holds white space at position 8: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _',
+      '3:21: connections[0].psk: holds white space at position 8: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64',
     ],
   ],
   [
     'psk trailing blank',
     one({ psk: '"correct-horse "' }),
     [
-      '3:21: connections[0].psk: holds white space at position 14: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _',
+      '3:21: connections[0].psk: holds white space at position 14: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64',
     ],
   ],
   [
     'psk letter',
     one({ psk: 'pässword' }),
     [
-      '3:21: connections[0].psk: holds a character that is not allowed at position 2: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _',
+      '3:21: connections[0].psk: holds a character that is not allowed at position 2: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64',
     ],
   ],
   [
     'psk slash',
     one({ psk: 'pass/word' }),
     [
-      '3:21: connections[0].psk: holds a character that is not allowed at position 5: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _',
+      '3:21: connections[0].psk: holds a character that is not allowed at position 5: allowed are letters, digits and - + & ! @ # $ % ^ * ( ) , . : _; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64',
     ],
   ],
   [
@@ -110,8 +110,30 @@ const BAD: readonly BadFile[] = [
     'psk base64',
     one({ psk: '0sdeadbeef' }),
     [
-      '3:21: connections[0].psk: begins with 0x or 0s, which other gateways read as hexadecimal or base64: choose another beginning',
+      '3:21: connections[0].psk: begins with 0s, behind which strongSwan has a key in base64: add psk_encoding: base64 when this is one, else choose another beginning',
     ],
+  ],
+  [
+    'psk hex in quotes',
+    one({ psk: '"0xdeadbeefdeadbeef"' }),
+    [
+      '3:21: connections[0].psk: begins with 0x, behind which strongSwan has a key in hexadecimal digits: add psk_encoding: hex when this is one, else choose another beginning',
+    ],
+  ],
+  [
+    'psk encoding',
+    one({ psk: 'correct-horse', psk_encoding: 'a-key-by-mistake' }),
+    ['3:135: connections[0].psk_encoding: the value is not one of text, hex, base64'],
+  ],
+  [
+    'psk not in hex',
+    one({ psk: 'abcdefabcdefg0', psk_encoding: 'hex' }),
+    ['3:21: connections[0].psk: holds a character that is no hexadecimal digit, number 13 of them'],
+  ],
+  [
+    'psk not in base64',
+    one({ psk: 'correct-horse', psk_encoding: 'base64' }),
+    ['3:21: connections[0].psk: holds a character that is not in base64 (A-Z a-z 0-9 + /), number 8 of them'],
   ],
   [
     'psk number',
@@ -450,6 +472,7 @@ const BAD: readonly BadFile[] = [
     `gateway: { name: a, address: 192.0.2.1 }\nconnections:\n${connection({ psk: 'abc', local: '{ cidrs: [10.1.0.1/24] }' })}${connection({ name: 'c', establish_mode: 'both', peer: '{ address: x, cidrs: [10.2.0.0/24], color: red }' })}${connection({ name: 'd', ike_policy: 'nope', peer: '{ address: 192.0.2.4, cidrs: [10.4.0.0/24] }', local: '{ cidrs: [10.1.0.5/24] }' })}`,
     [
       '3:21: connections[0].psk: has 3 characters: 6 to 128 are needed',
+      '3:43: connections[0].local.cidrs[0]: "10.1.0.1/24" has host bits set: write 10.1.0.0/24',
       '4:111: connections[1].peer.color: is not a known field; known here are address, fqdn, port, cidrs, ike_identity',
       '4:141: connections[1].establish_mode: "both" is not one of bidirectional, peer_only',
       '5:53: connections[2].local.cidrs[0]: "10.1.0.5/24" has host bits set: write 10.1.0.0/24',

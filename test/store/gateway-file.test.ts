@@ -319,7 +319,7 @@ connections:
     ['empty', undefined, 'has 0 characters: 6 to 128 are needed'],
     ['newline', undefined, 'has 0 characters: 6 to 128 are needed'],
     ['short', undefined, 'has 3 characters: 6 to 128 are needed'],
-    ['hex', undefined, 'begins with 0x or 0s'],
+    ['hex', undefined, 'begins with 0x, behind which strongSwan'],
     ['long', undefined, 'is longer than a key of 128 characters can be'],
     ['group', undefined, 'is accessible by group or others (mode 640): run chmod 600 on it'],
     ['world', undefined, 'is accessible by group or others (mode 604): run chmod 600 on it'],

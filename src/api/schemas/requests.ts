@@ -5,6 +5,7 @@ import {
   IkePolicySchema,
   IpsecPolicySchema,
   KEY_LIFETIME,
+  PskSchema,
 } from '../../store/schema.js';
 import type { Dialect } from '../dialect.js';
 
@@ -96,7 +97,7 @@ export function gatewayBodies(dialect: Dialect) {
   };
 }
 
-const { psk: Psk, local: Local, admin_state_up, establish_mode } = ConnectionSchema.properties;
+const { local: Local, admin_state_up, establish_mode } = ConnectionSchema.properties;
 const { address, fqdn, cidrs, ike_identity } = ConnectionSchema.properties.peer.properties;
 const PeerAsn = Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295 }));
 
@@ -116,7 +117,6 @@ export function connectionBodies(dialect: Dialect) {
     distribute_traffic: Type.Optional(Type.Boolean()),
     tunnels: Tunnels,
   };
-  const PskField = Type.String({ ...Psk });
   if (dialect.flatConnections) {
     const extra = dialect.modes ? routing : {};
     return {
@@ -124,7 +124,7 @@ export function connectionBodies(dialect: Dialect) {
         {
           ...common,
           ...extra,
-          psk: PskField,
+          psk: PskSchema,
           peer_address: Type.String({ description: 'the IP address of the peer' }),
           local_cidrs: cidrs,
           peer_cidrs: cidrs,
@@ -132,7 +132,7 @@ export function connectionBodies(dialect: Dialect) {
         closed,
       ),
       patch: Type.Object(
-        { ...common, ...extra, psk: Type.Optional(PskField), peer_address: address },
+        { ...common, ...extra, psk: Type.Optional(PskSchema), peer_address: address },
         closed,
       ),
     };
@@ -142,7 +142,7 @@ export function connectionBodies(dialect: Dialect) {
       {
         ...common,
         ...routing,
-        psk: PskField,
+        psk: PskSchema,
         establish_mode,
         local: Local,
         peer: Type.Object({ address, fqdn, cidrs, ike_identity, asn: PeerAsn }, closed),
@@ -153,7 +153,7 @@ export function connectionBodies(dialect: Dialect) {
       {
         ...common,
         ...routing,
-        psk: Type.Optional(PskField),
+        psk: Type.Optional(PskSchema),
         establish_mode,
         peer: Type.Optional(Type.Object({ address, fqdn, asn: PeerAsn }, closed)),
       },

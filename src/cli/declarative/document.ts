@@ -6,7 +6,13 @@ import {
   type ConfigPath,
   formatConfigErrors,
 } from '../../store/config-error.js';
-import { ConnectionSchema, DEFAULTS, IkePolicySchema, IpsecPolicySchema } from '../../store/schema.js';
+import {
+  ConnectionSchema,
+  DEFAULTS,
+  IkePolicySchema,
+  IpsecPolicySchema,
+  PskSchema,
+} from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
 import { formatCidr, formatIp, parseCidr, parseIp } from '../../util/ip.js';
@@ -80,7 +86,14 @@ export interface GatewayWish {
 }
 
 const closed = { additionalProperties: false } as const;
-const { interface: _device, routes: _routes, ...connectionFields } = ConnectionSchema.properties;
+/** The API routes by itself, and takes keys as texts. */
+const {
+  interface: _device,
+  routes: _routes,
+  psk: _psk,
+  psk_encoding: _encoding,
+  ...connectionFields
+} = ConnectionSchema.properties;
 
 const DocumentSchema = Type.Object(
   {
@@ -96,7 +109,11 @@ const DocumentSchema = Type.Object(
             connections: Type.Optional(
               Type.Array(
                 Type.Object(
-                  { ...connectionFields, distribute_traffic: Type.Optional(Type.Boolean()) },
+                  {
+                    ...connectionFields,
+                    psk: Type.Optional(PskSchema),
+                    distribute_traffic: Type.Optional(Type.Boolean()),
+                  },
                   closed,
                 ),
               ),

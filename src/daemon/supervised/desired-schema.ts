@@ -95,7 +95,11 @@ const ipsecPolicy = modelOf<IpsecPolicy>({
 
 const connection = modelOf<GatewayConnection>({
   name: text,
-  psk: text,
+  // Any octets, in base64.
+  psk: Type.String({
+    pattern: '^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}(?:==)|[A-Za-z0-9+/]{3}=)?$',
+    maxLength: 4096,
+  }),
   adminStateUp: Type.Boolean(),
   establishMode: Type.Enum(['bidirectional', 'peer_only']),
   deadPeerDetection: DpdModel,
@@ -129,7 +133,7 @@ const check = new SchemaCheck(
   Type.Object({ file, names: Type.Record(Type.String(), Type.String()) }, { additionalProperties: false }),
 );
 
-/** A configuration in plain JSON, keys in it as text. */
+/** A configuration in plain JSON, keys in it as base64. */
 export type PlainFile = Omit<GatewayFile, 'connections'> & {
   readonly connections: readonly (Omit<GatewayConnection, 'psk'> & { readonly psk: string })[];
 };

@@ -5,14 +5,12 @@ import { ControlError } from '../control-protocol.js';
 import { FreshConfig } from '../fresh-config.js';
 import { desiredIssues, type PlainFile } from './desired-schema.js';
 
-/** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as text. */
+/** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as base64. */
 export interface DesiredState {
   readonly file: PlainFile;
   /** Names that people know the connections by, which go by their ids in everything else. */
   readonly names: Readonly<Record<string, string>>;
 }
-
-const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The wire form of a configuration. It holds the keys in clear: it goes over a Unix socket of mode 0600 and nowhere
@@ -32,7 +30,7 @@ export function encodeDesired(file: GatewayFile, names: ReadonlyMap<string, stri
 }
 
 function keyText({ name, psk }: GatewayConnection): string {
-  if (psk.kind === 'inline') return decoder.decode(psk.key.expose());
+  if (psk.kind === 'inline') return Buffer.from(psk.key.expose()).toString('base64');
   throw new Error(`connection ${name} names a key file: desired state holds its keys itself`);
 }
 
@@ -53,7 +51,7 @@ export function decodeDesired(params: Readonly<Record<string, unknown>>): {
   const { file, names } = params as unknown as DesiredState;
   const psks = new Map<string, SecretKey>();
   const connections = file.connections.map(({ psk, ...rest }): GatewayConnection => {
-    const key = new SecretKey(new TextEncoder().encode(psk));
+    const key = new SecretKey(Uint8Array.from(Buffer.from(psk, 'base64')));
     psks.set(rest.name, key);
     // One object for both: who wipes the keys of a configuration wipes this one too.
     return { ...rest, psk: { kind: 'inline', key } };

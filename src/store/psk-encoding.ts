@@ -1,0 +1,56 @@
+import { fromHex, utf8 } from '../util/bytes.js';
+import { err, ok, type Result } from '../util/result.js';
+import { PSK_LENGTH, pskProblem } from './psk-rule.js';
+
+/** How a gateway's file and its key files write a key down. The API knows texts only. */
+export const PSK_ENCODINGS = ['text', 'hex', 'base64'] as const;
+export type PskEncoding = (typeof PSK_ENCODINGS)[number];
+
+/**
+ * The octets of a key as it is written in a gateway's file. `text` is the API's rule. `hex` and `base64` stand for any
+ * octets; the prefixes that strongSwan's files have, `0x` and `0s`, may stand before them, and white space within
+ * them. An error is the rest of a sentence, and holds no character of the key.
+ */
+export function decodePsk(text: string, encoding: PskEncoding): Result<Uint8Array, string> {
+  if (encoding === 'text') {
+    const problem = textProblem(text);
+    return problem === undefined ? ok(utf8(text)) : err(problem);
+  }
+  const bare = text.replace(/\s+/g, '');
+  const octets = encoding === 'hex' ? hexOctets(bare) : base64Octets(bare);
+  if (typeof octets === 'string') return err(octets);
+  const { length } = octets;
+  if (length >= PSK_LENGTH.min && length <= PSK_LENGTH.max) return ok(octets);
+  octets.fill(0);
+  return err(`stands for ${length} octets: ${PSK_LENGTH.min} to ${PSK_LENGTH.max} are needed`);
+}
+
+function textProblem(text: string): string | undefined {
+  const prefix = /^0[xs]/.exec(text)?.[0];
+  if (prefix !== undefined) {
+    const encoding = prefix === '0x' ? 'hex' : 'base64';
+    const digits = prefix === '0x' ? 'hexadecimal digits' : 'base64';
+    return `begins with ${prefix}, behind which strongSwan has a key in ${digits}: add psk_encoding: ${encoding} when this is one, else choose another beginning`;
+  }
+  const problem = pskProblem(text);
+  if (problem === undefined || !problem.startsWith('holds')) return problem;
+  return `${problem}; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64`;
+}
+
+function hexOctets(text: string): Uint8Array | string {
+  const digits = text.replace(/^0x/i, '');
+  const bad = digits.search(/[^0-9a-f]/i);
+  if (bad >= 0) return `holds a character that is no hexadecimal digit, number ${bad + 1} of them`;
+  if (digits.length % 2 === 1) return `has ${digits.length} hexadecimal digits: two stand for an octet`;
+  return fromHex(digits);
+}
+
+/** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is told from one behind that prefix. */
+function base64Octets(text: string): Uint8Array | string {
+  const code = text.length % 4 === 2 ? text.replace(/^0s/, '') : text;
+  const bad = code.replace(/={1,2}$/, '').search(/[^A-Za-z0-9+/]/);
+  if (bad >= 0) return `holds a character that is not in base64 (A-Z a-z 0-9 + /), number ${bad + 1} of them`;
+  if (code.length % 4 !== 0)
+    return `has ${code.length} characters of base64: they come in fours, filled up with =`;
+  return Uint8Array.from(Buffer.from(code, 'base64'));
+}
