@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { adviceFor, codeOf, STATUS_CAUSES } from '../connection/reasons.js';
+import { HEALTH_CODES } from './render/health.js';
 import { DOCS_PATH } from './render/links.js';
 
 /**
@@ -29,14 +30,20 @@ function healthPage(): string {
       byCode.set(code, [...(byCode.get(code) ?? []), entry]);
     }
   }
+  const gateway = Object.entries(HEALTH_CODES).map(
+    ([code, text]) => `<dt><code>${code}</code></dt><dd>${escaped(text)}</dd>`,
+  );
   const sections = [...byCode].map(
     ([code, entries]) => `<h3 id="${code}"><code>${code}</code></h3>\n<dl>${entries.join('\n')}</dl>`,
   );
   return `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Health of VPN connections</title></head>
+<head><meta charset="utf-8"><title>Health of VPN gateways and connections</title></head>
 <body>
-<h1>Health of VPN connections</h1>
+<h1>Health of VPN gateways and connections</h1>
+<h2 id="vpn-gateway-health">Why a gateway is not well</h2>
+<p>The codes of <code>health_reasons</code>. A tunnel that is down is no matter of the gateway's health.</p>
+<dl>${gateway.join('\n')}</dl>
 <h2 id="vpn-connection-health">Why a connection is down</h2>
 <p>The codes of <code>status_reasons</code>, the causes behind each, and what to do. The message beside a code, and
 <code>culvert explain</code> on the server, say which cause it is and what was seen.</p>

@@ -50,4 +50,17 @@ export interface GatewayObservation {
   readonly members: readonly (StatusDocument | undefined)[];
   /** Why it is not running, in a sentence for the operator. */
   readonly reason?: string;
+  /** In member order: why a member gives no status; undefined for one that does. */
+  readonly faults?: readonly (GatewayFault | undefined)[];
+}
+
+/** Why a member of a gateway is not there. */
+export interface GatewayFault {
+  /**
+   * `starting`: it is being started. `address`: the gateway's address cannot be had. `start`: it cannot be started for
+   * another reason. `ended`: it ran, ended by itself and is started again. `silent`: it runs and does not answer.
+   */
+  readonly kind: 'starting' | 'address' | 'start' | 'ended' | 'silent';
+  /** A sentence for the operator. */
+  readonly message?: string;
 }

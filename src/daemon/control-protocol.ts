@@ -83,6 +83,8 @@ export type ControlErrorCode =
   | 'refused'
   /** It was tried and did not work. */
   | 'failed'
+  /** The address of the gateway could not be given to the machine. */
+  | 'no_address'
   | 'too_large'
   /** The daemon is not ready yet. */
   | 'starting'

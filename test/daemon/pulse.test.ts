@@ -143,8 +143,10 @@ t.test(
     await become('running');
     const pid = member.pid!;
     t.ok(member.status);
+    t.equal(member.fault, undefined);
     process.kill(pid, 'SIGSTOP');
     await become('silent');
+    t.equal(member.fault?.kind, 'silent');
     t.match(member.reason, /^The gateway process [0-9]+ does not answer since 20[^;]+Z; it is ended when/);
     t.equal(member.status, undefined, 'an old status is none');
     t.match(log.join(''), /gateway g: The gateway process [0-9]+ does not answer since/);
@@ -181,9 +183,49 @@ t.test(
     member.start();
     while (member.reason === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
     t.match(member.reason, message);
+    t.equal(member.fault?.kind, 'silent');
     await member.release();
     const client = await ControlClient.connect(control);
     if (client.peerPid !== undefined) t.equal(client.peerPid, process.pid);
     client.close();
   },
 );
+
+t.test('why a gateway does not start is told apart: its address, or something else', async (t) => {
+  for (const [refusal, kind] of [
+    [{ code: 'no_address', message: 'the address 192.0.2.1 cannot be added: EPERM' }, 'address'],
+    [{ code: 'failed', message: 'UDP port 500 is in use' }, 'start'],
+  ] as const) {
+    const path = folder(t);
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    const program = join(path, 'process.mjs');
+    const refuses = PROCESS.replace(
+      'const { id, method } = JSON.parse(line);',
+      `const { id, method } = JSON.parse(line);
+      if (method === 'configure') {
+        socket.write(JSON.stringify({ id, error: ${JSON.stringify(refusal)} }) + '\\n');
+        continue;
+      }`,
+    );
+    writeFileSync(program, refuses.replace('VERSION', JSON.stringify(version)));
+    const control = join(path, 'g.sock');
+    const command = ['env', ...UNHOOKED, process.execPath, program];
+    const launch = { id: 'g', control, program: command, orphanSeconds: 1, logLevel: 'info' } as const;
+    const failed = new Promise<void>((resolve) => {
+      const member = new MemberProcess(encodeDesired(exampleGateway(), new Map()), {
+        launch: { ...launch, logFormat: 'json' },
+        pace: PACE,
+        logger: quiet,
+        changed: () => {
+          if (member.state !== 'failed') return;
+          t.same(member.fault, { kind, message: refusal.message });
+          resolve();
+        },
+      });
+      t.equal(member.fault?.kind, 'starting');
+      t.teardown(() => member.stop());
+      member.start();
+    });
+    await failed;
+  }
+});

@@ -1,4 +1,9 @@
-import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../src/api/runner.js';
+import type {
+  DesiredGateway,
+  GatewayFault,
+  GatewayObservation,
+  GatewayRunner,
+} from '../../src/api/runner.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 
@@ -21,6 +26,7 @@ export class FakeRunner implements GatewayRunner {
   stopping: Promise<void> = Promise.resolve();
   failNext: string | undefined;
   readonly #states = new Map<string, GatewayObservation['state']>();
+  readonly #faults = new Map<string, GatewayFault>();
   readonly #connections = new Map<string, Partial<ConnectionStatusDocument>>();
   readonly #listeners = new Set<(id: string) => void>();
 
@@ -75,7 +81,12 @@ export class FakeRunner implements GatewayRunner {
         })),
       }),
     );
-    return { state, members: state === 'degraded' ? [members[0], undefined] : members };
+    const seen = state === 'running' ? members : members.map(() => undefined);
+    return {
+      state,
+      members: state === 'degraded' ? [members[0], undefined] : seen,
+      faults: desired.members.map((_, index) => this.#faults.get(`${id} ${index}`)),
+    };
   }
 
   subscribe(listener: (id: string) => void): () => void {
@@ -86,6 +97,11 @@ export class FakeRunner implements GatewayRunner {
   setState(id: string, state: GatewayObservation['state']): void {
     this.#states.set(id, state);
     for (const listener of this.#listeners) listener(id);
+  }
+
+  /** Why a member that gives no status does not. */
+  setFault(id: string, member: number, fault: GatewayFault): void {
+    this.#faults.set(`${id} ${member}`, fault);
   }
 
   setConnection(id: string, status: Partial<ConnectionStatusDocument>): void {

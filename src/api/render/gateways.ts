@@ -4,12 +4,11 @@ import type { View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import type { GatewayObservation } from '../runner.js';
 import { connectionReference } from './connections.js';
+import { type GatewayHealth, type HealthState, healthOf, healthReasons } from './health.js';
 import type { Links } from './links.js';
 
 /** Stands for "no address" on a standby. */
 const NO_ADDRESS = '0.0.0.0';
-
-type HealthState = 'ok' | 'degraded' | 'faulted' | 'inapplicable';
 
 export function gatewayAnswer(
   { id, value }: StoredObject<GatewayRecord>,
@@ -18,7 +17,7 @@ export function gatewayAnswer(
   dialect: Dialect,
   observation: GatewayObservation | undefined,
 ): object {
-  const health = healthOf(value, observation);
+  const health: GatewayHealth = { gateway: value, view, links, observation };
   const first = value.members[0]!;
   if (dialect.early) {
     // Order and fields as the service of 2019 printed them, and the two states that stand for its `status` since.
@@ -30,12 +29,12 @@ export function gatewayAnswer(
       name: value.name,
       href: links.gateway(id),
       created_at: value.createdAt,
-      status: oldStatus(value.lifecycle, health),
+      status: oldStatus(value.lifecycle, healthOf(health)),
       public_ip: { address: first.publicAddress ?? NO_ADDRESS },
       subnet: { id: subnet, name, href },
       resource_group: { id: group.id, href: group.href },
       lifecycle_state: value.lifecycle,
-      health_state: health,
+      health_state: healthOf(health),
     };
   }
   return {
@@ -45,11 +44,9 @@ export function gatewayAnswer(
     crn: links.crn('vpn', id),
     href: links.gateway(id),
     id,
-    ...statesOf(value, health, dialect, observation),
+    ...statesOf(health, dialect),
     ...(value.localAsn === undefined ? {} : { local_asn: value.localAsn }),
-    members: value.members.map((member, index) =>
-      memberAnswer(member, index, value, links, dialect, observation),
-    ),
+    members: value.members.map((member, index) => memberAnswer(member, index, health, dialect)),
     ...(dialect.modes ? { mode: value.mode } : {}),
     name: value.name,
     resource_group: links.resourceGroup(value.resourceGroup),
@@ -62,14 +59,13 @@ export function gatewayAnswer(
 function memberAnswer(
   { privateIp, publicAddress }: GatewayMember,
   index: number,
-  gateway: GatewayRecord,
-  links: Links,
+  health: GatewayHealth,
   dialect: Dialect,
-  observation: GatewayObservation | undefined,
 ): object {
+  const { gateway, links } = health;
   const { address, id, name } = privateIp;
   return {
-    ...statesOf(gateway, memberHealth(gateway, index, observation), dialect, observation),
+    ...statesOf(health, dialect, index),
     private_ip: {
       address,
       href: links.reservedIp(gateway.subnet, id),
@@ -82,44 +78,19 @@ function memberAnswer(
   };
 }
 
-function statesOf(
-  gateway: GatewayRecord,
-  health: HealthState,
-  dialect: Dialect,
-  observation: GatewayObservation | undefined,
-): Record<string, unknown> {
-  const reason = { code: 'internal_error', message: observation?.reason ?? 'The gateway is not running.' };
-  const failed = gateway.lifecycle === 'failed';
+function statesOf(health: GatewayHealth, dialect: Dialect, index?: number): Record<string, unknown> {
+  const { lifecycle } = health.gateway;
+  const state = healthOf(health, index);
+  const reasons = healthReasons(health, index);
   return {
-    health_reasons: health === 'faulted' || health === 'degraded' ? [reason] : [],
-    health_state: health,
-    lifecycle_reasons: failed ? [reason] : [],
-    lifecycle_state: gateway.lifecycle,
-    ...(dialect.gatewayStatus ? { status: oldStatus(gateway.lifecycle, health) } : {}),
+    health_reasons: reasons,
+    health_state: state,
+    // The contract has one code for a creation that failed.
+    lifecycle_reasons:
+      lifecycle === 'failed' ? reasons.map((one) => ({ ...one, code: 'internal_error' })) : [],
+    lifecycle_state: lifecycle,
+    ...(dialect.gatewayStatus ? { status: oldStatus(lifecycle, state) } : {}),
   };
-}
-
-function healthOf(gateway: GatewayRecord, observation: GatewayObservation | undefined): HealthState {
-  if (gateway.lifecycle === 'pending' || gateway.lifecycle === 'deleting') return 'inapplicable';
-  switch (observation?.state) {
-    case 'running':
-      return 'ok';
-    case 'degraded':
-      return 'degraded';
-    default:
-      return 'faulted';
-  }
-}
-
-/** A standby has nothing running: it is as well as its gateway. */
-function memberHealth(
-  gateway: GatewayRecord,
-  index: number,
-  observation: GatewayObservation | undefined,
-): HealthState {
-  const whole = healthOf(gateway, observation);
-  if (whole !== 'degraded' || gateway.mode === 'policy') return whole;
-  return observation?.members[index] === undefined ? 'faulted' : 'ok';
 }
 
 function oldStatus(lifecycle: GatewayRecord['lifecycle'], health: HealthState): string {

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { GatewayFault } from '../../api/runner.js';
 import type { StatusDocument } from '../../connection/status.js';
 import type { Logger } from '../../telemetry/log.js';
+import { ControlError } from '../control-protocol.js';
 import { oneLine } from '../start-error.js';
 import type { DesiredState } from '../supervised/desired-state.js';
 import {
@@ -48,6 +50,7 @@ export class MemberProcess {
   #state: MemberState = 'starting';
   #status: StatusDocument | undefined;
   #reason: string | undefined;
+  #fault: GatewayFault['kind'] = 'starting';
   #process: LaunchedProcess | undefined;
   /** The desired state that the process has been given. */
   #given: DesiredState | undefined;
@@ -82,6 +85,12 @@ export class MemberProcess {
 
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** Why it gives no status; undefined as long as it does. */
+  get fault(): GatewayFault | undefined {
+    if (this.#status !== undefined) return undefined;
+    return { kind: this.#fault, ...(this.#reason === undefined ? {} : { message: this.#reason }) };
   }
 
   get pid(): number | undefined {
@@ -131,8 +140,10 @@ export class MemberProcess {
       try {
         await this.#runOnce(signal);
         this.#reason = 'The gateway process has ended; it is being started again.';
+        this.#fault = 'ended';
       } catch (error) {
         this.#reason = oneLine(error);
+        this.#fault = faultOf(error);
         if (error instanceof SilentProcessError) await this.#unanswered(error);
       }
       const crashed = this.#state === 'running';
@@ -224,6 +235,7 @@ export class MemberProcess {
       this.#reason = `The gateway process ${pid} does not answer since ${new Date(since).toISOString()}; it is ended when it stays so for ${patience} s.`;
       logger.error(about, `gateway ${launch.id}: ${this.#reason}`);
       before = this.#state;
+      this.#fault = 'silent';
       this.#status = undefined;
       for (const tell of this.#onSilence) tell();
       this.#become('silent');
@@ -294,6 +306,11 @@ export class MemberProcess {
     this.#state = state;
     this.#options.changed();
   }
+}
+
+function faultOf(error: unknown): GatewayFault['kind'] {
+  if (error instanceof SilentProcessError) return 'silent';
+  return error instanceof ControlError && error.code === 'no_address' ? 'address' : 'start';
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -87,7 +87,8 @@ export class ProcessRunner implements GatewayRunner {
             : (['down', 'failed', 'starting'] as const).find((one) => states.includes(one))!;
     const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
     const members = running.members.map(({ status }) => status);
-    return { state, members, ...(reason === undefined ? {} : { reason }) };
+    const faults = running.members.map(({ fault }) => fault);
+    return { state, members, faults, ...(reason === undefined ? {} : { reason }) };
   }
 
   subscribe(listener: (id: string) => void): () => void {

@@ -170,7 +170,7 @@ class Supervised {
     try {
       // The mark first: at no moment does something stand that nobody would remove.
       writeDeviceMark(deviceMark(control), gateway.interface);
-      this.#giveBack = ensureAddress(gateway.address, addressMark(control));
+      this.#takeAddress(gateway.address);
       this.#gateway = await startGateway({
         ...config,
         logger,
@@ -182,9 +182,18 @@ class Supervised {
     } catch (error) {
       this.#return();
       for (const key of config.psks.values()) key.wipe();
-      throw new ControlError('failed', oneLine(error));
+      throw error instanceof ControlError ? error : new ControlError('failed', oneLine(error));
     }
     void this.#gateway.failed.then(() => this.end(1, 'closed'));
+  }
+
+  /** @throws ControlError `no_address` */
+  #takeAddress(address: string): void {
+    try {
+      this.#giveBack = ensureAddress(address, addressMark(this.#options.control));
+    } catch (error) {
+      throw new ControlError('no_address', `the address ${address} cannot be added: ${oneLine(error)}`);
+    }
   }
 
   /** Everything below goes by ids: the log says once what people call them. */

@@ -1,0 +1,117 @@
+import type { GatewayRecord } from '../../store/records.js';
+import type { View } from '../context.js';
+import type { GatewayFault, GatewayObservation } from '../runner.js';
+import type { Links } from './links.js';
+
+export type HealthState = 'ok' | 'degraded' | 'faulted' | 'inapplicable';
+
+/** The codes of `health_reasons` in the contract. */
+export const HEALTH_CODES = {
+  cannot_create_vpc_route:
+    'A route of this host is in the way of a network behind a peer, or a network holds the address of the peer itself. The connection is named, and its own status_reasons say what to do.',
+  cannot_reserve_ip_address:
+    'The public address of the gateway could not be given to the network namespace of its VPC. It is tried again by itself.',
+  internal_error:
+    'The gateway is being started, cannot be started, has ended and is started again, or does not answer; or a TUN device of a connection could not be made. The message says which.',
+} as const;
+type HealthCode = keyof typeof HEALTH_CODES;
+
+/** What a gateway's health is made of. */
+export interface GatewayHealth {
+  readonly gateway: GatewayRecord;
+  readonly view: View;
+  readonly links: Links;
+  readonly observation: GatewayObservation | undefined;
+}
+
+interface HealthReason {
+  readonly code: HealthCode;
+  readonly message: string;
+  readonly more_info: string;
+}
+
+const MORE_INFO = 'vpc-vpn-health#vpn-gateway-health';
+
+/** Causes of connections that lie on this host, and not between it and the peer. */
+const HOST_CAUSES: Readonly<Record<string, HealthCode>> = {
+  local_route_conflict: 'cannot_create_vpc_route',
+  peer_address_in_networks: 'cannot_create_vpc_route',
+  tun_error: 'internal_error',
+};
+
+/** Reasons that one answer has of connections: with one conflicting route many of them may have the same. */
+const MAX_CONNECTION_REASONS = 10;
+
+/** Of the whole gateway, or of its member `index`. A standby has nothing running: it is as well as its gateway. */
+export function healthOf(health: GatewayHealth, index?: number): HealthState {
+  const { gateway, observation } = health;
+  if (gateway.lifecycle === 'pending' || gateway.lifecycle === 'deleting') return 'inapplicable';
+  if (observation === undefined) return 'faulted';
+  const member = gateway.mode === 'route' ? index : undefined;
+  if (member !== undefined && observation.state === 'degraded') {
+    if (observation.members[member] === undefined) return 'faulted';
+  } else if (observation.state === 'degraded') {
+    return 'degraded';
+  } else if (observation.state !== 'running') {
+    return 'faulted';
+  }
+  return connectionReasons(health, member).length > 0 ? 'degraded' : 'ok';
+}
+
+/** Why the gateway, or its member `index`, is not well. */
+export function healthReasons(health: GatewayHealth, index?: number): readonly HealthReason[] {
+  const state = healthOf(health, index);
+  if (state === 'ok' || state === 'inapplicable') return [];
+  const member = health.gateway.mode === 'route' ? index : undefined;
+  return [...processReasons(health, member), ...connectionReasons(health, member)];
+}
+
+function reasonOf(code: HealthCode, message: string, links: Links): HealthReason {
+  return { code, message, more_info: links.docs(MORE_INFO) };
+}
+
+function processReasons({ gateway, observation, links }: GatewayHealth, member?: number): HealthReason[] {
+  if (observation === undefined) {
+    return [reasonOf('internal_error', 'The server has not started the gateway yet.', links)];
+  }
+  const { members, faults = [] } = observation;
+  const looked = members.flatMap((status, index) => {
+    if (status !== undefined || (member !== undefined && member !== index)) return [];
+    const fault = faults[index] ?? { kind: 'starting' as const };
+    const which = gateway.mode === 'route' ? ` (member ${gateway.members[index]?.publicAddress})` : '';
+    const code = fault.kind === 'address' ? 'cannot_reserve_ip_address' : 'internal_error';
+    return [reasonOf(code, `${SENTENCES[fault.kind]}${which}${detail(fault)}`, links)];
+  });
+  if (looked.length > 0 || observation.state === 'running' || observation.state === 'degraded') return looked;
+  return [reasonOf('internal_error', observation.reason ?? 'The gateway is not running.', links)];
+}
+
+const SENTENCES: Readonly<Record<GatewayFault['kind'], string>> = {
+  starting: 'The gateway is being started',
+  address: 'The gateway cannot have its public address, and is tried again',
+  start: 'The gateway cannot be started, and is tried again',
+  ended: 'The gateway has ended by itself, and is started again',
+  silent: 'The gateway runs and does not answer',
+};
+
+function detail({ message }: { readonly message?: string }): string {
+  return message === undefined ? '.' : `: ${message}`;
+}
+
+function connectionReasons({ observation, view, links }: GatewayHealth, member?: number): HealthReason[] {
+  const documents = (observation?.members ?? []).filter(
+    (_, index) => member === undefined || member === index,
+  );
+  const found = documents.flatMap((document) =>
+    (document?.connections ?? []).flatMap(({ name: id, status_reasons: reasons }) =>
+      reasons.flatMap(({ message, details }) => {
+        const code = HOST_CAUSES[details?.cause ?? ''];
+        if (code === undefined) return [];
+        const name = view.connection(id)?.value.name ?? id;
+        return [reasonOf(code, `Connection ${name}: ${message}`, links)];
+      }),
+    ),
+  );
+  const distinct = new Map(found.map((reason) => [reason.message, reason]));
+  return [...distinct.values()].slice(0, MAX_CONNECTION_REASONS);
+}
