@@ -10,6 +10,11 @@ const PER_PAIR = 4;
 const BESIDE = 8;
 /** Pairs that are counted: nobody brings up more of them one by one. */
 const MAX_PAIRS = 1024;
+/**
+ * IKE SAs of one connection, the ones that were replaced and wait for their end included: one, and those that crossed
+ * with it or came before it. Beyond, the oldest goes at once: a peer that begins anew must always get in.
+ */
+export const MAX_IKE_SAS = 8;
 /** Requests at once, or as many as bring up every child SA twice: many pairs are brought up together. */
 const MIN_BURST = 256;
 /** Refusals to one peer that is over its budget; what comes on top is dropped. */

@@ -21,6 +21,7 @@ export class TabledSa<
   #state: S;
   #remote: Endpoint;
   #connection: C | undefined;
+  #identities = '';
   #watcher: SaWatcher | undefined;
 
   constructor(localSpi: string, state: S, remote: Endpoint) {
@@ -60,6 +61,17 @@ export class TabledSa<
     this.#watcher?.entered(this);
   }
 
+  /** The pair of identities that is or was authenticated, which the configuration may have changed since. */
+  get identities(): string {
+    return this.#identities;
+  }
+
+  set identities(identities: string) {
+    this.#watcher?.leaving(this);
+    this.#identities = identities;
+    this.#watcher?.entered(this);
+  }
+
   /** For the table alone. */
   watch(watcher: SaWatcher | undefined): void {
     this.#watcher = watcher;
@@ -67,7 +79,8 @@ export class TabledSa<
 }
 
 /**
- * IKE SAs by the SPI this end chose for them (RFC 7296 §2.6), by connection, by state and by the peer's address:
+ * IKE SAs by the SPI this end chose for them (RFC 7296 §2.6), by connection, by state, by the peer's address and by
+ * identities:
  * whatever a datagram leads to is found without a walk over all. Knows which of them may have changed: an SA that is
  * got from the table, other than by `values` and `oldest`, counts as touched until `earliest` has looked at it.
  * Whoever gets hold of an SA in another way and changes it says so by `touch`.
@@ -134,6 +147,12 @@ export class SaTable<T extends TabledSa> {
     return set === undefined ? [] : this.#handOut(this.#agenda.inOrder(set as Set<T>));
   }
 
+  /** The SAs with a pair of identities, oldest first. A copy. */
+  ofIdentities(identities: string): T[] {
+    const set = this.#sets.get(identitiesKey(identities));
+    return set === undefined ? [] : this.#handOut(this.#agenda.inOrder(set as Set<T>));
+  }
+
   /** How many SAs are in one of the states, in all or with one peer address. */
   count(states: readonly T['state'][], address?: string): number {
     let count = 0;
@@ -191,9 +210,15 @@ export class SaTable<T extends TabledSa> {
   }
 }
 
-function keysOf({ state, remote, connection }: TabledSa): string[] {
+function keysOf({ state, remote, connection, identities }: TabledSa): string[] {
   const keys = [stateKey(state), stateKey(state, remote.address)];
-  return connection === undefined ? keys : [...keys, connectionKey(connection.name)];
+  if (connection !== undefined) keys.push(connectionKey(connection.name));
+  if (identities !== '') keys.push(identitiesKey(identities));
+  return keys;
+}
+
+function identitiesKey(identities: string): string {
+  return `identities ${identities}`;
 }
 
 function stateKey(state: string, address?: string): string {

@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
 import type { Output } from '../../src/ike/outputs.js';
 import { espOffer } from '../../src/ike/policy/proposals.js';
 import type { IkeSa } from '../../src/ike/v2/ike-sa.js';
+import { initiate } from '../../src/ike/v2/init-initiator.js';
 import { IkeV2 } from '../../src/ike/v2/protocol.js';
 import { headerOf } from '../../src/ike/v2/send.js';
 import { rekeyIkeTask } from '../../src/ike/v2/tasks.js';
@@ -146,6 +147,19 @@ export class HostilePeer<T extends Target = HostGateway> {
     this.#v2.initiate(this.#ctx.connection('site')!);
     this.#exchange();
     return this;
+  }
+
+  /**
+   * One more IKE SA beside those that stand, as by a peer that does not say INITIAL_CONTACT. What the gateway says on
+   * the others is not answered.
+   */
+  another(): void {
+    initiate(this.#v2.world, this.#ctx.connection('site')!);
+    this.#v2.tick();
+    for (let requests = 0; requests < 2; requests++)
+      for (const request of this.#sent())
+        for (const answer of this.gateway.receive(request)) this.#v2.receive(answer);
+    this.#ctx.drain();
   }
 
   /** Its IKE_AUTH request, which is not sent; it may come in several fragments. */

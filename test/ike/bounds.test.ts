@@ -81,3 +81,42 @@ t.test('fragments of version 1 count from the peer alone, and make messages of t
   made.sim.run(made.sim.now + 3000);
   t.equal(v1Faults(made), undefined, 'the one that belongs here counts');
 });
+
+t.test(
+  'fragments of version 2 on a half-open SA come from its peer alone, and count before they are kept',
+  async (t) => {
+    const cidrs = Array.from({ length: 40 }, (_, i) => `10.1.${i}.0/24`);
+    const wide = { east: { local: { cidrs } }, west: { peer: { cidrs } } };
+    for (const room of [0, 2000]) {
+      const probe = pair(wide);
+      const first = upTo(probe, 1).length + 2048;
+      const made = pair({ ...wide, limits: { fragmentPacket: 576, halfOpenBytes: first + room } });
+      upTo(made, 2);
+      while (made.sim.net.take(Number.POSITIVE_INFINITY) !== undefined);
+      const fragments = made.sim.net.sent.filter(({ name }) => name === 'IKE_AUTH request');
+      t.ok(fragments.length >= 2, `${fragments.length} fragments`);
+      const give = (address: string, { bytes }: { bytes: Uint8Array }) =>
+        made.sim.input(made.west, from(address, bytes));
+      const why = () => made.west.eventsOf('datagram-dropped').map(({ detail }) => detail);
+      give('203.0.113.9', fragments[0]!);
+      t.strictSame(why(), ['a fragment from another address than IKE_SA_INIT']);
+      for (const fragment of fragments) give(EAST, fragment);
+      t.equal(made.west.ikes.size, room === 0 ? 0 : 1);
+      if (room === 0) {
+        t.ok(why().slice(1).length >= fragments.length - 1);
+        t.ok(
+          why()
+            .slice(1)
+            .every((one) => /^half-open IKE SAs hold \d+ octets$/.test(one)),
+          `${why()}`,
+        );
+        continue;
+      }
+      t.equal(made.west.engine.sizes.halfOpen, 0);
+      const again = Uint8Array.from(made.sim.net.sent[0]!.bytes);
+      again[0]! ^= 1;
+      give(EAST, { bytes: again });
+      t.equal(made.west.engine.sizes.halfOpen, 1, 'what they held is free again');
+    }
+  },
+);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { spiBytes } from '../../src/ike/esp-spi.js';
 import type { DatagramInput } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
-import { PeerBudget } from '../../src/ike/peer-budget.js';
+import { MAX_IKE_SAS, PeerBudget } from '../../src/ike/peer-budget.js';
 import { ExchangeType, ProtocolId } from '../../src/wire/ike/registry.js';
 import { type ConnectionPatch, connection, selectors } from '../helpers/engine-pair.js';
 import { HostGateway, HostilePeer, honestPeer, selectorBomb } from '../helpers/hostile-peer.js';
@@ -143,6 +143,22 @@ t.test('an IKE SA that is not deleted after its rekey goes with the next one', a
   for (let i = 0; i < 8; i++) peer.rekey(true);
   t.equal(gateway.engine.sizes.ikeSas, 2, 'the one that stands, and one before it');
   t.ok(peer.isUp);
+});
+
+t.test('a peer that begins ever anew has eight IKE SAs, and the newest among them', async (t) => {
+  const gateway = new HostGateway(2);
+  const honest = honestPeer(gateway).connect();
+  const peer = new HostilePeer(gateway).connect();
+  let most = 0;
+  for (let i = 0; i < 60; i++) {
+    peer.another();
+    gateway.wait(50);
+    most = Math.max(most, gateway.engine.sizes.ikeSas);
+  }
+  const begun = gateway.events.filter((one) => one.kind === 'ike-established' && one.connection === 'site');
+  t.equal(begun.length, 61, 'each is let in');
+  t.equal(most, 1 + MAX_IKE_SAS, 'with the one of the honest peer');
+  t.equal(honest.ask(ExchangeType.INFORMATIONAL, []), 'nothing');
 });
 
 t.test('no peer has more child SAs than its share, whatever it asks for', async (t) => {

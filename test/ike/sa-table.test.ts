@@ -4,6 +4,7 @@ import t from 'tap';
 import { SaTable, TabledSa } from '../../src/ike/sa-table.js';
 import type { V1Child } from '../../src/ike/v1/child-record.js';
 import { ChildTable } from '../../src/ike/v1/child-table.js';
+import { faults, pair } from '../helpers/engine-pair.js';
 import { stepsOf } from '../helpers/work-counter.js';
 
 class Sa extends TabledSa {
@@ -169,4 +170,29 @@ t.test('an input about one SA costs the logarithm of the number of others', asyn
   };
   const [few, many] = [cost(10), cost(10_000)];
   t.ok(many <= few + 8 * Math.log2(1000), `${few} and ${many} steps`);
+});
+
+t.test('SAs are found by their pair of identities, and no negotiation looks at all of them', async (t) => {
+  const table = new SaTable<Sa>();
+  const sas = Array.from({ length: 5 }, (_, i) => new Sa(i.toString(16).padStart(16, '0'), i));
+  for (const sa of sas) table.add(sa);
+  sas[3]!.identities = 'a b';
+  sas[1]!.identities = 'a b';
+  t.strictSame(table.ofIdentities('a b'), [sas[1], sas[3]], 'oldest first');
+  sas[1]!.identities = 'a c';
+  table.remove(sas[3]!);
+  t.strictSame(table.ofIdentities('a b'), []);
+  t.strictSame(table.ofIdentities('a c'), [sas[1]]);
+
+  const made = pair();
+  const walk = SaTable.prototype.values;
+  SaTable.prototype.values = () => {
+    throw new Error('a walk over all IKE SAs');
+  };
+  t.teardown(() => {
+    SaTable.prototype.values = walk;
+  });
+  made.sim.initiate(made.east);
+  made.sim.run(made.sim.now + 1000);
+  t.equal(faults(made), undefined);
 });

@@ -3,6 +3,7 @@ import { toHex } from '../../util/bytes.js';
 import { type Millis, type Seconds, seconds } from '../../util/units.js';
 import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
+import { MAX_IKE_SAS } from '../peer-budget.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
@@ -23,8 +24,6 @@ const LINGER: Millis = 10_000;
  * responder's DELETE, and without it keep the replaced SA to the end of its lifetime.
  */
 const INITIATOR_DELETES: Millis = 2 * LINGER;
-/** Replaced SAs of one connection that are kept. */
-const MOST_SUPERSEDED = 8;
 /** How long the peer that began has to ask for all pairs of networks, before we ask for the rest. */
 const PEER_COMPLETES: Millis = 5_000;
 
@@ -122,7 +121,7 @@ function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
     other.dpd.heard();
     if (other.establishedOrder < sa.id) other.deleteAt ??= world.ctx.now + linger;
   }
-  const tooMany = others.length - MOST_SUPERSEDED;
+  const tooMany = others.length + 1 - MAX_IKE_SAS;
   for (const other of others.slice(0, Math.max(0, tooMany))) other.deleteAt = world.ctx.now;
   return replaced;
 }

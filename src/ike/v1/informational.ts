@@ -79,6 +79,8 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   // Payloads are looked at in order; one that ends the SA ends the walk.
   const payloads = opened.value.payloads.slice(1, 1 + MAX_PAYLOADS);
   let alive = payloads.length === 0;
+  // More than the connection may have can only be names of nothing, or one name again and again.
+  const names = { left: ctx.budget.childLimit(sa.connection!.name) };
   for (const payload of payloads) {
     if (sa.state === 'gone') return;
     const probe =
@@ -86,7 +88,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
       (payload.type === V1Notify.R_U_THERE || payload.type === V1Notify.R_U_THERE_ACK);
     if (probe) alive = probed(world, sa, payload, datagram) || alive;
     else alive = true;
-    if (payload.kind === 'delete') deleted(world, sa, payload);
+    if (payload.kind === 'delete') deleted(world, sa, payload, names);
     else if (payload.kind === 'notify' && !probe) notified(world, sa, payload);
   }
   if (sa.isUp && alive) sa.heard(ctx.now);
@@ -180,12 +182,13 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
   }
 }
 
-function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload): void {
+/** `names`: SPIs that are still looked for, of all DELETE payloads of the message together. */
+function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload, names: { left: number }): void {
   if (!sa.isUp && sa.state !== 'closing') return;
   if (payload.protocol === V1Protocol.ESP) {
-    // More than the connection may have can only be names of nothing, or one name again and again.
-    const most = world.ctx.budget.childLimit(sa.connection!.name);
-    for (const spi of payload.spis.slice(0, most)) {
+    const spis = payload.spis.slice(0, names.left);
+    names.left -= spis.length;
+    for (const spi of spis) {
       if (!removeByOutboundSpi(world, sa, spi)) removeByOwnSpi(world, sa, spi);
     }
     return;

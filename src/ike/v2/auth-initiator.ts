@@ -13,7 +13,7 @@ import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { failSa } from './close.js';
 import { notePerPair } from './create-child-initiator.js';
-import { establish, isOnlyContact, settleDuplicates } from './established.js';
+import { contactKey, establish, isOnlyContact, settleDuplicates } from './established.js';
 import { authRefused, failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { find, findError, notify } from './payloads.js';
@@ -33,6 +33,7 @@ export function sendAuth(world: World, sa: IkeSa): void {
   negotiation.childSpi ??= expectedSpi(world, connection.name);
   const { proposed, childSpi: spi } = negotiation;
   const firstContact = isOnlyContact(world, sa);
+  sa.identities = contactKey(sa);
   const payloads: Payload[] = [
     { kind: 'idi', ...local.identity },
     ...(firstContact ? [notify(NotifyType.INITIAL_CONTACT)] : []),

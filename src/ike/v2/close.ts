@@ -93,6 +93,23 @@ function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
   sa.closing = { reason: 'terminated', announced: true };
 }
 
+/** The SA that was being deleted is gone at both ends. */
+export function finishDelete(world: World, sa: IkeSa, leave: Leave = 'at-once'): void {
+  const closing = sa.closing!;
+  if (closing.announced) {
+    forgetUnannounced(world, sa);
+    return;
+  }
+  closeSa(world, sa, closing.reason, closing.failure, leave);
+}
+
+/** An SA that failed its negotiation was reported then; it only had to tell the peer. */
+function forgetUnannounced(world: World, sa: IkeSa): void {
+  sa.wipe();
+  sa.state = 'gone';
+  world.table.remove(sa);
+}
+
 /** Forgets the tasks that were not begun. */
 function dropQueued(world: World, sa: IkeSa): void {
   for (const task of sa.tasks.splice(0)) {

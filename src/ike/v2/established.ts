@@ -4,12 +4,13 @@ import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../nat-detection.js';
+import { MAX_IKE_SAS } from '../peer-budget.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from './child.js';
-import { failSa, forget, settleHalfOpen } from './close.js';
+import { closeSa, failSa, finishDelete, forget, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import type { IkeSa, IkeSaState } from './ike-sa.js';
 import { lifetime } from './lifetime.js';
 import { sasOf, type World } from './world.js';
 
@@ -60,7 +61,22 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
   };
   ctx.event({ kind: 'ike-established', connection: connection.name, ike });
   reportQuirks(ctx, sa);
+  makeRoom(world, sa);
 }
+
+/** Ends what a connection has too much of for one more, the oldest first, and of those what is to end anyway. */
+function makeRoom(world: World, sa: IkeSa): void {
+  const others = sasOf(world, sa.connection!.name).filter(
+    (one) => one !== sa && ENDED_IN_TURN.includes(one.state),
+  );
+  const inTurn = ENDED_IN_TURN.flatMap((state) => others.filter((one) => one.state === state));
+  for (const one of inTurn.slice(0, Math.max(0, others.length + 1 - MAX_IKE_SAS))) {
+    if (one.state === 'deleting') finishDelete(world, one);
+    else closeSa(world, one, 'replaced');
+  }
+}
+
+const ENDED_IN_TURN: readonly IkeSaState[] = ['deleting', 'rekeyed', 'established'];
 
 /**
  * Whether INITIAL_CONTACT holds: this SA is the only one with its pair of identities (RFC 7296 §2.4). So it is at
@@ -68,25 +84,22 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
  * keeps SAs that nobody else has. One whose IKE_AUTH is on its way counts, for the peer may have it already.
  */
 export function isOnlyContact(world: World, sa: IkeSa): boolean {
-  const own = contactKey(sa);
-  for (const other of world.table.values()) if (other !== sa && activeIdentities(other) === own) return false;
-  return true;
+  return !world.table
+    .ofIdentities(contactKey(sa))
+    .some((other) => other !== sa && CONTACTS.includes(other.state));
 }
 
-function activeIdentities(sa: IkeSa): string | undefined {
-  if (sa.state === 'auth-sent') return contactKey(sa);
-  return sa.state === 'established' || sa.state === 'rekeyed' ? sa.identities : undefined;
-}
+/** States of IKE SAs that the peer has, or may have. */
+const CONTACTS: readonly IkeSaState[] = ['auth-sent', 'established', 'rekeyed'];
 
 /**
  * Ends the IKE_AUTH exchanges that were given up but are still repeated, now that an SA with the same identities is
  * begun or established: their INITIAL_CONTACT would take it down at the peer (RFC 7296 §2.4).
  */
 export function endAbandoned(world: World, connection: ConnectionConfig): void {
-  const own = contactKeyOf(connection);
-  for (const other of world.table.values()) {
+  for (const other of world.table.ofIdentities(contactKeyOf(connection))) {
     const abandoned = other.state === 'deleting' && other.active?.task.kind === 'auth';
-    if (abandoned && contactKey(other) === own) forget(world, retired(other));
+    if (abandoned) forget(world, retired(other));
   }
 }
 

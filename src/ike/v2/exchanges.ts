@@ -6,11 +6,11 @@ import { enterRefused, isAnswered, leaveSilent, onDue, onFirst, refusalDue, repe
 import { authAnswered, authSilent, refusePeer, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
-import { beginDelete, closeSa, failSa, forget } from './close.js';
+import { beginDelete, closeSa, failSa, finishDelete, forget } from './close.js';
 import { fillGaps } from './coverage.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
-import { childDeleteAnswered, finishDelete, sendInformational } from './informational.js';
+import { childDeleteAnswered, sendInformational } from './informational.js';
 import { initSilent, revise, sendInit } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
 import { find } from './payloads.js';

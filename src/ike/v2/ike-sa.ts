@@ -185,8 +185,6 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   /** Deviations of the peer that were forgiven; a rekeyed SA keeps them. */
   quirks: QuirkLedger = new Map();
   peerIdentity = '';
-  /** The pair of identities that was authenticated, which the configuration may have changed since. */
-  identities = '';
   readonly children = new ChildSet();
 
   /** Requests of the peer. */

@@ -4,7 +4,7 @@ import { spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
 import { removeChild, spiNumber } from './child.js';
 import type { ChildRecord } from './child-record.js';
-import { closeSa } from './close.js';
+import { closeSa, finishDelete } from './close.js';
 import { redundantTo } from './coverage.js';
 import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
@@ -79,27 +79,6 @@ export function informedWhileDeleting(world: World, sa: IkeSa, message: Inbound)
   const closes = message.payloads.some((p) => p.kind === 'delete' && p.protocol === ProtocolId.IKE);
   respond(world, sa, message, []);
   if (closes) finishDelete(world, sa, 'answer-repetitions');
-}
-
-/** The SA that was being deleted is gone at both ends. */
-export function finishDelete(
-  world: World,
-  sa: IkeSa,
-  leave: 'at-once' | 'answer-repetitions' = 'at-once',
-): void {
-  const closing = sa.closing!;
-  if (closing.announced) {
-    forgetUnannounced(world, sa);
-    return;
-  }
-  closeSa(world, sa, closing.reason, closing.failure, leave);
-}
-
-/** An SA that failed its negotiation was reported then; it only had to tell the peer. */
-function forgetUnannounced(world: World, sa: IkeSa): void {
-  sa.wipe();
-  sa.state = 'gone';
-  world.table.remove(sa);
 }
 
 /** Sends the INFORMATIONAL request of a task. */

@@ -369,3 +369,23 @@ t.test('requests beyond the budget of a connection are dropped', async (t) => {
     .filter((one) => one.kind === 'send').length;
   t.ok(sent <= 16, `one message with 60 questions has ${sent} answers`);
 });
+
+t.test('the SPIs of all DELETE payloads of a message are bounded together', async (t) => {
+  const lookUps = (payloads: number): number => {
+    const { east, west } = up(1);
+    const { children } = west.ike.world;
+    const byOutboundSpi = children.byOutboundSpi.bind(children);
+    let count = 0;
+    children.byOutboundSpi = (...args) => {
+      count++;
+      return byOutboundSpi(...args);
+    };
+    const spis = Array.from({ length: 100 }, (_, i) => spi(7000 + i));
+    const one: V1Payload = { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis };
+    west.receive(authentic(east, V1Exchange.INFORMATIONAL, 5, new Array(payloads).fill(one)), EAST);
+    return count;
+  };
+  const limit = up(1).west.ctx.budget.childLimit('site');
+  t.equal(lookUps(1), limit);
+  t.equal(lookUps(16), limit);
+});

@@ -13,6 +13,7 @@ import {
   sealedMessagePrefix,
 } from '../../../src/wire/ike/message.js';
 import type { Payload } from '../../../src/wire/ike/payloads.js';
+import { decodeV1Payloads, encodeV1Payloads } from '../../../src/wire/ike/v1/message.js';
 import { anyHeader, anyPayload } from '../../helpers/arbitrary-payloads.js';
 import { must } from '../../helpers/results.js';
 
@@ -148,4 +149,33 @@ t.test('the bounds of LIMITS', async (t) => {
   });
   t.equal(code(config(LIMITS.configAttributes)), 'ok');
   t.equal(code(config(LIMITS.configAttributes + 1)), 'too_many');
+});
+
+t.test('the bounds of one SA payload, by their numbers, in both versions', async (t) => {
+  const outcome = (decoded: { readonly ok: boolean; readonly error?: { readonly code: string } }): string =>
+    decoded.ok ? 'ok' : decoded.error!.code;
+  const v2 = (shares: readonly number[]): string => {
+    const transforms = (n: number) => new Array(n).fill({ type: 1, id: 12 });
+    const spi = new Uint8Array(0);
+    const proposals = shares.map((n, i) => ({ number: i + 1, protocol: 1, spi, transforms: transforms(n) }));
+    const { first, bytes } = encodePayloads([{ kind: 'sa', proposals }]);
+    return outcome(decodePayloads(first, bytes, 0));
+  };
+  const v1 = (shares: readonly number[]): string => {
+    const transforms = (n: number) =>
+      Array.from({ length: n }, (_, i) => ({ number: i + 1, id: 1, attributes: [] }));
+    const spi = new Uint8Array(0);
+    const proposals = shares.map((n, i) => ({ number: i + 1, protocol: 1, spi, transforms: transforms(n) }));
+    const { first, bytes } = encodeV1Payloads([{ kind: 'sa', proposals }]);
+    return outcome(decodeV1Payloads(first, bytes, 0));
+  };
+  for (const [version, code] of [
+    [2, v2],
+    [1, v1],
+  ] as const) {
+    t.equal(code(new Array(32).fill(1)), 'ok', `IKEv${version}: 32 proposals`);
+    t.equal(code(new Array(33).fill(1)), 'too_many', `IKEv${version}: 33 proposals`);
+    t.equal(code([128, 100, 28]), 'ok', `IKEv${version}: 256 transforms in three proposals`);
+    t.equal(code([128, 100, 29]), 'too_many', `IKEv${version}: 257 transforms in three proposals`);
+  }
 });
