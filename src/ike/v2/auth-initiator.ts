@@ -19,6 +19,7 @@ import type { IkeSa } from './ike-sa.js';
 import { find, findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
+import { noteAuthLifetime } from './reauthentication.js';
 import { sendRequest } from './send.js';
 import { type SelectorLists, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
@@ -75,6 +76,7 @@ export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
   // The others were somebody else's.
   sa.branches.settle();
   establish(world, sa, idr);
+  noteAuthLifetime(world, sa, payloads);
   takeFirstChild(world, sa, payloads);
   sa.endInitiating();
   settleDuplicates(world, sa);

@@ -14,6 +14,7 @@ import { childDeleteAnswered, sendInformational } from './informational.js';
 import { initSilent, revise, sendInit } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
 import { find } from './payloads.js';
+import { reauthenticate } from './reauthentication.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
 import { isWorthRekeying, renewalDue, renewExpiring } from './revival.js';
 import { resend } from './send.js';
@@ -131,7 +132,7 @@ export function deadlineOf(sa: IkeSa): Millis {
   );
   for (const child of sa.children.values()) at = Math.min(at, child.expiresAt);
   if (!mayRekey(sa)) return at;
-  at = Math.min(at, sa.rekeyAt, renewalDue(sa));
+  at = Math.min(at, sa.rekeyAt, sa.reauthenticateAt, renewalDue(sa));
   for (const child of sa.children.values()) {
     if (child.state === 'installed') at = Math.min(at, child.rekeyAt, child.verifyPfsAt ?? at);
   }
@@ -196,7 +197,10 @@ function lifetimes(world: World, sa: IkeSa): void {
     // A redundant SA is about to go: no successor for it (RFC 7296 §2.8.2).
     if (sa.redundantTo === undefined && isWorthRekeying(world, sa)) sa.tasks.push(rekeyIkeTask());
   }
-  if (mayRekey(sa)) renewExpiring(world, sa);
+  if (mayRekey(sa)) {
+    renewExpiring(world, sa);
+    reauthenticate(world, sa);
+  }
   if (sa.retryChildAt !== undefined && sa.retryChildAt <= now) {
     sa.retryChildAt = undefined;
     if (sa.children.size === 0) sa.tasks.push(createChildTask());

@@ -201,6 +201,10 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   /** When a new one is negotiated from the start because it was not rekeyed, or its authentication ends. */
   renewAt = Number.POSITIVE_INFINITY;
   expiresAt = Number.POSITIVE_INFINITY;
+  /** This end's role when both were authenticated: a rekey may turn `role` around. */
+  authenticatedAs: Role;
+  /** When this end authenticates itself again, since the peer wants that (RFC 4478). */
+  reauthenticateAt = Number.POSITIVE_INFINITY;
   /** Message ids are used up so far that a rekey was asked for. */
   spent = false;
   /** Why its last rekeying was refused. */
@@ -244,6 +248,7 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
     super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi), init.state, init.remote);
     this.id = init.id;
     this.role = init.role;
+    this.authenticatedAs = init.role;
     this.initiatorSpi = init.initiatorSpi;
     this.responderSpi = init.responderSpi;
     this.local = init.local;

@@ -10,6 +10,7 @@ import { failure } from './failures.js';
 import type { IkeSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { findNotify } from './payloads.js';
+import { noteAuthLifetime } from './reauthentication.js';
 import { adoptRival, rivalOf } from './rekey-ike.js';
 import { respond, sendRequest } from './send.js';
 import type { Task } from './tasks.js';
@@ -30,6 +31,7 @@ export function informed(world: World, sa: IkeSa, message: Inbound): void {
     deleted(world, sa, message);
     return;
   }
+  noteAuthLifetime(world, sa, payloads);
   // Unknown notifications are ignored; an empty request asks for nothing but an answer.
   respond(world, sa, message, childrenDeleted(world, sa, deletes));
 }

@@ -15,6 +15,7 @@ import { keySa } from './keys.js';
 import { retryAt } from './lifetime.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, hasExactlyOne, invalidKe, notify, wantedGroup } from './payloads.js';
+import { keepAuthentication } from './reauthentication.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
@@ -226,6 +227,7 @@ function successor(
   sa.quirks = old.quirks;
   sa.peerIdentity = old.peerIdentity;
   sa.identities = old.identities;
+  keepAuthentication(sa, old);
   world.table.add(sa);
   reportEstablished(world, sa, old);
   return sa;

@@ -1,60 +1,15 @@
 import t from 'tap';
-import { Context } from '../../../src/ike/context.js';
 import type { DatagramInput } from '../../../src/ike/inputs.js';
-import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
-import type { Output, SendOutput } from '../../../src/ike/outputs.js';
 import { IKE_SA_STATES, type IkeSa, type IkeSaState } from '../../../src/ike/v2/ike-sa.js';
-import { IkeV2 } from '../../../src/ike/v2/protocol.js';
 import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
 import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
 import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
-import { connection, EAST, WEST } from '../../helpers/engine-pair.js';
+import { EAST, WEST } from '../../helpers/engine-pair.js';
 import { FIRST_HEADER } from '../../helpers/ike-headers.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
-import { createToyBackend } from '../../helpers/toy-crypto.js';
-
-const crypto = createToyBackend();
-
-class End {
-  readonly ctx: Context;
-  readonly v2: IkeV2;
-  readonly log: Output[] = [];
-
-  constructor(side: 'east' | 'west', psk?: string) {
-    const patch = psk === undefined ? {} : { psk };
-    const config = { connections: [connection(side, patch)] };
-    const random = new SeededRandom(side === 'east' ? 1 : 2);
-    this.ctx = new Context({ crypto, random, limits: DEFAULT_LIMITS, config });
-    this.v2 = new IkeV2(this.ctx);
-  }
-
-  /** The datagrams it sends, as the other end receives them. */
-  drain(): DatagramInput[] {
-    const outputs = this.ctx.drain();
-    this.log.push(...outputs);
-    return outputs.filter((one): one is SendOutput => one.kind === 'send').map(delivered);
-  }
-
-  initiate(): DatagramInput[] {
-    this.v2.initiate(this.ctx.connection('site')!);
-    return this.drain();
-  }
-
-  receive(datagrams: readonly DatagramInput[]): DatagramInput[] {
-    for (const datagram of datagrams) this.v2.receive(datagram);
-    return this.drain();
-  }
-
-  sa(index = 0): IkeSa {
-    return this.v2.world.table.all()[index]!;
-  }
-}
-
-function delivered({ local, remote, natTraversalPort, bytes }: SendOutput): DatagramInput {
-  return { kind: 'datagram', local: remote, remote: local, natTraversalPort, bytes };
-}
+import { End } from '../../helpers/v2-end.js';
 
 /** An SA in the wanted state at `end`, and the SA of the other end, which can seal messages for it. */
 interface Scene {
