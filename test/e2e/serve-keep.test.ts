@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { hashSecret } from '../../src/api/auth/credentials.js';
+import { HelperProgram } from '../helpers/helper-program.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
 
@@ -33,15 +34,13 @@ function pinging(lab: ServeLab): () => Promise<{ sent: number; lost: number }> {
   const argv = [`--net=/proc/${pid}/ns/net`, 'ping', '-n', '-i', '0.05', '-W', '2', vpc2.hostAddress];
   const child = spawn('nsenter', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
   let text = '';
+  const program = new HelperProgram('ping', child);
   child.stdout.setEncoding('utf8').on('data', (part: string) => (text += part));
-  return () =>
-    new Promise((resolve) => {
-      child.once('close', () => {
-        const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
-        resolve({ sent: Number(sent), lost: Number(sent) - Number(received) });
-      });
-      child.kill('SIGINT');
-    });
+  return async () => {
+    await program.stop();
+    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
+    return { sent: Number(sent), lost: Number(sent) - Number(received) };
+  };
 }
 
 t.test('new tokens and new servers take no tunnel down', { skip, timeout: 240_000 }, async (t) => {

@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +10,7 @@ import { decodeMessage, encodeMessage } from '../../src/wire/ike/message.js';
 import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { pair } from '../helpers/engine-pair.js';
 import { addForger, Flood, residentKb } from '../helpers/flood.js';
+import { HelperProgram } from '../helpers/helper-program.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
 import { GOALS, type SiegeReport } from '../helpers/siege-peer.js';
 import { addInside, createSiteLab, type LabSite, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
@@ -80,10 +80,12 @@ function config(local: LabSite, peers: Record<string, LabSite>, establish_mode: 
 /** The authenticated peer, a process in its namespace. */
 class Siege {
   readonly #process: ChildProcess;
+  readonly #program: HelperProgram;
   report: SiegeReport = { sent: { bombs: 0, rekeys: 0, children: 0 }, answers: {}, ikeSas: 0 };
 
   private constructor(process: ChildProcess) {
     this.#process = process;
+    this.#program = new HelperProgram('the peer', process);
     createInterface({ input: process.stdout! }).on('line', (line) => {
       this.report = JSON.parse(line);
     });
@@ -95,13 +97,8 @@ class Siege {
     const env = { ...process.env, TS_NODE_TRANSPILE_ONLY: '1' };
     const child = lab.spawn(BESIEGER.node, argv, { stdio: ['pipe', 'pipe', 'inherit'], env });
     const siege = new Siege(child);
-    await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')]);
-    siege.#checkAlive();
+    await siege.#program.firstOutput();
     return siege;
-  }
-
-  #checkAlive(): void {
-    if (this.#process.exitCode !== null) throw new Error(`it ended after ${JSON.stringify(this.report)}`);
   }
 
   begin(): void {
@@ -109,17 +106,15 @@ class Siege {
   }
 
   async reachesGoals(): Promise<void> {
-    const { sent } = this.report;
-    if (sent.bombs >= GOALS.bombs && sent.rekeys >= GOALS.rekeys && sent.children >= GOALS.children) return;
-    this.#checkAlive();
-    await sleep(100);
-    await this.reachesGoals();
+    await this.#program.until(() => {
+      const { sent } = this.report;
+      return sent.bombs >= GOALS.bombs && sent.rekeys >= GOALS.rekeys && sent.children >= GOALS.children;
+    });
   }
 
   async end(): Promise<void> {
-    const exit = once(this.#process, 'exit');
     this.#process.stdin!.end();
-    await exit;
+    await this.#program.ended;
   }
 }
 

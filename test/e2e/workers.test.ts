@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
-import { skipWithoutTun } from '../helpers/prerequisites.js';
+import { HelperProgram } from '../helpers/helper-program.js';
+import { skipWithoutProgram, skipWithoutTun } from '../helpers/prerequisites.js';
 import { createSiteLab, type LabSite, ping, SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
+import { skipWithoutTshark } from '../helpers/tshark.js';
 
 const skip = skipWithoutTun();
+const skipCapture = skip || skipWithoutProgram('tcpdump') || skipWithoutTshark();
 
 const NAMES = ['c0', 'c1', 'c2', 'c3'] as const;
 
@@ -120,11 +123,11 @@ async function transfers({ site }: Two, octets: number): Promise<number[]> {
   const ends = [...NAMES.keys()].map((n) => [variant(SITE_A, n).inside, variant(SITE_B, n).inside] as const);
   const argv = [process.execPath, '-e', TAKER, ...ends.map(([, to]) => to)];
   const taker = site.lab.spawn('b', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
-  const exited = new Promise((resolve) => taker.once('exit', resolve));
-  await new Promise((resolve) => taker.stdout!.once('data', resolve));
+  const program = new HelperProgram('the taker', taker);
+  await program.firstOutput();
   const pairs = ends.map(([from, to]) => `${from}-${to}`);
   const said = await site.lab.check('a', [process.execPath, '-e', GIVER, String(octets), ...pairs]);
-  await exited;
+  await program.ended;
   return JSON.parse(said);
 }
 
@@ -162,7 +165,7 @@ for (const [workers, offload] of [
   [2, undefined],
   [4, { segment: false }],
 ] as const) {
-  t.test(`four connections on ${workers} workers`, { skip }, async (t) => {
+  t.test(`four connections on ${workers} workers`, { skip: skipCapture }, async (t) => {
     const wish: Wish = { workers, ...(offload && { offload }) };
     const two = await startTwo(t, wish);
     const { site, a, b } = two;
@@ -200,10 +203,10 @@ for (const [workers, offload] of [
         'port',
         '4500',
       ],
-      { stdio: 'ignore' },
+      { stdio: ['ignore', 'ignore', 'pipe'] },
     );
-    const captured = new Promise((resolve) => capture.once('exit', resolve));
-    while (!existsSync(file)) await sleep(20);
+    const program = new HelperProgram('tcpdump', capture);
+    await program.until(() => existsSync(file));
     const pings = [...NAMES.keys()].map((n) =>
       steadyPing(site.lab, variant(SITE_A, n), variant(SITE_B, n), 0.02),
     );
@@ -237,8 +240,7 @@ for (const [workers, offload] of [
     for (let before = -1, now = 0; before !== now; [before, now] = [now, statSync(file).size]) {
       await sleep(500);
     }
-    capture.kill('SIGINT');
-    await captured;
+    await program.stop();
     const seen = await sequences(two, file);
     t.ok(seen.size >= 2 * 4 * 2, `${seen.size} SAs were on the wire`);
     for (const [sa, numbers] of seen) {

@@ -1,8 +1,7 @@
-import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
+import { HelperProgram } from './helper-program.js';
 
 /** A running capture. */
 export interface Capture {
@@ -20,14 +19,12 @@ export async function capture(
 ): Promise<Capture> {
   const argv = ['dumpcap', '-q', '-B', '64', '-i', device, '-f', filter, '-w', file];
   const child = lab.spawn(node, argv, { stdio: ['ignore', 'ignore', 'pipe'] });
-  const ended = once(child, 'close');
-  const said: string[] = [];
-  for await (const line of createInterface({ input: child.stderr! })) {
-    said.push(line);
-    if (line.startsWith('File:')) break;
-  }
-  if (child.exitCode !== null) throw new Error(`dumpcap: ${said.join('; ')}`);
-  child.stderr!.resume();
+  const program = new HelperProgram('dumpcap', child);
+  let said = '';
+  child.stderr!.on('data', (text: string) => {
+    said += text;
+  });
+  await program.until(() => /^File:/m.test(said));
   return {
     async stop() {
       // It gets packets from the kernel in blocks, and at its end forgets those it was not given yet.
@@ -37,8 +34,7 @@ export async function capture(
         if (now !== size) same = 0;
         size = now;
       }
-      child.kill('SIGINT');
-      await ended;
+      await program.stop();
     },
   };
 }

@@ -1,9 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
+import { HelperProgram } from './helper-program.js';
 import type { LabSite } from './site-lab.js';
 
 const FORGER = fileURLToPath(new URL('./forger.mjs', import.meta.url));
@@ -41,11 +40,13 @@ export interface FloodSetup {
 /** A flood of forged first messages under way, from the node that `addForger` made. */
 export class Flood {
   readonly #forger: ChildProcess;
+  readonly #program: HelperProgram;
   /** Forged messages sent so far, as the forger has told. */
   sent = 0;
 
-  private constructor(forger: ChildProcess) {
+  private constructor(forger: ChildProcess, program: HelperProgram) {
     this.#forger = forger;
+    this.#program = program;
     forger.stdout!.setEncoding('utf8').on('data', (text: string) => {
       for (const [, count] of text.matchAll(/sent (\d+)/g)) this.sent = Number(count);
     });
@@ -57,23 +58,20 @@ export class Flood {
     const forger = lab.spawn('f', [process.execPath, FORGER, JSON.stringify({ ...setup, sources })], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    const [first] = await once(forger.stdout!, 'data');
-    if (!/ready/.test(String(first))) throw new Error(`the forger did not start: ${first}`);
-    return new Flood(forger);
+    const program = new HelperProgram('the forger', forger);
+    const first = await program.firstOutput();
+    if (!/ready/.test(first)) throw new Error(`the forger did not start: ${first}`);
+    return new Flood(forger, program);
   }
 
   /** Waits until `count` messages in all have been sent. */
   async reaches(count: number): Promise<void> {
-    while (this.sent < count) {
-      if (this.#forger.exitCode !== null) throw new Error(`the forger ended after ${this.sent} messages`);
-      await sleep(20);
-    }
+    await this.#program.until(() => this.sent >= count);
   }
 
   async end(): Promise<void> {
-    const exit = once(this.#forger, 'exit');
     this.#forger.stdin!.end();
-    await exit;
+    await this.#program.ended;
   }
 }
 

@@ -116,6 +116,7 @@ export class ServeLab {
     });
     this.url = await new Promise<string>((resolve, reject) => {
       child.stdout!.setEncoding('utf8').once('data', (line: string) => resolve(JSON.parse(line).url));
+      child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${this.#log}`)));
     });
   }

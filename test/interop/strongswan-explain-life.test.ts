@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -14,6 +13,7 @@ import {
   tryFaults,
   withVersion,
 } from '../helpers/faulty-pair.js';
+import { HelperProgram } from '../helpers/helper-program.js';
 import { SITE_A, SITE_B, type SiteLab } from '../helpers/site-lab.js';
 import { steadyPing } from '../helpers/steady-ping.js';
 import { culvertConfig, ESP, IKE, swanConnection } from '../helpers/strongswan-pair.js';
@@ -193,7 +193,7 @@ const VERSION_2: readonly Life[] = [
           stdio: ['ignore', 'pipe', 'inherit'],
         });
         t.teardown(() => responder.kill());
-        await once(responder.stdout!, 'data');
+        await new HelperProgram('the responder', responder).firstOutput();
       };
       await withVersion(t, version, { settings, before }, async (pair) => {
         const wanted = {
