@@ -271,7 +271,7 @@ t.test('a file that leads nowhere is refused before its first phase', async (t) 
     '--force',
   );
   t.equal(code, 1);
-  t.match(err, /vpn\.yaml:1:\d+: connection one of left: local\.cidrs is not used with gateway\.mode route/);
+  t.match(err, /vpn\.yaml:1:\d+: connection one of left: local\.cidrs is not used in route mode/);
   t.match(err, /nothing was changed/);
   t.equal((await lab.store.snapshot()).revision, revision, 'the gateway is not deleted');
 });

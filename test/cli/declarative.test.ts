@@ -245,7 +245,7 @@ t.test('waiting for what was applied', async (t) => {
   const failed = FILE.replace('name: right', 'name: third');
   t.match(await apply(failed, '--wait'), {
     code: 1,
-    err: /gateway third has failed: The gateway is not running/,
+    err: /gateway third has failed: The gateway cannot be started/,
   });
 
   const early = commandLine('apply', '-f', file, '--wait', '--dry-run', '--endpoint', `unix:${file}.sock`);

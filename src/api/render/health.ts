@@ -77,7 +77,7 @@ function processReasons({ gateway, observation, links }: GatewayHealth, member?:
   const { members, faults = [] } = observation;
   const looked = members.flatMap((status, index) => {
     if (status !== undefined || (member !== undefined && member !== index)) return [];
-    const fault = faults[index] ?? { kind: 'starting' as const };
+    const fault = faults[index] ?? { kind: LIKELY[observation.state] };
     const which = gateway.mode === 'route' ? ` (member ${gateway.members[index]?.publicAddress})` : '';
     const code = fault.kind === 'address' ? 'cannot_reserve_ip_address' : 'internal_error';
     return [reasonOf(code, `${SENTENCES[fault.kind]}${which}${detail(fault)}`, links)];
@@ -85,6 +85,15 @@ function processReasons({ gateway, observation, links }: GatewayHealth, member?:
   if (looked.length > 0 || observation.state === 'running' || observation.state === 'degraded') return looked;
   return [reasonOf('internal_error', observation.reason ?? 'The gateway is not running.', links)];
 }
+
+/** What a state says of a member of which nothing else is known. */
+const LIKELY: Readonly<Record<GatewayObservation['state'], GatewayFault['kind']>> = {
+  starting: 'starting',
+  running: 'starting',
+  degraded: 'ended',
+  down: 'ended',
+  failed: 'start',
+};
 
 const SENTENCES: Readonly<Record<GatewayFault['kind'], string>> = {
   starting: 'The gateway is being started',
