@@ -53,12 +53,12 @@ interface Branching<B> {
  * the one that is worked on at present; the others wait here.
  */
 export class Branches<B> {
-  readonly #sa: Branching<B>;
+  readonly #sa: Branching<B> & B;
   readonly #wipe: (branch: B) => void;
   #waiting: B[] = [];
 
   /** `wipe` forgets the secrets of a branch. */
-  constructor(sa: Branching<B>, wipe: (branch: B) => void) {
+  constructor(sa: Branching<B> & B, wipe: (branch: B) => void) {
     this.#sa = sa;
     this.#wipe = wipe;
   }
@@ -93,6 +93,25 @@ export class Branches<B> {
   end(branch: B): void {
     this.#waiting = this.#waiting.filter((one) => one !== branch);
     this.#wipe(branch);
+  }
+
+  /** The earliest point in time that any branch has. */
+  earliest(timeOf: (branch: B) => Millis | undefined): Millis {
+    let at = timeOf(this.#sa) ?? Number.POSITIVE_INFINITY;
+    for (const branch of this.#waiting) at = Math.min(at, timeOf(branch) ?? at);
+    return at;
+  }
+
+  /** Enters each branch that something holds for and acts, after which it must not hold any more. */
+  onEach(holds: (branch: B) => boolean, act: () => void): void {
+    for (;;) {
+      if (!holds(this.#sa)) {
+        const next = this.#waiting.find(holds);
+        if (next === undefined) return;
+        this.enter(next);
+      }
+      act();
+    }
   }
 
   /** The present branch is the right one, or there is no use for any: the others end. */

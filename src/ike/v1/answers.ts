@@ -88,23 +88,12 @@ export function enterFarthest(sa: IsakmpSa): void {
 
 /** When a message of any branch is to be repeated. */
 export function repeatDue(sa: IsakmpSa): Millis {
-  let at = sa.pending?.retransmission.nextAt ?? Number.POSITIVE_INFINITY;
-  for (const { pending } of sa.branches.waiting) at = Math.min(at, pending?.retransmission.nextAt ?? at);
-  return at;
+  return sa.branches.earliest(({ pending }) => pending?.retransmission.nextAt);
 }
 
 /** Does something on each branch whose message is to be repeated, as long as the SA is there. */
 export function onDue(sa: IsakmpSa, now: Millis, act: () => void): void {
-  const isDue = ({ pending }: Pick<V1Branch, 'pending'>): boolean =>
-    pending !== undefined && pending.retransmission.nextAt <= now;
-  for (;;) {
-    if (!isDue(sa)) {
-      const due = sa.branches.waiting.find(isDue);
-      if (due === undefined) break;
-      sa.branches.enter(due);
-    }
-    act();
-  }
+  sa.branches.onEach(({ pending }) => pending !== undefined && pending.retransmission.nextAt <= now, act);
   enterFarthest(sa);
 }
 

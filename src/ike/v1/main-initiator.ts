@@ -183,7 +183,7 @@ export function natPayloads(world: World, sa: IsakmpSa, force: boolean): V1Paylo
   return natDPayloads(crypto, random, hashOf(sa), sa.cookies, path, sa.dialect);
 }
 
-/** Message 4: HDR, KE, Nr, NAT-D. Message 5, encrypted, goes out: HDR*, IDii, HASH_I. */
+/** Message 4: HDR, KE, Nr, NAT-D. Message 5, encrypted, goes out. */
 export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
   const { ctx } = world;
   const { payloads, datagram } = message;
@@ -234,6 +234,13 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     floatToNatTraversalPort(sa);
   }
   sa.lastIn = copyOf(datagram.bytes);
+  sendIdentity(world, sa);
+}
+
+/** Message 5: HDR*, IDii, HASH_I. */
+function sendIdentity(world: World, sa: IsakmpSa): void {
+  const { ctx } = world;
+  const connection = sa.connection!;
   sa.state = 'id-sent';
   const id: V1Payload = { kind: 'id', ...connection.local.identity, protocol: 0, port: 0 };
   const prf = ctx.crypto.prf(sa.suite!.prf);

@@ -140,22 +140,11 @@ export function refusalDue(sa: IkeSa): Millis {
 
 /** When a request of any branch is to be repeated. */
 export function repeatDue(sa: IkeSa): Millis {
-  let at = sa.active?.retransmission.nextAt ?? Number.POSITIVE_INFINITY;
-  for (const { active } of sa.branches.waiting) at = Math.min(at, active?.retransmission.nextAt ?? at);
-  return at;
+  return sa.branches.earliest(({ active }) => active?.retransmission.nextAt);
 }
 
 /** Does something on each branch whose request is to be repeated, as long as the SA is there. */
 export function onDue(sa: IkeSa, now: Millis, act: () => void): void {
-  const isDue = ({ active }: Pick<Branch, 'active'>): boolean =>
-    active !== undefined && active.retransmission.nextAt <= now;
-  for (;;) {
-    if (!isDue(sa)) {
-      const due = sa.branches.waiting.find(isDue);
-      if (due === undefined) break;
-      sa.branches.enter(due);
-    }
-    act();
-  }
+  sa.branches.onEach(({ active }) => active !== undefined && active.retransmission.nextAt <= now, act);
   onFirst(sa, () => {});
 }

@@ -1,4 +1,6 @@
+import type { IkeSuite } from '../../crypto/types.js';
 import { copyOf, equalBytes } from '../../util/bytes.js';
+import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
@@ -7,7 +9,7 @@ import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { firstPath, floatToNatTraversalPort, takePath } from '../first-path.js';
-import { detectNat, natDetectionNotifies } from '../nat-detection.js';
+import { detectNat, type NatFinding, natDetectionNotifies } from '../nat-detection.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { noteQuirk } from '../quirks.js';
 import { doubtOf, forkAnswer, isKnownAnswer, refuseInClear } from './answers.js';
@@ -250,25 +252,35 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     refuseInClear(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
     return;
   }
+  goOn(world, sa, message, { request, suite: suite.value, shared: shared.value, finding });
+}
+
+/** The SA becomes the branch of this answer, and is on its way to IKE_AUTH. */
+function goOn(
+  world: World,
+  sa: IkeSa,
+  message: Inbound,
+  agreed: {
+    readonly request: FirstRequest;
+    readonly suite: IkeSuite;
+    readonly shared: SecretKey;
+    readonly finding: NatFinding;
+  },
+): void {
+  const { header, payloads, datagram } = message;
+  const { request, suite, shared, finding } = agreed;
   forkAnswer(world, sa);
   const responderNonce = copyOf(find(payloads, 'nonce')!.data);
   sa.responderSpi = copyOf(header.responderSpi);
   sa.init = { request: request.bytes, response: copyOf(datagram.bytes), responderNonce };
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   noteProposalQuirks(world, sa, payloads, true);
-  keyFirstSa(
-    world,
-    sa,
-    suite.value,
-    { initiator: negotiation.nonce, responder: responderNonce },
-    shared.value,
-  );
+  keyFirstSa(world, sa, suite, { initiator: sa.initiating!.nonce, responder: responderNonce }, shared);
   sa.natTraversal = finding.supported;
   sa.nat = { local: finding.local, peer: finding.peer };
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
-  sa.portProven = datagram.natTraversalPort;
-  if (espForm(sa, connection) === 'udp') {
+  if (espForm(sa, sa.connection!) === 'udp') {
     floatToNatTraversalPort(sa);
   }
   sa.nextMessageId = 1;
