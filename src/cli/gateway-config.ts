@@ -8,15 +8,17 @@ import { type ConfigError, formatConfigErrors } from '../store/config-error.js';
 import { toEngineConfig } from '../store/engine-config.js';
 import { readGatewayFile } from '../store/gateway-file.js';
 import type { GatewayFile } from '../store/model.js';
-import { readPsks } from '../store/psk.js';
+import { exposedKeys, readPsks } from '../store/psk.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { SecretKey } from '../util/secret.js';
 import { readInput, sourceName } from './read-input.js';
 
 /** Legal, but something an operator should know before the gateway runs. */
 export interface ConfigAdvisory {
-  readonly connection: string;
+  /** Null when it is about the file. */
+  readonly connection: string | null;
   readonly code:
+    | 'exposed_keys'
     | 'weak_algorithm'
     | 'weak_algorithm_accepted'
     | 'weak_psk'
@@ -87,7 +89,10 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     }
     return advisories;
   });
-  return [...networks, ...beside, ...weak];
+  const exposed = exposedKeys(file);
+  const ofFile: ConfigAdvisory[] =
+    exposed === undefined ? [] : [{ connection: null, code: 'exposed_keys', message: exposed }];
+  return [...ofFile, ...networks, ...beside, ...weak];
 }
 
 function weakNames(specs: readonly (IkeProposalSpec | EspProposalSpec)[]): string[] {

@@ -10,6 +10,7 @@ import type { PacketDevice } from '../dataplane/packet-device.js';
 import { Engine } from '../ike/engine.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../ike/limits.js';
 import type { GatewayFile } from '../store/model.js';
+import { exposedKeys } from '../store/psk.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Random } from '../util/random.js';
 import type { SecretKey } from '../util/secret.js';
@@ -126,6 +127,8 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   const ending: Ending = { how: undefined, side: undefined };
   // First, since it is undone last: while anything of the gateway still stands nothing leaves in the clear.
   undo.push('the fence around the networks', () => endHost(ending));
+  const exposed = exposedKeys(file);
+  if (exposed !== undefined) logger.warn({ file: file.source }, exposed);
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
   for (const { connection, message } of [...networkWarnings(file), ...weakPskWarnings(psks)]) {
     logger.warn({ connection }, message);

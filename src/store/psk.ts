@@ -5,7 +5,7 @@ import type { ConfigError } from './config-error.js';
 import type { GatewayFile } from './model.js';
 import { decodePsk, type PskEncoding } from './psk-encoding.js';
 import { PSK_LENGTH } from './psk-rule.js';
-import { readSecretFile } from './secret-file.js';
+import { exposure, readSecretFile } from './secret-file.js';
 
 /** A key of the longest kind in UTF-8 with room for a line end. */
 const MAX_OCTETS = 4 * PSK_LENGTH.max + 2;
@@ -41,6 +41,15 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
     return { path: `connections[${index}].psk_file`, message: `${message}${same}` };
   });
   return err(errors);
+}
+
+/** What is to be said of a configuration file with keys in it that others can read; undefined when there is nothing. */
+export function exposedKeys({ source, connections }: GatewayFile): string | undefined {
+  if (!connections.some(({ psk }) => psk.kind === 'inline')) return undefined;
+  const exposed = exposure(source);
+  return exposed === undefined
+    ? undefined
+    : `the file ${source} holds pre-shared keys and ${exposed}, or name files of their own with psk_file`;
 }
 
 function readKeyFile(path: string, encoding: PskEncoding): Result<SecretKey, string> {

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { err, ok, type Result } from '../util/result.js';
 
 /** Read or written by group or others. */
@@ -20,9 +20,8 @@ export function readSecretFile(path: string, maxOctets: number, what: string): R
   try {
     const { mode } = fstatSync(handle);
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) return err('is not a regular file: name one');
-    if (isOpen(mode)) {
-      return err(`is accessible by group or others (mode ${octal(mode)}): run chmod 600 on it`);
-    }
+    const problem = modeProblem(mode);
+    if (problem !== undefined) return err(problem);
     const buffer = Buffer.alloc(maxOctets + 1);
     const length = readSync(handle, buffer, 0, buffer.length, 0);
     if (length <= maxOctets) return ok(buffer.subarray(0, length));
@@ -35,14 +34,19 @@ export function readSecretFile(path: string, maxOctets: number, what: string): R
   }
 }
 
-/** Whether a file mode lets group or others in. */
-export function isOpen(mode: number): boolean {
-  return (mode & OPEN_MODE) !== 0;
+/**
+ * What is to be said of a file with a secret in it that was read all the same: the rest of a sentence that begins with
+ * its name. Undefined when nobody else can read it, and for what is no file.
+ */
+export function exposure(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() === true ? modeProblem(stats.mode) : undefined;
 }
 
-/** The permission bits, as chmod takes them. */
-export function octal(mode: number): string {
-  return (mode & 0o777).toString(8).padStart(3, '0');
+function modeProblem(mode: number): string | undefined {
+  if ((mode & OPEN_MODE) === 0) return undefined;
+  const octal = (mode & 0o777).toString(8).padStart(3, '0');
+  return `is accessible by group or others (mode ${octal}): run chmod 600 on it`;
 }
 
 function openProblem(error: NodeJS.ErrnoException): string {

@@ -19,7 +19,7 @@ const folder = t.testdir();
 
 function configFile(name: string, text: string): string {
   const path = join(folder, name);
-  writeFileSync(path, text);
+  writeFileSync(path, text, { mode: 0o600 });
   return path;
 }
 
@@ -45,7 +45,7 @@ t.test('wrong usage is one line, a hint and exit code 2', async (t) => {
     [['check'], /"check" needs --config/],
     [['check', '--config'], /--config needs a value/],
     [['up'], /"up" needs a NAME/],
-    [['status', 'a', 'b'], /unexpected argument "b" after "status"/],
+    [['explain', 'a', 'b'], /unexpected argument "b" after "explain"/],
     [['status', '--output', 'jsn'], /--output does not take "jsn"; did you mean "json"\?/],
     [['pair', '--ike-version', '3'], /--ike-version does not take "3"/],
     [['pair', '--seconds', 'soon'], /--seconds takes a number/],
@@ -129,6 +129,27 @@ ipsec_policies: [{ name: good, encryption_algorithm: aes256gcm16 }]
   const { advisories } = JSON.parse(weakly.out) as { advisories: { code: string; message: string }[] };
   t.equal(advisories.length, 2);
   t.match(advisories[1], { code: 'weak_algorithm', message: /3des \(IKE policy old\), md5 .*, DH 2/ });
+
+  chmodSync(path, 0o644);
+  const [open, openly] = await Promise.all([
+    commandLine('check', '--config', path),
+    commandLine('check', '--config', path, '--output', 'json'),
+  ]);
+  const exposed = `the file ${path} holds pre-shared keys and is accessible by group or others (mode 644): run chmod 600 on it`;
+  t.match(open, {
+    code: 0,
+    out: new RegExp(`^  ${exposed.replaceAll('(', '\\(').replaceAll(')', '\\)')}`, 'm'),
+  });
+  t.match(JSON.parse(openly.out).advisories[0], { connection: null, code: 'exposed_keys', message: exposed });
+  const elsewhere = configFile(
+    'elsewhere.yaml',
+    GOOD.replace('psk: correct-horse-battery', 'psk_file: own.key'),
+  );
+  configFile('own.key', 'correct-horse-battery\n');
+  chmodSync(elsewhere, 0o644);
+  const kept = await commandLine('check', '--config', elsewhere);
+  t.notMatch(kept.out, /accessible/, 'without keys in it everybody may read it');
+  t.equal(kept.code, 0, kept.err);
 
   const wide = configFile('wide.yaml', GOOD.replace('[10.2.0.0/24]', '[192.0.2.0/25]'));
   const told = await commandLine('check', '--config', wide);

@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
-import { existsSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
@@ -56,6 +57,21 @@ function recordingBackend(): { crypto: CryptoBackend; secrets: Set<string> } {
 
 const TO_B = innerPacket('10.1.0.5', '10.2.0.7', 200);
 const TO_A = innerPacket('10.2.0.7', '10.1.0.5', 1300);
+
+t.test('keys that others can read or guess are told of at the start', async (t) => {
+  const made = await bench(t);
+  const path = join(made.folder, 'a.yaml');
+  writeFileSync(path, 'its text is of no matter here', { mode: 0o644 });
+  const a = await made.start('a', { connection: { psk: 'correct-horse' } });
+  const log = a.lines.join('');
+  t.match(log, `the file ${path} holds pre-shared keys and is accessible by group or others (mode 644)`);
+  t.match(log, /The pre-shared key is made of words/);
+  t.match(a.connection().advisories.at(-1), { code: 'weak_psk', message: /culvert psk/ });
+  t.notMatch(log + JSON.stringify(a.gateway.status()), 'correct-horse');
+  chmodSync(path, 0o600);
+  const b = await made.start('b');
+  t.notMatch(b.lines.join(''), /accessible|made of words/);
+});
 
 t.test('two gateways come up by themselves and carry packets both ways', async (t) => {
   const pair = await bench(t);

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { ServerReload } from '../../api/context.js';
 import type { Backup } from '../../store/backup.js';
 import { CliError, messageOf } from '../errors.js';
+import { readCertificates, tlsTrouble } from './tls-trouble.js';
 
 /** An object of the API, read by the field names of the contract. */
 export type ApiObject = { readonly [field: string]: unknown } & {
@@ -227,7 +227,7 @@ export class ApiClient {
       host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: url.port || (url.protocol === 'https:' ? 443 : 80),
       path,
-      ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+      ...(caFile === undefined ? {} : { ca: readCertificates(caFile) }),
     };
   }
 }
@@ -289,5 +289,7 @@ function unreachable(endpoint: string, error: unknown): CliError {
   if (code === 'ECONNREFUSED') {
     return new UnreachableError(`no server listens at ${endpoint}; start it with culvert serve`);
   }
-  return new CliError(`the server at ${endpoint} cannot be reached: ${messageOf(error)}`);
+  return new CliError(
+    tlsTrouble(endpoint, error) ?? `the server at ${endpoint} cannot be reached: ${messageOf(error)}`,
+  );
 }

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
-import { isOpen, octal } from '../../store/secret-file.js';
+import { readFileSync } from 'node:fs';
+import { exposure } from '../../store/secret-file.js';
 import type { Logger } from '../../telemetry/log.js';
 import { StartError } from '../start-error.js';
 
@@ -41,13 +41,8 @@ export function readTlsFiles(
       `the TLS certificate ${when} (${certificate.validTo}): renew it, then run culvert serve-reload`,
     );
   }
-  const { mode } = statSync(files.key);
-  if (isOpen(mode)) {
-    logger.warn(
-      { file: files.key },
-      `the TLS key ${files.key} is accessible by group or others (mode ${octal(mode)}): run chmod 600 on it`,
-    );
-  }
+  const exposed = exposure(files.key);
+  if (exposed !== undefined) logger.warn({ file: files.key }, `the TLS key ${files.key} ${exposed}`);
   return { cert, key };
 }
 
