@@ -55,6 +55,8 @@ export interface CulvertOptions {
   readonly dpd?: object;
   readonly localCidrs?: readonly string[];
   readonly peerCidrs?: readonly string[];
+  /** Where the first message goes. */
+  readonly peerPort?: 500 | 4500;
   /** Further fields of the gateway. */
   readonly gateway?: object;
   readonly limits?: object;
@@ -85,6 +87,7 @@ export function culvertConfig(options: CulvertOptions = {}) {
         peer: {
           address: SITE_B.address,
           cidrs: options.peerCidrs ?? [SITE_B.cidr],
+          ...(options.peerPort && { port: options.peerPort }),
           ...(options.peerIdentity && { ike_identity: options.peerIdentity }),
         },
       },
