@@ -52,7 +52,7 @@ export async function eachDaemon(
   const isServed =
     args.control === undefined &&
     (operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL)) &&
-    socketsIn(folderOf(args)).length > 0;
+    socketsIn(servedFolder(args)).length > 0;
   if (!isServed) return talkTo(await openControl({ control, timeout }), operands, terminal, talk);
   const members = await meantMembers(args, operands);
   const documents: unknown[] = [];
@@ -83,7 +83,7 @@ export function oneConnection(aim: Aim): string {
 }
 
 /** The default folder may be replaced by an option or by the environment. */
-function folderOf(args: DaemonArguments): string {
+export function servedFolder(args: DaemonArguments): string {
   return args['run-folder'] ?? process.env.CULVERT_RUN_FOLDER ?? RUN_FOLDER;
 }
 
@@ -102,7 +102,7 @@ async function talkTo(
 
 async function meantMembers(args: DaemonArguments, operands: readonly string[]): Promise<Member[]> {
   const { timeout = ANSWER_SECONDS } = args;
-  const members = await runningMembers(folderOf(args), timeout);
+  const members = await runningMembers(servedFolder(args), timeout);
   const names = [...new Set(members.map(({ gateway }) => gateway))];
   for (const operand of operands) {
     const [gateway = ''] = operand.split('/', 1);

@@ -5,6 +5,7 @@ import { applyCommand } from './commands/apply.js';
 import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
+import { completionCommand } from './commands/completion.js';
 import { downCommand } from './commands/down.js';
 import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
@@ -19,16 +20,18 @@ import { serveReloadCommand } from './commands/serve-reload.js';
 import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
+import { COMPLETIONS_FLAG, completions } from './completion.js';
 import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
 import { suggestion } from './nearest.js';
 import type { Terminal } from './terminal.js';
+import { topHelp } from './top-help.js';
 import { vpnCommands } from './vpn/commands.js';
 
 const COMMANDS: readonly CliCommand[] = [
   runCommand,
   checkCommand,
-  pairCommand,
   statusCommand,
+  pairCommand,
   explainCommand,
   upCommand,
   downCommand,
@@ -43,6 +46,7 @@ const COMMANDS: readonly CliCommand[] = [
   backupCommand,
   restoreCommand,
   benchCommand,
+  completionCommand,
   ...vpnCommands,
 ];
 
@@ -64,6 +68,17 @@ export function programVersion(): string {
  * errors become one line on standard error; only a bug shows a stack.
  */
 export async function runProgram(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  if (argv[0] === COMPLETIONS_FLAG) {
+    // The first word behind it is the program's.
+    terminal.lines(await completions(COMMANDS, argv.slice(2)));
+    return ExitCode.done;
+  }
+  if (asksForAll(argv)) {
+    const { style } = terminal;
+    const width = helpWidth(terminal);
+    terminal.lines(topHelp(COMMANDS, (command) => vpnCommands.includes(command), { style, width }));
+    return ExitCode.done;
+  }
   let json = false;
   try {
     const chosen = await parse(argv, terminal);
@@ -83,6 +98,15 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
   }
 }
 
+/** `culvert --help`, which shows the commands and not the options of one. */
+function asksForAll(argv: readonly string[]): boolean {
+  return argv.includes('--help') && argv.every((word) => word.startsWith('-'));
+}
+
+function helpWidth(terminal: Terminal): number {
+  return Math.min(110, terminal.width() ?? 100);
+}
+
 /** What was asked for; undefined when help or the version has been printed instead. */
 async function parse(argv: readonly string[], terminal: Terminal): Promise<Chosen | undefined> {
   let chosen: Chosen | undefined;
@@ -97,23 +121,16 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
       'dot-notation': false,
       'parse-positional-numbers': false,
     })
-    .wrap(Math.min(110, terminal.width() ?? 100))
+    .wrap(helpWidth(terminal))
     .version(programVersion())
     .help()
-    .completion(
-      'completion',
-      'Print the script for completion in bash or zsh: culvert completion >> ~/.bashrc',
-    )
     .strict()
     .demandCommand(1, 'name a command, for example "culvert pair --once"; culvert --help lists them all')
     .exitProcess(false)
     .fail((message, error) => {
       throw error instanceof CliError ? error : usageError(argv, message ?? messageOf(error));
     })
-    .example('$0 pair --once', 'Two gateways, a tunnel and traffic through it, on this machine')
-    .example('$0 check --config gateway.yaml', 'Validate a configuration file')
-    .example('$0 run --config gateway.yaml', 'The gateway in the foreground')
-    .epilogue('Exit codes: 0 done, 1 the thing failed, 2 wrong usage.') as Argv;
+    .showHelpOnFail(false) as Argv;
   for (const command of COMMANDS) {
     parser = parser.command(
       `${command.name} ${command.operands}`.trim(),
@@ -165,15 +182,15 @@ function describe(parser: Argv, command: CliCommand): Argv {
 /** Turns what yargs complains about into one sentence in our words, with the nearest known name. */
 function usageError(argv: readonly string[], message: string): UsageError {
   const command = commandOf(argv);
+  const first = argv.find((word) => !word.startsWith('-'));
+  // Options of a command that there is not are unknown, all of them: that is not what is wrong.
+  if (command === undefined && first !== undefined) return unknownCommand(first);
   const option = unknownOption(argv, command);
   if (option !== undefined) return option;
   const unknown = /^Unknown (?:argument|command)s?: (.*)$/m.exec(message);
   if (unknown !== null) {
     const name = unknown[1]!.split(', ')[0]!;
-    if (command === undefined) {
-      const known = COMMANDS.map(({ name: word }) => word);
-      return new UsageError(`unknown command "${name}"${suggestion(name, known)}`);
-    }
+    if (command === undefined) return unknownCommand(name);
     return new UsageError(`unexpected argument "${name}" after "${command.name}"`);
   }
   const missing = /^Missing required arguments?: (.*)$/m.exec(message);
@@ -183,10 +200,8 @@ function usageError(argv: readonly string[], message: string): UsageError {
   }
   const bare = /^Not enough arguments following: (.*)$/m.exec(message);
   if (bare !== null) return new UsageError(`--${bare[1]} needs a value`);
-  if (/^Not enough non-option arguments/m.test(message)) {
-    const needed = /<([^>]+)>/.exec(command?.operands ?? '')?.[1] ?? 'argument';
-    return new UsageError(`"${command?.name}" needs a ${needed.toUpperCase()}`);
-  }
+  const few = /^Not enough non-option arguments: got ([0-9]+)/m.exec(message);
+  if (few !== null) return new UsageError(missingOperand(command, Number(few[1])));
   const choice = /Argument: (\S+), Given: (.*), Choices: (.*)$/m.exec(message);
   if (choice !== null) {
     const given = choice[2]!.replaceAll('"', '');
@@ -197,6 +212,25 @@ function usageError(argv: readonly string[], message: string): UsageError {
     );
   }
   return new UsageError(message.trim());
+}
+
+function unknownCommand(name: string): UsageError {
+  const known = COMMANDS.filter(({ hidden }) => hidden !== true).map(({ name: word }) => word);
+  return new UsageError(`unknown command "${name}"${suggestion(name, known)}`);
+}
+
+/** Of the operands that a command needs, the first one that is not there is missing. */
+function missingOperand(command: CliCommand | undefined, given: number): string {
+  const needed = [...(command?.operands ?? '').matchAll(/<([^>]+)>/g)].map(([, name]) =>
+    name!.replace('...', '').toUpperCase(),
+  );
+  const missing = needed.slice(given);
+  const whole = needed.length > 1 ? `: ${command?.name} ${needed.join(' ')}` : '';
+  return `"${command?.name}" needs ${missing.map(withArticle).join(', ') || 'a further argument'}${whole}`;
+}
+
+function withArticle(word: string): string {
+  return `${/^[AEIO]/.test(word) ? 'an' : 'a'} ${word}`;
 }
 
 /** An unknown option comes before anything else that is wrong: it often is the reason for it. */

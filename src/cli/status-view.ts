@@ -25,10 +25,10 @@ const OVERVIEW: readonly Column[] = [
   { title: 'PEER', whole: true },
   { title: 'IKE' },
   { title: 'CHILD' },
-  { title: 'ESP' },
+  { title: 'ESP', spare: 1 },
   { title: 'IN', align: 'right' },
   { title: 'OUT', align: 'right' },
-  { title: 'SINCE', align: 'right' },
+  { title: 'SINCE', align: 'right', spare: 2 },
 ];
 
 const COVERAGE: readonly Column[] = [
@@ -264,7 +264,6 @@ function evidence(reason: StatusReason, options: ViewOptions): string[] {
   // The message usually ends with the advice already.
   if (typeof advice === 'string' && !reason.message.includes(advice)) more.push(['advice', advice]);
   for (const [name, value] of Object.entries(rest)) more.push([fieldName(name), plainText(value)]);
-  if (reason.more_info !== undefined) more.push(['more', reason.more_info]);
   lines.push(...renderPairs(more, layout(options, '    ')));
   while (lines.at(-1) === '') lines.pop();
   return lines;
@@ -372,5 +371,12 @@ function isTexts(value: unknown): value is readonly string[] {
 
 function plainText(value: unknown): string {
   if (isTexts(value)) return value.join(', ');
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  if (Array.isArray(value)) return value.map(plainText).join('; ');
+  if (typeof value !== 'object' || value === null) return String(value);
+  const fields = Object.entries(value);
+  // A pair of networks reads as it does everywhere else.
+  if (fields.length === 2 && 'local' in value && 'peer' in value) {
+    return `${plainText(value.local)} <> ${plainText(value.peer)}`;
+  }
+  return fields.map(([name, one]) => `${fieldName(name)} ${plainText(one)}`).join(', ');
 }

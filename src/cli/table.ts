@@ -6,6 +6,8 @@ export interface Column {
   readonly align?: 'left' | 'right';
   /** Never broken over lines, as figures are not: names and addresses that people copy. */
   readonly whole?: boolean;
+  /** Left out on a screen that is too narrow for all columns, the highest first. 0 for never, which is the default. */
+  readonly spare?: number;
 }
 
 export interface TableOptions {
@@ -30,14 +32,16 @@ export function renderTable(
   rows: readonly (readonly string[])[],
   options: TableOptions = {},
 ): string[] {
-  const cells = rows.map((row) => columns.map((_, c) => (row[c] ?? '').split('\n')));
-  const natural = columns.map((column, c) =>
-    Math.max(textWidth(column.title), ...cells.map((row) => Math.max(...row[c]!.map(textWidth)))),
-  );
-  const floors = columns.map((column, c) =>
-    Math.max(NARROWEST, longestPiece(column.title), ...cells.flatMap((row) => row[c]!.map(longestPiece))),
-  );
-  const widths = squeeze(natural, floors, columns, options.width);
+  const kept = keptColumns(columns, rows, options.width);
+  if (kept.length < columns.length) {
+    const { cell, ...rest } = options;
+    return renderTable(
+      kept.map((c) => ({ ...columns[c]!, spare: 0 })),
+      rows.map((row) => kept.map((c) => row[c] ?? '')),
+      { ...rest, ...(cell === undefined ? {} : { cell: (text, r, c) => cell(text, r, kept[c]!) }) },
+    );
+  }
+  const { cells, widths } = measure(columns, rows, options.width);
   const head = columns.map((column, c) => wrap([column.title], widths[c]!));
   const style = options.title ?? ((text: string) => text);
   const lines = joinCells(head, widths, columns, (text) => style(text));
@@ -48,6 +52,47 @@ export function renderTable(
     lines.push(...joinCells(wrapped, widths, columns, (text, c) => (paint ? paint(text, r, c) : text)));
   }
   return lines;
+}
+
+/** The columns, by their index, that a screen of this width has room for: the spare ones go, the highest first. */
+export function keptColumns(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width: number | undefined,
+): number[] {
+  let kept = columns.map((_, c) => c);
+  while (width !== undefined) {
+    const { widths } = measure(
+      kept.map((c) => columns[c]!),
+      rows.map((row) => kept.map((c) => row[c] ?? '')),
+      width,
+    );
+    const whole = widths.reduce((sum, one) => sum + one, GAP.length * (widths.length - 1));
+    const most = Math.max(...kept.map((c) => columns[c]!.spare ?? 0));
+    if (whole <= width || most === 0) break;
+    const out = kept.findLast((c) => columns[c]!.spare === most);
+    kept = kept.filter((c) => c !== out);
+  }
+  return kept;
+}
+
+/** The lines of each cell, and how wide the columns are on a screen of this width. */
+function measure(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width: number | undefined,
+): { readonly cells: string[][][]; readonly widths: number[] } {
+  const cells = rows.map((row) => columns.map((_, c) => (row[c] ?? '').split('\n')));
+  const natural = columns.map((column, c) =>
+    Math.max(textWidth(column.title), ...cells.map((row) => Math.max(...row[c]!.map(textWidth)))),
+  );
+  const floors = columns.map((column, c) =>
+    Math.max(NARROWEST, longestPiece(column.title), ...cells.flatMap((row) => row[c]!.map(longestPiece))),
+  );
+  const networks = columns.map((_, c) =>
+    Math.max(NARROWEST, ...cells.flatMap((row) => row[c]!.map(longestNetwork))),
+  );
+  return { cells, widths: squeeze({ natural, floors, networks }, columns, width) };
 }
 
 /** `name  value` lines under each other, the values in one column; what does not fit is wrapped there. */
@@ -81,11 +126,10 @@ export function wrapText(text: string, width: number): string[] {
 
 /**
  * Takes what is too much from the widest text columns, first down to their longest piece that should not be
- * cut, then, when that is not enough, down to the narrowest. Figures are never broken over lines.
+ * cut, then, when that is not enough, down to the narrowest. Figures and networks are never broken over lines.
  */
 function squeeze(
-  natural: readonly number[],
-  floors: readonly number[],
+  { natural, floors, networks }: Readonly<Record<'natural' | 'floors' | 'networks', readonly number[]>>,
   columns: readonly Column[],
   limit: number | undefined,
 ): number[] {
@@ -93,7 +137,7 @@ function squeeze(
   if (limit === undefined) return widths;
   const room = limit - GAP.length * (columns.length - 1);
   let excess = widths.reduce((sum, width) => sum + width, 0) - room;
-  for (const lowest of [floors, columns.map(() => NARROWEST)]) {
+  for (const lowest of [floors, networks]) {
     while (excess > 0) {
       let widest = -1;
       for (let c = 0; c < widths.length; c++) {
@@ -157,13 +201,18 @@ function wrapLine(line: string, width: number): string[] {
   return out.length === 0 ? [''] : out;
 }
 
-/** What a line may be broken into: behind a space, a comma or a slash. */
+/** What a line may be broken into: behind a space, a comma or a slash, but for that of a network such as 10.0.0.0/8. */
 function pieces(line: string): string[] {
-  return line.match(/[^ ,/]*[ ,/]+|[^ ,/]+$/g) ?? [];
+  return line.match(/(?:[^ ,/]|\/(?=[0-9]))*(?:[ ,]+|\/+(?![0-9]))|(?:[^ ,/]|\/(?=[0-9]))+$/g) ?? [];
 }
 
 function longestPiece(text: string): number {
   return Math.max(0, ...pieces(text).map((piece) => textWidth(piece.trimEnd())));
+}
+
+/** Width of the longest network or address in a text: cut in two it would be read as another one. */
+function longestNetwork(text: string): number {
+  return Math.max(0, ...(text.match(/[0-9a-f.:]+\/[0-9]+,?|[0-9]+(?:\.[0-9]+){3},?/g) ?? []).map(textWidth));
 }
 
 function pad(text: string, width: number, align: 'left' | 'right'): string {

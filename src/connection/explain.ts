@@ -154,11 +154,20 @@ function adviceOf(
   return out;
 }
 
+/** The two largest units: `42 s`, `3 min 5 s`, `6 h 37 min`. */
+function durationText(milliseconds: number): string {
+  const total = Math.max(0, Math.round(milliseconds / 1000));
+  const [seconds, minutes] = [total % 60, Math.floor(total / 60) % 60];
+  const hours = Math.floor(total / 3600);
+  if (hours > 0) return minutes === 0 ? `${hours} h` : `${hours} h ${minutes} min`;
+  if (minutes > 0) return seconds === 0 ? `${minutes} min` : `${minutes} min ${seconds} s`;
+  return `${seconds} s`;
+}
+
 function nextOf(connection: ConnectionStatusDocument, now: string): string[] {
   const { activity, failed_attempts: failed = 0, next_attempt_at: at, ike, children, peer } = connection;
   const out: string[] = [];
-  const inTime = (when: string): string =>
-    `in ${Math.max(0, Math.round((Date.parse(when) - Date.parse(now)) / 1000))} s`;
+  const inTime = (when: string): string => `in ${durationText(Date.parse(when) - Date.parse(now))}`;
   if (activity === 'due' && at !== undefined) {
     const after = failed === 0 ? '' : `, after ${plural(failed, 'failed attempt')} in a row`;
     out.push(`The next attempt is made ${inTime(at)}${after}.`);

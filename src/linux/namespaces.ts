@@ -169,6 +169,11 @@ export class NetworkLab {
     return holder.pid;
   }
 
+  /** Words before a command line that run it in the namespace, for a person to type. */
+  enterWords(node: string): string[] {
+    return ['nsenter', ...this.#enter(this.pid(node), true)];
+  }
+
   /** Ends every process in the namespaces and the namespaces themselves. Safe to call twice. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;

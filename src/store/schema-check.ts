@@ -201,7 +201,7 @@ export function shown(value: unknown, path: ConfigPath): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'a map';
   if (typeof value !== 'string') return String(value);
   const cut = value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value;
-  const plain = cut.replace(/[^ -~…]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
+  const plain = cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
   return `"${plain}"`;
 }
 

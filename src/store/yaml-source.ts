@@ -73,7 +73,7 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
       ...at(error.pos[0]),
       message: meaning(error, document),
     }));
-    return err(errors.slice(0, MOST_YAML_ERRORS));
+    return err(oncePerFault(errors).slice(0, MOST_YAML_ERRORS));
   }
   const { faults, targets } = new AnchorWalk(document);
   if (faults.length > 0) {
@@ -98,6 +98,13 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
   };
   // The walk has bounded what aliases stand for.
   return ok({ value: settingsOf(document.toJS({ maxAliasCount: -1 })), locate });
+}
+
+/** An editor that indents by tabs does so in every line: the first one tells it. */
+function oncePerFault(errors: readonly ConfigError[]): ConfigError[] {
+  return errors.filter(
+    ({ message }, index) => errors.findIndex((other) => other.message === message) === index,
+  );
 }
 
 function settingsOf(value: unknown): unknown {

@@ -139,7 +139,6 @@ t.test('the overview: a line about the gateway, a row a connection, then what is
     '    nearest miss  proposal 1: differs in dh_group',
     '    role          responder',
     '    count         3',
-    '    more          vpc-vpn-health#vpn-connection-health',
   ]);
 });
 

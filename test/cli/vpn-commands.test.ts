@@ -442,5 +442,5 @@ t.test('every command has help with an example, and completion knows them', asyn
     t.ok(examples.length > 0, name);
     t.match(await commandLine(name, '--help'), { code: 0, out: `Usage: culvert ${name}` });
   }
-  t.match(await commandLine('completion'), { code: 0, out: /_culvert_yargs_completions/ });
+  t.match(await commandLine('completion'), { code: 0, out: /_culvert_completions/ });
 });

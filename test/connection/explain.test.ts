@@ -137,7 +137,7 @@ t.test('what happens next', async (t) => {
     cause: null,
     advice: [],
     verdict: 'The connection with 192.0.2.2 is up for 1 pair of networks.',
-    next: ['The IKE SA is rekeyed in 90 s.', 'The next child SA is rekeyed in 40 s.'],
+    next: ['The IKE SA is rekeyed in 1 min 30 s.', 'The next child SA is rekeyed in 40 s.'],
   });
 });
 

@@ -1,3 +1,4 @@
+import { countOf } from '../amounts.js';
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
 import { foldEqual } from '../fold.js';
@@ -45,7 +46,7 @@ export const checkCommand = defineCommand({
       terminal.json({ ok: true, file: path, gateway: summary, errors: [], advisories });
       return ExitCode.done;
     }
-    const count = file.connections.length === 1 ? '1 connection' : `${file.connections.length} connections`;
+    const count = countOf(file.connections.length, 'connection');
     terminal.line(
       `${name}: ${terminal.style.good('ok')}, gateway ${gateway.name} at ${gateway.address} in ${gateway.mode} mode, ${count}`,
     );

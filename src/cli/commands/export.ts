@@ -1,3 +1,4 @@
+import { countOf } from '../amounts.js';
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
 import { writePrivate } from '../private-file.js';
@@ -39,7 +40,7 @@ export const exportCommand = defineCommand({
     } else if (file === undefined) {
       terminal.line(text.trimEnd());
     } else {
-      terminal.line(`${file}: ${gateways} gateways with their connections and policies`);
+      terminal.line(`${file}: ${countOf(gateways, 'gateway')} with connections and policies`);
     }
     return ExitCode.done;
   },

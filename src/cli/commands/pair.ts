@@ -3,6 +3,7 @@ import { defineCommand } from '../command.js';
 import { CliError, ExitCode, messageOf, UsageError } from '../errors.js';
 import type { Pair } from '../pair/pair.js';
 import type { PairReport } from '../pair/report.js';
+import { SITE_A, SITE_B } from '../pair/site-network.js';
 import { programWords } from '../program-path.js';
 import { parseSuite, SUITE_HELP, type Suite } from '../suite.js';
 import type { Terminal } from '../terminal.js';
@@ -19,7 +20,7 @@ export const pairCommand = defineCommand({
   options: {
     once: { type: 'boolean', default: false, describe: 'End after the traffic, with exit code 0 or 1' },
     suite: { type: 'string', requiresArg: true, describe: SUITE_HELP },
-    'ike-version': { type: 'number', choices: [1, 2] as const, default: 2, describe: 'IKE version' },
+    'ike-version': { choices: ['1', '2'] as const, default: '2', describe: 'IKE version' },
     seconds: { type: 'number', requiresArg: true, default: 3, describe: 'Length of each TCP transfer' },
     'keep-logs': { type: 'string', requiresArg: true, describe: "Folder for both gateways' logs" },
   },
@@ -50,7 +51,7 @@ export const pairCommand = defineCommand({
     const json = output === 'json';
     const report = await runPair({
       suite,
-      ikeVersion: args['ike-version'],
+      ikeVersion: args['ike-version'] === '1' ? 1 : 2,
       suiteText: args.suite ?? null,
       seconds,
       pings: PINGS,
@@ -61,6 +62,9 @@ export const pairCommand = defineCommand({
       },
       ...(once ? {} : { stay: (pair, report) => stay(pair, report, json, terminal, interrupt.signal) }),
     });
+    if (interrupt.signal.aborted && !json) {
+      terminal.note('culvert: both gateways have ended, and their namespaces are gone');
+    }
     // Without --once a good report has been shown already.
     if (once || !report.ok) await show(report, json, terminal);
     return report.ok ? ExitCode.done : ExitCode.failed;
@@ -87,7 +91,11 @@ async function stay(
     if (!json) terminal.clear();
     await show(current, json, terminal);
     if (!json)
-      terminal.lines(['', 'Both gateways are running; Ctrl-C ends them. To look at them:', ...hints(report)]);
+      terminal.lines([
+        '',
+        'Both gateways are running; Ctrl-C ends them. To look at them:',
+        ...hints(report, pair),
+      ]);
     do {
       try {
         await Promise.race([pause(REFRESH_MS, undefined, { signal }), pair.lost]);
@@ -101,6 +109,11 @@ async function stay(
   }
 }
 
-function hints(report: PairReport): string[] {
-  return report.sites.map((site) => `  ${programWords()} status --control ${site.control}`);
+function hints(report: PairReport, pair: Pair): string[] {
+  const enter = pair.lab.enterWords(SITE_A.host).join(' ');
+  return [
+    ...report.sites.map((site) => `  ${programWords()} status --control ${site.control}`),
+    `and to use the tunnel, from ${SITE_A.host} to ${SITE_B.host} (or bash in place of ping):`,
+    `  ${enter} ping ${SITE_B.hostAddress}`,
+  ];
 }

@@ -67,7 +67,10 @@ function present(report: ReloadReport, terminal: Terminal): void {
   if (!ok) terminal.note('culvert: nothing was changed: a change needs a restart of the daemon');
   else if (rows.length === 0) terminal.line(`no difference: ${rest} as in the file`);
   else if (problems.length > 0) terminal.line(`done, but for what this host refused; ${rest} not touched`);
-  else terminal.line(`${dryRun ? 'this would be done' : 'done'}; ${rest} not touched`);
+  else
+    terminal.line(
+      `${dryRun ? 'this would be done' : 'done'}${unchanged === 0 ? '' : `; ${rest} not touched`}`,
+    );
   for (const problem of problems) terminal.note(`culvert: ${problem}`);
 }
 

@@ -24,7 +24,7 @@ export const tokenCommand = defineCommand({
     } else {
       terminal.line(token);
       terminal.note(
-        `in the file of the server:\n  - { name: ${name}, role: ${role}, hash: "${entry.hash}" }`,
+        `in the file of the server, under "tokens" (or "api_keys" for IAM logins):\n  - { name: ${name}, role: ${role}, hash: "${entry.hash}" }`,
       );
     }
     return ExitCode.done;

@@ -1,3 +1,4 @@
+import { countOf } from '../amounts.js';
 import { UsageError } from '../errors.js';
 import type { ApiClient, ApiObject } from './api-client.js';
 import { givenGroup, groupChoice, groupFilter, ofGroup, operand, textOption, vpcOption } from './options.js';
@@ -106,7 +107,7 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
       return found.map((object) => ({
         object,
         path: `/vpn_gateways/${object.id}`,
-        text: `VPN gateway "${object.name}" and its ${(object.connections as unknown[]).length} connections`,
+        text: `VPN gateway "${object.name}" and its ${countOf((object.connections as unknown[]).length, 'connection')}`,
       }));
     },
   },

@@ -1,12 +1,14 @@
 import type { Style } from '../style.js';
-import { type Column, renderPairs, renderTable } from '../table.js';
+import { type Column, keptColumns, renderPairs, renderTable, wrapText } from '../table.js';
 import type { ApiObject } from './api-client.js';
 
 /** How a list is shown: a column and what stands in it. */
-export type View = readonly (Column & { readonly cell: (object: ApiObject) => string })[];
+export type View = readonly (Column & {
+  readonly cell: (object: ApiObject) => string;
+})[];
 
 const name: View[number] = { title: 'NAME', whole: true, cell: (object) => object.name };
-const id: View[number] = { title: 'ID', whole: true, cell: (object) => object.id };
+const id: View[number] = { title: 'ID', whole: true, spare: 3, cell: (object) => object.id };
 
 export const gatewayView: View = [
   name,
@@ -14,22 +16,23 @@ export const gatewayView: View = [
   { title: 'HEALTH', whole: true, cell: (one) => text(one.health_state) },
   { title: 'MODE', whole: true, cell: (one) => text(one.mode) },
   { title: 'PUBLIC IP', whole: true, cell: publicAddresses },
-  { title: 'SUBNET', cell: (one) => text(at(one, 'subnet', 'name')) },
-  { title: 'VPC', cell: (one) => text(at(one, 'vpc', 'name')) },
-  { title: 'CONNECTIONS', align: 'right', cell: (one) => String(count(one.connections)) },
+  { title: 'SUBNET', spare: 1, cell: (one) => text(at(one, 'subnet', 'name')) },
+  { title: 'VPC', spare: 1, cell: (one) => text(at(one, 'vpc', 'name')) },
+  { title: 'CONNECTIONS', align: 'right', spare: 2, cell: (one) => String(count(one.connections)) },
   id,
 ];
 
 export const connectionView: View = [
   name,
   { title: 'STATUS', whole: true, cell: (one) => text(one.status) },
-  { title: 'ADMIN', whole: true, cell: (one) => (one.admin_state_up === false ? 'down' : 'up') },
+  { title: 'ADMIN', whole: true, spare: 2, cell: (one) => (one.admin_state_up === false ? 'down' : 'up') },
   {
     title: 'PEER',
     whole: true,
+    spare: 1,
     cell: (one) => text(at(one, 'peer', 'address') ?? at(one, 'peer', 'fqdn')),
   },
-  { title: 'LOCAL CIDRS', cell: (one) => text(at(one, 'local', 'cidrs')) },
+  { title: 'LOCAL CIDRS', spare: 1, cell: (one) => text(at(one, 'local', 'cidrs')) },
   { title: 'PEER CIDRS', cell: (one) => text(at(one, 'peer', 'cidrs')) },
   { title: 'REASON', cell: reasons },
   id,
@@ -43,8 +46,8 @@ const policyColumns: View = [
   },
 ];
 const policyTail: View = [
-  { title: 'LIFETIME', align: 'right', cell: (one) => text(one.key_lifetime) },
-  { title: 'CONNECTIONS', align: 'right', cell: (one) => String(count(one.connections)) },
+  { title: 'LIFETIME', align: 'right', spare: 1, cell: (one) => text(one.key_lifetime) },
+  { title: 'CONNECTIONS', align: 'right', spare: 2, cell: (one) => String(count(one.connections)) },
   id,
 ];
 
@@ -75,11 +78,13 @@ export function renderList(
   width: number | undefined,
 ): string[] {
   if (items.length === 0) return ['none'];
-  return renderTable(
-    view,
-    items.map((item) => view.map(({ cell }) => cell(item))),
-    { ...(width === undefined ? {} : { width }), title: style.bold },
-  );
+  const rows = items.map((item) => view.map(({ cell }) => cell(item)));
+  const table = renderTable(view, rows, { ...(width === undefined ? {} : { width }), title: style.bold });
+  const kept = keptColumns(view, rows, width);
+  if (kept.length === view.length) return table;
+  const left = view.filter((_, c) => !kept.includes(c)).map(({ title }) => title);
+  const where = 'on a wider screen, in a pipe, or with --output json';
+  return [...table, ...wrapText(`Without ${left.join(', ')}: ${where}.`, width ?? 0).map(style.dim)];
 }
 
 /** Every field of an object on its own line, those of objects in it by their path. The key is not shown. */
