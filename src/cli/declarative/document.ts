@@ -138,7 +138,11 @@ export function loadDocument(path: string): Document {
   const text = readInput(path, 'the file');
   const document = readDocument(text, (file) => readLine(resolve(dirname(path), file)), name);
   if (document.ok) return document.value;
-  throw new CliError(`the file is not right:\n${formatConfigErrors(document.error, name)}`);
+  const errors = formatConfigErrors(document.error, name);
+  const { length } = document.error;
+  throw new CliError(
+    length === 1 ? errors : `${length} errors in the file; correct it and apply it again:\n${errors}`,
+  );
 }
 
 /** `readKey` gives the key in a file that a connection names; `name` is that of the file itself. */
