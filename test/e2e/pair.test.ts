@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import type { PairReport } from '../../src/cli/pair/report.js';
 import type { StatusDocument } from '../../src/connection/status.js';
 import { networkLabSupport } from '../../src/linux/namespaces.js';
-import { PROGRAM, UNHOOKED } from '../helpers/program.js';
+import { PROGRAM, programOutcome, UNHOOKED } from '../helpers/program.js';
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url));
 /** Where the checkout is bind-mounted for an ordinary user, who may not reach its real place. */
@@ -254,7 +254,7 @@ t.test('without --once it stays, can be asked and steered, and Ctrl-C ends it', 
   t.equal(table.status, 0, table.stderr);
   t.match(
     table.stdout,
-    /^site-a: policy mode, 192\.0\.2\.1, .* 1 of 1 connections up\nclear packets: .*\n\nNAME /,
+    /^site-a: policy mode, 192\.0\.2\.1, .* 1 of 1 connection up\nclear packets: .*\n\nNAME /,
   );
   const one = culvert('status', 'to-site-b', ...control);
   t.equal(one.status, 0, one.stderr);
@@ -276,6 +276,19 @@ t.test('without --once it stays, can be asked and steered, and Ctrl-C ends it', 
   run.child.kill('SIGINT');
   t.match(await run.ended, { code: 0 });
   t.same(await run.leftovers(), []);
+});
+
+t.test('a person is told how to enter its hosts, and that it has ended', { skip }, async (t) => {
+  const run = pair('--seconds', '0.2');
+  t.teardown(() => run.remove());
+  await run.until('the way in', () => /^ {2}nsenter .* ping \S+\n/m.test(run.out));
+  const [enter = '', address = ''] = /^ {2}(nsenter .*) ping (\S+)$/m.exec(run.out)?.slice(1) ?? [];
+  t.equal(address, '10.2.0.10');
+  const ping = await programOutcome([...enter.split(' '), 'ping', '-c', '1', '-W', '5', address]);
+  t.equal(ping.code, 0, `${ping.out}${ping.err}`);
+  run.child.kill('SIGINT');
+  t.match(await run.ended, { code: 0 });
+  t.match(run.err, /^culvert: both gateways have ended, and their namespaces are gone$/m);
 });
 
 t.test('a killed gateway fails the whole, and nothing is left', { skip }, async (t) => {
