@@ -5,7 +5,10 @@ import { renderPairs } from './table.js';
 const GROUPS: readonly (readonly [title: string, names: readonly string[]])[] = [
   ['A gateway with a file', ['run', 'check', 'status', 'explain', 'up', 'down', 'reload', 'psk']],
   ['Try and measure it', ['pair', 'bench']],
-  ['The API server and its gateways', ['serve', 'serve-reload', 'apply', 'export', 'token']],
+  [
+    'The API server and its gateways',
+    ['serve', 'serve-reload', 'apply', 'export', 'backup', 'restore', 'token'],
+  ],
 ];
 
 const API_TITLE = 'Objects of the API';

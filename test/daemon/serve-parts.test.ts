@@ -275,6 +275,8 @@ t.test('a supervised gateway without a supervisor', async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   t.match(await client.attach(), { pid: process.pid, configured: false });
+  t.same(await client.names(), { gateway: null, connections: {} }, 'before it is configured');
+  await client.ping();
   await t.rejects(client.status(), { code: 'starting' });
   await t.rejects(client.configure({ nonsense: true }), { code: 'bad_request' });
   await new Promise((resolve) => setTimeout(resolve, 400));

@@ -33,8 +33,8 @@ export interface ApiReply {
 const VERSION = '2026-06-02';
 /** Objects a page; the API gives no more. */
 const PAGE = 100;
-/** Seconds that a transaction is given at least: its work grows with the document. */
-const TRANSACTION_SECONDS = 60;
+/** Seconds that what concerns many objects is given at least: its work grows with their number. */
+const WHOLE_SECONDS = 60;
 
 export interface RestoreRequest {
   readonly backup: Backup;
@@ -112,8 +112,8 @@ export class ApiClient {
   /** Makes several changes at once, or none. @throws RefusedError, or CliError when there is no such server */
   async transact(steps: readonly object[], dryRun: boolean): Promise<void> {
     const type = { 'content-type': 'application/json' };
-    const seconds = Math.max(this.#target.seconds, TRANSACTION_SECONDS);
-    await this.#request('POST', '/culvert/v1/transactions', { dry_run: dryRun, steps }, type, seconds);
+    const body = { dry_run: dryRun, steps };
+    await this.#request('POST', '/culvert/v1/transactions', body, type, this.#wholeSeconds);
   }
 
   /** Makes the server read its file again. @throws RefusedError, or CliError when the server cannot be reached */
@@ -126,14 +126,21 @@ export class ApiClient {
   /** Every object there is. @throws RefusedError, or CliError when the server cannot be reached */
   async backup(withKeys: boolean): Promise<Backup> {
     const keys = withKeys ? 'include' : 'omit';
-    const { body } = await this.#request('GET', `/culvert/v1/backup?keys=${keys}`, undefined, {});
+    const { body } = await this.#request(
+      'GET',
+      `/culvert/v1/backup?keys=${keys}`,
+      undefined,
+      {},
+      this.#wholeSeconds,
+    );
     return body as Backup;
   }
 
   /** Makes the objects of a backup again, all or none. @throws RefusedError, or CliError */
   async restore(body: RestoreRequest): Promise<RestoreReport> {
     const type = { 'content-type': 'application/json' };
-    return (await this.#request('POST', '/culvert/v1/restore', body, type)).body as RestoreReport;
+    const reply = await this.#request('POST', '/culvert/v1/restore', body, type, this.#wholeSeconds);
+    return reply.body as RestoreReport;
   }
 
   /** Sends one request. @throws RefusedError, or CliError when the server cannot be reached */
@@ -150,6 +157,10 @@ export class ApiClient {
       ...(body === undefined ? {} : { 'content-type': type }),
       ...headers,
     });
+  }
+
+  get #wholeSeconds(): number {
+    return Math.max(this.#target.seconds, WHOLE_SECONDS);
   }
 
   async #request(
