@@ -86,7 +86,10 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
       failure: reason,
       ...(old === undefined ? {} : { rekeys: old.id }),
     });
-    if (old !== undefined && reason.cause === 'pfs_mismatch') notePfsRefused(world, sa, reason);
+    if (old !== undefined && reason.cause === 'pfs_mismatch') {
+      const message = `a child SA could not be rekeyed when the peer asked for it: ${reason.message}`;
+      notePfsRefused(world, sa, { ...reason, message });
+    }
   };
   if (!hasExactlyOne(payloads, 'nonce')) {
     const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');
