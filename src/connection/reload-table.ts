@@ -40,7 +40,7 @@ const NEW_IKE = 'a new IKE SA is negotiated, then the old one is deleted';
 const AT_NEXT_START = 'taken over when the daemon is started again';
 const AT_RESTART = 'needs a restart of the daemon: nothing of the new file is applied';
 
-/** The action table of `culvert reload`. The README shows the same table. */
+/** The action table of `culvert reload`. docs/operation.md shows the same table. */
 export const RELOAD_TABLE = {
   'connection added': { action: 'start', effect: 'it is brought up' },
   'connection removed': { action: 'stop', effect: 'its SAs are deleted at the peer' },
