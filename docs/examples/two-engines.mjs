@@ -9,7 +9,7 @@ import { connectionOf } from './connection.mjs';
 
 const crypto = createBackend('openssl');
 const random = { bytes: (/** @type {number} */ length) => Uint8Array.from(randomBytes(length)) };
-const psk = 'correct-horse-battery-staple';
+const psk = 'UjWiN9f-gH25v33B_Y_fkJjL';
 const [east, west] = [
   { address: '192.0.2.1', cidr: '10.1.0.0/24' },
   { address: '192.0.2.2', cidr: '10.2.0.0/24' },
