@@ -79,10 +79,10 @@ t.test('reload: the plan, the deed, refusals', async (t) => {
   const plan = await reload('--dry-run');
   t.equal(plan.code, 0);
   t.match(plan.out, /c +dead_peer_detection +live +running SAs are watched by it at once/);
-  t.match(plan.out, /this would be done; 0 connections are not touched/);
+  t.match(plan.out, /^this would be done$/m);
   const again = JSON.parse((await reload('--dry-run', '--output', 'json')).out) as object;
   t.match(again, { ok: true, dry_run: true, connections: [{ name: 'c', changes: [{ action: 'live' }] }] });
-  t.match(await reload(), { code: 0, out: /done; / });
+  t.match(await reload(), { code: 0, out: /^done$/m });
   t.match(await reload(), { out: /no difference/ });
 
   write({ peer: { address: ADDRESS.b } });

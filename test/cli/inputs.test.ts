@@ -12,13 +12,13 @@ const CONNECTIONS = (count: number): string =>
   Array.from(
     { length: count },
     (_, n) =>
-      `  - { name: c${n}, psk: correct-horse-battery, local: { cidrs: [10.1.0.0/24] }, peer: { address: 10.9.${n >> 8}.${n & 255}, cidrs: [10.2.${n}.0/24] } }\n`,
+      `  - { name: c${n}, psk: "o2Jx8Imw-eJTJTNg_FBDJRpJ0v", local: { cidrs: [10.1.0.0/24] }, peer: { address: 10.9.${n >> 8}.${n & 255}, cidrs: [10.2.${n}.0/24] } }\n`,
   ).join('');
 const GATEWAY = 'gateway: { name: g, address: 192.0.2.1 }\n';
 
 function file(name: string, text: string | Uint8Array): string {
   const path = join(folder, name);
-  writeFileSync(path, text);
+  writeFileSync(path, text, { mode: 0o600 });
   return path;
 }
 

@@ -100,6 +100,7 @@ t.test('a FIPS-like OpenSSL without MD5, 3DES and curves says so at once', async
       { kind: 'prf', id: Prf.HMAC_MD5 },
       { kind: 'dh', id: Dh.ECP_521 },
       { kind: 'dh', id: Dh.MODP_1024 },
+      { kind: 'dh', id: Dh.MODP_1024_160 },
     ],
   );
   t.throws(() => poor.hash('md5'), RangeError);

@@ -114,7 +114,7 @@ function restore(transaction: Transaction, body: Body, context: ApiContext): obj
   const { snapshot } = transaction.view;
   const there = Object.values(KIND).flatMap((kind) => snapshot.list(kind));
   if (there.length > 0 && !replace) {
-    const message = `the server has ${there.length} objects already: restore into an empty one, or replace them (replace: true, --replace), which deletes what is not in the backup`;
+    const message = `the server has ${there.length} objects already: restore into an empty one, or replace them (replace: true), which deletes what is not in the backup`;
     throw new ApiError(409, 'store_not_empty', message);
   }
   const wanted = backup.objects.map((object) => {

@@ -2,6 +2,7 @@ import type { Backup } from '../../store/backup.js';
 import { defineCommand } from '../command.js';
 import { CliError, ExitCode } from '../errors.js';
 import { readSealer, sealingOption } from '../sealing-option.js';
+import { RefusedError } from '../vpn/api-client.js';
 import { apiOptions, connectApi } from '../vpn/connect.js';
 import { readText } from '../vpn/options.js';
 
@@ -33,7 +34,11 @@ export const restoreCommand = defineCommand({
   async run({ file, ...args }, terminal) {
     const backup = await readPlain(file, args['sealing-key-file']);
     const dryRun = args['dry-run'];
-    const report = await connectApi(args).restore({ backup, replace: args.replace, dry_run: dryRun });
+    const report = await connectApi(args)
+      .restore({ backup, replace: args.replace, dry_run: dryRun })
+      .catch((error: unknown) => {
+        throw notEmpty(error) ? new CliError(`${(error as Error).message}: add --replace`) : error;
+      });
     if (args.output === 'json') {
       terminal.json(report);
       return ExitCode.done;
@@ -49,6 +54,10 @@ export const restoreCommand = defineCommand({
     return ExitCode.done;
   },
 });
+
+function notEmpty(error: unknown): boolean {
+  return error instanceof RefusedError && error.faults.some(({ code }) => code === 'store_not_empty');
+}
 
 /** @throws CliError */
 async function readPlain(file: string, keyFile: string | undefined): Promise<Backup> {
