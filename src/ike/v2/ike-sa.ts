@@ -92,6 +92,7 @@ const BRANCH = [
   'local',
   'remote',
   'natTraversalPort',
+  'portProven',
   'natTraversal',
   'nat',
   'fragmentation',

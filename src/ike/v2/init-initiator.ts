@@ -280,6 +280,7 @@ function goOn(
   sa.nat = { local: finding.local, peer: finding.peer };
   sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
   sa.peerVendors = vendorNames(payloads);
+  sa.portProven = datagram.natTraversalPort;
   if (espForm(sa, sa.connection!) === 'udp') {
     floatToNatTraversalPort(sa);
   }
