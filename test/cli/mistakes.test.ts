@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -8,6 +8,7 @@ import { listenControl } from '../../src/daemon/control.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
 import { PROGRAM, programOutcome, UNHOOKED } from '../helpers/program.js';
+import { talkingSocket } from '../helpers/talking-socket.js';
 
 /**
  * Mistakes that people make, and what they are told: one line that names the place and what to do. The line that
@@ -264,21 +265,8 @@ t.test('forty mistakes on the command line and in files', async (t) => {
 
 t.test('faults of what is at the other end', async (t) => {
   const quiet = pino({ level: 'silent' });
-  const open = new Set<Socket>();
-  const listen = async (name: string, talk: (socket: Socket) => void): Promise<string> => {
-    const path = join(folder, name);
-    const server = createServer((socket) => {
-      open.add(socket);
-      socket.on('error', () => undefined);
-      talk(socket);
-    });
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    t.teardown(() => {
-      for (const socket of open) socket.destroy();
-      server.close();
-    });
-    return path;
-  };
+  const listen = (name: string, talk: (socket: Socket) => void): Promise<string> =>
+    talkingSocket(t, join(folder, name), talk);
   const silent = await listen('silent', () => undefined);
   const mail = await listen('mail', (socket) => socket.end('220 mail ready\r\n'));
   const page = await listen('page', (socket) =>

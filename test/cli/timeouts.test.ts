@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -6,26 +6,14 @@ import t, { type Test } from 'tap';
 import { listenControl } from '../../src/daemon/control.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
+import { talkingSocket } from '../helpers/talking-socket.js';
 
 const folder = t.testdir();
 let sockets = 0;
 
 /** A Unix socket whose connections go to `talk`. */
-async function listening(t: Test, talk: (socket: Socket) => void): Promise<string> {
-  const path = join(folder, `${sockets++}.sock`);
-  const open = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    open.add(socket);
-    socket.on('error', () => undefined);
-    talk(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  t.teardown(() => {
-    for (const socket of open) socket.destroy();
-    server.close();
-  });
-  return path;
-}
+const listening = (t: Test, talk: (socket: Socket) => void): Promise<string> =>
+  talkingSocket(t, join(folder, `${sockets++}.sock`), talk);
 
 t.test(
   'every command ends when the daemon or the server takes its connection and never answers',
