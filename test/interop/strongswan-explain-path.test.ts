@@ -62,7 +62,7 @@ const PATH: readonly Life[] = [
         const wanted = {
           cause: 'port_4500_blocked',
           evidence: [/answered on UDP port 500 but not on 4500/, /tries +\d+/],
-          remedy: /open UDP 4500 in both directions/,
+          remedy: /Open UDP 4500 in both directions/,
         };
         await explains(t, pair, wanted, 90);
         await noFirewall(pair.site, 'b');
@@ -79,7 +79,7 @@ const PATH: readonly Life[] = [
         const wanted = {
           cause: 'port_4500_blocked',
           evidence: [/was to go on on port 4500, where nothing came/, /role +responder/],
-          remedy: /open UDP 4500 in both directions/,
+          remedy: /Open UDP 4500 in both directions/,
         };
         await explains(t, pair, wanted, 60);
         await noFirewall(pair.site, 'a');

@@ -86,6 +86,11 @@ export function enterFarthest(sa: IsakmpSa): void {
   if (farthest !== undefined) sa.branches.enter(farthest);
 }
 
+/** Whether message 1 or 3 was repeated although it had an answer: what the peer says about that is no news of its key. */
+export function askedAgain({ branches }: IsakmpSa): boolean {
+  return branches.waiting.some(({ pending }) => pending === undefined || pending.retransmission.sent > 1);
+}
+
 /** When a message of any branch is to be repeated. */
 export function repeatDue(sa: IsakmpSa): Millis {
   return sa.branches.earliest(({ pending }) => pending?.retransmission.nextAt);

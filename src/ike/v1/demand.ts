@@ -8,7 +8,7 @@ import type { World } from './world.js';
 
 /** Wait after the first try for a pair that traffic wants, and the longest one; each is four times the one before. */
 const FIRST_WAIT: Millis = 30_000;
-const LONGEST_WAIT: Millis = 3_600_000;
+const MAX_WAIT: Millis = 3_600_000;
 
 /**
  * Traffic to this address found no SA: what is not carried is asked for, the pair that it needs first. A pair that
@@ -28,7 +28,7 @@ export function wantDestination(world: World, sa: IsakmpSa, destination: Uint8Ar
     else if (notBefore <= now) {
       sa.demands.set(name, {
         tries: tries + 1,
-        notBefore: now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** tries),
+        notBefore: now + Math.min(MAX_WAIT, FIRST_WAIT * 4 ** tries),
       });
       wanted.push(pair);
     }

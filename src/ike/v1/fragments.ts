@@ -11,7 +11,7 @@ import { V1Exchange } from '../../wire/ike/v1/registry.js';
 const FRAGMENT_BYTES = 1180;
 /** Messages up to this length go in one piece. */
 const WHOLE_BYTES = 1220;
-const MOST_FRAGMENTS = 255;
+const MAX_FRAGMENTS = 255;
 
 /**
  * Puts the fragments of one message together. They are not protected one by one, only the message is: a
@@ -94,7 +94,7 @@ export class FragmentBuffer {
 /** The datagrams of a message: itself when it is short enough, else its fragments, all with the number `id`. */
 export function fragmentsOf(bytes: Uint8Array, header: V1Header, id: number): Uint8Array[] {
   const count = Math.ceil(bytes.length / FRAGMENT_BYTES);
-  if (bytes.length <= WHOLE_BYTES || count > MOST_FRAGMENTS) return [bytes];
+  if (bytes.length <= WHOLE_BYTES || count > MAX_FRAGMENTS) return [bytes];
   // As other gateways do it: fragments carry no message id and the exchange type of phase 1.
   const outer: V1Header = {
     ...header,

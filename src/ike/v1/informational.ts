@@ -7,6 +7,7 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../v2/lifetime.js';
+import { askedAgain } from './answers.js';
 import type { V1Child } from './child-record.js';
 import { removeChild, volumeOf } from './children.js';
 import { closeSa, dropForgotten, failSa } from './close.js';
@@ -23,8 +24,8 @@ import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
 /** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
 const MAX_PAYLOADS = 16;
 /** A lifetime the peer tells us counts down to this much. */
-const LEAST_LIFETIME = 60;
-const LEAST_KILOBYTES = 1024;
+const MIN_LIFETIME = 60;
+const MIN_KILOBYTES = 1024;
 
 /** Without protection: a hint for a main mode of ours that is under way, and nothing else. */
 export function informationalInClear(world: World, sa: IsakmpSa, message: Inbound): void {
@@ -66,7 +67,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
       first.data,
     );
   if (!opened.ok || !authentic) {
-    if (sa.state === 'id-sent') unreadable(world, sa);
+    if (sa.state === 'id-sent' && (datagram.natTraversalPort || !askedAgain(sa))) unreadable(world, sa);
     drop(world, datagram, 'decryption_failed', 'HASH(1) of an informational exchange does not hold');
     return;
   }
@@ -158,7 +159,7 @@ function shorten(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
   }
   const life = decodeLifetime('isakmp', payload.data).seconds;
   if (life === undefined) return;
-  const told = Math.max(LEAST_LIFETIME, life);
+  const told = Math.max(MIN_LIFETIME, life);
   if (sa.establishedAt + seconds(told) < sa.expiresAt) setLifetime(world, sa, told);
 }
 
@@ -171,12 +172,12 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
   const child = children.find((one) => one.spiOut === spi || one.spiIn === spi);
   if (child === undefined) return;
   const life = decodeLifetime('ipsec', payload.data);
-  const told = Math.max(LEAST_LIFETIME, life.seconds ?? Number.POSITIVE_INFINITY);
+  const told = Math.max(MIN_LIFETIME, life.seconds ?? Number.POSITIVE_INFINITY);
   if (child.establishedAt + seconds(told) < child.expiresAt) {
     child.negotiatedSeconds = told;
     Object.assign(child, lifetime(ctx.random, child.establishedAt, told));
   }
-  const kilobytes = Math.max(LEAST_KILOBYTES, life.kilobytes ?? Number.POSITIVE_INFINITY);
+  const kilobytes = Math.max(MIN_KILOBYTES, life.kilobytes ?? Number.POSITIVE_INFINITY);
   if (kilobytes * 1024 < child.volume.expiresAt.bytes) {
     child.volume = volumeOf(ctx.random, child.suite, kilobytes);
   }

@@ -109,7 +109,7 @@ export interface MainModeNegotiation {
   reported: boolean;
   /** Initiator: the SA that this one is to replace. */
   replaces: number | undefined;
-  /** Initiator: all ESP SAs are to be made anew when it is up. */
+  /** Initiator: all ESP SAs are to be re-established once it is up. */
   renewing: boolean;
 }
 

@@ -9,10 +9,10 @@ import { isakmpSpi, notify, sendInformational } from './send.js';
 import { sasOf, type World } from './world.js';
 
 /** However short the timeout, a question gets this long for its answer before the peer counts as dead. */
-const LEAST_PATIENCE: Millis = 3000;
+const MIN_PATIENCE: Millis = 3000;
 /** Questions before the timeout, about. */
 const TRIES_WITHIN_TIMEOUT = 4;
-const LEAST_WAIT: Millis = 500;
+const MIN_WAIT: Millis = 500;
 
 /** Whether the connection wants its peer watched and the peer can answer (RFC 3706 §5.1). */
 function isWatched(sa: IsakmpSa): boolean {
@@ -29,7 +29,7 @@ function deadAt(sa: IsakmpSa): Millis {
   const { askedAt } = sa.dpd;
   if (askedAt === undefined) return Number.POSITIVE_INFINITY;
   const timeout = seconds(sa.connection!.dpd.timeout);
-  return Math.max(sa.lastInbound + timeout, askedAt + Math.min(timeout, LEAST_PATIENCE));
+  return Math.max(sa.lastInbound + timeout, askedAt + Math.min(timeout, MIN_PATIENCE));
 }
 
 export function livenessDeadline(sa: IsakmpSa): Millis {
@@ -48,7 +48,7 @@ export function watch(world: World, sa: IsakmpSa): void {
   if (ctx.now < askAt(sa)) return;
   const first = sa.dpd.askedAt === undefined;
   const { timeout } = sa.connection!.dpd;
-  const again = Math.max(LEAST_WAIT, seconds(timeout) / TRIES_WITHIN_TIMEOUT);
+  const again = Math.max(MIN_WAIT, seconds(timeout) / TRIES_WITHIN_TIMEOUT);
   const start = readU32(ctx.random.bytes(4), 0);
   const number = sa.dpd.ask(start, ctx.now, Math.min(again, ctx.limits.retransmit.ceiling));
   if (first) {

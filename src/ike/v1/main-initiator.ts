@@ -52,7 +52,7 @@ const RUBBISH_GRACE: Millis = 3000;
 export interface Purpose {
   /** The SA to be rekeyed, whose path is used again. */
   readonly replaces?: IsakmpSa;
-  /** All ESP SAs are to be made anew. */
+  /** All ESP SAs are to be re-established. */
   readonly renewing?: boolean;
   /** Inbound SPIs of ESP SAs that are gone here without a word: their DELETE is all that the SA is made for. */
   readonly farewell?: readonly number[];
@@ -292,7 +292,7 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
   reportOpened(world, sa, message, opened.value.payloads);
   protection.phase1.adopt(opened.value.nextIv);
   sa.lastIn = copyOf(datagram.bytes);
-  // The others were somebody else's.
+  // The others were not the peer's.
   sa.branches.settle();
   const identity = checkPeerIdentity(sa.connection!, id, sa.remote.address);
   if (!identity.ok) {

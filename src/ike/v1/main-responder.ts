@@ -145,7 +145,7 @@ export function goOnTrying(world: World, sa: IsakmpSa): void {
   refuseInClear(world, message, V1Notify.PAYLOAD_MALFORMED);
 }
 
-/** The peer has one of our keys. Which connection it means is told by its identity. */
+/** The peer has one of our keys. Which connection it means is decided by its identity. */
 function identified(world: World, sa: IsakmpSa, message: Inbound, found: FoundKey): void {
   const { datagram } = message;
   const { opened, id, connections } = found;

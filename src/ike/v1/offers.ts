@@ -7,10 +7,10 @@ import { CookieJar, type CookieSubject } from '../cookies.js';
 import type { DatagramInput } from '../inputs.js';
 
 /** Different offers that are remembered, and how many of them for good. */
-const MOST_OFFERS = 512;
-const MOST_KEPT = 256;
+const MAX_OFFERS = 512;
+const MAX_KEPT = 256;
 /** Octets of the longest message 1 that is remembered. */
-const LONGEST_OFFER = 2048;
+const MAX_OFFER = 2048;
 const BOTH_COOKIES = 16;
 /** Responder cookie: slot (2) | version of the secret (1) | MAC (5). */
 const SLOT_LENGTH = 2;
@@ -44,7 +44,7 @@ export class OfferMemory {
   /** Remembers the offer of a message 1 and makes the responder cookie for it; undefined when it is too long. */
   answer(datagram: DatagramInput, now: Millis): Uint8Array | undefined {
     const offer = offerIn(datagram.bytes);
-    if (offer.length > LONGEST_OFFER) return undefined;
+    if (offer.length > MAX_OFFER) return undefined;
     const slot = this.#remember(offer);
     const head = new Uint8Array(SLOT_LENGTH);
     writeU16(head, 0, slot);
@@ -66,9 +66,9 @@ export class OfferMemory {
   /** The peer of this connection has authenticated itself and began with this offer: its next one is known. */
   keep(connection: string, messageOne: Uint8Array): void {
     const offer = offerIn(messageOne);
-    if (offer.length > LONGEST_OFFER) return;
+    if (offer.length > MAX_OFFER) return;
     const name = nameOf(offer);
-    if (!this.#kept.has(connection) && this.#kept.size >= MOST_KEPT) return;
+    if (!this.#kept.has(connection) && this.#kept.size >= MAX_KEPT) return;
     this.#kept.set(connection, name);
     this.#remember(offer);
   }
@@ -85,7 +85,7 @@ export class OfferMemory {
   }
 
   #freeSlot(): number {
-    if (this.#slots.size < MOST_OFFERS) return this.#slots.size;
+    if (this.#slots.size < MAX_OFFERS) return this.#slots.size;
     const kept = new Set(this.#kept.values());
     for (const [name, slot] of this.#slots) {
       if (kept.has(name)) continue;

@@ -8,7 +8,7 @@ import type { World } from './world.js';
 
 /** Wait after a refusal of a pair of networks, and the longest one; each is four times the one before. */
 const FIRST_WAIT: Millis = 30_000;
-const LONGEST_WAIT: Millis = 3_600_000;
+const MAX_WAIT: Millis = 3_600_000;
 
 /**
  * A pair that the peer refused is asked for again with growing waits: where other pairs have their SAs, nothing
@@ -24,7 +24,7 @@ export function askAgain(world: World, sa: IsakmpSa, pair: NetworkPair): Millis 
     return undefined;
   }
   const tries = (sa.pairRetries.get(name)?.tries ?? 0) + 1;
-  const notBefore = world.ctx.now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** (tries - 1));
+  const notBefore = world.ctx.now + Math.min(MAX_WAIT, FIRST_WAIT * 4 ** (tries - 1));
   sa.pairRetries.set(name, { tries, notBefore });
   sa.completeAt = Math.min(sa.completeAt ?? notBefore, notBefore);
   return notBefore;

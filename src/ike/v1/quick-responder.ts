@@ -45,7 +45,7 @@ import { childrenOf, drop, find, hasExactlyOne, type Inbound, type World } from 
 
 const NONCE_LENGTH = 32;
 /** Quick modes of one ISAKMP SA that are remembered at once. */
-const MOST_QUICKS = 256;
+const MAX_QUICKS = 256;
 /** How long our own quick mode for a pair goes before one that the peer began at the same time. */
 const OWN_FIRST: Millis = 5_000;
 
@@ -93,7 +93,7 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
     return;
   }
-  if (sa.quicks.size >= MOST_QUICKS) {
+  if (sa.quicks.size >= MAX_QUICKS) {
     drop(world, datagram, 'rate_limited', `${sa.quicks.size} quick modes on one ISAKMP SA`);
     return;
   }

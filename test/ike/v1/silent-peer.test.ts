@@ -42,6 +42,26 @@ t.test('a peer that keeps silent at a wrong key is told from a port that is clos
   t.equal(outcome(made).cause, 'port_4500_blocked', 'where message 4 comes again as well');
 });
 
+t.test('what the peer says to a question that is asked again is no news of its key', async (t) => {
+  for (const [at, cause] of [
+    [500, 'psk_mismatch_likely'],
+    [2500, 'port_4500_blocked'],
+  ] as const) {
+    const made = wrongKey();
+    const { sim, east } = made;
+    sim.net.impair(({ natTraversalPort }) => natTraversalPort, { kind: 'drop' }, Number.POSITIVE_INFINITY);
+    sim.initiate(east);
+    sim.run(at);
+    // strongSwan answers message 1 again, under keys that are not agreed on yet, once it has sent message 4.
+    const fourth = sim.net.sent.filter(({ from, bytes }) => from.address === WEST && bytes[18] === 2)[1]!;
+    const bytes = Uint8Array.from([...fourth.bytes.subarray(0, 28), ...new Uint8Array(48).fill(7)]);
+    bytes.set([8, 0x10, V1Exchange.INFORMATIONAL, 1, 1, 2, 3, 4, 0, 0, 0, bytes.length], 16);
+    sim.net.inject({ ...fourth, bytes }, sim.now);
+    sim.run(sim.now + 120_000);
+    t.match(east.eventsOf('ike-failed')[0]?.failure, { cause }, `${at} ms after the start`);
+  }
+});
+
 t.test('the question leaves nothing behind, and an attempt that succeeds asks none', async (t) => {
   const made = wrongKey();
   outcome(made);
