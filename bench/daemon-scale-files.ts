@@ -14,11 +14,11 @@ export interface DaemonScaleFiles {
 }
 
 /** Connections of IKEv2, a child SA each, at most: all of them are to one peer, and what strangers send counts for all. */
-const MOST_SINGLE = 200;
+const MAX_SINGLE = 200;
 
 /** Configurations with `sas` child SAs: one in ten, two hundred at most, of IKEv2 with a connection each. */
 export function daemonScaleFiles(sas: number): DaemonScaleFiles {
-  const many = Math.max(0, Math.floor((sas - Math.min(MOST_SINGLE, sas / 10)) / PAIRS));
+  const many = Math.max(0, Math.floor((sas - Math.min(MAX_SINGLE, sas / 10)) / PAIRS));
   const single = sas - many * PAIRS;
   const links = [
     ...Array.from({ length: many }, (_, i) => link(1, i, NETWORKS)),

@@ -6,7 +6,7 @@ import type { Contender } from './contender.js';
 import { iperfTcp, iperfUdp } from './iperf.js';
 
 /** Loss of UDP datagrams that a rate may have, in percent. */
-const MOST_LOSS = 1;
+const MAX_LOSS = 1;
 
 /** The kernel's unit of CPU time in /proc. */
 const TICKS_PER_SECOND = 100;
@@ -62,13 +62,13 @@ export async function measureUdp(lab: NetworkLab, octets: number, seconds: numbe
   const run = (rate: number) =>
     iperfUdp(lab, SITE_A.host, SITE_B.host, SITE_B.hostAddress, { octets, rate, seconds: probe });
   const free = await run(0);
-  if (free.lossPercent < MOST_LOSS) return free.received / 1000;
+  if (free.lossPercent < MAX_LOSS) return free.received / 1000;
   let [low, high] = [0, free.sent];
   let best = 0;
   let rate = Math.min(high, free.received);
   for (let i = 0; i < 6; i++) {
     const { received, sent, lossPercent } = await run(rate);
-    if (lossPercent < MOST_LOSS) {
+    if (lossPercent < MAX_LOSS) {
       best = Math.max(best, received);
       // The sender does not reach it: no higher rate would tell more.
       if (sent < rate * 0.9) break;

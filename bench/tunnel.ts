@@ -47,7 +47,7 @@ const FIGURES: Readonly<Record<Figure, { readonly name: string; readonly unit: s
 };
 
 /** As long as round trips beside a TCP stream are measured, at the most: some hundreds of them are enough. */
-const MOST_LOADED_SECONDS = 3;
+const MAX_LOADED_SECONDS = 3;
 
 interface Result {
   readonly name: string;
@@ -182,7 +182,7 @@ async function attempt(
     const four = await measureTcp(contender, 4, seconds);
     const udp64 = await measureUdp(contender.lab, 64, seconds);
     const udp1300 = await measureUdp(contender.lab, 1300, seconds);
-    const loaded = await loadedRoundTrip(contender, Math.min(seconds, MOST_LOADED_SECONDS));
+    const loaded = await loadedRoundTrip(contender, Math.min(seconds, MAX_LOADED_SECONDS));
     return {
       name,
       retransmits: one.retransmits,

@@ -5,7 +5,7 @@ import { ApiError, type IssueNames, refuseIssues } from './errors.js';
 /** Octets of the longest body, also when it was compressed, of operations that name no other limit. */
 export const BODY_LIMIT = 64 * 1024;
 /** No body of the contract is deeper than 5; a deeper one is only made to exhaust the stack. */
-const MOST_DEPTH = 16;
+const MAX_DEPTH = 16;
 
 export const tooLarge = (limit: number): ApiError =>
   new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${limit} octets`);
@@ -41,8 +41,8 @@ export function parseJson(body: Buffer): unknown {
     throw new ApiError(400, 'bad_request', 'the body is not UTF-8');
   }
   if (text.trim() === '') return undefined;
-  if (depthOf(text) > MOST_DEPTH) {
-    throw new ApiError(400, 'bad_request', `the body is nested deeper than ${MOST_DEPTH} levels`);
+  if (depthOf(text) > MAX_DEPTH) {
+    throw new ApiError(400, 'bad_request', `the body is nested deeper than ${MAX_DEPTH} levels`);
   }
   let value: unknown;
   try {

@@ -73,7 +73,7 @@ export interface AuditChange {
 }
 
 /** Times that a change is worked out anew when another writer of the store was faster. */
-const MOST_TRIES = 8;
+const MAX_TRIES = 8;
 
 /** What a backup keeps of an object. */
 export type BackedUp<T = unknown> = Omit<StoredObject<T>, 'revision'>;
@@ -300,7 +300,7 @@ export class WriteQueue {
       try {
         await this.#store.commit(changes, { ...transaction.options, note });
       } catch (error) {
-        if (error instanceof StoreError && error.code === 'conflict' && tries < MOST_TRIES) continue;
+        if (error instanceof StoreError && error.code === 'conflict' && tries < MAX_TRIES) continue;
         throw error;
       }
       this.#audit.committed(note);

@@ -9,7 +9,7 @@ import type { Vpc } from '../store/site.js';
 export interface GatewayRunner {
   /**
    * Brings the gateway up, with all its members that have an address. Resolves when that is under way; how it goes
-   * on is told by `observe`. Called once for each gateway when the server starts, too.
+   * on is reported by `observe`. Called once for each gateway when the server starts, too.
    */
   start(desired: DesiredGateway): Promise<void>;
   /** Brings a started gateway to another desired state by the smallest action. */

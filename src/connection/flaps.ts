@@ -5,7 +5,7 @@ const WINDOW: Millis = 600_000;
 /** More than this many in the window is too many. */
 const TOLERABLE = 3;
 /** Times that are kept: enough to tell that it flaps, whatever the pace. */
-const MOST_TIMES = 64;
+const MAX_TIMES = 64;
 
 /** Counts how often a connection that was up was lost without anybody wanting it. */
 export class FlapCounter {
@@ -15,7 +15,7 @@ export class FlapCounter {
   lost(now: Millis): void {
     this.#total++;
     this.#times.push(now);
-    if (this.#times.length > MOST_TIMES) this.#times.shift();
+    if (this.#times.length > MAX_TIMES) this.#times.shift();
   }
 
   get total(): number {

@@ -7,7 +7,7 @@ import type { Advisory } from './status.js';
 /** As many SAs that ended early, one after the other and about as old, are no chance and no operator. */
 const ENOUGH = 3;
 /** Endings that are kept of each kind of SA. */
-const MOST_ENDINGS = 8;
+const MAX_ENDINGS = 8;
 /** An SA that reached this part of the age at which we rekey did not end early. */
 const EARLY = 0.9;
 /** Ages count as alike when the highest is at most this much above the lowest. */
@@ -69,7 +69,7 @@ export class LifetimeWatch {
     // Child SAs that end together with their IKE SA, or with one another, are one ending.
     if (now - (endings.at(-1)?.at ?? Number.NEGATIVE_INFINITY) < ONE_EVENT) return;
     endings.push({ age, planned, at: now });
-    if (endings.length > MOST_ENDINGS) endings.shift();
+    if (endings.length > MAX_ENDINGS) endings.shift();
   }
 
   /** The process, or the whole machine, did not run for this long. */

@@ -1,6 +1,6 @@
 import type { CloseReason, Failure } from '../ike/events.js';
 
-/** Losses that are no flaps: somebody wanted them. */
+/** Intentional closes, not counted as flaps. */
 export const WANTED: ReadonlySet<CloseReason> = new Set([
   'terminated',
   'shutdown',

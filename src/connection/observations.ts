@@ -14,7 +14,7 @@ import type { Advisory, CoverageCell, CoverageStatus, StatusReason } from './sta
 import type { TrafficWatch } from './traffic-watch.js';
 
 /** Cells of a coverage matrix in a status document. */
-const MOST_CELLS = 256;
+const MAX_CELLS = 256;
 /** A dead peer detection timeout from which a path, not the timeout, is the likelier reason for flapping. */
 const PATIENT_TIMEOUT = 30;
 
@@ -81,7 +81,7 @@ export function coverageStatus(
   );
   const count = (state: CoverageCell['state']): number => cells.filter((cell) => cell.state === state).length;
   const gapsFirst = [...cells].sort((a, b) => Number(a.state === 'covered') - Number(b.state === 'covered'));
-  const matrix = cells.length <= MOST_CELLS ? cells : gapsFirst.slice(0, MOST_CELLS);
+  const matrix = cells.length <= MAX_CELLS ? cells : gapsFirst.slice(0, MAX_CELLS);
   return {
     pairs: cells.length,
     covered: count('covered'),

@@ -244,7 +244,7 @@ export class Reconciler {
         down,
         disable,
         established: up,
-        // Its child SAs went first, and now the IKE SA: it is not only they that have to be made anew.
+        // Its child SAs went first, and now the IKE SA: the whole connection has to be re-established.
         'lost-deleted': (step) => this.#later(step),
       },
       connecting: {

@@ -17,7 +17,7 @@ export interface Refusal {
 }
 
 /** Pairs that are kept: more networks than any status shows. */
-const MOST_PAIRS = 1024;
+const MAX_PAIRS = 1024;
 
 /** Which pairs of networks the peer refused, each by itself or all that were offered together. */
 export class PairRefusals {
@@ -36,7 +36,7 @@ export class PairRefusals {
     const key = keyOf({ local: describeSelector(pair.local), peer: describeSelector(pair.peer) });
     this.#byPair.delete(key);
     this.#byPair.set(key, refusal);
-    if (this.#byPair.size > MOST_PAIRS) this.#byPair.delete(this.#byPair.keys().next().value!);
+    if (this.#byPair.size > MAX_PAIRS) this.#byPair.delete(this.#byPair.keys().next().value!);
   }
 
   /** A child SA came to be: what the peer refused as a whole is open again, pair by pair. */

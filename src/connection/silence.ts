@@ -5,7 +5,7 @@ import type { Millis } from '../util/units.js';
 import type { StatusFailure } from './reasons.js';
 
 /** Endpoints that are named; a host name may stand for many addresses. */
-const MOST_ENDPOINTS = 8;
+const MAX_ENDPOINTS = 8;
 /** What a local packet filter makes of a send; other errors tell of a missing way. */
 const FORBIDDEN: ReadonlySet<string> = new Set(['EPERM', 'EACCES']);
 
@@ -16,7 +16,7 @@ interface SendError {
 }
 
 /**
- * What was sent to a peer since it was last heard, and what ever came from it. Nobody is told why nothing comes
+ * What was sent to a peer since it was last heard, and what ever came from it. Nothing says why nothing comes
  * back: a blocked port, a peer that does not run and a wrong address look the same from here. What else is known
  * narrows it down, and where it does not, the status says so.
  */
@@ -38,7 +38,7 @@ export class PeerContact {
     this.#port = to.port;
     this.#firstSent ??= now;
     this.#lastSent = now;
-    if (this.#sentTo.size < MOST_ENDPOINTS) this.#sentTo.add(formatEndpoint(to));
+    if (this.#sentTo.size < MAX_ENDPOINTS) this.#sentTo.add(formatEndpoint(to));
   }
 
   /** Something came that ends the silence. */

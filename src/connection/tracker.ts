@@ -59,8 +59,8 @@ export interface ConnectionNote {
 }
 
 /** IKE SAs of unknown connection whose messages are kept until it is known, and messages of each. */
-const MOST_STRANGERS = 64;
-const MOST_MESSAGES = 8;
+const MAX_STRANGERS = 64;
+const MAX_MESSAGES = 8;
 interface Tracked {
   connection: TrackedConnection;
   readonly ikes: Map<number, IkeSaInfo>;
@@ -317,9 +317,9 @@ export class ConnectionTracker {
 
   #keepFor(ikeId: number, entry: HistoryEntry): void {
     const kept = this.#strangers.get(ikeId) ?? [];
-    if (kept.length < MOST_MESSAGES) kept.push(entry);
+    if (kept.length < MAX_MESSAGES) kept.push(entry);
     this.#strangers.set(ikeId, kept);
-    if (this.#strangers.size <= MOST_STRANGERS) return;
+    if (this.#strangers.size <= MAX_STRANGERS) return;
     const [oldest] = this.#strangers.keys();
     this.#strangers.delete(oldest!);
   }
@@ -347,7 +347,7 @@ export class ConnectionTracker {
     one.flaps.lost(now);
   }
 
-  /** Our own limits keep the peer out, or somebody who uses its address. */
+  /** Our own limits keep the peer out, or an attacker that uses its address. */
   #turnedAway(event: Extract<IkeEvent, { kind: 'datagram-dropped' }>, now: Millis): void {
     const failure: Failure = {
       cause: 'half_open_limit',

@@ -8,8 +8,8 @@
 const ENOUGH_BITS = 80;
 /** Bits that a word of everyday language adds: one of four thousand. */
 const WORD_BITS = 12;
-const LONGEST_WORD = 8;
-const SHORTEST_WORD = 4;
+const MAX_WORD = 8;
+const MIN_WORD = 4;
 /** Of the pairs of letters in a word that are common ones. */
 const COMMON_SHARE = 0.8;
 /** Bits of a further character in a run such as `aaaa`, `4321` or `abcd`. */
@@ -64,7 +64,7 @@ function estimate(key: Uint8Array): { readonly bits: number; readonly words: num
   for (let at = 0; at < key.length; ) {
     const end = lettersFrom(key, at);
     if (isWord(key, at, end)) {
-      const count = Math.ceil((end - at) / LONGEST_WORD);
+      const count = Math.ceil((end - at) / MAX_WORD);
       bits += Math.min(WORD_BITS * count, each * (end - at));
       words += count;
       at = end;
@@ -102,7 +102,7 @@ function lettersFrom(key: Uint8Array, start: number): number {
 
 function isWord(key: Uint8Array, start: number, end: number): boolean {
   const pairs = end - start - 1;
-  if (pairs + 1 < SHORTEST_WORD) return false;
+  if (pairs + 1 < MIN_WORD) return false;
   // `word`, `Word` or `WORD`: letters of mixed case are of no word.
   const lower = isLower(key[end - 1]!);
   if (!key.subarray(start + 1, end).every((octet) => isLower(octet) === lower)) return false;

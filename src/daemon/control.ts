@@ -148,7 +148,7 @@ function removeFolders(folders: readonly string[]): void {
   try {
     for (const folder of folders) rmdirSync(folder);
   } catch {
-    // Somebody else uses it by now.
+    // Another process uses it by now.
   }
 }
 
@@ -301,7 +301,7 @@ class Client {
 
   #watch(handler: ControlHandler): unknown {
     this.#unsubscribe ??= handler.subscribe(() => {
-      // Changes that come close together are told once.
+      // Changes that come close together are reported once.
       this.#telling ??= setTimeout(() => {
         this.#telling = undefined;
         this.#write({ event: 'status', status: handler.status() });

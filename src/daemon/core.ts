@@ -61,13 +61,13 @@ export interface CoreDeps extends CoreConfig {
 
 /** Between two looks at counters, keepalives and folded log lines. */
 const TICK: Millis = 1000;
-/** The engine is told of the volume of a child SA after about this much more of it. */
+/** The engine learns the volume of a child SA after about this much more of it. */
 const VOLUME_STEP_BYTES = 2 ** 20;
 const VOLUME_STEP_PACKETS = 2 ** 16;
 /** One packet's time may be told a little differently twice: two clocks are compared. */
 const CLOCK_NOISE: Millis = 5;
 /** setTimeout takes no more. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+const MAX_TIMER = 2 ** 31 - 1;
 /** After the engine failed on a timer: no busy loop around a bug. */
 const AFTER_BUG: Millis = 1000;
 
@@ -406,7 +406,7 @@ export class GatewayCore {
     }
   }
 
-  /** Everybody who lives from events gets them, in the order in which they happened. */
+  /** Fans events out to their consumers, in the order in which they happened. */
   #report(events: readonly IkeEvent[]): void {
     const now = this.#now();
     for (const event of events) {
@@ -583,7 +583,7 @@ export class GatewayCore {
     const next = Math.min(engine ?? Number.POSITIVE_INFINITY, reconciler ?? Number.POSITIVE_INFINITY);
     if (next === Number.POSITIVE_INFINITY) return;
     const wait = Math.max(next, this.#notBefore) - this.#now();
-    this.#timer = setTimeout(() => this.#onTimer(), Math.min(LONGEST_TIMER, Math.max(1, wait)));
+    this.#timer = setTimeout(() => this.#onTimer(), Math.min(MAX_TIMER, Math.max(1, wait)));
   }
 
   #onTimer(): void {

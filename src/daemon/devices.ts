@@ -4,7 +4,7 @@ import type { GatewayConnection, GatewaySettings } from '../store/model.js';
 import { oneLine } from './start-error.js';
 
 /** Longest name of a device (IFNAMSIZ without the final zero). */
-const LONGEST_NAME = 15;
+const MAX_NAME = 15;
 
 interface Device {
   readonly name: string;
@@ -100,7 +100,7 @@ export class ConnectionDevices {
     if (!used.has(first)) return first;
     const letters = first.replace(/[0-9]+$/, '');
     for (let n = 1; ; n++) {
-      const name = `${letters.slice(0, LONGEST_NAME - String(n).length)}${n}`;
+      const name = `${letters.slice(0, MAX_NAME - String(n).length)}${n}`;
       if (!used.has(name) && name !== first) return name;
     }
   }

@@ -81,7 +81,7 @@ export interface Gateway {
   status(): StatusDocument;
   /** Reads the configuration again and applies the difference, or with `dryRun` only reports it. */
   reload(dryRun?: boolean): ReloadReport;
-  /** Goes over to a configuration that somebody else has read. Takes its keys, or wipes them. */
+  /** Takes over a configuration that the caller has read. Takes its keys, or wipes them. */
   reconfigure(fresh: FreshConfig): ReloadReport;
   /** Deletes the SAs at the peers and undoes all that the start did, `open` when left out. Safe to call twice. */
   stop(how?: AfterStop): Promise<void>;

@@ -17,7 +17,7 @@ export interface HostRepairDeps {
 }
 
 /**
- * Tries again what this host refused: a route or a device that somebody else had in the way is taken as soon as
+ * Tries again what this host refused: a route or a device that another program had in the way is taken as soon as
  * it is free, without a reload. Waits grow to a minute.
  */
 export class HostRepair {

@@ -57,7 +57,7 @@ export class GatewayRoutes {
 
   /**
    * Finds what a process before this one has left.
-   * @param device the gateway's TUN device: by it the routes of gateways in one network namespace are told apart
+   * @param device the gateway's TUN device: by it the routes of gateways in one network namespace are distinguished
    * @throws LinuxError
    */
   constructor(network: HostNetwork, device: string) {

@@ -100,7 +100,7 @@ function rawForMainThread(options: PacketPathOptions, undo: UndoStack): RawEspLi
 }
 
 /**
- * A raw socket a worker; none where the kernel refuses and they are not required.
+ * One raw socket per worker; none where the kernel refuses and they are not required.
  * @throws LinuxError when they are
  */
 function openRawSockets(options: PacketPathOptions, undo: UndoStack): readonly number[] {

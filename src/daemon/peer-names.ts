@@ -3,8 +3,8 @@ import type { Resolve } from './names-service.js';
 
 /** When a resolver tells no time to live, or an odd one. */
 const USUAL_LIFE: Millis = 300_000;
-const SHORTEST_LIFE: Millis = 5000;
-const LONGEST_LIFE: Millis = 3_600_000;
+const MIN_LIFE: Millis = 5000;
+const MAX_LIFE: Millis = 3_600_000;
 /** After a look-up that failed. Attempts to connect look up by themselves. */
 const AFTER_FAILURE: Millis = 30_000;
 
@@ -87,7 +87,7 @@ export class PeerNames {
     try {
       const { addresses, ttl } = await resolve(known.fqdn, family);
       const life = ttl === undefined ? USUAL_LIFE : seconds(ttl);
-      known.at = now() + Math.min(LONGEST_LIFE, Math.max(SHORTEST_LIFE, life));
+      known.at = now() + Math.min(MAX_LIFE, Math.max(MIN_LIFE, life));
       if (addresses.length === 0) return 'it has no address of the right family';
       // Its name may have left the configuration meanwhile.
       if (this.#closed || this.#known.get(connection) !== known) return undefined;

@@ -81,7 +81,7 @@ export function weakPskWarnings(psks: ReadonlyMap<string, SecretKey>): Connectio
   });
 }
 
-/** Weak algorithms that a policy in use names; what auto-negotiation agrees on is told when it happens. */
+/** Weak algorithms that a policy in use names; what auto-negotiation agrees on is reported when it happens. */
 export function weakPolicyWarnings(file: GatewayFile): string[] {
   const ike = file.ikePolicies.map(
     (policy) => ({ policy, label: 'IKE', key: 'ikePolicy', groups: policy.dhGroups }) as const,

@@ -3,7 +3,7 @@ import type { PacketView } from '../wire/ip.js';
 
 /** Between two reports of one destination. */
 const PAUSE: Millis = 1000;
-/** Destinations are told apart by a hash of this many values: a power of two. */
+/** Destinations are distinguished by a hash of this many values: a power of two. */
 const CLOCKS = 64;
 
 /** Keeps a host that sends into a missing tunnel from reporting every packet. Bounded, and allocates nothing. */

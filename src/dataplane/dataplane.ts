@@ -74,7 +74,7 @@ export interface DataPlane {
   counters(): readonly ChildCounters[];
   /** Drops that belong to no SA (unknown SPI, no policy, …). */
   drops(): DropCounts;
-  /** One entry a worker: the portable path has one. */
+  /** One entry per worker: the portable path has one. */
   workers(): readonly WorkerState[];
   /** Stops the threads and closes what was opened. Resolves when nothing is left behind. */
   close(): Promise<void>;

@@ -34,7 +34,7 @@ export class EarlyPackets<From> {
   #octets = 0;
   readonly #dropped: (packets: number) => void;
 
-  /** @param dropped is told how many packets were given up: they waited too long, or their SA did not come */
+  /** @param dropped receives how many packets were given up: they waited too long, or their SA did not come */
   constructor(dropped: (packets: number) => void) {
     this.#dropped = dropped;
   }

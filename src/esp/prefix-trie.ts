@@ -5,7 +5,7 @@ export interface Prefix {
 }
 
 /** More prefixes than this are not worth their places: one that covers them all is taken. */
-const MOST_PREFIXES = 8;
+const MAX_PREFIXES = 8;
 
 /**
  * Prefixes that together hold all addresses from `start` to `end`: exactly these when they are few, as for
@@ -16,7 +16,7 @@ export function coveringPrefixes(start: Uint8Array, end: Uint8Array): Prefix[] {
   const [first, last] = [toInteger(start), toInteger(end)];
   const found: Prefix[] = [];
   for (let at = first; at <= last; ) {
-    if (found.length === MOST_PREFIXES) return [commonPrefix(start, end)];
+    if (found.length === MAX_PREFIXES) return [commonPrefix(start, end)];
     // The largest block that begins here and does not reach beyond the end.
     let size = 0;
     while (size < bits && (at >> BigInt(size)) % 2n === 0n && at + (2n << BigInt(size)) - 1n <= last) size++;

@@ -6,7 +6,7 @@ interface Slot<T> {
   readonly order: number;
   /** Holds while it is not `touched`. */
   at: Millis;
-  /** Somebody who may change it has got it since. */
+  /** Handed out since to a caller that may change it. */
   touched: boolean;
   /** Place in the heap of deadlines; -1: none. */
   place: number;
@@ -15,7 +15,7 @@ interface Slot<T> {
 }
 
 /**
- * Which of many items are to be looked after, and when. An item that is handed out to somebody who may change it
+ * Which of many items are to be looked after, and when. An item that is handed out to a caller that may change it
  * counts as touched until `earliest` has asked for its deadline again. An input that is about one of thousands of
  * items costs the logarithm of their number, not their number: anyone can send datagrams.
  */

@@ -33,7 +33,7 @@ export function againInDoubt(policy: RetransmitPolicy, now: Millis): Retransmiss
   return new Retransmission({ ...policy, initial: DOUBT, tries: DOUBTFUL_TRIES }, now);
 }
 
-/** Why a negotiation is going to fail, on the word of somebody who has not proved to be the peer. */
+/** Why a negotiation is going to fail, on the word of a sender that has not proved to be the peer. */
 export interface Refusal {
   readonly failure: Failure;
   readonly effectiveAt: Millis;

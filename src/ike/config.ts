@@ -4,7 +4,7 @@ import type { Seconds } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 
 /**
- * What the engine is told to do: the desired connections in the engine's own terms. The daemon derives it
+ * The desired state of the engine: the desired connections in the engine's own terms. The daemon derives it
  * from the configuration file or the API; the engine never sees a file.
  */
 export interface EngineConfig {

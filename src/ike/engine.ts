@@ -141,7 +141,7 @@ export class Engine {
     }
     const busy = first && !this.#requests.take(this.#ctx.now);
     const crowded = first && !this.#sources.take(datagram.remote.address, this.#ctx.now);
-    // Somebody may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6, and for
+    // An attacker may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6, and for
     // version 1 RFC 2408 §2.5.3).
     const takesCookie =
       (majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT) ||

@@ -36,7 +36,7 @@ export type Input =
   | { readonly kind: 'esp-moved'; readonly childId: number; readonly from: Endpoint };
 
 /**
- * What of a connection is made anew after its configuration changed:
+ * What of a connection is re-established after its configuration changed:
  * - `lifetimes`: nothing; rekeying and expiry are put where the present lifetimes want them
  * - `networks`: child SAs that carry networks which are not configured any more, and no others
  * - `children`: all child SAs, by rekeying them

@@ -23,7 +23,7 @@ const REFUSALS = { burst: 20, perSecond: 10 };
 const YOUNG: Millis = 10_000;
 const YOUNG_REKEYS = 16;
 
-/** What is done with an authenticated request. `put-off`: the peer is told to come again (RFC 7296 §2.25). */
+/** What is done with an authenticated request. `put-off`: the peer is asked to try again (RFC 7296 §2.25). */
 export type Verdict = 'serve' | 'put-off' | 'drop';
 
 /** The requests of one connection's peer. */

@@ -15,7 +15,7 @@ export interface SilentInitiator {
 
 /**
  * Repetitions that show nothing: of an answer that was lost, and of an initiator that goes on with our answer and asks
- * again meanwhile, in case somebody else has given it.
+ * again meanwhile, in case a stranger has given it.
  */
 const STRAY_REPEATS = 2;
 

@@ -1,7 +1,7 @@
 import type { Millis } from '../util/units.js';
 
 /** Sources that are remembered; the one that was longest silent is forgotten for a new one. */
-const MOST_SOURCES = 4096;
+const MAX_SOURCES = 4096;
 /** A source may send this many seconds' worth at once, so that many connections of one peer start together. */
 export const BURST_SECONDS = 2;
 
@@ -9,7 +9,7 @@ export const BURST_SECONDS = 2;
 export interface Load {
   /** More come than there should, of all sources together. */
   readonly busy: boolean;
-  /** Its source has used up its share, or somebody forges it. */
+  /** Its source has used up its share, or an attacker forges it. */
   readonly crowded: boolean;
 }
 
@@ -44,7 +44,7 @@ export class SourceRate {
     const bucket = this.#sources.get(source) ?? { tokens: burst, at: now };
     // The map is kept in the order of use.
     this.#sources.delete(source);
-    if (this.#sources.size >= MOST_SOURCES) {
+    if (this.#sources.size >= MAX_SOURCES) {
       const [oldest] = this.#sources.keys();
       this.#sources.delete(oldest!);
     }

@@ -156,7 +156,7 @@ export function withNetlinkSocket<T>(protocol: number, use: (fd: number) => T): 
   }
 }
 
-/** Appends the messages of one datagram. Answers with the final errno (0: done), or undefined when more follow. */
+/** Appends the messages of one datagram. Returns the final errno (0: done), or undefined when more follow. */
 export function decodeAnswers(
   bytes: Uint8Array,
   fixedSize: number,

@@ -8,7 +8,7 @@ export const SOCKADDR_SPACE = 32;
 
 /**
  * Writes struct sockaddr_in (16 octets) or sockaddr_in6 (28) at `at`: family in host order, port and address
- * in network order. Answers with the length.
+ * in network order. Returns the length.
  */
 export function writeSockaddr(bytes: Uint8Array, at: number, ip: IpBytes, port: number): number {
   const v6 = ip.length === 16;

@@ -70,7 +70,7 @@ export interface PortGroup {
   readonly espFds: readonly number[];
   /** Whether the ESP sockets receive trains of datagrams. */
   readonly gro: boolean;
-  /** The IKE socket now belongs to the caller: `close()` leaves it alone. Answers with `ikeFd`. */
+  /** The IKE socket now belongs to the caller: `close()` leaves it alone. Returns `ikeFd`. */
   releaseIke(): number;
   /** Closes the sockets. Safe to call twice. Not while a worker still polls them. */
   close(): void;

@@ -18,7 +18,7 @@ import type { GatewayConnection, GatewayFile, IkeIdentity, IkePolicy, IpsecPolic
 import { DEFAULTS } from './schema.js';
 
 /**
- * What the engine is told to do. `psks` comes from `readPsks`; `addresses` are those that a peer's host name
+ * The desired state of the engine. `psks` comes from `readPsks`; `addresses` are those that a peer's host name
  * was resolved to, by connection name (a missing entry stands for "not resolved"); a connection with
  * `peer.address` needs none.
  * @throws Error when a connection has no key or the file was not made by `readGatewayFile`: both are bugs

@@ -45,7 +45,7 @@ function hexOctets(text: string): Uint8Array | string {
   return fromHex(digits);
 }
 
-/** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is told from one behind that prefix. */
+/** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is distinguished from one behind that prefix. */
 function base64Octets(text: string): Uint8Array | string {
   const code = text.length % 4 === 2 ? text.replace(/^0s/, '') : text;
   const bad = code.replace(/={1,2}$/, '').search(/[^A-Za-z0-9+/]/);

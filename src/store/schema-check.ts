@@ -5,7 +5,7 @@ import { pskProblem } from './psk-rule.js';
 import { isShowableName, under } from './yaml-source.js';
 
 /** Longest value that a message repeats. */
-const MOST_SHOWN = 60;
+const MAX_SHOWN = 60;
 /** Fields whose value is never repeated: that of a key, and one in which a key is soon put by mistake. */
 const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk', 'psk_encoding']);
 
@@ -200,7 +200,7 @@ export function shown(value: unknown, path: ConfigPath): string {
   if (isSecret(path)) return 'the value';
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'a map';
   if (typeof value !== 'string') return String(value);
-  const cut = value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}…` : value;
+  const cut = value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value;
   const plain = cut.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
   return `"${plain}"`;
 }

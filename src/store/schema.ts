@@ -66,7 +66,7 @@ export const PFS_NAMES = [
 export const FIRST_PORTS = [IKE_PORT, NAT_TRAVERSAL_PORT] as const;
 
 /** Selectors of one side: the count in a TS payload is one octet (RFC 7296 §3.13). */
-const MOST_CIDRS = 255;
+const MAX_CIDRS = 255;
 
 const closed = { additionalProperties: false } as const;
 
@@ -97,7 +97,7 @@ const Cidrs = Type.Array(
   Type.String({ description: 'a network as address/prefix, for example 10.1.0.0/24' }),
   {
     minItems: 1,
-    maxItems: MOST_CIDRS,
+    maxItems: MAX_CIDRS,
   },
 );
 

@@ -255,7 +255,7 @@ function checkAddresses(subnets: readonly Subnet[], issues: ConfigIssue[]): void
 /** Reserved at the beginning of a subnet: network, router and two for the platform, as VPCs have it. */
 const RESERVED = 4;
 /** Addresses that are looked at before a subnet counts as full. */
-const MOST_TRIED = 4096;
+const MAX_TRIED = 4096;
 
 /** The lowest `count` addresses of the subnet that are free; fewer when it is full. */
 export function freeAddresses(subnet: Subnet, taken: ReadonlySet<string>, count: number): string[] {
@@ -266,7 +266,7 @@ export function freeAddresses(subnet: Subnet, taken: ReadonlySet<string>, count:
   const used = new Set([...taken, ...subnet.publicAddresses]);
   const free: string[] = [];
   const ip = Uint8Array.from(range.start);
-  for (let offset = 0; offset < MOST_TRIED && free.length < count && rangeContains(range, ip); offset++) {
+  for (let offset = 0; offset < MAX_TRIED && free.length < count && rangeContains(range, ip); offset++) {
     const text = formatIp(ip);
     if (text === last) break;
     if (offset >= RESERVED && !used.has(text)) free.push(text);

@@ -1,7 +1,7 @@
 import { type Commit, type Revision, StoreError } from './store.js';
 
 /** Commits that a watch may still begin behind. */
-const MOST_KEPT = 1000;
+const MAX_KEPT = 1000;
 
 interface Watcher {
   /** The last commit it was told of. */
@@ -24,9 +24,9 @@ export class Watchers {
 
   publish(commit: Commit): void {
     this.#kept.push(commit);
-    if (this.#kept.length > 2 * MOST_KEPT) {
-      this.#forgotten = this.#kept.at(-MOST_KEPT - 1)!.revision;
-      this.#kept = this.#kept.slice(-MOST_KEPT);
+    if (this.#kept.length > 2 * MAX_KEPT) {
+      this.#forgotten = this.#kept.at(-MAX_KEPT - 1)!.revision;
+      this.#kept = this.#kept.slice(-MAX_KEPT);
     }
     this.#schedule();
   }

@@ -15,9 +15,9 @@ import { type ConfigError, type ConfigIssue, type ConfigPath, formatPath } from 
 import { type AliasTargets, AnchorWalk, fieldOf, resolved } from './yaml-anchors.js';
 
 /** A file of a thousand connections has some 400 kB. */
-const MOST_CHARACTERS = 4 * 1024 * 1024;
+const MAX_CHARACTERS = 4 * 1024 * 1024;
 /** Faults of YAML itself that are reported: one slip often causes many. */
-const MOST_YAML_ERRORS = 3;
+const MAX_YAML_ERRORS = 3;
 
 const PARSING = { stringKeys: true, merge: true } as const;
 
@@ -57,8 +57,8 @@ const EXTENSION = /^x-/;
  * the whole file that begin with `x-` are left out.
  */
 export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
-  if (text.length > MOST_CHARACTERS) {
-    const message = `the file has ${text.length} characters: at most ${MOST_CHARACTERS} are read`;
+  if (text.length > MAX_CHARACTERS) {
+    const message = `the file has ${text.length} characters: at most ${MAX_CHARACTERS} are read`;
     return err([{ path: '', message }]);
   }
   const lines = new LineCounter();
@@ -73,7 +73,7 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
       ...at(error.pos[0]),
       message: meaning(error, document),
     }));
-    return err(oncePerFault(errors).slice(0, MOST_YAML_ERRORS));
+    return err(oncePerFault(errors).slice(0, MAX_YAML_ERRORS));
   }
   const { faults, targets } = new AnchorWalk(document);
   if (faults.length > 0) {
@@ -86,7 +86,7 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
       ...at(offset),
       message: `"${name}" is not a known field: remove it`,
     }));
-    return err(errors.slice(0, MOST_YAML_ERRORS));
+    return err(errors.slice(0, MAX_YAML_ERRORS));
   }
   const locate = (issue: ConfigIssue): ConfigError => {
     const offset = offsetOf(document.contents, issue, targets);

@@ -27,7 +27,7 @@ const FOLD_INTERVAL: Millis = 10_000;
 /** The same for a peer that stays silent, which may be switched off for days while every attempt fails alike. */
 const SILENCE_INTERVAL: Millis = 3_600_000;
 /** Connections whose silence is folded one by one. */
-const MOST_SILENT = 4096;
+const MAX_SILENT = 4096;
 /** Causes of a peer from which nothing comes. */
 const SILENT: readonly FailureCause[] = ['peer_silent', 'port_500_blocked', 'port_4500_blocked'];
 
@@ -48,7 +48,7 @@ export class EventLog {
   readonly #logger: Logger;
   readonly #folder = new RepeatFolder(FOLD_INTERVAL);
   /** Attempts to reach a silent peer, until something else is heard of the connection. */
-  readonly #silence = new RepeatFolder(SILENCE_INTERVAL, MOST_SILENT);
+  readonly #silence = new RepeatFolder(SILENCE_INTERVAL, MAX_SILENT);
 
   constructor(logger: Logger) {
     this.#logger = logger;

@@ -1,12 +1,12 @@
 /** Longest text that is compared: a name of ours is never longer, and the work grows with the square. */
-const MOST_COMPARED = 64;
+const MAX_COMPARED = 64;
 
 /**
  * The known word that was most likely meant, or undefined when none is near: at most a third of the letters
  * (and at least one) may differ, swapped neighbours count once, case and the choice of - or _ not at all.
  */
 export function nearestWord(typed: string, known: Iterable<string>): string | undefined {
-  if (typed.length > MOST_COMPARED) return undefined;
+  if (typed.length > MAX_COMPARED) return undefined;
   const word = fold(typed);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;

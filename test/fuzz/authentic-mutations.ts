@@ -4,9 +4,9 @@ import type { SeededRandom } from '../helpers/seeded-random.js';
 import { createToyBackend } from '../helpers/toy-crypto.js';
 
 /** Plaintexts that a peer has sent, to splice from. */
-const MOST_KEPT = 40;
+const MAX_KEPT = 40;
 /** Of these an IKEv1 HASH payload may be the last. */
-const MOST_HASHED = 12;
+const MAX_HASHED = 12;
 /** The header that every payload of both versions begins with. */
 const GENERIC_HEADER = 4;
 
@@ -49,7 +49,7 @@ export class AuthenticMutations {
           compute: (key, ...chunks) => {
             const hash = prf.compute(key, ...chunks);
             this.#hashed.push({ prf: id, key: key.slice(), data: concat(...chunks), hash });
-            if (this.#hashed.length > MOST_HASHED) this.#hashed.shift();
+            if (this.#hashed.length > MAX_HASHED) this.#hashed.shift();
             return hash;
           },
         };
@@ -66,7 +66,7 @@ export class AuthenticMutations {
   #changed(plaintext: Uint8Array): Uint8Array {
     const out = Uint8Array.from(plaintext);
     this.#kept.push(Uint8Array.from(plaintext));
-    if (this.#kept.length > MOST_KEPT) this.#kept.shift();
+    if (this.#kept.length > MAX_KEPT) this.#kept.shift();
     if (this.#random.below(100) >= this.share || out.length === 0) return out;
     this.mutated++;
     const hashed = this.#hashOf(plaintext);

@@ -19,7 +19,7 @@ const EVIL = '192.0.2.3';
 /** Virtual seconds that the malicious peer is at work. */
 const ROUNDS = 60;
 /** What one peer may keep of child SAs; any bound that does not grow with the time it is at work. */
-const MOST_CHILDREN = 64;
+const MAX_CHILDREN = 64;
 
 const toy = createToyBackend();
 
@@ -119,7 +119,7 @@ class Scene {
   judgeTables(): void {
     const { gateway } = this;
     const { halfOpen, sources } = gateway.engine.sizes;
-    hold(gateway.children.size <= MOST_CHILDREN, `${gateway.children.size} child SAs`);
+    hold(gateway.children.size <= MAX_CHILDREN, `${gateway.children.size} child SAs`);
     hold(halfOpen <= DEFAULT_LIMITS.halfOpenPerSource, `${halfOpen} half-open SAs of one source`);
     hold(sources <= 3, `${sources} sources are remembered`);
   }

@@ -18,8 +18,8 @@ export interface Book {
 export const EMPTY_BOOK: Book = { ikes: new Map(), children: new Map(), activations: 0 };
 
 /** SAs of one end that only a fault can pile up: crossing rekeys of everything need fewer. */
-const MOST_IKES = 4;
-const MOST_CHILDREN = 5;
+const MAX_IKES = 4;
+const MAX_CHILDREN = 5;
 
 /** The book after these outputs. Throws where the engine contradicts itself. */
 export function follow(book: Book, outputs: readonly Output[]): Book {
@@ -76,7 +76,7 @@ export function blackHole(name: string, own: Book, other: Book, standing: boolea
   const spis = new Set([...other.children.values()].map((child) => child.spiIn));
   const shared = [...own.children.values()].some((child) => spis.has(child.spiOut));
   if (!held && (shared || standing)) return `${name} sends on a child SA that the other end does not hold`;
-  if (own.ikes.size > MOST_IKES || own.children.size > MOST_CHILDREN) return `${name} piles up SAs`;
+  if (own.ikes.size > MAX_IKES || own.children.size > MAX_CHILDREN) return `${name} piles up SAs`;
   return undefined;
 }
 

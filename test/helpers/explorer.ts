@@ -107,7 +107,7 @@ export interface Report {
   readonly faults: readonly { readonly fault: string; readonly trace: readonly string[] }[];
 }
 
-const MOST_FAULTS = 3;
+const MAX_FAULTS = 3;
 const HORIZON = 100_000;
 
 /**
@@ -143,7 +143,7 @@ class Explorer {
 
   run(): Report {
     const stack: { state: State; trace: Trace | undefined }[] = [{ state: this.#start(), trace: undefined }];
-    while (stack.length > 0 && this.#faults.length < MOST_FAULTS) {
+    while (stack.length > 0 && this.#faults.length < MAX_FAULTS) {
       const { state, trace } = stack.pop()!;
       const key = keyOf(state);
       if (this.#seen.has(key)) continue;

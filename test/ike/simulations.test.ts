@@ -22,7 +22,7 @@ const PATIENCE = 6_000_000;
 const REST = 30_000;
 const SCOPES: readonly RenewScope[] = ['children', 'ike', 'connection', 'lifetimes', 'networks'];
 /** SAs that a pair may hold when it has settled, those that only wait for repetitions included. */
-const MOST_SAS = 12;
+const MAX_SAS = 12;
 
 function live(version: 1 | 2, seed: number): string | undefined {
   const random = new SeededRandom(seed);
@@ -51,7 +51,7 @@ function live(version: 1 | 2, seed: number): string | undefined {
   sim.run(sim.now + REST);
   if (!sim.run(sim.now + PATIENCE, settled)) return `${fault()} in the end`;
   const most = Math.max(east.engine.sizes.ikeSas, west.engine.sizes.ikeSas);
-  return most > MOST_SAS ? `${most} IKE SAs are held` : undefined;
+  return most > MAX_SAS ? `${most} IKE SAs are held` : undefined;
 }
 
 /** Something goes wrong, or an operator does something. */

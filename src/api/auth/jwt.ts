@@ -10,7 +10,7 @@ export interface Claims {
 
 const HEADER = { typ: 'JWT', alg: 'HS256' } as const;
 /** Longer texts are not looked at. */
-const MOST_CHARACTERS = 4096;
+const MAX_CHARACTERS = 4096;
 
 /** A token in compact form, signed with HMAC-SHA-256 (RFC 7515, RFC 7518 §3.2). */
 export function signToken(claims: Claims, key: SecretKey): string {
@@ -24,7 +24,7 @@ export function verifyToken(
   key: SecretKey,
   nowSeconds: number,
 ): Claims | 'malformed' | 'forged' | 'expired' {
-  if (token.length > MOST_CHARACTERS) return 'malformed';
+  if (token.length > MAX_CHARACTERS) return 'malformed';
   const parts = token.split('.');
   if (parts.length !== 3) return 'malformed';
   const [header, payload, signature] = parts as [string, string, string];

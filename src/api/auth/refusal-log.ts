@@ -4,7 +4,7 @@ import type { AuditTrail } from '../audit/trail.js';
 
 /** One line per address or principal in this time; repeats are counted into the next. */
 const FOLD_MS = 60_000;
-/** Addresses and principals that are told apart; the rest share one line per minute. */
+/** Addresses and principals that are distinguished; the rest share one line per minute. */
 const MAX_KINDS = 1024;
 /** First word of the kind of refused logins; the second one is the address. */
 const LOGIN = 'auth-failed';

@@ -8,7 +8,7 @@ import { wrapText } from '../table.js';
 import type { Terminal } from '../terminal.js';
 
 /** Lines of the timeline that a person is shown; JSON has all. */
-const MOST_SHOWN = 40;
+const MAX_SHOWN = 40;
 
 export const explainCommand = defineCommand({
   name: 'explain',
@@ -77,7 +77,7 @@ function present(explanation: Explanation, terminal: Terminal): void {
   section('Packets dropped', drops);
   section(
     'What happened lately (UTC)',
-    timeline.slice(-MOST_SHOWN).flatMap((entry) => wrap(lineOf(entry), '  ')),
+    timeline.slice(-MAX_SHOWN).flatMap((entry) => wrap(lineOf(entry), '  ')),
   );
 }
 

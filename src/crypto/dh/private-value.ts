@@ -7,7 +7,7 @@ import type { ModpGroup } from './modp-groups.js';
  * Draws that may be refused before the source of randomness is held to be broken. A good source is refused
  * once in 2^32 draws for P-256, up to every second time in the MODP groups of RFC 5114, far less often elsewhere.
  */
-const MOST_DRAWS = 64;
+const MAX_DRAWS = 64;
 
 /**
  * A private exponent for a MODP group: `privateLength` random octets, neither 0 nor 1, and below the order of the
@@ -37,7 +37,7 @@ export function drawX25519Private(random: Random): Uint8Array {
 }
 
 function draw(random: Random, length: number, accepts: (value: Uint8Array) => boolean): Uint8Array {
-  for (let tries = 0; tries < MOST_DRAWS; tries++) {
+  for (let tries = 0; tries < MAX_DRAWS; tries++) {
     const value = take(random, length);
     if (accepts(value)) return value;
     value.fill(0);

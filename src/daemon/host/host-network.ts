@@ -25,7 +25,7 @@ export interface HostRoute extends Way {
   readonly cidr: Cidr;
   readonly kind: ListedRoute['kind'];
   readonly metric: number;
-  /** Who laid it: this program, the kernel for the network of a device's own address, or somebody else. */
+  /** Who laid it: this program, the kernel for the network of a device's own address, or another program. */
   readonly by: 'culvert' | 'kernel' | 'other';
 }
 

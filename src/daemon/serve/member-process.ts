@@ -32,7 +32,7 @@ export interface MemberOptions {
 
 /** Pause before a start is tried again; doubled with every further one. */
 const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 30_000;
+const MAX_PAUSE_MS = 30_000;
 /** A process that ran this long was healthy: its crash begins a new count. */
 const HEALTHY_MS = 60_000;
 /** Crashes of a process that had come to run, in a row, after which it is started again at once. */
@@ -166,7 +166,7 @@ export class MemberProcess {
   #pauseAfter(crashed: boolean): number {
     this.#failures++;
     if (crashed && ++this.#crashes <= FREE_RESTARTS) return 0;
-    return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
+    return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
   }
 
   /** From start to end of one process. @throws the reason when it does not come to run */

@@ -42,7 +42,7 @@ export interface FfiDataPlaneOptions {
    */
   readonly espFds: readonly number[];
   /**
-   * Raw sockets for ESP without UDP, of the same family, one a worker, filtered by SPI; also the caller's. Without
+   * Raw sockets for ESP without UDP, of the same family, one per worker, filtered by SPI; also the caller's. Without
    * them there is UDP only.
    */
   readonly rawFds?: readonly number[];
@@ -91,7 +91,7 @@ interface Installed {
  * The fast data plane: worker threads that move packets between TUN and the ESP sockets by FFI. An SA belongs to
  * the worker that the low bits of its inbound SPI name.
  * @throws LinuxError without FFI
- * @throws RangeError when `espFds` is empty, or sockets or queues are not one a worker
+ * @throws RangeError when `espFds` is empty, or there is not one socket and one queue per worker
  */
 export function createFfiDataPlane(options: FfiDataPlaneOptions): DataPlane {
   return new FfiDataPlane(options);

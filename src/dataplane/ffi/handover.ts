@@ -3,7 +3,7 @@ import { HandoverReader, HandoverWriter } from './handover-ring.js';
 import type { GroupSetup } from './messages.js';
 
 /** Octets taken from one ring before the sockets and TUN have their turn. */
-const MOST_TAKEN = 256 * 1024;
+const MAX_TAKEN = 256 * 1024;
 
 interface Neighbour {
   readonly writer: HandoverWriter;
@@ -90,13 +90,13 @@ export class Handover {
     let more = false;
     for (const reader of this.#readers) {
       let octets = 0;
-      while (octets < MOST_TAKEN && reader.next()) {
+      while (octets < MAX_TAKEN && reader.next()) {
         octets += reader.length;
         taken++;
         take(reader);
         reader.release();
       }
-      more ||= octets >= MOST_TAKEN;
+      more ||= octets >= MAX_TAKEN;
     }
     if (more && Atomics.exchange(this.#alarms, this.index, 1) === 0) this.#ownWake.signal();
     return taken;

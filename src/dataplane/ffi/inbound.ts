@@ -239,7 +239,7 @@ export class Inbound {
     });
   }
 
-  /** RFC 4303 §3.4: replay, ICV, window, then the plaintext. Answers with the reason of a drop, or `PASSED`. */
+  /** RFC 4303 §3.4: replay, ICV, window, then the plaintext. Returns the reason of a drop, or `PASSED`. */
   #esp(child: Child, slot: number, at: number, length: number, trafficClass: number, form: Form): number {
     const { arena } = this.#path;
     const { bytes } = arena;

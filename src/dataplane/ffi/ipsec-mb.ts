@@ -137,7 +137,7 @@ class IpsecMbCalls implements AeadCalls {
     const { init, encrypt, decrypt, sealed, opened } = this.#functions;
     const { base } = this.#arena.vault;
     const key = this.#keyData;
-    // The state of the packet in hand: made anew by `init`.
+    // The state of the current packet: reset by `init`.
     const state = base + Vaulted.gcmState;
     list.set(0, init, undefined, [key, state, base + nonceAt, 0, AAD_LENGTH]);
     list.set(1, this.#seals ? encrypt : decrypt, undefined, [key, state, 0, 0, 0]);

@@ -11,7 +11,7 @@ export interface GroupSetup {
   /** Rings by the number of the worker at the other end; none where it is this one. */
   readonly inbox: readonly (SharedArrayBuffer | undefined)[];
   readonly outbox: readonly (SharedArrayBuffer | undefined)[];
-  /** A word (i32) a worker: 1 as long as it has been woken and has not looked into its inbox since. */
+  /** One i32 per worker: 1 as long as it has been woken and has not looked into its inbox since. */
   readonly alarms: SharedArrayBuffer;
 }
 

@@ -1,7 +1,7 @@
 import type { EspKeys, EspSuite } from '../../crypto/types.js';
 import type { EspLayout } from '../../esp/layout.js';
 
-/** Turns inner packets into ESP packets within an arena. One a child SA; offsets are those of the arena. */
+/** Turns inner packets into ESP packets within an arena. One per child SA; offsets are those of the arena. */
 export interface PacketSealer {
   readonly layout: EspLayout;
   /**
@@ -23,7 +23,7 @@ export interface PacketOpener {
   readonly layout: EspLayout;
   /**
    * Checks the ICV of the ESP packet of `length` octets at `packetAt`, which is at least `minimumLength` and
-   * aligned, and decrypts it to `outAt`. Answers with the octets of plaintext, trailer included, or -1 when
+   * aligned, and decrypts it to `outAt`. Returns the octets of plaintext, trailer included, or -1 when
    * the ICV does not hold; nothing at `outAt` may be read then.
    */
   open(packetAt: number, length: number, outAt: number): number;

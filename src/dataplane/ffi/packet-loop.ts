@@ -42,7 +42,7 @@ export const MAX_FURTHER_DEVICES = 13;
 /** What tests put in the place of the kernel. */
 export interface Seams {
   readonly calls?: Libc | undefined;
-  /** The monotonic clock, by which inbound packets are told and kept. */
+  /** The monotonic clock, by which inbound packets are reported and kept. */
   readonly now?: () => Millis;
 }
 
@@ -331,7 +331,7 @@ export class PacketLoop {
 
   /**
    * Moves made-up packets for `millis` milliseconds at most, so that the first real ones find the code compiled. Before
-   * the first turn. Answers with how many came through.
+   * the first turn. Returns how many came through.
    */
   rehearse(millis: number): number {
     const path = this.#path;

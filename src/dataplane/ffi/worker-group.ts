@@ -6,7 +6,7 @@ import { PacketWorker } from './packet-worker.js';
 export const MAX_WORKERS = 16;
 
 /** Workers that nobody asks for by number: beyond this the kernel's part of the work is the limit. */
-const MOST_BY_DEFAULT = 4;
+const MAX_BY_DEFAULT = 4;
 
 /** Whether a gateway can have so many workers: a power of two up to `MAX_WORKERS`. */
 export function isWorkerCount(workers: number): boolean {
@@ -22,7 +22,7 @@ export function isWorkerCount(workers: number): boolean {
  */
 export function defaultWorkers(processors: number): number {
   let workers = 1;
-  while (workers < MOST_BY_DEFAULT && 4 * workers <= processors) workers *= 2;
+  while (workers < MAX_BY_DEFAULT && 4 * workers <= processors) workers *= 2;
   return workers;
 }
 

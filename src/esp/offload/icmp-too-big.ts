@@ -18,8 +18,8 @@ const DONT_FRAGMENT = 0x4000;
 const HOP_LIMIT = 64;
 
 /** Least MTU of a link for IPv4 (RFC 791 §3.2) and IPv6 (RFC 8200 §5). Hosts ignore smaller ones. */
-const LEAST_IPV4_MTU = 68;
-const LEAST_IPV6_MTU = 1280;
+const MIN_IPV4_MTU = 68;
+const MIN_IPV6_MTU = 1280;
 
 /**
  * Writes the tunnel's answer to the packet in `view`, which is longer than `mtu` and must not be fragmented:
@@ -40,8 +40,8 @@ export function writeTooBig(
 ): number {
   if (router.length !== view.addressLength || !mayAnswerTooBig(view)) return 0;
   return view.version === 4
-    ? writeIpv4(memory, view, outAt, Math.min(Math.max(mtu, LEAST_IPV4_MTU), 0xffff), router)
-    : writeIpv6(memory, view, outAt, Math.max(mtu, LEAST_IPV6_MTU), router);
+    ? writeIpv4(memory, view, outAt, Math.min(Math.max(mtu, MIN_IPV4_MTU), 0xffff), router)
+    : writeIpv6(memory, view, outAt, Math.max(mtu, MIN_IPV6_MTU), router);
 }
 
 function writeIpv4(

@@ -21,7 +21,7 @@ const MSS_OPTION_LENGTH = 4;
 export const DEFAULT_MSS_CEILING = 1360;
 
 /** The smallest MSS that any path allows: 68 octets (RFC 791 §3.2) less both headers. */
-const LEAST_MSS = 28;
+const MIN_MSS = 28;
 
 /**
  * The MSS to clamp to: what fits the inner MTU without IP or TCP options, and no more than `ceiling`.
@@ -30,7 +30,7 @@ const LEAST_MSS = 28;
  */
 export function mssLimit(innerMtu: number, version: 4 | 6, ceiling: number = DEFAULT_MSS_CEILING): number {
   const headers = (version === 4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH) + TCP_HEADER_LENGTH;
-  return Math.max(LEAST_MSS, Math.min(innerMtu - headers, ceiling));
+  return Math.max(MIN_MSS, Math.min(innerMtu - headers, ceiling));
 }
 
 /**

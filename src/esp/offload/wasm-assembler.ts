@@ -93,14 +93,14 @@ function text(value: string): Code {
 }
 
 /** The largest memory in pages of 64 KiB: any memory fits an import with this upper limit. */
-const MOST_PAGES = 65536;
+const MAX_PAGES = 65536;
 
 /**
  * A module that imports the memory `env.memory` and exports `functions`.
  * @param shared whether that memory is shared (Threads proposal: limits flag 3)
  */
 export function assembleModule(functions: readonly WasmFunction[], shared: boolean): Uint8Array<ArrayBuffer> {
-  const limits = [shared ? 3 : 1, ...unsigned(1), ...unsigned(MOST_PAGES)];
+  const limits = [shared ? 3 : 1, ...unsigned(1), ...unsigned(MAX_PAGES)];
   const types = functions.map((f): Code => {
     const parameters = new Array<number>(f.parameters).fill(ValueType.I32);
     const results = f.result ? [1, ValueType.I32] : [0];

@@ -17,9 +17,9 @@ export const IDENTITY_TYPE_NAMES: readonly IdentityTypeName[] = [
 ];
 
 /** Longest key_id that is accepted from a configuration, in octets. */
-const MOST_KEY_ID = 256;
+const MAX_KEY_ID = 256;
 /** Octets of a received identity that are shown; the rest is counted. */
-const MOST_SHOWN = 128;
+const MAX_SHOWN = 128;
 
 /** The identity of a configured type and value, or what is wrong with the value. */
 export function makeIdentity(type: IdentityTypeName, value: string): Result<Identity, string> {
@@ -133,7 +133,7 @@ function keyIdentity(value: string): Result<Identity, string> {
     return err(`is not base64: ${wanted}`);
   }
   const data = Uint8Array.from(atob(value), (char) => char.charCodeAt(0));
-  if (data.length > MOST_KEY_ID) return err(`has ${data.length} octets: at most ${MOST_KEY_ID} are taken`);
+  if (data.length > MAX_KEY_ID) return err(`has ${data.length} octets: at most ${MAX_KEY_ID} are taken`);
   return ok({ idType: IdType.KEY_ID, data });
 }
 
@@ -167,6 +167,6 @@ function hex(data: Uint8Array): string {
 }
 
 function cut(data: Uint8Array, format: (part: Uint8Array) => string): string {
-  if (data.length <= MOST_SHOWN) return format(data);
-  return `${format(data.subarray(0, MOST_SHOWN))}… (${data.length} octets)`;
+  if (data.length <= MAX_SHOWN) return format(data);
+  return `${format(data.subarray(0, MAX_SHOWN))}… (${data.length} octets)`;
 }

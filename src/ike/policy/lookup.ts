@@ -10,7 +10,7 @@ import { addressOfIdentity, formatIdentity, identityOfAddress, sameIdentity } fr
 import { haveCommon } from './selectors.js';
 
 /** Identities named in one message. */
-const MOST_NAMED = 8;
+const MAX_NAMED = 8;
 
 /** Selectors as a peer proposes them, from this gateway's point of view: as responder `local` is TSr. */
 export interface ProposedSelectors {
@@ -125,7 +125,7 @@ function localMismatch(candidates: readonly ConnectionConfig[], wanted: Identity
 /** As many as a message names, and one more to show that there are more. */
 function few(candidates: Candidates): ConnectionConfig[] {
   const out: ConnectionConfig[] = [];
-  for (const connection of candidates) if (out.push(connection) > MOST_NAMED) break;
+  for (const connection of candidates) if (out.push(connection) > MAX_NAMED) break;
   return out;
 }
 
@@ -140,6 +140,6 @@ function expects(candidates: readonly ConnectionConfig[]): string {
 
 function named(names: readonly string[]): string {
   const all = [...new Set(names)];
-  const more = all.length - MOST_NAMED;
-  return more > 0 ? `${all.slice(0, MOST_NAMED).join(', ')} and more` : all.join(', ');
+  const more = all.length - MAX_NAMED;
+  return more > 0 ? `${all.slice(0, MAX_NAMED).join(', ')} and more` : all.join(', ');
 }

@@ -11,8 +11,8 @@ import {
 } from './transform-set.js';
 
 /** Bounds on what one datagram can put into an event: the rest is counted, not listed. */
-const MOST_PROPOSALS = 16;
-const MOST_NAMES = 24;
+const MAX_PROPOSALS = 16;
+const MAX_NAMES = 24;
 
 const LABELS: Readonly<Record<Axis, string>> = {
   encryption: 'encryption',
@@ -57,8 +57,8 @@ export function mismatch(sets: readonly TransformSet[], offered: readonly Propos
   const subject = subjectOf(protocol);
   const nearest = nearestMiss(sets, offered);
   const details: FailureDetails = {
-    ours: bounded(sets.map(describeSet), MOST_PROPOSALS),
-    theirs: bounded(offered.map(describeOffer), MOST_PROPOSALS),
+    ours: bounded(sets.map(describeSet), MAX_PROPOSALS),
+    theirs: bounded(offered.map(describeOffer), MAX_PROPOSALS),
   };
   if (nearest === undefined) {
     const advice =
@@ -78,8 +78,8 @@ export function mismatch(sets: readonly TransformSet[], offered: readonly Propos
 export function unofferedAnswer(sets: readonly TransformSet[], answer: readonly Proposal[]): Failure {
   const protocol = sets[0]?.protocol ?? ProtocolId.IKE;
   const subject = subjectOf(protocol);
-  const theirs = bounded(answer.map(describeOffer), MOST_PROPOSALS);
-  const ours = bounded(sets.map(describeSet), MOST_PROPOSALS);
+  const theirs = bounded(answer.map(describeOffer), MAX_PROPOSALS);
+  const ours = bounded(sets.map(describeSet), MAX_PROPOSALS);
   const only = answer[0];
   if (only === undefined || answer.length > 1) {
     const message = `the peer answered ${answer.length} ${subject} proposals where exactly one is due`;
@@ -213,7 +213,7 @@ function baseName({ type, id }: Transform): string {
 }
 
 function list(names: readonly string[]): string {
-  return bounded([...new Set(names)], MOST_NAMES).join('/');
+  return bounded([...new Set(names)], MAX_NAMES).join('/');
 }
 
 function bounded(items: readonly string[], most: number): string[] {

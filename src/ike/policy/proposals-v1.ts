@@ -25,7 +25,7 @@ import {
 
 const NO_SPI = new Uint8Array(0);
 /** Transforms in one of our offers: more than peers read, fewer than one octet counts. */
-const MOST_TRANSFORMS = 120;
+const MAX_TRANSFORMS = 120;
 
 /** How long an SA may live, as far as the negotiation says. */
 export interface V1Lifetimes {
@@ -73,7 +73,7 @@ export function ikeOfferV1(specs: readonly IkeProposalSpec[], seconds: number): 
     for (const cipher of encryption) {
       for (const hash of hashes) {
         for (const group of groups) {
-          if (transforms.length === MOST_TRANSFORMS) break;
+          if (transforms.length === MAX_TRANSFORMS) break;
           const attributes = ikeAttributes({ cipher, hash, group }, seconds);
           transforms.push({ number: transforms.length + 1, id: KEY_IKE, attributes });
         }
@@ -95,7 +95,7 @@ export function espOfferV1(specs: readonly EspProposalSpec[], offer: V1EspOffer)
       if (id === undefined) continue;
       for (const integrity of spec.integrity.length === 0 ? [Integ.NONE] : spec.integrity) {
         const attributes = espAttributes({ cipher, integrity, group: offer.group }, offer);
-        if (attributes === undefined || transforms.length === MOST_TRANSFORMS) continue;
+        if (attributes === undefined || transforms.length === MAX_TRANSFORMS) continue;
         transforms.push({ number: transforms.length + 1, id, attributes });
       }
     }

@@ -10,7 +10,7 @@ import type { Failure } from '../events.js';
 import type { NetworkPair } from './carried-pairs.js';
 import { covers, equalSelector } from './selectors.js';
 
-const MOST_PORT = 0xffff;
+const MAX_PORT = 0xffff;
 
 /** Those of `networkPairs` that the pair is, or is a part of. */
 export function pairsAround({ local, peer }: ConnectionConfig, pair: NetworkPair): NetworkPair[] {
@@ -60,7 +60,7 @@ export function selectorOfIdentity(id: Omit<V1IdPayload, 'kind'>): TrafficSelect
     tsType: range.start.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE,
     protocol,
     startPort: port,
-    endPort: port === 0 ? MOST_PORT : port,
+    endPort: port === 0 ? MAX_PORT : port,
     startAddress: range.start,
     endAddress: range.end,
   };

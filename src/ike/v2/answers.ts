@@ -90,7 +90,7 @@ export function refuseAnswer({ ctx }: World, sa: IkeSa, failure: Failure, tells:
   const since = negotiation.answeredAt ?? ctx.now;
   const effectiveAt = Math.max(ctx.now, since + ANSWER_GRACE);
   negotiation.refusal = { failure, effectiveAt, sealed: true };
-  // One at most is told: the failure that is reported is its.
+  // At most one is notified: the one whose failure is reported.
   const before = sa.branches.waiting.find(isRefused);
   if (before !== undefined) sa.branches.end(before);
   const next = sa.branches.waiting.find(isTried) ?? sa.branches.waiting[0];

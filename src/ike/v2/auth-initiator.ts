@@ -73,7 +73,7 @@ export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
     refuseAnswer(world, sa, reason, true);
     return;
   }
-  // The others were somebody else's.
+  // The others were not the peer's.
   sa.branches.settle();
   establish(world, sa, idr);
   noteAuthLifetime(world, sa, payloads);

@@ -12,7 +12,7 @@ import type { World } from './world.js';
 export const PEER_FILLS_FIRST: Millis = 10_000;
 /** Wait after the first try for a pair, and the longest one; each is four times the one before. */
 const FIRST_WAIT: Millis = 30_000;
-const LONGEST_WAIT: Millis = 3_600_000;
+const MAX_WAIT: Millis = 3_600_000;
 /** Wait when the peer only put it off (RFC 7296 §2.25). */
 const PUT_OFF: Millis = 2000;
 
@@ -102,7 +102,7 @@ export function fillGaps(world: World, sa: IkeSa): void {
   const passive = sa.connection!.establishMode === 'peer_only' || !sa.connection!.adminUp;
   if (passive || shuttingDown || sa.redundantTo !== undefined || sa.superseded) return;
   const missing = uncovered(sa);
-  for (const [name, gap] of sa.gaps) if (gap.notBefore + LONGEST_WAIT < now) sa.gaps.delete(name);
+  for (const [name, gap] of sa.gaps) if (gap.notBefore + MAX_WAIT < now) sa.gaps.delete(name);
   if ([...sa.tasks, sa.active?.task].some((task) => task?.kind === 'create-child')) {
     if (missing.length > 0) sa.gapsAt = now + PUT_OFF;
     return;
@@ -125,7 +125,7 @@ export function fillGaps(world: World, sa: IkeSa): void {
       next = Math.min(next, gap.notBefore);
       continue;
     }
-    gap.notBefore = now + Math.min(LONGEST_WAIT, FIRST_WAIT * 4 ** gap.tries);
+    gap.notBefore = now + Math.min(MAX_WAIT, FIRST_WAIT * 4 ** gap.tries);
     gap.tries++;
     sa.wanted = undefined;
     sa.tasks.push(createChildTask({ pair }));

@@ -258,7 +258,7 @@ function wantsEncapsulation({ natTraversal, responding }: IkeSa): boolean {
   return natTraversal && responding?.candidates.forcesEncapsulation === true;
 }
 
-/** The attempt ends for what somebody has said, since nobody has proved to be the peer in time. */
+/** The attempt ends for a refusal, since no sender has proved to be the peer in time. */
 function failRefused(world: World, sa: IkeSa): void {
   const { failure } = sa.initiating!.refusal!;
   if (enterRefused(sa)) refusePeer(world, sa, failure);

@@ -26,7 +26,7 @@ import { drop, type Inbound, type World } from './world.js';
 
 const NONCE_LENGTH = 32;
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
-const MOST_COOKIES = 5;
+const MAX_COOKIES = 5;
 /**
  * How long a cookie waits for a real answer that it has overtaken: one is owed to whoever demands none, and which of
  * two requests an answer is to, with the cookie or without, it does not say.
@@ -153,7 +153,7 @@ function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyP
     drop(world, message.datagram, 'unexpected', 'another cookie or group is about to be sent');
     return;
   }
-  if (++negotiation.cookieChanges > MOST_COOKIES) {
+  if (++negotiation.cookieChanges > MAX_COOKIES) {
     refuseInClear(world, sa, cookieLoop(negotiation.cookieChanges));
     return;
   }
@@ -161,7 +161,7 @@ function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyP
   negotiation.revision = { cookie: copyOf(cookie.data), at };
 }
 
-/** Sends IKE_SA_INIT again as somebody has asked for, no answer having proved right meanwhile. */
+/** Sends IKE_SA_INIT again as an answer asked for, none having authenticated meanwhile. */
 export function revise(world: World, sa: IkeSa): void {
   const { ctx } = world;
   const negotiation = sa.initiating!;

@@ -7,8 +7,8 @@ const REKEY_AT = 0.9;
 const JITTER = 0.1;
 
 /** Waits between tries of a rekey that the peer refuses: several fit into what is left of the lifetime. */
-const LONGEST_RETRY = 30_000;
-const SHORTEST_RETRY = 5000;
+const MAX_RETRY = 30_000;
+const MIN_RETRY = 5000;
 
 /** The point between rekeying and end at which rekeying counts as failed. */
 export function renewAt(rekeyAt: Millis, expiresAt: Millis): Millis {
@@ -17,7 +17,7 @@ export function renewAt(rekeyAt: Millis, expiresAt: Millis): Millis {
 
 /** When a refused rekey is asked for again. Until it succeeds the old SA works, and ends with its lifetime. */
 export function retryAt(now: Millis, expiresAt: Millis): Millis {
-  return now + Math.min(LONGEST_RETRY, Math.max(SHORTEST_RETRY, (expiresAt - now) / 4));
+  return now + Math.min(MAX_RETRY, Math.max(MIN_RETRY, (expiresAt - now) / 4));
 }
 
 /** A new IKE SA is begun this long before the end of what could not be rekeyed, where there is so much time. */

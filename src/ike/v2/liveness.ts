@@ -4,13 +4,13 @@ import type { IkeSa } from './ike-sa.js';
 import type { World } from './world.js';
 
 /** However short the timeout, a request gets this long for its answer before the peer counts as dead. */
-const LEAST_PATIENCE = 3000;
+const MIN_PATIENCE = 3000;
 /**
  * A request that a living peer does not answer for so long never will be: its messages are too large for the
  * path, or the peer is at fault. As nothing else can be asked meanwhile (window size 1), and the child SAs run out,
  * the IKE SA has failed (RFC 7296 §2.1, §2.4).
  */
-const MOST_PATIENCE = 60_000;
+const MAX_PATIENCE = 60_000;
 /** A request under dead peer detection is sent about this often at least before the timeout. */
 const TRIES_WITHIN_TIMEOUT = 4;
 
@@ -37,8 +37,8 @@ export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
 export function deadAt(sa: IkeSa): Millis | undefined {
   if (!isWatched(sa) || sa.active === undefined) return undefined;
   const timeout = seconds(sa.connection!.dpd.timeout);
-  const silent = Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, LEAST_PATIENCE));
-  return Math.min(silent, sa.active.sentAt + Math.max(timeout, MOST_PATIENCE));
+  const silent = Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, MIN_PATIENCE));
+  return Math.min(silent, sa.active.sentAt + Math.max(timeout, MAX_PATIENCE));
 }
 
 /** Whether the peer was heard within the timeout of dead peer detection, where there is one. */

@@ -2,7 +2,7 @@ import { concat, copyOf } from '../../util/bytes.js';
 import type { SkfPayload } from '../../wire/ike/payloads.js';
 
 /** Fragments that one message may have. 64 of 1280 octets hold more than any message that is read here. */
-const MOST_FRAGMENTS = 64;
+const MAX_FRAGMENTS = 64;
 
 /** What becomes of an authentic fragment. */
 export type Placed =
@@ -40,7 +40,7 @@ export class Reassembly {
 
   /** Undefined when the fragment is wanted, else why it is not. Costs no arithmetic. */
   refuses(messageId: number, skf: SkfPayload): string | undefined {
-    if (skf.total > MOST_FRAGMENTS) return `${skf.total} fragments, ${MOST_FRAGMENTS} are the limit`;
+    if (skf.total > MAX_FRAGMENTS) return `${skf.total} fragments, ${MAX_FRAGMENTS} are the limit`;
     if ((skf.fragment === 1) !== (skf.first !== 0))
       return `fragment ${skf.fragment} begins with ${skf.first}`;
     if (messageId !== this.#messageId) return undefined;

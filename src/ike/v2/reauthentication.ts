@@ -9,7 +9,7 @@ import { isWorthRekeying, startOver } from './revival.js';
 import type { World } from './world.js';
 
 /** Less than this the peer may say, but nobody authenticates again every few seconds on its word. */
-const LEAST_LIFETIME: Seconds = 60;
+const MIN_LIFETIME: Seconds = 60;
 /** Wait before the next try, where one could not be begun or did not take over. */
 const TRY_AGAIN: Millis = 30_000;
 
@@ -22,7 +22,7 @@ export function noteAuthLifetime(world: World, sa: IkeSa, payloads: readonly Pay
   const data = findNotify(payloads, NotifyType.AUTH_LIFETIME)?.data;
   if (data?.length !== 4 || sa.authenticatedAs !== 'initiator') return;
   const { ctx } = world;
-  const told = Math.max(LEAST_LIFETIME, readU32(data, 0));
+  const told = Math.max(MIN_LIFETIME, readU32(data, 0));
   // As early as a rekey before the end of a lifetime, and for the same reasons.
   sa.reauthenticateAt = lifetime(ctx.random, ctx.now, told).rekeyAt;
 }

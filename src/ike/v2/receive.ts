@@ -70,7 +70,7 @@ function unknownSpi(world: World, message: Pick<Inbound, 'header' | 'datagram'>)
   drop(world, message.datagram, 'unknown_spi', `no IKE SA has the SPIs of this ${name}`);
 }
 
-/** A first request with a critical payload that is not known here is told so (RFC 7296 §2.5), without state. */
+/** A first request with an unknown critical payload is answered with that notification (RFC 7296 §2.5), without state. */
 function refuseCritical(world: World, datagram: DatagramInput, error: WireError): void {
   const { payloadType } = error;
   if (error.code !== 'unsupported_critical_payload' || payloadType === undefined) return;
@@ -306,7 +306,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
 }
 
 /**
- * Whether the peer of a connection may have one more request served. One that creates something is told to come
+ * Whether the peer of a connection may have one more request served. One that creates something is asked to come
  * again (RFC 7296 §2.25); any other is left to its retransmission, as if it had been lost.
  */
 function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {

@@ -13,7 +13,7 @@ import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
 
 /** An SA whose new lifetime is over already still has this long for its rekeying. */
-const LEAST_REST: Millis = 30_000;
+const MIN_REST: Millis = 30_000;
 
 /** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
@@ -128,6 +128,6 @@ function counted(world: World, from: Millis, life: Seconds): Lifetime {
   const { now, random } = world.ctx;
   const planned = lifetime(random, from, life);
   const rekeyAt = Math.max(now, planned.rekeyAt);
-  const expiresAt = Math.max(now + LEAST_REST, planned.expiresAt);
+  const expiresAt = Math.max(now + MIN_REST, planned.expiresAt);
   return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
 }

@@ -2,9 +2,9 @@ import { equalBytes, fromHex, fromUtf8, toHex } from '../../util/bytes.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 
 /** Octets of an unknown vendor id that are shown. */
-const MOST_SHOWN = 16;
+const MAX_SHOWN = 16;
 /** Vendor ids of one message that are looked at. */
-const MOST_IDS = 32;
+const MAX_IDS = 32;
 
 /** Vendor ids seen in captures of these products; a version may follow the prefix. */
 const BY_PREFIX: readonly (readonly [hex: string, name: string])[] = [
@@ -18,7 +18,7 @@ const BY_PREFIX: readonly (readonly [hex: string, name: string])[] = [
 
 /** Names of the vendors that a message's vendor ids tell, else their octets (RFC 7296 §3.12). */
 export function vendorNames(payloads: readonly Payload[]): string[] {
-  const ids = payloads.flatMap((p) => (p.kind === 'vendor' ? [p.data] : [])).slice(0, MOST_IDS);
+  const ids = payloads.flatMap((p) => (p.kind === 'vendor' ? [p.data] : [])).slice(0, MAX_IDS);
   return [...new Set(ids.map(vendorName))];
 }
 
@@ -28,7 +28,7 @@ function vendorName(id: Uint8Array): string {
     if (equalBytes(id.subarray(0, prefix.length), prefix)) return name;
   }
   // Cisco, libreswan and others send readable text.
-  const text = fromUtf8(id.subarray(0, 2 * MOST_SHOWN));
+  const text = fromUtf8(id.subarray(0, 2 * MAX_SHOWN));
   if (/^[\x20-\x7e]{4,}$/.test(text)) return text;
-  return toHex(id.subarray(0, MOST_SHOWN));
+  return toHex(id.subarray(0, MAX_SHOWN));
 }

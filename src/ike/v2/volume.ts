@@ -20,14 +20,14 @@ export interface VolumeLimit {
  * Sequence numbers are 32 bits and never come again under one key (RFC 4303 §3.3.3). Counters are read once a
  * second, and 2^20 packets are more than pass in one.
  */
-const MOST_PACKETS = 2 ** 32 - 2 ** 20;
+const MAX_PACKETS = 2 ** 32 - 2 ** 20;
 /**
  * Blocks of 64 bits begin to repeat early: after 2^32 bits the chance is 2^-13, after 32 GB it is one half
  * (the SWEET32 attack lives on that).
  */
-const MOST_BYTES_64 = 2 ** 29;
+const MAX_BYTES_64 = 2 ** 29;
 /** Blocks of 128 bits: the 2^24.5 records of 2^14 octets that RFC 8446 §5.5 allows for a margin of 2^-57. */
-const MOST_BYTES_128 = 2 ** 38;
+const MAX_BYTES_128 = 2 ** 38;
 /** As for lifetimes: the part after which an SA is rekeyed at the latest, and how much earlier chance puts it. */
 const REKEY_AT = 0.9;
 const JITTER = 0.1;
@@ -37,7 +37,7 @@ export function volumeLimit(random: Random, suite: EspSuite): VolumeLimit {
   const { encryption } = suite;
   const transform = findEncryption(encryption.id, encryption.keyBits);
   const short = transform?.blockLength === 8 && !transform.aead;
-  const expiresAt = { bytes: short ? MOST_BYTES_64 : MOST_BYTES_128, packets: MOST_PACKETS };
+  const expiresAt = { bytes: short ? MAX_BYTES_64 : MAX_BYTES_128, packets: MAX_PACKETS };
   const part = REKEY_AT - JITTER * (readU32(random.bytes(4), 0) / 2 ** 32);
   const rekeyAt = {
     bytes: Math.floor(expiresAt.bytes * part),

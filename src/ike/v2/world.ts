@@ -41,7 +41,7 @@ export interface World {
   readonly expectedSpis: Set<number>;
   /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
   readonly perPair: Set<string>;
-  /** Connections to be made anew when an IKE SA that the peer has just made is confirmed. */
+  /** Connections to be re-established when an IKE SA that the peer has just made is confirmed. */
   readonly renewals: Set<string>;
   /** When each connection was last negotiated from the start because its IKE SA could not go on. */
   readonly startedOver: Map<string, Millis>;
