@@ -52,6 +52,7 @@ export class StoreDiary {
   readonly #perhaps = new Set<string>();
   readonly faults: string[] = [];
   #running = true;
+  #paused = false;
   #turn: Promise<void> = Promise.resolve();
   acknowledged = 0;
   refused = 0;
@@ -67,8 +68,16 @@ export class StoreDiary {
     await this.#turn;
   }
 
+  /** No write is begun while `act` runs. */
+  async pausedFor(act: () => Promise<void>): Promise<void> {
+    this.#paused = true;
+    await act();
+    this.#paused = false;
+  }
+
   async #write(): Promise<void> {
     for (let n = 0; this.#running; n++) {
+      while (this.#paused && this.#running) await sleep(PAUSE_MS);
       if (this.#kept.size >= MAX_POLICIES) await this.#delete();
       else if (n % 3 === 2 && this.#kept.size > 0) await this.#patch(n);
       else await this.#create(n);
