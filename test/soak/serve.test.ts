@@ -70,7 +70,7 @@ function overTls(url: string, token: string): Promise<{ status: number; fingerpr
   });
 }
 
-/** A file system of its own for the store, small enough to be filled. */
+/** A file system of its own for the store: small enough to be filled, with room for an audit log of full length. */
 class Disk {
   readonly path: string;
   readonly #filler: string;
@@ -79,7 +79,7 @@ class Disk {
     this.path = path;
     this.#filler = join(path, 'filler');
     mkdirSync(path);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', path]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', path]);
   }
 
   fill(): void {
