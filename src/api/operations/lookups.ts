@@ -24,8 +24,7 @@ export const lookupOperations: readonly Operation[] = [
     success: { 200: 'VPCCollection' },
     errors: [400],
     async handle(call, { site }) {
-      const rows = site.vpcs.map((item) => ({ item, key: [item.name, item.id] as const }));
-      const page = pageOf(rows, readPage(call.query, 50), false, `${call.links.base}/vpcs`, {});
+      const page = pageUnder('/vpcs', call, site.vpcs, byName);
       const vpcs = page.items.map((vpc) => vpcAnswer(vpc, call, site.resourceGroups));
       return { status: 200, body: { ...page.frame, vpcs } };
     },
@@ -54,8 +53,7 @@ export const lookupOperations: readonly Operation[] = [
     errors: [400],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
-      const rows = context.site.subnets.map((item) => ({ item, key: [item.name, item.id] as const }));
-      const page = pageOf(rows, readPage(call.query, 50), false, `${call.links.base}/subnets`, {});
+      const page = pageUnder('/subnets', call, context.site.subnets, byName);
       const subnets = page.items.map((subnet) => subnetAnswer(subnet, view, call, context));
       return { status: 200, body: { ...page.frame, subnets } };
     },
@@ -107,12 +105,8 @@ export const lookupOperations: readonly Operation[] = [
     errors: [400, 404],
     async handle(call, { store, site }) {
       const { id } = find(site.subnets, call.params.subnet!, 'subnet');
-      const rows = reservedIps(id, new View(await store.snapshot())).map((item) => ({
-        item,
-        key: [item.member.privateIp.address, item.member.privateIp.id] as const,
-      }));
-      const url = `${call.links.base}/subnets/${id}/reserved_ips`;
-      const page = pageOf(rows, readPage(call.query, 50), false, url, {});
+      const all = reservedIps(id, new View(await store.snapshot()));
+      const page = pageUnder(`/subnets/${id}/reserved_ips`, call, all, byAddress);
       const list = page.items.map((item) => reservedIpAnswer(item, call));
       return { status: 200, body: { ...page.frame, reserved_ips: list } };
     },
@@ -162,6 +156,17 @@ export const lookupOperations: readonly Operation[] = [
     },
   },
 ];
+
+type KeyOf<T> = (item: T) => readonly [string, string];
+
+const byName: KeyOf<{ readonly name: string; readonly id: string }> = ({ name, id }) => [name, id];
+const byAddress: KeyOf<ReservedIp> = ({ member: { privateIp } }) => [privateIp.address, privateIp.id];
+
+/** One page of what is listed under `path`, in ascending order. */
+function pageUnder<T>(path: string, call: Call, items: readonly T[], keyOf: KeyOf<T>) {
+  const rows = items.map((item) => ({ item, key: keyOf(item) }));
+  return pageOf(rows, readPage(call.query, 50), false, `${call.links.base}${path}`, {});
+}
 
 function find<T extends { readonly id: string }>(items: readonly T[], id: string, what: string): T {
   const found = items.find((item) => item.id === id);
