@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { BenchRow } from '#culvert/cli/bench-row.js';
-import { ControlClient } from '#culvert/daemon/control-client.js';
+import { ControlClient } from '#culvert/daemon/control/client.js';
 import { NetworkLab } from '#culvert/linux/namespaces.js';
 import { daemonScaleFiles, SCALE_ADDRESSES } from './daemon-scale-files.js';
 import { pairMissing, skippedRow } from './preflight.js';

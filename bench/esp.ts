@@ -10,8 +10,13 @@ import {
   integrityTransform,
 } from '#culvert/crypto/transforms.js';
 import type { EspKeys, EspSuite } from '#culvert/crypto/types.js';
-import { At, createArena, innerPacket as innerPacketAt, txPacket } from '#culvert/dataplane/ffi/arena.js';
-import { choosePacketCrypto } from '#culvert/dataplane/ffi/choose-crypto.js';
+import { choosePacketCrypto } from '#culvert/dataplane/ffi/crypto/choose-crypto.js';
+import {
+  At,
+  createArena,
+  innerPacket as innerPacketAt,
+  txPacket,
+} from '#culvert/dataplane/ffi/memory/arena.js';
 import { espLayout, padLength, SEQUENCE_OFFSET } from '#culvert/esp/layout.js';
 import { InboundSa } from '#culvert/esp/open.js';
 import { DEFAULT_REPLAY_WINDOW } from '#culvert/esp/params.js';

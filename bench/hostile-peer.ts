@@ -1,8 +1,8 @@
 import { Context } from '#culvert/ike/context.js';
 import type { Engine } from '#culvert/ike/engine.js';
-import { spiBytes } from '#culvert/ike/esp-spi.js';
 import { DEFAULT_LIMITS } from '#culvert/ike/limits.js';
 import { espOffer } from '#culvert/ike/policy/proposals.js';
+import { spiBytes } from '#culvert/ike/sa/esp-spi.js';
 import type { IkeSa } from '#culvert/ike/v2/ike-sa.js';
 import { IkeV2 } from '#culvert/ike/v2/protocol.js';
 import { headerOf } from '#culvert/ike/v2/send.js';

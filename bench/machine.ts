@@ -1,6 +1,6 @@
 import { cpus, release } from 'node:os';
-import { loadIpsecMb } from '#culvert/dataplane/ffi/ipsec-mb.js';
-import { processorFlags } from '#culvert/dataplane/ffi/processor.js';
+import { loadIpsecMb } from '#culvert/dataplane/ffi/crypto/ipsec-mb.js';
+import { processorFlags } from '#culvert/dataplane/ffi/crypto/processor.js';
 import { ffiAvailable } from '#culvert/linux/ffi.js';
 
 /** What figures belong to: without it they say little. */

@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { useArena } from '#culvert/dataplane/ffi/arena.js';
-import type { WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/messages.js';
-import type { PacketCrypto } from '#culvert/dataplane/ffi/packet-crypto.js';
-import { PacketLoop } from '#culvert/dataplane/ffi/packet-loop.js';
+import type { PacketCrypto } from '#culvert/dataplane/ffi/crypto/packet-crypto.js';
+import type { WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/loop/messages.js';
+import { PacketLoop } from '#culvert/dataplane/ffi/loop/packet-loop.js';
+import { useArena } from '#culvert/dataplane/ffi/memory/arena.js';
 import { ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '#culvert/esp/layout.js';
 import { createPacketMemory } from '#culvert/esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '#culvert/esp/sa-keys.js';

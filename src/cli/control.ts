@@ -1,8 +1,8 @@
 import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
-import { ControlClient } from '../daemon/control-client.js';
-import { ControlError } from '../daemon/control-protocol.js';
-import type { ReloadReport } from '../daemon/reload.js';
+import { ControlClient } from '../daemon/control/client.js';
+import { ControlError } from '../daemon/control/protocol.js';
+import type { ReloadReport } from '../daemon/gateway/reload.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { CliError, messageOf } from './errors.js';
 import { suggestion } from './nearest.js';

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { ControlClient } from '../daemon/control-client.js';
+import { ControlClient } from '../daemon/control/client.js';
 import { memberOf, memberSocket, RUN_FOLDER } from '../daemon/serve/run-folder.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { type Control, inTime, openControl } from './control.js';

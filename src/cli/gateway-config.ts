@@ -2,7 +2,7 @@ import { peerAddressBesideTunnel } from '../connection/own-address.js';
 import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.js';
 import { weakPskMessage } from '../crypto/psk-strength.js';
 import { isWeak } from '../crypto/strength.js';
-import { networkWarnings } from '../daemon/preflight.js';
+import { networkWarnings } from '../daemon/host/preflight.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../ike/config.js';
 import { type ConfigError, formatConfigErrors } from '../store/config-error.js';
 import { toEngineConfig } from '../store/engine-config.js';

@@ -1,5 +1,5 @@
 import type { Failure, FailureCause } from '../ike/events.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/path/first-path.js';
 import { type Endpoint, formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { StatusFailure } from './reasons.js';

@@ -1,15 +1,15 @@
 import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
-import { AdviceMemory } from './advice.js';
 import type { ConnectionConfig, EngineConfig, IkeProposalSpec } from './config.js';
-import type { SpiSteering } from './esp-spi.js';
 import type { IkeEvent } from './events.js';
 import type { EngineLimits } from './limits.js';
 import type { Output } from './outputs.js';
-import { PeerBudget } from './peer-budget.js';
 import { PeerIndex } from './policy/peer-index.js';
 import { supportedEspSpecs, supportedIkeSpecs } from './policy/proposals.js';
+import { AdviceMemory } from './sa/advice.js';
+import type { SpiSteering } from './sa/esp-spi.js';
+import { PeerBudget } from './sa/peer-budget.js';
 
 /** All that the engine takes from outside. */
 export interface EngineDeps {

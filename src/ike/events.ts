@@ -2,7 +2,7 @@ import type { EspSuite, IkeSuite } from '../crypto/types.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
-import type { NatReport } from './nat-detection.js';
+import type { NatReport } from './path/nat-detection.js';
 import type { QuirkCode } from './quirks.js';
 
 /**

@@ -7,7 +7,7 @@ import type {
   Identity,
   IkeProposalSpec,
 } from '../ike/config.js';
-import { NAT_TRAVERSAL_PORT } from '../ike/first-path.js';
+import { NAT_TRAVERSAL_PORT } from '../ike/path/first-path.js';
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
 import { cidrSelector } from '../ike/policy/selectors.js';

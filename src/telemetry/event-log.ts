@@ -1,7 +1,7 @@
 import { espSuiteNames, ikeSuiteNames, suiteWord } from '../connection/names.js';
 import { statusReason } from '../connection/reasons.js';
 import type { CloseReason, FailureCause, IkeEvent } from '../ike/events.js';
-import type { NatReport } from '../ike/nat-detection.js';
+import type { NatReport } from '../ike/path/nat-detection.js';
 import { QUIRKS } from '../ike/quirks.js';
 import { formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';

@@ -5,8 +5,8 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { isMeant } from '../../src/cli/wildcards.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
-import { type ControlSupervision, listenControl } from '../../src/daemon/control.js';
-import { ControlError } from '../../src/daemon/control-protocol.js';
+import { ControlError } from '../../src/daemon/control/protocol.js';
+import { type ControlSupervision, listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
 

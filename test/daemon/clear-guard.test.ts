@@ -1,9 +1,9 @@
 import t from 'tap';
-import type { ConnectionDevices } from '../../src/daemon/devices.js';
 import { ClearGuard, guardTable } from '../../src/daemon/host/clear-guard.js';
+import type { ConnectionDevices } from '../../src/daemon/host/devices.js';
 import { HostSide } from '../../src/daemon/host/host-side.js';
 import { protectedPairs } from '../../src/daemon/host/protected-pairs.js';
-import { STANDARD_PORTS } from '../../src/daemon/ports.js';
+import { STANDARD_PORTS } from '../../src/daemon/system/ports.js';
 import type { GuardPlan } from '../../src/linux/nft-guard.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { formatIp, parseIp } from '../../src/util/ip.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { datedClock, utcText } from '../../src/daemon/clock.js';
+import { datedClock, utcText } from '../../src/daemon/system/clock.js';
 
 t.test('dates follow the clock of the system, durations do not', async (t) => {
   let wall = Date.UTC(2026, 10, 28, 12);

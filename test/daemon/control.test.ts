@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type ControlServer, listenControl } from '../../src/daemon/control.js';
-import { ControlClient } from '../../src/daemon/control-client.js';
-import { LineSplitter, parseRequest } from '../../src/daemon/control-protocol.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
+import { LineSplitter, parseRequest } from '../../src/daemon/control/protocol.js';
+import { type ControlServer, listenControl } from '../../src/daemon/control/server.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ConnectionDevices } from '../../src/daemon/devices.js';
+import { ConnectionDevices } from '../../src/daemon/host/devices.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import type { GatewayConnection } from '../../src/store/model.js';
 

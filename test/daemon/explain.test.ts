@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ControlClient } from '../../src/daemon/control-client.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
 import { type FileChange, GatewayBench, isUp, type TestGateway } from '../helpers/gateway-pair.js';
 
 const WEAK = {

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { ControlClient } from '../../src/daemon/control-client.js';
-import { FreshConfig } from '../../src/daemon/fresh-config.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
+import { FreshConfig } from '../../src/daemon/gateway/fresh-config.js';
 import { readPsks } from '../../src/store/psk.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { GatewayBench, isUp } from '../helpers/gateway-pair.js';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { type HostProblems, HostRepair } from '../../src/daemon/host-repair.js';
+import { type HostProblems, HostRepair } from '../../src/daemon/host/repair.js';
 import { constantRandom } from '../connection/samples.js';
 
 const CONFLICT: HostProblems = new Map([

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { KEEPALIVE, Keepalives } from '../../src/daemon/keepalives.js';
-import { PeerNames } from '../../src/daemon/peer-names.js';
+import { KEEPALIVE, Keepalives } from '../../src/daemon/core/keepalives.js';
+import { PeerNames } from '../../src/daemon/core/peer-names.js';
 import { ikeInfo } from '../connection/samples.js';
 
 t.test('keepalives leave from behind a NAT only', async (t) => {

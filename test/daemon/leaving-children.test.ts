@@ -1,6 +1,6 @@
 import t from 'tap';
-import { LeavingChildren, MAX_LEAVING } from '../../src/daemon/leaving-children.js';
-import { MAX_CHILDREN } from '../../src/dataplane/ffi/arena.js';
+import { LeavingChildren, MAX_LEAVING } from '../../src/daemon/core/leaving-children.js';
+import { MAX_CHILDREN } from '../../src/dataplane/ffi/memory/arena.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
 
 t.test('replaced child SAs that still receive never take a place that the engine counts on', async (t) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { ControlClient } from '../../src/daemon/control-client.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
 import { endLeftover } from '../../src/daemon/serve/launch.js';
 import { MemberProcess, type MemberState } from '../../src/daemon/serve/member-process.js';
 import { PULSE_PACE, Pulse } from '../../src/daemon/serve/pulse.js';

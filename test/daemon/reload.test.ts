@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { ControlClient } from '../../src/daemon/control-client.js';
-import { rereadFile } from '../../src/daemon/reload.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
+import { rereadFile } from '../../src/daemon/gateway/reload.js';
 import {
   ADDRESS,
   type FileChange,

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ownerMetric } from '../../src/daemon/host/fence.js';
-import { connectionTo, GatewayRoutes } from '../../src/daemon/network.js';
+import { connectionTo, GatewayRoutes } from '../../src/daemon/host/network.js';
 import { oneLine } from '../../src/daemon/start-error.js';
 import { type Cidr, parseCidr, parseIp } from '../../src/util/ip.js';
 import { FakeNetwork } from '../helpers/fake-host.js';

@@ -13,7 +13,7 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { hashSecret } from '../../src/api/auth/credentials.js';
 import type { DesiredGateway } from '../../src/api/runner.js';
-import { ControlClient } from '../../src/daemon/control-client.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
 import { guardTable } from '../../src/daemon/host/clear-guard.js';
 import { ownerMetric } from '../../src/daemon/host/fence.js';
 import { openHost } from '../../src/daemon/host/host-side.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
-import { ControlClient } from '../../src/daemon/control-client.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
 import { encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';

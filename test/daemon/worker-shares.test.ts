@@ -1,5 +1,5 @@
 import t from 'tap';
-import { WorkerShares } from '../../src/daemon/worker-shares.js';
+import { WorkerShares } from '../../src/daemon/host/worker-shares.js';
 
 t.test('connections are spread evenly and stay where they are', async (t) => {
   const shares = new WorkerShares(4);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
-import { ControlClient } from '../../src/daemon/control-client.js';
+import { ControlClient } from '../../src/daemon/control/client.js';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
 import { PROGRAM } from './program.js';
 

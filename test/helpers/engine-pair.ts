@@ -1,7 +1,6 @@
 import type { CryptoBackend } from '../../src/crypto/types.js';
 import type { ConnectionConfig, EngineConfig } from '../../src/ike/config.js';
 import { Engine } from '../../src/ike/engine.js';
-import type { SpiSteering } from '../../src/ike/esp-spi.js';
 import type { ChildSaInfo, IkeEvent, IkeSaInfo } from '../../src/ike/events.js';
 import type { Input } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../src/ike/limits.js';
@@ -9,6 +8,7 @@ import type { ChildSa, Output } from '../../src/ike/outputs.js';
 import { makeIdentity } from '../../src/ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../../src/ike/policy/matrix.js';
 import { cidrSelector, sameSelectors } from '../../src/ike/policy/selectors.js';
+import type { SpiSteering } from '../../src/ike/sa/esp-spi.js';
 import { toHex, utf8 } from '../../src/util/bytes.js';
 import { parseCidr } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';

@@ -1,8 +1,8 @@
 import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
-import type { ControlHandler } from '../../src/daemon/control.js';
-import { ControlError } from '../../src/daemon/control-protocol.js';
-import type { ReloadReport } from '../../src/daemon/reload.js';
+import { ControlError } from '../../src/daemon/control/protocol.js';
+import type { ControlHandler } from '../../src/daemon/control/server.js';
+import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
 
 const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
   name,

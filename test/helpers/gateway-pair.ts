@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import type { ConnectionStatusDocument } from '../../src/connection/status.js';
-import { type Gateway, type GatewayOptions, startGateway } from '../../src/daemon/gateway.js';
+import { type Gateway, type GatewayOptions, startGateway } from '../../src/daemon/gateway/gateway.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import type { GatewayFile } from '../../src/store/model.js';
 import { readPsks } from '../../src/store/psk.js';

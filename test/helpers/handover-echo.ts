@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
-import { Handover } from '../../src/dataplane/ffi/handover.js';
-import type { HandoverReader } from '../../src/dataplane/ffi/handover-ring.js';
-import type { GroupSetup } from '../../src/dataplane/ffi/messages.js';
+import { Handover } from '../../src/dataplane/ffi/loop/handover.js';
+import type { GroupSetup } from '../../src/dataplane/ffi/loop/messages.js';
+import type { HandoverReader } from '../../src/dataplane/ffi/memory/handover-ring.js';
 import { useEventFd } from '../../src/linux/eventfd.js';
 import { addressOf, hostBuffer } from '../../src/linux/ffi.js';
 import { POLLFD_SIZE, POLLIN, poll, pollEvents, writePollFd } from '../../src/linux/poll.js';

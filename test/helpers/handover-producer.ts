@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads';
-import { HandoverWriter } from '../../src/dataplane/ffi/handover-ring.js';
+import { HandoverWriter } from '../../src/dataplane/ffi/memory/handover-ring.js';
 import { addressOf, hostBuffer } from '../../src/linux/ffi.js';
 
 /** What the thread is started with. */

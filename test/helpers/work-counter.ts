@@ -14,7 +14,7 @@ post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
 /** Steps of the code under src that an action took. A step is one run of a function or of a block, such as a loop's body. */
 export interface Steps {
   readonly total: number;
-  /** The same by file and function, the most expensive first: `src/ike/sa-table.ts due`. */
+  /** The same by file and function, the most expensive first: `src/ike/sa/table.ts due`. */
   readonly places: readonly (readonly [string, number])[];
 }
 

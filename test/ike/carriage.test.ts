@@ -1,5 +1,5 @@
 import t from 'tap';
-import { espEnds, espForm } from '../../src/ike/carriage.js';
+import { espEnds, espForm } from '../../src/ike/path/carriage.js';
 import { EAST, type Pair, pair, type SimNode, WEST } from '../helpers/engine-pair.js';
 import { v1Pair } from '../helpers/v1-pair.js';
 

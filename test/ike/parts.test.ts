@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { CookieJar } from '../../src/ike/cookies.js';
-import { HalfOpenLedger } from '../../src/ike/half-open.js';
+import { CookieJar } from '../../src/ike/admission/cookies.js';
+import { HalfOpenLedger } from '../../src/ike/admission/half-open.js';
+import { RateLimit } from '../../src/ike/admission/rate-limit.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
-import { detectNat, natDetectionNotifies } from '../../src/ike/nat-detection.js';
-import { RateLimit } from '../../src/ike/rate-limit.js';
-import { Retransmission } from '../../src/ike/retransmission.js';
+import { detectNat, natDetectionNotifies } from '../../src/ike/path/nat-detection.js';
+import { Retransmission } from '../../src/ike/sa/retransmission.js';
 import { RequestWindow } from '../../src/ike/v2/window.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { createToyBackend } from '../helpers/toy-crypto.js';

@@ -1,9 +1,9 @@
 import '../helpers/work-counter.js';
 import t from 'tap';
-import { spiBytes } from '../../src/ike/esp-spi.js';
 import type { DatagramInput } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
-import { MAX_IKE_SAS, PeerBudget } from '../../src/ike/peer-budget.js';
+import { spiBytes } from '../../src/ike/sa/esp-spi.js';
+import { MAX_IKE_SAS, PeerBudget } from '../../src/ike/sa/peer-budget.js';
 import { ExchangeType, ProtocolId } from '../../src/wire/ike/registry.js';
 import { type ConnectionPatch, connection, selectors } from '../helpers/engine-pair.js';
 import { HostGateway, HostilePeer, honestPeer, selectorBomb } from '../helpers/hostile-peer.js';

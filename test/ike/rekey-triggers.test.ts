@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { EspProposalSpec } from '../../src/ike/config.js';
-import { isReached, volumeLimit } from '../../src/ike/v2/volume.js';
+import { isReached, volumeLimit } from '../../src/ike/sa/volume.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
 import { establishedPair, faults, type Pair } from '../helpers/engine-pair.js';
 import { SeededRandom } from '../helpers/seeded-random.js';

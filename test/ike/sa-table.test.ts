@@ -1,7 +1,7 @@
 import '../helpers/work-counter.js';
 import fc from 'fast-check';
 import t from 'tap';
-import { SaTable, TabledSa } from '../../src/ike/sa-table.js';
+import { SaTable, TabledSa } from '../../src/ike/sa/table.js';
 import type { V1Child } from '../../src/ike/v1/child-record.js';
 import { ChildTable } from '../../src/ike/v1/child-table.js';
 import { faults, pair } from '../helpers/engine-pair.js';

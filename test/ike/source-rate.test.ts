@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SourceRate } from '../../src/ike/source-rate.js';
+import { SourceRate } from '../../src/ike/admission/source-rate.js';
 import { pair } from '../helpers/engine-pair.js';
 
 t.test('one source has its share, and gets it back with time', async (t) => {

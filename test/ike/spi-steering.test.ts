@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { releaseSpi, reserveSpi } from '../../src/ike/esp-spi.js';
+import { releaseSpi, reserveSpi } from '../../src/ike/sa/esp-spi.js';
 import { establishedPair, faults } from '../helpers/engine-pair.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { establishedV1, v1Faults } from '../helpers/v1-pair.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { MAX_ANSWERS } from '../../src/ike/branches.js';
+import { MAX_ANSWERS } from '../../src/ike/sa/branches.js';
 import { Dh, NotifyType } from '../../src/wire/ike/registry.js';
 import { decodeV1Message, encodeV1Message } from '../../src/wire/ike/v1/message.js';
 import { EAST, faults, type Pair, pair, WEST } from '../helpers/engine-pair.js';

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { planReload } from '../../src/daemon/reload.js';
+import { planReload } from '../../src/daemon/gateway/reload.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 import type { EngineConfig } from '../../src/ike/config.js';
 import { formatConfigErrors } from '../../src/store/config-error.js';

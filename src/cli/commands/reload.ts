@@ -1,5 +1,5 @@
 import type { FieldChange } from '../../connection/plan.js';
-import type { ReloadReport, ReportedPlan } from '../../daemon/reload.js';
+import type { ReloadReport, ReportedPlan } from '../../daemon/gateway/reload.js';
 import { formatConfigErrors } from '../../store/config-error.js';
 import { daemonOptions, defineCommand } from '../command.js';
 import { withControl } from '../control.js';

@@ -49,7 +49,7 @@ export const runCommand = defineCommand({
   async run(args, terminal) {
     refuseInspector();
     const { config: path, output } = args;
-    const { keepHeapSmall } = await import('../../daemon/small-heap.js');
+    const { keepHeapSmall } = await import('../../daemon/system/small-heap.js');
     keepHeapSmall();
     const offload = await readOffload(args.offload);
     const workers = await readWorkers(args.workers);
@@ -64,7 +64,7 @@ export const runCommand = defineCommand({
     }
     const { file, psks } = loaded.value;
     const { createLogger } = await import('../../telemetry/log.js');
-    const { runDaemon } = await import('../../daemon/lifecycle.js');
+    const { runDaemon } = await import('../../daemon/system/lifecycle.js');
     const format = args['log-format'];
     const logger = createLogger({
       level: args['log-level'],
@@ -101,7 +101,7 @@ async function readOffload(text: string | undefined) {
 
 async function readWorkers(workers: number | undefined) {
   if (workers === undefined) return undefined;
-  const { isWorkerCount, MAX_WORKERS } = await import('../../dataplane/ffi/worker-group.js');
+  const { isWorkerCount, MAX_WORKERS } = await import('../../dataplane/ffi/loop/worker-group.js');
   if (isWorkerCount(workers)) return workers;
   throw new UsageError(`--workers: ${workers} is not a power of two from 1 to ${MAX_WORKERS}`);
 }

@@ -3,15 +3,15 @@ import type { ConnectionProblem } from '../../connection/tracker.js';
 import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import { type IpBytes, parseIp } from '../../util/ip.js';
-import type { ConnectionDevices } from '../devices.js';
-import type { HostProblems } from '../host-repair.js';
-import { GatewayRoutes, type RouteProblem } from '../network.js';
-import type { Ports } from '../ports.js';
 import { oneLine } from '../start-error.js';
+import type { Ports } from '../system/ports.js';
 import { ClearGuard, guardTable, type PacketFilter } from './clear-guard.js';
+import type { ConnectionDevices } from './devices.js';
 import { removeOwnedRoutes } from './fence.js';
 import type { HostNetwork } from './host-network.js';
+import { GatewayRoutes, type RouteProblem } from './network.js';
 import { protectedPairs } from './protected-pairs.js';
+import type { HostProblems } from './repair.js';
 
 /** What the gateway may change of this host. */
 export interface Host {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayFault } from '../../api/runner.js';
 import type { StatusDocument } from '../../connection/status.js';
 import type { Logger } from '../../telemetry/log.js';
-import { ControlError } from '../control-protocol.js';
+import { ControlError } from '../control/protocol.js';
 import { oneLine } from '../start-error.js';
 import type { DesiredState } from '../supervised/desired-state.js';
 import {

@@ -1,8 +1,8 @@
 import { formatPath } from '../../store/config-error.js';
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';
 import { SecretKey } from '../../util/secret.js';
-import { ControlError } from '../control-protocol.js';
-import { FreshConfig } from '../fresh-config.js';
+import { ControlError } from '../control/protocol.js';
+import { FreshConfig } from '../gateway/fresh-config.js';
 import { desiredIssues, type PlainFile } from './desired-schema.js';
 
 /** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as base64. */

@@ -12,10 +12,13 @@ import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
-import { MAX_CHILDREN } from './arena.js';
-import { MAX_ORDER } from './control-ring.js';
-import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readHandovers } from './counters.js';
-import type { WorkerReport, WorkerSetup } from './messages.js';
+import type { WorkerReport, WorkerSetup } from './loop/messages.js';
+import { MAX_FURTHER_DEVICES } from './loop/packet-loop.js';
+import type { PacketWorker, PendingOrder } from './loop/packet-worker.js';
+import { WorkerGroup } from './loop/worker-group.js';
+import { MAX_CHILDREN } from './memory/arena.js';
+import { MAX_ORDER } from './memory/control-ring.js';
+import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readHandovers } from './memory/counters.js';
 import {
   encodeDevice,
   encodeEsp,
@@ -24,10 +27,7 @@ import {
   encodePath,
   encodePeer,
   Order,
-} from './orders.js';
-import { MAX_FURTHER_DEVICES } from './packet-loop.js';
-import type { PacketWorker, PendingOrder } from './packet-worker.js';
-import { WorkerGroup } from './worker-group.js';
+} from './memory/orders.js';
 
 /** What the data plane needs of a TUN device. */
 export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'fds' | 'virtioHeader'>>;

@@ -2,7 +2,7 @@ import { equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
-import { againInDoubt } from '../branches.js';
+import { againInDoubt } from '../sa/branches.js';
 import type { IsakmpSa, IsakmpState, V1Branch } from './isakmp-sa.js';
 import { find, type Inbound, type World } from './world.js';
 

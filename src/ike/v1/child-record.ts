@@ -1,9 +1,9 @@
 import type { EspSuite } from '../../crypto/types.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
-import type { NatReport } from '../nat-detection.js';
+import type { NatReport } from '../path/nat-detection.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
-import type { VolumeLimit } from '../v2/volume.js';
+import type { VolumeLimit } from '../sa/volume.js';
 
 /**
  * - `pending`: as responder, receives until message 3 shows that the initiator has it

@@ -1,5 +1,5 @@
 import type { Millis } from '../../util/units.js';
-import { Agenda } from '../agenda.js';
+import { Agenda } from '../sa/agenda.js';
 import type { V1Child } from './child-record.js';
 
 /** The ESP SAs of one connection. */

@@ -1,7 +1,7 @@
 import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
+import { releaseSpi } from '../sa/esp-spi.js';
 import { announceDelete, removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { orphan } from './orphans.js';

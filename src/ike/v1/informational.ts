@@ -6,7 +6,7 @@ import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/
 import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
-import { lifetime } from '../v2/lifetime.js';
+import { lifetime } from '../sa/lifetime.js';
 import { askedAgain } from './answers.js';
 import type { V1Child } from './child-record.js';
 import { removeChild, volumeOf } from './children.js';

@@ -1,8 +1,8 @@
 import { readU32 } from '../../util/bytes.js';
 import { type Millis, seconds } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
-import { spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { spiBytes } from '../sa/esp-spi.js';
 import { closeSa, endChildren } from './close.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { isakmpSpi, notify, sendInformational } from './send.js';

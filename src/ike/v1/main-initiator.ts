@@ -5,14 +5,20 @@ import type { Millis } from '../../util/units.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
-import { MAX_ANSWERS, REFUSAL_GRACE } from '../branches.js';
-import { espForm, natTraversalUnsupported } from '../carriage.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import { firstPath, floatToNatTraversalPort, IKE_PORT, NAT_TRAVERSAL_PORT, takePath } from '../first-path.js';
+import { espForm, natTraversalUnsupported } from '../path/carriage.js';
+import {
+  firstPath,
+  floatToNatTraversalPort,
+  IKE_PORT,
+  NAT_TRAVERSAL_PORT,
+  takePath,
+} from '../path/first-path.js';
 import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
+import { MAX_ANSWERS, REFUSAL_GRACE } from '../sa/branches.js';
 import { forkAnswer, isKnownResponder, leaveSilent, onDue } from './answers.js';
 import { announceIsakmpDelete, failSa } from './close.js';
 import { establish } from './established.js';

@@ -1,8 +1,8 @@
 import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
+import type { Admission } from '../admission/half-open.js';
 import type { Failure } from '../events.js';
-import type { Admission } from '../half-open.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { lacksKeyLength } from '../policy/transforms-v1.js';

@@ -5,7 +5,7 @@ import { equalBytes, writeU16 } from '../../util/bytes.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
 import type { V1NatDPayload, V1Payload } from '../../wire/ike/v1/payloads.js';
-import type { NatFinding } from '../nat-detection.js';
+import type { NatFinding } from '../path/nat-detection.js';
 import type { NatDialect } from './vendor-ids.js';
 
 /** HASH(CKY-I | CKY-R | address | port) with the negotiated hash, RFC 3947 §3.2. @throws RangeError */

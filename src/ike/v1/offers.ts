@@ -3,7 +3,7 @@ import type { CryptoBackend } from '../../crypto/types.js';
 import { concat, copyOf, readU16, writeU16 } from '../../util/bytes.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
-import { CookieJar, type CookieSubject } from '../cookies.js';
+import { CookieJar, type CookieSubject } from '../admission/cookies.js';
 import type { DatagramInput } from '../inputs.js';
 
 /** Different offers that are remembered, and how many of them for good. */

@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../util/ip.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
-import { movesPeer } from '../peer-path.js';
+import { movesPeer } from '../path/peer-path.js';
 import { removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { attemptOf, childrenOf, mayRekey, type World } from './world.js';

@@ -1,14 +1,14 @@
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
+import { initiatorSilent } from '../admission/silent-initiator.js';
+import { CALM, type Load } from '../admission/source-rate.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
-import { Deferred } from '../deferred.js';
 import type { CloseReason, Failure } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
-import { initiatorSilent } from '../silent-initiator.js';
-import { CALM, type Load } from '../source-rate.js';
-import { isReached, type Volume } from '../v2/volume.js';
+import { Deferred } from '../sa/deferred.js';
+import { isReached, type Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
 import { repeatDue } from './answers.js';
 import { childDeadline, tickChildren } from './child-care.js';

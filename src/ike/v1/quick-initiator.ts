@@ -8,9 +8,8 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { espForm } from '../carriage.js';
-import { expectSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
+import { espForm } from '../path/carriage.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
@@ -21,7 +20,8 @@ import {
   selectorOfIdentity,
 } from '../policy/quick-identities-v1.js';
 import { isUdpTunnel } from '../policy/transforms-v1.js';
-import { Retransmission } from '../retransmission.js';
+import { expectSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
+import { Retransmission } from '../sa/retransmission.js';
 import type { V1Child } from './child-record.js';
 import { announceDelete, establishChild, installChild, isCarried, isPeerSpiInUse } from './children.js';
 import { dropQuick } from './close.js';

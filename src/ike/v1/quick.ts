@@ -2,7 +2,7 @@ import type { DhExchange } from '../../crypto/types.js';
 import type { Millis } from '../../util/units.js';
 import type { Role } from '../events.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
-import type { Retransmission } from '../retransmission.js';
+import type { Retransmission } from '../sa/retransmission.js';
 import type { V1Child } from './child-record.js';
 import type { IvChain } from './protect.js';
 

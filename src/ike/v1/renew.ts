@@ -1,9 +1,9 @@
 import type { Endpoint } from '../../util/ip.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
-import { movesPeer } from '../peer-path.js';
+import { movesPeer } from '../path/peer-path.js';
 import { allowsPair } from '../policy/quick-identities-v1.js';
-import { lifetime } from '../v2/lifetime.js';
+import { lifetime } from '../sa/lifetime.js';
 import { deleteChild } from './children.js';
 import { setLifetime, wantAll } from './established.js';
 import type { IsakmpSa } from './isakmp-sa.js';

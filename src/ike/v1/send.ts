@@ -6,7 +6,7 @@ import { encodeV1Message, encodeV1Payloads } from '../../wire/ike/v1/message.js'
 import type { V1Header, V1NotifyPayload, V1Payload } from '../../wire/ike/v1/payloads.js';
 import { IPSEC_DOI, V1Exchange, V1Protocol, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
-import { Retransmission } from '../retransmission.js';
+import { Retransmission } from '../sa/retransmission.js';
 import { fragmentsOf } from './fragments.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { MAX_EXCHANGES, REKEY_AT } from './message-ids.js';

@@ -1,7 +1,7 @@
 import { equalBytes, fromHex } from '../../util/bytes.js';
 import type { VendorPayload } from '../../wire/ike/payloads.js';
 import type { V1Payload } from '../../wire/ike/v1/payloads.js';
-import { vendorNames } from '../v2/vendors.js';
+import { vendorNames } from '../vendors.js';
 
 /**
  * The NAT traversal a peer speaks: RFC 3947, or the drafts 02 and 03, which have other numbers for payloads

@@ -1,14 +1,14 @@
 import { toHex } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
+import type { HalfOpenLedger } from '../admission/half-open.js';
+import { RateLimit } from '../admission/rate-limit.js';
+import { CALM, type Load, SourceRate } from '../admission/source-rate.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { DatagramDropReason } from '../events.js';
-import type { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
-import { RateLimit } from '../rate-limit.js';
-import { SaTable } from '../sa-table.js';
-import { CALM, type Load, SourceRate } from '../source-rate.js';
+import { SaTable } from '../sa/table.js';
 import type { Orphans, V1Child } from './child-record.js';
 import { ChildTable } from './child-table.js';
 import type { IsakmpSa } from './isakmp-sa.js';

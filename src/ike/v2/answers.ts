@@ -1,8 +1,8 @@
 import { equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { SkfPayload, SkPayload } from '../../wire/ike/payloads.js';
-import { ANSWER_GRACE, againInDoubt, DOUBT, REFUSAL_GRACE, RIVAL_GRACE } from '../branches.js';
 import type { Failure } from '../events.js';
+import { ANSWER_GRACE, againInDoubt, DOUBT, REFUSAL_GRACE, RIVAL_GRACE } from '../sa/branches.js';
 import type { Branch, IkeSa } from './ike-sa.js';
 import type { Inbound, World } from './world.js';
 

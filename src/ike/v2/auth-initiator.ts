@@ -1,12 +1,12 @@
 import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
-import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../esp-spi.js';
 import type { Failure } from '../events.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../first-path.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../path/first-path.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
+import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { refuseAnswer } from './answers.js';
 import { ownAuth, peerAuthHolds } from './auth.js';
 import { installChild } from './child.js';

@@ -1,7 +1,7 @@
 import type { EspSuite } from '../../crypto/types.js';
 import type { Millis } from '../../util/units.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
-import type { VolumeLimit } from './volume.js';
+import type { VolumeLimit } from '../sa/volume.js';
 
 /** A child SA as its IKE SA remembers it; the keys went to the data plane. */
 export interface ChildRecord {

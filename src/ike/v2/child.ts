@@ -5,17 +5,17 @@ import { readU32 } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
-import { TS_NARROWED } from '../advice.js';
-import { espEnds, espForm } from '../carriage.js';
-import { releaseSpi, useSpi } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
+import { espEnds, espForm } from '../path/carriage.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { sameSelectors } from '../policy/selectors.js';
+import { TS_NARROWED } from '../sa/advice.js';
+import { releaseSpi, useSpi } from '../sa/esp-spi.js';
+import { lifetime } from '../sa/lifetime.js';
+import { volumeLimit } from '../sa/volume.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import type { IkeSa } from './ike-sa.js';
-import { lifetime } from './lifetime.js';
-import { volumeLimit } from './volume.js';
 import { sasOf, type World } from './world.js';
 
 /** A child SA that was agreed on, before its keys are made. */

@@ -1,5 +1,5 @@
-import { releaseSpi } from '../esp-spi.js';
 import type { CloseReason, Failure } from '../events.js';
+import { releaseSpi } from '../sa/esp-spi.js';
 import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';

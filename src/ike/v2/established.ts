@@ -3,15 +3,15 @@ import { compareBytes, toHex } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { IkeSaInfo } from '../events.js';
-import { natReport } from '../nat-detection.js';
-import { MAX_IKE_SAS } from '../peer-budget.js';
+import { natReport } from '../path/nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
+import { lifetime } from '../sa/lifetime.js';
+import { MAX_IKE_SAS } from '../sa/peer-budget.js';
 import { adviseWeak } from './child.js';
 import { closeSa, failSa, finishDelete, forget, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
 import type { IkeSa, IkeSaState } from './ike-sa.js';
-import { lifetime } from './lifetime.js';
 import { sasOf, type World } from './world.js';
 
 /** How long a packet of an SA that is replaced may be on its way. */

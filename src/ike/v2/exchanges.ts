@@ -1,7 +1,7 @@
 import type { Millis } from '../../util/units.js';
-import { releaseSpi } from '../esp-spi.js';
+import { initiatorSilent } from '../admission/silent-initiator.js';
 import type { Failure } from '../events.js';
-import { initiatorSilent } from '../silent-initiator.js';
+import { releaseSpi } from '../sa/esp-spi.js';
 import { enterRefused, isAnswered, leaveSilent, onDue, onFirst, refusalDue, repeatDue } from './answers.js';
 import { authAnswered, authSilent, refusePeer, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { removeChild } from './child.js';

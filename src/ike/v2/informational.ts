@@ -1,7 +1,7 @@
 import type { DeletePayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
-import { spiBytes } from '../esp-spi.js';
 import type { CloseReason } from '../events.js';
+import { spiBytes } from '../sa/esp-spi.js';
 import { removeChild, spiNumber } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import { closeSa, finishDelete } from './close.js';

@@ -1,11 +1,12 @@
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
+import { CALM, type Load } from '../admission/source-rate.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
-import { Deferred } from '../deferred.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
-import { CALM, type Load } from '../source-rate.js';
+import { Deferred } from '../sa/deferred.js';
+import { isReached, type Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
@@ -17,7 +18,6 @@ import { receive } from './receive.js';
 import { followPeer, renew, renewWaiting } from './renew.js';
 import { reviveChildless } from './revival.js';
 import { createChildTask } from './tasks.js';
-import { isReached, type Volume } from './volume.js';
 import { createWorld, ownerOf, sasOf, type World } from './world.js';
 
 /** How long a negotiation that the peer has begun is given before we begin one of our own. */

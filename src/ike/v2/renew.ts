@@ -2,13 +2,13 @@ import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
-import { movesPeer } from '../peer-path.js';
+import { movesPeer } from '../path/peer-path.js';
 import { covers, haveCommon } from '../policy/selectors.js';
+import { type Lifetime, lifetime, renewAt } from '../sa/lifetime.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import type { IkeSa } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
-import { type Lifetime, lifetime, renewAt } from './lifetime.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
 

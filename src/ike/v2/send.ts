@@ -5,7 +5,7 @@ import type { IkeHeader, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import type { RetransmitPolicy } from '../limits.js';
-import { Retransmission } from '../retransmission.js';
+import { Retransmission } from '../sa/retransmission.js';
 import type { IkeSa } from './ike-sa.js';
 import type { Task } from './tasks.js';
 import type { Inbound, World } from './world.js';

@@ -1,6 +1,6 @@
 import { copyOf, equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
-import type { Retransmission } from '../retransmission.js';
+import type { Retransmission } from '../sa/retransmission.js';
 import type { Task } from './tasks.js';
 
 /** A request of ours that is not answered yet. */

@@ -1,13 +1,13 @@
 import type { Millis } from '../../util/units.js';
 import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js';
+import { CookieJar } from '../admission/cookies.js';
+import { HalfOpenLedger } from '../admission/half-open.js';
+import { RateLimit } from '../admission/rate-limit.js';
+import { CALM, type Load, SourceRate } from '../admission/source-rate.js';
 import type { Context } from '../context.js';
-import { CookieJar } from '../cookies.js';
 import type { DatagramDropReason } from '../events.js';
-import { HalfOpenLedger } from '../half-open.js';
 import type { DatagramInput } from '../inputs.js';
-import { RateLimit } from '../rate-limit.js';
-import { SaTable } from '../sa-table.js';
-import { CALM, type Load, SourceRate } from '../source-rate.js';
+import { SaTable } from '../sa/table.js';
 import type { IkeSa } from './ike-sa.js';
 
 /** Answers a second to those who have not proved anything: to tell them, not to serve them. */

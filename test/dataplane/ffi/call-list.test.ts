@@ -1,7 +1,7 @@
 import t from 'tap';
-import { createArena, MAX_CALLS, rxPacket, Vaulted } from '../../../src/dataplane/ffi/arena.js';
-import { CallList } from '../../../src/dataplane/ffi/call-list.js';
-import { loadOpenssl } from '../../../src/dataplane/ffi/openssl.js';
+import { CallList } from '../../../src/dataplane/ffi/crypto/call-list.js';
+import { loadOpenssl } from '../../../src/dataplane/ffi/crypto/openssl.js';
+import { createArena, MAX_CALLS, rxPacket, Vaulted } from '../../../src/dataplane/ffi/memory/arena.js';
 import { callRunner } from '../../../src/linux/call-runner.js';
 import { ffiAvailable, type NativeFunction, openLibrary } from '../../../src/linux/ffi.js';
 

@@ -1,5 +1,5 @@
-import { GLOBAL_BLOCK, readDrops } from '../../../src/dataplane/ffi/counters.js';
-import { encodeEsp, Order } from '../../../src/dataplane/ffi/orders.js';
+import { GLOBAL_BLOCK, readDrops } from '../../../src/dataplane/ffi/memory/counters.js';
+import { encodeEsp, Order } from '../../../src/dataplane/ffi/memory/orders.js';
 import { ip } from '../../helpers/esp.js';
 import { Bench, readFrom, writeTo } from '../../helpers/packet-bench.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';

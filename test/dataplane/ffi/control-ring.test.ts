@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Arena, At, createArena, RING_SIZE } from '../../../src/dataplane/ffi/arena.js';
-import { MAX_ORDER, OrderReader, OrderWriter } from '../../../src/dataplane/ffi/control-ring.js';
-import { decodeInstall, decodePeer, encodeInstall, encodePeer } from '../../../src/dataplane/ffi/orders.js';
+import { type Arena, At, createArena, RING_SIZE } from '../../../src/dataplane/ffi/memory/arena.js';
+import { MAX_ORDER, OrderReader, OrderWriter } from '../../../src/dataplane/ffi/memory/control-ring.js';
+import {
+  decodeInstall,
+  decodePeer,
+  encodeInstall,
+  encodePeer,
+} from '../../../src/dataplane/ffi/memory/orders.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../src/esp/params.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';

@@ -3,6 +3,17 @@ import t from 'tap';
 import { createOpensslBackend } from '../../../src/crypto/backend.js';
 import { ENCRYPTION_TRANSFORMS, INTEGRITY_TRANSFORMS } from '../../../src/crypto/transforms.js';
 import type { EspKeys, EspSuite } from '../../../src/crypto/types.js';
+import { choosePacketCrypto, ipsecMbAllowed } from '../../../src/dataplane/ffi/crypto/choose-crypto.js';
+import { createEvpCrypto } from '../../../src/dataplane/ffi/crypto/evp.js';
+import { createFallbackCrypto } from '../../../src/dataplane/ffi/crypto/fallback-crypto.js';
+import { gcm128Maker, loadGcm128 } from '../../../src/dataplane/ffi/crypto/gcm128.js';
+import { ipsecMbMaker, loadIpsecMb } from '../../../src/dataplane/ffi/crypto/ipsec-mb.js';
+import { loadMultiCbc } from '../../../src/dataplane/ffi/crypto/multi-cbc.js';
+import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/crypto/openssl.js';
+import type { PacketCrypto } from '../../../src/dataplane/ffi/crypto/packet-crypto.js';
+import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/crypto/packet-mac.js';
+import { processorFlags } from '../../../src/dataplane/ffi/crypto/processor.js';
+import { runSelfTest, sealAlike } from '../../../src/dataplane/ffi/crypto/self-test.js';
 import {
   type Arena,
   At,
@@ -11,19 +22,8 @@ import {
   rxPacket,
   txPacket,
   Vaulted,
-} from '../../../src/dataplane/ffi/arena.js';
-import { choosePacketCrypto, ipsecMbAllowed } from '../../../src/dataplane/ffi/choose-crypto.js';
-import { createEvpCrypto } from '../../../src/dataplane/ffi/evp.js';
-import { createFallbackCrypto } from '../../../src/dataplane/ffi/fallback-crypto.js';
-import { gcm128Maker, loadGcm128 } from '../../../src/dataplane/ffi/gcm128.js';
-import { ipsecMbMaker, loadIpsecMb } from '../../../src/dataplane/ffi/ipsec-mb.js';
-import { KeySlots } from '../../../src/dataplane/ffi/key-slots.js';
-import { loadMultiCbc } from '../../../src/dataplane/ffi/multi-cbc.js';
-import { loadOpenssl, type Openssl } from '../../../src/dataplane/ffi/openssl.js';
-import type { PacketCrypto } from '../../../src/dataplane/ffi/packet-crypto.js';
-import { hmacMaker, stateMaker } from '../../../src/dataplane/ffi/packet-mac.js';
-import { processorFlags } from '../../../src/dataplane/ffi/processor.js';
-import { runSelfTest, sealAlike } from '../../../src/dataplane/ffi/self-test.js';
+} from '../../../src/dataplane/ffi/memory/arena.js';
+import { KeySlots } from '../../../src/dataplane/ffi/memory/key-slots.js';
 import { espLayout, espLength } from '../../../src/esp/layout.js';
 import { InboundSa } from '../../../src/esp/open.js';
 import { OutboundSa } from '../../../src/esp/seal.js';

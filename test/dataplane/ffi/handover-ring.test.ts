@@ -7,7 +7,7 @@ import {
   HandoverReader,
   HandoverWriter,
   MAX_HANDOVER,
-} from '../../../src/dataplane/ffi/handover-ring.js';
+} from '../../../src/dataplane/ffi/memory/handover-ring.js';
 import { addressOf, hostBuffer } from '../../../src/linux/ffi.js';
 import { lengthOf, type ProducerSetup, writePacket } from '../../helpers/handover-producer.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { HANDOVER_ROOM, Handed } from '../../../src/dataplane/ffi/handover-ring.js';
-import { WorkerGroup } from '../../../src/dataplane/ffi/worker-group.js';
+import { WorkerGroup } from '../../../src/dataplane/ffi/loop/worker-group.js';
+import { HANDOVER_ROOM, Handed } from '../../../src/dataplane/ffi/memory/handover-ring.js';
 import { addressOf, hostBuffer } from '../../../src/linux/ffi.js';
 import { Sleeper } from '../../helpers/handover-echo.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';

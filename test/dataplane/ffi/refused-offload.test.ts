@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { MMSGHDR_SIZE } from '../../../src/dataplane/ffi/arena.js';
+import { MMSGHDR_SIZE } from '../../../src/dataplane/ffi/memory/arena.js';
 import { DEFAULT_OFFLOAD } from '../../../src/dataplane/offload.js';
 import { VIRTIO_HEADER_LENGTH } from '../../../src/esp/offload/virtio.js';
 import { InboundSa } from '../../../src/esp/open.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { SpiTable } from '../../../src/dataplane/ffi/spi-table.js';
+import { SpiTable } from '../../../src/dataplane/ffi/loop/spi-table.js';
 
 t.test('behaves as a map, through growth, removal and clustered SPIs', async () => {
   const spi = fc.oneof(

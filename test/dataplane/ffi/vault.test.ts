@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { At, createArena, useArena, Vaulted } from '../../../src/dataplane/ffi/arena.js';
-import { choosePacketCrypto } from '../../../src/dataplane/ffi/choose-crypto.js';
+import { choosePacketCrypto } from '../../../src/dataplane/ffi/crypto/choose-crypto.js';
+import { At, createArena, useArena, Vaulted } from '../../../src/dataplane/ffi/memory/arena.js';
 import { espLayout } from '../../../src/esp/layout.js';
 import { backend, CBC, GCM, keyMaker, random } from '../../helpers/packet-bench.js';
 import { skipWithoutFfi } from '../../helpers/prerequisites.js';

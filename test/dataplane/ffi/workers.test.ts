@@ -6,7 +6,7 @@ import {
   isWorkerCount,
   MAX_WORKERS,
   WorkerGroup,
-} from '../../../src/dataplane/ffi/worker-group.js';
+} from '../../../src/dataplane/ffi/loop/worker-group.js';
 import { ffiAvailable } from '../../../src/linux/ffi.js';
 import { NetworkLab } from '../../../src/linux/namespaces.js';
 import { type Answer, addJoinedSites, FixedKeyGateway } from '../../helpers/fixed-key-pair.js';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { hash1 } from '../../../src/crypto/keymat-v1.js';
+import { HalfOpenLedger } from '../../../src/ike/admission/half-open.js';
 import { Context } from '../../../src/ike/context.js';
 import type { IkeEvent } from '../../../src/ike/events.js';
-import { HalfOpenLedger } from '../../../src/ike/half-open.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import type { Output } from '../../../src/ike/outputs.js';
 import { networkPairs } from '../../../src/ike/policy/carried-pairs.js';

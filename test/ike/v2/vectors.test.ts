@@ -6,7 +6,7 @@ import type { IkeSuite } from '../../../src/crypto/types.js';
 import type { ConnectionConfig } from '../../../src/ike/config.js';
 import { Context } from '../../../src/ike/context.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
-import { natDetectionHash } from '../../../src/ike/nat-detection.js';
+import { natDetectionHash } from '../../../src/ike/path/nat-detection.js';
 import { NO_CANDIDATES } from '../../../src/ike/policy/candidates.js';
 import { idBody, ownAuth, peerAuthHolds } from '../../../src/ike/v2/auth.js';
 import { IkeSa } from '../../../src/ike/v2/ike-sa.js';

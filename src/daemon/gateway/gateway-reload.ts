@@ -1,0 +1,115 @@
+import type { EngineConfig } from '../../ike/config.js';
+import type { GatewayFile } from '../../store/model.js';
+import type { Logger } from '../../telemetry/log.js';
+import { ControlError } from '../control/protocol.js';
+import type { CoreConfig, GatewayCore } from '../core/core.js';
+import { RetiredKeys, wipeKeys } from '../core/retired-keys.js';
+import type { ConnectionDevices } from '../host/devices.js';
+import type { HostProblems } from '../host/repair.js';
+import type { WorkerShares } from '../host/worker-shares.js';
+import type { FreshConfig } from './fresh-config.js';
+import { planReload, type ReloadReport, type Reread } from './reload.js';
+
+export interface GatewayReloadDeps {
+  readonly core: Pick<GatewayCore, 'reload'> & { engineConfig(config: CoreConfig): EngineConfig };
+  readonly devices: ConnectionDevices;
+  readonly shares: WorkerShares;
+  readonly logger: Logger;
+  /** Reads the configuration again; left out where a supervisor hands it over. */
+  readonly reread?: Reread;
+  /** Makes of the host what the connections need. @returns what it refused, which is tried again */
+  arrange(file: GatewayFile): HostProblems;
+}
+
+/** The configuration in force, and how another one takes its place. */
+export class GatewayReload {
+  readonly #deps: GatewayReloadDeps;
+  /** Of the start: whoever started the gateway wipes its keys. */
+  readonly #first: CoreConfig;
+  readonly #retired = new RetiredKeys();
+  #current: CoreConfig;
+
+  constructor(first: CoreConfig, deps: GatewayReloadDeps) {
+    this.#deps = deps;
+    this.#first = first;
+    this.#current = first;
+  }
+
+  get file(): GatewayFile {
+    return this.#current.file;
+  }
+
+  /**
+   * Reads the configuration again and applies the difference, or with `dryRun` only reports it.
+   * @throws ControlError refused when a supervisor manages this gateway
+   */
+  reload(dryRun = false): ReloadReport {
+    const { reread, logger } = this.#deps;
+    if (reread === undefined) {
+      throw new ControlError('refused', 'this gateway is managed by `culvert serve`: change it there');
+    }
+    const read = reread();
+    if (read.ok) return this.apply(read.value, dryRun);
+    const nothing = { gateway: [], connections: [], unchanged: 0, problems: [] };
+    const about = { ok: false, dry_run: dryRun, file: this.file.source };
+    return logReload({ ...about, errors: read.error, ...nothing }, logger);
+  }
+
+  /** Goes over to this configuration, or with `dryRun` or where a restart is needed only reports the difference. */
+  apply(fresh: FreshConfig, dryRun = false): ReloadReport {
+    const { core, logger } = this.#deps;
+    const plan = planReload(this.#current, fresh.config, (config) => core.engineConfig(config));
+    let problems: string[] = [];
+    if (dryRun || !plan.possible) fresh.discard();
+    else problems = this.#take(fresh.take(), plan.connections);
+    const connections = plan.connections.map(({ steps: _, ...told }) => told);
+    const { possible, gateway, unchanged } = plan;
+    const about = { ok: possible, dry_run: dryRun, file: this.file.source, errors: [] };
+    return logReload({ ...about, gateway, connections, unchanged, problems }, logger);
+  }
+
+  /** Wipes the keys of all configurations but the first. */
+  wipe(): void {
+    this.#retired.wipe();
+    if (this.#current !== this.#first) wipeKeys(this.#current.psks);
+  }
+
+  #take(next: CoreConfig, plans: ReturnType<typeof planReload>['connections']): string[] {
+    const { core, devices, shares, arrange } = this.#deps;
+    this.#retired.add(this.#current.psks);
+    this.#current = next;
+    const { connections } = next.file;
+    for (const { change, from, name } of plans) {
+      if (change !== 'rename') continue;
+      devices.rename(from!, name);
+      shares.rename(from!, name);
+    }
+    shares.configure(connections.map(({ name }) => name));
+    const refused = arrange(next.file);
+    core.reload(next, plans);
+    devices.close(connections);
+    return [...refused.values()].flatMap((list) => list.map(({ message }) => message));
+  }
+}
+
+/** What a reload did, one line for each thing that changed. */
+function logReload(report: ReloadReport, logger: Logger): ReloadReport {
+  const { ok, dry_run: dryRun, errors, gateway, connections, unchanged, problems } = report;
+  if (dryRun) return report;
+  for (const { path, line, message } of errors) {
+    const place = [report.file, ...(line === undefined ? [] : [line])].join(':');
+    logger.error({ path }, `${place}: ${path === '' ? '' : `${path}: `}${message}`);
+  }
+  for (const { field, action, effect } of gateway) {
+    logger[action === 'restart' ? 'error' : 'info']({ field, action }, `${field} changed: ${effect}`);
+  }
+  for (const { name, changes } of connections) {
+    for (const { field, action, effect } of changes) {
+      logger.info({ connection: name, field, action }, `${field}: ${effect}`);
+    }
+  }
+  for (const problem of problems) logger.error(problem);
+  if (ok) logger.info({ changed: connections.length, unchanged }, 'the configuration was read again');
+  else logger.error('the configuration was not applied: everything goes on as before');
+  return report;
+}

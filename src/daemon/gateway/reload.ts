@@ -1,0 +1,111 @@
+import {
+  type ConnectionPlan,
+  changeOf,
+  type FieldChange,
+  type PlannedConnection,
+  planConnections,
+} from '../../connection/plan.js';
+import type { ReloadField } from '../../connection/reload-table.js';
+import type { EngineConfig } from '../../ike/config.js';
+import type { ConfigError } from '../../store/config-error.js';
+import { readGatewayFile } from '../../store/gateway-file.js';
+import type { GatewayFile, GatewaySettings } from '../../store/model.js';
+import { readPsks } from '../../store/psk.js';
+import { readTextFile } from '../../store/text-file.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { CoreConfig } from '../core/core.js';
+import { FreshConfig } from './fresh-config.js';
+
+/** What a reload does, or would do. The answer of the control method `reload`, in its JSON names. */
+export interface ReloadReport {
+  /** False when nothing was changed: the file is wrong, or a change needs a restart. */
+  readonly ok: boolean;
+  readonly dry_run: boolean;
+  readonly file: string;
+  /** What is wrong with the file; nothing is changed then. */
+  readonly errors: readonly ConfigError[];
+  /** Changes of the gateway's own fields and of the limits. */
+  readonly gateway: readonly FieldChange[];
+  /** Connections with a difference, in the order of the file, removed ones last. */
+  readonly connections: readonly ReportedPlan[];
+  /** How many connections are the same as before: they are not touched. */
+  readonly unchanged: number;
+  /** What went wrong while the plan was carried out, one sentence each. */
+  readonly problems: readonly string[];
+}
+
+export type ReportedPlan = Omit<ConnectionPlan, 'steps'>;
+
+/** Reads the configuration anew. */
+export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
+
+/** Reads the file at `path`, and the key files it names. */
+export function rereadFile(path: string): Result<FreshConfig, readonly ConfigError[]> {
+  const text = readTextFile(path);
+  if (!text.ok) return err([{ path: '', message: `the file ${path} ${text.error}` }]);
+  const file = readGatewayFile(text.value, path);
+  if (!file.ok) return file;
+  const psks = readPsks(file.value);
+  return psks.ok ? ok(new FreshConfig({ file: file.value, psks: psks.value })) : psks;
+}
+
+export interface ReloadPlan {
+  readonly gateway: readonly FieldChange[];
+  readonly connections: readonly ConnectionPlan[];
+  readonly unchanged: number;
+  /** Whether it can be applied while the daemon runs. */
+  readonly possible: boolean;
+}
+
+/** The difference between two configurations and what each part of it takes. `toConfig` gives the engine's view. */
+export function planReload(
+  before: CoreConfig,
+  after: CoreConfig,
+  toConfig: (config: CoreConfig) => EngineConfig,
+): ReloadPlan {
+  const gateway = gatewayChanges(before.file, after.file).map(changeOf);
+  // Where the address or the mode changes, every connection differs, and none of it will be done.
+  const refused = gateway.some(({ action }) => action === 'restart');
+  const connections = refused ? [] : planConnections(planned(before, toConfig), planned(after, toConfig));
+  const named = new Set(connections.map(({ name }) => name));
+  const unchanged = after.file.connections.filter(({ name }) => !named.has(name)).length;
+  const stuck = connections.some(({ changes }) => changes.some(({ action }) => action === 'restart'));
+  return { gateway, connections, unchanged: refused ? 0 : unchanged, possible: !refused && !stuck };
+}
+
+function planned(config: CoreConfig, toConfig: (config: CoreConfig) => EngineConfig): PlannedConnection[] {
+  return toConfig(config).connections.map((one, i) => {
+    const { peer, routes, interface: device } = config.file.connections[i]!;
+    return {
+      config: one,
+      peer: peer.address ?? peer.fqdn ?? '',
+      routes,
+      ...(device === undefined ? {} : { interface: device }),
+    };
+  });
+}
+
+/** Every setting of the gateway with its rule: a new one cannot be forgotten here. */
+const GATEWAY_FIELDS: Readonly<Record<keyof GatewaySettings, ReloadField>> = {
+  name: 'gateway.name',
+  profile: 'gateway.profile',
+  address: 'gateway.address',
+  mode: 'gateway.mode',
+  interface: 'gateway.interface',
+  control: 'gateway.control',
+  encapsulation: 'gateway.encapsulation',
+  offload: 'gateway.offload',
+  mss: 'gateway.mss',
+  workers: 'gateway.workers',
+  failClosed: 'gateway.fail_closed',
+};
+
+function gatewayChanges(before: GatewayFile, after: GatewayFile): ReloadField[] {
+  const fields: ReloadField[] = [];
+  for (const [name, field] of Object.entries(GATEWAY_FIELDS)) {
+    const key = name as keyof GatewaySettings;
+    if (JSON.stringify(before.gateway[key]) !== JSON.stringify(after.gateway[key])) fields.push(field);
+  }
+  if (JSON.stringify(before.limits) !== JSON.stringify(after.limits)) fields.push('limits');
+  return fields;
+}

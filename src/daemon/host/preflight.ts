@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs';
+import { encryptionFromName, integrityFromName } from '../../crypto/names.js';
+import { weakPskMessage } from '../../crypto/psk-strength.js';
+import { isWeak } from '../../crypto/strength.js';
+import type { GatewayFile } from '../../store/model.js';
+import { cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../../util/ip.js';
+import type { SecretKey } from '../../util/secret.js';
+
+/** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
+export type ReadSysctl = (name: string) => string | undefined;
+
+export const readSysctl: ReadSysctl = (name) => {
+  try {
+    // A device name may hold a dot: a slash stands for it in the dotted form (sysctl(8)).
+    const path = name.split('.').map((part) => part.replaceAll('/', '.'));
+    return readFileSync(`/proc/sys/${path.join('/')}`, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+};
+
+/** What would keep traffic from passing although the tunnel stands, one sentence each. */
+export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string[] {
+  const out: string[] = [];
+  if (read('net.ipv4.ip_forward') === '0') {
+    out.push(
+      'this host does not forward IPv4 (net.ipv4.ip_forward = 0): only its own traffic will use the tunnel; ' +
+        'set it with `sysctl -w net.ipv4.ip_forward=1`',
+    );
+  }
+  const device = tun.replaceAll('.', '/');
+  const filter = (name: string): number => Number(read(`net.ipv4.conf.${name}.rp_filter`) ?? 0);
+  // The kernel takes the larger of `all` and the device's: `all` must not loosen what guards the other devices.
+  if (Math.max(filter('all'), filter(device)) === 1) {
+    const all = filter('all') === 0 ? '' : 'net.ipv4.conf.all.rp_filter=0 ';
+    const others =
+      all === '' ? '' : ' (all=1 counted for the other devices, too: leave each of them at 1 itself)';
+    out.push(
+      `reverse path filtering is strict on ${tun}: packets from networks without a route through it are dropped; ` +
+        `relax it there alone with \`sysctl -w ${all}net.ipv4.conf.${device}.rp_filter=2\`${others}`,
+    );
+  }
+  return out;
+}
+
+export interface ConnectionWarning {
+  readonly connection: string;
+  readonly message: string;
+}
+
+/**
+ * Networks of a peer that this host cannot lead through the tunnel, as far as the file shows it: the peer's own
+ * address alone, and networks that hold the gateway's own address, which are its uplink as a rule.
+ */
+export function networkWarnings({ gateway, connections }: GatewayFile): ConnectionWarning[] {
+  const own = parseIp(gateway.address);
+  return connections.flatMap(({ name, peer }) =>
+    peer.cidrs.flatMap((text) => {
+      const cidr = parseCidr(text);
+      if (typeof cidr === 'string' || cidr.prefix === 0) return [];
+      if (cidr.prefix === cidr.address.length * 8 && formatIp(cidr.address) === peer.address) {
+        const message =
+          `${text} in peer.cidrs is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +
+          'packets to it will not pass the tunnel; take it out, or give the peer another address for them';
+        return [{ connection: name, message }];
+      }
+      if (own === undefined || !rangeContains(cidrRange(cidr), own)) return [];
+      const message =
+        `${text} in peer.cidrs holds gateway.address ${gateway.address}: where it is the network of the uplink, ` +
+        'this host has a route to it already, and it will not pass the tunnel; name the parts of it that do';
+      return [{ connection: name, message }];
+    }),
+  );
+}
+
+/** Keys that are easy to guess. */
+export function weakPskWarnings(psks: ReadonlyMap<string, SecretKey>): ConnectionWarning[] {
+  return [...psks].flatMap(([connection, key]) => {
+    const message = weakPskMessage(key.expose());
+    return message === undefined ? [] : [{ connection, message }];
+  });
+}
+
+/** Weak algorithms that a policy in use names; what auto-negotiation agrees on is reported when it happens. */
+export function weakPolicyWarnings(file: GatewayFile): string[] {
+  const ike = file.ikePolicies.map(
+    (policy) => ({ policy, label: 'IKE', key: 'ikePolicy', groups: policy.dhGroups }) as const,
+  );
+  const ipsec = file.ipsecPolicies.map(
+    (policy) => ({ policy, label: 'IPsec', key: 'ipsecPolicy', groups: policy.pfsGroups }) as const,
+  );
+  return [...ike, ...ipsec].flatMap(({ policy, label, key, groups }) => {
+    const users = file.connections.filter((one) => one[key] === policy.name).map((one) => one.name);
+    const weak = [
+      ...policy.encryption.filter(weakCipher),
+      ...policy.authentication.filter(weakHash),
+      ...groups.filter((id) => isWeak({ kind: 'dh', id })).map((id) => `DH group ${id}`),
+    ];
+    if (weak.length === 0 || users.length === 0) return [];
+    return [
+      `${label} policy ${policy.name} (of ${users.join(', ')}) allows ${weak.join(', ')}, which count as weak: ` +
+        'use aes256, sha256 and group 14 or better when the peer can',
+    ];
+  });
+}
+
+function weakCipher(name: string): boolean {
+  const cipher = encryptionFromName(name);
+  return cipher !== undefined && isWeak({ kind: 'encryption', ...cipher });
+}
+
+function weakHash(name: string): boolean {
+  const id = integrityFromName(name);
+  return id !== undefined && isWeak({ kind: 'integrity', id });
+}

@@ -1,0 +1,57 @@
+import { backoffDelay } from '../../connection/backoff.js';
+import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { Random } from '../../util/random.js';
+import type { Millis } from '../../util/units.js';
+import type { Clock } from '../system/clock.js';
+
+/** Problems of this host by the connection whose traffic they keep back. */
+export type HostProblems = ReadonlyMap<string, readonly ConnectionProblem[]>;
+
+export interface HostRepairDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Opens devices and lays routes that are missing. @returns what is missing still */
+  attempt(): HostProblems;
+  /** Problems as they are now, each with the time of the next attempt. */
+  changed(problems: HostProblems): void;
+}
+
+/**
+ * Tries again what this host refused: a route or a device that another program had in the way is taken as soon as
+ * it is free, without a reload. Waits grow to a minute.
+ */
+export class HostRepair {
+  readonly #deps: HostRepairDeps;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+
+  constructor(deps: HostRepairDeps) {
+    this.#deps = deps;
+  }
+
+  /** Tells of the problems, and tries again later while there are any. */
+  note(problems: HostProblems): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (problems.size === 0) {
+      this.#failures = 0;
+      this.#deps.changed(problems);
+      return;
+    }
+    this.#failures++;
+    const wait = Math.max(SHORTEST, backoffDelay(this.#failures, this.#deps.random));
+    const retryAt = this.#deps.clock.now() + wait;
+    this.#deps.changed(
+      new Map([...problems].map(([name, list]) => [name, list.map((one) => ({ ...one, retryAt }))])),
+    );
+    this.#timer = setTimeout(() => this.note(this.#deps.attempt()), wait);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+const SHORTEST: Millis = 1000;

@@ -1,0 +1,143 @@
+import type { EspSuite } from '../../../crypto/types.js';
+import { innerMtu } from '../../../esp/layout.js';
+import { mssLimit } from '../../../esp/offload/mss.js';
+import { ReplayWindow } from '../../../esp/replay-window.js';
+import { SelectorSet } from '../../../esp/selectors.js';
+import { SOCKADDR_SPACE, writeSockaddr } from '../../../linux/sockaddr.js';
+import { type Endpoint, parseIp } from '../../../util/ip.js';
+import type { PacketCrypto, PacketOpener, PacketSealer } from '../crypto/packet-crypto.js';
+import { type Arena, At, NAME_SIZE } from '../memory/arena.js';
+import { Counter, claimBlock, counterBase } from '../memory/counters.js';
+import type { Installation } from '../memory/orders.js';
+
+/** A pair of ESP SAs in the worker. All of it belongs to that one thread: nothing is locked. */
+export class Child {
+  readonly id: number;
+  readonly spiIn: number;
+  readonly sealer: PacketSealer;
+  readonly opener: PacketOpener;
+  readonly window: ReplayWindow;
+  readonly selectors: SelectorSet;
+  /** Number of its TUN device. */
+  readonly device: number;
+  /** Index of its counters in `arena.f64`. */
+  readonly counters: number;
+  /** Where the peer's socket address stands in the arena. */
+  readonly peerAt: number;
+  peerLength = 0;
+  /** The run of the send queue that its last packet joined; the queue knows whether it still is one. */
+  run = -1;
+  /** The longest inner packet that fits the path. */
+  innerMtu = 0xffff;
+  /** The largest MSS of TCP connections through it, by version of the inner packet. */
+  mss4 = 0xffff;
+  mss6 = 0xffff;
+  readonly #suite: EspSuite;
+  readonly encapsulation: 'udp' | 'esp';
+  /** In an array, since a field above 2^31 would be a heap object for every packet. */
+  readonly #sequence = new Uint32Array(1);
+  /** The last new address of the peer that was reported, so that it is reported once. */
+  readonly #reported = new Uint32Array(SOCKADDR_SPACE / 4);
+  readonly #arena: Arena;
+
+  /** Takes over and wipes the keys. @throws RangeError for a suite or keys that do not fit */
+  constructor(arena: Arena, crypto: PacketCrypto, order: Installation) {
+    this.#arena = arena;
+    this.id = order.id;
+    this.spiIn = order.spiIn;
+    this.device = order.device;
+    this.window = new ReplayWindow(order.replayWindow);
+    this.selectors = new SelectorSet(order.localTs, order.peerTs);
+    this.counters = counterBase(order.block);
+    this.peerAt = At.peers + order.block * NAME_SIZE;
+    this.#suite = order.suite;
+    this.encapsulation = order.encapsulation;
+    this.setPeer(order.peer);
+    this.setPath(order.pathMtu, order.mssCeiling);
+    this.sealer = crypto.sealer(order.suite, order.spiOut, order.keysOut);
+    try {
+      this.opener = crypto.opener(order.suite, order.keysIn);
+    } catch (error) {
+      this.sealer.free();
+      throw error;
+    }
+    claimBlock(arena, order.block, order.id);
+  }
+
+  /** @throws RangeError when the address is no IP address */
+  setPeer(peer: Endpoint): void {
+    const ip = parseIp(peer.address);
+    if (ip === undefined)
+      throw new RangeError(`child SA ${this.id}: peer "${peer.address}" is no IP address`);
+    const { bytes } = this.#arena;
+    bytes.fill(0, this.peerAt, this.peerAt + NAME_SIZE);
+    // A raw socket takes no port, and IPv6 refuses one that is not the protocol.
+    this.peerLength = writeSockaddr(bytes, this.peerAt, ip, this.encapsulation === 'udp' ? peer.port : 0);
+    this.#reported.fill(0);
+  }
+
+  /**
+   * @param pathMtu octets of the longest outer packet; 0 when it is not known, which limits nothing
+   * @param mssCeiling MSS that no connection may exceed; 0 leaves MSS alone
+   */
+  setPath(pathMtu: number, mssCeiling: number): void {
+    const family = this.peerLength === 16 ? 4 : 6;
+    // An IPv6 path has 1280 at least; an IPv4 one less than 576 is a lie or useless.
+    const mtu = pathMtu === 0 ? 0xffff : Math.max(pathMtu, family === 4 ? 576 : 1280);
+    this.innerMtu = innerMtu(this.#suite, mtu, family, this.encapsulation);
+    this.mss4 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 4, mssCeiling);
+    this.mss6 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 6, mssCeiling);
+  }
+
+  /** The next sequence number, from 1, or 0 when all are used up: the counter never cycles. */
+  nextSequence(): number {
+    const used = this.#sequence[0]!;
+    if (used === 0xffffffff) return 0;
+    this.#sequence[0] = used + 1;
+    this.#arena.f64[this.counters + Counter.SEQUENCE_OUT] = used + 1;
+    return used + 1;
+  }
+
+  /** For tests: as if this many packets had been sent. */
+  skipSequence(used: number): void {
+    this.#sequence[0] = used;
+  }
+
+  /**
+   * Whether the socket address at `nameAt` is news: neither the peer's nor the one reported last. Remembers
+   * it then. Flow label and scope of IPv6 do not count.
+   */
+  movedTo(nameAt: number): boolean {
+    const { u32 } = this.#arena;
+    const name = nameAt >>> 2;
+    const peer = this.peerAt >>> 2;
+    // Family and port in the first word, then the address: one word, or four behind the flow label.
+    const first = this.peerLength === 16 ? 1 : 2;
+    const end = this.peerLength === 16 ? 2 : 6;
+    let same = u32[name] === u32[peer];
+    let told = u32[name] === this.#reported[0];
+    for (let i = first; i < end; i++) {
+      same &&= u32[name + i] === u32[peer + i];
+      told &&= u32[name + i] === this.#reported[i];
+    }
+    if (same) {
+      if (this.#reported[0] !== 0) this.#reported.fill(0);
+      return false;
+    }
+    if (told) return false;
+    for (let i = 0; i < this.#reported.length; i++) this.#reported[i] = u32[name + i]!;
+    return true;
+  }
+
+  count(counter: number, amount: number): void {
+    const at = this.counters + counter;
+    this.#arena.f64[at] = this.#arena.f64[at]! + amount;
+  }
+
+  /** Forgets the keys; the counters then belong to nobody. */
+  free(): void {
+    this.sealer.free();
+    this.opener.free();
+    this.#arena.f64[this.counters + Counter.OWNER] = 0;
+  }
+}

@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type EventFd, openEventFd } from '../../../linux/eventfd.js';
+import { type Arena, createArena, MAX_CHILDREN } from '../memory/arena.js';
+import { OrderWriter } from '../memory/control-ring.js';
+import type { WorkerReport, WorkerSetup } from './messages.js';
+
+/** How long a worker may take to end before it is ended by force, in milliseconds. */
+const STOP_MILLIS = 2000;
+
+/**
+ * Room for young objects in a worker's heap, in MiB. Packets make next to none; without a bound it would grow
+ * while many SAs are installed, and stay.
+ */
+const YOUNG_MEGABYTES = 4;
+
+/** An order on its way to a worker. */
+export interface PendingOrder {
+  readonly kind: number;
+  readonly length: number;
+  write(arena: Arena, at: number): void;
+  /** Wipes what must not stay when the order is never carried out. */
+  discard?(): void;
+}
+
+export interface PacketWorkerOptions {
+  readonly setup: Omit<WorkerSetup, 'memory' | 'vault' | 'wakeFd'>;
+  readonly name: string;
+  /** The thread's program in place of the usual one. */
+  readonly entry?: URL | undefined;
+  /** What the thread tells; room in its control ring is seen to here. */
+  report(report: WorkerReport): void;
+  /** The thread ended though nobody wanted it to. */
+  broke(reason: string): void;
+}
+
+/** Main's end of one packet thread: its memory, its eventfd, and the orders on their way to it. */
+export class PacketWorker {
+  readonly arena: Arena = createArena();
+  readonly #orders = new OrderWriter(this.arena);
+  readonly #wake: EventFd = openEventFd();
+  /** Counter blocks nobody uses; taken from the front, given back at the end. */
+  readonly #blocks: number[] = Array.from({ length: MAX_CHILDREN }, (_, i) => i + 1);
+  /** Orders that found the ring full, oldest first. */
+  readonly #pending: PendingOrder[] = [];
+  #thread: Worker | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #stopping = false;
+
+  get wakeFd(): number {
+    return this.#wake.fd;
+  }
+
+  /** Child SAs it could still take. */
+  get room(): number {
+    return this.#blocks.length;
+  }
+
+  start({ setup, name, entry, report, broke }: PacketWorkerOptions): void {
+    const workerData: WorkerSetup = {
+      ...setup,
+      memory: this.arena.memory,
+      vault: this.arena.vault.memory,
+      wakeFd: this.wakeFd,
+    };
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEGABYTES };
+    const thread = new Worker(entry ?? workerEntry(), { workerData, name, resourceLimits });
+    this.#thread = thread;
+    thread.on('message', (message: WorkerReport) => {
+      if (message.kind === 'ike') this.#orders.ikeHandled();
+      if (message.kind === 'space') this.#pump();
+      else report(message);
+    });
+    thread.on('error', (error) => broke(`the packet thread broke: ${error.message}`));
+    this.#exited = new Promise((resolve) => {
+      thread.once('exit', (code) => {
+        if (!this.#stopping) broke(`the packet thread ended (exit code ${code})`);
+        resolve();
+      });
+    });
+  }
+
+  /** @throws RangeError when there is none: see `room` */
+  takeBlock(): number {
+    const block = this.#blocks.shift();
+    if (block === undefined) throw new RangeError('no counter block is free');
+    return block;
+  }
+
+  returnBlock(block: number): void {
+    this.#blocks.push(block);
+  }
+
+  /** Carried out in the order of the calls. */
+  order(order: PendingOrder): void {
+    this.#pending.push(order);
+    this.#pump();
+  }
+
+  /** An order that is lost when the ring has no room for it now. */
+  offer(order: PendingOrder): boolean {
+    if (this.#pending.length > 0) return false;
+    this.#pending.push(order);
+    this.#pump();
+    return this.#pending.pop() === undefined;
+  }
+
+  /** Moves what fits into the ring, in order. The rest goes when the worker reports space. */
+  #pump(): void {
+    let written = false;
+    while (this.#pending.length > 0) {
+      const order = this.#pending[0]!;
+      if (!this.#orders.write(order.kind, order.length, (at) => order.write(this.arena, at))) break;
+      this.#pending.shift();
+      written = true;
+    }
+    if (written) this.#wake.signal();
+  }
+
+  /** Orders that wait are never carried out. */
+  discardOrders(): void {
+    for (const order of this.#pending.splice(0)) order.discard?.();
+  }
+
+  /** Tells the thread to end, also when the process is about to. */
+  stop(): void {
+    this.#stopping = true;
+    this.#orders.stop();
+    this.#wake.signal();
+  }
+
+  /** Resolves when the thread has ended, by force if it does not by itself. `stop` comes before. */
+  async ended(): Promise<void> {
+    const late = setTimeout(() => {
+      // It cannot interrupt a system call, but it ends a thread that is busy elsewhere.
+      void this.#thread?.terminate();
+      this.#wake.signal();
+    }, STOP_MILLIS);
+    await this.#exited;
+    clearTimeout(late);
+  }
+
+  /** Wipes the memory and closes what was opened. Only after all threads have ended: others wake this one. */
+  dispose(): void {
+    this.discardOrders();
+    this.arena.bytes.fill(0);
+    this.arena.vault.bytes.fill(0);
+    this.#wake.close();
+  }
+}
+
+/** The compiled entry; when this file runs uncompiled under a loader, its source. */
+function workerEntry(): URL {
+  const compiled = new URL('./worker.js', import.meta.url);
+  return existsSync(fileURLToPath(compiled)) ? compiled : new URL('./worker.ts', import.meta.url);
+}

@@ -1,0 +1,64 @@
+import type { IkeEvent } from '../events.js';
+
+/** Less than what is configured is carried, whichever end said so. */
+export const TS_NARROWED = {
+  code: 'ts_narrowed',
+  message: 'the peers agreed on fewer networks than are configured here: compare the CIDRs of both ends',
+} as const;
+
+/** What was advised about one connection. */
+interface Advised {
+  readonly ikes: Set<number>;
+  /** Codes with the messages that were given, by both. */
+  readonly said: Map<string, string>;
+}
+
+/**
+ * Every rekey finds the same weak algorithm or narrowed network again. An advisory is news once a connection, until
+ * it is withdrawn, says something else, or the connection has lost its last IKE SA.
+ */
+export class AdviceMemory {
+  readonly #connections = new Map<string, Advised>();
+
+  /** Whether the event is to be reported. All events pass through here, in order. */
+  isNews(event: IkeEvent): boolean {
+    switch (event.kind) {
+      case 'ike-established': {
+        const { ikes, said } = this.#of(event.connection);
+        ikes.add(event.ike.ikeId);
+        if (event.ike.replaces !== undefined) forget(said, 'rekey_refused');
+        return true;
+      }
+      case 'ike-closed': {
+        const { ikes } = this.#of(event.connection);
+        ikes.delete(event.ikeId);
+        if (ikes.size === 0) this.#connections.delete(event.connection);
+        return true;
+      }
+      case 'advisory-withdrawn':
+        forget(this.#of(event.connection).said, event.code);
+        return true;
+      case 'advisory': {
+        const { said } = this.#of(event.connection);
+        const key = `${event.code} ${event.message}`;
+        const known = said.has(key);
+        said.set(key, event.code);
+        return !known;
+      }
+      default:
+        return true;
+    }
+  }
+
+  #of(connection: string): Advised {
+    const known = this.#connections.get(connection);
+    if (known !== undefined) return known;
+    const made: Advised = { ikes: new Set(), said: new Map() };
+    this.#connections.set(connection, made);
+    return made;
+  }
+}
+
+function forget(said: Map<string, string>, code: string): void {
+  for (const [key, one] of said) if (one === code) said.delete(key);
+}

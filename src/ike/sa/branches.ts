@@ -1,0 +1,128 @@
+import type { Millis } from '../../util/units.js';
+import type { Failure } from '../events.js';
+import type { RetransmitPolicy } from '../limits.js';
+import { Retransmission } from './retransmission.js';
+
+/**
+ * Answers to one message in the clear that an initiator goes on with, in all. Each costs a Diffie-Hellman agreement
+ * and a message; whatever comes after them is dropped unread.
+ */
+export const MAX_ANSWERS = 4;
+/** Answers in the clear that may cost an agreement and come to nothing. */
+export const MAX_FRUITLESS = 12;
+/** How long a real answer may still overtake a refusal that nothing proves. */
+export const REFUSAL_GRACE: Millis = 1000;
+/**
+ * How long an answer that came first, and was refused or did not prove right under its own keys, leaves others to
+ * come: anyone on the path can make one that does not.
+ */
+export const ANSWER_GRACE: Millis = 750;
+/** How long such a refusal waits while other answers are still being tried. */
+export const RIVAL_GRACE: Millis = 10_000;
+
+/**
+ * Without proof that an answer is the peer's for so long, the question is asked again: the peer's own answer to it may
+ * be lost.
+ */
+export const DOUBT: Millis = 2000;
+/** Sendings of the question in all since then, the one before included. */
+const DOUBTFUL_TRIES = 3;
+
+/** How a question is repeated that has an answer which may not be the peer's. */
+export function againInDoubt(policy: RetransmitPolicy, now: Millis): Retransmission {
+  return new Retransmission({ ...policy, initial: DOUBT, tries: DOUBTFUL_TRIES }, now);
+}
+
+/** Why a negotiation is going to fail, on the word of a sender that has not proved to be the peer. */
+export interface Refusal {
+  readonly failure: Failure;
+  readonly effectiveAt: Millis;
+}
+
+/** An SA of either version that has the fields of one branch as its own. */
+interface Branching<B> {
+  /** Reading it copies them, setting it replaces them. */
+  branch: B;
+}
+
+/**
+ * The first messages of IKE are not protected: whoever is on the path can answer them as well as the peer, and only
+ * later messages tell who did (RFC 7296 §2.4: an initiator may accept several answers and discard those that come to
+ * nothing; RFC 2409 has no more to prove itself by). So an initiator goes on with several answers beside each other,
+ * until one proves to be the peer's. What differs between them is a branch. The SA has one branch in its own fields,
+ * the one that is worked on at present; the others wait here.
+ */
+export class Branches<B> {
+  readonly #sa: Branching<B> & B;
+  readonly #wipe: (branch: B) => void;
+  #waiting: B[] = [];
+
+  /** `wipe` forgets the secrets of a branch. */
+  constructor(sa: Branching<B> & B, wipe: (branch: B) => void) {
+    this.#sa = sa;
+    this.#wipe = wipe;
+  }
+
+  /** All but the present one. */
+  get waiting(): readonly B[] {
+    return this.#waiting;
+  }
+
+  /** The present branch stays as it is and waits; what becomes of the SA's fields from now on is another one. */
+  fork(): void {
+    this.#waiting.push(this.#sa.branch);
+  }
+
+  /** Makes a waiting branch the present one, and lets that one wait. */
+  enter(branch: B): void {
+    const at = this.#waiting.indexOf(branch);
+    if (at < 0) throw new Error('the branch does not wait');
+    this.#waiting[at] = this.#sa.branch;
+    this.#sa.branch = branch;
+  }
+
+  /** Ends the present branch for the sake of a waiting one. */
+  leaveFor(branch: B): void {
+    const left = this.#sa.branch;
+    this.#waiting = this.#waiting.filter((one) => one !== branch);
+    this.#sa.branch = branch;
+    this.#wipe(left);
+  }
+
+  /** Ends a waiting branch. */
+  end(branch: B): void {
+    this.#waiting = this.#waiting.filter((one) => one !== branch);
+    this.#wipe(branch);
+  }
+
+  /** The earliest point in time that any branch has. */
+  earliest(timeOf: (branch: B) => Millis | undefined): Millis {
+    let at = timeOf(this.#sa) ?? Number.POSITIVE_INFINITY;
+    for (const branch of this.#waiting) at = Math.min(at, timeOf(branch) ?? at);
+    return at;
+  }
+
+  /** Enters each branch that something holds for and acts, after which it must not hold any more. */
+  onEach(holds: (branch: B) => boolean, act: () => void): void {
+    for (;;) {
+      if (!holds(this.#sa)) {
+        const next = this.#waiting.find(holds);
+        if (next === undefined) return;
+        this.enter(next);
+      }
+      act();
+    }
+  }
+
+  /** The present branch is the right one, or there is no use for any: the others end. */
+  settle(): void {
+    for (const branch of this.#waiting.splice(0)) this.#wipe(branch);
+  }
+}
+
+/** Copies the named fields of an object. */
+export function pick<T, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
+  const out = {} as Pick<T, K>;
+  for (const name of names) out[name] = from[name];
+  return out;
+}

@@ -1,0 +1,40 @@
+import type { Millis } from '../../util/units.js';
+import type { RetransmitPolicy } from '../limits.js';
+
+/** Wait between sending number `sent` (from 1) and the next one. */
+export function waitAfter(policy: RetransmitPolicy, sent: number): Millis {
+  return Math.min(policy.ceiling, policy.initial * policy.factor ** (sent - 1));
+}
+
+/**
+ * When a request is sent again (RFC 7296 §2.1, §2.4): the initiator of an exchange repeats it, with growing
+ * waits, until it is answered or the policy's tries are used up.
+ */
+export class Retransmission {
+  readonly #policy: RetransmitPolicy;
+  #sent = 1;
+  #nextAt: Millis;
+
+  /** The first sending was at `now`. */
+  constructor(policy: RetransmitPolicy, now: Millis) {
+    this.#policy = policy;
+    this.#nextAt = now + waitAfter(policy, 1);
+  }
+
+  /** Sendings so far. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  get nextAt(): Millis {
+    return this.#nextAt;
+  }
+
+  /** The wait is over: whether to send once more, or that the tries are used up. */
+  expire(now: Millis): 'send' | 'exhausted' {
+    if (this.#sent >= this.#policy.tries) return 'exhausted';
+    this.#sent++;
+    this.#nextAt = now + waitAfter(this.#policy, this.#sent);
+    return 'send';
+  }
+}

@@ -1,0 +1,230 @@
+import type { Endpoint } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import { Agenda } from './agenda.js';
+
+/** Who wants to know that what an SA is found by is about to change, and has changed. */
+interface SaWatcher {
+  leaving(sa: TabledSa): void;
+  entered(sa: TabledSa): void;
+}
+
+/**
+ * What an IKE SA is found by in its table, which keeps up with every change. SPIs are 16 hexadecimal digits.
+ * `S` are the states of its version, `C` what the version knows of its connection.
+ */
+export class TabledSa<
+  S extends string = string,
+  C extends { readonly name: string } = { readonly name: string },
+> {
+  /** The SPI this end chose: unique here, and in every message the peer sends on the SA. */
+  readonly localSpi: string;
+  #state: S;
+  #remote: Endpoint;
+  #connection: C | undefined;
+  #identities = '';
+  #watcher: SaWatcher | undefined;
+
+  constructor(localSpi: string, state: S, remote: Endpoint) {
+    this.localSpi = localSpi;
+    this.#state = state;
+    this.#remote = remote;
+  }
+
+  get state(): S {
+    return this.#state;
+  }
+
+  set state(state: S) {
+    this.#watcher?.leaving(this);
+    this.#state = state;
+    this.#watcher?.entered(this);
+  }
+
+  /** Where the peer is. */
+  get remote(): Endpoint {
+    return this.#remote;
+  }
+
+  set remote(remote: Endpoint) {
+    this.#watcher?.leaving(this);
+    this.#remote = remote;
+    this.#watcher?.entered(this);
+  }
+
+  get connection(): C | undefined {
+    return this.#connection;
+  }
+
+  set connection(connection: C | undefined) {
+    this.#watcher?.leaving(this);
+    this.#connection = connection;
+    this.#watcher?.entered(this);
+  }
+
+  /** The pair of identities that is or was authenticated, which the configuration may have changed since. */
+  get identities(): string {
+    return this.#identities;
+  }
+
+  set identities(identities: string) {
+    this.#watcher?.leaving(this);
+    this.#identities = identities;
+    this.#watcher?.entered(this);
+  }
+
+  /** For the table alone. */
+  watch(watcher: SaWatcher | undefined): void {
+    this.#watcher = watcher;
+  }
+}
+
+/**
+ * IKE SAs by the SPI this end chose for them (RFC 7296 §2.6), by connection, by state, by the peer's address and by
+ * identities:
+ * whatever a datagram leads to is found without a walk over all. Knows which of them may have changed: an SA that is
+ * got from the table, other than by `values` and `oldest`, counts as touched until `earliest` has looked at it.
+ * Whoever gets hold of an SA in another way and changes it says so by `touch`.
+ */
+export class SaTable<T extends TabledSa> {
+  readonly #bySpi = new Map<string, T>();
+  readonly #agenda = new Agenda<T>();
+  /** By connection, state, and state with address; see `keysOf`. Each set is in the order of entering it. */
+  readonly #sets = new Map<string, Set<TabledSa>>();
+  readonly #watcher: SaWatcher = {
+    leaving: (sa) => this.#leave(sa),
+    entered: (sa) => this.#enter(sa),
+  };
+
+  get size(): number {
+    return this.#bySpi.size;
+  }
+
+  find(localSpi: string): T | undefined {
+    const sa = this.#bySpi.get(localSpi);
+    if (sa !== undefined) this.#agenda.touch(sa);
+    return sa;
+  }
+
+  has(localSpi: string): boolean {
+    return this.#bySpi.has(localSpi);
+  }
+
+  add(sa: T): void {
+    if (this.#bySpi.has(sa.localSpi)) throw new Error(`the IKE SPI ${sa.localSpi} is in use`);
+    this.#bySpi.set(sa.localSpi, sa);
+    this.#agenda.add(sa);
+    this.#enter(sa);
+    sa.watch(this.#watcher);
+  }
+
+  remove(sa: T): void {
+    if (this.#bySpi.get(sa.localSpi) !== sa) return;
+    this.#bySpi.delete(sa.localSpi);
+    this.#agenda.remove(sa);
+    sa.watch(undefined);
+    this.#leave(sa);
+  }
+
+  /** The SA is about to change. */
+  touch(sa: T): void {
+    this.#agenda.touch(sa);
+  }
+
+  /** All SAs, oldest first. A copy: handlers add and remove while walking. */
+  all(): T[] {
+    return this.select(() => true);
+  }
+
+  /** The SAs that it holds for, oldest first. A copy. Looks at all: not for what a datagram may cause. */
+  select(wanted: (sa: T) => boolean): T[] {
+    return this.#handOut([...this.#bySpi.values()].filter(wanted));
+  }
+
+  /** The SAs of a connection, oldest first. A copy. */
+  ofConnection(name: string): T[] {
+    const set = this.#sets.get(connectionKey(name));
+    // In the order of the table, which is that of their ids; they came to the connection in another.
+    return set === undefined ? [] : this.#handOut(this.#agenda.inOrder(set as Set<T>));
+  }
+
+  /** The SAs with a pair of identities, oldest first. A copy. */
+  ofIdentities(identities: string): T[] {
+    const set = this.#sets.get(identitiesKey(identities));
+    return set === undefined ? [] : this.#handOut(this.#agenda.inOrder(set as Set<T>));
+  }
+
+  /** How many SAs are in one of the states, in all or with one peer address. */
+  count(states: readonly T['state'][], address?: string): number {
+    let count = 0;
+    for (const state of states) count += this.#sets.get(stateKey(state, address))?.size ?? 0;
+    return count;
+  }
+
+  /**
+   * The SAs in a state, in all or with one peer address, to be looked at and not to be changed: those first that
+   * have been in it for the longest time.
+   */
+  *oldest(state: T['state'], address?: string): IterableIterator<T> {
+    yield* (this.#sets.get(stateKey(state, address)) ?? []) as Iterable<T>;
+  }
+
+  /** All SAs, oldest first, to be looked at and not to be changed. */
+  values(): IterableIterator<T> {
+    return this.#bySpi.values();
+  }
+
+  /** The SAs that may have changed, oldest first. A copy. */
+  touched(): T[] {
+    return this.#agenda.touched();
+  }
+
+  /** The SAs that are to be looked after by now, oldest first. @see Agenda.due */
+  due(now: Millis, deadlineOf: (sa: T) => Millis): IterableIterator<T> {
+    return this.#agenda.due(now, deadlineOf);
+  }
+
+  /** When an SA is to be looked after next, infinite when none is. @see Agenda.earliest */
+  earliest(deadlineOf: (sa: T) => Millis): Millis {
+    return this.#agenda.earliest(deadlineOf);
+  }
+
+  #handOut(sas: T[]): T[] {
+    for (const sa of sas) this.#agenda.touch(sa);
+    return sas;
+  }
+
+  #enter(sa: TabledSa): void {
+    for (const key of keysOf(sa)) {
+      const set = this.#sets.get(key);
+      if (set === undefined) this.#sets.set(key, new Set([sa]));
+      else set.add(sa);
+    }
+  }
+
+  #leave(sa: TabledSa): void {
+    for (const key of keysOf(sa)) {
+      const set = this.#sets.get(key);
+      set?.delete(sa);
+      if (set?.size === 0) this.#sets.delete(key);
+    }
+  }
+}
+
+function keysOf({ state, remote, connection, identities }: TabledSa): string[] {
+  const keys = [stateKey(state), stateKey(state, remote.address)];
+  if (connection !== undefined) keys.push(connectionKey(connection.name));
+  if (identities !== '') keys.push(identitiesKey(identities));
+  return keys;
+}
+
+function identitiesKey(identities: string): string {
+  return `identities ${identities}`;
+}
+
+function stateKey(state: string, address?: string): string {
+  return address === undefined ? `state ${state}` : `state ${state} ${address}`;
+}
+
+function connectionKey(name: string): string {
+  return `connection ${name}`;
+}
