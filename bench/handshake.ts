@@ -91,7 +91,7 @@ function engine(own: string, other: string, group: number): Engine {
 function connection(own: string, other: string, group: number): ConnectionConfig {
   const aes = { id: Encr.AES_CBC, keyBits: 256 };
   return {
-    name: 'bench',
+    id: 'bench',
     psk: new SecretKey(utf8('correct-horse-battery')),
     initiateVersion: 2,
     acceptVersions: [2],

@@ -60,7 +60,7 @@ export function connection(
   { local, peer, version }: { local: string; peer: string; version: 1 | 2 },
 ): ConnectionConfig {
   return {
-    name,
+    id: name,
     psk: new SecretKey(utf8(`the key of ${name}`)),
     initiateVersion: version,
     acceptVersions: [1, 2],

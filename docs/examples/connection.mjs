@@ -16,7 +16,7 @@ import {
  */
 export function connectionOf({ psk, local, peer }) {
   return {
-    name: 'site',
+    id: 'site',
     psk: new SecretKey(new TextEncoder().encode(psk)),
     initiateVersion: 2,
     acceptVersions: [1, 2],

@@ -61,7 +61,7 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     const message = peerAddressBesideTunnel(connection);
     return message === undefined
       ? []
-      : [{ connection: connection.name, code: 'peer_address_beside_tunnel', message }];
+      : [{ connection: connection.id, code: 'peer_address_beside_tunnel', message }];
   });
   const weak = connections.flatMap((connection, i): ConfigAdvisory[] => {
     const { ikePolicy, ipsecPolicy } = file.connections[i]!;
@@ -75,17 +75,17 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     const advisories: ConfigAdvisory[] = [];
     const weakKey = weakPskMessage(connection.psk.expose());
     if (weakKey !== undefined) {
-      advisories.push({ connection: connection.name, code: 'weak_psk', message: weakKey });
+      advisories.push({ connection: connection.id, code: 'weak_psk', message: weakKey });
     }
     if (named.length > 0) {
       const message = `weak: ${named.join(', ')}; choose aes256, sha256 and group 14 or better when the peer can`;
-      advisories.push({ connection: connection.name, code: 'weak_algorithm', message });
+      advisories.push({ connection: connection.id, code: 'weak_algorithm', message });
     }
     if (open.length > 0) {
       const message =
         `auto-negotiation also accepts ${[...new Set(open)].join(', ')} when the peer has nothing better; ` +
         'name policies, or set gateway.profile: modern';
-      advisories.push({ connection: connection.name, code: 'weak_algorithm_accepted', message });
+      advisories.push({ connection: connection.id, code: 'weak_algorithm_accepted', message });
     }
     return advisories;
   });

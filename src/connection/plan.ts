@@ -53,12 +53,12 @@ export function planConnections(
   before: readonly PlannedConnection[],
   after: readonly PlannedConnection[],
 ): ConnectionPlan[] {
-  const old = new Map(before.map((one) => [one.config.name, one]));
-  const wanted = new Set(after.map((one) => one.config.name));
-  const gone = before.filter((one) => !wanted.has(one.config.name));
+  const old = new Map(before.map((one) => [one.config.id, one]));
+  const wanted = new Set(after.map((one) => one.config.id));
+  const gone = before.filter((one) => !wanted.has(one.config.id));
   const plans: ConnectionPlan[] = [];
   for (const one of after) {
-    const { name } = one.config;
+    const { id: name } = one.config;
     const known = old.get(name);
     if (known !== undefined) {
       const changes = compare(known, one);
@@ -72,7 +72,7 @@ export function planConnections(
       plans.push({
         name,
         change: 'rename',
-        from: source!.config.name,
+        from: source!.config.id,
         changes: [changeOf('name')],
         steps: [],
       });
@@ -81,7 +81,7 @@ export function planConnections(
     plans.push({ name, change: 'add', changes: [changeOf('connection added')], steps: [] });
   }
   for (const { config } of gone) {
-    plans.push({ name: config.name, change: 'remove', changes: [changeOf('connection removed')], steps: [] });
+    plans.push({ name: config.id, change: 'remove', changes: [changeOf('connection removed')], steps: [] });
   }
   return plans;
 }

@@ -215,7 +215,7 @@ export class Reconciler {
     const up: Action = () => 'up';
     // The peer was quicker than our refusal.
     const again: Action = ({ entry, commands }) => {
-      commands.push({ kind: 'terminate', connection: entry.config.name });
+      commands.push({ kind: 'terminate', connection: entry.config.id });
       return entry.state;
     };
     const start: Action = (step) => this.#start(step);
@@ -309,32 +309,32 @@ export class Reconciler {
     }
     if (!entry.hasTurn) this.#nextTurn = Math.max(this.#nextTurn, now) + this.#policy.stagger;
     entry.hasTurn = false;
-    commands.push({ kind: 'initiate', connection: entry.config.name });
+    commands.push({ kind: 'initiate', connection: entry.config.id });
     entry.deadline = now + this.#policy.watchdog;
     return 'connecting';
   }
 
   #wake(step: Step): State {
     step.entry.failures = 0;
-    step.commands.push({ kind: 'admit', connection: step.entry.config.name });
+    step.commands.push({ kind: 'admit', connection: step.entry.config.id });
     return this.#start(step);
   }
 
   #end({ entry, commands }: Step, state: 'disabled' | 'stopped'): State {
     entry.failures = 0;
     if (entry.state === 'stopped') {
-      commands.push({ kind: 'admit', connection: entry.config.name });
+      commands.push({ kind: 'admit', connection: entry.config.id });
       return state;
     }
-    commands.push({ kind: 'terminate', connection: entry.config.name });
-    if (state === 'stopped') commands.push({ kind: 'refuse', connection: entry.config.name });
+    commands.push({ kind: 'terminate', connection: entry.config.id });
+    if (state === 'stopped') commands.push({ kind: 'refuse', connection: entry.config.id });
     return state;
   }
 
   /** Tries to replace what stands. It keeps working whether that succeeds or not. */
   #renew({ entry, commands }: Step): State {
     if (entry.renewals !== undefined && entry.config.establishMode === 'bidirectional') {
-      commands.push({ kind: 'renew', connection: entry.config.name });
+      commands.push({ kind: 'renew', connection: entry.config.id });
     }
     return 'up';
   }
@@ -349,7 +349,7 @@ export class Reconciler {
   /** The engine ends what is there; it comes back soon, or when the peer wants it. */
   #renegotiate(step: Step): State {
     const { entry, commands } = step;
-    commands.push({ kind: 'terminate', connection: entry.config.name });
+    commands.push({ kind: 'terminate', connection: entry.config.id });
     entry.failures = 0;
     return this.#soon(step);
   }
@@ -399,11 +399,11 @@ export class Reconciler {
   }
 
   #configure(connections: readonly ConnectionConfig[], now: Millis, commands: Command[]): void {
-    const wanted = new Set(connections.map((one) => one.name));
+    const wanted = new Set(connections.map((one) => one.id));
     // The engine ends the SAs of a connection that left the configuration by itself.
     for (const name of this.#entries.keys()) if (!wanted.has(name)) this.#entries.delete(name);
     for (const config of connections) {
-      let entry = this.#entries.get(config.name);
+      let entry = this.#entries.get(config.id);
       if (entry === undefined) {
         entry = {
           config,
@@ -418,7 +418,7 @@ export class Reconciler {
           ikes: new Map(),
           children: new Set(),
         };
-        this.#entries.set(config.name, entry);
+        this.#entries.set(config.id, entry);
       }
       entry.config = config;
       if (!config.adminUp) this.#apply(entry, 'disable', now, commands);

@@ -111,10 +111,10 @@ export class ConnectionTracker {
   /** Replaces the configured connections; what is known of those that stay is kept. */
   configure(connections: readonly TrackedConnection[]): void {
     this.#byPeer = undefined;
-    const names = new Set(connections.map((one) => one.config.name));
+    const names = new Set(connections.map((one) => one.config.id));
     for (const name of this.#tracked.keys()) if (!names.has(name)) this.#tracked.delete(name);
     for (const connection of connections) {
-      const known = this.#tracked.get(connection.config.name);
+      const known = this.#tracked.get(connection.config.id);
       if (known !== undefined) {
         if (!sameNetworks(known.connection.config, connection.config)) known.refusals.clear();
         known.connection = connection;
@@ -124,7 +124,7 @@ export class ConnectionTracker {
       }
       const carried = new CarriedPairs();
       carried.configure(connection.config);
-      this.#tracked.set(connection.config.name, {
+      this.#tracked.set(connection.config.id, {
         carried,
         connection,
         ikes: new Map(),
@@ -280,7 +280,7 @@ export class ConnectionTracker {
     now: Millis = 0,
   ): ConnectionStatusDocument[] {
     return [...this.#tracked.values()].map((one) =>
-      this.#document(one, traffic, notes.get(one.connection.config.name), now),
+      this.#document(one, traffic, notes.get(one.connection.config.id), now),
     );
   }
 
@@ -490,12 +490,12 @@ export class ConnectionTracker {
     if (note?.stopped === true) {
       advisories.push({
         code: 'stopped_by_operator',
-        message: `An operator took the connection down; bring it up with \`culvert up ${config.name}\`.`,
+        message: `An operator took the connection down; bring it up with \`culvert up ${config.id}\`.`,
       });
     }
     advisories.push(...one.configured);
     return {
-      name: config.name,
+      name: config.id,
       status,
       admin_state_up: config.adminUp,
       establish_mode: config.establishMode,

@@ -1,4 +1,5 @@
 import type { CipherId } from '../crypto/types.js';
+import type { ConnectionId } from '../util/ids.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Seconds } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
@@ -49,8 +50,8 @@ export interface DpdConfig {
 }
 
 export interface ConnectionConfig {
-  /** Unique name: the key by which commands and events speak of the connection. */
-  readonly name: string;
+  /** By which inputs and events speak of the connection. It stays when the connection gets another name. */
+  readonly id: ConnectionId;
   readonly psk: SecretKey;
   /** Version used as initiator. */
   readonly initiateVersion: 1 | 2;

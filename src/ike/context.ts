@@ -72,7 +72,7 @@ export class Context {
       espProposals: supportedEspSpecs(connection.espProposals, supports),
     }));
     this.#peers = new PeerIndex(connections);
-    this.#byName = new Map(connections.map((connection) => [connection.name, connection]));
+    this.#byName = new Map(connections.map((connection) => [connection.id, connection]));
     this.#config = { connections };
     this.budget.configure(this.#config);
     return this.#config;

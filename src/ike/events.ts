@@ -1,4 +1,5 @@
 import type { EspSuite, IkeSuite } from '../crypto/types.js';
+import type { ChildId, ConnectionId, IkeId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
@@ -12,46 +13,46 @@ import type { QuirkCode } from './quirks.js';
 export type IkeEvent =
   | {
       readonly kind: 'ike-initiating';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly version: 1 | 2;
       readonly peer: Endpoint;
     }
   | {
       readonly kind: 'ike-responding';
-      readonly ikeId: number;
+      readonly ikeId: IkeId;
       readonly version: 1 | 2;
       readonly peer: Endpoint;
     }
-  | { readonly kind: 'ike-established'; readonly connection: string; readonly ike: IkeSaInfo }
+  | { readonly kind: 'ike-established'; readonly connection: ConnectionId; readonly ike: IkeSaInfo }
   /** An established IKE SA is gone. `failure` says why when it was not asked for. */
   | {
       readonly kind: 'ike-closed';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly reason: CloseReason;
       readonly failure?: Failure;
     }
   /** An IKE SA did not come to be. `connection` is absent when the peer could not be matched to one. */
   | {
       readonly kind: 'ike-failed';
-      readonly connection?: string;
-      readonly ikeId?: number;
+      readonly connection?: ConnectionId;
+      readonly ikeId?: IkeId;
       readonly role: Role;
       readonly peer: Endpoint;
       readonly failure: Failure;
     }
-  | { readonly kind: 'child-established'; readonly connection: string; readonly child: ChildSaInfo }
+  | { readonly kind: 'child-established'; readonly connection: ConnectionId; readonly child: ChildSaInfo }
   | {
       readonly kind: 'child-closed';
-      readonly connection: string;
-      readonly childId: number;
+      readonly connection: ConnectionId;
+      readonly childId: ChildId;
       readonly reason: CloseReason;
     }
   | {
       readonly kind: 'child-failed';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly role: Role;
       readonly failure: Failure;
       /** The pair of networks that was asked for alone, since no child SA carries it. */
@@ -63,29 +64,29 @@ export type IkeEvent =
     }
   | {
       readonly kind: 'peer-moved';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly from: Endpoint;
       readonly to: Endpoint;
     }
   /** Another lifetime was configured: the IKE SA, or the child SA when one is named, is rekeyed at `rekeyAt`. */
   | {
       readonly kind: 'rescheduled';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly childId?: number;
       readonly rekeyAt: Millis;
     }
   | {
       readonly kind: 'liveness-probe';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly idle: Millis;
     }
   | {
       readonly kind: 'retransmit';
-      readonly connection?: string;
-      readonly ikeId: number;
+      readonly connection?: ConnectionId;
+      readonly ikeId: IkeId;
       readonly exchange: string;
       readonly attempt: number;
       readonly peer: Endpoint;
@@ -93,29 +94,29 @@ export type IkeEvent =
   | { readonly kind: 'cookie-demanded'; readonly peer: Endpoint; readonly halfOpen: number }
   | {
       readonly kind: 'cookie-answered';
-      readonly connection: string;
-      readonly ikeId: number;
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
       readonly peer: Endpoint;
     }
   /** A request of the other group was asked for and sent again (RFC 7296 §1.2). */
   | {
       readonly kind: 'ke-group-changed';
-      readonly connection?: string;
-      readonly ikeId: number;
+      readonly connection?: ConnectionId;
+      readonly ikeId: IkeId;
       readonly from: number;
       readonly to: number;
     }
   /** A legal but weak choice, or something an operator should know while the connection works. */
   | {
       readonly kind: 'advisory';
-      readonly connection: string;
+      readonly connection: ConnectionId;
       readonly code: AdvisoryCode;
       readonly message: string;
     }
   /** What the advisories of this code said of the connection holds no more. */
-  | { readonly kind: 'advisory-withdrawn'; readonly connection: string; readonly code: AdvisoryCode }
+  | { readonly kind: 'advisory-withdrawn'; readonly connection: ConnectionId; readonly code: AdvisoryCode }
   /** The peer deviates from the RFCs in a way that is forgiven. Once per IKE SA and code. */
-  | { readonly kind: 'quirk'; readonly connection: string; readonly code: QuirkCode }
+  | { readonly kind: 'quirk'; readonly connection: ConnectionId; readonly code: QuirkCode }
   /** A datagram that changed nothing. */
   | {
       readonly kind: 'datagram-dropped';
@@ -128,8 +129,8 @@ export type IkeEvent =
       readonly kind: 'message';
       readonly direction: 'in' | 'out';
       readonly peer: Endpoint;
-      readonly connection?: string;
-      readonly ikeId?: number;
+      readonly connection?: ConnectionId;
+      readonly ikeId?: IkeId;
       readonly summary: string;
     };
 
@@ -137,7 +138,7 @@ export type Role = 'initiator' | 'responder';
 
 /** An established IKE SA. SPIs in hexadecimal. */
 export interface IkeSaInfo {
-  readonly ikeId: number;
+  readonly ikeId: IkeId;
   readonly version: 1 | 2;
   readonly role: Role;
   readonly initiatorSpi: string;
@@ -158,8 +159,8 @@ export interface IkeSaInfo {
 
 /** An established child SA. SPIs are unsigned 32-bit numbers. */
 export interface ChildSaInfo {
-  readonly childId: number;
-  readonly ikeId: number;
+  readonly childId: ChildId;
+  readonly ikeId: IkeId;
   readonly spiIn: number;
   readonly spiOut: number;
   readonly suite: EspSuite;

@@ -1,3 +1,4 @@
+import type { ChildId, ConnectionId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { ByteCount, Millis } from '../util/units.js';
 import type { EngineConfig } from './config.js';
@@ -9,31 +10,31 @@ export type Input =
   /** Replaces the desired connections. Running SAs of connections that stay keep running. */
   | { readonly kind: 'configure'; readonly config: EngineConfig }
   /** Brings the connection up: IKE SA and child SA, unless they are there or on their way. */
-  | { readonly kind: 'initiate'; readonly connection: string }
+  | { readonly kind: 'initiate'; readonly connection: ConnectionId }
   /** Deletes the connection's SAs at the peer; a negotiation under way is given up. */
-  | { readonly kind: 'terminate'; readonly connection: string }
+  | { readonly kind: 'terminate'; readonly connection: ConnectionId }
   /** Deletes all SAs at their peers and takes no new ones: the daemon is going down. */
   | { readonly kind: 'shutdown' }
   /** The data plane saw authentic ESP traffic of this child SA, last at `at`: the peer lives (RFC 7296 §2.4). */
-  | { readonly kind: 'inbound-traffic'; readonly childId: number; readonly at: Millis }
+  | { readonly kind: 'inbound-traffic'; readonly childId: ChildId; readonly at: Millis }
   /**
    * What has passed on this child SA since it was installed, in the direction with more of it. `packets` counts
    * sequence numbers.
    */
   | {
       readonly kind: 'traffic-volume';
-      readonly childId: number;
+      readonly childId: ChildId;
       readonly bytes: ByteCount;
       readonly packets: number;
     }
   /** A packet, to `destination` when that is known, met a policy without an SA. */
-  | { readonly kind: 'acquire'; readonly connection: string; readonly destination?: Uint8Array }
+  | { readonly kind: 'acquire'; readonly connection: ConnectionId; readonly destination?: Uint8Array }
   /** The data plane could not install what it was told to: the child SA must go at the peer too. */
-  | { readonly kind: 'install-failed'; readonly childId: number; readonly reason: string }
+  | { readonly kind: 'install-failed'; readonly childId: ChildId; readonly reason: string }
   /** Puts SAs with the present configuration in the place of those that stand, without a gap in between. */
-  | { readonly kind: 'renew'; readonly connection: string; readonly scope: RenewScope }
+  | { readonly kind: 'renew'; readonly connection: ConnectionId; readonly scope: RenewScope }
   /** An authentic, newest ESP packet of this child SA came from another address or port (RFC 7296 §2.23). */
-  | { readonly kind: 'esp-moved'; readonly childId: number; readonly from: Endpoint };
+  | { readonly kind: 'esp-moved'; readonly childId: ChildId; readonly from: Endpoint };
 
 /**
  * What of a connection is re-established after its configuration changed:

@@ -1,4 +1,5 @@
 import type { EspKeys, EspSuite } from '../crypto/types.js';
+import type { ChildId, ConnectionId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { IkeEvent } from './events.js';
@@ -15,14 +16,14 @@ export type Output =
   | { readonly kind: 'forget-esp'; readonly spi: number }
   | { readonly kind: 'install-child'; readonly child: ChildSa }
   /** Outbound traffic of the connection's selectors moves to this child SA (RFC 7296 §2.8). */
-  | { readonly kind: 'activate-outbound'; readonly childId: number }
+  | { readonly kind: 'activate-outbound'; readonly childId: ChildId }
   /**
    * Both directions go, keys are wiped. `rekeyed`: another child SA carries its traffic, and what the peer sent
    * before it took that one may still be on its way.
    */
-  | { readonly kind: 'remove-child'; readonly childId: number; readonly rekeyed: boolean }
+  | { readonly kind: 'remove-child'; readonly childId: ChildId; readonly rekeyed: boolean }
   /** An authentic packet came from a new address or port (RFC 7296 §2.23). */
-  | { readonly kind: 'update-peer'; readonly childId: number; readonly peer: Endpoint }
+  | { readonly kind: 'update-peer'; readonly childId: ChildId; readonly peer: Endpoint }
   | { readonly kind: 'event'; readonly event: IkeEvent };
 
 /** `natTraversalPort`: leave from the UDP 4500 socket, with the non-ESP marker in front (RFC 3948 §2.2). */
@@ -40,7 +41,7 @@ export interface SendOutput {
  */
 export interface ChildSa {
   readonly id: number;
-  readonly connection: string;
+  readonly connection: ConnectionId;
   readonly spiIn: number;
   readonly spiOut: number;
   readonly suite: EspSuite;

@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../util/ids.js';
 /**
  * What a peer does otherwise than the RFCs have it, and is forgiven since nothing is lost by it. The text is for the
  * operator, who sees it in the status of the connection.
@@ -24,12 +25,12 @@ export type QuirkLedger = Map<QuirkCode, boolean>;
 
 /** An IKE SA of either version. */
 export interface QuirkOwner {
-  readonly connection: { readonly name: string } | undefined;
+  readonly connection: { readonly id: ConnectionId } | undefined;
   readonly quirks: QuirkLedger;
 }
 
 interface QuirkSink {
-  event(event: { readonly kind: 'quirk'; readonly connection: string; readonly code: QuirkCode }): void;
+  event(event: { readonly kind: 'quirk'; readonly connection: ConnectionId; readonly code: QuirkCode }): void;
 }
 
 /** Reports a quirk once an IKE SA. Before the connection is known it waits for `reportQuirks`. */
@@ -45,6 +46,6 @@ export function reportQuirks(sink: QuirkSink, { connection, quirks }: QuirkOwner
   for (const [code, reported] of quirks) {
     if (reported) continue;
     quirks.set(code, true);
-    sink.event({ kind: 'quirk', connection: connection.name, code });
+    sink.event({ kind: 'quirk', connection: connection.id, code });
   }
 }

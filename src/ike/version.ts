@@ -1,3 +1,4 @@
+import type { ChildId, ConnectionId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { ByteCount, Millis } from '../util/units.js';
 import type { ConnectionConfig } from './config.js';
@@ -14,27 +15,27 @@ export interface IkeVersion {
   /** Brings a connection up as initiator, unless it is up or on its way. */
   initiate(connection: ConnectionConfig): void;
   /** Ends all SAs of a connection at both ends. */
-  terminate(connection: string, reason: CloseReason): void;
+  terminate(connection: ConnectionId, reason: CloseReason): void;
   terminateAll(reason: CloseReason): void;
   /** The desired connections were replaced. SAs of connections that are not among them any more end. */
   reconfigured(): void;
   /** Whether an established or starting SA of the connection is here. */
-  has(connection: string): boolean;
+  has(connection: ConnectionId): boolean;
   /** Authentic ESP traffic on a child SA. False when the child SA is not of this version. */
-  inboundTraffic(childId: number, at: Millis): boolean;
+  inboundTraffic(childId: ChildId, at: Millis): boolean;
   /** What has passed on a child SA, in the direction with more of it. False when it is not of this version. */
-  trafficVolume?(childId: number, passed: { readonly bytes: ByteCount; readonly packets: number }): boolean;
+  trafficVolume?(childId: ChildId, passed: { readonly bytes: ByteCount; readonly packets: number }): boolean;
   /** Traffic to an address for which a standing connection has no child SA. False when it does not stand here. */
-  acquire?(connection: string, destination: Uint8Array): boolean;
+  acquire?(connection: ConnectionId, destination: Uint8Array): boolean;
   /** The data plane does not have a child SA it was told to install. False when it is not of this version. */
-  installFailed(childId: number, reason: string): boolean;
+  installFailed(childId: ChildId, reason: string): boolean;
   /**
    * Makes the SAs of a connection anew by its present configuration; see `RenewScope`. A version that cannot
    * do it without a gap leaves it out: then its SAs end and the connection is initiated again.
    */
   renew?(connection: ConnectionConfig, scope: RenewScope): void;
   /** ESP of a child SA comes from elsewhere now. False when the child SA is not of this version. */
-  espMoved?(childId: number, from: Endpoint): boolean;
+  espMoved?(childId: ChildId, from: Endpoint): boolean;
   /** Does what is due at the current time. */
   tick(): void;
   /** When `tick` has something to do next. */

@@ -47,7 +47,7 @@ function toConnection(
   const port = peer.port ?? DEFAULTS.peerPort;
   const ipsec = named(file.ipsecPolicies, connection.ipsecPolicy);
   return {
-    name,
+    id: name,
     psk,
     // Auto-negotiation begins with IKEv2 and answers both; a policy means one version.
     initiateVersion: ike?.ikeVersion ?? 2,

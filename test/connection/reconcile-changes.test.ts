@@ -41,8 +41,9 @@ t.test('500 connections start, and come back after a loss, one after the other',
   );
 
   times.length = 0;
-  for (const { name } of connections) reconciler.handle({ kind: 'events', events: comesUp(name) }, 20_000);
-  const dead = connections.flatMap(({ name }): IkeEvent[] => [
+  for (const { id: name } of connections)
+    reconciler.handle({ kind: 'events', events: comesUp(name) }, 20_000);
+  const dead = connections.flatMap(({ id: name }): IkeEvent[] => [
     { kind: 'ike-closed', connection: name, ikeId: 1, reason: 'peer-dead' },
   ]);
   run(reconciler.handle({ kind: 'events', events: dead }, 60_000), 60_000);

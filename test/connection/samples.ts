@@ -18,7 +18,7 @@ export function network(text: string): TrafficSelector {
 
 export function connection(name: string, over: Partial<ConnectionConfig> = {}): ConnectionConfig {
   return {
-    name,
+    id: name,
     psk: new SecretKey(utf8('correct-horse-k7Qv2X-mJ9wRt4zHc8b')),
     initiateVersion: 2,
     acceptVersions: [1, 2],

@@ -260,7 +260,7 @@ export function connection(side: 'east' | 'west', patch: ConnectionPatch = {}): 
   const other = side === 'east' ? WEST : EAST;
   const { psk, local, peer, ...rest } = patch;
   return {
-    name: 'site',
+    id: 'site',
     psk: new SecretKey(utf8(psk ?? 'correct-horse-battery')),
     initiateVersion: 2,
     acceptVersions: [2],

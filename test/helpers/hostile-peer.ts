@@ -34,7 +34,7 @@ export class HostGateway {
     const others = Array.from({ length: Math.max(0, connections - 2) }, (_, i) => {
       const address = `198.51.${Math.floor(i / 250)}.${i % 250}`;
       return connection('west', {
-        name: `other-${i}`,
+        id: `other-${i}`,
         peer: {
           addresses: [address],
           identity: `other-${i}.example`,
@@ -43,13 +43,13 @@ export class HostGateway {
       });
     });
     const honest = connection('west', {
-      name: 'honest',
+      id: 'honest',
       peer: { addresses: [HONEST], identity: 'honest.example', cidrs: ['10.3.0.0/24'] },
     });
     const twins =
       twin === undefined
         ? []
-        : [connection('west', { name: 'twin', peer: { identity: 'twin.example' }, ...twin })];
+        : [connection('west', { id: 'twin', peer: { identity: 'twin.example' }, ...twin })];
     const config = { connections: [...others, honest, connection('west', patch), ...twins] };
     const random = new SeededRandom(2);
     this.engine = new Engine({ crypto: createToyBackend(), random, limits: DEFAULT_LIMITS, config });

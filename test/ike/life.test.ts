@@ -234,7 +234,7 @@ t.test('of connections with the same identities only the first says INITIAL_CONT
   const patch = (side: 'east' | 'west', n: number) => {
     const net = (which: 'east' | 'west') => ({ cidrs: [`10.${which === 'east' ? 1 : 2}.${n}.0/24`] });
     const other = side === 'east' ? 'west' : 'east';
-    return connection(side, { name: `c${n}`, local: net(side), peer: net(other) });
+    return connection(side, { id: `c${n}`, local: net(side), peer: net(other) });
   };
   const east = sim.addNode('east', EAST, { connections: [1, 2].map((n) => patch('east', n)) });
   sim.addNode('west', WEST, { connections: [1, 2].map((n) => patch('west', n)) });

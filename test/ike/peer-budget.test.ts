@@ -244,9 +244,9 @@ t.test('the proposal is spoken of to those only who have the key', async (t) => 
 
 t.test('places are shared out among the connections', async (t) => {
   const budget = new PeerBudget({ ...DEFAULT_LIMITS, childSas: 120 });
-  const one = connection('west', { name: 'one' });
+  const one = connection('west', { id: 'one' });
   const many = connection('west', {
-    name: 'many',
+    id: 'many',
     local: { cidrs: networks(2, 16) },
     peer: { cidrs: networks(1, 16) },
   });
@@ -255,7 +255,7 @@ t.test('places are shared out among the connections', async (t) => {
   budget.configure({ connections: [one, many] });
   t.ok(budget.childLimit('one') >= 1 && budget.childLimit('one') + budget.childLimit('many') <= 120);
   t.equal(budget.childLimit('unknown'), 0);
-  const all = Array.from({ length: 1000 }, (_, i) => connection('west', { name: `c${i}` }));
+  const all = Array.from({ length: 1000 }, (_, i) => connection('west', { id: `c${i}` }));
   const roomy = new PeerBudget(DEFAULT_LIMITS);
   roomy.configure({ connections: all });
   t.equal(roomy.childLimit('c999'), 12, 'a thousand connections have all that they may want');

@@ -209,7 +209,7 @@ t.test('IBM "duplicate IKE SA": three connections to one peer address leave each
     const n = names.indexOf(name);
     const net = (which: 'east' | 'west') => [`10.${which === 'east' ? 1 : 2}.${n}.0/24`];
     return connection(side, {
-      name,
+      id: name,
       childLifetime: 30,
       ikeLifetime: 70,
       local: { identity: `${name}.${side}.example`, cidrs: net(side) },

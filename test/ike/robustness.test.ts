@@ -217,10 +217,10 @@ t.test('established SAs are limited too', async (t) => {
   };
   const names = ['a', 'b', 'c'];
   const east = names.map((name) =>
-    connection('east', { name, ikeProposals: [spec], local: { identity: `${name}.east.example` } }),
+    connection('east', { id: name, ikeProposals: [spec], local: { identity: `${name}.east.example` } }),
   );
   const west = names.map((name) =>
-    connection('west', { name, ikeProposals: [spec], peer: { identity: `${name}.east.example` } }),
+    connection('west', { id: name, ikeProposals: [spec], peer: { identity: `${name}.east.example` } }),
   );
   const a = sim.addNode('east', EAST, { connections: east });
   const b = sim.addNode('west', WEST, { connections: west });

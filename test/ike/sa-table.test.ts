@@ -131,8 +131,8 @@ t.test('SAs by connection, state and address, whatever becomes of them', async (
   const sas = ['a', 'b', 'c'].map((localSpi) => new Sa(localSpi, 1));
   for (const sa of sas) table.add(sa);
   const [a, b, c] = sas as [Sa, Sa, Sa];
-  c.connection = { name: 'site' };
-  a.connection = { name: 'site' };
+  c.connection = { id: 'site' };
+  a.connection = { id: 'site' };
   t.same(table.ofConnection('site'), [a, c], 'in the order of the table');
   t.same(table.ofConnection('other'), []);
   b.state = 'up';
@@ -155,7 +155,7 @@ t.test('an input about one SA costs the logarithm of the number of others', asyn
     const table = new SaTable<Sa>();
     for (let n = 0; n < count; n++) {
       const sa = new Sa(n.toString(16), 1000 + n);
-      sa.connection = { name: `site-${n}` };
+      sa.connection = { id: `site-${n}` };
       table.add(sa);
     }
     table.earliest(deadlineOf);

@@ -82,7 +82,7 @@ connections:
   - { name: d, psk: correct-horse, ${networks}, peer: { address: 192.0.2.4, cidrs: [10.4.0.0/24] } }
 `);
     t.same(
-      connections.map(({ name, peer, encapsulation }) => [name, peer.port, encapsulation]),
+      connections.map(({ id: name, peer, encapsulation }) => [name, peer.port, encapsulation]),
       [
         ['b', 4500, 'always'],
         ['c', 500, 'auto'],

@@ -46,7 +46,7 @@ export class ConnectionKeys {
 
   /** The configuration as the engine is to have it. */
   keyed(config: EngineConfig): EngineConfig {
-    return { connections: config.connections.map((one) => ({ ...one, name: this.key(one.name) })) };
+    return { connections: config.connections.map((one) => ({ ...one, name: this.key(one.id) })) };
   }
 
   /** The event with the name that people know. */

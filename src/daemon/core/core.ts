@@ -303,7 +303,7 @@ export class GatewayCore {
     const full = this.engineConfig(this.#config);
     const config = {
       connections: full.connections.map((one) =>
-        this.#stopped.has(one.name) ? { ...one, adminUp: false } : one,
+        this.#stopped.has(one.id) ? { ...one, adminUp: false } : one,
       ),
     };
     this.#tracker.configure(

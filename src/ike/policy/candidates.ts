@@ -25,7 +25,7 @@ export class CandidatePool {
     this.connections = connections;
     this.named = named;
     this.proposals = new Set(connections.map(({ ikeProposals }) => ikeProposals));
-    this.#names = new Set(connections.map(({ name }) => name));
+    this.#names = new Set(connections.map(({ id: name }) => name));
     for (const connection of connections) {
       const key = identityKey(connection.peer.identity);
       const known = this.#byPeer.get(key);
@@ -113,7 +113,7 @@ export class Candidates {
   *[Symbol.iterator](): IterableIterator<ConnectionConfig> {
     for (const [i, pool] of this.#pools.entries()) {
       for (const connection of pool.connections) {
-        const before = this.#pools.slice(0, i).some((one) => one.has(connection.name));
+        const before = this.#pools.slice(0, i).some((one) => one.has(connection.id));
         if (!before) yield connection;
       }
     }

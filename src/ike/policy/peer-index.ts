@@ -1,4 +1,5 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { parseIp } from '../../util/ip.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
@@ -79,16 +80,16 @@ export class PeerIndex {
     local,
     remote,
     version,
-  }: Arrival): { readonly failure: Failure; readonly connection: string } | undefined {
+  }: Arrival): { readonly failure: Failure; readonly connection: ConnectionId } | undefined {
     const other = version === 1 ? 2 : 1;
     // A connection that takes its peer from anywhere says nothing about this address.
     const connection = this.candidates({ local, remote, version: other }).named;
     if (connection === undefined) return undefined;
     return {
-      connection: connection.name,
+      connection: connection.id,
       failure: {
         cause: 'ike_version_mismatch',
-        message: `the peer begins with IKEv${version}; connection ${connection.name} takes IKEv${other} only`,
+        message: `the peer begins with IKEv${version}; connection ${connection.id} takes IKEv${other} only`,
         details: { ours: [`IKEv${other}`], theirs: [`IKEv${version}`] },
       },
     };

@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { IkeEvent } from '../events.js';
 
 /** Less than what is configured is carried, whichever end said so. */
@@ -50,7 +51,7 @@ export class AdviceMemory {
     }
   }
 
-  #of(connection: string): Advised {
+  #of(connection: ConnectionId): Advised {
     const known = this.#connections.get(connection);
     if (known !== undefined) return known;
     const made: Advised = { ikes: new Set(), said: new Map() };

@@ -1,4 +1,5 @@
 import { readU32, writeU32 } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import { FIRST_ESP_SPI } from '../../wire/esp.js';
 import type { Output } from '../outputs.js';
@@ -11,7 +12,7 @@ export interface SpiSteering {
   /** Ones at the low end, up to 8 bits: those that `bitsOf` sets. 0 leaves all to chance. */
   readonly mask: number;
   /** A value within the mask, the same as long as the connection has SAs. */
-  bitsOf(connection: string): number;
+  bitsOf(connection: ConnectionId): number;
 }
 
 /** The inbound SPIs in use: one pool for all versions, since they share one data plane. */
@@ -30,7 +31,7 @@ export interface EspSpiPool {
  * A fresh inbound SPI for a child SA of this connection, reserved until `releaseSpi`. SPIs 0 to 255 are reserved
  * (RFC 4303 §2.1).
  */
-export function reserveSpi({ ctx, espSpis }: EspSpiPool, connection: string): number {
+export function reserveSpi({ ctx, espSpis }: EspSpiPool, connection: ConnectionId): number {
   const { spiSteering } = ctx;
   const mask = spiSteering?.mask ?? 0;
   const bits = mask === 0 ? 0 : spiSteering!.bitsOf(connection) & mask;

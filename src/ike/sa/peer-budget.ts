@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import { RateLimit } from '../admission/rate-limit.js';
 import type { EngineConfig } from '../config.js';
@@ -53,33 +54,33 @@ export class PeerBudget {
     const sum = wishes.reduce((all, wish) => all + wish, 0);
     const part = Math.min(1, this.#limits.childSas / Math.max(1, sum));
     this.#shares = new Map(
-      connections.map(({ name }, i) => [name, Math.max(1, Math.floor(wishes[i]! * part))]),
+      connections.map(({ id: name }, i) => [name, Math.max(1, Math.floor(wishes[i]! * part))]),
     );
     for (const name of this.#buckets.keys()) if (!this.#shares.has(name)) this.#buckets.delete(name);
   }
 
   /** Child SAs that the connection may have. */
-  childLimit(connection: string): number {
+  childLimit(connection: ConnectionId): number {
     return this.#shares.get(connection) ?? 0;
   }
 
   /** Whether the connection may have one more child SA. */
-  hasPlace(connection: string): boolean {
+  hasPlace(connection: ConnectionId): boolean {
     return (this.#children.get(connection) ?? 0) < this.childLimit(connection);
   }
 
-  childAdded(connection: string): void {
+  childAdded(connection: ConnectionId): void {
     this.#children.set(connection, (this.#children.get(connection) ?? 0) + 1);
   }
 
-  childRemoved(connection: string): void {
+  childRemoved(connection: ConnectionId): void {
     const left = (this.#children.get(connection) ?? 0) - 1;
     if (left > 0) this.#children.set(connection, left);
     else this.#children.delete(connection);
   }
 
   /** Counts an authenticated request of the connection's peer. */
-  request(connection: string, now: Millis): Verdict {
+  request(connection: ConnectionId, now: Millis): Verdict {
     const { requests, refusals } = this.#of(connection);
     if (requests.take(now)) return 'serve';
     return refusals.take(now) ? 'put-off' : 'drop';
@@ -89,11 +90,11 @@ export class PeerBudget {
    * Counts a rekey of the IKE SA by the peer. Each one costs a Diffie-Hellman exchange and leaves the old SA behind
    * for a while, and none is due so soon unless lifetimes are very short.
    */
-  mayRekey(connection: string, establishedAt: Millis, now: Millis): boolean {
+  mayRekey(connection: ConnectionId, establishedAt: Millis, now: Millis): boolean {
     return now - establishedAt >= YOUNG || this.#of(connection).youngRekeys.take(now);
   }
 
-  #of(connection: string): Buckets {
+  #of(connection: ConnectionId): Buckets {
     const known = this.#buckets.get(connection);
     if (known !== undefined) return known;
     const burst = Math.max(MIN_BURST, 2 * this.childLimit(connection));

@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { Agenda } from './agenda.js';
@@ -14,7 +15,7 @@ interface SaWatcher {
  */
 export class TabledSa<
   S extends string = string,
-  C extends { readonly name: string } = { readonly name: string },
+  C extends { readonly id: ConnectionId } = { readonly id: ConnectionId },
 > {
   /** The SPI this end chose: unique here, and in every message the peer sends on the SA. */
   readonly localSpi: string;
@@ -141,8 +142,8 @@ export class SaTable<T extends TabledSa> {
   }
 
   /** The SAs of a connection, oldest first. A copy. */
-  ofConnection(name: string): T[] {
-    const set = this.#sets.get(connectionKey(name));
+  ofConnection(id: ConnectionId): T[] {
+    const set = this.#sets.get(connectionKey(id));
     // In the order of the table, which is that of their ids; they came to the connection in another.
     return set === undefined ? [] : this.#handOut(this.#agenda.inOrder(set as Set<T>));
   }
@@ -212,7 +213,7 @@ export class SaTable<T extends TabledSa> {
 
 function keysOf({ state, remote, connection, identities }: TabledSa): string[] {
   const keys = [stateKey(state), stateKey(state, remote.address)];
-  if (connection !== undefined) keys.push(connectionKey(connection.name));
+  if (connection !== undefined) keys.push(connectionKey(connection.id));
   if (identities !== '') keys.push(identitiesKey(identities));
   return keys;
 }
@@ -225,6 +226,6 @@ function stateKey(state: string, address?: string): string {
   return address === undefined ? `state ${state}` : `state ${state} ${address}`;
 }
 
-function connectionKey(name: string): string {
-  return `connection ${name}`;
+function connectionKey(id: ConnectionId): string {
+  return `connection ${id}`;
 }

@@ -1,4 +1,5 @@
 import type { EspSuite } from '../../crypto/types.js';
+import type { ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { NatReport } from '../path/nat-detection.js';
@@ -15,7 +16,7 @@ export type V1ChildState = 'pending' | 'current' | 'superseded';
 /** A pair of ESP SAs; the keys went to the data plane. */
 export interface V1Child {
   readonly id: number;
-  readonly connection: string;
+  readonly connection: ConnectionId;
   readonly pair: NetworkPair;
   readonly spiIn: number;
   readonly spiOut: number;
@@ -52,7 +53,7 @@ export interface V1Child {
 export interface Orphans {
   /** Where ESP goes, and whether a packet from elsewhere moves it; the ISAKMP SA is the one that is gone. */
   readonly path: {
-    readonly ikeId: number;
+    readonly ikeId: IkeId;
     remote: Endpoint;
     readonly natTraversalPort: boolean;
     readonly natReport: NatReport | undefined;

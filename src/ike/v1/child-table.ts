@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import { Agenda } from '../sa/agenda.js';
 import type { V1Child } from './child-record.js';
@@ -26,7 +27,7 @@ export class ChildTable {
   }
 
   /** The one whose packets the connection's peer receives under this SPI. */
-  byOutboundSpi(connection: string, spi: number): V1Child | undefined {
+  byOutboundSpi(connection: ConnectionId, spi: number): V1Child | undefined {
     const child = this.#bySpiOut.get(spiKey(connection, spi));
     return child && this.get(child.id);
   }
@@ -68,7 +69,7 @@ export class ChildTable {
   }
 
   /** Those of a connection, oldest first. A copy. */
-  of(connection: string): V1Child[] {
+  of(connection: ConnectionId): V1Child[] {
     const family = this.#byConnection.get(connection);
     if (family === undefined) return [];
     this.#agenda.touch(family);
@@ -100,6 +101,6 @@ function familyDeadline(deadlineOf: (child: V1Child) => Millis): (family: Family
 }
 
 /** SPIs are the peer's choice: two peers may choose the same one. */
-function spiKey(connection: string, spi: number): string {
+function spiKey(connection: ConnectionId, spi: number): string {
   return `${spi} ${connection}`;
 }

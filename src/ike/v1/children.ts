@@ -2,6 +2,7 @@ import type { NoncePair } from '../../crypto/keymat.js';
 import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
 import { weakTransforms } from '../../crypto/strength.js';
 import type { EspSuite, TransformNeed } from '../../crypto/types.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
@@ -59,13 +60,13 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
   const keysOut = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiOut), nonces, shared);
   shared?.wipe();
   // What sends meanwhile goes on until the peer is known to have this one, or has overtaken it.
-  const carried = childrenOf(world, sa.connection!.name).some(
+  const carried = childrenOf(world, sa.connection!.id).some(
     (other) => other.sends && samePair(other.pair, pair),
   );
   const sends = initiated && !carried;
   const child: V1Child = {
     id: ctx.nextId(),
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     pair,
     spiIn,
     spiOut,
@@ -108,7 +109,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
 }
 
 /** Whether the peer receives on this SPI already: packets of the two SAs could not be told apart there. */
-export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
+export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
   return world.children.byOutboundSpi(connection, spi) !== undefined;
 }
 
@@ -164,7 +165,7 @@ export function switchTo(world: World, child: V1Child): void {
 }
 
 /** The peer asks for message 3 again, so it has no use of the SA yet. */
-export function waitLonger(world: World, connection: string, spiIn: number): void {
+export function waitLonger(world: World, connection: ConnectionId, spiIn: number): void {
   for (const child of childrenOf(world, connection)) {
     if (child.spiIn === spiIn && child.switchAt !== undefined) child.switchAt = switchTime(world, child);
   }
@@ -210,7 +211,7 @@ function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Chi
 /** Reports legal but weak algorithms in a negotiated suite. */
 export function adviseWeak(
   world: World,
-  connection: string,
+  connection: ConnectionId,
   what: 'IKE' | 'ESP',
   weak: readonly TransformNeed[],
 ): void {
@@ -272,7 +273,7 @@ export function deleteChild(world: World, child: V1Child, reason: CloseReason): 
 }
 
 /** Whether SAs for the pair are there or on their way. */
-export function isCarried(world: World, connection: string, pair: NetworkPair): boolean {
+export function isCarried(world: World, connection: ConnectionId, pair: NetworkPair): boolean {
   return childrenOf(world, connection).some(
     (child) => child.state !== 'superseded' && samePair(child.pair, pair),
   );

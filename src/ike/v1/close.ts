@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { CloseReason, Failure } from '../events.js';
@@ -24,7 +25,7 @@ export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): voi
   const connection = sa.connection ?? sa.negotiation?.candidates.only;
   world.ctx.event({
     kind: 'ike-failed',
-    ...(connection === undefined ? {} : { connection: connection.name }),
+    ...(connection === undefined ? {} : { connection: connection.id }),
     ikeId: sa.id,
     role: sa.role,
     peer: sa.remote,
@@ -42,7 +43,7 @@ export function forgetSa(world: World, sa: IsakmpSa): void {
  * SAs go on alone.
  */
 export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   const others = sasOf(world, name).filter((other) => other !== sa && other.isUp);
   world.ctx.event({
     kind: 'ike-closed',
@@ -76,7 +77,7 @@ function linger(world: World, sa: IsakmpSa): void {
  * peer detection. Where the connection ends, the last SA takes the ESP SAs with it.
  */
 export function deleteSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   const last = !sasOf(world, name).some((other) => other !== sa && other.isUp);
   if (last && reason !== 'expired' && reason !== 'rekeyed') {
     announceDelete(
@@ -92,7 +93,7 @@ export function deleteSa(world: World, sa: IsakmpSa, reason: CloseReason, failur
   closeSa(world, sa, reason, failure);
 }
 
-export function endChildren(world: World, connection: string, reason: CloseReason): void {
+export function endChildren(world: World, connection: ConnectionId, reason: CloseReason): void {
   for (const child of childrenOf(world, connection)) removeChild(world, child, reason);
 }
 
@@ -101,7 +102,7 @@ export function endChildren(world: World, connection: string, reason: CloseReaso
  * began are gone at its end, so they go here without a word; later ones are not meant.
  */
 export function dropForgotten(world: World, sa: IsakmpSa): void {
-  const { name } = sa.connection!;
+  const { id: name } = sa.connection!;
   for (const child of childrenOf(world, name)) if (child.order < sa.id) removeChild(world, child, 'replaced');
   for (const other of sasOf(world, name)) {
     if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
@@ -115,7 +116,7 @@ export function dropForgotten(world: World, sa: IsakmpSa): void {
 export function isLost(world: World, sa: IsakmpSa, quick: QuickExchange): boolean {
   if (quick.role !== 'initiator' || sa.state !== 'established' || sa.lastMessage > quick.startedAt)
     return false;
-  return quick.replaces !== undefined || childrenOf(world, sa.connection!.name).length === 0;
+  return quick.replaces !== undefined || childrenOf(world, sa.connection!.id).length === 0;
 }
 
 /**
@@ -126,7 +127,7 @@ export function loseSa(world: World, sa: IsakmpSa, failure: Failure): boolean {
   const connection = sa.connection!;
   announceIsakmpDelete(world, sa);
   closeSa(world, sa, 'peer-dead', failure);
-  return childrenOf(world, connection.name).length > 0 && mayRekey(connection) && !world.ctx.shuttingDown;
+  return childrenOf(world, connection.id).length > 0 && mayRekey(connection) && !world.ctx.shuttingDown;
 }
 
 export function announceIsakmpDelete(world: World, sa: IsakmpSa): void {

@@ -23,7 +23,7 @@ export function wantDestination(world: World, sa: IsakmpSa, destination: Uint8Ar
   for (const pair of networkPairs(connection)) {
     const name = nameOf(pair);
     const { tries, notBefore } = sa.demands.get(name) ?? { tries: 0, notBefore: 0 };
-    if (isCarried(world, connection.name, pair)) sa.demands.delete(name);
+    if (isCarried(world, connection.id, pair)) sa.demands.delete(name);
     else if (asked.has(name)) wanted.push(pair);
     else if (notBefore <= now) {
       sa.demands.set(name, {

@@ -72,13 +72,13 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
     peerVendors: sa.peerVendors,
     ...(replaced === undefined ? {} : { replaces: replaced.id }),
   };
-  ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+  ctx.event({ kind: 'ike-established', connection: connection.id, ike });
   reportQuirks(ctx, sa);
-  adviseWeak(world, connection.name, 'IKE', weakTransforms(sa.suite!));
+  adviseWeak(world, connection.id, 'IKE', weakTransforms(sa.suite!));
   const attempt = dropAttempts(world, sa);
-  adopt(world, connection.name);
+  adopt(world, connection.id);
   if (renewing) {
-    for (const child of childrenOf(world, connection.name))
+    for (const child of childrenOf(world, connection.id))
       if (child.state === 'current') child.rekeyAt = ctx.now;
   }
   if (sa.role === 'initiator' && rekeyOf === undefined) wantAll(world, sa);
@@ -101,7 +101,7 @@ export function setLifetime(world: World, sa: IsakmpSa, life: Seconds): void {
 export function wantAll(world: World, sa: IsakmpSa): void {
   const connection = sa.connection!;
   sa.pairRetries.clear();
-  sa.wanted = networkPairs(connection).filter((pair) => !isCarried(world, connection.name, pair));
+  sa.wanted = networkPairs(connection).filter((pair) => !isCarried(world, connection.id, pair));
 }
 
 /**
@@ -110,7 +110,7 @@ export function wantAll(world: World, sa: IsakmpSa): void {
  * end deletes what the other still uses.
  */
 function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
-  const others = sasOf(world, sa.connection!.name).filter((other) => other !== sa && other.isUp);
+  const others = sasOf(world, sa.connection!.id).filter((other) => other !== sa && other.isUp);
   const linger = sa.role === 'initiator' ? LINGER : INITIATOR_DELETES;
   let replaced: IsakmpSa | undefined;
   for (const other of others) {
@@ -129,7 +129,7 @@ function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
 /** Our own attempts that the peer has not authenticated end: the SA is there. Says whether there was one. */
 function dropAttempts(world: World, sa: IsakmpSa): boolean {
   let dropped = false;
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     if (other === sa || !other.isStarting) continue;
     dropped = true;
     // The peer may be established already once message 5 is on its way: that SA is let come.

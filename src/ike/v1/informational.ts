@@ -73,7 +73,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   }
   reportOpened(world, sa, message, opened.value.payloads);
   noteExchange(world, sa, messageId);
-  if (sa.isUp && ctx.budget.request(sa.connection!.name, ctx.now) !== 'serve') {
+  if (sa.isUp && ctx.budget.request(sa.connection!.id, ctx.now) !== 'serve') {
     drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
     return;
   }
@@ -81,7 +81,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   const payloads = opened.value.payloads.slice(1, 1 + MAX_PAYLOADS);
   let alive = payloads.length === 0;
   // More than the connection may have can only be names of nothing, or one name again and again.
-  const names = { left: ctx.budget.childLimit(sa.connection!.name) };
+  const names = { left: ctx.budget.childLimit(sa.connection!.id) };
   for (const payload of payloads) {
     if (sa.state === 'gone') return;
     const probe =
@@ -168,7 +168,7 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
   if (payload.protocol !== V1Protocol.ESP || payload.spi.length !== 4) return;
   const spi = readU32(payload.spi, 0);
   const { ctx } = world;
-  const children = childrenOf(world, sa.connection!.name);
+  const children = childrenOf(world, sa.connection!.id);
   const child = children.find((one) => one.spiOut === spi || one.spiIn === spi);
   if (child === undefined) return;
   const life = decodeLifetime('ipsec', payload.data);
@@ -195,7 +195,7 @@ function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload, names: { 
     return;
   }
   if (payload.protocol !== V1Protocol.ISAKMP) return;
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   for (const other of sasOf(world, name)) {
     if (!other.isUp || !payload.spis.some((spi) => equalBytes(spi, isakmpSpi(other)))) continue;
     closeSa(world, other, other.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
@@ -205,7 +205,7 @@ function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload, names: { 
 /** The peer does not receive on this SPI any more. */
 function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): boolean {
   if (spi.length !== 4) return false;
-  const child = world.children.byOutboundSpi(sa.connection!.name, readU32(spi, 0));
+  const child = world.children.byOutboundSpi(sa.connection!.id, readU32(spi, 0));
   if (child !== undefined) removeNamed(world, sa, child);
   return child !== undefined;
 }
@@ -214,7 +214,7 @@ function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): boole
 function removeByOwnSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
   const number = spi.length === 4 ? readU32(spi, 0) : 0;
   if (!world.espSpis.has(number)) return;
-  const child = childrenOf(world, sa.connection!.name).find((one) => one.spiIn === number);
+  const child = childrenOf(world, sa.connection!.id).find((one) => one.spiIn === number);
   if (child === undefined) return;
   removeNamed(world, sa, child);
   noteQuirk(world.ctx, sa, 'delete_of_other_spi');

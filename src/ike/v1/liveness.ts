@@ -54,7 +54,7 @@ export function watch(world: World, sa: IsakmpSa): void {
   if (first) {
     ctx.event({
       kind: 'liveness-probe',
-      connection: sa.connection!.name,
+      connection: sa.connection!.id,
       ikeId: sa.id,
       idle: ctx.now - sa.lastInbound,
     });
@@ -68,9 +68,9 @@ function declareDead(world: World, sa: IsakmpSa): void {
     cause: 'dpd_timeout',
     message: `no sign of life from the peer for ${silence} s, and no answer to R-U-THERE`,
   };
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     if (other !== sa && other.isUp) closeSa(world, other, 'peer-dead');
   }
-  endChildren(world, sa.connection!.name, 'peer-dead');
+  endChildren(world, sa.connection!.id, 'peer-dead');
   closeSa(world, sa, 'peer-dead', sa.unsupported ?? failure);
 }

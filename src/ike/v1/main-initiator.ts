@@ -69,7 +69,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
   const { ctx } = world;
   const { replaces, renewing = false, farewell } = purpose;
   const { addresses } = connection.peer;
-  const turn = world.addressTurn.get(connection.name) ?? 0;
+  const turn = world.addressTurn.get(connection.id) ?? 0;
   const address = replaces?.remote.address ?? addresses[turn % Math.max(1, addresses.length)];
   const proposals = ikeOfferV1(connection.ikeProposals, connection.ikeLifetime);
   const path = replaces ?? firstPath(connection, address);
@@ -82,7 +82,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
             'none of the configured IKE proposals exists in IKEv1: it has no AEAD ciphers',
           );
     const { remote: peer } = path;
-    ctx.event({ kind: 'ike-failed', connection: connection.name, role: 'initiator', peer, failure: reason });
+    ctx.event({ kind: 'ike-failed', connection: connection.id, role: 'initiator', peer, failure: reason });
     return;
   }
   const payload: V1Payload = { kind: 'sa', proposals };
@@ -126,7 +126,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
 
 function reportInitiating(world: World, sa: IsakmpSa): void {
   if (sa.negotiation?.farewell !== undefined) return;
-  const connection = sa.connection!.name;
+  const connection = sa.connection!.id;
   world.ctx.event({ kind: 'ike-initiating', connection, ikeId: sa.id, version: 1, peer: sa.remote });
 }
 
@@ -253,8 +253,7 @@ function sendIdentity(world: World, sa: IsakmpSa): void {
   const hash = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
   // RFC 2407 §4.6.3.3: no other SA with the peer is known here, nor an ESP SA that one of them has left.
   const first =
-    !sasOf(world, connection.name).some((other) => other.isUp) &&
-    childrenOf(world, connection.name).length === 0;
+    !sasOf(world, connection.id).some((other) => other.isUp) && childrenOf(world, connection.id).length === 0;
   sendPending(
     world,
     sa,
@@ -346,7 +345,7 @@ function repeat(world: World, sa: IsakmpSa): void {
   if (leaveSilent(sa)) return;
   const tries = pending.retransmission.sent;
   const { addresses } = sa.connection!.peer;
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   const turn = (world.addressTurn.get(name) ?? 0) + 1;
   world.addressTurn.set(name, turn);
   const next = addresses[turn % Math.max(1, addresses.length)];

@@ -1,4 +1,5 @@
 import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { Admission } from '../admission/half-open.js';
@@ -72,7 +73,7 @@ export function saOffered(world: World, message: Inbound): void {
     const { first } = candidates;
     const why = (): Failure =>
       first === undefined ? nobodyKnown() : ikeMismatchV1(first.ikeProposals, proposals);
-    refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, why, first?.name);
+    refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, why, first?.id);
     return;
   }
   const admission = many ? 'demand-cookie' : admit(world, message, false);
@@ -121,7 +122,7 @@ function ownGoesFirst(world: World, message: Inbound, candidates: Candidates): b
   for (const state of ['sa-sent', 'ke-sent', 'id-sent'] as const) {
     for (const own of world.table.oldest(state, source)) {
       if (++looked > MAX_ATTEMPTS) return false;
-      const meant = own.connection !== undefined && candidates.has(own.connection.name);
+      const meant = own.connection !== undefined && candidates.has(own.connection.id);
       const first = compareBytes(own.initiatorCookie, message.header.initiatorCookie) > 0;
       if (meant && first && world.ctx.now < own.createdAt + OWN_FIRST) return true;
     }
@@ -166,7 +167,7 @@ export function refuse(
   message: Inbound,
   type: number,
   reason: () => Failure,
-  connection?: string,
+  connection?: ConnectionId,
 ): void {
   const { ctx } = world;
   const { datagram } = message;

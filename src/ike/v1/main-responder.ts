@@ -189,7 +189,7 @@ function identified(world: World, sa: IsakmpSa, message: Inbound, found: FoundKe
       : []),
   ]);
   taken(world, sa, message, out);
-  world.offers.keep(connection.name, sa.negotiation!.messageOne!);
+  world.offers.keep(connection.id, sa.negotiation!.messageOne!);
   establish(world, sa, id);
 }
 

@@ -1,6 +1,7 @@
 import { equalConstantTime } from '../../crypto/compare.js';
 import type { CryptoBackend } from '../../crypto/types.js';
 import { concat, copyOf, readU16, writeU16 } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
 import { CookieJar, type CookieSubject } from '../admission/cookies.js';
@@ -64,7 +65,7 @@ export class OfferMemory {
   }
 
   /** The peer of this connection has authenticated itself and began with this offer: its next one is known. */
-  keep(connection: string, messageOne: Uint8Array): void {
+  keep(connection: ConnectionId, messageOne: Uint8Array): void {
     const offer = offerIn(messageOne);
     if (offer.length > MAX_OFFER) return;
     const name = nameOf(offer);

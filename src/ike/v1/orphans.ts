@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
@@ -11,7 +12,7 @@ const MAX_WAIT: Millis = 600_000;
 
 /** The last ISAKMP SA of a connection is gone and ESP SAs are left. */
 export function orphan(world: World, sa: IsakmpSa): void {
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   if (childrenOf(world, name).length === 0) return;
   const wait = seconds(sa.connection!.dpd.timeout);
   const { id: ikeId, remote, natTraversalPort, natReport, lastInbound } = sa;
@@ -22,7 +23,7 @@ export function orphan(world: World, sa: IsakmpSa): void {
 }
 
 /** An ISAKMP SA of the connection stands again, and looks after its ESP SAs. */
-export function adopt(world: World, connection: string): void {
+export function adopt(world: World, connection: ConnectionId): void {
   world.orphans.delete(connection);
   for (const child of childrenOf(world, connection)) {
     if (!child.awaitsIsakmp) continue;
@@ -32,7 +33,7 @@ export function adopt(world: World, connection: string): void {
 }
 
 /** ESP came in: the peer lives. */
-export function heardEsp(world: World, connection: string, at: Millis): void {
+export function heardEsp(world: World, connection: ConnectionId, at: Millis): void {
   const orphans = world.orphans.get(connection);
   if (orphans === undefined || at <= orphans.lastInbound) return;
   orphans.lastInbound = at;
@@ -40,7 +41,7 @@ export function heardEsp(world: World, connection: string, at: Millis): void {
 }
 
 /** Their peer sends ESP from elsewhere. */
-export function followOrphans(world: World, connection: string, to: Endpoint): void {
+export function followOrphans(world: World, connection: ConnectionId, to: Endpoint): void {
   const path = world.orphans.get(connection)?.path;
   if (path === undefined || !movesPeer(path, to)) return;
   const { ikeId, remote: from } = path;
@@ -51,7 +52,7 @@ export function followOrphans(world: World, connection: string, to: Endpoint): v
 }
 
 /** When the peer of silent ESP SAs is asked for a sign of life; infinite where this end does not ask. */
-export function askTime(world: World, connection: string): Millis {
+export function askTime(world: World, connection: ConnectionId): Millis {
   const orphans = world.orphans.get(connection);
   const config = world.ctx.connection(connection);
   if (orphans === undefined || config === undefined || world.ctx.shuttingDown)
@@ -66,7 +67,7 @@ export function askTime(world: World, connection: string): Millis {
  */
 export function askForSign(
   world: World,
-  connection: string,
+  connection: ConnectionId,
   begin: (connection: ConnectionConfig, renewing: boolean) => void,
 ): void {
   const orphans = world.orphans.get(connection)!;
@@ -76,7 +77,7 @@ export function askForSign(
 }
 
 /** A main mode was not answered: the peer whose ESP SAs are silent too is gone. */
-export function buryOrphans(world: World, connection: string): void {
+export function buryOrphans(world: World, connection: ConnectionId): void {
   const orphans = world.orphans.get(connection);
   const config = world.ctx.connection(connection);
   if (orphans === undefined || config === undefined || config.dpd.action === 'none') return;

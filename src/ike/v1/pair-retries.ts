@@ -18,7 +18,7 @@ export function askAgain(world: World, sa: IsakmpSa, pair: NetworkPair): Millis 
   const connection = sa.connection!;
   if (connection.establishMode === 'peer_only' || connection.initiateVersion !== 1) return undefined;
   const name = nameOf(pair);
-  const carriesOther = networkPairs(connection).some((one) => isCarried(world, connection.name, one));
+  const carriesOther = networkPairs(connection).some((one) => isCarried(world, connection.id, one));
   if (isEverything(connection) && carriesOther) {
     sa.pairRetries.set(name, { tries: 1, notBefore: Number.POSITIVE_INFINITY });
     return undefined;
@@ -36,7 +36,7 @@ export function wantDue(world: World, sa: IsakmpSa): void {
   const { now } = world.ctx;
   let next: Millis | undefined;
   for (const pair of networkPairs(connection)) {
-    if (isCarried(world, connection.name, pair)) continue;
+    if (isCarried(world, connection.id, pair)) continue;
     const { notBefore } = sa.pairRetries.get(nameOf(pair)) ?? { notBefore: now };
     if (notBefore <= now) sa.wanted.push(pair);
     else next = Math.min(next ?? notBefore, notBefore);

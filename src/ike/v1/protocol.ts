@@ -1,3 +1,4 @@
+import type { ChildId, ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
@@ -62,16 +63,16 @@ export class IkeV1 implements IkeVersion {
 
   initiate(connection: ConnectionConfig): void {
     const { world } = this;
-    const standing = currentSa(world, connection.name);
+    const standing = currentSa(world, connection.id);
     if (standing !== undefined) {
       wantAll(world, standing);
       this.#work();
       return;
     }
-    if (attemptOf(world, connection.name) !== undefined) return;
+    if (attemptOf(world, connection.id) !== undefined) return;
     const began = this.#peerBegan(connection);
     if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
-      this.#deferred.set(connection.name, began + PEER_FIRST);
+      this.#deferred.set(connection.id, began + PEER_FIRST);
       return;
     }
     initiate(world, connection);
@@ -84,7 +85,7 @@ export class IkeV1 implements IkeVersion {
       initiate(this.world, connection, purpose);
   }
 
-  terminate(connection: string, reason: CloseReason): void {
+  terminate(connection: ConnectionId, reason: CloseReason): void {
     this.#deferred.delete(connection);
     // The oldest first: the last one takes the ESP SAs with it.
     for (const sa of sasOf(this.world, connection)) {
@@ -124,7 +125,7 @@ export class IkeV1 implements IkeVersion {
     const { ctx } = this.world;
     for (const sa of this.world.table.all()) {
       if (sa.connection === undefined) continue;
-      const next = ctx.connection(sa.connection.name);
+      const next = ctx.connection(sa.connection.id);
       if (next !== undefined) sa.connection = next;
       else
         endSa(
@@ -143,11 +144,11 @@ export class IkeV1 implements IkeVersion {
     this.#work();
   }
 
-  has(connection: string): boolean {
+  has(connection: ConnectionId): boolean {
     return sasOf(this.world, connection).length > 0 || childrenOf(this.world, connection).length > 0;
   }
 
-  inboundTraffic(childId: number, at: Millis): boolean {
+  inboundTraffic(childId: ChildId, at: Millis): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     switchTo(this.world, child);
@@ -164,7 +165,7 @@ export class IkeV1 implements IkeVersion {
     return true;
   }
 
-  trafficVolume(childId: number, passed: Volume): boolean {
+  trafficVolume(childId: ChildId, passed: Volume): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     const { now } = this.world.ctx;
@@ -176,7 +177,7 @@ export class IkeV1 implements IkeVersion {
     return true;
   }
 
-  acquire(connection: string, destination: Uint8Array): boolean {
+  acquire(connection: ConnectionId, destination: Uint8Array): boolean {
     const { world } = this;
     const sa = currentSa(world, connection);
     if (childrenOf(world, connection).length === 0) return false;
@@ -188,7 +189,7 @@ export class IkeV1 implements IkeVersion {
     return true;
   }
 
-  installFailed(childId: number, reason: string): boolean {
+  installFailed(childId: ChildId, reason: string): boolean {
     const { world } = this;
     const child = world.children.get(childId);
     if (child === undefined) return false;
@@ -212,7 +213,7 @@ export class IkeV1 implements IkeVersion {
     this.#work();
   }
 
-  espMoved(childId: number, from: Endpoint): boolean {
+  espMoved(childId: ChildId, from: Endpoint): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     const sa = currentSa(this.world, child.connection);
@@ -251,7 +252,7 @@ export class IkeV1 implements IkeVersion {
     for (const state of ['sa-answered', 'ke-answered'] as const) {
       for (const sa of this.world.table.oldest(state)) {
         // Rubbish in message 5 shows that this one will come to nothing.
-        if (sa.negotiation?.reported !== false || !sa.negotiation.candidates.has(connection.name)) continue;
+        if (sa.negotiation?.reported !== false || !sa.negotiation.candidates.has(connection.id)) continue;
         began = Math.min(began ?? sa.createdAt, sa.createdAt);
         break;
       }
@@ -327,7 +328,7 @@ export class IkeV1 implements IkeVersion {
     const farewell = isFarewell(sa);
     act();
     if (sa.state !== 'gone') return;
-    if (refusal === undefined && !farewell) buryOrphans(this.world, sa.connection!.name);
+    if (refusal === undefined && !farewell) buryOrphans(this.world, sa.connection!.id);
     if (replaces === undefined) return;
     const { ctx, table } = this.world;
     for (const old of table.select((one) => one.id === replaces && one.state === 'established')) {
@@ -335,7 +336,7 @@ export class IkeV1 implements IkeVersion {
       old.rekeyRefused = rekeyRefused(why);
       ctx.event({
         kind: 'advisory',
-        connection: old.connection!.name,
+        connection: old.connection!.id,
         code: 'rekey_refused',
         message: `the ISAKMP SA could not be rekeyed, and will end when its lifetime is over: ${why.message}`,
       });
@@ -347,7 +348,7 @@ export class IkeV1 implements IkeVersion {
     const connection = sa.connection!;
     sa.rekeyAt = world.ctx.now + RETRY_REKEY;
     const began = this.#peerBegan(connection);
-    if (attemptOf(world, connection.name) !== undefined || world.ctx.shuttingDown) return;
+    if (attemptOf(world, connection.id) !== undefined || world.ctx.shuttingDown) return;
     if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
       sa.rekeyAt = began + PEER_FIRST;
       return;

@@ -46,7 +46,7 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
   const { ctx } = world;
   const connection = sa.connection!;
   const group = offeredGroup(connection.espProposals);
-  const spiIn = reserveSpi(world, connection.name);
+  const spiIn = reserveSpi(world, connection.id);
   expectSpi(world, spiIn);
   const proposals = espOfferV1(connection.espProposals, {
     spi: spiBytes(spiIn),
@@ -197,7 +197,7 @@ function read(
   }
   const selection = acceptEspAnswerV1(connection.espProposals, find(payloads, 'sa')!.proposals);
   if (!selection.ok) return selection;
-  if (isPeerSpiInUse(world, connection.name, readU32(selection.value.peerSpi, 0)))
+  if (isPeerSpiInUse(world, connection.id, readU32(selection.value.peerSpi, 0)))
     return err(quickFailure('invalid_syntax', 'the peer answered with the SPI of an ESP SA that stands'));
   const pair = answeredPair(quick.pair, payloads);
   if (pair === undefined || !(samePair(pair, quick.pair) || allowsPair(connection, pair))) {
@@ -251,7 +251,7 @@ export function failQuick(world: World, sa: IsakmpSa, quick: QuickExchange, fail
   const retryAt = asked === undefined ? undefined : askAgain(world, sa, asked);
   ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: quick.role,
     failure,
@@ -273,6 +273,6 @@ export function workOffWanted(world: World, sa: IsakmpSa): void {
     if (quicks.some((quick) => quick.state === 'sent' && quick.replaces === undefined)) return;
     const pair = sa.wanted.shift()!;
     const pending = quicks.some((quick) => isOpen(quick) && samePair(quick.pair, pair));
-    if (!pending && !isCarried(world, sa.connection!.name, pair)) startQuick(world, sa, pair);
+    if (!pending && !isCarried(world, sa.connection!.id, pair)) startQuick(world, sa, pair);
   }
 }

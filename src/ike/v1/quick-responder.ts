@@ -89,7 +89,7 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'unexpected', 'the engine is shutting down');
     return;
   }
-  if (ctx.budget.request(sa.connection!.name, ctx.now) !== 'serve') {
+  if (ctx.budget.request(sa.connection!.id, ctx.now) !== 'serve') {
     drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
     return;
   }
@@ -148,9 +148,9 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     return err({ type: V1Notify.PAYLOAD_MALFORMED, failure });
   }
   const { budget } = world.ctx;
-  if (!budget.hasPlace(connection.name)) {
+  if (!budget.hasPlace(connection.id)) {
     // No notification of IKEv1 says that there are too many; this one ends the attempt.
-    const failure = tooManyChildren(budget.childLimit(connection.name));
+    const failure = tooManyChildren(budget.childLimit(connection.id));
     return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure });
   }
   const pair = proposedPair(sa, payloads);
@@ -162,7 +162,7 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     const message =
       meant === undefined
         ? `${asked}, which is not configured here: its local and remote CIDRs must mirror ours`
-        : `${asked}, which connection ${meant} has; but its IKE identities are those of connection ${connection.name}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
+        : `${asked}, which connection ${meant} has; but its IKE identities are those of connection ${connection.id}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
     const failure = pairMismatch(connection, { local, peer }, message);
     return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
   }
@@ -171,7 +171,7 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
   if (connection.encapsulation === 'always' && !isUdpTunnel(selection.value.mode)) {
     return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: natTraversalUnsupported('QUICK_MODE') });
   }
-  if (isPeerSpiInUse(world, connection.name, readU32(selection.value.peerSpi, 0))) {
+  if (isPeerSpiInUse(world, connection.id, readU32(selection.value.peerSpi, 0))) {
     const failure = quickFailure('invalid_syntax', 'the peer offers the SPI of an ESP SA that stands');
     return err({ type: V1Notify.INVALID_SPI, failure });
   }
@@ -194,18 +194,18 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
  */
 function twinWith(
   world: World,
-  { name, local, peer }: ConnectionConfig,
+  { id: name, local, peer }: ConnectionConfig,
   pair: NetworkPair,
 ): string | undefined {
   return world.ctx.config.connections.find(
     (one) =>
-      one.name !== name &&
+      one.id !== name &&
       one.adminUp &&
       one.acceptVersions.includes(1) &&
       sameIdentity(one.local.identity, local.identity) &&
       sameIdentity(one.peer.identity, peer.identity) &&
       allowsPair(one, pair),
-  )?.name;
+  )?.id;
 }
 
 /** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */
@@ -250,7 +250,7 @@ function answer(
   if (selection.answer.transforms.some((one) => lacksKeyLength(one, 2)))
     noteQuirk(ctx, sa, 'aes_without_key_length');
   const responderNonce = ctx.random.bytes(NONCE_LENGTH);
-  const spiIn = reserveSpi(world, connection.name);
+  const spiIn = reserveSpi(world, connection.id);
   const order = ctx.nextId();
   const { seconds } = selection.lifetimes;
   const child = installChild(world, sa, {
@@ -324,7 +324,7 @@ function refuse(
   const lastOut = sendInformational(world, sa, [notify(type, { protocol: V1Protocol.ESP, spi })]);
   const pair = proposedPair(sa, payloads);
   // Version 1 does not say what is rekeyed: a quick mode for networks that an ESP SA carries is to replace that one.
-  const old = childrenOf(world, sa.connection!.name).find(
+  const old = childrenOf(world, sa.connection!.id).find(
     (child) => child.state === 'current' && pair.ok && samePair(child.pair, pair.value),
   );
   const nothing = hostSelector(sa.local.address);
@@ -349,7 +349,7 @@ function refuse(
   });
   ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: 'responder',
     failure,

@@ -150,7 +150,7 @@ function refuseAggressive(world: World, message: Inbound): void {
     message,
     V1Notify.UNSUPPORTED_EXCHANGE_TYPE,
     () => ({ cause: 'unsupported', message: reason, details: { exchange: 'AGGRESSIVE_MODE' } }),
-    connection.name,
+    connection.id,
   );
 }
 
@@ -211,7 +211,7 @@ function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): vo
     return;
   }
   if (quick.lastIn !== undefined && equalBytes(quick.lastIn, datagram.bytes)) {
-    if (quick.role === 'initiator') waitLonger(world, sa.connection!.name, quick.spiIn);
+    if (quick.role === 'initiator') waitLonger(world, sa.connection!.id, quick.spiIn);
     transmit(world, sa, quick.lastOut, routeOf(datagram));
     return;
   }
@@ -295,7 +295,7 @@ function refuseFragmentOfFirst(world: World, { datagram }: Inbound): void {
     'the peer sends the first message of main mode in fragments, for which nothing is kept before it has answered: let it offer fewer proposals, or cut messages at a larger size';
   world.ctx.event({
     kind: 'ike-failed',
-    connection: connection.name,
+    connection: connection.id,
     role: 'responder',
     peer: remote,
     failure: mainFailure('unsupported', words),
@@ -307,7 +307,7 @@ function report(world: World, sa: IsakmpSa | undefined, message: V1Message & Inb
     kind: 'message',
     direction: 'in',
     peer: message.datagram.remote,
-    ...(sa?.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa?.connection === undefined ? {} : { connection: sa.connection.id }),
     ...(sa === undefined ? {} : { ikeId: sa.id }),
     summary: summarizeV1(message),
   });

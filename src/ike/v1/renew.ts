@@ -14,18 +14,18 @@ import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.
 /** Makes SAs anew by the present configuration, without a gap; see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
   const { now } = world.ctx;
-  const sa = currentSa(world, connection.name);
-  if (sa === undefined && childrenOf(world, connection.name).length === 0) return;
+  const sa = currentSa(world, connection.id);
+  if (sa === undefined && childrenOf(world, connection.id).length === 0) return;
   switch (scope) {
     case 'lifetimes':
       if (sa !== undefined) setLifetime(world, sa, shorter(connection.ikeLifetime, sa.lifetimes.seconds));
-      for (const child of childrenOf(world, connection.name)) {
+      for (const child of childrenOf(world, connection.id)) {
         const life = shorter(connection.childLifetime, child.negotiatedSeconds);
         Object.assign(child, lifetime(world.ctx.random, child.establishedAt, life));
       }
       return;
     case 'networks':
-      for (const child of childrenOf(world, connection.name)) {
+      for (const child of childrenOf(world, connection.id)) {
         if (child.state !== 'pending' && !allowsPair(connection, child.pair)) {
           deleteChild(world, child, 'configuration-changed');
         }
@@ -34,7 +34,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       else begin(world, connection, false);
       return;
     case 'children':
-      for (const child of childrenOf(world, connection.name)) {
+      for (const child of childrenOf(world, connection.id)) {
         if (child.state === 'current') child.rekeyAt = now;
       }
       return;
@@ -49,7 +49,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
 }
 
 function begin(world: World, connection: ConnectionConfig, renewing: boolean): void {
-  if (mayRekey(connection) && attemptOf(world, connection.name) === undefined)
+  if (mayRekey(connection) && attemptOf(world, connection.id) === undefined)
     initiate(world, connection, { renewing });
 }
 
@@ -58,7 +58,7 @@ export function followPeer(world: World, sa: IsakmpSa, to: Endpoint): void {
   const { remote: from } = sa;
   if (!sa.isUp || !movesPeer(sa, to)) return;
   sa.remote = to;
-  const connection = sa.connection!.name;
+  const connection = sa.connection!.id;
   world.ctx.event({ kind: 'peer-moved', connection, ikeId: sa.id, from, to });
   if (sa.state !== 'established') return;
   for (const child of childrenOf(world, connection)) {

@@ -121,7 +121,7 @@ export function routeOf({ local, remote, natTraversalPort }: DatagramInput): Rou
 export function reportRetransmission(world: World, sa: IsakmpSa, exchange: number, attempt: number): void {
   world.ctx.event({
     kind: 'retransmit',
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     exchange: v1NameOf('exchange', exchange),
     attempt,
@@ -192,7 +192,7 @@ export function reportOpened(
     kind: 'message',
     direction: 'in',
     peer: message.datagram.remote,
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     summary: summarizeV1(message.header, payloads),
   });
@@ -203,7 +203,7 @@ function report(world: World, sa: IsakmpSa, header: V1Header, payloads: readonly
     kind: 'message',
     direction: 'out',
     peer: sa.remote,
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     summary: summarizeV1(header, payloads),
   });

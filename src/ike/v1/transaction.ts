@@ -44,7 +44,7 @@ export function transaction(world: World, sa: IsakmpSa, message: Inbound & V1Mes
   sa.unsupported = { ...failure, details: { exchange: name } };
   world.ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: 'responder',
     failure: sa.unsupported,

@@ -1,4 +1,5 @@
 import { toHex } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
 import type { HalfOpenLedger } from '../admission/half-open.js';
@@ -101,12 +102,12 @@ export function drop(
 }
 
 /** The live SAs of a connection, oldest first. */
-export function sasOf(world: World, connection: string): IsakmpSa[] {
+export function sasOf(world: World, connection: ConnectionId): IsakmpSa[] {
   return world.table.ofConnection(connection).filter((sa) => sa.state !== 'gone');
 }
 
 /** The SA that carries a connection's exchanges. */
-export function currentSa(world: World, connection: string): IsakmpSa | undefined {
+export function currentSa(world: World, connection: ConnectionId): IsakmpSa | undefined {
   return sasOf(world, connection).find((sa) => sa.state === 'established');
 }
 
@@ -115,12 +116,12 @@ export function mayRekey({ establishMode }: ConnectionConfig): boolean {
   return establishMode === 'bidirectional';
 }
 
-export function childrenOf(world: World, connection: string): V1Child[] {
+export function childrenOf(world: World, connection: ConnectionId): V1Child[] {
   return world.children.of(connection);
 }
 
 /** Our attempt as initiator to have an SA that is under way, if there is one. */
-export function attemptOf(world: World, connection: string): IsakmpSa | undefined {
+export function attemptOf(world: World, connection: ConnectionId): IsakmpSa | undefined {
   return sasOf(world, connection).find((sa) => sa.isStarting && sa.negotiation?.farewell === undefined);
 }
 

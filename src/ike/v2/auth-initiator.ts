@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
@@ -31,7 +32,7 @@ export function sendAuth(world: World, sa: IkeSa): void {
   const negotiation = sa.initiating!;
   // Every answer to IKE_SA_INIT is asked for the same child SA: one of them is the peer's.
   negotiation.proposed ??= firstOffer(world, connection);
-  negotiation.childSpi ??= expectedSpi(world, connection.name);
+  negotiation.childSpi ??= expectedSpi(world, connection.id);
   const { proposed, childSpi: spi } = negotiation;
   const firstContact = isOnlyContact(world, sa);
   sa.identities = contactKey(sa);
@@ -47,7 +48,7 @@ export function sendAuth(world: World, sa: IkeSa): void {
   sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
 }
 
-function expectedSpi(world: World, connection: string): number {
+function expectedSpi(world: World, connection: ConnectionId): number {
   const spi = reserveSpi(world, connection);
   expectSpi(world, spi);
   return spi;
@@ -105,7 +106,7 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
   releaseSpi(world, spiIn);
   world.ctx.event({
     kind: 'child-failed',
-    connection: connection.name,
+    connection: connection.id,
     ikeId: sa.id,
     role: 'initiator',
     failure: child.error,
@@ -117,7 +118,7 @@ function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): 
 
 /** All networks, or the first pair of them for a peer known to take one pair a child SA only. */
 function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
-  const first = world.perPair.has(connection.name) ? networkPairs(connection)[0] : undefined;
+  const first = world.perPair.has(connection.id) ? networkPairs(connection)[0] : undefined;
   if (first !== undefined) return { local: [first.local], peer: [first.peer] };
   return wholeOffer(connection);
 }
@@ -129,7 +130,7 @@ function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
 export function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
   world.ctx.event({
     kind: 'ike-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: 'initiator',
     peer: sa.remote,
@@ -162,7 +163,7 @@ export function wrongMethod(method: number): Failure {
 
 /** No answer to IKE_AUTH although IKE_SA_INIT had one. */
 export function authSilent(world: World, sa: IkeSa): void {
-  const name = sa.connection!.name;
+  const name = sa.connection!.id;
   const tries = sa.active?.retransmission.sent ?? 0;
   const details = { exchange: 'IKE_AUTH', tries };
   world.addressTurn.set(name, (world.addressTurn.get(name) ?? 0) + 1);

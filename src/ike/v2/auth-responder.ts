@@ -63,7 +63,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
     respond(world, sa, message, [...answer, granted.error.answer]);
     world.ctx.event({
       kind: 'child-failed',
-      connection: connection.name,
+      connection: connection.id,
       ikeId: sa.id,
       role: 'responder',
       failure: granted.error.failure,
@@ -71,7 +71,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
   } else {
     noteProposalQuirks(world, sa, payloads);
     const { selection, spiOut, localTs, peerTs } = granted.value;
-    const spiIn = reserveSpi(world, connection.name);
+    const spiIn = reserveSpi(world, connection.id);
     const child: AgreedChild = {
       spiIn,
       spiOut,
@@ -99,10 +99,10 @@ function grantFirstChild(
   connection: ConnectionConfig,
   payloads: readonly Payload[],
 ): Result<GrantedChild, Refusal> {
-  if (world.ctx.budget.hasPlace(connection.name)) return grantChild(connection, payloads, false);
+  if (world.ctx.budget.hasPlace(connection.id)) return grantChild(connection, payloads, false);
   return err({
     answer: notify(NotifyType.NO_ADDITIONAL_SAS),
-    failure: tooManyChildren(world.ctx.budget.childLimit(connection.name)),
+    failure: tooManyChildren(world.ctx.budget.childLimit(connection.id)),
   });
 }
 
@@ -169,7 +169,7 @@ function allowsSuite({ ikeProposals }: ConnectionConfig, suite: IkeSuite): Resul
  */
 function dropForgotten(world: World, sa: IkeSa): void {
   const meant = contactKey(sa);
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     if (other.identities !== meant) continue;
     if (other === sa || other.establishedOrder === 0 || other.establishedOrder > sa.id) continue;
     if (other.state === 'established' || other.state === 'rekeyed') closeSa(world, other, 'replaced');

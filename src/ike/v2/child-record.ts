@@ -1,4 +1,5 @@
 import type { EspSuite } from '../../crypto/types.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { VolumeLimit } from '../sa/volume.js';
@@ -6,7 +7,7 @@ import type { VolumeLimit } from '../sa/volume.js';
 /** A child SA as its IKE SA remembers it; the keys went to the data plane. */
 export interface ChildRecord {
   readonly id: number;
-  readonly connection: string;
+  readonly connection: ConnectionId;
   readonly spiIn: number;
   readonly spiOut: number;
   readonly suite: EspSuite;

@@ -2,6 +2,7 @@ import { deriveChildKeys, type NoncePair } from '../../crypto/keymat.js';
 import { weakTransforms } from '../../crypto/strength.js';
 import type { EspSuite, TransformNeed } from '../../crypto/types.js';
 import { readU32 } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { nameOf } from '../../wire/ike/registry.js';
@@ -39,7 +40,7 @@ export interface AgreedChild {
 }
 
 /** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */
-export function isPeerSpiInUse(world: World, connection: string, spi: number): boolean {
+export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
   return sasOf(world, connection).some((sa) => sa.children.byOutboundSpi(spi) !== undefined);
 }
 
@@ -63,7 +64,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   const encapsulation = espForm(sa, connection) ?? 'udp';
   const child: ChildRecord = {
     id: ctx.nextId(),
-    connection: connection.name,
+    connection: connection.id,
     spiIn: agreed.spiIn,
     spiOut: agreed.spiOut,
     suite: agreed.suite,
@@ -145,7 +146,7 @@ function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
 /** Reports legal but weak algorithms in a negotiated suite. */
 export function adviseWeak(
   world: World,
-  connection: string,
+  connection: ConnectionId,
   what: 'IKE' | 'ESP',
   weak: readonly TransformNeed[],
 ): void {
@@ -183,7 +184,7 @@ export function mayCarry(sa: IkeSa): boolean {
 
 /** Whether another IKE SA of the connection has a child SA to send on. */
 export function isCarriedElsewhere(world: World, sa: IkeSa): boolean {
-  return sasOf(world, sa.connection!.name).some((other) => other !== sa && hasSending(other));
+  return sasOf(world, sa.connection!.id).some((other) => other !== sa && hasSending(other));
 }
 
 function hasSending(sa: IkeSa): boolean {

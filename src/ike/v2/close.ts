@@ -17,7 +17,7 @@ export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave =
 function reportFailed(world: World, sa: IkeSa, failure: Failure): void {
   world.ctx.event({
     kind: 'ike-failed',
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     role: sa.role,
     peer: sa.remote,
@@ -36,7 +36,7 @@ export function closeSa(
   for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
   world.ctx.event({
     kind: 'ike-closed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     reason,
     ...(failure === undefined ? {} : { failure }),
@@ -129,7 +129,7 @@ function retire(world: World, sa: IkeSa, leave: Leave): void {
   if (leave === 'at-once') forget(world, sa);
   else sa.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
   if (sa.connection === undefined) return;
-  const rest = sasOf(world, sa.connection.name);
+  const rest = sasOf(world, sa.connection.id);
   for (const other of rest) if (other.redundantTo === sa.id) findSurvivor(other, rest);
 }
 

@@ -66,7 +66,7 @@ function reportNarrowed(world: World, sa: IkeSa, { local, peer }: SelectorLists)
   const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
   world.ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: 'initiator',
     failure: failure('ts_mismatch', message, 'CREATE_CHILD_SA'),

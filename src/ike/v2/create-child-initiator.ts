@@ -40,7 +40,7 @@ export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask):
   if (task.pair === undefined && old === undefined && isComplete(sa)) return false;
   task.proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
-  task.spi = reserveSpi(world, connection.name);
+  task.spi = reserveSpi(world, connection.id);
   expectSpi(world, task.spi);
   task.nonce = random.bytes(NONCE_LENGTH);
   task.dh = group === 0 ? undefined : crypto.dh(group).generate(random);
@@ -118,7 +118,7 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     failChild(world, sa, task, reason, payloads);
     return;
   }
-  if (isPeerSpiInUse(world, connection.name, child.value.spiOut)) {
+  if (isPeerSpiInUse(world, connection.id, child.value.spiOut)) {
     shared?.wipe();
     const why = 'the peer answered with the SPI of a child SA that stands';
     failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
@@ -192,7 +192,7 @@ function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: n
   abandon(world, sa, task);
   world.ctx.event({
     kind: 'ke-group-changed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     from,
     to: group,
@@ -242,7 +242,7 @@ function failChild(
 function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: Failure): void {
   world.ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     role: 'initiator',
     failure: reason,
@@ -262,7 +262,7 @@ function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: F
  * there is more than one pair.
  */
 export function notePerPair(world: World, sa: IkeSa, reason: Failure): boolean {
-  const { name } = sa.connection!;
+  const { id: name } = sa.connection!;
   if (reason.cause !== 'ts_mismatch' || countPairs(sa.connection!) < 2) return false;
   world.perPair.add(name);
   nextPair(world, sa);

@@ -80,7 +80,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     respond(world, sa, message, [answer]);
     world.ctx.event({
       kind: 'child-failed',
-      connection: sa.connection!.name,
+      connection: sa.connection!.id,
       ikeId: sa.id,
       role: 'responder',
       failure: reason,
@@ -97,8 +97,8 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     return;
   }
   const { budget } = world.ctx;
-  if (!budget.hasPlace(sa.connection!.name)) {
-    refuse(notify(NotifyType.NO_ADDITIONAL_SAS), tooManyChildren(budget.childLimit(sa.connection!.name)));
+  if (!budget.hasPlace(sa.connection!.id)) {
+    refuse(notify(NotifyType.NO_ADDITIONAL_SAS), tooManyChildren(budget.childLimit(sa.connection!.id)));
     return;
   }
   const granted = grantChild(sa.connection!, payloads, true);
@@ -108,7 +108,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
   }
   noteProposalQuirks(world, sa, payloads);
   const { selection, spiOut, localTs, peerTs } = granted.value;
-  if (isPeerSpiInUse(world, sa.connection!.name, spiOut)) {
+  if (isPeerSpiInUse(world, sa.connection!.id, spiOut)) {
     const reason = failure(
       'invalid_syntax',
       'the peer offers the SPI of a child SA that stands',
@@ -138,7 +138,7 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     }
     shared = agreed.value;
   }
-  const spiIn = reserveSpi(world, sa.connection!.name);
+  const spiIn = reserveSpi(world, sa.connection!.id);
   const nonce = random.bytes(NONCE_LENGTH);
   const child = installChild(world, sa, {
     spiIn,

@@ -24,7 +24,7 @@ export function establish(world: World, sa: IkeSa, peer: { idType: number; data:
   sa.identities = contactKey(sa);
   endAbandoned(world, sa.connection!);
   reportEstablished(world, sa);
-  adviseWeak(world, sa.connection!.name, 'IKE', weakTransforms(sa.suite!));
+  adviseWeak(world, sa.connection!.id, 'IKE', weakTransforms(sa.suite!));
 }
 
 /** The SA, new or made by a rekey, goes into service. */
@@ -59,14 +59,14 @@ export function reportEstablished(world: World, sa: IkeSa, replaces?: IkeSa): vo
     peerVendors: sa.peerVendors,
     ...(replaces === undefined ? {} : { replaces: replaces.id }),
   };
-  ctx.event({ kind: 'ike-established', connection: connection.name, ike });
+  ctx.event({ kind: 'ike-established', connection: connection.id, ike });
   reportQuirks(ctx, sa);
   makeRoom(world, sa);
 }
 
 /** Ends what a connection has too much of for one more, the oldest first, and of those what is to end anyway. */
 function makeRoom(world: World, sa: IkeSa): void {
-  const others = sasOf(world, sa.connection!.name).filter(
+  const others = sasOf(world, sa.connection!.id).filter(
     (one) => one !== sa && ENDED_IN_TURN.includes(one.state),
   );
   const inTurn = ENDED_IN_TURN.flatMap((state) => others.filter((one) => one.state === state));
@@ -133,7 +133,7 @@ function contactKeyOf({ local, peer }: ConnectionConfig): string {
  * the peer's SA is established gives it up, so its IKE_AUTH never comes.
  */
 export function settleDuplicates(world: World, sa: IkeSa): void {
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     if (other === sa) continue;
     if (other.state === 'init-sent') {
       failSa(
@@ -184,7 +184,7 @@ export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
  * that were on their way have come.
  */
 export function confirmSurvivor(world: World, sa: IkeSa): void {
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     if (other.redundantTo === sa.id) other.retireAt ??= world.ctx.now + IN_FLIGHT;
   }
 }

@@ -100,9 +100,9 @@ function answeredWhileDeleting(world: World, sa: IkeSa, task: Task, message: Inb
       else sa.tasks.push({ kind: 'delete-ike' });
       break;
     case 'rekey-ike': {
-      const before = new Set(sasOf(world, sa.connection!.name));
+      const before = new Set(sasOf(world, sa.connection!.id));
       rekeyIkeAnswered(world, sa, task, message);
-      for (const made of sasOf(world, sa.connection!.name)) {
+      for (const made of sasOf(world, sa.connection!.id)) {
         if (!before.has(made)) beginDelete(world, made, sa.closing!.reason);
       }
       break;
@@ -175,7 +175,7 @@ export function tick(world: World, sa: IkeSa): void {
   const probe = probeAt(sa);
   if (probe !== undefined && probe <= now) {
     const idle = now - sa.lastInbound;
-    world.ctx.event({ kind: 'liveness-probe', connection: sa.connection!.name, ikeId: sa.id, idle });
+    world.ctx.event({ kind: 'liveness-probe', connection: sa.connection!.id, ikeId: sa.id, idle });
     sa.tasks.push({ kind: 'probe' });
   }
   lifetimes(world, sa);

@@ -44,7 +44,7 @@ function childrenDeleted(world: World, sa: IkeSa, deletes: readonly DeletePayloa
   const ours: Uint8Array[] = [];
   const named = deletes.flatMap((p) => (p.protocol === ProtocolId.ESP ? p.spis : []));
   // More than the connection may have can only be names of nothing, or one name again and again.
-  const most = Math.max(sa.children.size, world.ctx.budget.childLimit(sa.connection!.name));
+  const most = Math.max(sa.children.size, world.ctx.budget.childLimit(sa.connection!.id));
   for (const spi of named.slice(0, most)) {
     const number = spiNumber(spi);
     const child = number === undefined ? undefined : sa.children.byOutboundSpi(number);

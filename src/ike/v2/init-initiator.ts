@@ -37,7 +37,7 @@ const COOKIE_GRACE: Millis = 200;
 export function initiate(world: World, connection: ConnectionConfig): void {
   const { ctx } = world;
   const { addresses } = connection.peer;
-  const turn = world.addressTurn.get(connection.name) ?? 0;
+  const turn = world.addressTurn.get(connection.id) ?? 0;
   const address = addresses[turn % Math.max(1, addresses.length)];
   const spec = connection.ikeProposals[0];
   const path = firstPath(connection, address);
@@ -47,7 +47,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
         ? failure('dns_failed', 'the peer has no address: its host name is not resolved')
         : failure('unsupported', 'none of the configured IKE proposals can be used here');
     const { remote: peer } = path;
-    ctx.event({ kind: 'ike-failed', connection: connection.name, role: 'initiator', peer, failure: reason });
+    ctx.event({ kind: 'ike-failed', connection: connection.id, role: 'initiator', peer, failure: reason });
     return;
   }
   endAbandoned(world, connection);
@@ -83,7 +83,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
   sa.tasks.push({ kind: 'init' });
   ctx.event({
     kind: 'ike-initiating',
-    connection: connection.name,
+    connection: connection.id,
     ikeId: sa.id,
     version: 2,
     peer: path.remote,
@@ -166,7 +166,7 @@ export function revise(world: World, sa: IkeSa): void {
   const { ctx } = world;
   const negotiation = sa.initiating!;
   const { cookie, group } = negotiation.revision!;
-  const connection = sa.connection!.name;
+  const connection = sa.connection!.id;
   negotiation.revision = undefined;
   if (cookie !== undefined) {
     negotiation.cookie = cookie;
@@ -321,8 +321,8 @@ export function initSilent(world: World, sa: IkeSa): void {
     return;
   }
   const { addresses } = connection.peer;
-  world.addressTurn.set(connection.name, (world.addressTurn.get(connection.name) ?? 0) + 1);
-  const next = addresses[(world.addressTurn.get(connection.name) ?? 0) % addresses.length];
+  world.addressTurn.set(connection.id, (world.addressTurn.get(connection.id) ?? 0) + 1);
+  const next = addresses[(world.addressTurn.get(connection.id) ?? 0) % addresses.length];
   if (negotiation.addressesLeft > 0 && next !== undefined) {
     negotiation.addressesLeft--;
     negotiation.cookie = undefined;
@@ -330,7 +330,7 @@ export function initSilent(world: World, sa: IkeSa): void {
     takePath(sa, firstPath(connection, next));
     world.ctx.event({
       kind: 'ike-initiating',
-      connection: connection.name,
+      connection: connection.id,
       ikeId: sa.id,
       version: 2,
       peer: sa.remote,

@@ -1,4 +1,5 @@
 import { copyOf, toHex } from '../../util/bytes.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount } from '../../util/units.js';
 import { type FirstRequest, scanFirstRequest } from '../../wire/ike/first-request.js';
 import type { Payload } from '../../wire/ike/payloads.js';
@@ -71,7 +72,7 @@ export function initRequested(world: World, message: Inbound): void {
     const { first } = candidates;
     const why = (): Failure =>
       first === undefined ? nobodyKnown() : ikeMismatch(first.ikeProposals, proposals);
-    refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.name);
+    refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.id);
     return;
   }
   const { suite } = selection;
@@ -195,7 +196,7 @@ function refuse(
   message: Inbound,
   why: Payload,
   reason: () => Failure,
-  connection?: string,
+  connection?: ConnectionId,
 ): void {
   const { datagram } = message;
   if (!world.unauthenticated.take(world.ctx.now)) {

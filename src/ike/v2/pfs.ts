@@ -27,7 +27,7 @@ export function notePfsUnverified(world: World, sa: IkeSa, child: ChildRecord): 
   sa.pfsUnverified = true;
   ctx.event({
     kind: 'advisory',
-    connection: connection.name,
+    connection: connection.id,
     code: 'pfs_unverified',
     message: 'whether the peer agrees on PFS shows with the first rekeying of a child SA',
   });
@@ -41,7 +41,7 @@ export function notePfsUnverified(world: World, sa: IkeSa, child: ChildRecord): 
 export function notePfsAgreed(world: World, sa: IkeSa): void {
   if (!sa.pfsUnverified) return;
   sa.pfsUnverified = false;
-  const connection = sa.connection!.name;
+  const connection = sa.connection!.id;
   for (const code of ['pfs_unverified', 'pfs_mismatch'] as const) {
     world.ctx.event({ kind: 'advisory-withdrawn', connection, code });
   }
@@ -49,7 +49,7 @@ export function notePfsAgreed(world: World, sa: IkeSa): void {
 
 /** Each child SA lives for one lifetime only: the next one comes with a new IKE SA. */
 export function notePfsRefused(world: World, sa: IkeSa, reason: Failure): void {
-  const connection = sa.connection!.name;
+  const connection = sa.connection!.id;
   sa.pfsUnverified = true;
   world.ctx.event({ kind: 'advisory-withdrawn', connection, code: 'pfs_unverified' });
   world.ctx.event({

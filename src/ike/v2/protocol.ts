@@ -1,3 +1,4 @@
+import type { ChildId, ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { CALM, type Load } from '../admission/source-rate.js';
@@ -45,7 +46,7 @@ export class IkeV2 implements IkeVersion {
     this.#work();
   }
 
-  terminate(connection: string, reason: CloseReason): void {
+  terminate(connection: ConnectionId, reason: CloseReason): void {
     this.#deferred.delete(connection);
     this.world.renewals.delete(connection);
     for (const sa of sasOf(this.world, connection)) {
@@ -67,7 +68,7 @@ export class IkeV2 implements IkeVersion {
     const { ctx, table, perPair, startedOver } = this.world;
     for (const sa of table.all()) {
       if (sa.connection === undefined) continue;
-      const connection = ctx.connection(sa.connection.name);
+      const connection = ctx.connection(sa.connection.id);
       if (connection === undefined) {
         endSa(this.world, sa, 'configuration-changed', failure('terminated', 'the connection was removed'));
         continue;
@@ -80,11 +81,11 @@ export class IkeV2 implements IkeVersion {
     this.#work();
   }
 
-  has(connection: string): boolean {
+  has(connection: ConnectionId): boolean {
     return sasOf(this.world, connection).some((sa) => sa.state !== 'deleting');
   }
 
-  inboundTraffic(childId: number, at: Millis): boolean {
+  inboundTraffic(childId: ChildId, at: Millis): boolean {
     const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
     sa.lastInbound = Math.max(sa.lastInbound, at);
@@ -96,7 +97,7 @@ export class IkeV2 implements IkeVersion {
     return true;
   }
 
-  trafficVolume(childId: number, passed: Volume): boolean {
+  trafficVolume(childId: ChildId, passed: Volume): boolean {
     const child = ownerOf(this.world, childId)?.children.get(childId);
     if (child === undefined) return false;
     const { now } = this.world.ctx;
@@ -108,14 +109,14 @@ export class IkeV2 implements IkeVersion {
     return true;
   }
 
-  acquire(connection: string, destination: Uint8Array): boolean {
+  acquire(connection: ConnectionId, destination: Uint8Array): boolean {
     const standing = sasOf(this.world, connection).find((sa) => sa.isEstablished && sa.children.size > 0);
     if (standing === undefined) return false;
     wantDestination(this.world, standing, destination);
     return true;
   }
 
-  installFailed(childId: number, reason: string): boolean {
+  installFailed(childId: ChildId, reason: string): boolean {
     const sa = ownerOf(this.world, childId);
     const child = sa?.children.get(childId);
     if (sa === undefined || child === undefined) return false;
@@ -137,7 +138,7 @@ export class IkeV2 implements IkeVersion {
     this.#work();
   }
 
-  espMoved(childId: number, from: Endpoint): boolean {
+  espMoved(childId: ChildId, from: Endpoint): boolean {
     const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
     followPeer(this.world, sa, from);
@@ -161,7 +162,7 @@ export class IkeV2 implements IkeVersion {
 
   #bringUp(connection: ConnectionConfig): void {
     const { now } = this.world.ctx;
-    const sas = sasOf(this.world, connection.name);
+    const sas = sasOf(this.world, connection.id);
     if (sas.some((sa) => sa.state === 'init-sent' || sa.state === 'auth-sent')) return;
     const standing = sas.find((sa) => sa.state === 'established' && sa.redundantTo === undefined);
     if (standing !== undefined) {
@@ -169,13 +170,13 @@ export class IkeV2 implements IkeVersion {
         (task) => task?.kind === 'create-child',
       );
       if (standing.children.size > 0) recheckCoverage(this.world, standing);
-      else if (this.world.perPair.has(connection.name)) nextPair(this.world, standing);
+      else if (this.world.perPair.has(connection.id)) nextPair(this.world, standing);
       else if (!onItsWay && !reviveChildless(this.world, standing)) standing.tasks.push(createChildTask());
       return;
     }
     const peerBegan = this.#peerBegan(connection);
     if (peerBegan !== undefined && peerBegan + PEER_FIRST > now) {
-      this.#deferred.set(connection.name, peerBegan + PEER_FIRST);
+      this.#deferred.set(connection.id, peerBegan + PEER_FIRST);
       return;
     }
     initiate(this.world, connection);
@@ -185,7 +186,7 @@ export class IkeV2 implements IkeVersion {
   #peerBegan(connection: ConnectionConfig): Millis | undefined {
     // Anyone can begin one with a forged address: only the first waiting time of a series counts.
     for (const sa of this.world.table.oldest('init-answered')) {
-      if (sa.responding?.candidates.has(connection.name) === true) return sa.createdAt;
+      if (sa.responding?.candidates.has(connection.id) === true) return sa.createdAt;
     }
     return undefined;
   }

@@ -315,7 +315,7 @@ function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {
   const verdict =
     connection === undefined || sa.state === 'auth-sent'
       ? 'serve'
-      : world.ctx.budget.request(connection.name, world.ctx.now);
+      : world.ctx.budget.request(connection.id, world.ctx.now);
   if (verdict === 'serve') return true;
   if (verdict === 'put-off' && message.header.exchangeType === ExchangeType.CREATE_CHILD_SA) {
     refuseForNow(world, sa, message);
@@ -378,7 +378,7 @@ function report(world: World, message: Inbound, sa: IkeSa | undefined): void {
     kind: 'message',
     direction: 'in',
     peer: message.datagram.remote,
-    ...(sa?.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa?.connection === undefined ? {} : { connection: sa.connection.id }),
     ...(sa === undefined ? {} : { ikeId: sa.id }),
     summary: summarize(message.header, message.payloads),
   });

@@ -52,7 +52,7 @@ export function sendRekeyIke(world: World, sa: IkeSa, task: RekeyIkeTask): boole
  * stays, so none of them may be exchanged for another meanwhile.
  */
 function isContested(world: World, sa: IkeSa): boolean {
-  return sasOf(world, sa.connection!.name).some(
+  return sasOf(world, sa.connection!.id).some(
     (other) =>
       other !== sa && (other.state === 'established' || other.state === 'auth-sent') && !other.superseded,
   );
@@ -118,7 +118,7 @@ export function rekeyIkeRequested(world: World, sa: IkeSa, message: Inbound): vo
   }
   // One that crosses with ours is settled by the nonces, whatever its age (§2.8.2).
   const { budget, now } = world.ctx;
-  if (task?.kind !== 'rekey-ike' && !budget.mayRekey(sa.connection!.name, sa.establishedAt, now)) {
+  if (task?.kind !== 'rekey-ike' && !budget.mayRekey(sa.connection!.id, sa.establishedAt, now)) {
     refuse(notify(NotifyType.TEMPORARY_FAILURE));
     return;
   }
@@ -251,7 +251,7 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
   next.refusal ??= old.refusal;
   next.retryChildAt ??= old.retryChildAt;
   // What was to go in favour of the old SA goes in favour of the new one, which is to be confirmed in its turn.
-  for (const other of sasOf(world, old.connection!.name)) {
+  for (const other of sasOf(world, old.connection!.id)) {
     if (other.redundantTo !== old.id) continue;
     other.redundantTo = next.id;
     next.tasks.push({ kind: 'probe' });
@@ -274,7 +274,7 @@ function handOver(world: World, old: IkeSa, next: IkeSa, role: Role): void {
 
 /** One SA waits for the peer's DELETE at most: a peer that goes on without it is not to fill the table. */
 function dropPredecessors(world: World, sa: IkeSa): void {
-  for (const other of sasOf(world, sa.connection!.name)) {
+  for (const other of sasOf(world, sa.connection!.id)) {
     const waits = other !== sa && other.state === 'rekeyed' && !other.superseded;
     if (waits) closeSa(world, other, 'rekeyed');
   }
@@ -290,7 +290,7 @@ export function adoptRival(world: World, sa: IkeSa): void {
 
 /** The IKE SA whose rekey of ours crossed with the peer's, of which `sa` is the outcome. */
 export function rivalOf(world: World, sa: IkeSa): IkeSa | undefined {
-  return sasOf(world, sa.connection!.name).find((other) => {
+  return sasOf(world, sa.connection!.id).find((other) => {
     const task = other.active?.task;
     return task?.kind === 'rekey-ike' && task.rival === sa.id;
   });
@@ -318,7 +318,7 @@ function retryWithGroup(world: World, sa: IkeSa, task: RekeyIkeTask, error: Noti
   if (group === undefined || !allowed || tried.includes(group)) return false;
   world.ctx.event({
     kind: 'ke-group-changed',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     ikeId: sa.id,
     from,
     to: group,
@@ -330,7 +330,7 @@ function retryWithGroup(world: World, sa: IkeSa, task: RekeyIkeTask, error: Noti
 function advise(world: World, sa: IkeSa, notifyName: string): void {
   world.ctx.event({
     kind: 'advisory',
-    connection: sa.connection!.name,
+    connection: sa.connection!.id,
     code: 'rekey_refused',
     message: `the peer refused to rekey the IKE SA with ${notifyName}: a new one has to be negotiated before its lifetime is over`,
   });

@@ -17,7 +17,7 @@ const MIN_REST: Millis = 30_000;
 
 /** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
-  const standing = sasOf(world, connection.name).filter(
+  const standing = sasOf(world, connection.id).filter(
     (sa) => sa.state === 'established' && sa.redundantTo === undefined,
   );
   switch (scope) {
@@ -34,14 +34,14 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       for (const sa of standing) rekeyIke(sa);
       return;
     case 'connection': {
-      const negotiating = sasOf(world, connection.name).some(
+      const negotiating = sasOf(world, connection.id).some(
         (sa) => sa.state === 'init-sent' || sa.state === 'auth-sent',
       );
       if (negotiating || connection.establishMode !== 'bidirectional') return;
       // Did the peer have its own IKE SA before it saw ours? Else both end another one of the two.
       const unconfirmed = standing.filter((sa) => sa.unconfirmed);
       if (unconfirmed.length > 0) {
-        world.renewals.add(connection.name);
+        world.renewals.add(connection.id);
         for (const sa of unconfirmed)
           if (sa.active === undefined && sa.tasks.length === 0) sa.tasks.push({ kind: 'probe' });
         return;
@@ -67,7 +67,7 @@ export function followPeer(world: World, sa: IkeSa, to: Endpoint): void {
   const { remote: from, connection } = sa;
   if (connection === undefined || !movesPeer(sa, to)) return;
   sa.remote = to;
-  world.ctx.event({ kind: 'peer-moved', connection: connection.name, ikeId: sa.id, from, to });
+  world.ctx.event({ kind: 'peer-moved', connection: connection.id, ikeId: sa.id, from, to });
   for (const child of sa.children.values()) {
     world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
   }
@@ -113,7 +113,7 @@ function touches(configured: ConnectionConfig['local']['selectors'], held: Child
 /** The age of an SA counts: a shorter lifetime may be over already, then it is rekeyed now. */
 function reschedule(world: World, sa: IkeSa, connection: ConnectionConfig): void {
   const { ctx } = world;
-  const { name, ikeLifetime, childLifetime } = connection;
+  const { id: name, ikeLifetime, childLifetime } = connection;
   Object.assign(sa, counted(world, sa.establishedAt, ikeLifetime));
   ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: sa.rekeyAt });
   for (const child of sa.children.values()) {

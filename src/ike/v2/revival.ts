@@ -24,11 +24,11 @@ const PACE: Millis = 10_000;
  */
 export function startOver(world: World, sa: IkeSa): boolean {
   const { ctx, startedOver } = world;
-  const connection = ctx.connection(sa.connection!.name);
+  const connection = ctx.connection(sa.connection!.id);
   const wanted = connection?.adminUp === true && connection.establishMode === 'bidirectional';
   if (!wanted || ctx.shuttingDown || sa.redundantTo !== undefined || sa.superseded) return false;
-  if ((startedOver.get(connection.name) ?? Number.NEGATIVE_INFINITY) + PACE > ctx.now) return false;
-  startedOver.set(connection.name, ctx.now);
+  if ((startedOver.get(connection.id) ?? Number.NEGATIVE_INFINITY) + PACE > ctx.now) return false;
+  startedOver.set(connection.id, ctx.now);
   renew(world, connection, 'connection');
   return true;
 }
@@ -105,7 +105,7 @@ export function renewExpiring(world: World, sa: IkeSa): void {
 function reportUnanswered(world: World, sa: IkeSa, rekeys: number): void {
   const reason = unanswered(world, sa);
   if (reason === undefined) return;
-  const { name: connection } = sa.connection!;
+  const { id: connection } = sa.connection!;
   const { id: ikeId } = sa;
   world.ctx.event({ kind: 'child-failed', connection, ikeId, role: 'initiator', failure: reason, rekeys });
 }

@@ -87,7 +87,7 @@ export function resend(world: World, sa: IkeSa): void {
   const active = sa.active!;
   world.ctx.event({
     kind: 'retransmit',
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     exchange: nameOf('exchange', active.exchangeType),
     attempt: active.retransmission.sent,
@@ -149,7 +149,7 @@ function report(
     kind: 'message',
     direction: 'out',
     peer: sa.remote,
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.name }),
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
     ikeId: sa.id,
     summary: `${summarize(header, payloads)}${pieces}`,
   });

@@ -1,3 +1,4 @@
+import type { ChildId, ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js';
 import { CookieJar } from '../admission/cookies.js';
@@ -91,12 +92,12 @@ export function drop(
 }
 
 /** The live SAs of a connection, oldest first. */
-export function sasOf(world: World, connection: string): IkeSa[] {
+export function sasOf(world: World, connection: ConnectionId): IkeSa[] {
   return world.table.ofConnection(connection).filter((sa) => sa.state !== 'gone');
 }
 
 /** The IKE SA that a child SA belongs to. */
-export function ownerOf(world: World, childId: number): IkeSa | undefined {
+export function ownerOf(world: World, childId: ChildId): IkeSa | undefined {
   const sa = world.childOwners.get(childId);
   if (sa !== undefined) world.table.touch(sa);
   return sa;

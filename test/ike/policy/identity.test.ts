@@ -126,7 +126,7 @@ function connection(
   const { localAddress, localIdentity, localCidr, peerAddresses, peerIdentity, peerCidr, ...rest } = changes;
   const selectors = (text: string) => [cidrSelector(parseCidr(text) as Cidr)];
   return {
-    name,
+    id: name,
     psk: new SecretKey(utf8('not-used-here')),
     initiateVersion: 2,
     acceptVersions: [1, 2],
@@ -180,7 +180,7 @@ t.test('candidates by address', async (t) => {
   ];
   const index = new PeerIndex(connections);
   const names = (remote: string, version: 1 | 2) =>
-    Array.from(index.candidates({ local: '192.0.2.1', remote, version }), ({ name }) => name);
+    Array.from(index.candidates({ local: '192.0.2.1', remote, version }), ({ id: name }) => name);
   t.same(names('192.0.2.2', 2), ['by-address', 'any-local', 'roaming', 'behind-nat', 'down']);
   t.same(names('192.0.2.2', 1), ['by-address', 'v1-only', 'any-local', 'roaming', 'behind-nat', 'down']);
   t.same(names('203.0.113.9', 2), ['behind-nat', 'roaming']);
@@ -196,7 +196,7 @@ t.test('choosing by identity', async (t) => {
   const down = connection('to-d', { peerIdentity: 'fqdn:d.example', adminUp: false });
   const all = [b, c, other, second, down];
   const chosen = (result: Result<ConnectionConfig, Failure>) =>
-    result.ok ? result.value.name : result.error.cause;
+    result.ok ? result.value.id : result.error.cause;
   t.equal(chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:B.example'))), 'to-b');
   t.equal(
     chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:c.example'), identity('fqdn:a.example'))),

@@ -474,9 +474,9 @@ t.test('one listener serves both versions', async (t) => {
   const third = '192.0.2.3';
   const west = sim.addNode('west', WEST, {
     connections: [
-      connection('west', { name: 'v1', acceptVersions: [1, 2] }),
+      connection('west', { id: 'v1', acceptVersions: [1, 2] }),
       connection('west', {
-        name: 'v2',
+        id: 'v2',
         acceptVersions: [1, 2],
         peer: { addresses: [third], identity: 'third.example', cidrs: ['10.3.0.0/24'] },
       }),

@@ -1,0 +1,13 @@
+declare const brand: unique symbol;
+
+/**
+ * A connection from the file or the API down to its SPIs: it stays when the connection gets another name. Names are
+ * for people: they are read where a command or a file comes in, and written where a text goes out.
+ */
+export type ConnectionId = string & { readonly [brand]?: 'connection' };
+
+/** An IKE SA of this engine, of either version. Never given twice in the life of an engine. */
+export type IkeId = number & { readonly [brand]?: 'ike' };
+
+/** A pair of ESP SAs of this engine. Never given twice in the life of an engine. */
+export type ChildId = number & { readonly [brand]?: 'child' };
