@@ -29,7 +29,7 @@ import type { GatewayRunner } from './runner.js';
 export interface ApiContext {
   readonly store: Store;
   readonly runner: GatewayRunner;
-  /** Replaced by a reload of the server's file: read it anew in every request. */
+  /** Replaced by a reload of the server's file: read it again in every request. */
   site: Site;
   readonly logger: Logger;
   readonly refusals: RefusalLog;
@@ -72,7 +72,7 @@ export interface AuditChange {
   readonly after: unknown;
 }
 
-/** Times that a change is worked out anew when another writer of the store was faster. */
+/** Times that a change is retried when another writer of the store was faster. */
 const MAX_TRIES = 8;
 
 /** What a backup keeps of an object. */
@@ -247,7 +247,7 @@ export class View {
 /**
  * The writers of this process, one after the other: rules that look at many objects (names, quotas, overlaps) hold
  * because a change is worked out and committed against the same state. A writer in another process makes the commit
- * fail, and the change is worked out anew.
+ * fail, and the change is worked out again.
  */
 export class WriteQueue {
   readonly #store: Store;

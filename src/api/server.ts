@@ -66,7 +66,7 @@ export interface ListenOptions {
   readonly socketPath?: string;
 }
 
-/** What a running server can be given anew. */
+/** What a running server can be given again by a reload. */
 export type ApiReplacement = Pick<ApiOptions, 'site' | 'tls'> & Pick<AuthOptions, 'tokens' | 'apiKeys'>;
 
 interface ServerParts {

@@ -145,7 +145,7 @@ export function hashR(
 
 /**
  * HASH(1) of quick mode and of informational exchanges: prf(SKEYID_a, M-ID | payloads), where `payloads` are
- * all octets behind the HASH payload, generic headers included, without padding (RFC 2409 §5.5, §5.7).
+ * all octets after the HASH payload, generic headers included, without padding (RFC 2409 §5.5, §5.7).
  */
 export function hash1(
   prf: PrfFunction,

@@ -1,6 +1,6 @@
 /*
- * How hard a pre-shared key is to guess. In both versions of IKE whoever answers in place of a peer, and in IKEv1 so
- * whoever records, can try keys at leisure and alone (RFC 7296 §2.15 and §5; CVE-2018-5389): the key needs as much
+ * How hard a pre-shared key is to guess. An attacker who answers in place of a peer, and with
+ * IKEv1 one who only records traffic, can try keys offline (RFC 7296 §2.15 and §5; CVE-2018-5389): the key needs as much
  * unpredictability as the ciphers that it stands for. Works on octets and makes no text of a key.
  */
 
@@ -28,7 +28,7 @@ const COMMON_PAIRS = new Set(
     .map((pair) => pairCode(pair.charCodeAt(0), pair.charCodeAt(1))),
 );
 
-/** Why a key is easy to guess: what an advisory says behind "the pre-shared key". Undefined for one that is not. */
+/** Why a key is easy to guess: what an advisory says after "the pre-shared key". Undefined for one that is not. */
 export function pskWeakness(key: Uint8Array): string | undefined {
   const period = periodOf(key);
   const part = key.subarray(0, period);

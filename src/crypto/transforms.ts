@@ -5,7 +5,7 @@ import type { CipherId, EspSuite, HashName, IkeSuite } from './types.js';
 export interface EncryptionTransform extends CipherId {
   readonly aead: boolean;
   readonly keyLength: number;
-  /** Taken from the key material behind the key: 4 with an AEAD cipher (RFC 4106 §8.1, RFC 7634 §4). */
+  /** Taken from the key material after the key: 4 with an AEAD cipher (RFC 4106 §8.1, RFC 7634 §4). */
   readonly saltLength: number;
   /** The explicit IV in each packet. */
   readonly ivLength: number;
@@ -200,7 +200,7 @@ export interface IkeKeyLengths {
   readonly prf: number;
   /** SK_ai and SK_ar, each: 0 with an AEAD cipher (RFC 5282 §3). */
   readonly integrity: number;
-  /** SK_ei and SK_er, each, with the salt behind the key of an AEAD cipher (RFC 5282 §7.1). */
+  /** SK_ei and SK_er, each, with the salt after the key of an AEAD cipher (RFC 5282 §7.1). */
   readonly encryption: number;
   /** How many octets of `encryption` are the salt. */
   readonly salt: number;
@@ -214,7 +214,7 @@ export function ikeKeyLengths(suite: IkeSuite): IkeKeyLengths {
 
 /** Octets of the key material of an ESP SA, in one direction (RFC 7296 §2.17). */
 export interface EspKeyLengths {
-  /** With the salt behind the key of an AEAD cipher (RFC 4106 §8.1, RFC 7634 §4). */
+  /** With the salt after the key of an AEAD cipher (RFC 4106 §8.1, RFC 7634 §4). */
   readonly encryption: number;
   /** How many octets of `encryption` are the salt. */
   readonly salt: number;

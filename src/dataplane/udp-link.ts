@@ -62,7 +62,7 @@ export function attachUdpSocket(socket: Socket, receiver: Port4500Receiver): Udp
   };
 }
 
-/** The address as `formatIp` writes it; one that cannot be read, with a zone for example, as it stands. */
+/** The address as `formatIp` writes it; one that cannot be read, with a zone for example, as it is. */
 function canonical(address: string): string {
   const ip = parseIp(address);
   return ip === undefined ? address : formatIp(ip);

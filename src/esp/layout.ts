@@ -28,7 +28,7 @@ export interface EspLayout {
   readonly minimumLength: number;
 }
 
-/** Where the sequence number stands. */
+/** Where the sequence number is. */
 export const SEQUENCE_OFFSET = 4;
 /**
  * With 32-bit sequence numbers the AAD is SPI and sequence number as sent, the first 8 octets of the packet
@@ -64,7 +64,7 @@ export function espLayout(suite: EspSuite): EspLayout {
   };
 }
 
-/** Octets of padding (0 to alignment - 1) behind an inner packet of `innerLength` octets. */
+/** Octets of padding (0 to alignment - 1) after an inner packet of `innerLength` octets. */
 export function padLength(layout: EspLayout, innerLength: number): number {
   // The alignment is a power of two for every cipher here.
   return -(innerLength + ESP_TRAILER_LENGTH) & (layout.alignment - 1);

@@ -14,7 +14,7 @@ const LARGEST = 65536;
 export class ReplayWindow {
   /** Packets the window spans. */
   readonly size: number;
-  /** The ring, and behind it the highest sequence number seen. */
+  /** The ring, and after it the highest sequence number seen. */
   readonly #words: Uint32Array;
   /** Words in the ring, a power of two. */
   readonly #ring: number;

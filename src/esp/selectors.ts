@@ -69,7 +69,7 @@ function compareRow(rows: Uint32Array, at: number, bytes: Uint8Array, offset: nu
 
 /**
  * RFC 4301 §4.4.1.1: all ports is ANY and covers packets that show no port, too; every other range needs a
- * port to compare (§7: a fragment that is not the first never matches it). First port behind the last is
+ * port to compare (§7: a fragment that is not the first never matches it). First port after the last is
  * OPAQUE (RFC 7296 §3.13.1: 65535 to 0): only packets without a port.
  */
 function portMatches(first: number, last: number, port: number): boolean {

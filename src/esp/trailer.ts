@@ -12,7 +12,7 @@ export function nextHeaderOf(firstOctet: number): number {
   return version === 4 ? IpProtocol.IPV4 : version === 6 ? IpProtocol.IPV6 : 0;
 }
 
-/** Writes padding 1, 2, 3… (RFC 4303 §2.4), pad length and next header at `at`; returns the octet behind. */
+/** Writes padding 1, 2, 3… (RFC 4303 §2.4), pad length and next header at `at`; returns the octet after. */
 export function writeTrailer(bytes: Uint8Array, at: number, padLength: number, nextHeader: number): number {
   for (let i = 1; i <= padLength; i++) bytes[at++] = i;
   bytes[at++] = padLength;
@@ -41,7 +41,7 @@ export function refusedBecause(answer: number): DropReason {
  * Checks the plaintext of an authentic packet, `bytes` from `start` to `end`: padding, next header, inner
  * packet, and that it stays within the SA's selectors (RFC 4301 §5.2, RFC 4303 §3.4.4). Fills `view` with the
  * inner packet. Allocates nothing, so that every packet path can use it.
- * @returns octets of the inner packet, which begins at `start`; what lies behind is traffic-flow padding
+ * @returns octets of the inner packet, which begins at `start`; what follows is traffic-flow padding
  *   (RFC 4303 §2.7). Negative when the packet is dropped: see `refusedBecause`
  */
 export function readInner(

@@ -9,7 +9,7 @@ export const QUIRKS = {
     'the peer leaves out the ESN transform of an ESP proposal: taken as no extended sequence numbers',
   chacha20_key_length: 'the peer gives ChaCha20-Poly1305 a key length, which the cipher does not have',
   spi_in_first_proposal: 'the peer puts an SPI into a proposal of its first IKE message',
-  reencrypted_request: 'the peer encrypts a repeated request anew instead of sending the same octets again',
+  reencrypted_request: 'the peer encrypts a repeated request again instead of sending the same octets again',
   aes_without_key_length: 'the peer names AES without a key length: taken as 128 bits',
   delete_of_other_spi: 'the peer names the SPI of the other direction when it deletes a child SA',
   encrypted_fragments: 'the peer sets the encryption flag on fragments, which are not encrypted themselves',

@@ -29,7 +29,7 @@ export interface Attribute {
   readonly value: Uint8Array;
 }
 
-/** An answer: the fixed structure behind the header, and the attributes by type. */
+/** An answer: the fixed structure after the header, and the attributes by type. */
 export interface NetlinkAnswer {
   readonly type: number;
   readonly fixed: DataView;

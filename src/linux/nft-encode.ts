@@ -103,7 +103,7 @@ export function newRangeSet(table: string, set: string, id: number, octets: 4 | 
   ]);
 }
 
-/** Ranges of a set: disjoint, each from its first address to the one behind its last (none at the top). */
+/** Ranges of a set: disjoint, each from its first address to the one after its last (none at the top). */
 export function newRanges(
   table: string,
   set: string,

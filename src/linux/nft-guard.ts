@@ -268,9 +268,9 @@ function loadAddress(family: Family, end: 'source' | 'destination'): Expression[
 /**
  * The tunnel's own packets, which are no traffic of it although a peer may lie in its own network and this gateway in
  * ours: IKE, ESP, and the ICMP errors that tell the path MTU (RFC 4301 §8.2). IPv4 is reassembled before it comes
- * here, IPv6 is not: fragments behind the first name no port, and nothing can be made of them without the first.
+ * here, IPv6 is not: fragments after the first name no port, and nothing can be made of them without the first.
  * @param whose what tells that a packet is between the outer addresses
- * @param portAt where the port of this end stands in the UDP header
+ * @param portAt where the port of this end is in the UDP header
  */
 function outerRules(
   { octets }: Family,
@@ -305,7 +305,7 @@ function outerRules(
   ];
 }
 
-/** RFC 8200 §4.5: the offset of a fragment behind the first is not zero. */
+/** RFC 8200 §4.5: the offset of a fragment after the first is not zero. */
 function laterFragment(): Expression[] {
   return [loadFragmentOffset(), mask(Uint8Array.of(0xff, 0xf8)), compare('neq', new Uint8Array(2))];
 }
@@ -322,7 +322,7 @@ function neighbourDiscovery(): Expression[] {
   ];
 }
 
-/** Ranges as a set takes them: sorted, joined, each with the address behind its last. */
+/** Ranges as a set takes them: sorted, joined, each with the address after its last. */
 function elementsOf(ranges: readonly IpRange[]) {
   const octets = ranges[0]?.start.length ?? 4;
   const sorted = ranges

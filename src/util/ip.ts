@@ -9,7 +9,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** A network: `address` has no bit set behind `prefix`. */
+/** A network: `address` has no bit set after `prefix`. */
 export interface Cidr {
   readonly address: IpBytes;
   readonly prefix: number;
@@ -122,7 +122,7 @@ export function formatCidr(cidr: Cidr): string {
   return `${formatIp(cidr.address)}/${cidr.prefix}`;
 }
 
-/** `ip` with all bits behind `prefix` cleared. */
+/** `ip` with all bits after `prefix` cleared. */
 export function maskTo(ip: IpBytes, prefix: number): IpBytes {
   const out = Uint8Array.from(ip);
   for (let i = 0; i < out.length; i++) out[i] = out[i]! & octetMask(prefix - 8 * i);

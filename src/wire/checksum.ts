@@ -31,7 +31,7 @@ export function checksum(bytes: Uint8Array, offset: number, length: number): num
 
 /**
  * The sum of the pseudo-header in front of a TCP, UDP or ICMPv6 packet: RFC 793 §3.1, RFC 8200 §8.1.
- * @param addresses octets that hold source and destination address one behind the other, as IP headers do
+ * @param addresses octets that hold source and destination address one after the other, as IP headers do
  * @param at where the source address begins
  * @param addressLength 4 or 16
  * @param length octets of upper-layer header and data

@@ -25,5 +25,5 @@ export type WireErrorCode =
   | 'bad_value'
   /** More items than `LIMITS` allows: refused to bound the work one datagram can cause. */
   | 'too_many'
-  /** Octets are left over behind the last structure. */
+  /** Octets are left over after the last structure. */
   | 'trailing_octets';

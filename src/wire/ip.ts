@@ -41,9 +41,9 @@ export interface PacketView {
   version: 4 | 6;
   /** Octets of the IP header with options or extension headers. */
   headerLength: number;
-  /** Octets of the packet by its own header; the buffer may hold more behind it. */
+  /** Octets of the packet by its own header; the buffer may hold more after it. */
   totalLength: number;
-  /** The upper-layer protocol, behind all extension headers. */
+  /** The upper-layer protocol, after all extension headers. */
   protocol: number;
   /** Where the upper layer begins. */
   payloadOffset: number;
@@ -92,7 +92,7 @@ export function createPacketView(): PacketView {
 
 /**
  * Reads the IP packet at `offset`, of which `length` octets are there, into `view`; allocates nothing. Octets
- * behind the packet's own length are tolerated (RFC 4303 §2.7 traffic-flow padding).
+ * after the packet's own length are tolerated (RFC 4303 §2.7 traffic-flow padding).
  * @returns false when it is no whole IPv4 or IPv6 packet; the view is then undefined in content
  */
 export function readPacket(bytes: Uint8Array, offset: number, length: number, view: PacketView): boolean {

@@ -20,7 +20,7 @@ export class Reader {
   readonly bytes: Uint8Array;
   /** Position of the next octet in `bytes`. */
   at: number;
-  /** Position behind the last octet that may be read. */
+  /** Position after the last octet that may be read. */
   readonly end: number;
   readonly #base: number;
   readonly #parent: Reader | undefined;
@@ -29,7 +29,7 @@ export class Reader {
 
   /**
    * @param label static name of the structure
-   * @param index number shown behind the label; 0 for none
+   * @param index number shown after the label; 0 for none
    * @param base where `bytes` begins in the datagram, for error offsets
    */
   constructor(
@@ -55,7 +55,7 @@ export class Reader {
     return this.end - this.at;
   }
 
-  /** Where the next octet stands in the datagram. */
+  /** Where the next octet is in the datagram. */
   get offset(): number {
     return this.#base + this.at;
   }

@@ -7,7 +7,7 @@ import type { GatewayWish } from './document.js';
 const PATIENCE_MS = 120_000;
 const LOOK_MS = 100;
 
-/** Looks until `met`. `what` says, behind the last look, what is not so. @throws CliError after two minutes */
+/** Polls until `met`. `what` says, after the last poll, what is still missing. @throws CliError after two minutes */
 export async function waitUntil(what: () => string, met: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
   while (!(await met())) {

@@ -144,7 +144,7 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     positionals: { gateway },
     options: { ...cidrOption, ...vpcOption },
     description: 'Let a route mode gateway advertise a network',
-    examples: [['vpn-gateway-advertised-cidr-add my-gateway --cidr 10.0.0.0/16', 'Twice is no error']],
+    examples: [['vpn-gateway-advertised-cidr-add my-gateway --cidr 10.0.0.0/16', 'Repeating it is no error']],
     run: async (api, given) => {
       const { id, name } = await givenGateway(api, given);
       const cidr = given.text('cidr')!;

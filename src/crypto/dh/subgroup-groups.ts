@@ -16,7 +16,7 @@ function group(id: number, prime: string, generator: string, order: string): Mod
 }
 
 /**
- * The MODP groups of RFC 5114 §2, by transform id. Nobody has told how their primes were found, and p - 1 has small
+ * The MODP groups of RFC 5114 §2, by transform id. How their primes were found was never published, and p - 1 has small
  * factors beside q: RFC 8247 §2.4 says MUST NOT to the first and SHOULD NOT to the others. They are for peers that
  * have nothing else, and are never offered unless a policy names them. Private values are 1 to q - 1.
  */

@@ -28,10 +28,10 @@ import {
 /** The longest packet, merged or not: what a 16-bit length can say. */
 const MAX_LENGTH = 0xffff;
 
-/** Octets a packet may have behind its own end while it is being decrypted: padding, trailer, ICV. */
+/** Octets a packet may have after its own end while it is being decrypted: padding, trailer, ICV. */
 const TRAILER_ROOM = 512;
 
-/** Where an item's packet begins in its slot: behind the virtio-net header, aligned for the IP header. */
+/** Where an item's packet begins in its slot: after the virtio-net header, aligned for the IP header. */
 const PACKET_OFFSET = 16;
 
 /**
@@ -57,7 +57,7 @@ const OPEN = 1;
 
 const NONE = -1;
 
-/** Where the IPv4 addresses stand; the octets between them and the transport are none. */
+/** Where the IPv4 addresses are; the octets between them and the transport are none. */
 const IPV4_ADDRESSES = 12;
 const IPV6_ADDRESSES = 8;
 
@@ -83,10 +83,10 @@ export interface CoalesceSwitches {
  * - Equal must be: addresses, ports, acknowledgment, window, TCP options, TOS or traffic class with ECN, TTL,
  *   DF, flow label. PSH and a shorter segment close an item.
  * - IP header and transport checksum of both are verified before the first merge, and of each that joins:
- *   the kernel computes a merged packet's checksum anew, which would repair damage done before the tunnel.
+ *   the kernel computes a merged packet's checksum again, which would repair damage done before the tunnel.
  *
  * Packets are decrypted to where `target` says. That is, when the last item may go on, so far before its end
- * that the next payload lands right behind the last one; the octets overwritten by the next header are kept
+ * that the next payload lands right after the last one; the octets overwritten by the next header are kept
  * aside and put back. Usually no payload is ever copied.
  *
  *     const at = coalescer.target(room);   // NONE (-1): flush first
@@ -186,7 +186,7 @@ export class Coalescer {
   }
 
   /**
-   * Takes the packet that now stands at the target. `view` must show it, checked by `readPacket`; octets behind
+   * Takes the packet that is now at the target. `view` must show it, checked by `readPacket`; octets after
    * its own length do not matter.
    * @throws RangeError when `view` shows another place: a mistake of the caller
    */
@@ -239,7 +239,7 @@ export class Coalescer {
     this.#target = NONE;
   }
 
-  /** Offset of the virtio-net header of item `i`, behind which its packet stands. */
+  /** Offset of the virtio-net header of item `i`, after which its packet is. */
   itemAt(i: number): number {
     return this.packetAt(i) - VIRTIO_HEADER_LENGTH;
   }

@@ -46,7 +46,7 @@ export class Fragmenter {
    * Takes the packet in `view`, whose checksums are complete. It must stay in place until the last fragment.
    * @param mtu most octets of a fragment, headers included
    * @returns how many fragments there will be, 1 when the packet fits; 0 when it cannot be fragmented: IPv6,
-   *   DF, or no room for 8 octets behind the header
+   *   DF, or no room for 8 octets after the header
    */
   begin(view: PacketView, mtu: number): number {
     this.#at = 0;

@@ -98,7 +98,7 @@ function writeIpv6(
   writeU16(bytes, icmp + 2, 0);
   writeU32(bytes, icmp + 4, mtu);
   copy(icmp + ICMP_HEADER_LENGTH, view.offset, quoted);
-  // The addresses of the header and the message lie one behind the other.
+  // The addresses of the header and the message lie one after the other.
   writeU16(bytes, icmp + 2, checksumOf(sum(outAt + 8, 32 + size) + IpProtocol.ICMPV6 + size));
   return IPV6_HEADER_LENGTH + size;
 }

@@ -22,7 +22,7 @@ export function udpChecksumOf(sum: number): number {
 
 /**
  * The checksum after one covered 16-bit word changed: HC' = ~(~HC + ~m + m') (RFC 1624 §3, equation 3).
- * A word that stands at an odd offset of the covered octets counts with its halves swapped: see `swapHalves`.
+ * A word at an odd offset of the covered octets counts with its halves swapped: see `swapHalves`.
  */
 export function updateChecksum(checksum: number, oldWord: number, newWord: number): number {
   return checksumOf((~checksum & 0xffff) + (~oldWord & 0xffff) + newWord);

@@ -23,8 +23,8 @@ import {
 const MAX_HEADERS = 320;
 
 /**
- * Octets behind a segment that its reader may overwrite, for the ESP trailer and an ICV: the splitter puts
- * them back. So much memory must also lie behind the packet.
+ * Octets after a segment that its reader may overwrite, for the ESP trailer and an ICV: the splitter puts
+ * them back. So much memory must also lie after the packet.
  */
 export const TAIL_ROOM = 64;
 
@@ -53,7 +53,7 @@ export type SplitRefusal =
  *
  * IPv4 ids count up from the super-packet's, TCP sequence numbers by the segment size; FIN and PSH stay on
  * the last segment only, CWR on the first only, as in the kernel's tcp_gso_segment. IP and TCP options and
- * extension headers are repeated as they stand.
+ * extension headers are repeated as they are.
  */
 export class Splitter {
   /** Where the segment begins that `next` made, and its octets: a whole IP packet. */

@@ -37,7 +37,7 @@ export interface VirtioHeader {
   gsoSize: number;
   /** Where the checksum's cover begins, from the first octet of the IP header. */
   checksumStart: number;
-  /** Where the checksum stands, from `checksumStart`. */
+  /** Where the checksum is, from `checksumStart`. */
   checksumOffset: number;
 }
 

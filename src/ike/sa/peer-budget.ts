@@ -13,7 +13,7 @@ const BESIDE = 8;
 const MAX_PAIRS = 1024;
 /**
  * IKE SAs of one connection, the ones that were replaced and wait for their end included: one, and those that crossed
- * with it or came before it. Beyond, the oldest goes at once: a peer that begins anew must always get in.
+ * with it or came before it. Beyond, the oldest goes at once: a peer that starts over must always get in.
  */
 export const MAX_IKE_SAS = 8;
 /** Requests at once, or as many as bring up every child SA twice: many pairs are brought up together. */
@@ -48,7 +48,7 @@ export class PeerBudget {
     this.#limits = limits;
   }
 
-  /** Takes over the connections: their places are shared out anew. */
+  /** Takes over the connections: their places are shared out again. */
   configure({ connections }: EngineConfig): void {
     const wishes = connections.map((one) => PER_PAIR * Math.min(MAX_PAIRS, countPairs(one)) + BESIDE);
     const sum = wishes.reduce((all, wish) => all + wish, 0);

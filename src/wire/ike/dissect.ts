@@ -20,7 +20,7 @@ import { decodeV1Message } from './v1/message.js';
 
 export { describeIdentity, describeProposal, describeSelector, describeTransform } from './describe.js';
 
-/** Where the version stands in the header: major in the upper half. */
+/** Where the version is in the header: major in the upper half. */
 const VERSION_OFFSET = 17;
 
 /**
@@ -123,7 +123,7 @@ function lines({ header, payloads }: IkeMessage, length: number | undefined): st
   return out;
 }
 
-/** What stands behind the payload's name, then further lines. */
+/** The text after the payload's name, then further lines. */
 function detail(payload: Payload): [string, ...string[]] {
   switch (payload.kind) {
     case 'sa':

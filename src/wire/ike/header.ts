@@ -9,7 +9,7 @@ import type { IkeHeader } from './payloads.js';
 /** Octets of the IKE header, the same in both versions (RFC 7296 §3.1, RFC 2408 §3.1). */
 export const IKE_HEADER_LENGTH = 28;
 
-/** Where the length field stands in the header. */
+/** Where the length field is in the header. */
 export const LENGTH_OFFSET = 24;
 
 /** RFC 7296 §3.1; the bits not named are ignored on receipt and sent as zero. */
@@ -33,10 +33,10 @@ export function decodeHeader(bytes: Uint8Array): Result<DecodedHeader, WireError
   }
 }
 
-/** Zero octets behind a message that are taken for padding (some peers fill up to a multiple of four). */
+/** Zero octets after a message that are taken for padding (some peers fill up to a multiple of four). */
 const MAX_TRAILING_ZEROS = 3;
 
-/** Number of zero octets behind the message that are forgiven, by its length field; 0 when there is anything else. */
+/** Number of zero octets after the message that are forgiven, by its length field; 0 when there is anything else. */
 export function trailingZeros(bytes: Uint8Array): number {
   if (bytes.length <= IKE_HEADER_LENGTH) return 0;
   const length = readU32(bytes, LENGTH_OFFSET);
@@ -50,7 +50,7 @@ export function withoutTrailingZeros(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.length - trailingZeros(bytes));
 }
 
-/** The same on a reader that stands at the start of a datagram. @throws WireFault */
+/** The same on a reader at the start of a datagram. @throws WireFault */
 export function readHeader(reader: Reader): DecodedHeader {
   const present = reader.left;
   if (present < IKE_HEADER_LENGTH) {

@@ -17,13 +17,13 @@ export { LIMITS } from './limits.js';
 export type { FragmentNumber } from './v2/sealed.js';
 export { sealedMessagePrefix } from './v2/sealed.js';
 
-/** Where the next-payload field stands in the header. */
+/** Where the next-payload field is in the header. */
 const NEXT_PAYLOAD_OFFSET = 16;
 
 /**
  * Reads an IKEv2 datagram, without non-ESP marker. Encrypted payloads stay sealed; the octets in front of
  * their body, `bytes.subarray(0, payload.offset)`, are an AEAD's associated data (RFC 5282 §5.1).
- * `bad_version` for every major version but 2. Up to three zero octets behind the message are no part of it.
+ * `bad_version` for every major version but 2. Up to three zero octets after the message are no part of it.
  */
 export function decodeMessage(bytes: Uint8Array): Result<IkeMessage, WireError> {
   return guard(() => {

@@ -27,7 +27,7 @@ export interface Proposal {
 
 /**
  * One traffic selector, RFC 7296 §3.13.1. Protocol 0 means any. Addresses have 4 or 16 octets. A selector
- * of another type than the two address ranges is carried through: `other` is all behind its length field,
+ * of another type than the two address ranges is carried through: `other` is all after its length field,
  * the addresses are empty.
  */
 export interface TrafficSelector {
@@ -60,7 +60,7 @@ export interface KePayload extends Common {
   readonly group: number;
   readonly data: Uint8Array;
 }
-/** `reserved` are the three octets behind the type: AUTH covers them as sent (RFC 7296 §2.15). */
+/** `reserved` are the three octets after the type: AUTH covers them as sent (RFC 7296 §2.15). */
 export interface IdPayload extends Common {
   readonly kind: 'idi' | 'idr';
   readonly idType: number;

@@ -28,7 +28,7 @@ export function modpObject(group: ModpGroup): DiffieHellman {
 
 /**
  * Runs `work` with the private value in the shared object, then puts a value of no worth in its place. Every
- * use sets the value anew: a second `generateKeys()` by itself would keep the first private key.
+ * use sets the value again: a second `generateKeys()` by itself would keep the first private key.
  */
 function withPrivate(
   group: ModpGroup,

@@ -83,7 +83,7 @@ export class AeadOpener implements PacketOpener {
     const cipher = this.#cipher;
     if (!list.isOf(this.#user)) this.#prepare();
     const body = length - layout.bodyOffset - layout.icvLength;
-    // The IV behind the salt. Packets stand at any address, so octet by octet.
+    // The IV after the salt. Packets are at any address, so octet by octet.
     const nonce = this.#arena.vault.bytes;
     for (let i = 0; i < 8; i++) nonce[Vaulted.openNonce + 4 + i] = bytes[packetAt + 8 + i]!;
     const input = packetAt + layout.bodyOffset;

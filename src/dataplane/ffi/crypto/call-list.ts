@@ -15,7 +15,7 @@ const OWNER_AT = MAX_CALLS * CALL_SIZE;
 
 let users = 0;
 
-/** A number for who writes lists: never 0, and of no one else in this thread. */
+/** A number for an owner of lists: never 0, and unique within this thread. */
 export function listUser(): number {
   users = (users % (HIGH - 1)) + 1;
   return users;
@@ -44,8 +44,8 @@ export class CallList {
   }
 
   /**
-   * Call `i`: the function and its arguments, integers or whole addresses from 0 on. It must answer `wanted`;
-   * anything will do when that is undefined.
+   * Call `i`: the function and its arguments, integers or whole addresses from 0 on. It must return `wanted`;
+   * the result is ignored when that is undefined.
    */
   set(i: number, fn: NativeFunction, wanted: number | undefined, args: readonly number[]): void {
     const at = this.#at + i * CALL_SIZE;
@@ -70,7 +70,7 @@ export class CallList {
     this.#u32[at + 1] = 0;
   }
 
-  /** Makes the first `count` calls; answers with how many gave what was wanted. The one after that did not. */
+  /** Makes the first `count` calls; returns how many returned the expected value. The one after that did not. */
   run(count: number): number {
     return this.#run === null ? this.#interpret(count) : this.#run(this.#address, count);
   }

@@ -10,7 +10,7 @@ import type { PacketMac } from './packet-mac.js';
 /**
  * ESP packets of CBC with a MAC (RFC 3602). The cipher goes on where the packet before ended, with a random
  * block in front of the plaintext. That block's ciphertext is the IV, as unpredictable as the random octets
- * (RFC 3602 §3), and it stands where the IV belongs. Setting an IV would be another call, dearer than the block.
+ * (RFC 3602 §3), and it is where the IV belongs. Setting an IV would be another call, dearer than the block.
  */
 export class CbcSealer implements PacketSealer {
   readonly layout: EspLayout;
@@ -80,7 +80,7 @@ export class CbcSealer implements PacketSealer {
 
 /**
  * RFC 4303 §3.4.4.1: the ICV first, and only when it holds the decryption. The IV is decrypted as if it were
- * the first block: what comes of it is meaningless, and the blocks behind it come out right. The octets in
+ * the first block: what comes of it is meaningless, and the blocks after it come out right. The octets in
  * front of the plaintext are put back.
  */
 export class CbcOpener implements PacketOpener {
@@ -89,7 +89,7 @@ export class CbcOpener implements PacketOpener {
   readonly #calls: EspCalls;
   readonly #list: CallList;
   readonly #mac: PacketMac;
-  /** The calls behind those of the MAC: compare, keep aside, decrypt, put back. */
+  /** The calls after those of the MAC: compare, keep aside, decrypt, put back. */
   readonly #compare: number;
   #context: number;
 

@@ -18,7 +18,7 @@ export function completed(made: number, count: number): void {
   if (made !== count) throw new Error(`OpenSSL failed in call ${made + 1} of ${count} of a packet`);
 }
 
-/** Writes the trailer behind the inner packet and the ESP header at `outAt`; answers with the body's length. */
+/** Writes the trailer after the inner packet and the ESP header at `outAt`; returns the body's length. */
 export function frame(
   bytes: Uint8Array,
   layout: EspLayout,

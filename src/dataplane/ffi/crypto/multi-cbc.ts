@@ -58,7 +58,7 @@ export class MultiCbcSealer implements PacketSealer {
   readonly #spi: number;
   readonly #ivs: IvPool;
   readonly #mac: PacketMac;
-  /** Where the waiting packets stand, and the octets that their ICV covers. */
+  /** Where the waiting packets are, and the octets that their ICV covers. */
   readonly #at = new Int32Array(CBC_LANES);
   readonly #covered = new Int32Array(CBC_LANES);
   #waiting = 0;
@@ -127,7 +127,7 @@ export class MultiCbcSealer implements PacketSealer {
     const mac = this.#mac;
     if (!list.isOf(this.#user)) {
       mac.prepare(list, 0);
-      // Truncated on the way: behind it the next packet stands already.
+      // Truncated on the way: the next packet already follows it.
       list.set(mac.calls, this.#memcpy, undefined, [0, base + Vaulted.mac, this.layout.icvLength]);
       list.claim(this.#user);
     }
@@ -161,7 +161,7 @@ export class MultiCbcSealer implements PacketSealer {
     this.#mac.free();
     if (!this.#held) return;
     this.#held = false;
-    // Whatever waits will not be encrypted any more, and must not leave as it is.
+    // Packets still waiting will never be encrypted and must not leave in the clear.
     const { bytes } = this.#arena;
     for (let i = 0; i < this.#waiting; i++) bytes.fill(0, this.#at[i]!, this.#at[i]! + this.#covered[i]!);
     this.#waiting = 0;

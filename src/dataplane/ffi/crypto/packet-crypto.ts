@@ -6,8 +6,8 @@ export interface PacketSealer {
   readonly layout: EspLayout;
   /**
    * Seals `innerLength` octets at `innerAt` into an ESP packet at `outAt` and answers with its length. The
-   * trailer is written behind the inner packet, where there must be room for 257 octets; 16 octets in front
-   * of it, and 64 behind the ESP packet, may be written over, but only until `seal` has returned.
+   * trailer is written after the inner packet, where there must be room for 257 octets; 16 octets in front
+   * of it, and 64 after the ESP packet, may be written over, but only until `seal` has returned.
    * The packet may be unfinished until `complete`, or until more packets are sealed.
    * @throws Error when the library fails, which no packet can cause
    */

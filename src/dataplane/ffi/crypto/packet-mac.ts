@@ -22,7 +22,7 @@ export interface PacketMac {
   free(): void;
 }
 
-/** Makes MACs; keys stand at an offset of the vault and are only read. */
+/** Makes MACs; keys are at an offset of the vault and are only read. */
 export interface MacMaker {
   readonly name: string;
   make(hash: HashName, keyAt: number, keyLength: number): PacketMac;
@@ -69,7 +69,7 @@ export function hmacMaker(openssl: Openssl, { vault: { base } }: Arena): MacMake
 }
 
 /**
- * MACs on hash states in the vault: a slot has the state behind the inner pad and the one behind the outer
+ * MACs on hash states in the vault: a slot has the state after the inner pad and the one after the outer
  * pad (RFC 2104 §4); a message begins with a copy of them.
  */
 export function stateMaker(

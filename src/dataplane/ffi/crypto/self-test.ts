@@ -224,7 +224,7 @@ export function sealsBatches(arena: Arena, crypto: PacketCrypto): boolean {
       for (let batch = 1; batch <= 10; batch++) {
         const size = (i: number): number => 20 + ((i * batch * 37) % 1500);
         const lengths: number[] = [];
-        // One right behind the other, as in a run.
+        // One right after the other, as in a run.
         let at = txPacket(0);
         for (let i = 0; i < batch; i++) {
           count(arena, plain, size(i), i);

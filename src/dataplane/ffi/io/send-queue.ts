@@ -19,14 +19,14 @@ import { CONTROL_SPACE, writeSendControl } from './control-message.js';
 /** The longest UDP payload over IPv4: 65,535 less IP and UDP header. */
 export const MAX_PAYLOAD = 65507;
 
-/** Where the wait for room in the socket has its struct pollfd: behind those of the loop. */
+/** Where the wait for room in the socket has its struct pollfd: after those of the loop. */
 const WAIT_AT = At.pollFds + 32 * POLLFD_SIZE;
 const WAIT_MILLIS = 20;
 const MAX_WAITS = 3;
 
 /**
- * So long every run is refused, and every packet passes by itself, before a socket is taken for one that
- * cannot segment, in milliseconds: a path that has become narrower is learned sooner.
+ * After this long of refused runs, while single packets pass, UDP GSO is disabled for the socket, in milliseconds: a
+ * path that has become narrower is learned sooner.
  */
 const PATIENCE = 3000;
 
@@ -97,7 +97,7 @@ export class SendQueue {
     return total === size * count ? run : -1;
   }
 
-  /** The packet stands where `reserve` said. `inner` are the octets of the packet within. */
+  /** The packet is where `reserve` said. `inner` are the octets of the packet within. */
   commit(length: number, inner: number): void {
     const run = this.#reserved;
     const count = this.#count[run]!;

@@ -29,7 +29,7 @@ export class TunWriter {
     return this.#coalescer.target(room);
   }
 
-  /** Takes the packet that stands at the target. */
+  /** Takes the packet at the target. */
   accept(view: PacketView): void {
     this.#coalescer.accept(view);
   }

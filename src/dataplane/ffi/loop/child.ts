@@ -111,7 +111,7 @@ export class Child {
     const { u32 } = this.#arena;
     const name = nameAt >>> 2;
     const peer = this.peerAt >>> 2;
-    // Family and port in the first word, then the address: one word, or four behind the flow label.
+    // Family and port in the first word, then the address: one word, or four after the flow label.
     const first = this.peerLength === 16 ? 1 : 2;
     const end = this.peerLength === 16 ? 2 : 6;
     let same = u32[name] === u32[peer];

@@ -37,7 +37,7 @@ const TRAINS = 4;
 const TRAIN_OCTETS = 8192;
 
 /**
- * Looks at the socket in a turn, at the most. A super-packet does not fit one train of ESP packets: its end comes
+ * Polls of the socket per turn, at most. A super-packet does not fit one train of ESP packets: its end comes
  * in a second one, microseconds after the first. When that is decrypted the end is there, and both become one
  * write to TUN, one wake-up and one acknowledgment instead of two.
  */

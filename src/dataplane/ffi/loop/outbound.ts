@@ -185,7 +185,7 @@ export class Outbound {
     }
     child.count(Counter.DROPS + Drop.too_big, 1);
     if (!this.#mayAnswer()) return;
-    // In the name of the destination: a packet from one of the host's own addresses would be refused.
+    // Sourced from the destination address: the kernel would refuse a packet from one of its own addresses.
     const length = writeTooBig(path.memory, view, slot, mtu, destinationOf(view));
     if (length > 0) this.#tun.writeOwn(slot, length);
   }

@@ -80,7 +80,7 @@ export class PacketLoop {
   /** By number of the device. */
   readonly #lanes: (Lane | undefined)[] = [];
   readonly #writers: (TunWriter | undefined)[] = [];
-  /** Devices behind the sockets in the list for poll. */
+  /** Devices after the sockets in the list for poll. */
   #further: readonly number[] = [];
   readonly #errors: ErrorQueue;
   #pollCount: number;
@@ -220,7 +220,7 @@ export class PacketLoop {
     this.#path.report({ kind: 'released', device });
   }
 
-  /** Puts the descriptors of further devices behind the sockets. */
+  /** Puts the descriptors of further devices after the sockets. */
   #listFurther(): void {
     const { view } = this.#arena;
     const base = this.#furtherAt;

@@ -74,7 +74,7 @@ export class SpiTable<T> {
   }
 }
 
-/** SPIs are random as a rule, but peers and tests count. */
+/** Most SPIs are random, but some peers and tests use consecutive ones. */
 function spread(key: number): number {
   const mixed = Math.imul(key ^ (key >>> 16), 0x45d9f3b);
   return mixed ^ (mixed >>> 15);

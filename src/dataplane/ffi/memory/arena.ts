@@ -7,7 +7,7 @@ import { CONTROL_SPACE } from '../io/control-message.js';
 
 /**
  * The memory of the packet path: a shared WebAssembly.Memory in which everything that the kernel or OpenSSL
- * touches stands at a fixed offset. Calls get plain numbers (base + offset), so nothing is wrapped or
+ * touches is at a fixed offset. Calls get plain numbers (base + offset), so nothing is wrapped or
  * allocated for a packet. The memory never grows, hence its base address never moves. Main and worker see the
  * same octets at the same address.
  *
@@ -59,7 +59,7 @@ export const KEY_SLOT_SIZE = 2 * HASH_STATE;
 export const CBC_LANES = 8;
 export const CBC_LANE = 40;
 
-/** Keys of a child SA: two MACs, or one cipher in each direction, or all that CBC has at the most. */
+/** Keys of a child SA: two MACs, or one cipher in each direction, or all that CBC has at most. */
 export const KEY_SLOTS = 3 * MAX_CHILDREN;
 
 /** Calls that a list has room for: see call-list.ts. */
@@ -124,7 +124,7 @@ export const At = {
   tx: takeSendArea(),
   /** The same for the raw socket of ESP without UDP. */
   rawTx: takeSendArea(),
-  /** The packet read from TUN at `innerPacket()`: room for a header before and a trailer behind. */
+  /** The packet read from TUN at `innerPacket()`: room for a header before and a trailer after. */
   inner: take(INNER_FRONT + PACKET_SPACE),
   /** Plaintext that is not for TUN: of tests and benchmarks. */
   plain: take(PACKET_SPACE),
@@ -178,7 +178,7 @@ export function txPacket(i: number, area: SendArea = At.tx): number {
   return area.packets + i * SLOT;
 }
 
-/** Where the IP packet read from TUN begins; its virtio-net header, if any, stands right before it. */
+/** Where the IP packet read from TUN begins; its virtio-net header, if any, is right before it. */
 export function innerPacket(): number {
   return At.inner + INNER_FRONT;
 }

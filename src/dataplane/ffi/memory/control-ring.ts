@@ -2,7 +2,7 @@ import { type Arena, At, RING_SIZE } from './arena.js';
 
 /**
  * Orders from main (the only writer) to the worker (the only reader) within the arena. A record never wraps:
- * what does not fit before the end begins anew at the start, so keys can be used in place. The reader zeroes
+ * what does not fit before the end begins again at the start, so keys can be used in place. The reader zeroes
  * every record it has consumed.
  *
  *     0  length of the record with this header (u32, a multiple of 8)   4  kind (u32)   8  body

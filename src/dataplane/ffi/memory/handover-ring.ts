@@ -3,7 +3,7 @@ import { NAME_SIZE } from './arena.js';
 
 /**
  * A ring in shared memory that carries packets from one worker (its only writer) to another (its only reader).
- * A record never wraps: what does not fit before the end begins anew at the start.
+ * A record never wraps: what does not fit before the end begins again at the start.
  *
  *     0  octets ever written (u32, modulo 2^32)      64  octets ever consumed (u32)     128  records
  *

@@ -197,7 +197,7 @@ export function v1PayloadTypeOf(payload: V1Payload): number {
 }
 
 /**
- * Writes payloads one behind the other.
+ * Writes payloads one after the other.
  * @returns the type of the first one, for the header in front
  * @throws RangeError when a value does not fit its field
  */
@@ -214,7 +214,7 @@ export function writeV1Chain(writer: Writer, payloads: readonly V1Payload[]): nu
   return first === undefined ? V1PayloadType.NONE : v1PayloadTypeOf(first);
 }
 
-/** A payload behind its generic header: the `_b` of RFC 2409 §3.2. @throws RangeError */
+/** A payload after its generic header: the `_b` of RFC 2409 §3.2. @throws RangeError */
 export function writeV1Body(writer: Writer, payload: V1Payload): void {
   switch (payload.kind) {
     case 'sa':

@@ -20,7 +20,7 @@ export interface V1Proposal {
 }
 
 /**
- * IPsec DOI, SIT_IDENTITY_ONLY. `body` is the payload behind its generic header as received, which HASH_I and
+ * IPsec DOI, SIT_IDENTITY_ONLY. `body` is the payload after its generic header as received, which HASH_I and
  * HASH_R cover (RFC 2409 §5, `SAi_b`); encoding ignores it.
  */
 export interface V1SaPayload {
@@ -111,7 +111,7 @@ export interface V1Header {
   readonly responderCookie: Uint8Array;
   readonly minorVersion: number;
   readonly exchangeType: number;
-  /** Flag E: everything behind the header is encrypted. */
+  /** Flag E: everything after the header is encrypted. */
   readonly encrypted: boolean;
   /** Flag C: commit. */
   readonly commit: boolean;
@@ -120,7 +120,7 @@ export interface V1Header {
   readonly messageId: number;
 }
 
-/** Everything behind the header of an encrypted message; `first` is the type of the first payload inside. */
+/** Everything after the header of an encrypted message; `first` is the type of the first payload inside. */
 export interface V1Sealed {
   readonly first: number;
   readonly body: Uint8Array;
@@ -133,6 +133,6 @@ export interface V1Message {
   readonly header: V1Header;
   readonly payloads: readonly V1Payload[];
   readonly sealed?: V1Sealed;
-  /** One to three zero octets stand behind the last payload, within the message. */
+  /** One to three zero octets follow the last payload, within the message. */
   readonly padded?: true;
 }

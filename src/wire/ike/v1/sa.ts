@@ -90,7 +90,7 @@ function readTransform(reader: Reader): V1Transform {
   return { number, id, attributes };
 }
 
-/** The SA payload behind its generic header: what `SAi_b` of RFC 2409 §5 is for our own proposals too. */
+/** The SA payload after its generic header: what `SAi_b` of RFC 2409 §5 is for our own proposals too. */
 export function writeV1Sa(writer: Writer, payload: V1SaPayload): void {
   writer.u32(IPSEC_DOI);
   writer.u32(SIT_IDENTITY_ONLY);

@@ -156,7 +156,7 @@ const TYPES = {
 } as const;
 
 /**
- * Writes payloads one behind the other.
+ * Writes payloads one after the other.
  * @returns the type of the first one, for the header in front
  * @throws RangeError when a value does not fit its field or a sealed payload is not the last
  */

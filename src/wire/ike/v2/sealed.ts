@@ -10,7 +10,7 @@ export interface FragmentNumber {
   readonly total: number;
 }
 
-/** RFC 7296 §3.14, behind the generic header, whose next-payload field is `first`. */
+/** RFC 7296 §3.14, after the generic header, whose next-payload field is `first`. */
 export function readSk(reader: Reader, first: number): Omit<SkPayload, 'kind'> {
   const { offset } = reader;
   return { first, body: reader.rest(), offset };
