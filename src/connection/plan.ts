@@ -1,8 +1,8 @@
 import { equalConstantTime } from '../crypto/compare.js';
-import type { ConnectionConfig, Identity } from '../ike/config.js';
+import type { ConnectionConfig } from '../ike/config.js';
 import type { RenewScope } from '../ike/inputs.js';
+import { sameIdentity } from '../ike/policy/identity.js';
 import { covers, sameSelectors } from '../ike/policy/selectors.js';
-import { equalBytes } from '../util/bytes.js';
 import { RELOAD_TABLE, type ReloadAction, type ReloadField } from './reload-table.js';
 
 /** A connection as it is planned with: `peer` as the operator wrote it, since resolved addresses come and go. */
@@ -162,10 +162,6 @@ function stepsOf(changes: readonly FieldChange[], { establishMode, adminUp }: Co
     changes.some(({ field }) => field === 'establish_mode') && establishMode === 'bidirectional';
   if (mayInitiate || changes.some(({ action }) => RETRY.has(action))) steps.push({ kind: 'retry' });
   return steps;
-}
-
-function sameIdentity(a: Identity, b: Identity): boolean {
-  return a.idType === b.idType && equalBytes(a.data, b.data);
 }
 
 /** Plain data in a fixed order of fields: the text tells whether they are equal. */

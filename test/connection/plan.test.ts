@@ -148,6 +148,13 @@ t.test('what does not differ is in no plan', async (t) => {
   t.equal(plan(planned({ peer: resolved })), undefined, 'a host name that resolves to something else');
   const split = { ...base.local, selectors: [network('10.1.0.128/25'), network('10.1.0.0/25')] };
   t.equal(plan(planned({ local: split })), undefined, 'the same networks, spelled otherwise');
+  for (const side of ['local', 'peer'] as const) {
+    const loud = {
+      ...base[side],
+      identity: { idType: IdType.FQDN, data: utf8(side === 'local' ? 'A.Example' : 'b.EXAMPLE.') },
+    };
+    t.equal(plan(planned({ [side]: loud })), undefined, `the name of ${side} in another case (RFC 4343)`);
+  }
   const many = ['a', 'b', 'c'].map((name) => ({ config: connection(name, FULL), peer: '192.0.2.2' }));
   t.same(planConnections(many, [...many].reverse()), [], 'another order');
 });
