@@ -83,13 +83,13 @@ export function historyOf(
     case 'ike-established':
       return {
         kind: 'established',
-        text: `IKEv${event.ike.version} SA as ${event.ike.role} with ${event.ike.peerIdentity}`,
+        text: `IKEv${event.ike.version} SA as ${event.ike.role} with ${event.ike.peerIdentity}${carriedOn(event)}`,
       };
     case 'child-established': {
       const { localTs, peerTs, replaces } = event.child;
       const ends = [localTs, peerTs].map((list) => list.map(describeSelector).join(','));
       const instead = replaces === undefined ? '' : ', in place of an older one';
-      return { kind: 'established', text: `child SA ${ends.join(' === ')}${instead}` };
+      return { kind: 'established', text: `child SA ${ends.join(' === ')}${instead}${carriedOn(event)}` };
     }
     case 'ike-failed':
       return { kind: 'failed', text: `as ${event.role}: ${event.failure.message}` };
@@ -112,4 +112,8 @@ export function historyOf(
     default:
       return undefined;
   }
+}
+
+function carriedOn({ adopted }: { readonly adopted?: true }): string {
+  return adopted === true ? ', carried on from before' : '';
 }

@@ -41,6 +41,9 @@ export class Context {
   #byName = new Map<string, ConnectionConfig>();
   #outputs: Output[] = [];
   #lastId = 0;
+  /** The last one given by `nextId`: no SA from elsewhere may have one so low. */
+  #lastOwnId = 0;
+  readonly #adoptedIds = new Set<number>();
   readonly #advice = new AdviceMemory();
 
   constructor(deps: EngineDeps) {
@@ -89,7 +92,24 @@ export class Context {
 
   /** A number for an IKE or child SA, unique for the life of the engine. */
   nextId(): number {
-    return ++this.#lastId;
+    this.#lastOwnId = ++this.#lastId;
+    return this.#lastId;
+  }
+
+  /** Whether an SA from elsewhere may keep this id: it was never given here. */
+  isFree(id: number): boolean {
+    return id > this.#lastOwnId && !this.#adoptedIds.has(id);
+  }
+
+  /** An SA keeps the id that it was given elsewhere; `nextId` goes on behind it. */
+  keepId(id: number): void {
+    this.#adoptedIds.add(id);
+    this.passId(id);
+  }
+
+  /** A place in the order of all ids that an SA from elsewhere has: what comes to be from now on comes after it. */
+  passId(id: number): void {
+    this.#lastId = Math.max(this.#lastId, id);
   }
 
   emit(output: Output): void {

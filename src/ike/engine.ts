@@ -1,3 +1,4 @@
+import type { IkeId } from '../util/ids.js';
 import type { Millis } from '../util/units.js';
 import { describeWireError, summarize } from '../wire/ike/dissect.js';
 import { decodeHeader, encodeMessage } from '../wire/ike/message.js';
@@ -11,12 +12,19 @@ import type { DatagramDropReason } from './events.js';
 import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { firstPath } from './path/first-path.js';
+import { type RefusedRecord, type SaRecord, unadoptable } from './sa/record.js';
 import { IkeV1 } from './v1/protocol.js';
 import { notify } from './v2/payloads.js';
 import { IkeV2 } from './v2/protocol.js';
 import type { IkeVersion } from './version.js';
 
 export type { EngineDeps } from './context.js';
+
+/** What became of the records given to `Engine.adopt`. */
+export interface Adoption {
+  readonly outputs: Output[];
+  readonly refused: readonly RefusedRecord[];
+}
 
 /**
  * The IKE engine, sans-IO: all that happens comes in by `handle`, all that is to be done goes out as its
@@ -100,6 +108,37 @@ export class Engine {
     return next;
   }
 
+  /**
+   * The established SAs as data that another engine can carry on, those of one IKE SA or all; oldest first. The
+   * keys of IKE SAs are copies: whoever calls it wipes them (`wipeRecord`). Those of ESP SAs are with the data plane.
+   */
+  export(ikeId?: IkeId): SaRecord[] {
+    return this.#versions.flatMap((version) => version.export?.(ikeId) ?? []);
+  }
+
+  /**
+   * Carries on the SAs of another engine, which must not go on with them itself. A record is refused, and changes
+   * nothing, when its connection is not configured here or an id or SPI of it is in use; the others are adopted.
+   *
+   * SAs keep their ids and SPIs. There is no `install-child` for a child SA: the engine has no ESP keys, and the data
+   * plane that has them keeps its SAs or gets them from the other data plane, under the same ids. An adopted SA is
+   * reported by `ike-established` and `child-established` with `adopted`: whoever follows which SAs there are needs
+   * to know no other event, and whoever tells what has happened can tell the two apart.
+   *
+   * Points in time in the records count on the clock of `now`: whoever brings records from another clock shifts them.
+   */
+  adopt(records: readonly SaRecord[], now: Millis): Adoption {
+    const ctx = this.#ctx;
+    ctx.now = Math.max(ctx.now, now);
+    const refused: RefusedRecord[] = [];
+    for (const record of records) {
+      const reason = this.#adopt(record);
+      if (reason !== undefined) refused.push({ record, reason });
+    }
+    for (const version of this.#versions) version.tick();
+    return { outputs: ctx.drain(), refused };
+  }
+
   /** Whether SAs that are given up still wait for their peers: a daemon that goes down waits for them a while. */
   get closing(): boolean {
     for (const sa of this.#v2.world.table.values()) if (sa.state === 'deleting') return true;
@@ -120,6 +159,13 @@ export class Engine {
       sources: halfOpen.sources,
       offers: this.#v1.world.offers.size,
     };
+  }
+
+  #adopt(record: SaRecord): string | undefined {
+    const { ctx, espSpis } = this.#v2.world;
+    const version: IkeVersion = record.ikeVersion === 1 ? this.#v1 : this.#v2;
+    if (version.adopt === undefined) return `IKEv${record.ikeVersion} SAs cannot be adopted`;
+    return unadoptable({ ctx, espSpis }, record) ?? version.adopt(record);
   }
 
   #receive(datagram: DatagramInput): void {

@@ -1,10 +1,11 @@
-import type { EspSuite, IkeSuite } from '../crypto/types.js';
+import type { IkeSuite } from '../crypto/types.js';
 import type { ChildId, ConnectionId, IkeId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { NatReport } from './path/nat-detection.js';
 import type { QuirkCode } from './quirks.js';
+import type { NegotiatedChild } from './sa/child.js';
 
 /**
  * All that the engine reports, as a closed union. Log lines, metrics, status and the API are made of these
@@ -24,7 +25,13 @@ export type IkeEvent =
       readonly version: 1 | 2;
       readonly peer: Endpoint;
     }
-  | { readonly kind: 'ike-established'; readonly connection: ConnectionId; readonly ike: IkeSaInfo }
+  /** `adopted`: it was negotiated by another engine, and is carried on here from a record (`Engine.adopt`). */
+  | {
+      readonly kind: 'ike-established';
+      readonly connection: ConnectionId;
+      readonly ike: IkeSaInfo;
+      readonly adopted?: true;
+    }
   /** An established IKE SA is gone. `failure` says why when it was not asked for. */
   | {
       readonly kind: 'ike-closed';
@@ -42,7 +49,12 @@ export type IkeEvent =
       readonly peer: Endpoint;
       readonly failure: Failure;
     }
-  | { readonly kind: 'child-established'; readonly connection: ConnectionId; readonly child: ChildSaInfo }
+  | {
+      readonly kind: 'child-established';
+      readonly connection: ConnectionId;
+      readonly child: ChildSaInfo;
+      readonly adopted?: true;
+    }
   | {
       readonly kind: 'child-closed';
       readonly connection: ConnectionId;
@@ -157,16 +169,10 @@ export interface IkeSaInfo {
   readonly replaces?: number;
 }
 
-/** An established child SA. SPIs are unsigned 32-bit numbers. */
-export interface ChildSaInfo {
+/** An established child SA. */
+export interface ChildSaInfo extends NegotiatedChild {
   readonly childId: ChildId;
   readonly ikeId: IkeId;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
-  readonly encapsulation: 'udp' | 'esp';
   readonly establishedAt: Millis;
   readonly rekeyAt: Millis;
   /** True when the peer accepted less than the configured selectors. */

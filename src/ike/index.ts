@@ -9,6 +9,8 @@
  * 3. Carry out every `Output` it returns, in order, before the next input: send datagrams, install ESP SAs, read events.
  * 4. Call `handle({ kind: 'timer' }, now)` when `engine.nextDeadline()` has come; ask again after each input.
  *
+ * The SAs of one engine can be carried on by another: `engine.export()` returns them as records, `adopt` takes them.
+ *
  * One engine belongs to one thread and is never entered twice. It wipes the keys of IKE SAs; those of ESP SAs pass to
  * whoever gets `install-child`. `handle` throws only on a bug, never on what a peer sends.
  */
@@ -16,7 +18,7 @@ export { parseCidr } from '../util/ip.js';
 export type { Random } from '../util/random.js';
 export { SecretKey } from '../util/secret.js';
 export type * from './config.js';
-export { Engine, type EngineDeps } from './engine.js';
+export { type Adoption, Engine, type EngineDeps } from './engine.js';
 export type * from './events.js';
 export type * from './inputs.js';
 export { DEFAULT_LIMITS, type EngineLimits, type RetransmitPolicy } from './limits.js';
@@ -24,3 +26,12 @@ export type * from './outputs.js';
 export { type IdentityTypeName, makeIdentity } from './policy/identity.js';
 export { autoEspProposals, autoIkeProposals, type Profile } from './policy/matrix.js';
 export { cidrSelector } from './policy/selectors.js';
+export type * from './sa/child.js';
+export {
+  type ChildSaRecord,
+  type IkeRecord,
+  RECORD_VERSION,
+  type RefusedRecord,
+  type SaRecord,
+  wipeRecord,
+} from './sa/record.js';

@@ -1,8 +1,8 @@
-import type { EspKeys, EspSuite } from '../crypto/types.js';
+import type { EspKeys } from '../crypto/types.js';
 import type { ChildId, ConnectionId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
-import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { IkeEvent } from './events.js';
+import type { NegotiatedChild } from './sa/child.js';
 
 /** All that the engine asks of its surroundings, in the order in which it is to be done. */
 export type Output =
@@ -35,21 +35,12 @@ export interface SendOutput {
   readonly bytes: Uint8Array;
 }
 
-/**
- * A negotiated pair of ESP SAs in tunnel mode. SPIs are unsigned 32-bit numbers. The receiver of the output
- * owns the keys and wipes them.
- */
-export interface ChildSa {
-  readonly id: number;
+/** A negotiated pair of ESP SAs. The receiver of the output owns the keys and wipes them. */
+export interface ChildSa extends NegotiatedChild {
+  readonly id: ChildId;
   readonly connection: ConnectionId;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
   readonly keysIn: EspKeys;
   readonly keysOut: EspKeys;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
-  readonly encapsulation: 'udp' | 'esp';
   readonly local: Endpoint;
   readonly peer: Endpoint;
   /** Whether outbound traffic may use it at once; else after `activate-outbound`. */

@@ -1,9 +1,10 @@
-import type { ChildId, ConnectionId } from '../util/ids.js';
+import type { ChildId, ConnectionId, IkeId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { ByteCount, Millis } from '../util/units.js';
 import type { ConnectionConfig } from './config.js';
 import type { CloseReason } from './events.js';
 import type { DatagramInput, RenewScope } from './inputs.js';
+import type { SaRecord } from './sa/record.js';
 
 /**
  * One version of IKE inside the engine. It keeps its own SAs; the engine only asks which version a
@@ -36,6 +37,18 @@ export interface IkeVersion {
   renew?(connection: ConnectionConfig, scope: RenewScope): void;
   /** ESP of a child SA comes from elsewhere now. False when the child SA is not of this version. */
   espMoved?(childId: ChildId, from: Endpoint): boolean;
+  /**
+   * The established IKE SAs with their child SAs as data, oldest first, or the one of this id alone. The keys are
+   * copies, which whoever calls it wipes. A negotiation that has not authenticated the peer is no SA yet: it is left
+   * out, and either end begins it again.
+   */
+  export?(ikeId?: IkeId): SaRecord[];
+  /**
+   * Carries on what a record of this version says, which the engine has found sound in its common part: puts the SA
+   * into the tables, its SPIs into the pool and its ids behind it (`Context.keepId`, `passId`), and reports it by
+   * `reportAdoptedIke` and `reportAdoptedChild`. Returns why not, and has changed nothing then.
+   */
+  adopt?(record: SaRecord): string | undefined;
   /** Does what is due at the current time. */
   tick(): void;
   /** When `tick` has something to do next. */

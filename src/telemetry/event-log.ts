@@ -193,13 +193,17 @@ function establishedLine(event: Extract<IkeEvent, { kind: 'ike-established' }>):
   const suite = ikeSuiteNames(ike.suite);
   const nat = natWords(ike.nat);
   const text =
-    `IKEv${ike.version} SA ${ike.ikeId} established as ${ike.role} with ${ike.peerIdentity} at ` +
+    `IKEv${ike.version} SA ${ike.ikeId} ${establishedWord(event)} as ${ike.role} with ${ike.peerIdentity} at ` +
     `${formatEndpoint(ike.peer)}, ${suiteWord(suite)}${nat}`;
   return {
     level: 'info',
     text,
     fields: { initiator_spi: ike.initiatorSpi, responder_spi: ike.responderSpi, prf: suite.prf },
   };
+}
+
+function establishedWord({ adopted }: { readonly adopted?: true }): string {
+  return adopted === true ? 'carried on' : 'established';
 }
 
 function natWords({ local, peer, peerMayForce }: NatReport): string {
@@ -211,7 +215,7 @@ function childEstablishedLine(event: Extract<IkeEvent, { kind: 'child-establishe
   const { child } = event;
   const instead = child.replaces === undefined ? '' : ` instead of ${child.replaces}`;
   const text =
-    `child SA ${child.childId} established${instead}: ${selectors(child.localTs)} === ` +
+    `child SA ${child.childId} ${establishedWord(event)}${instead}: ${selectors(child.localTs)} === ` +
     `${selectors(child.peerTs)}, ${suiteWord(espSuiteNames(child.suite))}` +
     `${child.encapsulation === 'udp' ? ' in UDP' : ''}${child.narrowed ? ', narrowed by the peer' : ''}`;
   return { level: 'info', text, fields: { spi_in: hex32(child.spiIn), spi_out: hex32(child.spiOut) } };
