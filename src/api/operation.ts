@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type Type from 'typebox';
+import type * as Type from '../util/json-schema.js';
 import type { Actor, ApiContext } from './context.js';
 import type { Dialect } from './dialect.js';
 import type { Links } from './render/links.js';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
+import * as Type from '../util/json-schema.js';
 import { BodyReader, decodeBody, parseJson } from './bodies.js';
 import type { ApiContext } from './context.js';
 import { ApiError } from './errors.js';

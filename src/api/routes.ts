@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import Type from 'typebox';
+import * as Type from '../util/json-schema.js';
 import { type AuditedOperation, auditedAs, targetOf } from './audit/actions.js';
 import type { Principal } from './auth/principal.js';
 import { decodeBody, parseJson } from './bodies.js';

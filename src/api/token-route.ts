@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import Type from 'typebox';
+import * as Type from '../util/json-schema.js';
 import type { Authenticator } from './auth/authenticator.js';
 import { decodeBody } from './bodies.js';
 import type { ApiContext } from './context.js';

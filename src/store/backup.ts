@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import Type from 'typebox';
+import * as Type from '../util/json-schema.js';
 import { formatPath } from './config-error.js';
 import { ObjectId, RECORD_SCHEMAS } from './record-schema.js';
 import { KIND, SECRET_FIELDS } from './records.js';

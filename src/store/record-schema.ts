@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox';
+import * as Type from '../util/json-schema.js';
 import { DpdModel, IdentityModel, modelOf } from './model-schema.js';
 import {
   type ConnectionRecord,
@@ -112,4 +112,4 @@ export const RECORD_SCHEMAS = {
   [KIND.connection]: connection,
   [KIND.ikePolicy]: ikePolicy,
   [KIND.ipsecPolicy]: ipsecPolicy,
-} as const satisfies Readonly<Record<string, TSchema>>;
+} as const satisfies Readonly<Record<string, Type.TSchema>>;

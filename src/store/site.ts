@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import Type from 'typebox';
 import type { Profile } from '../ike/policy/matrix.js';
 import { cidrRange, formatCidr, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
+import * as Type from '../util/json-schema.js';
 import { nearestWord } from '../util/nearest.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { ConfigIssue, ConfigPath } from './config-error.js';

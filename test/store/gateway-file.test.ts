@@ -152,7 +152,7 @@ connections:
 t.test('every field, and what the engine is told', async (t) => {
   const [b, c, d, e, f] = engineOf(EVERY_FIELD, new Map([['to-c', ['198.51.100.1', '198.51.100.2']]]));
   t.match(b, {
-    name: 'to-b',
+    id: 'to-b',
     adminUp: false,
     establishMode: 'peer_only',
     initiateVersion: 2,

@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import * as Type from '../../util/json-schema.js';
 import type { AuditEntry, NumberedEntry } from '../audit/trail.js';
 import type { Operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';

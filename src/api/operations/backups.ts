@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import Type from 'typebox';
 import { type Backup, backedUp, checkBackup, makeBackup } from '../../store/backup.js';
 import { type ConnectionRecord, KIND } from '../../store/records.js';
 import { StoreError } from '../../store/store.js';
+import * as Type from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import type { ApiContext, BackedUp, Transaction } from '../context.js';
 import { ApiError } from '../errors.js';

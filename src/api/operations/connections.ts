@@ -1,4 +1,4 @@
-import Type from 'typebox';
+import * as Type from '../../util/json-schema.js';
 import { type ApiContext, View } from '../context.js';
 import { entityTag } from '../ids.js';
 import type { Answer, Call, Operation } from '../operation.js';

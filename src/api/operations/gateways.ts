@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import Type from 'typebox';
 import { type GatewayMember, type GatewayRecord, KIND } from '../../store/records.js';
 import { freeAddresses, type Site, type Subnet } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
+import * as Type from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import { type ApiContext, type Transaction, View } from '../context.js';
 import type { Dialect } from '../dialect.js';

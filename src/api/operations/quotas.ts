@@ -1,5 +1,5 @@
-import Type from 'typebox';
 import { DEFAULT_QUOTAS, type Quotas } from '../../store/site.js';
+import * as Type from '../../util/json-schema.js';
 import { View } from '../context.js';
 import type { Call, Operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';

@@ -1,7 +1,7 @@
-import Type from 'typebox';
 import type { ConnectionRecord, GatewayRecord } from '../../store/records.js';
 import type { Site } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
+import * as Type from '../../util/json-schema.js';
 import type { View } from '../context.js';
 import type { ErrorCode } from '../error-codes.js';
 import { ApiError, badField } from '../errors.js';

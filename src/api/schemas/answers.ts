@@ -1,8 +1,8 @@
-import Type from 'typebox';
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
 import { BACKUP_FIELDS } from '../../store/backup.js';
 import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '../../store/schema.js';
 import { DEFAULT_QUOTAS } from '../../store/site.js';
+import * as Type from '../../util/json-schema.js';
 import { ERROR_CODES } from '../error-codes.js';
 
 /** The bodies of answers, by the name under which the OpenAPI document lists them. */

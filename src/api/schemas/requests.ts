@@ -1,4 +1,3 @@
-import Type from 'typebox';
 import {
   ConnectionSchema,
   DeadPeerDetectionSchema,
@@ -7,6 +6,7 @@ import {
   KEY_LIFETIME,
   PskSchema,
 } from '../../store/schema.js';
+import * as Type from '../../util/json-schema.js';
 import type { Dialect } from '../dialect.js';
 
 /**

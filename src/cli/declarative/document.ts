@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import Type from 'typebox';
 import {
   type ConfigError,
   type ConfigIssue,
@@ -16,6 +15,7 @@ import {
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
 import { formatCidr, formatIp, parseCidr, parseIp } from '../../util/ip.js';
+import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { CliError } from '../errors.js';
 import { readInput, sourceName } from '../read-input.js';

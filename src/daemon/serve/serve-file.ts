@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import Type from 'typebox';
 import { type Credential, HASH_PATTERN, hashSecret } from '../../api/auth/credentials.js';
 import type { TcpListener } from '../../api/listeners.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from '../../store/config-error.js';
@@ -9,6 +8,7 @@ import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
 import { readYaml } from '../../store/yaml-source.js';
 import { LOG_LEVELS, type LogLevel } from '../../telemetry/log.js';
 import { parseCidr, parseIp } from '../../util/ip.js';
+import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { RUN_FOLDER } from './run-folder.js';
 

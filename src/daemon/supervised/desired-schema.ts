@@ -1,4 +1,3 @@
-import Type from 'typebox';
 import type { Offload } from '../../dataplane/offload.js';
 import { makeIdentity } from '../../ike/policy/identity.js';
 import type { ConfigIssue, ConfigPath } from '../../store/config-error.js';
@@ -24,6 +23,7 @@ import {
 } from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { parseCidr } from '../../util/ip.js';
+import * as Type from '../../util/json-schema.js';
 
 /*
  * The wire form of `GatewayFile`, as a supervisor sends it. What a person wrote has been judged by the rules of the
