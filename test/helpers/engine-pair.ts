@@ -9,6 +9,7 @@ import { makeIdentity } from '../../src/ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../../src/ike/policy/matrix.js';
 import { cidrSelector, sameSelectors } from '../../src/ike/policy/selectors.js';
 import type { SpiSteering } from '../../src/ike/sa/esp-spi.js';
+import { wipeRecord } from '../../src/ike/sa/record.js';
 import { toHex, utf8 } from '../../src/util/bytes.js';
 import { parseCidr } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
@@ -160,6 +161,32 @@ export class Simulation {
     if (node.reconnect !== undefined) this.initiate(node, node.reconnect);
   }
 
+  /**
+   * Another engine carries on the SAs of this end, by the records of the old one; the data plane keeps its SAs. Throws
+   * unless exactly the SAs that were reported before are reported again.
+   */
+  handOver(node: SimNode): void {
+    const before = standing(node);
+    const records = node.engine.export();
+    node.engine = this.#engine(node.config);
+    node.ikes.clear();
+    node.childInfo.clear();
+    const { outputs, refused } = node.engine.adopt(records, this.now);
+    for (const record of records) wipeRecord(record);
+    if (refused[0] !== undefined) throw new Error(`${node.name}: ${refused[0].reason}`);
+    const adoption = outputs.filter((one) => one.kind === 'event' && 'adopted' in one.event);
+    for (const output of adoption) node.apply(output);
+    const after = standing(node);
+    if (after !== before) throw new Error(`${node.name} had\n${before}\nand has adopted\n${after}`);
+    this.#carryOut(
+      node,
+      outputs.filter((one) => !adoption.includes(one)),
+    );
+    // What was on its way had no SA yet, and begins again.
+    if (node.reconnect !== undefined && node.childInfo.size === 0) node.reconnectAt ??= this.now;
+  }
+
+  /** An engine of the same kind as the others, with random octets of its own. */
   #engine(config: EngineConfig): Engine {
     return new Engine({
       crypto: this.#options.crypto ?? toy,
@@ -172,7 +199,10 @@ export class Simulation {
 
   /** Gives an engine one input now. */
   input(node: SimNode, input: Input): Output[] {
-    const outputs = node.engine.handle(input, this.now);
+    return this.#carryOut(node, node.engine.handle(input, this.now));
+  }
+
+  #carryOut(node: SimNode, outputs: Output[]): Output[] {
     for (const output of outputs) {
       node.apply(output);
       if (output.kind === 'send') this.net.send(output, this.now);
@@ -240,6 +270,12 @@ export class Simulation {
     }
     return next;
   }
+}
+
+/** The SAs that an end has reported, but for what a record leaves out: what they once replaced. */
+function standing(node: SimNode): string {
+  const plain = (info: IkeSaInfo | ChildSaInfo): string => JSON.stringify({ ...info, replaces: undefined });
+  return [...node.ikes.values(), ...node.childInfo.values()].map(plain).sort().join('\n');
 }
 
 /** Part of a connection that a test wants other than usual. */
