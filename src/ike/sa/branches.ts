@@ -39,10 +39,12 @@ export interface Refusal {
   readonly effectiveAt: Millis;
 }
 
-/** An SA of either version that has the fields of one branch as its own. */
+/** An SA of either version. It is in one branch at a time. */
 interface Branching<B> {
-  /** Reading it copies them, setting it replaces them. */
+  /** The present branch. Setting it replaces all that differs between branches. */
   branch: B;
+  /** The same to look at only. */
+  readonly present: B;
 }
 
 /**
@@ -53,12 +55,12 @@ interface Branching<B> {
  * the one that is worked on at present; the others wait here.
  */
 export class Branches<B> {
-  readonly #sa: Branching<B> & B;
+  readonly #sa: Branching<B>;
   readonly #wipe: (branch: B) => void;
   #waiting: B[] = [];
 
   /** `wipe` forgets the secrets of a branch. */
-  constructor(sa: Branching<B> & B, wipe: (branch: B) => void) {
+  constructor(sa: Branching<B>, wipe: (branch: B) => void) {
     this.#sa = sa;
     this.#wipe = wipe;
   }
@@ -97,7 +99,7 @@ export class Branches<B> {
 
   /** The earliest point in time that any branch has. */
   earliest(timeOf: (branch: B) => Millis | undefined): Millis {
-    let at = timeOf(this.#sa) ?? Number.POSITIVE_INFINITY;
+    let at = timeOf(this.#sa.present) ?? Number.POSITIVE_INFINITY;
     for (const branch of this.#waiting) at = Math.min(at, timeOf(branch) ?? at);
     return at;
   }
@@ -105,7 +107,7 @@ export class Branches<B> {
   /** Enters each branch that something holds for and acts, after which it must not hold any more. */
   onEach(holds: (branch: B) => boolean, act: () => void): void {
     for (;;) {
-      if (!holds(this.#sa)) {
+      if (!holds(this.#sa.present)) {
         const next = this.#waiting.find(holds);
         if (next === undefined) return;
         this.enter(next);

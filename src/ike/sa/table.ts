@@ -10,45 +10,62 @@ interface SaWatcher {
 }
 
 /**
+ * What an SA knows in one phase of its life, and in no other: `at` names the phase. `link` is the way to the peer,
+ * which one phase hands on to the next.
+ */
+export interface Phase {
+  readonly at: string;
+  readonly link: { remote: Endpoint };
+}
+
+/** An SA that is in one of these phases, for as long as nobody moves it on. */
+export type InPhase<Sa extends { readonly phase: Phase }, At extends Sa['phase']['at']> = Sa & {
+  readonly phase: Extract<Sa['phase'], { readonly at: At }>;
+};
+
+/**
  * What an IKE SA is found by in its table, which keeps up with every change. SPIs are 16 hexadecimal digits.
- * `S` are the states of its version, `C` what the version knows of its connection.
+ * `P` are the phases of its version, `C` what the version knows of its connection.
  */
 export class TabledSa<
-  S extends string = string,
+  P extends Phase = Phase,
   C extends { readonly id: ConnectionId } = { readonly id: ConnectionId },
 > {
   /** The SPI this end chose: unique here, and in every message the peer sends on the SA. */
   readonly localSpi: string;
-  #state: S;
-  #remote: Endpoint;
+  #phase: P;
   #connection: C | undefined;
   #identities = '';
   #watcher: SaWatcher | undefined;
 
-  constructor(localSpi: string, state: S, remote: Endpoint) {
+  constructor(localSpi: string, phase: P) {
     this.localSpi = localSpi;
-    this.#state = state;
-    this.#remote = remote;
+    this.#phase = phase;
   }
 
-  get state(): S {
-    return this.#state;
+  get phase(): P {
+    return this.#phase;
   }
 
-  set state(state: S) {
+  set phase(phase: P) {
     this.#watcher?.leaving(this);
-    this.#state = state;
+    this.#phase = phase;
     this.#watcher?.entered(this);
+  }
+
+  /** The name of the phase. */
+  get state(): P['at'] {
+    return this.#phase.at;
   }
 
   /** Where the peer is. */
   get remote(): Endpoint {
-    return this.#remote;
+    return this.#phase.link.remote;
   }
 
   set remote(remote: Endpoint) {
     this.#watcher?.leaving(this);
-    this.#remote = remote;
+    this.#phase.link.remote = remote;
     this.#watcher?.entered(this);
   }
 

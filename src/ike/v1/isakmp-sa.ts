@@ -15,7 +15,7 @@ import type { V1Lifetimes } from '../policy/proposals-v1.js';
 import type { QuirkLedger } from '../quirks.js';
 import { Branches, pick, type Refusal } from '../sa/branches.js';
 import type { Retransmission } from '../sa/retransmission.js';
-import { TabledSa } from '../sa/table.js';
+import { type Phase, TabledSa } from '../sa/table.js';
 import { DpdState } from './dpd-state.js';
 import type { FragmentBuffer } from './fragments.js';
 import { MessageIds } from './message-ids.js';
@@ -171,7 +171,7 @@ function wipeBranch({ keys, negotiation }: V1Branch): void {
 }
 
 /** One ISAKMP SA (IKE SA of version 1): a record of what is known, changed by the exchange modules only. */
-export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
+export class IsakmpSa extends TabledSa<Phase & { readonly at: IsakmpState }, ConnectionConfig> {
   readonly id: number;
   readonly role: Role;
   readonly createdAt: Millis;
@@ -249,11 +249,10 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
   deleteAt: Millis | undefined;
 
   constructor(init: IsakmpSaInit) {
-    super(
-      toHex(init.role === 'initiator' ? init.initiatorCookie : init.responderCookie),
-      init.state,
-      init.remote,
-    );
+    super(toHex(init.role === 'initiator' ? init.initiatorCookie : init.responderCookie), {
+      at: init.state,
+      link: { remote: init.remote },
+    });
     this.id = init.id;
     this.role = init.role;
     this.initiatorCookie = init.initiatorCookie;
@@ -263,6 +262,18 @@ export class IsakmpSa extends TabledSa<IsakmpState, ConnectionConfig> {
     this.createdAt = init.createdAt;
     this.lastInbound = init.createdAt;
     this.negotiation = init.negotiation;
+  }
+
+  override get state(): IsakmpState {
+    return this.phase.at;
+  }
+
+  override set state(at: IsakmpState) {
+    this.phase = { at, link: this.phase.link };
+  }
+
+  get present(): V1Branch {
+    return this;
   }
 
   get branch(): V1Branch {

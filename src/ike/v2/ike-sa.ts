@@ -10,7 +10,7 @@ import type { NatReport } from '../path/nat-detection.js';
 import type { Candidates } from '../policy/candidates.js';
 import type { QuirkLedger } from '../quirks.js';
 import { Branches, pick, type Refusal } from '../sa/branches.js';
-import { TabledSa } from '../sa/table.js';
+import { type Phase, TabledSa } from '../sa/table.js';
 import { ChildSet } from './child-set.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
@@ -147,7 +147,7 @@ export interface IkeSaInit {
 }
 
 /** One IKE SA of version 2: a record of what is known, changed by the exchange modules only. */
-export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
+export class IkeSa extends TabledSa<Phase & { readonly at: IkeSaState }, ConnectionConfig> {
   readonly id: number;
   readonly role: Role;
   readonly createdAt: Millis;
@@ -246,7 +246,10 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
   forgetAt: Millis | undefined;
 
   constructor(init: IkeSaInit) {
-    super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi), init.state, init.remote);
+    super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi), {
+      at: init.state,
+      link: { remote: init.remote },
+    });
     this.id = init.id;
     this.role = init.role;
     this.authenticatedAs = init.role;
@@ -256,6 +259,18 @@ export class IkeSa extends TabledSa<IkeSaState, ConnectionConfig> {
     this.natTraversalPort = init.natTraversalPort;
     this.createdAt = init.createdAt;
     this.lastInbound = init.createdAt;
+  }
+
+  override get state(): IkeSaState {
+    return this.phase.at;
+  }
+
+  override set state(at: IkeSaState) {
+    this.phase = { at, link: this.phase.link };
+  }
+
+  get present(): Branch {
+    return this;
   }
 
   get branch(): Branch {
