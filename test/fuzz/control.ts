@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ControlSupervision, listenControl } from '../../src/daemon/control/server.js';
-import type { CoreConfig } from '../../src/daemon/core/core.js';
+import type { CoreConfig } from '../../src/daemon/core/config-in-force.js';
 import { planReload } from '../../src/daemon/gateway/reload.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';

@@ -1,6 +1,5 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
-import { describeEvent } from '../../telemetry/event-log.js';
 import type { GatewayCore } from '../core/core.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import { ControlError } from './protocol.js';
@@ -46,55 +45,33 @@ export class ControlCommands implements ControlHandler {
   }
 
   explain(name: string): Explanation {
-    this.#document(name);
-    return this.#core.explain(name)!;
+    const explanation = this.#core.statuses.explain(name);
+    if (explanation === undefined) throw this.#unknown(name);
+    return explanation;
   }
 
   subscribe(changed: () => void): () => void {
-    return this.#core.subscribe(changed);
+    return this.#core.watchers.subscribe(changed);
   }
 
-  waitUp(
+  async waitUp(
     name: string,
     progress: (line: string) => void,
     signal: AbortSignal,
   ): Promise<ConnectionStatusDocument> {
-    const before = this.#core.failures(name);
-    return new Promise((resolve, reject) => {
-      const end = (finish: () => void): void => {
-        unsubscribe();
-        signal.removeEventListener('abort', over);
-        finish();
-      };
-      const over = (): void => end(() => reject(new ControlError('failed', this.#whyNot(name))));
-      const look = (): void => {
-        const document = this.#document(name);
-        if (document.status === 'up') end(() => resolve(document));
-        else if (this.#core.failures(name) > before) over();
-      };
-      const unsubscribe = this.#core.subscribe((events) => {
-        for (const event of events) {
-          const about = 'connection' in event && event.connection === name;
-          const line = about ? describeEvent(event) : undefined;
-          if (line !== undefined && line.level !== 'debug') progress(line.text);
-        }
-        look();
-      });
-      signal.addEventListener('abort', over, { once: true });
-      look();
-    });
-  }
-
-  #whyNot(name: string): string {
-    const reasons = this.#document(name).status_reasons.map((reason) => reason.message);
-    return `${name} is not up. ${reasons.join(' ')}`.trim();
+    const result = await this.#core.watchers.waitUp(name, progress, signal);
+    if (!result.ok) throw new ControlError('failed', result.error);
+    return result.value;
   }
 
   #document(name: string): ConnectionStatusDocument {
-    const { connections } = this.#status();
-    const found = connections.find((one) => one.name === name);
-    if (found !== undefined) return found;
-    const known = connections.map((one) => one.name).join(', ');
-    throw new ControlError('not_found', `there is no connection ${name}: configured are ${known || 'none'}`);
+    const found = this.#core.statuses.of(name);
+    if (found === undefined) throw this.#unknown(name);
+    return found;
+  }
+
+  #unknown(name: string): ControlError {
+    const known = this.#core.connectionNames().join(', ');
+    return new ControlError('not_found', `there is no connection ${name}: configured are ${known || 'none'}`);
   }
 }

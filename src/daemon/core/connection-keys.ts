@@ -1,5 +1,8 @@
 import type { EngineConfig } from '../../ike/config.js';
 import type { IkeEvent } from '../../ike/events.js';
+import type { Input } from '../../ike/inputs.js';
+import type { Output } from '../../ike/outputs.js';
+import type { EngineLike } from './engine-driver.js';
 
 /**
  * The engine knows a connection by a key that never changes, people by a name that may. The key is the first
@@ -46,11 +49,35 @@ export class ConnectionKeys {
 
   /** The configuration as the engine is to have it. */
   keyed(config: EngineConfig): EngineConfig {
-    return { connections: config.connections.map((one) => ({ ...one, name: this.key(one.id) })) };
+    return { connections: config.connections.map((one) => ({ ...one, id: this.key(one.id) })) };
+  }
+
+  /** The engine, with inputs and outputs by the names that people know. */
+  named(engine: EngineLike): EngineLike {
+    return {
+      handle: (input, now) => engine.handle(this.#input(input), now).map((output) => this.#output(output)),
+      nextDeadline: () => engine.nextDeadline(),
+      get closing() {
+        return engine.closing === true;
+      },
+    };
+  }
+
+  #input(input: Input): Input {
+    if (input.kind === 'configure') return { ...input, config: this.keyed(input.config) };
+    return 'connection' in input ? { ...input, connection: this.key(input.connection) } : input;
+  }
+
+  #output(output: Output): Output {
+    if (output.kind === 'install-child') {
+      const { child } = output;
+      return { ...output, child: { ...child, connection: this.name(child.connection) } };
+    }
+    return output.kind === 'event' ? { ...output, event: this.#event(output.event) } : output;
   }
 
   /** The event with the name that people know. */
-  named(event: IkeEvent): IkeEvent {
+  #event(event: IkeEvent): IkeEvent {
     if (!('connection' in event) || event.connection === undefined) return event;
     const name = this.name(event.connection);
     return name === event.connection ? event : { ...event, connection: name };

@@ -1,4 +1,4 @@
-import type { CoreConfig } from '../core/core.js';
+import type { CoreConfig } from '../core/config-in-force.js';
 
 /**
  * A configuration that was read and is not in force. It owns its keys: they go over to whoever takes it, or are wiped

@@ -17,6 +17,7 @@ import type { SecretKey } from '../../util/secret.js';
 import { ControlCommands } from '../control/commands.js';
 import { type ControlServer, listenControl } from '../control/server.js';
 import { GatewayCore } from '../core/core.js';
+import { GatewayEffects } from '../core/gateway-effects.js';
 import { linuxFilter } from '../host/clear-guard.js';
 import { ConnectionDevices } from '../host/devices.js';
 import { linuxNetwork } from '../host/host-network.js';
@@ -197,15 +198,16 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       config: { connections: [] },
       spiSteering: { mask: workers - 1, bitsOf: (key) => shares.of(core?.nameOf(key) ?? key) },
     }),
-    plane,
+    effects: new GatewayEffects({
+      ...{ plane, devices, sockets, logger },
+      leadAround: (addresses) => side?.leadAround(addresses),
+    }),
+    counters: () => plane.counters(),
     devices,
     clock,
     random,
     logger,
     resolve: options.resolve ?? systemResolve,
-    send: (output) => sockets.send(output),
-    sendKeepalive: (remote) => sockets.sendKeepalive(remote),
-    peerResolved: (addresses) => side?.leadAround(addresses),
   });
   core = running;
   undo.push('timers', () => running.stop());
@@ -218,7 +220,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     clock,
     random,
     attempt: () => arrange(configured.file),
-    changed: (problems) => running.setProblems(problems),
+    changed: (problems) => running.statuses.setProblems(problems),
   });
   undo.push('the timer of refused routes', () => repair.stop());
   const configured = new GatewayReload(
@@ -250,7 +252,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
         ...{ child_sas: children, handed_over: handedOver, taken_over: takenOver },
       })),
     },
-    connections: running.status(),
+    connections: running.statuses.all(),
   });
   control.serve(
     new ControlCommands({

@@ -13,7 +13,7 @@ import type { GatewayFile, GatewaySettings } from '../../store/model.js';
 import { readPsks } from '../../store/psk.js';
 import { readTextFile } from '../../store/text-file.js';
 import { err, ok, type Result } from '../../util/result.js';
-import type { CoreConfig } from '../core/core.js';
+import type { CoreConfig } from '../core/config-in-force.js';
 import { FreshConfig } from './fresh-config.js';
 
 /** What a reload does, or would do. The answer of the control method `reload`, in its JSON names. */

@@ -1,7 +1,7 @@
 import type { Logger } from '../../telemetry/log.js';
 import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../control/protocol.js';
 import { type ControlServer, listenControl } from '../control/server.js';
-import type { CoreConfig } from '../core/core.js';
+import type { CoreConfig } from '../core/config-in-force.js';
 import type { FreshConfig } from '../gateway/fresh-config.js';
 import { type AfterStop, type Gateway, startGateway } from '../gateway/gateway.js';
 import { linuxFilter } from '../host/clear-guard.js';

@@ -1,0 +1,83 @@
+import { espSuiteNames, suiteWord } from '../../connection/names.js';
+import type { DataPlane } from '../../dataplane/dataplane.js';
+import type { EspPair } from '../../esp/params.js';
+import type { ChildSa, SendOutput } from '../../ike/outputs.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Endpoint } from '../../util/ip.js';
+import type { ConnectionDevices } from '../host/devices.js';
+import type { Effects } from './effects.js';
+import { LeavingChildren } from './leaving-children.js';
+
+export interface GatewayEffectsDeps {
+  readonly plane: DataPlane;
+  readonly devices: Pick<ConnectionDevices, 'numberOf'>;
+  readonly sockets: { send(output: SendOutput): void; sendKeepalive(remote: Endpoint): void };
+  /** Keeps the way to these addresses of a peer outside its own tunnel. */
+  leadAround(addresses: readonly string[]): void;
+  readonly logger: Logger;
+}
+
+/** The core's effects on a real gateway: its sockets, its packet path and its routes. */
+export class GatewayEffects implements Effects {
+  readonly #deps: GatewayEffectsDeps;
+  readonly #leaving: LeavingChildren;
+
+  constructor(deps: GatewayEffectsDeps) {
+    this.#deps = deps;
+    this.#leaving = new LeavingChildren(deps.plane);
+  }
+
+  send(output: SendOutput): void {
+    this.#deps.sockets.send(output);
+  }
+
+  sendKeepalive(remote: Endpoint): void {
+    this.#deps.sockets.sendKeepalive(remote);
+  }
+
+  expectEsp(spi: number): void {
+    this.#deps.plane.expect(spi);
+  }
+
+  forgetEsp(spi: number): void {
+    this.#deps.plane.forget(spi);
+  }
+
+  installChild(child: ChildSa): string | undefined {
+    const { plane, devices, logger } = this.#deps;
+    const { connection, ...pair } = child;
+    try {
+      const device = devices.numberOf(connection);
+      if (device === undefined) throw new RangeError('the connection has no TUN device');
+      plane.install({ ...pair, device } satisfies EspPair);
+      return undefined;
+    } catch (error) {
+      const reason = (error as Error).message;
+      plane.forget(child.spiIn);
+      const suite = suiteWord(espSuiteNames(child.suite));
+      logger.error({ connection, suite }, `a child SA was not installed: ${reason}`);
+      return reason;
+    }
+  }
+
+  activateOutbound(childId: number): void {
+    this.#deps.plane.activateOutbound(childId);
+  }
+
+  removeChild(childId: number, rekeyed: boolean): void {
+    if (rekeyed) this.#leaving.add(childId);
+    else this.#deps.plane.remove(childId);
+  }
+
+  updatePeer(childId: number, peer: Endpoint): void {
+    this.#deps.plane.updatePeer(childId, peer);
+  }
+
+  peerResolved(addresses: readonly string[]): void {
+    this.#deps.leadAround(addresses);
+  }
+
+  end(): void {
+    this.#leaving.end();
+  }
+}

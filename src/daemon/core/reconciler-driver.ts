@@ -1,0 +1,115 @@
+import {
+  type Command,
+  type ConnectionView,
+  type ReconcileInput,
+  Reconciler,
+  type State,
+} from '../../connection/reconcile.js';
+import type { Random } from '../../util/random.js';
+import type { Millis } from '../../util/units.js';
+import type { Clock } from '../system/clock.js';
+import type { Sleeper } from './engine-driver.js';
+
+/** What the reconciler's commands become. */
+export interface Orders {
+  initiate(connection: string): void;
+  /** Re-establishes the connection beside the SAs it has. */
+  renew(connection: string): void;
+  /** Takes effect with the next order, or with `done`. */
+  terminate(connection: string): void;
+  /** Whether an operator holds the connection down. */
+  setStopped(connection: string, stopped: boolean): void;
+  /** An attempt was not made: the peer's host name has no address. */
+  unresolved(connection: string, problem: string): void;
+  /** These were all orders for now. */
+  done(): void;
+}
+
+export interface ReconcilerDriverDeps {
+  readonly random: Random;
+  readonly clock: Pick<Clock, 'now'>;
+  /** The peers that go by host name. */
+  readonly names: {
+    has(connection: string): boolean;
+    refresh(connection: string): Promise<string | undefined>;
+  };
+  readonly orders: Orders;
+}
+
+/** Asks the reconciler and carries out its commands; attempts wait until the peer's host name is resolved. */
+export class ReconcilerDriver implements Sleeper {
+  readonly #deps: ReconcilerDriverDeps;
+  readonly #reconciler: Reconciler;
+  #ended = false;
+
+  constructor(deps: ReconcilerDriverDeps) {
+    this.#deps = deps;
+    this.#reconciler = new Reconciler(deps.random);
+  }
+
+  handle(input: ReconcileInput): void {
+    if (this.#ended) return;
+    for (const command of this.#reconciler.handle(input, this.#deps.clock.now())) this.#command(command);
+    this.#deps.orders.done();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  view(connection: string): ConnectionView | undefined {
+    return this.#reconciler.view(connection);
+  }
+
+  /** The connection goes on under another name. */
+  rename(from: string, to: string): void {
+    this.#reconciler.handle({ kind: 'rename', from, to }, this.#deps.clock.now());
+  }
+
+  nextDeadline(): Millis | undefined {
+    return this.#ended ? undefined : this.#reconciler.nextDeadline();
+  }
+
+  wake(): void {
+    this.handle({ kind: 'timer' });
+  }
+
+  /** Gives no orders any more: all SAs are being deleted. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  #command({ kind, connection }: Command): void {
+    const { orders } = this.#deps;
+    switch (kind) {
+      case 'initiate':
+        this.#resolved(connection, 'connecting', () => orders.initiate(connection));
+        return;
+      case 'renew':
+        this.#resolved(connection, 'up', () => orders.renew(connection));
+        return;
+      case 'terminate':
+        orders.terminate(connection);
+        return;
+      case 'refuse':
+        orders.setStopped(connection, true);
+        return;
+      case 'admit':
+        orders.setStopped(connection, false);
+    }
+  }
+
+  /** Runs `step` once the peer's host name, if it has one, is resolved, if the state is still this one then. */
+  #resolved(connection: string, state: State, step: () => void): void {
+    const { names, orders } = this.#deps;
+    if (!names.has(connection)) {
+      step();
+      return;
+    }
+    void names.refresh(connection).then((problem) => {
+      if (this.#ended || this.view(connection)?.state !== state) return;
+      if (problem === undefined) step();
+      else orders.unresolved(connection, problem);
+    });
+  }
+}

@@ -1,0 +1,70 @@
+import type { ChildTraffic } from '../../connection/sa-status.js';
+import type { ConnectionTracker } from '../../connection/tracker.js';
+import type { ChildCounters } from '../../dataplane/dataplane.js';
+import type { Input } from '../../ike/inputs.js';
+import type { EventLog } from '../../telemetry/event-log.js';
+import type { Logger } from '../../telemetry/log.js';
+import type { Endpoint } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import type { Clock } from '../system/clock.js';
+import type { Keepalives } from './keepalives.js';
+import type { PeerNames } from './peer-names.js';
+import { StandstillWatch } from './standstill.js';
+import type { TrafficReports } from './traffic-reports.js';
+
+export interface UpkeepDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly tracker: Pick<ConnectionTracker, 'traffic' | 'stoodStill'>;
+  readonly reports: Pick<TrafficReports, 'report'>;
+  readonly keepalives: Pick<Keepalives, 'take'>;
+  readonly names: Pick<PeerNames, 'refreshDue'>;
+  readonly log: Pick<EventLog, 'flush'>;
+  counters(): readonly ChildCounters[];
+  input(input: Input): void;
+  sendKeepalive(remote: Endpoint): void;
+}
+
+/** Between two looks at counters, keepalives and folded log lines. */
+const TICK: Millis = 1000;
+
+/** What is looked at every second, and has no deadline of its own. */
+export class Upkeep {
+  readonly #deps: UpkeepDeps;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: UpkeepDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    const standstill = new StandstillWatch(this.#deps.clock, TICK);
+    this.#timer = setInterval(() => this.look(standstill.look()), TICK);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** One look. `standstill`: nothing ran here for so long before it. */
+  look(standstill?: Millis): void {
+    const { tracker, reports, keepalives, names, log, clock, logger } = this.#deps;
+    const now = clock.now();
+    if (standstill !== undefined) {
+      logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
+      tracker.stoodStill(standstill, now);
+    }
+    const counters = this.#deps.counters();
+    tracker.traffic(trafficById(counters), now);
+    reports.report(counters, (input) => this.#deps.input(input));
+    for (const peer of keepalives.take(now)) this.#deps.sendKeepalive(peer);
+    names.refreshDue();
+    log.flush(now);
+  }
+}
+
+/** The counters by child SA. */
+export function trafficById(counters: readonly ChildCounters[]): ReadonlyMap<number, ChildTraffic> {
+  return new Map(counters.map((one) => [one.id, one]));
+}

@@ -1,0 +1,99 @@
+import type { ConnectionStatusDocument } from '../../connection/status.js';
+import type { IkeEvent } from '../../ike/events.js';
+import { describeEvent } from '../../telemetry/event-log.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { EventConsumer } from './event-bus.js';
+
+/** What watchers look at. */
+export interface Watched {
+  /** Changes whenever a status other than its counters may have changed. */
+  revision(): number;
+  /** Undefined when there is no such connection. */
+  status(connection: string): ConnectionStatusDocument | undefined;
+  /** Failed attempts in a row. */
+  failures(connection: string): number;
+}
+
+/** Called after each step that changed a status, with the events since the last call. */
+export type Watcher = (events: readonly IkeEvent[]) => void;
+
+/** Who waits for a change of status: streams of it, and operators who wait until a connection is up. */
+export class Watchers implements EventConsumer {
+  readonly #watched: Watched;
+  readonly #watchers = new Set<Watcher>();
+  /** Events that watchers have not been given. */
+  #pending: IkeEvent[] = [];
+  #revision = -1;
+
+  constructor(watched: Watched) {
+    this.#watched = watched;
+  }
+
+  /** Collects an event for the next `notify`. */
+  handle(event: IkeEvent): void {
+    this.#pending.push(event);
+  }
+
+  /** Calls the watchers if a status has changed since the last time. */
+  notify(): void {
+    const events = this.#pending;
+    this.#pending = [];
+    const revision = this.#watched.revision();
+    if (revision === this.#revision) return;
+    this.#revision = revision;
+    for (const watcher of this.#watchers) watcher(events);
+  }
+
+  /** @returns what ends it */
+  subscribe(watcher: Watcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /**
+   * Waits until a connection is up, another attempt of it has failed, or `signal` ends the wait. `progress` gets what
+   * happens meanwhile, in words.
+   * @returns its status, or why it is not up
+   */
+  waitUp(
+    connection: string,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<Result<ConnectionStatusDocument, string>> {
+    const before = this.#watched.failures(connection);
+    return new Promise((resolve) => {
+      const end = (result: Result<ConnectionStatusDocument, string>): void => {
+        unsubscribe();
+        signal.removeEventListener('abort', over);
+        resolve(result);
+      };
+      const over = (): void => end(err(this.#whyNot(connection)));
+      const look = (): void => {
+        const document = this.#watched.status(connection);
+        if (document?.status === 'up') end(ok(document));
+        else if (document === undefined || this.#watched.failures(connection) > before) over();
+      };
+      const unsubscribe = this.subscribe((events) => {
+        for (const line of progressOf(connection, events)) progress(line);
+        look();
+      });
+      signal.addEventListener('abort', over, { once: true });
+      look();
+    });
+  }
+
+  #whyNot(connection: string): string {
+    const document = this.#watched.status(connection);
+    if (document === undefined) return `${connection} is not configured any more`;
+    const reasons = document.status_reasons.map((reason) => reason.message);
+    return `${connection} is not up. ${reasons.join(' ')}`.trim();
+  }
+}
+
+function progressOf(connection: string, events: readonly IkeEvent[]): string[] {
+  return events.flatMap((event) => {
+    if (!('connection' in event) || event.connection !== connection) return [];
+    const { level, text } = describeEvent(event);
+    return level === 'debug' ? [] : [text];
+  });
+}
