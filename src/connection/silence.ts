@@ -1,7 +1,7 @@
 import type { Failure, FailureCause } from '../ike/events.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/path/first-path.js';
 import { type Endpoint, formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import type { StatusFailure } from './reasons.js';
 
 /** Endpoints that are named; a host name may stand for many addresses. */

@@ -2,6 +2,7 @@ import type { CipherId } from '../crypto/types.js';
 import type { ConnectionId } from '../util/ids.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Seconds } from '../util/units.js';
+import type { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 
 /**
@@ -40,7 +41,7 @@ export type EstablishMode = 'bidirectional' | 'peer_only';
 export type DpdAction = 'restart' | 'clear' | 'hold' | 'none';
 
 /** Where an initiator may begin: port 4500 is for a peer that port 500 does not reach (RFC 7296 §2.23). */
-export type FirstPort = 500 | 4500;
+export type FirstPort = typeof IKE_PORT | typeof NAT_TRAVERSAL_PORT;
 
 /** `interval`: idle time before a probe. `timeout`: time without authentic inbound traffic until dead. */
 export interface DpdConfig {

@@ -1,11 +1,11 @@
 import type { IkeId } from '../util/ids.js';
+import { TokenBucket } from '../util/token-bucket.js';
 import type { Millis } from '../util/units.js';
 import { describeWireError, summarize } from '../wire/ike/dissect.js';
 import { decodeHeader, encodeMessage } from '../wire/ike/message.js';
 import type { IkeHeader } from '../wire/ike/payloads.js';
 import { ExchangeType, NotifyType } from '../wire/ike/registry.js';
 import { V1Exchange } from '../wire/ike/v1/registry.js';
-import { RateLimit } from './admission/rate-limit.js';
 import { BURST_SECONDS, SourceRate } from './admission/source-rate.js';
 import { Context, type EngineDeps } from './context.js';
 import type { DatagramDropReason } from './events.js';
@@ -37,15 +37,15 @@ export class Engine {
   readonly #versions: readonly IkeVersion[];
   readonly #sources: SourceRate;
   /** First requests of all sources together, whatever becomes of them. */
-  readonly #requests: RateLimit;
+  readonly #requests: TokenBucket;
   /** Bounds the answers to datagrams of other versions. */
-  readonly #versionAnswers = new RateLimit(10, 5);
+  readonly #versionAnswers = new TokenBucket({ burst: 10, perSecond: 5 });
 
   constructor(deps: EngineDeps) {
     this.#ctx = new Context(deps);
     this.#sources = new SourceRate(deps.limits.requestsPerSecond);
     const inAll = deps.limits.requestsPerSecondInAll;
-    this.#requests = new RateLimit(BURST_SECONDS * inAll, inAll);
+    this.#requests = new TokenBucket({ burst: BURST_SECONDS * inAll, perSecond: inAll });
     this.#v2 = new IkeV2(this.#ctx);
     this.#v1 = new IkeV1(this.#ctx, this.#v2.world);
     this.#versions = [this.#v2, this.#v1];

@@ -7,12 +7,12 @@ import type {
   Identity,
   IkeProposalSpec,
 } from '../ike/config.js';
-import { NAT_TRAVERSAL_PORT } from '../ike/path/first-path.js';
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
 import { cidrSelector } from '../ike/policy/selectors.js';
 import { type Cidr, parseCidr } from '../util/ip.js';
 import type { SecretKey } from '../util/secret.js';
+import { NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { GatewayConnection, GatewayFile, IkeIdentity, IkePolicy, IpsecPolicy } from './model.js';
 import { DEFAULTS } from './schema.js';

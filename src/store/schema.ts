@@ -1,6 +1,6 @@
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../ike/path/first-path.js';
 import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
 import * as Type from '../util/json-schema.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import { PSK_ENCODINGS } from './psk-encoding.js';
 import { PSK_PATTERN } from './psk-rule.js';
 

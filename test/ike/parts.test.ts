@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import t from 'tap';
 import { CookieJar } from '../../src/ike/admission/cookies.js';
 import { HalfOpenLedger } from '../../src/ike/admission/half-open.js';
-import { RateLimit } from '../../src/ike/admission/rate-limit.js';
 import { DEFAULT_LIMITS } from '../../src/ike/limits.js';
 import { detectNat, natDetectionNotifies } from '../../src/ike/path/nat-detection.js';
 import { Retransmission } from '../../src/ike/sa/retransmission.js';
 import { RequestWindow } from '../../src/ike/v2/window.js';
+import { TokenBucket } from '../../src/util/token-bucket.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { createToyBackend } from '../helpers/toy-crypto.js';
 
@@ -108,7 +108,7 @@ t.test('retransmission: growing waits, a ceiling, an end', async (t) => {
 });
 
 t.test('rate limit: a burst, then the rate', async (t) => {
-  const limit = new RateLimit(3, 2);
+  const limit = new TokenBucket({ burst: 3, perSecond: 2 });
   t.strictSame(
     [0, 0, 0, 0].map((now) => limit.take(now)),
     [true, true, true, false],

@@ -1,5 +1,5 @@
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../ike/path/first-path.js';
 import type { Endpoint } from '../../util/ip.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 
 /** The UDP ports of IKE and of NAT traversal (RFC 7296 §2.23). Others are for tests without rights only. */
 export interface Ports {

@@ -1,5 +1,5 @@
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { Failure } from '../events.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../path/first-path.js';
 
 /** What a responder knows of an initiator that did not go on after its first request. */
 export interface SilentInitiator {

@@ -1,9 +1,13 @@
+import { type Rate, TokenBuckets } from '../../util/token-bucket.js';
 import type { Millis } from '../../util/units.js';
 
 /** Sources that are remembered; the one that was longest silent is forgotten for a new one. */
 const MAX_SOURCES = 4096;
 /** A source may send this many seconds' worth at once, so that many connections of one peer start together. */
 export const BURST_SECONDS = 2;
+
+/** Answers a second to those who have not proved anything: to tell them, not to serve them. */
+export const UNAUTHENTICATED_ANSWERS: Rate = { burst: 20, perSecond: 10 };
 
 /** What the rates say of a first request. */
 export interface Load {
@@ -15,22 +19,19 @@ export interface Load {
 
 export const CALM: Load = { busy: false, crowded: false };
 
-interface Bucket {
-  tokens: number;
-  at: Millis;
-}
-
 /**
  * Bounds the requests for new IKE SAs from each source address. Source addresses can be forged, so this keeps
  * one loud or broken peer down and no more; the half-open limits and cookies deal with forgers. The memory is
  * bounded whatever arrives.
  */
 export class SourceRate {
-  readonly #perSecond: number;
-  readonly #sources = new Map<string, Bucket>();
+  readonly #sources: TokenBuckets;
 
   constructor(perSecond: number) {
-    this.#perSecond = perSecond;
+    this.#sources = new TokenBuckets(
+      { burst: Math.max(1, perSecond * BURST_SECONDS), perSecond },
+      MAX_SOURCES,
+    );
   }
 
   /** Addresses that are remembered. */
@@ -40,20 +41,6 @@ export class SourceRate {
 
   /** Counts one request; false when the source has used up its share. */
   take(source: string, now: Millis): boolean {
-    const burst = Math.max(1, this.#perSecond * BURST_SECONDS);
-    const bucket = this.#sources.get(source) ?? { tokens: burst, at: now };
-    // The map is kept in the order of use.
-    this.#sources.delete(source);
-    if (this.#sources.size >= MAX_SOURCES) {
-      const [oldest] = this.#sources.keys();
-      this.#sources.delete(oldest!);
-    }
-    this.#sources.set(source, bucket);
-    const refill = (Math.max(0, now - bucket.at) / 1000) * this.#perSecond;
-    bucket.tokens = Math.min(burst, bucket.tokens + refill);
-    bucket.at = now;
-    if (bucket.tokens < 1) return false;
-    bucket.tokens -= 1;
-    return true;
+    return this.#sources.of(source).take(now);
   }
 }

@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../util/ip.js';
+import { NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import { NAT_TRAVERSAL_PORT } from './first-path.js';
 
 /** ESP in UDP, or as IP protocol 50. */
 export type EspForm = 'udp' | 'esp';

@@ -1,9 +1,6 @@
 import type { Endpoint } from '../../util/ip.js';
-import type { ConnectionConfig, FirstPort } from '../config.js';
-
-/** The ports of IKE, without and with NAT traversal (RFC 7296 §2, §2.23; RFC 3947 §4). */
-export const IKE_PORT = 500 satisfies FirstPort;
-export const NAT_TRAVERSAL_PORT = 4500 satisfies FirstPort;
+import { NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
+import type { ConnectionConfig } from '../config.js';
 
 /** The way of IKE messages between two ends. `natTraversalPort`: both are port 4500, the non-ESP marker in front. */
 export interface IkePath {

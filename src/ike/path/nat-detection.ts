@@ -2,9 +2,9 @@ import type { CryptoBackend } from '../../crypto/types.js';
 import { equalBytes, writeU16 } from '../../util/bytes.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from './first-path.js';
 
 /** Octets of a SHA-1 digest. */
 const HASH_LENGTH = 20;

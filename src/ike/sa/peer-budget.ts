@@ -1,6 +1,6 @@
 import type { ConnectionId } from '../../util/ids.js';
+import { TokenBucket } from '../../util/token-bucket.js';
 import type { Millis } from '../../util/units.js';
-import { RateLimit } from '../admission/rate-limit.js';
 import type { EngineConfig } from '../config.js';
 import type { EngineLimits } from '../limits.js';
 import { countPairs } from '../policy/carried-pairs.js';
@@ -29,9 +29,9 @@ export type Verdict = 'serve' | 'put-off' | 'drop';
 
 /** The requests of one connection's peer. */
 interface Buckets {
-  readonly requests: RateLimit;
-  readonly refusals: RateLimit;
-  readonly youngRekeys: RateLimit;
+  readonly requests: TokenBucket;
+  readonly refusals: TokenBucket;
+  readonly youngRekeys: TokenBucket;
 }
 
 /**
@@ -99,9 +99,9 @@ export class PeerBudget {
     if (known !== undefined) return known;
     const burst = Math.max(MIN_BURST, 2 * this.childLimit(connection));
     const made = {
-      requests: new RateLimit(burst, this.#limits.requestsPerConnection),
-      refusals: new RateLimit(REFUSALS.burst, REFUSALS.perSecond),
-      youngRekeys: new RateLimit(YOUNG_REKEYS, 1000 / YOUNG),
+      requests: new TokenBucket({ burst, perSecond: this.#limits.requestsPerConnection }),
+      refusals: new TokenBucket(REFUSALS),
+      youngRekeys: new TokenBucket({ burst: YOUNG_REKEYS, perSecond: 1000 / YOUNG }),
     };
     this.#buckets.set(connection, made);
     return made;

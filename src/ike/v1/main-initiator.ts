@@ -2,19 +2,14 @@ import { equalConstantTime } from '../../crypto/compare.js';
 import { hashI, hashR } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT, NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
-import {
-  firstPath,
-  floatToNatTraversalPort,
-  IKE_PORT,
-  NAT_TRAVERSAL_PORT,
-  takePath,
-} from '../path/first-path.js';
+import { firstPath, floatToNatTraversalPort, takePath } from '../path/first-path.js';
 import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
@@ -50,7 +45,6 @@ import {
   type World,
 } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost before it. */
 const RUBBISH_GRACE: Millis = 3000;
 

@@ -1,6 +1,7 @@
 import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount, Millis } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { Admission } from '../admission/half-open.js';
 import type { Failure } from '../events.js';
@@ -15,7 +16,6 @@ import { clearMain, refuseInClear, routeOf, sendInClear, transmit } from './send
 import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
 import { drop, find, freshCookie, hasExactlyOne, type Inbound, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** What a half-open SA holds beside message 1, about: messages 2 to 4, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 4096;
 /** How long our own main mode goes before one that the peer began at the same time. */

@@ -4,6 +4,7 @@ import { copyOf, readU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
@@ -35,7 +36,6 @@ import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
 import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** How long the last message of a finished quick mode can be repeated. */
 export const REPETITIONS: Millis = 60_000;
 /** When a rekey that did not work is tried again. */

@@ -3,6 +3,7 @@ import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
 import { compareBytes, copyOf, readU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { Millis } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
@@ -43,7 +44,6 @@ import {
 } from './send.js';
 import { childrenOf, drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** Quick modes of one ISAKMP SA that are remembered at once. */
 const MAX_QUICKS = 256;
 /** How long our own quick mode for a pair goes before one that the peer began at the same time. */

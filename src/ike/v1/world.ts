@@ -1,10 +1,10 @@
 import { toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
+import { type Rate, TokenBucket } from '../../util/token-bucket.js';
 import type { Millis } from '../../util/units.js';
 import type { V1Header, V1Payload } from '../../wire/ike/v1/payloads.js';
 import type { HalfOpenLedger } from '../admission/half-open.js';
-import { RateLimit } from '../admission/rate-limit.js';
-import { CALM, type Load, SourceRate } from '../admission/source-rate.js';
+import { CALM, type Load, SourceRate, UNAUTHENTICATED_ANSWERS } from '../admission/source-rate.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { DatagramDropReason } from '../events.js';
@@ -15,11 +15,8 @@ import { ChildTable } from './child-table.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { OfferMemory } from './offers.js';
 
-/** Answers a second to those who have not proved anything. */
-const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
-
 /** Answers a second to first messages of sources that send more than they may. Each is about as long as those. */
-const CROWDED_ANSWERS = 2000;
+const CROWDED_ANSWERS: Rate = { burst: 2000, perSecond: 2000 };
 
 /** Keys "from anywhere" that are tried a second, for all SAs together, and at once when none were for a while. */
 const KEY_RATE = { burst: 1000, perSecond: 1000 };
@@ -37,13 +34,13 @@ export interface World extends SharedTables {
   readonly ctx: Context;
   readonly table: SaTable<IsakmpSa>;
   /** Bounds answers and reports that anyone can provoke without a key. */
-  readonly unauthenticated: RateLimit;
+  readonly unauthenticated: TokenBucket;
   /** Bounds the keys that are tried on messages 5 of peers whose address no connection names. */
-  readonly keyTrials: RateLimit;
+  readonly keyTrials: TokenBucket;
   /** What the rates say of the first message at hand. */
   load: Load;
   /** Bounds the answers to crowded sources. */
-  readonly crowdedAnswers: RateLimit;
+  readonly crowdedAnswers: TokenBucket;
   /** Bounds the SAs of each source that answered a message 2 which had left none behind. */
   readonly proven: SourceRate;
   /** What peers have offered whom no SA is kept for yet. */
@@ -69,10 +66,10 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     espSpis: shared.espSpis,
     expectedSpis: shared.expectedSpis,
     table: new SaTable(),
-    unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
-    keyTrials: new RateLimit(KEY_RATE.burst, KEY_RATE.perSecond),
+    unauthenticated: new TokenBucket(UNAUTHENTICATED_ANSWERS),
+    keyTrials: new TokenBucket(KEY_RATE),
     load: CALM,
-    crowdedAnswers: new RateLimit(CROWDED_ANSWERS, CROWDED_ANSWERS),
+    crowdedAnswers: new TokenBucket(CROWDED_ANSWERS),
     proven: new SourceRate(ctx.limits.requestsPerSecond),
     offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     byFirstRequest: new Map(),

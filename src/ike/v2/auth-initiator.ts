@@ -1,9 +1,9 @@
 import type { ConnectionId } from '../../util/ids.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../path/first-path.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';

@@ -1,4 +1,5 @@
 import type { SecretKey } from '../../util/secret.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
@@ -23,7 +24,6 @@ import { sendRequest } from './send.js';
 import { type CreateChildTask, createChildTask, type SelectorLists, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 2000;
 

@@ -1,6 +1,7 @@
 import { compareBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
@@ -21,7 +22,6 @@ import { respond } from './send.js';
 import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once. */
 const CROSSING: Millis = 5000;
 

@@ -2,6 +2,7 @@ import type { IkeSuite } from '../../crypto/types.js';
 import { copyOf, equalBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
@@ -24,7 +25,6 @@ import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import { drop, type Inbound, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
 const MAX_COOKIES = 5;
 /**

@@ -1,6 +1,7 @@
 import { copyOf, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount } from '../../util/units.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { type FirstRequest, scanFirstRequest } from '../../wire/ike/first-request.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
@@ -21,7 +22,6 @@ import { noteProposalQuirks } from './proposal-quirks.js';
 import { reply, replyStateless, respond } from './send.js';
 import { drop, type Inbound, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** What a half-open SA holds beside the request, about: answer, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 2048;
 

@@ -2,6 +2,7 @@ import { deriveRekeySkeyseed, type NoncePair } from '../../crypto/keymat.js';
 import type { IkeSuite } from '../../crypto/types.js';
 import { compareBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure, Role } from '../events.js';
@@ -21,7 +22,6 @@ import { respond, sendRequest } from './send.js';
 import { type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
-const NONCE_LENGTH = 32;
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 5000;
 

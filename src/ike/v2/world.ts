@@ -1,21 +1,18 @@
 import type { ChildId, ConnectionId } from '../../util/ids.js';
+import { type Rate, TokenBucket } from '../../util/token-bucket.js';
 import type { Millis } from '../../util/units.js';
 import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js';
 import { CookieJar } from '../admission/cookies.js';
 import { HalfOpenLedger } from '../admission/half-open.js';
-import { RateLimit } from '../admission/rate-limit.js';
-import { CALM, type Load, SourceRate } from '../admission/source-rate.js';
+import { CALM, type Load, SourceRate, UNAUTHENTICATED_ANSWERS } from '../admission/source-rate.js';
 import type { Context } from '../context.js';
 import type { DatagramDropReason } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
 import { SaTable } from '../sa/table.js';
 import type { IkeSa } from './ike-sa.js';
 
-/** Answers a second to those who have not proved anything: to tell them, not to serve them. */
-const UNAUTHENTICATED_ANSWERS = { burst: 20, perSecond: 10 };
-
 /** Cookies a second for sources that send more than they may. Each is far shorter than the request. */
-const CROWDED_COOKIES = 2000;
+const CROWDED_COOKIES: Rate = { burst: 2000, perSecond: 2000 };
 
 /** All that the exchanges of version 2 work on. */
 export interface World {
@@ -24,15 +21,15 @@ export interface World {
   readonly halfOpen: HalfOpenLedger;
   readonly cookies: CookieJar;
   /** Bounds answers and reports that anyone can provoke without a key. */
-  readonly unauthenticated: RateLimit;
+  readonly unauthenticated: TokenBucket;
   /** Bounds the answers to requests on IKE SAs that are not known. */
-  readonly unknownSpiAnswers: RateLimit;
+  readonly unknownSpiAnswers: TokenBucket;
   /** What the rates say of the first request at hand. */
   load: Load;
   /** The share of sources that proved by a cookie to be where they say, when others forge their address. */
   readonly proven: SourceRate;
   /** Bounds the cookies for crowded sources. */
-  readonly crowdedCookies: RateLimit;
+  readonly crowdedCookies: TokenBucket;
   /** SAs we answered, by source address and SPI of their first request: to know its repetitions. */
   readonly byFirstRequest: Map<string, IkeSa>;
   /** The IKE SA that each child SA belongs to, by child id. */
@@ -56,11 +53,11 @@ export function createWorld(ctx: Context): World {
     table: new SaTable(),
     halfOpen: new HalfOpenLedger(ctx.limits),
     cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
-    unauthenticated: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
-    unknownSpiAnswers: new RateLimit(UNAUTHENTICATED_ANSWERS.burst, UNAUTHENTICATED_ANSWERS.perSecond),
+    unauthenticated: new TokenBucket(UNAUTHENTICATED_ANSWERS),
+    unknownSpiAnswers: new TokenBucket(UNAUTHENTICATED_ANSWERS),
     load: CALM,
     proven: new SourceRate(ctx.limits.requestsPerSecond),
-    crowdedCookies: new RateLimit(CROWDED_COOKIES, CROWDED_COOKIES),
+    crowdedCookies: new TokenBucket(CROWDED_COOKIES),
     byFirstRequest: new Map(),
     childOwners: new Map(),
     espSpis: new Set(),

@@ -1,5 +1,6 @@
 import type { Reader } from '../../reader.js';
 import type { Writer } from '../../writer.js';
+import { V1_NONCE_LENGTHS } from '../constants.js';
 import { LIMITS } from '../limits.js';
 import type { V1DeletePayload, V1IdPayload, V1NatOaPayload, V1NotifyPayload, V1Payload } from './payloads.js';
 import { V1IdType, V1PayloadType } from './registry.js';
@@ -7,10 +8,6 @@ import { readV1Sa, writeV1Sa } from './sa.js';
 
 /** RFC 2408 §3.2. */
 const PAYLOAD_HEADER_LENGTH = 4;
-
-/** RFC 2409 §5. */
-const MIN_NONCE_LENGTH = 8;
-const MAX_NONCE_LENGTH = 256;
 
 /** Flag of the last fragment. */
 const LAST_FRAGMENT = 1;
@@ -85,8 +82,8 @@ function readBody(reader: Reader, type: number): V1Payload {
       return { kind: 'sig', data: reader.rest() };
     case V1PayloadType.NONCE: {
       const { left } = reader;
-      if (left < MIN_NONCE_LENGTH || left > MAX_NONCE_LENGTH) {
-        const allowed = `${MIN_NONCE_LENGTH} to ${MAX_NONCE_LENGTH}`;
+      if (left < V1_NONCE_LENGTHS.min || left > V1_NONCE_LENGTHS.max) {
+        const allowed = `${V1_NONCE_LENGTHS.min} to ${V1_NONCE_LENGTHS.max}`;
         reader.fail('bad_value', `a nonce of ${left} octets: ${allowed} are allowed`);
       }
       return { kind: 'nonce', data: reader.rest() };
