@@ -7,7 +7,7 @@ import type { Output, SendOutput } from '#culvert/ike/outputs.js';
 import { identityOfAddress } from '#culvert/ike/policy/identity.js';
 import { cidrSelector } from '#culvert/ike/policy/selectors.js';
 import { utf8 } from '#culvert/util/bytes.js';
-import { parseCidr } from '#culvert/util/ip.js';
+import { cidrOf } from '#culvert/util/ip.js';
 import { SecretKey } from '#culvert/util/secret.js';
 import { Dh, Encr, Integ, nameOf, Prf } from '#culvert/wire/ike/registry.js';
 
@@ -111,7 +111,5 @@ function connection(own: string, other: string, group: number): ConnectionConfig
 }
 
 function network(address: string): ConnectionConfig['local']['selectors'] {
-  const cidr = parseCidr(`10.${address.slice(-1)}.0.0/24`);
-  if (typeof cidr === 'string') throw new Error(cidr);
-  return [cidrSelector(cidr)];
+  return [cidrSelector(cidrOf(`10.${address.slice(-1)}.0.0/24`))];
 }

@@ -7,7 +7,7 @@ import { makeIdentity } from '#culvert/ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '#culvert/ike/policy/matrix.js';
 import { cidrSelector } from '#culvert/ike/policy/selectors.js';
 import { utf8 } from '#culvert/util/bytes.js';
-import { parseCidr } from '#culvert/util/ip.js';
+import { cidrOf } from '#culvert/util/ip.js';
 import { SecretKey } from '#culvert/util/secret.js';
 
 export const GATEWAY = '192.0.2.1';
@@ -89,7 +89,5 @@ function named(name: string): ConnectionConfig['local']['identity'] {
 }
 
 function network(text: string): ConnectionConfig['local']['selectors'] {
-  const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new Error(cidr);
-  return [cidrSelector(cidr)];
+  return [cidrSelector(cidrOf(text))];
 }

@@ -9,7 +9,7 @@ import { setLinkUp } from '#culvert/linux/links.js';
 import { addRoute } from '#culvert/linux/routes.js';
 import { openPortGroup } from '#culvert/linux/sockets.js';
 import { openTun } from '#culvert/linux/tun.js';
-import { type Cidr, cidrRange, parseCidr } from '#culvert/util/ip.js';
+import { cidrOf, cidrRange } from '#culvert/util/ip.js';
 import { SecretKey } from '#culvert/util/secret.js';
 import { TsType } from '#culvert/wire/ike/registry.js';
 
@@ -40,7 +40,7 @@ const here = setup.end;
 const there = here === 0 ? 1 : 0;
 
 function selector(text: string) {
-  const { start, end } = cidrRange(parseCidr(text) as Cidr);
+  const { start, end } = cidrRange(cidrOf(text));
   return {
     tsType: TsType.IPV4_ADDR_RANGE,
     protocol: 0,
@@ -78,7 +78,7 @@ function childSa(id: number, successor = false): EspPair {
 const group = openPortGroup({ address: setup.addresses[here], port: 4500, workers: 1, gro: true });
 const tun = openTun('culvert0', { virtioHeader: true, tso: true });
 setLinkUp('culvert0', MTU);
-addRoute({ cidr: parseCidr(setup.networks[there]) as Cidr, device: 'culvert0' });
+addRoute({ cidr: cidrOf(setup.networks[there]), device: 'culvert0' });
 const plane = createFfiDataPlane({
   espFds: group.espFds,
   tun,

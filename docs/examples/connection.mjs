@@ -52,6 +52,6 @@ function identityOf(address) {
 /** @param {string} text */
 function selectorOf(text) {
   const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new Error(`${text} ${cidr}`);
-  return cidrSelector(cidr);
+  if (!cidr.ok) throw new Error(`${text} ${cidr.error}`);
+  return cidrSelector(cidr.value);
 }

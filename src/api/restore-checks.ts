@@ -109,8 +109,7 @@ function checkGateway(gateway: GatewayRecord, site: Site, issues: ConfigIssue[])
   checkGroup(gateway, site, issues);
   for (const [index, text] of gateway.advertisedCidrs.entries()) {
     const cidr = parseCidr(text);
-    if (typeof cidr === 'string')
-      issues.push({ path: ['advertisedCidrs', index], rule: 'bad_cidr', message: cidr });
+    if (!cidr.ok) issues.push({ path: ['advertisedCidrs', index], rule: 'bad_cidr', message: cidr.error });
   }
   const subnet = site.subnets.find(({ id }) => id === gateway.subnet);
   if (subnet === undefined) {

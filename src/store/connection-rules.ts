@@ -1,5 +1,5 @@
 import { type IdentityTypeName, isDomainName, makeIdentity } from '../ike/policy/identity.js';
-import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../util/ip.js';
+import { canonicalCidr, formatCidr, formatIp, parseCidr, parseIp } from '../util/ip.js';
 import { nearestWord } from '../util/nearest.js';
 import { SecretKey } from '../util/secret.js';
 import type { ConfigIssue, ConfigPath } from './config-error.js';
@@ -242,8 +242,8 @@ function checkCidrs(
     for (const [index, text] of (cidrs ?? []).entries()) {
       const cidr = parseCidr(text);
       const place = under(at, index);
-      if (typeof cidr === 'string') {
-        issues.push({ path: place, rule: 'bad_cidr', message: `${shown(text, place)} ${cidr}` });
+      if (!cidr.ok) {
+        issues.push({ path: place, rule: 'bad_cidr', message: `${shown(text, place)} ${cidr.error}` });
       }
     }
   }
@@ -265,20 +265,18 @@ function checkRoutes(
   for (const [index, text] of (input.routes ?? []).entries()) {
     const cidr = parseCidr(text);
     const place = under(path, 'routes', index);
-    if (typeof cidr === 'string') {
-      issues.push({ path: place, message: `${shown(text, place)} ${cidr}` });
+    if (!cidr.ok) {
+      issues.push({ path: place, message: `${shown(text, place)} ${cidr.error}` });
       continue;
     }
-    if (seen.has(formatCidr(cidr))) {
+    const network = formatCidr(cidr.value);
+    if (seen.has(network)) {
       issues.push({ path: place, message: `${shown(text, place)} stands in the list twice: keep one` });
     }
-    seen.add(formatCidr(cidr));
+    seen.add(network);
   }
 }
 
 function canonicalCidrs(texts: readonly string[] | undefined): string[] {
-  return (texts ?? []).map((text) => {
-    const cidr: Cidr | string = parseCidr(text);
-    return typeof cidr === 'string' ? text : formatCidr(cidr);
-  });
+  return (texts ?? []).map(canonicalCidr);
 }

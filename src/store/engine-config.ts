@@ -10,7 +10,7 @@ import type {
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
 import { cidrSelector } from '../ike/policy/selectors.js';
-import { type Cidr, parseCidr } from '../util/ip.js';
+import { cidrOf } from '../util/ip.js';
 import type { SecretKey } from '../util/secret.js';
 import { NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
@@ -122,5 +122,5 @@ function toIdentity({ type, value }: IkeIdentity): Identity {
 /** No networks means route mode: everything, and the routes decide. */
 function toSelectors(cidrs: readonly string[]): TrafficSelector[] {
   const all = cidrs.length === 0 ? ['0.0.0.0/0', '::/0'] : cidrs;
-  return all.map((text) => cidrSelector(parseCidr(text) as Cidr));
+  return all.map((text) => cidrSelector(cidrOf(text)));
 }

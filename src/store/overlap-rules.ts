@@ -140,9 +140,9 @@ function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string
   const out: PlacedCidr[] = [];
   for (const [index, text] of cidrs.entries()) {
     const cidr = parseCidr(text);
-    if (typeof cidr !== 'string') {
-      out.push({ path: under(path, side, 'cidrs', index), text, cidr, range: cidrRange(cidr) });
-    }
+    if (!cidr.ok) continue;
+    const place = under(path, side, 'cidrs', index);
+    out.push({ path: place, text, cidr: cidr.value, range: cidrRange(cidr.value) });
   }
   return out;
 }

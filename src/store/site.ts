@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Profile } from '../ike/policy/matrix.js';
-import { cidrRange, formatCidr, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
+import { canonicalCidr, cidrOf, cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
 import * as Type from '../util/json-schema.js';
 import { nearestWord } from '../util/nearest.js';
 import { err, ok, type Result } from '../util/result.js';
@@ -205,9 +205,10 @@ function readSubnet(
     issues.push({ path: [...path, 'vpc'], message: `${shown(input.vpc, path)} is not in vpcs${hint}` });
   }
   const cidr = parseCidr(input.cidr);
-  if (typeof cidr === 'string') {
-    issues.push({ path: [...path, 'cidr'], rule: 'bad_cidr', message: `${shown(input.cidr, path)} ${cidr}` });
-  } else if (cidr.address.length * 8 - cidr.prefix < 4) {
+  if (!cidr.ok) {
+    const message = `${shown(input.cidr, path)} ${cidr.error}`;
+    issues.push({ path: [...path, 'cidr'], rule: 'bad_cidr', message });
+  } else if (cidr.value.address.length * 8 - cidr.value.prefix < 4) {
     const message = `"${input.cidr}" is too small: a gateway needs four free addresses, so /28 in IPv4 or more`;
     issues.push({ path: [...path, 'cidr'], message });
   }
@@ -223,7 +224,7 @@ function readSubnet(
     name: input.name,
     vpc: vpc?.id ?? '',
     zone: input.zone ?? `${region}-1`,
-    cidr: typeof cidr === 'string' ? input.cidr : formatCidr(cidr),
+    cidr: canonicalCidr(input.cidr),
     publicAddresses,
   };
 }
@@ -259,9 +260,7 @@ const MAX_TRIED = 4096;
 
 /** The lowest `count` addresses of the subnet that are free; fewer when it is full. */
 export function freeAddresses(subnet: Subnet, taken: ReadonlySet<string>, count: number): string[] {
-  const cidr = parseCidr(subnet.cidr);
-  if (typeof cidr === 'string') throw new Error(`subnet ${subnet.id} has a network that was not checked`);
-  const range = cidrRange(cidr);
+  const range = cidrRange(cidrOf(subnet.cidr));
   const last = formatIp(range.end);
   const used = new Set([...taken, ...subnet.publicAddresses]);
   const free: string[] = [];

@@ -1,4 +1,5 @@
 import { compareBytes, equalBytes } from './bytes.js';
+import { err, ok, type Result } from './result.js';
 
 /** An IP address as its octets: 4 for IPv4, 16 for IPv6, in network order. */
 export type IpBytes = Uint8Array;
@@ -100,21 +101,40 @@ export function formatIp(ip: IpBytes): string {
   return `${text.slice(0, best).join(':')}::${text.slice(best + bestLength).join(':')}`;
 }
 
-/** The network of `a.b.c.d/n` or `x::/n`; a reason in words when the text is not one or has host bits set. */
-export function parseCidr(text: string): Cidr | string {
+/** The network of `a.b.c.d/n` or `x::/n`; else why the text is not one, as the rest of a sentence. */
+export function parseCidr(text: string): Result<Cidr, string> {
   const slash = text.indexOf('/');
-  if (slash < 0) return 'is not a CIDR: write address/prefix, for example 10.1.0.0/24';
+  if (slash < 0) return err('is not a CIDR: write address/prefix, for example 10.1.0.0/24');
   const address = parseIp(text.slice(0, slash));
   const digits = text.slice(slash + 1);
-  if (address === undefined) return `has no IP address before the slash: "${text.slice(0, slash)}"`;
+  if (address === undefined) return err(`has no IP address before the slash: "${text.slice(0, slash)}"`);
   const bits = address.length * 8;
   if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > bits) {
-    return `has a prefix length that is not between 0 and ${bits}: "${digits}"`;
+    return err(`has a prefix length that is not between 0 and ${bits}: "${digits}"`);
   }
   const prefix = Number(digits);
   const network = maskTo(address, prefix);
-  if (!equalBytes(network, address)) return `has host bits set: write ${formatIp(network)}/${prefix}`;
-  return { address, prefix };
+  if (!equalBytes(network, address)) return err(`has host bits set: write ${formatIp(network)}/${prefix}`);
+  return ok({ address, prefix });
+}
+
+/** The network of a text that was checked before. @throws Error when it is none, which is a bug */
+export function cidrOf(text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (!cidr.ok) throw new Error(`${text} ${cidr.error}`);
+  return cidr.value;
+}
+
+/** A network in canonical text; a text that is none stays as it is, for the rules to refuse. */
+export function canonicalCidr(text: string): string {
+  const cidr = parseCidr(text);
+  return cidr.ok ? formatCidr(cidr.value) : text;
+}
+
+/** As `canonicalCidr`, of an address. */
+export function canonicalIp(text: string): string {
+  const ip = parseIp(text);
+  return ip === undefined ? text : formatIp(ip);
 }
 
 /** Text form of a network. */

@@ -1,7 +1,7 @@
 import type { ConnectionConfig } from '../../src/ike/config.js';
 import type { ChildSaInfo, IkeEvent, IkeSaInfo } from '../../src/ike/events.js';
 import { utf8 } from '../../src/util/bytes.js';
-import { cidrRange, parseCidr } from '../../src/util/ip.js';
+import { cidrOf, cidrRange } from '../../src/util/ip.js';
 import type { Random } from '../../src/util/random.js';
 import { SecretKey } from '../../src/util/secret.js';
 import type { TrafficSelector } from '../../src/wire/ike/payloads.js';
@@ -9,9 +9,7 @@ import { Dh, Encr, IdType, Integ, Prf, TsType } from '../../src/wire/ike/registr
 
 /** The selector of a whole network, any protocol and port. */
 export function network(text: string): TrafficSelector {
-  const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new RangeError(`${text} ${cidr}`);
-  const { start, end } = cidrRange(cidr);
+  const { start, end } = cidrRange(cidrOf(text));
   const tsType = start.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE;
   return { tsType, protocol: 0, startPort: 0, endPort: 0xffff, startAddress: start, endAddress: end };
 }

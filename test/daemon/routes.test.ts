@@ -2,7 +2,7 @@ import t from 'tap';
 import { ownerMetric } from '../../src/daemon/host/fence.js';
 import { connectionTo, GatewayRoutes } from '../../src/daemon/host/network.js';
 import { oneLine } from '../../src/daemon/start-error.js';
-import { type Cidr, parseCidr, parseIp } from '../../src/util/ip.js';
+import { cidrOf, parseIp } from '../../src/util/ip.js';
 import { FakeNetwork } from '../helpers/fake-host.js';
 import { GatewayBench } from '../helpers/gateway-pair.js';
 
@@ -54,7 +54,7 @@ t.test('routes', async (t) => {
 
   t.test('a route around the tunnel that is there already', async (t) => {
     const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
-    const cidr = parseCidr('10.2.0.9/32') as Cidr;
+    const cidr = cidrOf('10.2.0.9/32');
     const network = new FakeNetwork();
     const operators = { cidr, kind: 'unicast', device: 'eth7', metric: 0, by: 'other' } as const;
     network.held.push(operators);
@@ -76,12 +76,12 @@ t.test('routes', async (t) => {
   t.test('what a process before left and nothing wants any more', async (t) => {
     const network = new FakeNetwork();
     network.addRoute({
-      cidr: parseCidr('10.2.0.7/32') as Cidr,
+      cidr: cidrOf('10.2.0.7/32'),
       device: 'eth0',
       metric: ownerMetric('culvert0'),
     });
-    network.addUnreachable(parseCidr('10.7.0.0/24') as Cidr, ownerMetric('culvert0'));
-    network.addUnreachable(parseCidr('10.8.0.0/24') as Cidr, ownerMetric('culvert1'));
+    network.addUnreachable(cidrOf('10.7.0.0/24'), ownerMetric('culvert0'));
+    network.addUnreachable(cidrOf('10.8.0.0/24'), ownerMetric('culvert1'));
     routesOf({}, [], network);
     t.same(network.routes, ['10.2.0.0/24 dev culvert0 src 10.1.0.1']);
     t.same(network.fence, ['10.8.0.0/24'], "another gateway's fence is not ours");
@@ -195,7 +195,7 @@ t.test('a network that cannot be led through the tunnel is a problem of its conn
   const there =
     (text: string, by: 'kernel' | 'other' | 'culvert', metric = 0) =>
     (network: FakeNetwork) =>
-      void network.held.push({ cidr: parseCidr(text) as Cidr, kind: 'unicast', device: 'lan0', metric, by });
+      void network.held.push({ cidr: cidrOf(text), kind: 'unicast', device: 'lan0', metric, by });
   for (const [what, wanted, prepare, words] of [
     ["the peer's own address", '192.0.2.2/32', () => undefined, /peer's own address/],
     [

@@ -30,7 +30,7 @@ import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import { readPsks } from '../../src/store/psk.js';
-import { type Cidr, parseCidr, parseIp } from '../../src/util/ip.js';
+import { cidrOf, parseIp } from '../../src/util/ip.js';
 import { EXAMPLE_KEY, exampleGateway } from '../helpers/example-gateway.js';
 import { FakeHost } from '../helpers/fake-host.js';
 import { RequestMutator } from '../helpers/request-mutator.js';
@@ -190,7 +190,7 @@ t.test('what outlives a gateway goes by the name of its device', async (t) => {
 
   const host = new FakeHost();
   const { network, filter } = host;
-  const cidr = (text: string) => parseCidr(text) as Cidr;
+  const cidr = (text: string) => cidrOf(text);
   for (const device of ['culvert0', 'culvert1']) {
     network.addRoute({ cidr: cidr('198.51.100.7/32'), device: 'wan', metric: ownerMetric(device) });
     network.addUnreachable(cidr('198.51.100.0/24'), ownerMetric(device));

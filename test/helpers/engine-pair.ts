@@ -11,7 +11,7 @@ import { cidrSelector, sameSelectors } from '../../src/ike/policy/selectors.js';
 import type { SpiSteering } from '../../src/ike/sa/esp-spi.js';
 import { wipeRecord } from '../../src/ike/sa/record.js';
 import { toHex, utf8 } from '../../src/util/bytes.js';
-import { parseCidr } from '../../src/util/ip.js';
+import { cidrOf } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { SeededRandom } from './seeded-random.js';
 import { createToyBackend } from './toy-crypto.js';
@@ -331,9 +331,7 @@ export function identity(text: string): ConnectionConfig['local']['identity'] {
 
 export function selectors(cidrs: readonly string[]): ConnectionConfig['local']['selectors'] {
   return cidrs.map((text) => {
-    const cidr = parseCidr(text);
-    if (typeof cidr === 'string') throw new Error(`${text} ${cidr}`);
-    return cidrSelector(cidr);
+    return cidrSelector(cidrOf(text));
   });
 }
 

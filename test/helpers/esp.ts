@@ -7,7 +7,7 @@ import { DEFAULT_REPLAY_WINDOW } from '../../src/esp/params.js';
 import { OutboundSa } from '../../src/esp/seal.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
 import { concat, writeU32 } from '../../src/util/bytes.js';
-import { cidrRange, parseCidr, parseIp } from '../../src/util/ip.js';
+import { cidrOf, cidrRange, parseIp } from '../../src/util/ip.js';
 import type { Random } from '../../src/util/random.js';
 import { SecretKey } from '../../src/util/secret.js';
 import type { TrafficSelector } from '../../src/wire/ike/payloads.js';
@@ -89,9 +89,7 @@ export function selector(network: string, options: SelectorOptions = {}): Traffi
 function bounds(network: string): [Uint8Array, Uint8Array] {
   const [first, last] = network.split('-');
   if (last !== undefined) return [ip(first!), ip(last)];
-  const cidr = parseCidr(network);
-  if (typeof cidr === 'string') throw new Error(`${network} ${cidr}`);
-  const range = cidrRange(cidr);
+  const range = cidrRange(cidrOf(network));
   return [range.start, range.end];
 }
 

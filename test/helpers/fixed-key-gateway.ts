@@ -5,7 +5,7 @@ import { setLinkUp } from '../../src/linux/links.js';
 import { addRoute } from '../../src/linux/routes.js';
 import { closeSocket, openPortGroup, openRawEsp } from '../../src/linux/sockets.js';
 import { openTun } from '../../src/linux/tun.js';
-import { type Cidr, parseCidr } from '../../src/util/ip.js';
+import { cidrOf } from '../../src/util/ip.js';
 import { type GatewaySetup, pairOf } from './fixed-key-sa.js';
 
 /**
@@ -25,7 +25,7 @@ const { workers = 1 } = setup;
 const group = openPortGroup({ address: setup.local, port: 4500, workers, gro: wanted.gro });
 const tun = openTun('culvert0', { ...wanted, virtioHeader: needsVirtioHeader(wanted), queues: workers });
 setLinkUp('culvert0', setup.mtu);
-for (const net of setup.peerNets) addRoute({ cidr: parseCidr(net) as Cidr, device: 'culvert0' });
+for (const net of setup.peerNets) addRoute({ cidr: cidrOf(net), device: 'culvert0' });
 const rawFds =
   setup.encapsulation === 'esp' || setup.raw === true
     ? Array.from({ length: workers }, (_, index) => openRawEsp(setup.local, { workers, index }))

@@ -2,7 +2,7 @@ import type { EspSuite } from '../../src/crypto/types.js';
 import type { Offload } from '../../src/dataplane/offload.js';
 import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
-import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
+import { cidrOf, cidrRange } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
 
 /** What a gateway of fixed-key-gateway.ts is told. */
@@ -40,7 +40,7 @@ export function pairOf(setup: GatewaySetup, id: number, outbound: boolean): EspP
   const towardsA = 0x90000000 + id;
   const towardsB = 0x10000000 + id;
   const selector = (text: string) => {
-    const range = cidrRange(parseCidr(text) as Cidr);
+    const range = cidrRange(cidrOf(text));
     return {
       tsType: range.start.length === 4 ? 7 : 8,
       protocol: 0,

@@ -124,6 +124,6 @@ function faultsAcross(gateways: readonly JudgedGateway[]): string[] {
 
 function overlap(a: string, b: string): boolean {
   const [one, other] = [parseCidr(a), parseCidr(b)];
-  if (typeof one === 'string' || typeof other === 'string') return false;
-  return intersectRanges(cidrRange(one), cidrRange(other)) !== undefined;
+  if (!one.ok || !other.ok) return false;
+  return intersectRanges(cidrRange(one.value), cidrRange(other.value)) !== undefined;
 }

@@ -15,7 +15,7 @@ import type { EspPair } from '../../src/esp/params.js';
 import { openEventFd } from '../../src/linux/eventfd.js';
 import { addressOf, hostBuffer, type Libc, libc, openLibrary } from '../../src/linux/ffi.js';
 import { localEndpoint, openPortGroup, type PortGroup } from '../../src/linux/sockets.js';
-import { type Cidr, cidrRange, parseCidr } from '../../src/util/ip.js';
+import { cidrOf, cidrRange } from '../../src/util/ip.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { buildPacket } from '../../src/wire/ip.js';
 
@@ -47,7 +47,7 @@ export function readFrom(fd: number): Uint8Array | undefined {
 }
 
 function selector(text: string) {
-  const { start, end } = cidrRange(parseCidr(text) as Cidr);
+  const { start, end } = cidrRange(cidrOf(text));
   const tsType = start.length === 4 ? 7 : 8;
   return { tsType, protocol: 0, startPort: 0, endPort: 65535, startAddress: start, endAddress: end };
 }
@@ -202,8 +202,8 @@ export function nonZero(counts: Readonly<Record<string, number>>): Record<string
 export const inward = (payload: number, source = '10.2.0.9', destination = '10.1.0.9'): Uint8Array =>
   buildPacket(
     {
-      source: cidrRange(parseCidr(`${source}/32`) as Cidr).start,
-      destination: cidrRange(parseCidr(`${destination}/32`) as Cidr).start,
+      source: cidrRange(cidrOf(`${source}/32`)).start,
+      destination: cidrRange(cidrOf(`${destination}/32`)).start,
       protocol: 253,
     },
     random.bytes(payload),

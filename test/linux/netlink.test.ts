@@ -6,14 +6,14 @@ import { findLink, linkIndex, removeLink, setLink, setLinkDown, setLinkUp } from
 import { decodeAnswers, decodeAttributes, encodeRequest } from '../../src/linux/netlink.js';
 import { addRoute, getRoute, listRoutes, ROUTE_PROTOCOL, removeRoute } from '../../src/linux/routes.js';
 import { openTun } from '../../src/linux/tun.js';
-import { type Cidr, formatCidr, formatIp, parseCidr, parseIp } from '../../src/util/ip.js';
+import { type Cidr, cidrOf, formatCidr, formatIp, parseIp } from '../../src/util/ip.js';
 import { enterOwnNamespace } from '../helpers/own-namespace.js';
 import { skipWithoutRoot, skipWithoutTun } from '../helpers/prerequisites.js';
 
 const skip = skipWithoutRoot() || skipWithoutTun();
 if (!skip) enterOwnNamespace();
 
-const cidr = (text: string): Cidr => parseCidr(text) as Cidr;
+const cidr = (text: string): Cidr => cidrOf(text);
 
 function refusal(attempt: () => unknown): LinuxError {
   try {

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { discardedByGuard, type GuardPlan, installGuard, removeGuard } from '../../src/linux/nft-guard.js';
 import { hasNftTable } from '../../src/linux/nftables.js';
-import { cidrRange, parseCidr, parseIp } from '../../src/util/ip.js';
+import { cidrOf, cidrRange, parseIp } from '../../src/util/ip.js';
 import { enterOwnNamespace } from '../helpers/own-namespace.js';
 import { skipWithoutRoot } from '../helpers/prerequisites.js';
 
@@ -12,9 +12,7 @@ if (!skip) enterOwnNamespace();
 const TABLE = 'culvert-test0';
 
 function range(text: string) {
-  const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new Error(cidr);
-  return cidrRange(cidr);
+  return cidrRange(cidrOf(text));
 }
 
 function plan(

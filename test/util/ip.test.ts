@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { compareBytes, toHex } from '../../src/util/bytes.js';
 import {
+  canonicalCidr,
+  cidrOf,
   cidrRange,
   formatCidr,
   formatEndpoint,
@@ -59,18 +61,21 @@ t.test('RFC 5952 text', async (t) => {
 });
 
 t.test('networks', async (t) => {
-  const cidr = parseCidr('10.1.0.0/24');
-  if (typeof cidr === 'string') throw new Error(cidr);
+  const cidr = cidrOf('10.1.0.0/24');
   t.equal(formatCidr(cidr), '10.1.0.0/24');
   t.same(cidrRange(cidr), { start: parseIp('10.1.0.0'), end: parseIp('10.1.0.255') });
-  t.equal(parseCidr('10.1.0.5/24'), 'has host bits set: write 10.1.0.0/24');
-  t.match(parseCidr('10.1.0.0'), /is not a CIDR/);
-  t.match(parseCidr('10.1.0.0/33'), /between 0 and 32/);
-  t.match(parseCidr('10.1.0.0/'), /between 0 and 32/);
-  t.match(parseCidr('2001:db8::/129'), /between 0 and 128/);
-  t.match(parseCidr('10.1/16'), /no IP address/);
-  const all = parseCidr('::/0');
-  if (typeof all === 'string') throw new Error(all);
+  const refused = (text: string, error: string | RegExp): void => {
+    t.match(parseCidr(text), { ok: false, error }, text);
+    t.equal(canonicalCidr(text), text, 'there is no other form of it');
+    t.throws(() => cidrOf(text), new RegExp(`^${text} `));
+  };
+  refused('10.1.0.5/24', 'has host bits set: write 10.1.0.0/24');
+  refused('10.1.0.0', /is not a CIDR/);
+  refused('10.1.0.0/33', /between 0 and 32/);
+  refused('10.1.0.0/', /between 0 and 32/);
+  refused('2001:db8::/129', /between 0 and 128/);
+  refused('10.1/16', /no IP address/);
+  const all = cidrOf('::/0');
   t.ok(rangeContains(cidrRange(all), parseIp('2001:db8::1')!));
   t.notOk(rangeContains(cidrRange(all), parseIp('192.0.2.1')!), 'families do not mix');
 });

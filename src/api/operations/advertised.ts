@@ -130,8 +130,8 @@ export const advertisedOperations: readonly Operation[] = [
 export function readAdvertised(texts: readonly string[]): readonly string[] {
   const cidrs = texts.map((text, index) => {
     const cidr = parseCidr(text);
-    if (typeof cidr !== 'string') return formatCidr(cidr);
-    throw badField(`advertised_cidrs[${index}]`, 'validation_invalid_cidr', cidr);
+    if (cidr.ok) return formatCidr(cidr.value);
+    throw badField(`advertised_cidrs[${index}]`, 'validation_invalid_cidr', cidr.error);
   });
   const twice = cidrs.findIndex((cidr, index) => cidrs.indexOf(cidr) < index);
   if (twice < 0) return cidrs;
@@ -167,8 +167,8 @@ function routeGateway(view: View, id: string): StoredObject<GatewayRecord> {
 
 function cidrParameter(text: string): string {
   const cidr = parseCidr(text);
-  if (typeof cidr !== 'string') return formatCidr(cidr);
-  throw new ApiError(400, 'validation_invalid_cidr', `the network ${cidr}`, {
+  if (cidr.ok) return formatCidr(cidr.value);
+  throw new ApiError(400, 'validation_invalid_cidr', `the network ${cidr.error}`, {
     name: 'cidr',
     type: 'parameter',
   });

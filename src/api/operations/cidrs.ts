@@ -161,9 +161,9 @@ function cidrsOwner(
 
 function readCidr(text: string): string {
   const cidr = parseCidr(text);
-  if (typeof cidr !== 'string') return formatCidr(cidr);
+  if (cidr.ok) return formatCidr(cidr.value);
   const target = { name: 'cidr', type: 'parameter' } as const;
-  throw new ApiError(400, 'vpn_connection_cidr_not_valid', `the network ${cidr}`, target);
+  throw new ApiError(400, 'vpn_connection_cidr_not_valid', `the network ${cidr.error}`, target);
 }
 
 function withCidrs(record: ConnectionRecord, side: Side, cidrs: readonly string[]): ConnectionRecord {

@@ -4,7 +4,7 @@ import type { IkeIdentity } from '../../store/model.js';
 import { type ConnectionRecord, type GatewayRecord, KIND } from '../../store/records.js';
 import { DEFAULTS } from '../../store/schema.js';
 import type { StoredObject } from '../../store/store.js';
-import { formatCidr, formatIp, parseCidr, parseIp } from '../../util/ip.js';
+import { canonicalCidr, canonicalIp } from '../../util/ip.js';
 import { BodyReader } from '../bodies.js';
 import { CONNECTION_CODES, checkCidrQuotasLater, checkConnectionLater } from '../connection-checks.js';
 import type { ApiContext, Transaction, View } from '../context.js';
@@ -153,28 +153,19 @@ function requireFlatCidrs(body: Body): void {
 
 function readPeer(body: Body, dialect: Dialect): ConnectionRecord['peer'] {
   if (dialect.flatConnections) {
-    return { address: address(body.peer_address!), cidrs: canonical(body.peer_cidrs) };
+    return { address: canonicalIp(body.peer_address!), cidrs: canonical(body.peer_cidrs) };
   }
   const { address: given, fqdn, cidrs, ike_identity: identity } = body.peer!;
   return {
-    ...(given === undefined ? {} : { address: address(given) }),
+    ...(given === undefined ? {} : { address: canonicalIp(given) }),
     ...(fqdn === undefined ? {} : { fqdn }),
     cidrs: canonical(cidrs),
     ...(identity === undefined ? {} : { ikeIdentity: identity }),
   };
 }
 
-/** In canonical form; what is no address or network stays as it is, for the rules to refuse. */
-function address(text: string): string {
-  const ip = parseIp(text);
-  return ip === undefined ? text : formatIp(ip);
-}
-
 function canonical(texts: readonly string[] | undefined): string[] {
-  return (texts ?? []).map((text) => {
-    const cidr = parseCidr(text);
-    return typeof cidr === 'string' ? text : formatCidr(cidr);
-  });
+  return (texts ?? []).map(canonicalCidr);
 }
 
 /** @throws ApiError 404 when there is no such policy */
@@ -251,7 +242,7 @@ function changedPeer(before: ConnectionRecord['peer'], body: Body, raw: Body): C
   return {
     ...rest,
     ...(isGiven ? {} : hostOf(before)),
-    ...(host === undefined ? {} : { address: address(host) }),
+    ...(host === undefined ? {} : { address: canonicalIp(host) }),
     ...(fqdn === undefined ? {} : { fqdn }),
     cidrs: cidrs === undefined ? before.cidrs : canonical(cidrs),
     ...(after === undefined ? {} : { ikeIdentity: after }),
@@ -344,5 +335,5 @@ function patchedPeer(
   }
   const value = patch?.[kind];
   if (value === undefined) return before;
-  return { ...before, [kind]: kind === 'address' ? address(value) : value };
+  return { ...before, [kind]: kind === 'address' ? canonicalIp(value) : value };
 }

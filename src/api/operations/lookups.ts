@@ -1,7 +1,7 @@
 import type { GatewayMember, GatewayRecord } from '../../store/records.js';
 import type { ResourceGroup, Subnet, Vpc } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
-import { parseCidr } from '../../util/ip.js';
+import { cidrOf } from '../../util/ip.js';
 import { type ApiContext, View } from '../context.js';
 import { ApiError } from '../errors.js';
 import type { Call, Operation } from '../operation.js';
@@ -185,8 +185,7 @@ function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): o
 
 function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): object {
   const { id, cidr: text, zone } = subnet;
-  const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new Error(`subnet ${id} has a network that was not checked`);
+  const cidr = cidrOf(text);
   const v4 = cidr.address.length === 4;
   const total = v4 ? 2 ** (32 - cidr.prefix) : 0;
   const used = view.gateways().filter(({ value }) => value.subnet === id).length * 2;

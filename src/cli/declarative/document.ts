@@ -14,7 +14,7 @@ import {
 } from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
-import { formatCidr, formatIp, parseCidr, parseIp } from '../../util/ip.js';
+import { canonicalCidr, canonicalIp } from '../../util/ip.js';
 import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { CliError } from '../errors.js';
@@ -268,19 +268,9 @@ function connectionWish(input: ConnectionInput, readKey: (file: string) => strin
     },
     peer: {
       kind,
-      value: canonicalPeer((peer[kind] ?? '') as string),
+      value: canonicalIp((peer[kind] ?? '') as string),
       cidrs: (peer.cidrs ?? []).map(canonicalCidr),
       ike_identity: peer.ike_identity ?? null,
     },
   };
-}
-
-function canonicalCidr(text: string): string {
-  const cidr = parseCidr(text);
-  return typeof cidr === 'string' ? text : formatCidr(cidr);
-}
-
-function canonicalPeer(text: string): string {
-  const ip = parseIp(text);
-  return ip === undefined ? text : formatIp(ip);
 }

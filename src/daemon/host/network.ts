@@ -2,11 +2,11 @@ import type { DeviceRoute } from '../../linux/routes.js';
 import type { GatewayConnection } from '../../store/model.js';
 import {
   type Cidr,
+  cidrOf,
   cidrRange,
   formatCidr,
   formatIp,
   type IpBytes,
-  parseCidr,
   parseIp,
   rangeContains,
 } from '../../util/ip.js';
@@ -82,10 +82,10 @@ export class GatewayRoutes {
     return connections
       .filter((one) => one.adminStateUp)
       .flatMap((one) => {
-        const source = sourceIn(own, one.local.cidrs.map(toCidr));
+        const source = sourceIn(own, one.local.cidrs.map(cidrOf));
         const device = deviceOf(one);
         return [...one.peer.cidrs, ...one.routes]
-          .map(toCidr)
+          .map(cidrOf)
           .flatMap(halves)
           .map((cidr) => {
             const fits = source !== undefined && source.length === cidr.address.length;
@@ -301,13 +301,6 @@ function keyOf({ cidr, device, source }: DeviceRoute): string {
   return `${formatCidr(cidr)} ${device} ${source === undefined ? '' : formatIp(source)}`;
 }
 
-/** Networks in a read configuration are right already. */
-function toCidr(text: string): Cidr {
-  const cidr = parseCidr(text);
-  if (typeof cidr === 'string') throw new RangeError(`network ${text} ${cidr}`);
-  return cidr;
-}
-
 /** A default route is laid as two halves: they win against the host's own and leave it untouched. */
 function halves(cidr: Cidr): Cidr[] {
   if (cidr.prefix > 0) return [cidr];
@@ -336,7 +329,7 @@ export function connectionTo(
 ): GatewayConnection | undefined {
   let best: { readonly connection: GatewayConnection; readonly prefix: number } | undefined;
   for (const connection of connections) {
-    for (const cidr of [...connection.peer.cidrs, ...connection.routes].map(toCidr)) {
+    for (const cidr of [...connection.peer.cidrs, ...connection.routes].map(cidrOf)) {
       const holds = rangeContains(cidrRange(cidr), destination);
       if (holds && (best === undefined || cidr.prefix > best.prefix))
         best = { connection, prefix: cidr.prefix };

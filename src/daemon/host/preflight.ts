@@ -3,7 +3,7 @@ import { encryptionFromName, integrityFromName } from '../../crypto/names.js';
 import { weakPskMessage } from '../../crypto/psk-strength.js';
 import { isWeak } from '../../crypto/strength.js';
 import type { GatewayFile } from '../../store/model.js';
-import { cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../../util/ip.js';
+import { cidrOf, cidrRange, formatIp, parseIp, rangeContains } from '../../util/ip.js';
 import type { SecretKey } from '../../util/secret.js';
 
 /** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
@@ -56,8 +56,8 @@ export function networkWarnings({ gateway, connections }: GatewayFile): Connecti
   const own = parseIp(gateway.address);
   return connections.flatMap(({ name, peer }) =>
     peer.cidrs.flatMap((text) => {
-      const cidr = parseCidr(text);
-      if (typeof cidr === 'string' || cidr.prefix === 0) return [];
+      const cidr = cidrOf(text);
+      if (cidr.prefix === 0) return [];
       if (cidr.prefix === cidr.address.length * 8 && formatIp(cidr.address) === peer.address) {
         const message =
           `${text} in peer.cidrs is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +

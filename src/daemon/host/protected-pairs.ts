@@ -1,12 +1,12 @@
 import type { ProtectedPair } from '../../linux/nft-guard.js';
 import type { GatewayConnection, GatewaySettings } from '../../store/model.js';
 import {
+  cidrOf,
   cidrRange,
   type IpRange,
   intersectRanges,
   ipFromNumber,
   ipToNumber,
-  parseCidr,
   parseIp,
 } from '../../util/ip.js';
 
@@ -50,8 +50,7 @@ export function protectedPairs(
 
 function ranges(cidrs: readonly string[]): IpRange[] {
   return cidrs.flatMap((text) => {
-    const cidr = parseCidr(text);
-    if (typeof cidr === 'string') throw new RangeError(`network ${text} ${cidr}`);
+    const cidr = cidrOf(text);
     return UNICAST.flatMap((part) => intersectRanges(part, cidrRange(cidr)) ?? []);
   });
 }

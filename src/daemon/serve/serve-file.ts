@@ -132,7 +132,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
   const { on_stop: onStop = 'stop', log_level: logLevel, ...siteInput } = running;
   for (const [index, proxy] of trustProxy.entries()) {
-    if (parseIp(proxy) !== undefined || typeof parseCidr(proxy) !== 'string') continue;
+    if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
     const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
     issues.push({ path: ['trust_proxy', index], message });
   }

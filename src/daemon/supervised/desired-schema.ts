@@ -178,7 +178,7 @@ function connectionIssues(
   const networks = (path: ConfigPath, list: readonly string[]) =>
     list.flatMap((one, i) => {
       const cidr = parseCidr(one);
-      return problemAt([...path, i], typeof cidr === 'string' ? cidr : undefined);
+      return problemAt([...path, i], cidr.ok ? undefined : cidr.error);
     });
   const identityAt = (path: ConfigPath, { type, value }: IkeIdentity) => {
     const made = makeIdentity(type, value);

@@ -16,7 +16,7 @@ import { addressOf, checked, hostBuffer, lastErrno, libc } from '../../../src/li
 import { setLinkUp } from '../../../src/linux/links.js';
 import { POLLIN, poll, writePollFd } from '../../../src/linux/poll.js';
 import { addRoute, type DeviceRoute, removeRoute } from '../../../src/linux/routes.js';
-import { parseCidr } from '../../../src/util/ip.js';
+import { cidrOf } from '../../../src/util/ip.js';
 import { createPacketView, readPacket } from '../../../src/wire/ip.js';
 import { enterOwnNamespace } from '../../helpers/own-namespace.js';
 import { skipWithoutRoot } from '../../helpers/prerequisites.js';
@@ -95,9 +95,7 @@ if (!skip) {
 }
 
 function route(cidr: string, device: string): DeviceRoute {
-  const parsed = parseCidr(cidr);
-  if (typeof parsed === 'string') throw new Error(parsed);
-  return { cidr: parsed, device };
+  return { cidr: cidrOf(cidr), device };
 }
 
 /** Runs `body` while the destination of all packets is behind `device`. */

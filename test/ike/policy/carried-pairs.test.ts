@@ -7,10 +7,10 @@ import {
   networkPairs,
 } from '../../../src/ike/policy/carried-pairs.js';
 import { cidrSelector, covers } from '../../../src/ike/policy/selectors.js';
-import { type Cidr, parseCidr } from '../../../src/util/ip.js';
+import { cidrOf } from '../../../src/util/ip.js';
 import type { TrafficSelector } from '../../../src/wire/ike/payloads.js';
 
-const network = (text: string) => cidrSelector(parseCidr(text) as Cidr);
+const network = (text: string) => cidrSelector(cidrOf(text));
 
 /** Networks that hold one another, beside one another, and of both families. */
 const NETWORKS = ['10.0.0.0/30', '10.0.0.4/30', '10.0.0.0/29', '10.0.1.0/24', '2001:db8::/64'].map(network);

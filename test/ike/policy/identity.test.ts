@@ -14,7 +14,7 @@ import { autoEspProposals, autoIkeProposals } from '../../../src/ike/policy/matr
 import { PeerIndex } from '../../../src/ike/policy/peer-index.js';
 import { cidrSelector } from '../../../src/ike/policy/selectors.js';
 import { utf8 } from '../../../src/util/bytes.js';
-import { type Cidr, parseCidr } from '../../../src/util/ip.js';
+import { cidrOf } from '../../../src/util/ip.js';
 import type { Result } from '../../../src/util/result.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { IdType } from '../../../src/wire/ike/registry.js';
@@ -124,7 +124,7 @@ function connection(
   } = {},
 ): ConnectionConfig {
   const { localAddress, localIdentity, localCidr, peerAddresses, peerIdentity, peerCidr, ...rest } = changes;
-  const selectors = (text: string) => [cidrSelector(parseCidr(text) as Cidr)];
+  const selectors = (text: string) => [cidrSelector(cidrOf(text))];
   return {
     id: name,
     psk: new SecretKey(utf8('not-used-here')),

@@ -9,7 +9,7 @@ import {
   packetSelector,
   sameSelectors,
 } from '../../../src/ike/policy/selectors.js';
-import { type Cidr, formatIp, parseCidr, parseIp } from '../../../src/util/ip.js';
+import { cidrOf, formatIp, parseIp } from '../../../src/util/ip.js';
 import type { TrafficSelector } from '../../../src/wire/ike/payloads.js';
 import { TsType } from '../../../src/wire/ike/registry.js';
 
@@ -18,7 +18,7 @@ function ts(text: string): TrafficSelector {
   const [network, service] = text.split(' ') as [string, string?];
   let selector: TrafficSelector;
   if (network.includes('/')) {
-    selector = cidrSelector(parseCidr(network) as Cidr);
+    selector = cidrSelector(cidrOf(network));
   } else {
     const [start, end] = network.split('-').map((ip) => parseIp(ip)!);
     const tsType = start!.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE;
