@@ -1,23 +1,38 @@
 import type { CloseReason, Failure } from '../ike/events.js';
 
-/** Intentional closes, not counted as flaps. */
-export const WANTED: ReadonlySet<CloseReason> = new Set([
-  'terminated',
-  'shutdown',
-  'rekeyed',
-  'replaced',
-  'configuration-changed',
-]);
+interface Close {
+  /** What the log says. */
+  readonly words: string;
+  /** Why an SA that the engine closed without naming a failure is gone; absent when somebody wanted it to go. */
+  readonly failure?: Failure;
+}
 
-/** Why an SA that the engine closed without naming a failure is gone; undefined when it was meant. */
-export const CLOSED: Readonly<Record<CloseReason, Failure | undefined>> = {
-  terminated: undefined,
-  shutdown: undefined,
-  rekeyed: undefined,
-  replaced: undefined,
-  'configuration-changed': undefined,
-  'peer-deleted': { cause: 'peer_deleted', message: 'The peer deleted the connection' },
-  'peer-dead': { cause: 'dpd_timeout', message: 'The peer gave no sign of life any more' },
-  expired: { cause: 'rekey_failed', message: 'The SA reached the end of its lifetime and was not replaced' },
-  failed: { cause: 'internal_error', message: 'The SA failed' },
+/** How SAs end. */
+export const CLOSES: Readonly<Record<CloseReason, Close>> = {
+  terminated: { words: 'deleted by us' },
+  shutdown: { words: 'deleted, the daemon stops' },
+  'peer-deleted': {
+    words: 'the peer sent DELETE',
+    failure: { cause: 'peer_deleted', message: 'The peer deleted the connection' },
+  },
+  'peer-dead': {
+    words: 'the peer is dead',
+    failure: { cause: 'dpd_timeout', message: 'The peer gave no sign of life any more' },
+  },
+  rekeyed: { words: 'replaced by rekeying' },
+  expired: {
+    words: 'end of lifetime',
+    failure: {
+      cause: 'rekey_failed',
+      message: 'The SA reached the end of its lifetime and was not replaced',
+    },
+  },
+  replaced: { words: 'replaced by a newer one' },
+  'configuration-changed': { words: 'the configuration changed' },
+  failed: { words: 'it failed', failure: { cause: 'internal_error', message: 'The SA failed' } },
 };
+
+/** Whether a close is intentional: it needs no explanation and is no flap. */
+export function isIntended(reason: CloseReason): boolean {
+  return CLOSES[reason].failure === undefined;
+}

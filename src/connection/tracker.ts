@@ -5,11 +5,12 @@ import { QUIRKS, type QuirkCode } from '../ike/quirks.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { sameNetworks } from './coverage.js';
+import { historyOf } from './event-catalogue.js';
 import { FailureMemory } from './failures.js';
 import { FlapCounter } from './flaps.js';
-import { ConnectionHistory, type HistoryEntry, historyOf } from './history.js';
+import { ConnectionHistory, type HistoryEntry } from './history.js';
 import { expiredUnrekeyed, LifetimeWatch, lifetimeAdvisories } from './lifetimes.js';
-import { CLOSED, WANTED } from './losses.js';
+import { CLOSES, isIntended } from './losses.js';
 import {
   configuredAdvisories,
   coverageStatus,
@@ -343,7 +344,7 @@ export class ConnectionTracker {
   }
 
   #countFlap(one: Tracked, before: ConnectionStatus, reason: CloseReason, now: Millis): void {
-    if (before === 'down' || coverage(one) !== 'down' || WANTED.has(reason)) return;
+    if (before === 'down' || coverage(one) !== 'down' || isIntended(reason)) return;
     one.flaps.lost(now);
   }
 
@@ -423,8 +424,8 @@ export class ConnectionTracker {
     version: 1 | 2,
     now: Millis,
   ): void {
-    if (WANTED.has(reason)) return;
-    const failure = one.lifetimes.ofLoss(reason, now, this.#toUtc) ?? named ?? CLOSED[reason];
+    if (isIntended(reason)) return;
+    const failure = one.lifetimes.ofLoss(reason, now, this.#toUtc) ?? named ?? CLOSES[reason].failure;
     if (failure !== undefined) this.#record(one, 'initiator', failure, version, now);
   }
 

@@ -77,6 +77,7 @@ export const EVERY_EVENT: readonly IkeEvent[] = [
     connection,
     ike: ikeInfo(3, { nat: { local: false, peer: true, peerMayForce: true } }),
   },
+  { kind: 'ike-established', connection, ike: ikeInfo(4), adopted: true },
   ...CLOSE_REASONS.map((reason): IkeEvent => ({ kind: 'ike-closed', connection, ikeId: 1, reason })),
   { kind: 'ike-closed', connection, ikeId: 1, reason: 'peer-dead', failure: failure('dpd_timeout') },
   { kind: 'ike-closed', connection, ikeId: 1, reason: 'expired', failure: EVIDENCE },
@@ -97,6 +98,7 @@ export const EVERY_EVENT: readonly IkeEvent[] = [
       peerTs: [network('2001:db8:2::/48')],
     }),
   },
+  { kind: 'child-established', connection, child: childInfo(3, 1), adopted: true },
   ...CLOSE_REASONS.map((reason): IkeEvent => ({ kind: 'child-closed', connection, childId: 7, reason })),
   { kind: 'child-failed', connection, ikeId: 1, role: 'initiator', failure: failure('ts_mismatch') },
   {

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { historyOf } from '../../src/connection/history.js';
+import { historyOf } from '../../src/connection/event-catalogue.js';
 import type { IkeEvent } from '../../src/ike/events.js';
 import { EventLog } from '../../src/telemetry/event-log.js';
 import { createLogger } from '../../src/telemetry/log.js';
@@ -26,6 +26,6 @@ function words(event: IkeEvent): string {
 t.test('the words of every event stay as scripts read them', async (t) => {
   const held = new URL('event-words.txt', import.meta.url);
   const made = EVERY_EVENT.map((event) => `${words(event)}\n`).join('\n');
-  if (process.env['CULVERT_WRITE_WORDS'] === '1') writeFileSync(held, made);
+  if (process.env.CULVERT_WRITE === '1') writeFileSync(held, made);
   t.equal(made, readFileSync(held, 'utf8'));
 });
