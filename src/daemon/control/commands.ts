@@ -1,4 +1,3 @@
-import { describeEvent } from '../../connection/event-catalogue.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
 import type { GatewayCore } from '../core/core.js';

@@ -1,6 +1,6 @@
+import { describeEvent } from '../../connection/event-catalogue.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
 import type { IkeEvent } from '../../ike/events.js';
-import { describeEvent } from '../../telemetry/event-log.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { EventConsumer } from './event-bus.js';
 
