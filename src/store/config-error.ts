@@ -47,6 +47,16 @@ export interface ConfigError {
   readonly message: string;
 }
 
+/** The path `steps` appended to `path`. */
+export function under(path: ConfigPath, ...steps: readonly (string | number)[]): ConfigPath {
+  return [...path, ...steps];
+}
+
+/** A field name may be shown when it looks like one: behind a forgotten blank (`psk:secret`) it holds a value. */
+export function isShowableName(name: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(name);
+}
+
 /** Text form of a path: `connections[0].peer.address`. */
 export function formatPath(path: ConfigPath): string {
   let out = '';

@@ -2,13 +2,12 @@ import { type IdentityTypeName, isDomainName, makeIdentity } from '../ike/policy
 import { canonicalCidr, formatCidr, formatIp, parseCidr, parseIp } from '../util/ip.js';
 import { nearestWord } from '../util/nearest.js';
 import { SecretKey } from '../util/secret.js';
-import type { ConfigIssue, ConfigPath } from './config-error.js';
+import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
 import type { GatewayConnection, GatewaySettings, IkeIdentity, PskSource } from './model.js';
 import type { Placed } from './policy-rules.js';
 import { decodePsk } from './psk-encoding.js';
 import { type ConnectionInput, DEFAULTS, type IkeIdentityInput } from './schema.js';
 import { shown } from './schema-check.js';
-import { under } from './yaml-source.js';
 
 /** What a connection is checked against. */
 export interface ConnectionSurroundings {

@@ -1,9 +1,8 @@
 import { identityKey, makeIdentity } from '../ike/policy/identity.js';
 import { equalBytes } from '../util/bytes.js';
 import { type Cidr, cidrRange, type IpRange, intersectRanges, parseCidr } from '../util/ip.js';
-import { type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
+import { type ConfigIssue, type ConfigPath, formatPath, under } from './config-error.js';
 import type { GatewayConnection, IkeIdentity, PskSource } from './model.js';
-import { under } from './yaml-source.js';
 
 /** A network of a connection, and where it stands. */
 interface PlacedCidr {

@@ -2,10 +2,9 @@ import { dhFromName, encryptionFromName, integrityFromName } from '../crypto/nam
 import { isWeak } from '../crypto/strength.js';
 import { findEncryption } from '../crypto/transforms.js';
 import type { Profile } from '../ike/policy/matrix.js';
-import type { ConfigIssue, ConfigPath } from './config-error.js';
+import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
 import type { IkePolicy, IpsecPolicy } from './model.js';
 import { DEFAULTS, type IkePolicyInput, type IpsecPolicyInput } from './schema.js';
-import { under } from './yaml-source.js';
 
 /** A policy that passed the schema, and where it stands. */
 export interface Placed<T> {

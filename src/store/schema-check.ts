@@ -1,35 +1,21 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { faultFinder, type SchemaFault, type SchemaNode } from '../util/json-faults.js';
 import { nearestWord } from '../util/nearest.js';
-import type { ConfigIssue, ConfigPath, IssueRule } from './config-error.js';
+import { type ConfigIssue, type ConfigPath, type IssueRule, isShowableName, under } from './config-error.js';
 import { pskProblem } from './psk-rule.js';
-import { isShowableName, under } from './yaml-source.js';
 
 /** Longest value that a message repeats. */
 const MAX_SHOWN = 60;
 /** Fields whose value is never repeated: that of a key, and one in which a key is soon put by mistake. */
 const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk', 'psk_encoding']);
 
-/** The parts of JSON Schema that the configuration uses. */
-interface SchemaNode {
-  readonly type?: string;
-  readonly description?: string;
-  readonly enum?: readonly unknown[];
-  readonly properties?: Readonly<Record<string, SchemaNode>>;
-  readonly required?: readonly string[];
-  readonly items?: SchemaNode;
-  readonly minimum?: number;
-  readonly maximum?: number;
-}
-
 /** Checks values against one schema, without changing them, and explains in sentences. */
 export class SchemaCheck {
   readonly #schema: SchemaNode;
-  readonly #validate: ValidateFunction;
+  readonly #faults: ReturnType<typeof faultFinder>;
 
   constructor(schema: object) {
-    this.#schema = schema as SchemaNode;
-    // Verbose errors carry the schema and the value at fault; unknown keywords in a schema are a bug.
-    this.#validate = new Ajv({ allErrors: true, verbose: true, strict: true }).compile(schema);
+    this.#schema = schema;
+    this.#faults = faultFinder(schema);
   }
 
   /**
@@ -42,8 +28,7 @@ export class SchemaCheck {
 
   /** All that does not fit the schema; empty when the value does. */
   issues(value: unknown): ConfigIssue[] {
-    if (this.#validate(value)) return [];
-    return (this.#validate.errors ?? []).map(explain);
+    return this.#faults(value).map(explain);
   }
 }
 
@@ -61,14 +46,13 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function explain(error: ErrorObject): ConfigIssue {
-  const path = pathOf(error.instancePath);
-  const schema = (error.parentSchema ?? {}) as SchemaNode;
-  switch (error.keyword) {
+function explain(fault: SchemaFault): ConfigIssue {
+  const { path, schema, data } = fault;
+  switch (fault.keyword) {
     case 'additionalProperties':
-      return unknownField(path, String(error.params.additionalProperty), schema);
+      return unknownField(path, fault.field ?? '', schema);
     case 'required': {
-      const name = String(error.params.missingProperty);
+      const name = fault.field ?? '';
       const what = schema.properties?.[name]?.description;
       const message = what === undefined ? 'is missing' : `is missing: ${what}`;
       return { path: under(path, name), rule: 'missing', message };
@@ -77,35 +61,35 @@ function explain(error: ErrorObject): ConfigIssue {
       return {
         path,
         rule: 'wrong_type',
-        message: `needs ${wantedOf(schema)}, not ${kindOf(error.data, schema, path)}`,
+        message: `needs ${wantedOf(schema)}, not ${kindOf(data, schema, path)}`,
       };
     case 'enum':
-      return { path, rule: 'not_listed', message: notListed(error.data, schema.enum ?? [], path) };
+      return { path, rule: 'not_listed', message: notListed(data, schema.enum ?? [], path) };
     case 'minItems':
       return { path, rule: 'list_size', message: 'is empty: leave it out or name at least one' };
     case 'maxItems':
       return {
         path,
         rule: 'list_size',
-        message: `has ${lengthOf(error.data)} items: at most ${error.params.limit} are taken`,
+        message: `has ${lengthOf(data)} items: at most ${fault.limit} are taken`,
       };
     case 'uniqueItems':
       return {
-        path: under(path, Number(error.params.i)),
+        path: under(path, fault.index ?? 0),
         rule: 'listed_twice',
-        message: `${shown(itemOf(error.data, Number(error.params.i)), path)} stands in the list twice: keep one`,
+        message: `${shown(itemOf(data, fault.index ?? 0), path)} stands in the list twice: keep one`,
       };
     case 'minimum':
     case 'maximum': {
-      const size = error.keyword === 'minimum' ? 'small' : 'large';
+      const size = fault.keyword === 'minimum' ? 'small' : 'large';
       return {
         path,
-        rule: error.keyword === 'minimum' ? 'too_small' : 'too_large',
-        message: `${shown(error.data, path)} is too ${size}: ${schema.description ?? error.message}`,
+        rule: fault.keyword === 'minimum' ? 'too_small' : 'too_large',
+        message: `${shown(data, path)} is too ${size}: ${schema.description ?? inGeneral(fault)}`,
       };
     }
     default:
-      return { path, rule: unfitRule(path), message: unfit(error, schema, path) };
+      return { path, rule: unfitRule(path), message: unfit(fault) };
   }
 }
 
@@ -114,12 +98,31 @@ function unfitRule(path: ConfigPath): IssueRule {
   return path.at(-1) === 'name' ? 'bad_name' : 'unfit';
 }
 
-function unfit(error: ErrorObject, schema: SchemaNode, path: ConfigPath): string {
+function unfit(fault: SchemaFault): string {
+  const { path, schema, data } = fault;
   if (isSecret(path)) {
-    const problem = typeof error.data === 'string' ? pskProblem(error.data) : undefined;
+    const problem = typeof data === 'string' ? pskProblem(data) : undefined;
     return problem ?? 'does not fit';
   }
-  return `${shown(error.data, path)} does not fit: ${schema.description ?? error.message}`;
+  return `${shown(data, path)} does not fit: ${schema.description ?? inGeneral(fault)}`;
+}
+
+/** The rule in the words of JSON Schema, for schemas that say nothing themselves. */
+function inGeneral({ keyword, schema, limit }: SchemaFault): string {
+  switch (keyword) {
+    case 'minimum':
+      return `must be >= ${limit}`;
+    case 'maximum':
+      return `must be <= ${limit}`;
+    case 'minLength':
+      return `must NOT have fewer than ${limit} characters`;
+    case 'maxLength':
+      return `must NOT have more than ${limit} characters`;
+    case 'pattern':
+      return `must match pattern "${schema.pattern}"`;
+    default:
+      return 'must be equal to constant';
+  }
 }
 
 function unknownField(path: ConfigPath, name: string, schema: SchemaNode): ConfigIssue {
@@ -211,13 +214,4 @@ function lengthOf(value: unknown): number {
 
 function itemOf(value: unknown, index: number): unknown {
   return Array.isArray(value) ? value[index] : undefined;
-}
-
-/** A JSON pointer (RFC 6901) as steps. */
-function pathOf(pointer: string): ConfigPath {
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .map((step) => (/^(?:0|[1-9][0-9]*)$/.test(step) ? Number(step) : step));
 }

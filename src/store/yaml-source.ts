@@ -11,7 +11,7 @@ import {
   type YAMLError,
 } from 'yaml';
 import { err, ok, type Result } from '../util/result.js';
-import { type ConfigError, type ConfigIssue, type ConfigPath, formatPath } from './config-error.js';
+import { type ConfigError, type ConfigIssue, formatPath, isShowableName } from './config-error.js';
 import { type AliasTargets, AnchorWalk, fieldOf, resolved } from './yaml-anchors.js';
 
 /** A file of a thousand connections has some 400 kB. */
@@ -120,11 +120,6 @@ function meaning(error: YAMLError, document: Document.Parsed): string {
   return `the field ${name === undefined ? '' : `"${name}" `}stands here a second time: keep one of the two`;
 }
 
-/** A field name may be shown when it looks like one: behind a forgotten blank (`psk:secret`) it holds a value. */
-export function isShowableName(name: string): boolean {
-  return /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(name);
-}
-
 function keyAt(document: Document.Parsed, offset: number): string | undefined {
   let found: string | undefined;
   visit(document, {
@@ -175,9 +170,4 @@ function offsetOf(root: unknown, issue: ConfigIssue, targets: AliasTargets): num
 
 function startOf(node: unknown): number | undefined {
   return isNode(node) ? (node as Node).range?.[0] : undefined;
-}
-
-/** The path `steps` appended to `path`. */
-export function under(path: ConfigPath, ...steps: readonly (string | number)[]): ConfigPath {
-  return [...path, ...steps];
 }
