@@ -11,8 +11,19 @@ if (!('WebAssembly' in globalThis)) {
   process.exit(1);
 }
 
-const { runProgram } = await import('./cli/program.js');
 const { processTerminal, surviveClosedPipes } = await import('./cli/terminal.js');
-
 surviveClosedPipes();
-process.exitCode = await runProgram(process.argv.slice(2), processTerminal());
+
+const argv = process.argv.slice(2);
+const terminal = processTerminal();
+process.exitCode = (argv[0] === 'gateway-process' ? await startPlainly() : undefined) ?? (await runAny());
+
+async function startPlainly(): Promise<number | undefined> {
+  const { startGatewayProcess } = await import('./cli/gateway-start.js');
+  return await startGatewayProcess(argv, terminal);
+}
+
+async function runAny(): Promise<number> {
+  const { runProgram } = await import('./cli/program.js');
+  return await runProgram(argv, terminal);
+}

@@ -1,3 +1,5 @@
+import type { Terminal } from './terminal.js';
+
 /** Exit codes of every command. */
 export const ExitCode = { done: 0, failed: 1, usage: 2 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
@@ -27,4 +29,18 @@ export class UsageError extends CliError {
 /** The text of anything thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/**
+ * Tells what a command has thrown: an expected failure as one line, with `hint` behind it, anything else with its
+ * stack, since it is a bug. @returns the exit code
+ */
+export function reportError(thrown: unknown, terminal: Terminal, hint = ''): ExitCode {
+  if (thrown instanceof CliError) {
+    terminal.note(`culvert: ${thrown.message}${hint}`);
+    return thrown.exitCode;
+  }
+  const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  terminal.note(`culvert: internal error, please report it: ${stack}`);
+  return ExitCode.failed;
 }

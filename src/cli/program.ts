@@ -21,7 +21,7 @@ import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { COMPLETIONS_FLAG, completions } from './completion.js';
-import { CliError, ExitCode, messageOf, UsageError } from './errors.js';
+import { CliError, ExitCode, messageOf, reportError, UsageError } from './errors.js';
 import { suggestion } from './nearest.js';
 import type { Terminal } from './terminal.js';
 import { topHelp } from './top-help.js';
@@ -86,15 +86,9 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     json = chosen.args.output === 'json';
     return await chosen.command.run(chosen.args as never, terminal);
   } catch (thrown) {
-    if (!(thrown instanceof CliError)) {
-      const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-      terminal.note(`culvert: internal error, please report it: ${stack}`);
-      return ExitCode.failed;
-    }
     const hint = thrown instanceof UsageError && !thrown.message.includes('--help') ? usageHint(argv) : '';
-    if (json) terminal.json({ error: { message: thrown.message } });
-    terminal.note(`culvert: ${thrown.message}${hint}`);
-    return thrown.exitCode;
+    if (json && thrown instanceof CliError) terminal.json({ error: { message: thrown.message } });
+    return reportError(thrown, terminal, hint);
   }
 }
 

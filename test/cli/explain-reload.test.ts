@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { rereadFile } from '../../src/daemon/gateway/reload.js';
+import { rereadFile } from '../../src/daemon/gateway/reread-file.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeHost } from '../helpers/fake-host.js';
 import { ADDRESS, GatewayBench, isUp, PSK } from '../helpers/gateway-pair.js';

@@ -34,7 +34,7 @@ t.test('a configuration owns its keys until it is handed over', async (t) => {
 t.test('a supervised gateway is changed by its supervisor alone, and keeps its keys', async (t) => {
   const pair = new GatewayBench();
   t.teardown(() => pair.dispose());
-  const a = await pair.start('a', { connection: { establish_mode: 'peer_only' } }, { supervised: true });
+  const a = await pair.start('a', { connection: { establish_mode: 'peer_only' } });
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
   for (const dryRun of [true, false]) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { ControlClient } from '../../src/daemon/control/client.js';
-import { rereadFile } from '../../src/daemon/gateway/reload.js';
+import { rereadFile } from '../../src/daemon/gateway/reread-file.js';
 import {
   ADDRESS,
   type FileChange,

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { StatusDocument } from '../../connection/status.js';
-import { createOpensslBackend } from '../../crypto/backend.js';
+import { createOpensslBackend } from '../../crypto/backends/openssl/backend.js';
 import type { CryptoBackend } from '../../crypto/types.js';
 import { defaultWorkers } from '../../dataplane/ffi/loop/worker-group.js';
 import { DEFAULT_OFFLOAD, type Offload } from '../../dataplane/offload.js';
@@ -33,7 +33,7 @@ import { systemRandom } from '../system/random.js';
 import { UndoStack } from '../undo.js';
 import type { FreshConfig } from './fresh-config.js';
 import { GatewayReload } from './gateway-reload.js';
-import { type ReloadReport, type Reread, rereadFile } from './reload.js';
+import type { ReloadReport, Reread } from './reload.js';
 
 export interface GatewayOptions {
   readonly file: GatewayFile;
@@ -52,10 +52,11 @@ export interface GatewayOptions {
   readonly mtu?: number;
   /** Called when a client asks the daemon to end. */
   readonly onStopRequest?: () => void;
-  /** Reads the configuration again for a reload; the file it came from unless given. */
+  /**
+   * Reads the configuration again for a reload. Left out where a supervisor hands over configurations
+   * (`reconfigure`), so that nothing is read again here.
+   */
   readonly reread?: Reread;
-  /** Whether a supervisor hands over configurations (`reconfigure`), so that nothing is read again here. */
-  readonly supervised?: boolean;
   /** In place of one at `gateway.control`: listens already, and is closed by the caller. */
   readonly control?: ControlServer;
 
@@ -227,7 +228,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     { file, psks },
     {
       ...{ core: running, devices, shares, logger },
-      ...(options.supervised === true ? {} : { reread: options.reread ?? (() => rereadFile(file.source)) }),
+      ...(options.reread === undefined ? {} : { reread: options.reread }),
       arrange: (wanted) => {
         const refused = arrange(wanted);
         repair.note(refused);

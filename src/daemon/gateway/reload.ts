@@ -8,13 +8,10 @@ import {
 import type { ReloadField } from '../../connection/reload-table.js';
 import type { EngineConfig } from '../../ike/config.js';
 import type { ConfigError } from '../../store/config-error.js';
-import { readGatewayFile } from '../../store/gateway-file.js';
 import type { GatewayFile, GatewaySettings } from '../../store/model.js';
-import { readPsks } from '../../store/psk.js';
-import { readTextFile } from '../../store/text-file.js';
-import { err, ok, type Result } from '../../util/result.js';
+import type { Result } from '../../util/result.js';
 import type { CoreConfig } from '../core/config-in-force.js';
-import { FreshConfig } from './fresh-config.js';
+import type { FreshConfig } from './fresh-config.js';
 
 /** What a reload does, or would do. The answer of the control method `reload`, in its JSON names. */
 export interface ReloadReport {
@@ -38,16 +35,6 @@ export type ReportedPlan = Omit<ConnectionPlan, 'steps'>;
 
 /** Reads the configuration anew. */
 export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
-
-/** Reads the file at `path`, and the key files it names. */
-export function rereadFile(path: string): Result<FreshConfig, readonly ConfigError[]> {
-  const text = readTextFile(path);
-  if (!text.ok) return err([{ path: '', message: `the file ${path} ${text.error}` }]);
-  const file = readGatewayFile(text.value, path);
-  if (!file.ok) return file;
-  const psks = readPsks(file.value);
-  return psks.ok ? ok(new FreshConfig({ file: file.value, psks: psks.value })) : psks;
-}
 
 export interface ReloadPlan {
   readonly gateway: readonly FieldChange[];

@@ -175,7 +175,6 @@ class Supervised {
         ...config,
         logger,
         control: this.#server!,
-        supervised: true,
         onStopRequest: () => this.end(0, 'open'),
       });
       this.#first = config;

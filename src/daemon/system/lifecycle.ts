@@ -1,4 +1,5 @@
 import { type AfterStop, type Gateway, type GatewayOptions, startGateway } from '../gateway/gateway.js';
+import { rereadFile } from '../gateway/reread-file.js';
 import { oneLine } from '../start-error.js';
 
 export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
@@ -56,7 +57,11 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
   try {
     let gateway: Gateway;
     try {
-      gateway = await startGateway({ ...options, onStopRequest: () => end('open') });
+      gateway = await startGateway({
+        reread: () => rereadFile(options.file.source),
+        ...options,
+        onStopRequest: () => end('open'),
+      });
     } catch (error) {
       logger.fatal(oneLine(error));
       return 1;
