@@ -46,7 +46,6 @@ export function desiredGateway(
         ? []
         : [memberFile(id, settingsOf(gateway, publicAddress, site), member, connections, view)],
     ),
-    connectionNames: new Map(connections.map((one) => [one.id, one.value.name])),
   };
 }
 
@@ -94,8 +93,8 @@ function memberFile(
           readIpsecPolicy({ path: [], input: ipsecPolicyInput(one.id, one.value) }, 'compatible', ignored),
       ),
     connections: connections.filter(hasKey).map((one) => {
-      const read = readConnection({ path: [], input: connectionInput(one.id, one.value) }, around, ignored);
-      return ofMember(read, member);
+      const input = connectionInput(one.value.name, one.value);
+      return ofMember({ ...readConnection({ path: [], input }, around, ignored), id: one.id }, member);
     }),
     limits: limitsOf({}),
   };

@@ -1,4 +1,5 @@
-import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { hashedId } from '../store/hashed-id.js';
 import type { Dialect } from './dialect.js';
 
 /** A new id: a bare UUID for clients of 2019, with the prefix of its region or zone since. */
@@ -29,9 +30,7 @@ export function newName(taken: ReadonlySet<string>): string {
 
 /** The weak tag of an object at a revision: another one after each change, the same on every server start. */
 export function entityTag(id: string, revision: number): string {
-  const hex = createHash('sha256').update(`${id} ${revision}`).digest('hex');
-  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)];
-  return `W/"${parts.join('-')}"`;
+  return `W/"${hashedId(`${id} ${revision}`)}"`;
 }
 
 /**

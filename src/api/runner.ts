@@ -31,13 +31,11 @@ export interface DesiredGateway {
   /** Network of the subnet it is in. */
   readonly subnetCidr: string;
   /**
-   * What each member runs, in member order: one in policy mode, two in route mode. Names of connections and
-   * policies in it are their ids, so that a new name of an object is no change; `gateway.interface` and
-   * `gateway.control` are defaults, which the runner replaces by its own.
+   * What each member runs, in member order: one in policy mode, two in route mode. Names of policies in it are their
+   * ids, so that a new name of one is no change; `gateway.interface` and `gateway.control` are defaults, which the
+   * runner replaces by its own.
    */
   readonly members: readonly GatewayFile[];
-  /** The names people gave, by connection id: for logs. */
-  readonly connectionNames: ReadonlyMap<string, string>;
 }
 
 export interface GatewayObservation {
@@ -46,7 +44,7 @@ export interface GatewayObservation {
    * `down`: none does; it was running and is being restarted, or does not answer. `failed`: it cannot be started.
    */
   readonly state: 'starting' | 'running' | 'degraded' | 'down' | 'failed';
-  /** In member order; undefined for a member that gives no status now. Connections are named by their ids. */
+  /** In member order; undefined for a member that gives no status now. */
   readonly members: readonly (StatusDocument | undefined)[];
   /** Why it is not running, in a sentence for the operator. */
   readonly reason?: string;

@@ -85,9 +85,11 @@ export async function withControl<T>(
   }
 }
 
-/** The connection of that name. @throws CliError naming the nearest configured one when there is none */
+/** The connection of that name, or of that id. @throws CliError naming the nearest configured one when there is none */
 export function connectionNamed(document: StatusDocument, name: string): ConnectionStatusDocument {
-  const found = document.connections.find((connection) => connection.name === name);
+  const found =
+    document.connections.find(({ name: known }) => known === name) ??
+    document.connections.find(({ id }) => id === name);
   if (found !== undefined) return found;
   const known = document.connections.map((connection) => connection.name);
   const hint = suggestion(name, known) || `; configured are: ${known.join(', ') || 'none'}`;

@@ -33,9 +33,6 @@ interface Member {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** Ids of objects of the API. */
-const ID = /(?:[0-9a-z]{4}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
-
 /**
  * Does something with each daemon that the operands of a command line mean: the one with a file, whose connections they
  * name; or, where there is none or an operand is `GATEWAY/CONNECTION`, gateways of `culvert serve`. With several daemons
@@ -68,7 +65,7 @@ export async function eachDaemon(
       const title = `${member.gateway}, member ${member.index + 1}`;
       terminal.lines([...(at === 0 ? [] : ['']), terminal.style.bold(title)]);
     }
-    const opened = translated(await openControl({ control: member.socket, timeout }), member.names);
+    const opened = await openControl({ control: member.socket, timeout });
     codes.push(await talkTo(opened, wantedOf(member, operands), collecting, talk));
   }
   if (documents.length > 0) terminal.json(documents.length === 1 ? documents[0] : documents);
@@ -157,19 +154,4 @@ function wantedOf(member: Member, operands: readonly string[]): string[] {
   const mine = operands.filter((one) => isGateway(member, one.split('/', 1)[0]!));
   if (mine.some((one) => !one.includes('/') || one.endsWith('/'))) return [];
   return mine.map((one) => one.slice(one.indexOf('/') + 1));
-}
-
-/** A control that speaks of connections by the names that people gave them; their ids are taken, too. */
-function translated(control: Control, names: ReadonlyMap<string, string>): Control {
-  const ids = new Map([...names].map(([id, name]) => [name, id]));
-  const idOf = (name: string): string => ids.get(name) ?? name;
-  const named = <T>(value: T): T =>
-    JSON.parse(JSON.stringify(value).replace(ID, (id) => names.get(id) ?? id)) as T;
-  return {
-    ...control,
-    status: async () => named(await control.status()),
-    explain: async (name) => named(await control.explain(idOf(name))),
-    up: (name, wait) => control.up(idOf(name), wait),
-    down: (name) => control.down(idOf(name)),
-  };
 }

@@ -3,7 +3,7 @@ import { dhName, encryptionName, integrityName, prfName } from '../crypto/names.
 import { weakPskMessage } from '../crypto/psk-strength.js';
 import { isWeak } from '../crypto/strength.js';
 import { networkWarnings } from '../daemon/host/preflight.js';
-import type { EspProposalSpec, IkeProposalSpec } from '../ike/config.js';
+import { connectionName, type EspProposalSpec, type IkeProposalSpec } from '../ike/config.js';
 import { type ConfigError, formatConfigErrors } from '../store/config-error.js';
 import { toEngineConfig } from '../store/engine-config.js';
 import { readGatewayFile } from '../store/gateway-file.js';
@@ -57,35 +57,34 @@ export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
     ...warning,
     code: 'network_not_tunnelled' as const,
   }));
-  const beside = connections.flatMap((connection): ConfigAdvisory[] => {
-    const message = peerAddressBesideTunnel(connection);
-    return message === undefined
-      ? []
-      : [{ connection: connection.id, code: 'peer_address_beside_tunnel', message }];
+  const beside = connections.flatMap((config): ConfigAdvisory[] => {
+    const message = peerAddressBesideTunnel(config);
+    const connection = connectionName(config);
+    return message === undefined ? [] : [{ connection, code: 'peer_address_beside_tunnel', message }];
   });
-  const weak = connections.flatMap((connection, i): ConfigAdvisory[] => {
-    const { ikePolicy, ipsecPolicy } = file.connections[i]!;
-    const weakIke = weakNames(connection.ikeProposals);
-    const weakEsp = weakNames(connection.espProposals);
+  const weak = connections.flatMap((config, i): ConfigAdvisory[] => {
+    const { name: connection, ikePolicy, ipsecPolicy } = file.connections[i]!;
+    const weakIke = weakNames(config.ikeProposals);
+    const weakEsp = weakNames(config.espProposals);
     const named = [
       ...(ikePolicy === undefined ? [] : weakIke.map((name) => `${name} (IKE policy ${ikePolicy})`)),
       ...(ipsecPolicy === undefined ? [] : weakEsp.map((name) => `${name} (IPsec policy ${ipsecPolicy})`)),
     ];
     const open = [...(ikePolicy === undefined ? weakIke : []), ...(ipsecPolicy === undefined ? weakEsp : [])];
     const advisories: ConfigAdvisory[] = [];
-    const weakKey = weakPskMessage(connection.psk.expose());
+    const weakKey = weakPskMessage(config.psk.expose());
     if (weakKey !== undefined) {
-      advisories.push({ connection: connection.id, code: 'weak_psk', message: weakKey });
+      advisories.push({ connection, code: 'weak_psk', message: weakKey });
     }
     if (named.length > 0) {
       const message = `weak: ${named.join(', ')}; choose aes256, sha256 and group 14 or better when the peer can`;
-      advisories.push({ connection: connection.id, code: 'weak_algorithm', message });
+      advisories.push({ connection, code: 'weak_algorithm', message });
     }
     if (open.length > 0) {
       const message =
         `auto-negotiation also accepts ${[...new Set(open)].join(', ')} when the peer has nothing better; ` +
         'name policies, or set gateway.profile: modern';
-      advisories.push({ connection: connection.id, code: 'weak_algorithm_accepted', message });
+      advisories.push({ connection, code: 'weak_algorithm_accepted', message });
     }
     return advisories;
   });

@@ -21,7 +21,7 @@ export function chosenConnections(
   }
   return document.connections.filter(
     (one) =>
-      (wanted.length === 0 || wanted.some((pattern) => isMeant(pattern, one.name))) &&
+      (wanted.length === 0 || wanted.some((pattern) => pattern === one.id || isMeant(pattern, one.name))) &&
       (!onlyDown || (one.status !== 'up' && one.admin_state_up)),
   );
 }

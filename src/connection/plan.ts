@@ -1,8 +1,9 @@
 import { equalConstantTime } from '../crypto/compare.js';
-import type { ConnectionConfig } from '../ike/config.js';
+import { type ConnectionConfig, connectionName } from '../ike/config.js';
 import type { RenewScope } from '../ike/inputs.js';
 import { sameIdentity } from '../ike/policy/identity.js';
 import { covers, sameSelectors } from '../ike/policy/selectors.js';
+import type { ConnectionId } from '../util/ids.js';
 import { RELOAD_TABLE, type ReloadAction, type ReloadField } from './reload-table.js';
 
 /** A connection as it is planned with: `peer` as the operator wrote it, since resolved addresses come and go. */
@@ -23,9 +24,10 @@ export interface FieldChange {
 
 /** What happens to one connection. Connections without a difference are in no plan. */
 export interface ConnectionPlan {
+  readonly id: ConnectionId;
   readonly name: string;
   readonly change: 'add' | 'remove' | 'change' | 'rename';
-  /** The name before, of a renamed one. */
+  /** The name before, of a renamed one, which may have changed otherwise, too. */
   readonly from?: string;
   readonly changes: readonly FieldChange[];
   /** What to do once the new configuration is in place, in this order. */
@@ -55,43 +57,63 @@ export function planConnections(
 ): ConnectionPlan[] {
   const old = new Map(before.map((one) => [one.config.id, one]));
   const wanted = new Set(after.map((one) => one.config.id));
-  const gone = before.filter((one) => !wanted.has(one.config.id));
   const plans: ConnectionPlan[] = [];
   for (const one of after) {
-    const { id: name } = one.config;
-    const known = old.get(name);
-    if (known !== undefined) {
-      const changes = compare(known, one);
-      if (changes.length > 0)
-        plans.push({ name, change: 'change', changes, steps: stepsOf(changes, one.config) });
+    const about = { id: one.config.id, name: connectionName(one.config) };
+    const known = old.get(about.id);
+    if (known === undefined) {
+      plans.push({ ...about, change: 'add', changes: [changeOf('connection added')], steps: [] });
       continue;
     }
-    const twin = gone.findIndex((other) => compare(other, one).length === 0);
-    if (twin >= 0) {
-      const [source] = gone.splice(twin, 1);
-      plans.push({
-        name,
-        change: 'rename',
-        from: source!.config.id,
-        changes: [changeOf('name')],
-        steps: [],
-      });
-      continue;
-    }
-    plans.push({ name, change: 'add', changes: [changeOf('connection added')], steps: [] });
+    const from = connectionName(known.config);
+    const renamed = from === about.name ? [] : [changeOf('name')];
+    const changes = [...renamed, ...diffConnections(known, one)];
+    if (changes.length === 0) continue;
+    const change = renamed.length === 0 ? { change: 'change' as const } : { change: 'rename' as const, from };
+    plans.push({ ...about, ...change, changes, steps: stepsOf(changes, one.config) });
   }
-  for (const { config } of gone) {
-    plans.push({ name: config.id, change: 'remove', changes: [changeOf('connection removed')], steps: [] });
+  for (const { config } of before.filter((one) => !wanted.has(one.config.id))) {
+    const about = { id: config.id, name: connectionName(config) };
+    plans.push({ ...about, change: 'remove', changes: [changeOf('connection removed')], steps: [] });
   }
   return plans;
+}
+
+/**
+ * The ids of connections that were read anew from where they have only names, in the order of `after`: one with the name
+ * of a known connection is that one, and so is one that differs in nothing but the name from a known one that is gone.
+ * A further one keeps the id that it was read with, or gets another where that is taken.
+ */
+export function knownIds(
+  before: readonly PlannedConnection[],
+  after: readonly PlannedConnection[],
+): ConnectionId[] {
+  const byName = new Map(before.map((one) => [connectionName(one.config), one.config.id]));
+  const names = new Set(after.map((one) => connectionName(one.config)));
+  const gone = before.filter((one) => !names.has(connectionName(one.config)));
+  const ids = after.map((one) => {
+    const known = byName.get(connectionName(one.config));
+    if (known !== undefined) return known;
+    const twin = gone.findIndex((other) => diffConnections(other, one).length === 0);
+    return twin < 0 ? undefined : gone.splice(twin, 1)[0]!.config.id;
+  });
+  const taken = new Set([...ids, ...before.map((one) => one.config.id)]);
+  return ids.map((known, i) => {
+    if (known !== undefined) return known;
+    const read = after[i]!.config.id;
+    let id = read;
+    for (let n = 2; taken.has(id); n++) id = `${read}~${n}`;
+    taken.add(id);
+    return id;
+  });
 }
 
 export function changeOf(field: ReloadField): FieldChange {
   return { field, ...RELOAD_TABLE[field] };
 }
 
-/** The fields in which two versions of a connection differ; the name is not looked at. */
-function compare(before: PlannedConnection, after: PlannedConnection): FieldChange[] {
+/** The fields in which two versions of a connection differ; id and name are not looked at. */
+export function diffConnections(before: PlannedConnection, after: PlannedConnection): FieldChange[] {
   const a = before.config;
   const b = after.config;
   const fields: ReloadField[] = [];

@@ -1,30 +1,30 @@
 import type { ConnectionConfig, DpdAction } from '../ike/config.js';
 import type { CloseReason, IkeEvent } from '../ike/events.js';
+import type { ConnectionId } from '../util/ids.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
 import { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF, fraction } from './backoff.js';
 
 /** What the reconciler wants done, in this order. The daemon turns it into inputs of the engine. */
 export type Command =
-  | { readonly kind: 'initiate' | 'terminate'; readonly connection: string }
+  | { readonly kind: 'initiate' | 'terminate'; readonly connection: ConnectionId }
   /** A new negotiation beside the SAs that stand; they go when it has succeeded. */
-  | { readonly kind: 'renew'; readonly connection: string }
+  | { readonly kind: 'renew'; readonly connection: ConnectionId }
   /** Whether requests of the peer for this connection are answered: not while an operator holds it down. */
-  | { readonly kind: 'admit' | 'refuse'; readonly connection: string };
+  | { readonly kind: 'admit' | 'refuse'; readonly connection: ConnectionId };
 
 /** All that can happen to the reconciler. Time is an argument of `handle`. */
 export type ReconcileInput =
   | { readonly kind: 'configure'; readonly connections: readonly ConnectionConfig[] }
   /** All events of one step of the engine, in order: together they tell why something was lost. */
   | { readonly kind: 'events'; readonly events: readonly IkeEvent[] }
-  | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: string }
+  | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: ConnectionId }
   /** Something changed that may let the next attempt succeed: the configuration, or the peer's addresses. */
-  | { readonly kind: 'retry'; readonly connection: string }
+  | { readonly kind: 'retry'; readonly connection: ConnectionId }
   /** What stands is to be replaced by a new negotiation, tried until it succeeds. */
-  | { readonly kind: 'renew'; readonly connection: string }
+  | { readonly kind: 'renew'; readonly connection: ConnectionId }
   /** Take down and bring up again. */
-  | { readonly kind: 'renegotiate'; readonly connection: string }
-  | { readonly kind: 'rename'; readonly from: string; readonly to: string }
+  | { readonly kind: 'renegotiate'; readonly connection: ConnectionId }
   | { readonly kind: 'timer' };
 
 /**
@@ -146,7 +146,7 @@ interface Outcome {
  * and stimulus decides; a pair that is not in the table changes nothing.
  */
 export class Reconciler {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<ConnectionId, Entry>();
   readonly #random: Random;
   readonly #policy: ReconcilePolicy;
   /** From when on the next attempt may begin. */
@@ -174,13 +174,6 @@ export class Reconciler {
             this.#apply(entry, 'deadline', now, commands);
         }
         break;
-      case 'rename': {
-        const entry = this.#entries.get(input.from);
-        if (entry === undefined) break;
-        this.#entries.delete(input.from);
-        this.#entries.set(input.to, entry);
-        break;
-      }
       default: {
         const entry = this.#entries.get(input.connection);
         if (entry !== undefined) this.#apply(entry, input.kind, now, commands);
@@ -198,7 +191,7 @@ export class Reconciler {
     return next;
   }
 
-  view(connection: string): ConnectionView | undefined {
+  view(connection: ConnectionId): ConnectionView | undefined {
     const entry = this.#entries.get(connection);
     if (entry === undefined) return undefined;
     return {
@@ -401,7 +394,7 @@ export class Reconciler {
   #configure(connections: readonly ConnectionConfig[], now: Millis, commands: Command[]): void {
     const wanted = new Set(connections.map((one) => one.id));
     // The engine ends the SAs of a connection that left the configuration by itself.
-    for (const name of this.#entries.keys()) if (!wanted.has(name)) this.#entries.delete(name);
+    for (const id of this.#entries.keys()) if (!wanted.has(id)) this.#entries.delete(id);
     for (const config of connections) {
       let entry = this.#entries.get(config.id);
       if (entry === undefined) {

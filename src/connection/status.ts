@@ -1,4 +1,5 @@
 import type { QuirkCode } from '../ike/quirks.js';
+import type { ConnectionId } from '../util/ids.js';
 
 /** The status document: what `culvert status --output json`, the console and the API are made of. */
 
@@ -130,6 +131,8 @@ export const ACTIVITIES = ['disabled', 'stopped', 'passive', 'trapped', 'due', '
 export type ActivityState = (typeof ACTIVITIES)[number];
 
 export interface ConnectionStatusDocument {
+  /** It stays when the connection gets another name. */
+  readonly id: ConnectionId;
   readonly name: string;
   readonly status: ConnectionStatus;
   readonly admin_state_up: boolean;

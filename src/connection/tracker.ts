@@ -1,7 +1,8 @@
-import type { ConnectionConfig } from '../ike/config.js';
+import { type ConnectionConfig, connectionName } from '../ike/config.js';
 import type { ChildSaInfo, CloseReason, Failure, IkeEvent, IkeSaInfo } from '../ike/events.js';
 import { CarriedPairs } from '../ike/policy/carried-pairs.js';
 import { QUIRKS, type QuirkCode } from '../ike/quirks.js';
+import type { ConnectionId } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { sameNetworks } from './coverage.js';
@@ -91,7 +92,7 @@ interface Tracked {
  * with the events, on a monotonic clock.
  */
 export class ConnectionTracker {
-  readonly #tracked = new Map<string, Tracked>();
+  readonly #tracked = new Map<ConnectionId, Tracked>();
   readonly #toUtc: (at: Millis) => string;
   /** Messages of IKE SAs whose connection is not known yet. */
   readonly #strangers = new Map<number, HistoryEntry[]>();
@@ -112,8 +113,8 @@ export class ConnectionTracker {
   /** Replaces the configured connections; what is known of those that stay is kept. */
   configure(connections: readonly TrackedConnection[]): void {
     this.#byPeer = undefined;
-    const names = new Set(connections.map((one) => one.config.id));
-    for (const name of this.#tracked.keys()) if (!names.has(name)) this.#tracked.delete(name);
+    const ids = new Set(connections.map((one) => one.config.id));
+    for (const id of this.#tracked.keys()) if (!ids.has(id)) this.#tracked.delete(id);
     for (const connection of connections) {
       const known = this.#tracked.get(connection.config.id);
       if (known !== undefined) {
@@ -145,16 +146,6 @@ export class ConnectionTracker {
         rekeyRefusals: new RekeyRefusals(),
       });
     }
-    this.#revision++;
-  }
-
-  /** The connection goes on under another name, with all that is known of it. */
-  rename(from: string, to: string): void {
-    const one = this.#tracked.get(from);
-    if (one === undefined) return;
-    this.#tracked.delete(from);
-    this.#tracked.set(to, one);
-    this.#byPeer = undefined;
     this.#revision++;
   }
 
@@ -267,8 +258,8 @@ export class ConnectionTracker {
   }
 
   /** What happened to a connection lately, oldest first. */
-  history(name: string): readonly HistoryEntry[] {
-    return this.#tracked.get(name)?.history.entries ?? [];
+  history(id: ConnectionId): readonly HistoryEntry[] {
+    return this.#tracked.get(id)?.history.entries ?? [];
   }
 
   /**
@@ -277,7 +268,7 @@ export class ConnectionTracker {
    */
   status(
     traffic: ReadonlyMap<number, ChildTraffic> = new Map(),
-    notes: ReadonlyMap<string, ConnectionNote> = new Map(),
+    notes: ReadonlyMap<ConnectionId, ConnectionNote> = new Map(),
     now: Millis = 0,
   ): ConnectionStatusDocument[] {
     return [...this.#tracked.values()].map((one) =>
@@ -491,12 +482,13 @@ export class ConnectionTracker {
     if (note?.stopped === true) {
       advisories.push({
         code: 'stopped_by_operator',
-        message: `An operator took the connection down; bring it up with \`culvert up ${config.id}\`.`,
+        message: `An operator took the connection down; bring it up with \`culvert up ${connectionName(config)}\`.`,
       });
     }
     advisories.push(...one.configured);
     return {
-      name: config.id,
+      id: config.id,
+      name: connectionName(config),
       status,
       admin_state_up: config.adminUp,
       establish_mode: config.establishMode,

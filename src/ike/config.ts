@@ -53,6 +53,8 @@ export interface DpdConfig {
 export interface ConnectionConfig {
   /** By which inputs and events speak of the connection. It stays when the connection gets another name. */
   readonly id: ConnectionId;
+  /** What messages for people call it; its id when left out. Nothing is found by it. */
+  readonly name?: string;
   readonly psk: SecretKey;
   /** Version used as initiator. */
   readonly initiateVersion: 1 | 2;
@@ -86,4 +88,9 @@ export interface ConnectionConfig {
   readonly dpd: DpdConfig;
   /** `always`: ask for UDP encapsulation even without a NAT (RFC 7296 §2.23). */
   readonly encapsulation: 'always' | 'auto';
+}
+
+/** The name of a connection in a message for people. */
+export function connectionName({ id, name }: Pick<ConnectionConfig, 'id' | 'name'>): string {
+  return name ?? id;
 }

@@ -3,6 +3,7 @@ import { canonicalCidr, formatCidr, formatIp, parseCidr, parseIp } from '../util
 import { nearestWord } from '../util/nearest.js';
 import { SecretKey } from '../util/secret.js';
 import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
+import { connectionIdOf } from './hashed-id.js';
 import type { GatewayConnection, GatewaySettings, IkeIdentity, PskSource } from './model.js';
 import type { Placed } from './policy-rules.js';
 import { decodePsk } from './psk-encoding.js';
@@ -40,6 +41,7 @@ export function readConnection(
   checkCidrs(path, input, gateway.mode, issues);
   checkRoutes(path, input, gateway.mode, issues);
   return {
+    id: connectionIdOf(input.name),
     name: input.name,
     psk: readPsk(path, input, issues),
     adminStateUp: input.admin_state_up ?? DEFAULTS.adminStateUp,

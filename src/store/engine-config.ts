@@ -10,6 +10,7 @@ import type {
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
 import { cidrSelector } from '../ike/policy/selectors.js';
+import type { ConnectionId } from '../util/ids.js';
 import { cidrOf } from '../util/ip.js';
 import type { SecretKey } from '../util/secret.js';
 import { NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
@@ -19,14 +20,14 @@ import { DEFAULTS } from './schema.js';
 
 /**
  * The desired state of the engine. `psks` comes from `readPsks`; `addresses` are those that a peer's host name
- * was resolved to, by connection name (a missing entry stands for "not resolved"); a connection with
+ * was resolved to, by connection id (a missing entry stands for "not resolved"); a connection with
  * `peer.address` needs none.
  * @throws Error when a connection has no key or the file was not made by `readGatewayFile`: both are bugs
  */
 export function toEngineConfig(
   file: GatewayFile,
-  psks: ReadonlyMap<string, SecretKey>,
-  addresses: ReadonlyMap<string, readonly string[]>,
+  psks: ReadonlyMap<ConnectionId, SecretKey>,
+  addresses: ReadonlyMap<ConnectionId, readonly string[]>,
 ): EngineConfig {
   return {
     connections: file.connections.map((connection) => toConnection(file, connection, psks, addresses)),
@@ -36,18 +37,19 @@ export function toEngineConfig(
 function toConnection(
   file: GatewayFile,
   connection: GatewayConnection,
-  psks: ReadonlyMap<string, SecretKey>,
-  addresses: ReadonlyMap<string, readonly string[]>,
+  psks: ReadonlyMap<ConnectionId, SecretKey>,
+  addresses: ReadonlyMap<ConnectionId, readonly string[]>,
 ): ConnectionConfig {
   const { gateway } = file;
-  const { local, peer, name } = connection;
-  const psk = psks.get(name);
+  const { local, peer, id, name } = connection;
+  const psk = psks.get(id);
   if (psk === undefined) throw new Error(`connection ${name} has no pre-shared key: readPsks comes first`);
   const ike = named(file.ikePolicies, connection.ikePolicy);
   const port = peer.port ?? DEFAULTS.peerPort;
   const ipsec = named(file.ipsecPolicies, connection.ipsecPolicy);
   return {
-    id: name,
+    id,
+    name,
     psk,
     // Auto-negotiation begins with IKEv2 and answers both; a policy means one version.
     initiateVersion: ike?.ikeVersion ?? 2,
@@ -61,7 +63,7 @@ function toConnection(
       selectors: toSelectors(local.cidrs),
     },
     peer: {
-      addresses: peer.address === undefined ? (addresses.get(name) ?? []) : [peer.address],
+      addresses: peer.address === undefined ? (addresses.get(id) ?? []) : [peer.address],
       port,
       identity: toIdentity(peer.ikeIdentity),
       selectors: toSelectors(peer.cidrs),

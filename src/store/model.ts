@@ -3,6 +3,7 @@ import type { DpdConfig, EstablishMode, FirstPort } from '../ike/config.js';
 import type { EngineLimits } from '../ike/limits.js';
 import type { IdentityTypeName } from '../ike/policy/identity.js';
 import type { Profile } from '../ike/policy/matrix.js';
+import type { ConnectionId } from '../util/ids.js';
 import type { SecretKey } from '../util/secret.js';
 import type { Seconds } from '../util/units.js';
 import type { PskEncoding } from './psk-encoding.js';
@@ -87,6 +88,8 @@ export type PskSource =
   | { readonly kind: 'file'; readonly path: string; readonly encoding: PskEncoding };
 
 export interface GatewayConnection {
+  /** What everything but people knows it by: it stays when the connection gets another name. */
+  readonly id: ConnectionId;
   readonly name: string;
   readonly psk: PskSource;
   readonly adminStateUp: boolean;

@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import type { ConnectionId } from '../util/ids.js';
 import { err, ok, type Result } from '../util/result.js';
 import { SecretKey } from '../util/secret.js';
 import type { ConfigError } from './config-error.js';
@@ -11,17 +12,17 @@ import { exposure, readSecretFile } from './secret-file.js';
 const MAX_OCTETS = 4 * PSK_LENGTH.max + 2;
 
 /**
- * The pre-shared keys by connection name: those in the file itself, and those that `psk_file` names, relative
+ * The pre-shared keys by connection id: those in the file itself, and those that `psk_file` names, relative
  * to the folder of the configuration file. One line end behind a key is no part of it. A key file that its
  * group or others may read is refused. The caller owns the keys and wipes them.
  */
-export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, ConfigError[]> {
-  const keys = new Map<string, SecretKey>();
+export function readPsks(file: GatewayFile): Result<Map<ConnectionId, SecretKey>, ConfigError[]> {
+  const keys = new Map<ConnectionId, SecretKey>();
   /** By the name of the file: many connections may name one. */
   const faults = new Map<string, { readonly index: number; readonly message: string; others: number }>();
-  for (const [index, { name, psk }] of file.connections.entries()) {
+  for (const [index, { id, psk }] of file.connections.entries()) {
     if (psk.kind === 'inline') {
-      keys.set(name, psk.key.clone());
+      keys.set(id, psk.key.clone());
       continue;
     }
     const place = `${psk.encoding} ${psk.path}`;
@@ -31,7 +32,7 @@ export function readPsks(file: GatewayFile): Result<Map<string, SecretKey>, Conf
       continue;
     }
     const read = readKeyFile(resolve(dirname(file.source), psk.path), psk.encoding);
-    if (read.ok) keys.set(name, read.value);
+    if (read.ok) keys.set(id, read.value);
     else faults.set(place, { index, message: `"${psk.path}" ${read.error}`, others: 0 });
   }
   if (faults.size === 0) return ok(keys);

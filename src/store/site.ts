@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Profile } from '../ike/policy/matrix.js';
 import { canonicalCidr, cidrOf, cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
 import * as Type from '../util/json-schema.js';
@@ -6,6 +5,7 @@ import { nearestWord } from '../util/nearest.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { ConfigIssue, ConfigPath } from './config-error.js';
 import { unicastProblem } from './connection-rules.js';
+import { hashedId } from './hashed-id.js';
 import { SchemaCheck, shown } from './schema-check.js';
 
 /**
@@ -183,8 +183,7 @@ export function readSite(value: unknown): Result<Site, ConfigIssue[]> {
 
 /** The same id for the same name on every start. */
 function hashId(prefix: string, kind: string, name: string): string {
-  const hex = createHash('sha256').update(`culvert ${kind} ${name}`).digest('hex');
-  return `${prefix}${[hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-')}`;
+  return `${prefix}${hashedId(`culvert ${kind} ${name}`)}`;
 }
 
 function readSubnet(

@@ -40,8 +40,8 @@ t.test('a policy mode connection', async (t) => {
 
   await lab.until(() => lab.runner.desired.get(gateway)?.members[0]?.connections.length === 1);
   const wish = lab.runner.desired.get(gateway)!;
-  t.match(wish.members[0]?.connections[0], { name: id, peer: { address: '169.21.50.5' } });
-  t.equal(wish.connectionNames.get(id), made.body.name);
+  t.match(wish.members[0]?.connections[0], { id, peer: { address: '169.21.50.5' } });
+  t.equal(wish.members[0]?.connections[0]?.name, made.body.name);
 
   lab.runner.setConnection(id, {
     status: 'down',

@@ -63,6 +63,7 @@ t.test('lists of the API keep to 80 columns and say what they leave out', async 
 t.test('evidence is words, not JSON', async (t) => {
   const lines = renderConnection(
     {
+      id: 'id-c',
       name: 'c',
       status: 'degraded',
       admin_state_up: true,

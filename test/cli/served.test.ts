@@ -18,20 +18,23 @@ class Connections extends FakeDaemon {
   readonly asked: string[] = [];
   readonly #title: string;
   readonly #names: readonly string[];
+  readonly #ids: readonly string[];
 
-  constructor(title: string, names: readonly string[]) {
+  constructor(title: string, names: readonly string[], ids = names) {
     super();
     this.#title = title;
     this.#names = names;
+    this.#ids = ids;
   }
 
   override status(name?: string): StatusDocument {
     const document = super.status();
     const [model] = document.connections as [ConnectionStatusDocument];
-    const connections = this.#names.map((one): ConnectionStatusDocument => {
+    const connections = this.#names.map((one, i): ConnectionStatusDocument => {
       const isUp = one.startsWith('up') || this.asked.includes(one);
       return {
         ...model,
+        id: this.#ids[i]!,
         name: one,
         status: isUp ? 'up' : 'down',
         admin_state_up: one !== 'off',
@@ -119,7 +122,7 @@ t.test('a summary of many connections', async (t) => {
 t.test('gateways of culvert serve by the names of gateways and connections', async (t) => {
   const folder = shortFolder(t);
   const serve = async (index: number, member: number, title: string, names: Record<string, string>) => {
-    const daemon = new Connections(title, Object.keys(names));
+    const daemon = new Connections(title, Object.values(names), Object.keys(names));
     await listen(t, join(folder, `${ID(index)}-${member}.sock`), daemon, {
       attach: () => ({ answer: { pid: 1, version: '0', configured: true }, left: () => undefined }),
       names: () => ({ gateway: title, connections: names }),
@@ -153,7 +156,9 @@ t.test('gateways of culvert serve by the names of gateways and connections', asy
   const why = await run('explain', 'west/to-east', '--output', 'json');
   t.equal(why.code, 1);
   t.match(await run('up', 'east/to-west'), { code: 0, out: /to-west: initiating/ });
-  t.same(east.asked, [ID(5)], 'the process is asked by the id');
+  t.same(east.asked, ['to-west']);
+  const byId = await run('status', `west/${ID(3)}`, '--output', 'json');
+  t.match(JSON.parse(byId.out), { id: ID(3), name: 'to-east' }, 'an id of the API is taken, too');
   t.match(await run('up', 'east'), { code: 1, err: /as GATEWAY\/CONNECTION/ });
   t.match(await run('status', 'wesst'), { code: 1, err: /runs no gateway "wesst"; did you mean "west"\?/ });
   t.match(await run('status', 'south/x'), {

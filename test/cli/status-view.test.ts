@@ -50,6 +50,7 @@ const child: ChildStatus = {
 };
 
 const up: ConnectionStatusDocument = {
+  id: 'id-b',
   name: 'to-site-b',
   status: 'up',
   admin_state_up: true,
@@ -62,6 +63,7 @@ const up: ConnectionStatusDocument = {
 };
 
 const mismatch: ConnectionStatusDocument = {
+  id: 'id-c',
   name: 'to-c',
   status: 'down',
   admin_state_up: true,

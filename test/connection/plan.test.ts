@@ -1,6 +1,8 @@
 import t from 'tap';
+import { ConnectionNames } from '../../src/connection/connection-names.js';
 import {
   type ConnectionPlan,
+  knownIds,
   type PlannedConnection,
   type PlanStep,
   planConnections,
@@ -32,6 +34,19 @@ function plan(after: PlannedConnection, before = planned()): ConnectionPlan | un
   const plans = planConnections([before], [after]);
   t.ok(plans.length <= 1, 'one connection, one plan at most');
   return plans[0];
+}
+
+/** The plan for a list of connections that were read with nothing but their names. */
+function planRead(
+  before: readonly PlannedConnection[],
+  after: readonly PlannedConnection[],
+): ConnectionPlan[] {
+  const ids = knownIds(before, after);
+  const named = after.map(({ config, ...rest }, i) => ({
+    ...rest,
+    config: { ...config, id: ids[i]!, name: config.id },
+  }));
+  return planConnections(before, named);
 }
 
 const renew = (scope: Extract<PlanStep, { kind: 'renew' }>['scope']): PlanStep => ({ kind: 'renew', scope });
@@ -210,10 +225,10 @@ t.test('connections come, go and change their names', async (t) => {
   t.match(planConnections([one('a'), one('b')], [one('b')]), [
     { name: 'a', change: 'remove', changes: [{ action: 'stop' }] },
   ]);
-  t.match(planConnections([one('a')], [one('b')]), [
+  t.match(planRead([one('a')], [one('b')]), [
     { name: 'b', from: 'a', change: 'rename', changes: [{ field: 'name', action: 'none' }], steps: [] },
   ]);
-  const other = planConnections([one('a')], [one('b', { childLifetime: 600 })]);
+  const other = planRead([one('a')], [one('b', { childLifetime: 600 })]);
   t.same(
     other.map((p) => [p.name, p.change]),
     [
@@ -222,4 +237,55 @@ t.test('connections come, go and change their names', async (t) => {
     ],
     'with another difference it is another one',
   );
+  t.match(
+    planConnections([one('a')], [one('a', { name: 'b', childLifetime: 600 })]),
+    [
+      {
+        id: 'a',
+        name: 'b',
+        from: 'a',
+        change: 'rename',
+        changes: [{ field: 'name' }, { field: 'ipsec_policy key_lifetime' }],
+        steps: [renew('lifetimes')],
+      },
+    ],
+    'unless it has an id of its own',
+  );
+});
+
+t.test('a connection that is read from a file again keeps its id', async (t) => {
+  const one = (id: string, over: Partial<ConnectionConfig> = {}) => ({
+    config: connection(id, { ...FULL, ...over }),
+    peer: '192.0.2.2',
+  });
+  const short = { childLifetime: 600 };
+  t.same(
+    knownIds([one('a'), one('b', short)], [one('b', short), one('a', short)]),
+    ['b', 'a'],
+    'by its name',
+  );
+  t.same(knownIds([one('a')], [one('z'), one('a', short)]), ['z', 'a'], 'a name that stays is no other one');
+  t.same(knownIds([one('a')], [one('b')]), ['a'], 'by what it is, where its name is gone');
+  const renamed = one('a', { name: 'b' });
+  t.same(knownIds([renamed], [one('b', short)]), ['a'], 'whatever it was called first');
+  t.same(knownIds([renamed], [one('b'), one('a')]), ['a', 'a~2'], 'its first name may go to another one');
+  t.same(knownIds([renamed], [one('a', short), one('b')]), ['a~2', 'a'], 'in any order');
+  t.same(knownIds([renamed], [one('a', short)]), ['a~2'], 'even where it is gone itself');
+  t.same(knownIds([one('a')], [one('b'), one('c')]), ['a', 'c'], 'one twin each');
+});
+
+t.test('names are for people', async (t) => {
+  const names = new ConnectionNames();
+  names.configure([
+    { id: '1', name: 'a' },
+    { id: '2', name: 'b' },
+  ]);
+  t.same([names.nameOf('1'), names.find('b'), names.find('1'), names.find('c')], ['a', '2', '1', undefined]);
+  const event = { kind: 'advisory', connection: '2', code: 'weak_algorithm', message: '' } as const;
+  t.match(names.named(event), { connection: 'b', code: 'weak_algorithm' });
+  names.configure([{ id: '1', name: 'b' }]);
+  t.same([names.nameOf('1'), names.find('b'), names.find('a')], ['b', '1', undefined], 'another name');
+  t.equal(names.nameOf('2'), 'b', 'the last events of what is gone have its name');
+  t.equal(names.find('2'), undefined);
+  t.equal(names.nameOf('3'), '3');
 });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { ConnectionDevices } from '../../src/daemon/host/devices.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
+import { connectionIdOf as idOf } from '../../src/store/hashed-id.js';
 import type { GatewayConnection } from '../../src/store/model.js';
 
 class FakePlane {
@@ -39,27 +40,36 @@ t.test('in policy mode all share one device', async (t) => {
   const plane = new FakePlane();
   const devices = new ConnectionDevices(plane, { mode: 'policy', interface: 'culvert0' });
   t.equal(devices.open(connections(['c'], ['d'])).size, 0);
-  t.same([devices.nameOf('c'), devices.numberOf('d'), devices.connectionOf(0)], ['culvert0', 0, undefined]);
+  t.same(
+    [devices.nameOf(idOf('c')), devices.numberOf(idOf('d')), devices.connectionOf(0)],
+    ['culvert0', 0, undefined],
+  );
   t.equal(plane.names.length, 1);
 });
 
 t.test('in route mode each has its own, and keeps it', async (t) => {
   const plane = new FakePlane();
   const devices = new ConnectionDevices(plane, { mode: 'route', interface: 'culvert0' });
-  const names = (...list: string[]) => list.map((name) => devices.nameOf(name));
+  const names = (...list: string[]) => list.map((name) => devices.nameOf(idOf(name)));
   devices.open(connections(['b'], ['c', 'vpn-c'], ['d'], ['e', 'culvert1']));
   t.same(names('b', 'c', 'd', 'e'), ['culvert0', 'vpn-c', 'culvert2', 'culvert1']);
-  t.equal(devices.connectionOf(devices.numberOf('d')!), 'd');
-  t.equal(devices.connectionOf(0), 'b');
+  t.equal(devices.connectionOf(devices.numberOf(idOf('d'))!), idOf('d'));
+  t.equal(devices.connectionOf(0), idOf('b'));
 
   const fewer = connections(['d'], ['e', 'culvert1']);
   devices.open(fewer);
   devices.close(fewer);
   t.same(names('b', 'd', 'e'), [undefined, 'culvert2', 'culvert1'], 'nobody moves up');
   t.same(plane.closed, [1], 'the first device stays open');
-  devices.rename('d', 'f');
-  devices.open(connections(['f'], ['g']));
-  t.same(names('f', 'g'), ['culvert2', 'culvert0'], 'the first one is free again');
+  const renamed = connections(['f'], ['g']).map((one) =>
+    one.name === 'f' ? { ...one, id: idOf('d') } : one,
+  );
+  devices.open(renamed);
+  t.same(
+    names('d', 'g'),
+    ['culvert2', 'culvert0'],
+    'the first one is free again, a new name changes nothing',
+  );
 });
 
 t.test('a device that cannot be opened is the problem of its connection only', async (t) => {
@@ -69,24 +79,24 @@ t.test('a device that cannot be opened is the problem of its connection only', a
   const wanted = connections(['b'], ['c', 'vpn-c'], ['d']);
   t.match(
     devices.open(wanted),
-    new Map([['c', { cause: 'tun_error', message: 'vpn-c is taken: choose another' }]]),
+    new Map([[idOf('c'), { cause: 'tun_error', message: 'vpn-c is taken: choose another' }]]),
   );
-  t.equal(devices.numberOf('c'), undefined);
-  t.equal(devices.nameOf('d'), 'a-name-of-15-c1', 'cut to what the kernel takes');
+  t.equal(devices.numberOf(idOf('c')), undefined);
+  t.equal(devices.nameOf(idOf('d')), 'a-name-of-15-c1', 'cut to what the kernel takes');
   plane.refuse = '';
   t.equal(devices.open(wanted).size, 0, 'tried again at the next reload');
-  t.equal(devices.nameOf('c'), 'vpn-c');
+  t.equal(devices.nameOf(idOf('c')), 'vpn-c');
 });
 
 t.test('a device goes to the worker of its connection', async (t) => {
   const plane = new FakePlane();
   const workers = new Map([
-    ['b', 0],
-    ['c', 1],
-    ['d', 3],
+    [idOf('b'), 0],
+    [idOf('c'), 1],
+    [idOf('d'), 3],
   ]);
   const settings = { mode: 'route', interface: 'culvert0' } as const;
-  const devices = new ConnectionDevices(plane, settings, (name) => workers.get(name)!);
+  const devices = new ConnectionDevices(plane, settings, (id) => workers.get(id)!);
   devices.open(connections(['b'], ['c'], ['d']));
   t.same(plane.workers, [1, 3], 'the gateway’s own device has a queue a worker');
 });

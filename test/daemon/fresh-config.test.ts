@@ -1,6 +1,7 @@
 import t from 'tap';
 import { ControlClient } from '../../src/daemon/control/client.js';
 import { FreshConfig } from '../../src/daemon/gateway/fresh-config.js';
+import { connectionIdOf } from '../../src/store/hashed-id.js';
 import { readPsks } from '../../src/store/psk.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { GatewayBench, isUp } from '../helpers/gateway-pair.js';
@@ -20,14 +21,14 @@ t.test('a configuration owns its keys until it is handed over', async (t) => {
   const fresh = new FreshConfig(dropped);
   t.equal(fresh.config, dropped);
   fresh.discard();
-  t.ok(dropped.psks.get('c')!.wiped, 'what nobody took is wiped');
+  t.ok(dropped.psks.get(connectionIdOf('c'))!.wiped, 'what nobody took is wiped');
   t.throws(() => fresh.take(), /handed over already/);
 
   const kept = read();
   const taken = new FreshConfig(kept);
   t.equal(taken.take(), kept);
   taken.discard();
-  t.notOk(kept.psks.get('c')!.wiped, 'what is in force cannot be discarded any more');
+  t.notOk(kept.psks.get(connectionIdOf('c'))!.wiped, 'what is in force cannot be discarded any more');
   t.throws(() => taken.config, /handed over already/);
 });
 

@@ -68,10 +68,9 @@ t.test('host names are looked up when their time to live is over', async (t) => 
   t.equal(await due(365_000), 1);
   t.same(names.addresses().get('c'), ['192.0.2.9', '192.0.2.1'], 'a failure keeps what was known');
   t.equal(await names.refresh('c'), 'ESERVFAIL');
-  names.rename('c', 'd');
-  t.ok(names.has('d') && !names.has('c'));
-  names.configure(new Map([['d', 'other.example']]));
-  t.same(names.addresses().get('d'), [], 'another name is another matter');
+  t.ok(names.has('c') && !names.has('d'));
+  names.configure(new Map([['c', 'other.example']]));
+  t.same(names.addresses().get('c'), [], 'another name is another matter');
   answer = { addresses: [] };
-  t.match(await names.refresh('d'), /no address/);
+  t.match(await names.refresh('c'), /no address/);
 });

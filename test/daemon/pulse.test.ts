@@ -119,7 +119,7 @@ t.test(
       logLevel: 'info',
       logFormat: 'json' as const,
     };
-    const desired = encodeDesired(exampleGateway(), new Map([['c', 'to-b']]));
+    const desired = encodeDesired(exampleGateway('to-b'));
     const member = new MemberProcess(desired, {
       launch,
       pace: PACE,
@@ -150,7 +150,7 @@ t.test(
     t.match(member.reason, /^The gateway process [0-9]+ does not answer since 20[^;]+Z; it is ended when/);
     t.equal(member.status, undefined, 'an old status is none');
     t.match(log.join(''), /gateway g: The gateway process [0-9]+ does not answer since/);
-    const other = encodeDesired(exampleGateway(), new Map([['c', 'another-name']]));
+    const other = encodeDesired(exampleGateway('another-name'));
     await member.patch(other);
     t.equal(member.state, 'silent', 'a change does not wait for it');
     process.kill(pid, 'SIGCONT');
@@ -175,7 +175,7 @@ t.test(
     t.teardown(() => server.close());
     const message = new RegExp(`the gateway process at ${control} does not answer`);
     await t.rejects(endLeftover(control), { name: 'StartError', message, remedy: /stopped/ });
-    const member = new MemberProcess(encodeDesired(exampleGateway(), new Map()), {
+    const member = new MemberProcess(encodeDesired(exampleGateway()), {
       launch: { id: 'g', control, program: ['false'], orphanSeconds: 1, logLevel: 'info', logFormat: 'json' },
       logger: quiet,
       changed: () => undefined,
@@ -212,7 +212,7 @@ t.test('why a gateway does not start is told apart: its address, or something el
     const command = ['env', ...UNHOOKED, process.execPath, program];
     const launch = { id: 'g', control, program: command, orphanSeconds: 1, logLevel: 'info' } as const;
     const failed = new Promise<void>((resolve) => {
-      const member = new MemberProcess(encodeDesired(exampleGateway(), new Map()), {
+      const member = new MemberProcess(encodeDesired(exampleGateway()), {
         launch: { ...launch, logFormat: 'json' },
         pace: PACE,
         logger: quiet,

@@ -2,6 +2,7 @@ import t from 'tap';
 import { ownerMetric } from '../../src/daemon/host/fence.js';
 import { connectionTo, GatewayRoutes } from '../../src/daemon/host/network.js';
 import { oneLine } from '../../src/daemon/start-error.js';
+import { connectionIdOf as idOf } from '../../src/store/hashed-id.js';
 import { cidrOf, parseIp } from '../../src/util/ip.js';
 import { FakeNetwork } from '../helpers/fake-host.js';
 import { GatewayBench } from '../helpers/gateway-pair.js';
@@ -19,7 +20,7 @@ t.test('routes', async (t) => {
     const { connections } = pair.file('a', { connection: change });
     const [problem] = routes.update(
       routes.wanted(connections, () => 'culvert0'),
-      peers.map((address) => ({ connection: 'c', address })),
+      peers.map((address) => ({ connection: idOf('c'), address })),
       false,
     );
     if (problem !== undefined) throw problem.error;
@@ -127,7 +128,7 @@ t.test('the fence stands before the first route and longer than the last', async
   const { connections } = pair.file('a', {
     connection: { peer: { address: '10.2.0.9', cidrs: ['10.2.0.0/24', '10.3.0.0/24'] } },
   });
-  const peers = [{ connection: 'c', address: '10.2.0.9' }];
+  const peers = [{ connection: idOf('c'), address: '10.2.0.9' }];
   const network = new FakeNetwork();
   const routes = new GatewayRoutes(network, 'culvert0');
   const all = routes.wanted(connections, () => 'culvert0');
@@ -187,7 +188,7 @@ t.test('a network that cannot be led through the tunnel is a problem of its conn
     const routes = new GatewayRoutes(network, 'culvert0');
     const problems = routes.update(
       routes.wanted(connections, () => 'culvert0'),
-      [{ connection: 'c', address }],
+      [{ connection: idOf('c'), address }],
       true,
     );
     return { problems, network };
@@ -214,7 +215,7 @@ t.test('a network that cannot be led through the tunnel is a problem of its conn
     ['an IPv6 network attached here', '2001:db8:5::/64', there('2001:db8:5::/64', 'kernel', 256), /itself/],
   ] as const) {
     const { problems, network } = update([wanted, '10.2.0.0/24', '2001:db8:2::/64'], prepare);
-    t.match(problems, [{ connection: 'c', error: { message: words } }], what);
+    t.match(problems, [{ connection: idOf('c'), error: { message: words } }], what);
     const text = oneLine(problems[0]?.error);
     if (what.includes('own') || what.includes('gateway')) t.notMatch(text, /remove/);
     t.ok(network.routes.includes('10.2.0.0/24 dev culvert0 src 10.1.0.1'), 'the other network is led there');

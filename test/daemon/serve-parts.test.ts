@@ -29,6 +29,7 @@ import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
+import { connectionIdOf } from '../../src/store/hashed-id.js';
 import { readPsks } from '../../src/store/psk.js';
 import { cidrOf, parseIp } from '../../src/util/ip.js';
 import { EXAMPLE_KEY, exampleGateway } from '../helpers/example-gateway.js';
@@ -42,6 +43,7 @@ function folder(t: Test): string {
   return path;
 }
 
+const ID = connectionIdOf('c');
 const GATEWAY = readGatewayFile(
   `gateway: { name: g, address: 192.0.2.1 }
 ike_policies:
@@ -59,34 +61,32 @@ connections:
 
 t.test('a desired state goes over the wire and comes back', async (t) => {
   if (!GATEWAY.ok) throw new Error(JSON.stringify(GATEWAY.error));
-  const sent = JSON.parse(JSON.stringify(encodeDesired(GATEWAY.value, new Map([['c', 'to-b']]))));
-  const { fresh, names } = decodeDesired(sent);
-  const { config } = fresh;
-  t.same([...names], [['c', 'to-b']]);
+  const sent = JSON.parse(JSON.stringify(encodeDesired(GATEWAY.value)));
+  const { config } = decodeDesired(sent);
   t.same(
     config.file.ikePolicies.map(({ name }) => name),
     ['used'],
     'what nothing uses is not sent',
   );
   const [connection] = config.file.connections;
-  t.match(connection, { name: 'c', ikePolicy: 'used', peer: { address: '192.0.2.2' } });
-  t.equal(Buffer.from(config.psks.get('c')!.expose()).toString(), 'correct-horse-battery');
+  t.match(connection, { id: ID, name: 'c', ikePolicy: 'used', peer: { address: '192.0.2.2' } });
+  t.equal(Buffer.from(config.psks.get(ID)!.expose()).toString(), 'correct-horse-battery');
   const again = readPsks(config.file);
-  t.ok(again.ok && again.value.has('c'), 'and can be read as one from a file');
+  t.ok(again.ok && again.value.has(ID), 'and can be read as one from a file');
   t.throws(() => decodeDesired({}), { code: 'bad_request' });
   t.throws(() => decodeDesired({ file: { connections: [{ name: 'c' }] } }), { code: 'bad_request' });
 });
 
 t.test('desired state with one thing wrong anywhere is a bad request, or a configuration', async (t) => {
-  const sent = JSON.parse(JSON.stringify(encodeDesired(exampleGateway(), new Map([['c', 'to-b']]))));
-  t.ok(decodeDesired(sent).fresh, 'as it is it is taken');
+  const sent = JSON.parse(JSON.stringify(encodeDesired(exampleGateway('to-b'))));
+  t.ok(decodeDesired(sent).config, 'as it is it is taken');
   const mutator = new RequestMutator(new SeededRandom(4));
   const counts = { taken: 0, refused: 0 };
   const faults: string[] = [];
   for (let n = 0; n < 3000; n++) {
     const params = mutator.anywhere(sent) as Record<string, unknown>;
     try {
-      const { config } = decodeDesired(params).fresh;
+      const { config } = decodeDesired(params);
       toEngineConfig(config.file, config.psks, new Map());
       counts.taken++;
     } catch (error) {
@@ -99,13 +99,17 @@ t.test('desired state with one thing wrong anywhere is a bad request, or a confi
   t.same(faults.slice(0, 5), []);
   t.ok(counts.taken > 100 && counts.refused > 1000, JSON.stringify(counts));
   const [connection] = sent.file.connections;
-  const of = (file: object) => ({ file: { ...sent.file, ...file }, names: {} });
+  const of = (file: object) => ({ file: { ...sent.file, ...file } });
   for (const [params, said] of [
     [
       of({ connections: [{ ...connection, ikePolicy: 'none' }] }),
       /connections\[0\]\.ikePolicy names no policy/,
     ],
-    [of({ connections: [connection, connection] }), /connections\[1\]\.name is the name of two/],
+    [of({ connections: [connection, connection] }), /connections\[1\]\.id is the id of two/],
+    [
+      of({ connections: [connection, { ...connection, id: 'other' }] }),
+      /connections\[1\]\.name is the name of two/,
+    ],
     [of({ connections: [{ ...connection, routes: ['10.0.0.1/8'] }] }), /routes\[0\] has host bits/],
     [of({ connections: [{ ...connection, psk: 7 }] }), /connections\[0\]\.psk needs a text/],
     [
@@ -113,7 +117,7 @@ t.test('desired state with one thing wrong anywhere is a bad request, or a confi
       /connections\[0\]\.peer\.port/,
     ],
     [of({ limits: { ...sent.file.limits, ikeSas: '9' } }), /limits\.ikeSas needs a whole number/],
-    [{ file: sent.file }, /names is missing/],
+    [of({ connections: [{ ...connection, id: undefined }] }), /connections\[0\]\.id is missing/],
   ] as const) {
     t.throws(() => decodeDesired(params), { code: 'bad_request', message: said });
   }
@@ -303,7 +307,6 @@ t.test('gateways that do not start', async (t) => {
     vpc: { id: 'v', name: 'v', ...(namespace === undefined ? {} : { namespace }) },
     subnetCidr: '10.1.0.0/24',
     members: [GATEWAY.value],
-    connectionNames: new Map(),
   });
   t.equal(runner.observe('a'), undefined);
   const failed = (id: string) =>

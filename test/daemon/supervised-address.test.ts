@@ -45,7 +45,7 @@ t.test(
     await client.attach();
     const file = readGatewayFile('gateway: { name: g, address: "2001:db8::1" }', 'example');
     if (!file.ok) throw new Error(JSON.stringify(file.error));
-    const asked = client.configure(encodeDesired(file.value, new Map()));
+    const asked = client.configure(encodeDesired(file.value));
     await t.rejects(asked, { code: 'no_address', message: /^the address 2001:db8::1 cannot be added: ./ });
     client.close();
     signals.emit('SIGTERM');

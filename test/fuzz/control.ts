@@ -32,7 +32,7 @@ class Configured implements ControlSupervision {
   }
 
   async configure(desired: Readonly<Record<string, unknown>>) {
-    const { config } = decodeDesired(desired).fresh;
+    const { config } = decodeDesired(desired);
     const engine = (one: CoreConfig) => toEngineConfig(one.file, one.psks, new Map());
     engine(config);
     if (this.#now !== undefined) planReload(this.#now, config, engine);
@@ -42,8 +42,7 @@ class Configured implements ControlSupervision {
 }
 
 function lineOf(mutator: RequestMutator, random: SeededRandom): string {
-  const names = { c: 'to-b' };
-  const desired = JSON.parse(JSON.stringify(encodeDesired(exampleGateway(), new Map(Object.entries(names)))));
+  const desired = JSON.parse(JSON.stringify(encodeDesired(exampleGateway('to-b'))));
   const requests: unknown[] = [
     ...['status', 'up', 'down', 'explain'].map((method) => ({ id: 1, method, params: { name: 'c' } })),
     { id: 2, method: 'reload', params: { dry_run: true } },

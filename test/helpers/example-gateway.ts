@@ -23,8 +23,10 @@ connections:
     peer: { fqdn: d.example, cidrs: [10.3.0.0/24] }
 `;
 
-export function exampleGateway(): GatewayFile {
+/** @param name of its first connection, whose id stays the same */
+export function exampleGateway(name = 'c'): GatewayFile {
   const file = readGatewayFile(TEXT, 'example');
   if (!file.ok) throw new Error(JSON.stringify(file.error));
-  return file.value;
+  const connections = file.value.connections.map((one, i) => (i === 0 ? { ...one, name } : one));
+  return { ...file.value, connections };
 }

@@ -5,6 +5,7 @@ import type { ControlHandler } from '../../src/daemon/control/server.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
 
 const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
+  id: `id-of-${name}`,
   name,
   status,
   admin_state_up: true,

@@ -8,11 +8,11 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../src/connect
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
 
 /** Whatever the server wants of a gateway, the gateway's process must take. @throws ControlError */
-function checkWireForm({ members, connectionNames }: DesiredGateway): void {
+function checkWireForm({ members }: DesiredGateway): void {
   for (const file of members) {
     const gateway = { ...file.gateway, interface: 'culvert0', control: '/run/culvert/control.sock' };
-    const sent = JSON.stringify(encodeDesired({ ...file, gateway }, connectionNames));
-    decodeDesired(JSON.parse(sent)).fresh.discard();
+    const sent = JSON.stringify(encodeDesired({ ...file, gateway }));
+    decodeDesired(JSON.parse(sent)).discard();
   }
 }
 
@@ -68,6 +68,7 @@ export class FakeRunner implements GatewayRunner {
           drops: {},
         },
         connections: file.connections.map((one) => ({
+          id: one.id,
           name: one.name,
           status: 'down',
           admin_state_up: one.adminStateUp,
@@ -77,7 +78,7 @@ export class FakeRunner implements GatewayRunner {
           children: [],
           status_reasons: [],
           advisories: [],
-          ...this.#connections.get(one.name),
+          ...this.#connections.get(one.id),
         })),
       }),
     );

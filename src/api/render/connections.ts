@@ -149,7 +149,7 @@ export class ConnectionView {
     this.#silence = reason === undefined ? [] : [{ code: 'internal_error', message: reason }];
     this.#hasKey = psk !== undefined;
     this.#documents = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) =>
-      observation?.members[member]?.connections.find(({ name }) => name === id),
+      observation?.members[member]?.connections.find((one) => one.id === id),
     );
   }
 

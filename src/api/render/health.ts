@@ -112,11 +112,11 @@ function connectionReasons({ observation, view, links }: GatewayHealth, member?:
     (_, index) => member === undefined || member === index,
   );
   const found = documents.flatMap((document) =>
-    (document?.connections ?? []).flatMap(({ name: id, status_reasons: reasons }) =>
+    (document?.connections ?? []).flatMap(({ id, name: known, status_reasons: reasons }) =>
       reasons.flatMap(({ message, details }) => {
         const code = HOST_CAUSES[details?.cause ?? ''];
         if (code === undefined) return [];
-        const name = view.connection(id)?.value.name ?? id;
+        const name = view.connection(id)?.value.name ?? known;
         return [reasonOf(code, `Connection ${name}: ${message}`, links)];
       }),
     ),

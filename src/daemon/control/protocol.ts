@@ -25,7 +25,7 @@ export interface ControlMethods {
   reload: { params: { dry_run?: boolean }; result: ReloadReport };
   /** Answers at once, before the daemon is configured, too: it lives. */
   ping: { params: Record<string, never>; result: { pong: true } };
-  /** What people call a supervised gateway and its connections, which goes by ids everywhere else. */
+  /** What people call a supervised gateway and its connections, by the ids of the API. */
   names: { params: Record<string, never>; result: NamesAnswer };
   /** For the supervisor of a gateway that has no file: the gateway ends by itself when it is left alone too long. */
   attach: { params: Record<string, never>; result: AttachAnswer };

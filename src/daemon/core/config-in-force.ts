@@ -2,12 +2,13 @@ import type { TrackedConnection } from '../../connection/tracker.js';
 import type { EngineConfig } from '../../ike/config.js';
 import { toEngineConfig } from '../../store/engine-config.js';
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { SecretKey } from '../../util/secret.js';
 
-/** What the gateway is to do: a configuration that was read, and its keys by connection name. */
+/** What the gateway is to do: a configuration that was read, and its keys by connection id. */
 export interface CoreConfig {
   readonly file: GatewayFile;
-  readonly psks: ReadonlyMap<string, SecretKey>;
+  readonly psks: ReadonlyMap<ConnectionId, SecretKey>;
 }
 
 /** What the engine and the others are given of one configuration. */
@@ -25,11 +26,11 @@ export interface Views {
  */
 export class ConfigInForce {
   #config: CoreConfig;
-  readonly #addresses: () => ReadonlyMap<string, readonly string[]>;
-  readonly #stopped = new Set<string>();
+  readonly #addresses: () => ReadonlyMap<ConnectionId, readonly string[]>;
+  readonly #stopped = new Set<ConnectionId>();
 
   /** @param addresses those of peers configured by host name, as far as they are resolved, by connection */
-  constructor(first: CoreConfig, addresses: () => ReadonlyMap<string, readonly string[]>) {
+  constructor(first: CoreConfig, addresses: () => ReadonlyMap<ConnectionId, readonly string[]>) {
     this.#config = first;
     this.#addresses = addresses;
   }
@@ -38,38 +39,30 @@ export class ConfigInForce {
     return this.#config.file.connections;
   }
 
-  names(): string[] {
-    return this.connections.map(({ name }) => name);
-  }
-
-  find(connection: string): GatewayConnection | undefined {
-    return this.connections.find(({ name }) => name === connection);
+  find(connection: ConnectionId): GatewayConnection | undefined {
+    return this.connections.find(({ id }) => id === connection);
   }
 
   replace(config: CoreConfig): void {
     this.#config = config;
-    for (const name of this.#stopped) if (this.find(name) === undefined) this.#stopped.delete(name);
-  }
-
-  rename(from: string, to: string): void {
-    if (this.#stopped.delete(from)) this.#stopped.add(to);
+    for (const id of this.#stopped) if (this.find(id) === undefined) this.#stopped.delete(id);
   }
 
   /** Whether an operator holds it down. */
-  isStopped(connection: string): boolean {
+  isStopped(connection: ConnectionId): boolean {
     return this.#stopped.has(connection);
   }
 
-  setStopped(connection: string, stopped: boolean): void {
+  setStopped(connection: ConnectionId, stopped: boolean): void {
     if (stopped) this.#stopped.add(connection);
     else this.#stopped.delete(connection);
   }
 
   /** The host names of peers of connections that are administratively up, by connection. */
-  hostNames(): ReadonlyMap<string, string> {
+  hostNames(): ReadonlyMap<ConnectionId, string> {
     return new Map(
-      this.connections.flatMap(({ name, adminStateUp, peer: { fqdn } }) =>
-        adminStateUp && fqdn !== undefined ? [[name, fqdn] as const] : [],
+      this.connections.flatMap(({ id, adminStateUp, peer: { fqdn } }) =>
+        adminStateUp && fqdn !== undefined ? [[id, fqdn] as const] : [],
       ),
     );
   }

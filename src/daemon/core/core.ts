@@ -1,3 +1,4 @@
+import type { ConnectionNames } from '../../connection/connection-names.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
@@ -7,6 +8,7 @@ import type { Input } from '../../ike/inputs.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLog } from '../../telemetry/event-log.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
@@ -15,7 +17,6 @@ import { connectionTo } from '../host/network.js';
 import { type Clock, utcText } from '../system/clock.js';
 import type { Resolve } from '../system/names-service.js';
 import { ConfigInForce, type CoreConfig } from './config-in-force.js';
-import { ConnectionKeys } from './connection-keys.js';
 import type { Effects } from './effects.js';
 import { EngineDriver, type EngineLike } from './engine-driver.js';
 import { EstablishedIkes } from './established-ikes.js';
@@ -31,6 +32,8 @@ import { Watchers } from './watchers.js';
 export interface CoreDeps extends CoreConfig {
   readonly engine: EngineLike;
   readonly effects: Effects;
+  /** Those of the configuration in force: the core keeps them so. */
+  readonly names: ConnectionNames;
   /** Counters of every child SA in the packet path. */
   counters(): readonly ChildCounters[];
   readonly devices: Pick<ConnectionDevices, 'nameOf' | 'connectionOf'>;
@@ -50,8 +53,7 @@ export class GatewayCore {
   readonly statuses: Statuses;
   readonly #deps: CoreDeps;
   readonly #config: ConfigInForce;
-  readonly #keys = new ConnectionKeys();
-  readonly #names: PeerNames;
+  readonly #peerNames: PeerNames;
   readonly #ikes = new EstablishedIkes();
   readonly #tracker: ConnectionTracker;
   readonly #log: EventLog;
@@ -61,22 +63,22 @@ export class GatewayCore {
   readonly #upkeep: Upkeep;
 
   constructor(deps: CoreDeps) {
-    const { clock, effects, logger, random, resolve } = deps;
+    const { clock, effects, logger, names, random, resolve } = deps;
     this.#deps = deps;
     this.#tracker = new ConnectionTracker((at) => utcText(clock, at));
     this.#log = new EventLog(logger);
-    const names = new PeerNames({
+    const peerNames = new PeerNames({
       resolve,
       family: deps.file.gateway.address.includes(':') ? 6 : 4,
       now: () => clock.now(),
       changed: (connection, fqdn, addresses) => this.#peerResolved(connection, fqdn, addresses),
     });
-    this.#names = names;
-    this.#config = new ConfigInForce(deps, () => names.addresses());
-    this.#reconciler = new ReconcilerDriver({ random, clock, names, orders: this.#orders() });
+    this.#peerNames = peerNames;
+    this.#config = new ConfigInForce(deps, () => peerNames.addresses());
+    this.#reconciler = new ReconcilerDriver({ random, clock, peerNames, orders: this.#orders() });
     this.statuses = new Statuses({
       ...{ tracker: this.#tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
-      devices: deps.devices,
+      ...{ devices: deps.devices, names },
       counters: () => deps.counters(),
     });
     this.watchers = new Watchers({
@@ -88,17 +90,17 @@ export class GatewayCore {
     const reports = new TrafficReports();
     this.#bus = new EventBus({
       state: [this.#ikes, keepalives, reports],
-      records: [this.#tracker, this.#log, this.watchers],
+      records: [this.#tracker, names.reader(this.#log), this.watchers],
       actors: [(events) => this.#reconciler.handle({ kind: 'events', events })],
       settled: [() => this.watchers.notify()],
     });
     this.#driver = new EngineDriver({
-      ...{ engine: this.#keys.named(deps.engine), effects, clock, logger },
+      ...{ engine: deps.engine, effects, clock, logger },
       publish: (events) => this.#publish(events),
       sleeper: this.#reconciler,
     });
     this.#upkeep = new Upkeep({
-      ...{ clock, logger, tracker: this.#tracker, reports, keepalives, names, log: this.#log },
+      ...{ clock, logger, tracker: this.#tracker, reports, keepalives, peerNames, log: this.#log },
       counters: () => deps.counters(),
       input: (input) => this.input(input),
       sendKeepalive: (remote) => effects.sendKeepalive(remote),
@@ -116,15 +118,14 @@ export class GatewayCore {
    * touched.
    */
   reload(config: CoreConfig, plans: readonly ConnectionPlan[]): void {
-    for (const { change, from, name } of plans) if (change === 'rename') this.#rename(from!, name);
     this.#takeOver(config);
-    for (const { name, steps } of plans) {
-      if (this.#config.isStopped(name)) continue;
+    for (const { id: connection, steps } of plans) {
+      if (this.#config.isStopped(connection)) continue;
       for (const step of steps) {
-        if (step.kind === 'cover') this.input({ kind: 'initiate', connection: name });
-        else if (step.kind !== 'renew') this.#reconciler.handle({ kind: step.kind, connection: name });
-        else if (step.scope === 'connection') this.#reconciler.handle({ kind: 'renew', connection: name });
-        else this.input({ kind: 'renew', connection: name, scope: step.scope });
+        if (step.kind === 'cover') this.input({ kind: 'initiate', connection });
+        else if (step.kind !== 'renew') this.#reconciler.handle({ kind: step.kind, connection });
+        else if (step.scope === 'connection') this.#reconciler.handle({ kind: 'renew', connection });
+        else this.input({ kind: 'renew', connection, scope: step.scope });
       }
     }
   }
@@ -134,12 +135,7 @@ export class GatewayCore {
     return this.#config.engineConfig(config);
   }
 
-  /** The name that people know of a connection that the engine speaks of. */
-  nameOf(connection: string): string {
-    return this.#keys.name(connection);
-  }
-
-  /** One input of the engine, with all that follows from it. Connections go by the names people know. */
+  /** One input of the engine, with all that follows from it. */
   input(input: Input): void {
     this.#driver.input(input);
   }
@@ -151,9 +147,9 @@ export class GatewayCore {
       owner === undefined ? connectionTo(destination, this.#config.connections) : this.#config.find(owner);
     if (found?.adminStateUp !== true) return;
     // A connection that is up may lack the child SA of these networks only.
-    if (this.#reconciler.view(found.name)?.state === 'up')
-      this.input({ kind: 'acquire', connection: found.name, destination });
-    else this.#reconciler.handle({ kind: 'acquire', connection: found.name });
+    if (this.#reconciler.view(found.id)?.state === 'up')
+      this.input({ kind: 'acquire', connection: found.id, destination });
+    else this.#reconciler.handle({ kind: 'acquire', connection: found.id });
   }
 
   /** An authentic ESP packet came from elsewhere (RFC 7296 §2.23). */
@@ -166,17 +162,12 @@ export class GatewayCore {
     this.#tracker.sendFailed(to, code, message, this.#deps.clock.now());
   }
 
-  up(name: string): void {
-    this.#reconciler.handle({ kind: 'up', connection: name });
+  up(connection: ConnectionId): void {
+    this.#reconciler.handle({ kind: 'up', connection });
   }
 
-  down(name: string): void {
-    this.#reconciler.handle({ kind: 'down', connection: name });
-  }
-
-  /** The connections that are configured. */
-  connectionNames(): string[] {
-    return this.#config.names();
+  down(connection: ConnectionId): void {
+    this.#reconciler.handle({ kind: 'down', connection });
   }
 
   /** Deletes all SAs at their peers; resolves when they have answered, or after `patience`. */
@@ -194,7 +185,7 @@ export class GatewayCore {
   stop(): void {
     this.#reconciler.end();
     this.#driver.end();
-    this.#names.close();
+    this.#peerNames.close();
     this.#deps.effects.end();
     this.#upkeep.stop();
     this.#log.flush(Number.POSITIVE_INFINITY);
@@ -202,21 +193,12 @@ export class GatewayCore {
 
   #takeOver(config: CoreConfig): void {
     this.#config.replace(config);
-    this.#keys.configure(this.#config.names());
-    this.#names.configure(this.#config.hostNames());
+    this.#deps.names.configure(this.#config.connections);
+    this.#peerNames.configure(this.#config.hostNames());
     const { connections } = this.#configure();
     this.#reconciler.handle({ kind: 'configure', connections });
     // As responder, too, a peer is found by its address.
-    this.#names.refreshDue();
-  }
-
-  #rename(from: string, to: string): void {
-    this.#keys.rename(from, to);
-    this.#names.rename(from, to);
-    this.#tracker.rename(from, to);
-    this.#reconciler.rename(from, to);
-    this.#config.rename(from, to);
-    this.#ikes.rename(from, to);
+    this.#peerNames.refreshDue();
   }
 
   /** Tells status and engine the configuration as it is now. @returns it without what an operator holds down */
@@ -248,9 +230,9 @@ export class GatewayCore {
     };
   }
 
-  #unresolved(connection: string, problem: string): void {
+  #unresolved(connection: ConnectionId, problem: string): void {
     const known = this.#config.find(connection)?.peer;
-    const fqdn = known?.fqdn ?? connection;
+    const fqdn = known?.fqdn ?? this.#deps.names.nameOf(connection);
     const failure = {
       cause: 'dns_failed',
       message: `The host name ${fqdn} cannot be resolved: ${problem}`,
@@ -261,9 +243,11 @@ export class GatewayCore {
   }
 
   /** A peer's host name stands for other addresses: the engine learns them, and SAs with the old ones move. */
-  #peerResolved(connection: string, fqdn: string, addresses: readonly string[]): void {
+  #peerResolved(connection: ConnectionId, fqdn: string, addresses: readonly string[]): void {
     if (this.#reconciler.ended) return;
-    this.#deps.logger.info({ connection, fqdn, addresses }, `${fqdn} is ${addresses.join(', ')}`);
+    const { names, logger } = this.#deps;
+    const name = names.nameOf(connection);
+    logger.info({ connection: name, fqdn, addresses }, `${fqdn} is ${addresses.join(', ')}`);
     this.#deps.effects.peerResolved(addresses);
     this.#configure();
     const left = this.#ikes

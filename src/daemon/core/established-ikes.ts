@@ -1,15 +1,16 @@
 import type { IkeEvent, IkeSaInfo } from '../../ike/events.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { EventConsumer } from './event-bus.js';
 
 /** Which IKE SAs are established, and where their peers are. */
 export class EstablishedIkes implements EventConsumer {
-  readonly #ikes = new Map<number, { readonly connection: string; readonly ike: IkeSaInfo }>();
+  readonly #ikes = new Map<number, { readonly connection: ConnectionId; readonly ike: IkeSaInfo }>();
 
   get size(): number {
     return this.#ikes.size;
   }
 
-  of(connection: string): IkeSaInfo[] {
+  of(connection: ConnectionId): IkeSaInfo[] {
     return [...this.#ikes.values()].flatMap((one) => (one.connection === connection ? [one.ike] : []));
   }
 
@@ -23,12 +24,6 @@ export class EstablishedIkes implements EventConsumer {
       const known = this.#ikes.get(event.ikeId);
       if (known !== undefined)
         this.#ikes.set(event.ikeId, { ...known, ike: { ...known.ike, peer: event.to } });
-    }
-  }
-
-  rename(from: string, to: string): void {
-    for (const [id, { connection, ike }] of this.#ikes) {
-      if (connection === from) this.#ikes.set(id, { connection: to, ike });
     }
   }
 }

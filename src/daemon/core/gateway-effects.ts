@@ -1,3 +1,4 @@
+import type { ConnectionNames } from '../../connection/connection-names.js';
 import { espSuiteNames, suiteWord } from '../../connection/names.js';
 import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { EspPair } from '../../esp/params.js';
@@ -11,6 +12,7 @@ import { LeavingChildren } from './leaving-children.js';
 export interface GatewayEffectsDeps {
   readonly plane: DataPlane;
   readonly devices: Pick<ConnectionDevices, 'numberOf'>;
+  readonly names: Pick<ConnectionNames, 'nameOf'>;
   readonly sockets: { send(output: SendOutput): void; sendKeepalive(remote: Endpoint): void };
   /** Keeps the way to these addresses of a peer outside its own tunnel. */
   leadAround(addresses: readonly string[]): void;
@@ -44,7 +46,7 @@ export class GatewayEffects implements Effects {
   }
 
   installChild(child: ChildSa): string | undefined {
-    const { plane, devices, logger } = this.#deps;
+    const { plane, devices, names, logger } = this.#deps;
     const { connection, ...pair } = child;
     try {
       const device = devices.numberOf(connection);
@@ -55,7 +57,10 @@ export class GatewayEffects implements Effects {
       const reason = (error as Error).message;
       plane.forget(child.spiIn);
       const suite = suiteWord(espSuiteNames(child.suite));
-      logger.error({ connection, suite }, `a child SA was not installed: ${reason}`);
+      logger.error(
+        { connection: names.nameOf(connection), suite },
+        `a child SA was not installed: ${reason}`,
+      );
       return reason;
     }
   }

@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { Resolve } from '../system/names-service.js';
 
@@ -13,7 +14,7 @@ export interface PeerNamesOptions {
   readonly family: 4 | 6;
   readonly now: () => Millis;
   /** The name stands for other addresses than before. */
-  readonly changed: (connection: string, fqdn: string, addresses: readonly string[]) => void;
+  readonly changed: (connection: ConnectionId, fqdn: string, addresses: readonly string[]) => void;
 }
 
 interface Known {
@@ -27,7 +28,7 @@ interface Known {
 /** The addresses of peers that are configured by host name, kept as fresh as their time to live asks. */
 export class PeerNames {
   readonly #options: PeerNamesOptions;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new Map<ConnectionId, Known>();
   #closed = false;
 
   constructor(options: PeerNamesOptions) {
@@ -35,7 +36,7 @@ export class PeerNames {
   }
 
   /** Connections with the host names of their peers; what is known of a name that stays is kept. */
-  configure(wanted: ReadonlyMap<string, string>): void {
+  configure(wanted: ReadonlyMap<ConnectionId, string>): void {
     for (const [connection, { fqdn }] of this.#known) {
       if (wanted.get(connection) !== fqdn) this.#known.delete(connection);
     }
@@ -45,25 +46,18 @@ export class PeerNames {
     }
   }
 
-  rename(from: string, to: string): void {
-    const known = this.#known.get(from);
-    if (known === undefined) return;
-    this.#known.delete(from);
-    this.#known.set(to, known);
-  }
-
   /** Whether the peer of the connection has a host name. */
-  has(connection: string): boolean {
+  has(connection: ConnectionId): boolean {
     return this.#known.has(connection);
   }
 
   /** The addresses by connection; those not resolved yet have none. */
-  addresses(): ReadonlyMap<string, readonly string[]> {
+  addresses(): ReadonlyMap<ConnectionId, readonly string[]> {
     return new Map([...this.#known].map(([connection, { addresses }]) => [connection, addresses]));
   }
 
   /** Looks the peer's name up; resolves with what went wrong, undefined when its addresses are up to date. */
-  refresh(connection: string): Promise<string | undefined> {
+  refresh(connection: ConnectionId): Promise<string | undefined> {
     const known = this.#known.get(connection);
     if (known === undefined) return Promise.resolve(undefined);
     known.asking ??= this.#ask(connection, known).finally(() => {
@@ -82,7 +76,7 @@ export class PeerNames {
     this.#closed = true;
   }
 
-  async #ask(connection: string, known: Known): Promise<string | undefined> {
+  async #ask(connection: ConnectionId, known: Known): Promise<string | undefined> {
     const { resolve, family, now, changed } = this.#options;
     try {
       const { addresses, ttl } = await resolve(known.fqdn, family);

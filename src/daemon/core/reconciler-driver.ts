@@ -5,6 +5,7 @@ import {
   Reconciler,
   type State,
 } from '../../connection/reconcile.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
 import type { Clock } from '../system/clock.js';
@@ -12,15 +13,15 @@ import type { Sleeper } from './engine-driver.js';
 
 /** What the reconciler's commands become. */
 export interface Orders {
-  initiate(connection: string): void;
+  initiate(connection: ConnectionId): void;
   /** Re-establishes the connection beside the SAs it has. */
-  renew(connection: string): void;
+  renew(connection: ConnectionId): void;
   /** Takes effect with the next order, or with `done`. */
-  terminate(connection: string): void;
+  terminate(connection: ConnectionId): void;
   /** Whether an operator holds the connection down. */
-  setStopped(connection: string, stopped: boolean): void;
+  setStopped(connection: ConnectionId, stopped: boolean): void;
   /** An attempt was not made: the peer's host name has no address. */
-  unresolved(connection: string, problem: string): void;
+  unresolved(connection: ConnectionId, problem: string): void;
   /** These were all orders for now. */
   done(): void;
 }
@@ -29,9 +30,9 @@ export interface ReconcilerDriverDeps {
   readonly random: Random;
   readonly clock: Pick<Clock, 'now'>;
   /** The peers that go by host name. */
-  readonly names: {
-    has(connection: string): boolean;
-    refresh(connection: string): Promise<string | undefined>;
+  readonly peerNames: {
+    has(connection: ConnectionId): boolean;
+    refresh(connection: ConnectionId): Promise<string | undefined>;
   };
   readonly orders: Orders;
 }
@@ -57,13 +58,8 @@ export class ReconcilerDriver implements Sleeper {
     return this.#ended;
   }
 
-  view(connection: string): ConnectionView | undefined {
+  view(connection: ConnectionId): ConnectionView | undefined {
     return this.#reconciler.view(connection);
-  }
-
-  /** The connection goes on under another name. */
-  rename(from: string, to: string): void {
-    this.#reconciler.handle({ kind: 'rename', from, to }, this.#deps.clock.now());
   }
 
   nextDeadline(): Millis | undefined {
@@ -100,13 +96,13 @@ export class ReconcilerDriver implements Sleeper {
   }
 
   /** Runs `step` once the peer's host name, if it has one, is resolved, if the state is still this one then. */
-  #resolved(connection: string, state: State, step: () => void): void {
-    const { names, orders } = this.#deps;
-    if (!names.has(connection)) {
+  #resolved(connection: ConnectionId, state: State, step: () => void): void {
+    const { peerNames, orders } = this.#deps;
+    if (!peerNames.has(connection)) {
       step();
       return;
     }
-    void names.refresh(connection).then((problem) => {
+    void peerNames.refresh(connection).then((problem) => {
       if (this.#ended || this.view(connection)?.state !== state) return;
       if (problem === undefined) step();
       else orders.unresolved(connection, problem);

@@ -1,3 +1,4 @@
+import type { ConnectionId } from '../../util/ids.js';
 import type { SecretKey } from '../../util/secret.js';
 
 /** A negotiation under way may still need the keys of the configuration it began with; none takes this long. */
@@ -5,9 +6,9 @@ const LAST_USE_MS = 120_000;
 
 /** Keys of configurations that were replaced: wiped when nothing can use them any more. */
 export class RetiredKeys {
-  readonly #waiting = new Map<NodeJS.Timeout, ReadonlyMap<string, SecretKey>>();
+  readonly #waiting = new Map<NodeJS.Timeout, ReadonlyMap<ConnectionId, SecretKey>>();
 
-  add(keys: ReadonlyMap<string, SecretKey>): void {
+  add(keys: ReadonlyMap<ConnectionId, SecretKey>): void {
     const timer = setTimeout(() => {
       this.#waiting.delete(timer);
       wipeKeys(keys);
@@ -27,6 +28,6 @@ export class RetiredKeys {
 }
 
 /** Wipes all of these. */
-export function wipeKeys(keys: ReadonlyMap<string, SecretKey>): void {
+export function wipeKeys(keys: ReadonlyMap<ConnectionId, SecretKey>): void {
   for (const key of keys.values()) key.wipe();
 }

@@ -1,18 +1,22 @@
+import type { ConnectionNames } from '../../connection/connection-names.js';
 import { type Explanation, explain } from '../../connection/explain.js';
 import type { ConnectionView } from '../../connection/reconcile.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
 import type { ConnectionNote, ConnectionProblem, ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { type Clock, utcText } from '../system/clock.js';
+import type { ConfigInForce } from './config-in-force.js';
 import { trafficById } from './upkeep.js';
 
 export interface StatusesDeps {
   readonly tracker: Pick<ConnectionTracker, 'status' | 'history'>;
-  readonly config: { names(): readonly string[]; isStopped(connection: string): boolean };
+  readonly config: Pick<ConfigInForce, 'connections' | 'isStopped'>;
+  readonly names: Pick<ConnectionNames, 'nameOf'>;
   /** What the reconciler is doing. */
-  readonly reconciler: { view(connection: string): ConnectionView | undefined };
-  readonly devices: { nameOf(connection: string): string | undefined };
+  readonly reconciler: { view(connection: ConnectionId): ConnectionView | undefined };
+  readonly devices: { nameOf(connection: ConnectionId): string | undefined };
   counters(): readonly ChildCounters[];
   readonly clock: Clock;
   readonly logger: Logger;
@@ -21,7 +25,7 @@ export interface StatusesDeps {
 /** The status of connections, put together of what the parts of the daemon know of them. */
 export class Statuses {
   readonly #deps: StatusesDeps;
-  #problems: ReadonlyMap<string, readonly ConnectionProblem[]> = new Map();
+  #problems: ReadonlyMap<ConnectionId, readonly ConnectionProblem[]> = new Map();
 
   constructor(deps: StatusesDeps) {
     this.#deps = deps;
@@ -30,42 +34,43 @@ export class Statuses {
   /** Of every configured connection, in the order of the configuration. */
   all(): ConnectionStatusDocument[] {
     const { tracker, config, clock } = this.#deps;
-    const notes = new Map(config.names().map((name) => [name, this.#note(name)]));
+    const notes = new Map(config.connections.map(({ id }) => [id, this.#note(id)]));
     return tracker.status(trafficById(this.#deps.counters()), notes, clock.now());
   }
 
-  /** Of one connection; undefined when there is none of this name. */
-  of(name: string): ConnectionStatusDocument | undefined {
-    return this.all().find((one) => one.name === name);
+  /** Of one connection; undefined when there is none of this id. */
+  of(id: ConnectionId): ConnectionStatusDocument | undefined {
+    return this.all().find((one) => one.id === id);
   }
 
-  /** Why a connection is as it is, with evidence. Undefined when there is none of this name. */
-  explain(name: string): Explanation | undefined {
-    const status = this.of(name);
+  /** Why a connection is as it is, with evidence. Undefined when there is none of this id. */
+  explain(id: ConnectionId): Explanation | undefined {
+    const status = this.of(id);
     if (status === undefined) return undefined;
     const { tracker, clock } = this.#deps;
-    return explain(status, tracker.history(name), {
+    return explain(status, tracker.history(id), {
       now: clock.now(),
       toUtc: (at) => utcText(clock, at),
     });
   }
 
-  /** What this host lacks for the traffic of connections, by name; replaces what was said before. */
-  setProblems(problems: ReadonlyMap<string, readonly ConnectionProblem[]>): void {
-    for (const name of this.#problems.keys()) {
-      if (!problems.has(name))
-        this.#deps.logger.info({ connection: name }, 'nothing on this host is in its way any more');
+  /** What this host lacks for the traffic of connections; replaces what was said before. */
+  setProblems(problems: ReadonlyMap<ConnectionId, readonly ConnectionProblem[]>): void {
+    const { logger, names } = this.#deps;
+    for (const id of this.#problems.keys()) {
+      if (problems.has(id)) continue;
+      logger.info({ connection: names.nameOf(id) }, 'nothing on this host is in its way any more');
     }
     this.#problems = problems;
   }
 
-  #note(name: string): ConnectionNote {
+  #note(id: ConnectionId): ConnectionNote {
     const { reconciler, config, devices } = this.#deps;
-    const view = reconciler.view(name);
-    const problems = this.#problems.get(name);
-    const device = devices.nameOf(name);
+    const view = reconciler.view(id);
+    const problems = this.#problems.get(id);
+    const device = devices.nameOf(id);
     return {
-      stopped: config.isStopped(name),
+      stopped: config.isStopped(id),
       ...(view === undefined ? {} : { view }),
       ...(problems === undefined ? {} : { problems }),
       ...(device === undefined ? {} : { interface: device }),

@@ -18,7 +18,7 @@ export interface UpkeepDeps {
   readonly tracker: Pick<ConnectionTracker, 'traffic' | 'stoodStill'>;
   readonly reports: Pick<TrafficReports, 'report'>;
   readonly keepalives: Pick<Keepalives, 'take'>;
-  readonly names: Pick<PeerNames, 'refreshDue'>;
+  readonly peerNames: Pick<PeerNames, 'refreshDue'>;
   readonly log: Pick<EventLog, 'flush'>;
   counters(): readonly ChildCounters[];
   input(input: Input): void;
@@ -49,7 +49,7 @@ export class Upkeep {
 
   /** One look. `standstill`: nothing ran here for so long before it. */
   look(standstill?: Millis): void {
-    const { tracker, reports, keepalives, names, log, clock, logger } = this.#deps;
+    const { tracker, reports, keepalives, peerNames, log, clock, logger } = this.#deps;
     const now = clock.now();
     if (standstill !== undefined) {
       logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
@@ -59,7 +59,7 @@ export class Upkeep {
     tracker.traffic(trafficById(counters), now);
     reports.report(counters, (input) => this.#deps.input(input));
     for (const peer of keepalives.take(now)) this.#deps.sendKeepalive(peer);
-    names.refreshDue();
+    peerNames.refreshDue();
     log.flush(now);
   }
 }

@@ -1,6 +1,7 @@
 import { describeEvent } from '../../connection/event-catalogue.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
 import type { IkeEvent } from '../../ike/events.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { EventConsumer } from './event-bus.js';
 
@@ -9,9 +10,9 @@ export interface Watched {
   /** Changes whenever a status other than its counters may have changed. */
   revision(): number;
   /** Undefined when there is no such connection. */
-  status(connection: string): ConnectionStatusDocument | undefined;
+  status(connection: ConnectionId): ConnectionStatusDocument | undefined;
   /** Failed attempts in a row. */
-  failures(connection: string): number;
+  failures(connection: ConnectionId): number;
 }
 
 /** Called after each step that changed a status, with the events since the last call. */
@@ -56,18 +57,19 @@ export class Watchers implements EventConsumer {
    * @returns its status, or why it is not up
    */
   waitUp(
-    connection: string,
+    connection: ConnectionId,
     progress: (line: string) => void,
     signal: AbortSignal,
   ): Promise<Result<ConnectionStatusDocument, string>> {
     const before = this.#watched.failures(connection);
+    const name = this.#watched.status(connection)?.name ?? connection;
     return new Promise((resolve) => {
       const end = (result: Result<ConnectionStatusDocument, string>): void => {
         unsubscribe();
         signal.removeEventListener('abort', over);
         resolve(result);
       };
-      const over = (): void => end(err(this.#whyNot(connection)));
+      const over = (): void => end(err(whyNot(name, this.#watched.status(connection))));
       const look = (): void => {
         const document = this.#watched.status(connection);
         if (document?.status === 'up') end(ok(document));
@@ -81,16 +83,15 @@ export class Watchers implements EventConsumer {
       look();
     });
   }
-
-  #whyNot(connection: string): string {
-    const document = this.#watched.status(connection);
-    if (document === undefined) return `${connection} is not configured any more`;
-    const reasons = document.status_reasons.map((reason) => reason.message);
-    return `${connection} is not up. ${reasons.join(' ')}`.trim();
-  }
 }
 
-function progressOf(connection: string, events: readonly IkeEvent[]): string[] {
+function whyNot(name: string, document: ConnectionStatusDocument | undefined): string {
+  if (document === undefined) return `${name} is not configured any more`;
+  const reasons = document.status_reasons.map((reason) => reason.message);
+  return `${name} is not up. ${reasons.join(' ')}`.trim();
+}
+
+function progressOf(connection: ConnectionId, events: readonly IkeEvent[]): string[] {
   return events.flatMap((event) => {
     if (!('connection' in event) || event.connection !== connection) return [];
     const { level, text } = describeEvent(event);

@@ -8,8 +8,8 @@ import { RetiredKeys, wipeKeys } from '../core/retired-keys.js';
 import type { ConnectionDevices } from '../host/devices.js';
 import type { HostProblems } from '../host/repair.js';
 import type { WorkerShares } from '../host/worker-shares.js';
-import type { FreshConfig } from './fresh-config.js';
-import { planReload, type ReloadReport, type Reread } from './reload.js';
+import { FreshConfig } from './fresh-config.js';
+import { planReload, type ReloadReport, type Reread, withKnownIds } from './reload.js';
 
 export interface GatewayReloadDeps {
   readonly core: Pick<GatewayCore, 'reload'> & { engineConfig(config: CoreConfig): EngineConfig };
@@ -50,7 +50,7 @@ export class GatewayReload {
       throw new ControlError('refused', 'this gateway is managed by `culvert serve`: change it there');
     }
     const read = reread();
-    if (read.ok) return this.apply(read.value, dryRun);
+    if (read.ok) return this.apply(this.#recognised(read.value), dryRun);
     const nothing = { gateway: [], connections: [], unchanged: 0, problems: [] };
     const about = { ok: false, dry_run: dryRun, file: this.file.source };
     return logReload({ ...about, errors: read.error, ...nothing }, logger);
@@ -63,10 +63,17 @@ export class GatewayReload {
     let problems: string[] = [];
     if (dryRun || !plan.possible) fresh.discard();
     else problems = this.#take(fresh.take(), plan.connections);
-    const connections = plan.connections.map(({ steps: _, ...told }) => told);
+    const connections = plan.connections.map(({ id: _id, steps: _steps, ...told }) => told);
     const { possible, gateway, unchanged } = plan;
     const about = { ok: possible, dry_run: dryRun, file: this.file.source, errors: [] };
     return logReload({ ...about, gateway, connections, unchanged, problems }, logger);
+  }
+
+  /** A file tells connections by their names: those that run already are found in it. */
+  #recognised(fresh: FreshConfig): FreshConfig {
+    const { core } = this.#deps;
+    const toConfig = (config: CoreConfig): EngineConfig => core.engineConfig(config);
+    return new FreshConfig(withKnownIds(this.#current, fresh.take(), toConfig));
   }
 
   /** Wipes the keys of all configurations but the first. */
@@ -80,12 +87,7 @@ export class GatewayReload {
     this.#retired.add(this.#current.psks);
     this.#current = next;
     const { connections } = next.file;
-    for (const { change, from, name } of plans) {
-      if (change !== 'rename') continue;
-      devices.rename(from!, name);
-      shares.rename(from!, name);
-    }
-    shares.configure(connections.map(({ name }) => name));
+    shares.configure(connections.map(({ id }) => id));
     const refused = arrange(next.file);
     core.reload(next, plans);
     devices.close(connections);

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { ConnectionNames } from '../../connection/connection-names.js';
 import type { StatusDocument } from '../../connection/status.js';
 import { createOpensslBackend } from '../../crypto/backends/openssl/backend.js';
 import type { CryptoBackend } from '../../crypto/types.js';
@@ -12,6 +13,7 @@ import { DEFAULT_LIMITS, type EngineLimits } from '../../ike/limits.js';
 import type { GatewayFile } from '../../store/model.js';
 import { exposedKeys } from '../../store/psk.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import { ControlCommands } from '../control/commands.js';
@@ -37,8 +39,8 @@ import type { ReloadReport, Reread } from './reload.js';
 
 export interface GatewayOptions {
   readonly file: GatewayFile;
-  /** By connection name, from `readPsks`. The caller wipes them after `stop`. */
-  readonly psks: ReadonlyMap<string, SecretKey>;
+  /** By connection id, from `readPsks`. The caller wipes them after `stop`. */
+  readonly psks: ReadonlyMap<ConnectionId, SecretKey>;
   readonly logger: Logger;
   /** Default `auto`. */
   readonly dataPlane?: DataPlaneChoice;
@@ -132,7 +134,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   const exposed = exposedKeys(file);
   if (exposed !== undefined) logger.warn({ file: file.source }, exposed);
   for (const warning of weakPolicyWarnings(file)) logger.warn(warning);
-  for (const { connection, message } of [...networkWarnings(file), ...weakPskWarnings(psks)]) {
+  for (const { connection, message } of [...networkWarnings(file), ...weakPskWarnings(file, psks)]) {
     logger.warn({ connection }, message);
   }
 
@@ -176,7 +178,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   );
 
   const shares = new WorkerShares(workers);
-  shares.configure(file.connections.map(({ name }) => name));
+  shares.configure(file.connections.map(({ id }) => id));
   const devices = new ConnectionDevices(plane, gateway, (connection) => shares.of(connection));
   const side = host === undefined ? undefined : new HostSide({ host, gateway, ports, devices, logger });
   ending.side = side;
@@ -185,10 +187,12 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     side?.arrange(wanted) ?? hostProblems(devices.open(wanted.connections));
   const lacking = side?.start(file) ?? arrange(file);
   if (side !== undefined) {
-    const names = new Set(file.connections.map(({ name }) => devices.nameOf(name) ?? gateway.interface));
-    for (const warning of new Set([...names].flatMap((name) => hostWarnings(name)))) logger.warn(warning);
+    const tuns = new Set(file.connections.map(({ id }) => devices.nameOf(id) ?? gateway.interface));
+    for (const warning of new Set([...tuns].flatMap((tun) => hostWarnings(tun)))) logger.warn(warning);
   }
 
+  const names = new ConnectionNames();
+  names.configure(file.connections);
   const running = new GatewayCore({
     file,
     psks,
@@ -197,12 +201,13 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       random,
       limits: options.limits ?? { ...DEFAULT_LIMITS, ...file.limits },
       config: { connections: [] },
-      spiSteering: { mask: workers - 1, bitsOf: (key) => shares.of(core?.nameOf(key) ?? key) },
+      spiSteering: { mask: workers - 1, bitsOf: (connection) => shares.of(connection) },
     }),
     effects: new GatewayEffects({
-      ...{ plane, devices, sockets, logger },
+      ...{ plane, devices, names, sockets, logger },
       leadAround: (addresses) => side?.leadAround(addresses),
     }),
+    names,
     counters: () => plane.counters(),
     devices,
     clock,
@@ -258,6 +263,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   control.serve(
     new ControlCommands({
       core: running,
+      names,
       status,
       reload: (dryRun) => configured.reload(dryRun),
       stop: options.onStopRequest ?? (() => undefined),
@@ -276,7 +282,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
   );
 
   for (const [connection, problems] of lacking) {
-    for (const { message } of problems) logger.error({ connection }, message);
+    for (const { message } of problems) logger.error({ connection: names.nameOf(connection) }, message);
   }
   repair.note(lacking);
   running.start();

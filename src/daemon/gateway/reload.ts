@@ -2,6 +2,7 @@ import {
   type ConnectionPlan,
   changeOf,
   type FieldChange,
+  knownIds,
   type PlannedConnection,
   planConnections,
 } from '../../connection/plan.js';
@@ -31,7 +32,7 @@ export interface ReloadReport {
   readonly problems: readonly string[];
 }
 
-export type ReportedPlan = Omit<ConnectionPlan, 'steps'>;
+export type ReportedPlan = Omit<ConnectionPlan, 'id' | 'steps'>;
 
 /** Reads the configuration anew. */
 export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
@@ -54,10 +55,24 @@ export function planReload(
   // Where the address or the mode changes, every connection differs, and none of it will be done.
   const refused = gateway.some(({ action }) => action === 'restart');
   const connections = refused ? [] : planConnections(planned(before, toConfig), planned(after, toConfig));
-  const named = new Set(connections.map(({ name }) => name));
-  const unchanged = after.file.connections.filter(({ name }) => !named.has(name)).length;
+  const differing = new Set(connections.map(({ id }) => id));
+  const unchanged = after.file.connections.filter(({ id }) => !differing.has(id)).length;
   const stuck = connections.some(({ changes }) => changes.some(({ action }) => action === 'restart'));
   return { gateway, connections, unchanged: refused ? 0 : unchanged, possible: !refused && !stuck };
+}
+
+/** A configuration that was read anew, with the ids under which the connections of the present one go on in it. */
+export function withKnownIds(
+  before: CoreConfig,
+  { file, psks }: CoreConfig,
+  toConfig: (config: CoreConfig) => EngineConfig,
+): CoreConfig {
+  const ids = knownIds(planned(before, toConfig), planned({ file, psks }, toConfig));
+  const idOf = new Map(file.connections.map(({ id }, i) => [id, ids[i]!]));
+  return {
+    file: { ...file, connections: file.connections.map((one) => ({ ...one, id: idOf.get(one.id)! })) },
+    psks: new Map([...psks].map(([id, key]) => [idOf.get(id)!, key])),
+  };
 }
 
 function planned(config: CoreConfig, toConfig: (config: CoreConfig) => EngineConfig): PlannedConnection[] {

@@ -1,6 +1,7 @@
 import type { ConnectionProblem } from '../../connection/tracker.js';
 import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { GatewayConnection, GatewaySettings } from '../../store/model.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { oneLine } from '../start-error.js';
 
 /** Longest name of a device (IFNAMSIZ without the final zero). */
@@ -20,14 +21,14 @@ interface Device {
 export class ConnectionDevices {
   readonly #plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>;
   readonly #settings: Pick<GatewaySettings, 'mode' | 'interface'>;
-  readonly #workerOf: (connection: string) => number;
-  readonly #byConnection = new Map<string, Device>();
+  readonly #workerOf: (connection: ConnectionId) => number;
+  readonly #byConnection = new Map<ConnectionId, Device>();
 
   /** @param workerOf the packet worker that a connection's child SAs belong to */
   constructor(
     plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>,
     settings: Pick<GatewaySettings, 'mode' | 'interface'>,
-    workerOf: (connection: string) => number = () => 0,
+    workerOf: (connection: ConnectionId) => number = () => 0,
   ) {
     this.#plane = plane;
     this.#settings = settings;
@@ -35,20 +36,20 @@ export class ConnectionDevices {
   }
 
   /** Opens the devices that are missing. @returns what went wrong, by connection */
-  open(connections: readonly GatewayConnection[]): Map<string, ConnectionProblem> {
-    const problems = new Map<string, ConnectionProblem>();
+  open(connections: readonly GatewayConnection[]): Map<ConnectionId, ConnectionProblem> {
+    const problems = new Map<ConnectionId, ConnectionProblem>();
     if (this.#settings.mode === 'policy') return problems;
     const taken = new Set(connections.flatMap((one) => one.interface ?? []));
     // Names that the operator chose come first: the others count around them.
     const ordered = [...connections].sort(
       (a, b) => Number(b.interface !== undefined) - Number(a.interface !== undefined),
     );
-    for (const { name, interface: wanted } of ordered) {
-      if (this.#byConnection.has(name)) continue;
+    for (const { id, interface: wanted } of ordered) {
+      if (this.#byConnection.has(id)) continue;
       try {
-        this.#byConnection.set(name, this.#make(name, wanted ?? this.#freeName(taken)));
+        this.#byConnection.set(id, this.#make(id, wanted ?? this.#freeName(taken)));
       } catch (error) {
-        problems.set(name, { cause: 'tun_error', message: oneLine(error) });
+        problems.set(id, { cause: 'tun_error', message: oneLine(error) });
       }
     }
     return problems;
@@ -56,40 +57,33 @@ export class ConnectionDevices {
 
   /** Closes the devices of connections that are not configured any more. Their child SAs are gone by now. */
   close(connections: readonly GatewayConnection[]): void {
-    const wanted = new Set(connections.map(({ name }) => name));
-    for (const [name, { number }] of this.#byConnection) {
-      if (wanted.has(name)) continue;
-      this.#byConnection.delete(name);
+    const wanted = new Set(connections.map(({ id }) => id));
+    for (const [id, { number }] of this.#byConnection) {
+      if (wanted.has(id)) continue;
+      this.#byConnection.delete(id);
       if (number !== 0) this.#plane.removeDevice(number);
     }
   }
 
-  rename(from: string, to: string): void {
-    const device = this.#byConnection.get(from);
-    if (device === undefined) return;
-    this.#byConnection.delete(from);
-    this.#byConnection.set(to, device);
-  }
-
   /** The device's name; undefined when it could not be opened. */
-  nameOf(connection: string): string | undefined {
+  nameOf(connection: ConnectionId): string | undefined {
     return this.#settings.mode === 'policy'
       ? this.#settings.interface
       : this.#byConnection.get(connection)?.name;
   }
 
   /** The device's number in the data plane; undefined when it could not be opened. */
-  numberOf(connection: string): number | undefined {
+  numberOf(connection: ConnectionId): number | undefined {
     return this.#settings.mode === 'policy' ? 0 : this.#byConnection.get(connection)?.number;
   }
 
   /** The one connection that has this device; undefined in policy mode, where its networks decide. */
-  connectionOf(number: number): string | undefined {
-    for (const [name, device] of this.#byConnection) if (device.number === number) return name;
+  connectionOf(number: number): ConnectionId | undefined {
+    for (const [id, device] of this.#byConnection) if (device.number === number) return id;
     return undefined;
   }
 
-  #make(connection: string, name: string): Device {
+  #make(connection: ConnectionId, name: string): Device {
     if (name === this.#settings.interface) return { name, number: 0 };
     return { name, number: this.#plane.addDevice(name, this.#workerOf(connection)) };
   }

@@ -2,6 +2,7 @@ import type { ClearPacketStatus } from '../../connection/status.js';
 import type { ConnectionProblem } from '../../connection/tracker.js';
 import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { type IpBytes, parseIp } from '../../util/ip.js';
 import { oneLine } from '../start-error.js';
 import type { Ports } from '../system/ports.js';
@@ -114,14 +115,14 @@ export class HostSide {
     this.#protect(connections);
     const routes = this.#routes;
     const wanted = routes.wanted(
-      connections.filter(({ name }) => devices.nameOf(name) !== undefined),
-      ({ name }) => devices.nameOf(name)!,
+      connections.filter(({ id }) => devices.nameOf(id) !== undefined),
+      ({ id }) => devices.nameOf(id)!,
     );
-    const peers = connections.flatMap(({ name, peer: { address } }) =>
-      address === undefined ? [] : [{ connection: name, address }],
+    const peers = connections.flatMap(({ id, peer: { address } }) =>
+      address === undefined ? [] : [{ connection: id, address }],
     );
     const refused = routes.update(wanted, peers, gateway.failClosed);
-    for (const { connection, error } of refused) if (connection === '') logger.error(oneLine(error));
+    for (const { connection, error } of refused) if (connection === undefined) logger.error(oneLine(error));
     return { missing, refused };
   }
 
@@ -133,7 +134,7 @@ export class HostSide {
   #protect(connections: readonly GatewayConnection[]): void {
     this.#connections = connections;
     const { gateway, ports, devices } = this.#options;
-    const names = connections.flatMap(({ name }) => devices.nameOf(name) ?? []);
+    const names = connections.flatMap(({ id }) => devices.nameOf(id) ?? []);
     this.#guard.update({
       devices: [...new Set([gateway.interface, ...names])],
       pairs: protectedPairs(gateway.mode, connections),
@@ -147,12 +148,12 @@ export class HostSide {
 
 /** TUN devices and routes that were refused, as the status of their connections shows them. */
 export function hostProblems(
-  missing: ReadonlyMap<string, ConnectionProblem>,
+  missing: ReadonlyMap<ConnectionId, ConnectionProblem>,
   refused: readonly RouteProblem[] = [],
-): Map<string, ConnectionProblem[]> {
-  const out = new Map([...missing].map(([name, problem]) => [name, [problem]]));
+): Map<ConnectionId, ConnectionProblem[]> {
+  const out = new Map([...missing].map(([id, problem]) => [id, [problem]]));
   for (const { connection, error, ownAddress } of refused) {
-    if (connection === '') continue;
+    if (connection === undefined) continue;
     const cause = ownAddress === true ? 'peer_address_in_networks' : 'local_route_conflict';
     out.set(connection, [...(out.get(connection) ?? []), { cause, message: oneLine(error) }]);
   }

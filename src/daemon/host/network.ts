@@ -1,5 +1,6 @@
 import type { DeviceRoute } from '../../linux/routes.js';
 import type { GatewayConnection } from '../../store/model.js';
+import type { ConnectionId } from '../../util/ids.js';
 import {
   type Cidr,
   cidrOf,
@@ -16,26 +17,27 @@ import type { HostNetwork, HostRoute, Way } from './host-network.js';
 
 /** A route that the configuration wants, and the connection it is for. */
 export interface WantedRoute {
-  readonly connection: string;
+  readonly connection: ConnectionId;
   readonly route: DeviceRoute;
 }
 
 /** A peer's outer address, which is reached outside of every tunnel, and the connection to it. */
 export interface PeerAddress {
-  readonly connection: string;
+  readonly connection: ConnectionId;
   readonly address: string;
 }
 
-/** Why a route of a connection could not be laid or taken away. */
+/** Why a route could not be laid or taken away. */
 export interface RouteProblem {
-  readonly connection: string;
+  /** Undefined for a route that is of no single connection. */
+  readonly connection: ConnectionId | undefined;
   readonly error: unknown;
   /** The network is the peer's own address: no route is in the way, the configuration is. */
   readonly ownAddress?: boolean;
 }
 
-/** Makes a change for a connection, none with an empty name, and notes it when it is refused. */
-type Attempt = (connection: string, change: () => void) => void;
+/** Makes a change, for a connection or for none, and notes it when it is refused. */
+type Attempt = (connection: ConnectionId | undefined, change: () => void) => void;
 
 /**
  * The routes of one gateway: to the networks of its peers through a TUN device, around it to peers whose own address
@@ -94,7 +96,7 @@ export class GatewayRoutes {
             if (!sources.has(place)) sources.set(place, fits ? source : undefined);
             const shared = sources.get(place);
             const route = { cidr, device, ...(shared === undefined ? {} : { source: shared }) };
-            return { connection: one.name, route };
+            return { connection: one.id, route };
           });
       });
   }
@@ -129,7 +131,7 @@ export class GatewayRoutes {
     for (const { address, connection } of peers) attempt(connection, () => this.leadAround(address));
     for (const one of possible) attempt(one.connection, () => this.#lay(one));
     const closed = new Set(fenced.map(({ route }) => formatCidr(route.cidr)));
-    attempt('', () => this.#fence.keepOnly(closed));
+    attempt(undefined, () => this.#fence.keepOnly(closed));
     this.#forgetAround(attempt);
     return problems;
   }
@@ -237,11 +239,11 @@ export class GatewayRoutes {
     for (const [peer, route] of this.#around) {
       if (this.#isInside(route.cidr.address)) continue;
       this.#around.delete(peer);
-      attempt('', () => this.#take(route));
+      attempt(undefined, () => this.#take(route));
     }
     for (const route of this.#left.splice(0)) {
       if (!this.#around.has(formatIp(route.cidr.address))) {
-        attempt('', () => this.#take({ ...route, metric: this.#metric }));
+        attempt(undefined, () => this.#take({ ...route, metric: this.#metric }));
       }
     }
   }

@@ -3,6 +3,7 @@ import { encryptionFromName, integrityFromName } from '../../crypto/names.js';
 import { weakPskMessage } from '../../crypto/psk-strength.js';
 import { isWeak } from '../../crypto/strength.js';
 import type { GatewayFile } from '../../store/model.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { cidrOf, cidrRange, formatIp, parseIp, rangeContains } from '../../util/ip.js';
 import type { SecretKey } from '../../util/secret.js';
 
@@ -44,6 +45,7 @@ export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string
 }
 
 export interface ConnectionWarning {
+  /** Its name. */
   readonly connection: string;
   readonly message: string;
 }
@@ -74,10 +76,14 @@ export function networkWarnings({ gateway, connections }: GatewayFile): Connecti
 }
 
 /** Keys that are easy to guess. */
-export function weakPskWarnings(psks: ReadonlyMap<string, SecretKey>): ConnectionWarning[] {
-  return [...psks].flatMap(([connection, key]) => {
-    const message = weakPskMessage(key.expose());
-    return message === undefined ? [] : [{ connection, message }];
+export function weakPskWarnings(
+  { connections }: GatewayFile,
+  psks: ReadonlyMap<ConnectionId, SecretKey>,
+): ConnectionWarning[] {
+  return connections.flatMap(({ id, name }) => {
+    const key = psks.get(id);
+    const message = key === undefined ? undefined : weakPskMessage(key.expose());
+    return message === undefined ? [] : [{ connection: name, message }];
   });
 }
 

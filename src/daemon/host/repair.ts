@@ -1,11 +1,12 @@
 import { backoffDelay } from '../../connection/backoff.js';
 import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
 import type { Clock } from '../system/clock.js';
 
 /** Problems of this host by the connection whose traffic they keep back. */
-export type HostProblems = ReadonlyMap<string, readonly ConnectionProblem[]>;
+export type HostProblems = ReadonlyMap<ConnectionId, readonly ConnectionProblem[]>;
 
 export interface HostRepairDeps {
   readonly clock: Clock;
@@ -42,7 +43,7 @@ export class HostRepair {
     const wait = Math.max(SHORTEST, backoffDelay(this.#failures, this.#deps.random));
     const retryAt = this.#deps.clock.now() + wait;
     this.#deps.changed(
-      new Map([...problems].map(([name, list]) => [name, list.map((one) => ({ ...one, retryAt }))])),
+      new Map([...problems].map(([id, list]) => [id, list.map((one) => ({ ...one, retryAt }))])),
     );
     this.#timer = setTimeout(() => this.note(this.#deps.attempt()), wait);
     this.#timer.unref();

@@ -1,3 +1,5 @@
+import type { ConnectionId } from '../../util/ids.js';
+
 /**
  * Which packet worker each connection has. All its child SAs belong to that one for as long as it is configured:
  * a rekeyed pair then takes over within one thread, so that no packet passes another on the way. A new connection
@@ -5,14 +7,14 @@
  */
 export class WorkerShares {
   readonly #workers: number;
-  readonly #byConnection = new Map<string, number>();
+  readonly #byConnection = new Map<ConnectionId, number>();
 
   constructor(workers: number) {
     this.#workers = workers;
   }
 
   /** The number of the connection's worker, from 0. */
-  of(connection: string): number {
+  of(connection: ConnectionId): number {
     const known = this.#byConnection.get(connection);
     if (known !== undefined) return known;
     const loads = new Array<number>(this.#workers).fill(0);
@@ -22,19 +24,12 @@ export class WorkerShares {
     return chosen;
   }
 
-  rename(from: string, to: string): void {
-    const worker = this.#byConnection.get(from);
-    if (worker === undefined) return;
-    this.#byConnection.delete(from);
-    this.#byConnection.set(to, worker);
-  }
-
   /** Takes over the connections that are configured now, in their order. */
-  configure(connections: readonly string[]): void {
+  configure(connections: readonly ConnectionId[]): void {
     const wanted = new Set(connections);
-    for (const name of [...this.#byConnection.keys()]) {
-      if (!wanted.has(name)) this.#byConnection.delete(name);
+    for (const id of [...this.#byConnection.keys()]) {
+      if (!wanted.has(id)) this.#byConnection.delete(id);
     }
-    for (const name of connections) this.of(name);
+    for (const id of connections) this.of(id);
   }
 }

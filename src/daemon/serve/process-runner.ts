@@ -127,10 +127,10 @@ export class ProcessRunner implements GatewayRunner {
   }
 
   #desiredOf(desired: DesiredGateway, file: GatewayFile, index: number): DesiredState {
-    const { id, connectionNames } = desired;
+    const { id } = desired;
     const { control } = this.#launch(id, index, undefined);
     const gateway = { ...file.gateway, interface: deviceName(id, index), control };
-    return encodeDesired({ ...file, gateway }, connectionNames);
+    return encodeDesired({ ...file, gateway });
   }
 
   #launch(id: string, index: number, namespace: string | undefined): LaunchOptions {

@@ -94,6 +94,7 @@ const ipsecPolicy = modelOf<IpsecPolicy>({
 });
 
 const connection = modelOf<GatewayConnection>({
+  id: text,
   name: text,
   // Any octets, in base64.
   psk: Type.String({
@@ -129,9 +130,7 @@ const file = modelOf<GatewayFile>({
   limits,
 });
 
-const check = new SchemaCheck(
-  Type.Object({ file, names: Type.Record(Type.String(), Type.String()) }, { additionalProperties: false }),
-);
+const check = new SchemaCheck(Type.Object({ file }, { additionalProperties: false }));
 
 /** A configuration in plain JSON, keys in it as base64. */
 export type PlainFile = Omit<GatewayFile, 'connections'> & {
@@ -145,7 +144,8 @@ export function desiredIssues(params: unknown): ConfigIssue[] {
   const { file } = params as { readonly file: PlainFile };
   return [
     ...problemAt(['file', 'gateway', 'address'], unicastProblem(file.gateway.address)),
-    ...uniqueNames(file),
+    ...unique(file, 'id'),
+    ...unique(file, 'name'),
     ...file.connections.flatMap((one, i) => connectionIssues(file, one, ['file', 'connections', i])),
   ];
 }
@@ -154,15 +154,12 @@ function problemAt(path: ConfigPath, problem: string | undefined): ConfigIssue[]
   return problem === undefined ? [] : [{ path, message: problem }];
 }
 
-function uniqueNames({ connections }: PlainFile): ConfigIssue[] {
+function unique({ connections }: PlainFile, key: 'id' | 'name'): ConfigIssue[] {
   const seen = new Set<string>();
-  return connections.flatMap(({ name }, i) => {
-    const twice = seen.has(name);
-    seen.add(name);
-    return problemAt(
-      ['file', 'connections', i, 'name'],
-      twice ? 'is the name of two connections' : undefined,
-    );
+  return connections.flatMap(({ [key]: value }, i) => {
+    const twice = seen.has(value);
+    seen.add(value);
+    return problemAt(['file', 'connections', i, key], twice ? `is the ${key} of two connections` : undefined);
   });
 }
 

@@ -1,5 +1,6 @@
 import { formatPath } from '../../store/config-error.js';
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';
+import type { ConnectionId } from '../../util/ids.js';
 import { SecretKey } from '../../util/secret.js';
 import { ControlError } from '../control/protocol.js';
 import { FreshConfig } from '../gateway/fresh-config.js';
@@ -8,15 +9,13 @@ import { desiredIssues, type PlainFile } from './desired-schema.js';
 /** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as base64. */
 export interface DesiredState {
   readonly file: PlainFile;
-  /** Names that people know the connections by, which go by their ids in everything else. */
-  readonly names: Readonly<Record<string, string>>;
 }
 
 /**
  * The wire form of a configuration. It holds the keys in clear: it goes over a Unix socket of mode 0600 and nowhere
  * else. Policies that no connection uses are left out, so that a change of one is no change here.
  */
-export function encodeDesired(file: GatewayFile, names: ReadonlyMap<string, string>): DesiredState {
+export function encodeDesired(file: GatewayFile): DesiredState {
   const used = new Set(file.connections.flatMap(({ ikePolicy, ipsecPolicy }) => [ikePolicy, ipsecPolicy]));
   return {
     file: {
@@ -25,7 +24,6 @@ export function encodeDesired(file: GatewayFile, names: ReadonlyMap<string, stri
       ipsecPolicies: file.ipsecPolicies.filter(({ name }) => used.has(name)),
       connections: file.connections.map((connection) => ({ ...connection, psk: keyText(connection) })),
     },
-    names: Object.fromEntries(names),
   };
 }
 
@@ -40,22 +38,18 @@ function keyText({ name, psk }: GatewayConnection): string {
  * key is taken from it.
  * @throws ControlError bad_request, with the first fault
  */
-export function decodeDesired(params: Readonly<Record<string, unknown>>): {
-  readonly fresh: FreshConfig;
-  readonly names: ReadonlyMap<string, string>;
-} {
+export function decodeDesired(params: Readonly<Record<string, unknown>>): FreshConfig {
   const [issue] = desiredIssues(params);
   if (issue !== undefined) {
     throw new ControlError('bad_request', `the desired state: ${formatPath(issue.path)} ${issue.message}`);
   }
-  const { file, names } = params as unknown as DesiredState;
-  const psks = new Map<string, SecretKey>();
+  const { file } = params as unknown as DesiredState;
+  const psks = new Map<ConnectionId, SecretKey>();
   const connections = file.connections.map(({ psk, ...rest }): GatewayConnection => {
     const key = new SecretKey(Uint8Array.from(Buffer.from(psk, 'base64')));
-    psks.set(rest.name, key);
+    psks.set(rest.id, key);
     // One object for both: who wipes the keys of a configuration wipes this one too.
     return { ...rest, psk: { kind: 'inline', key } };
   });
-  const fresh = new FreshConfig({ file: { ...file, connections }, psks });
-  return { fresh, names: new Map(Object.entries(names)) };
+  return new FreshConfig({ file: { ...file, connections }, psks });
 }

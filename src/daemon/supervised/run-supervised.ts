@@ -1,5 +1,11 @@
+import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
-import { type AttachAnswer, type ConfigureAnswer, ControlError } from '../control/protocol.js';
+import {
+  type AttachAnswer,
+  type ConfigureAnswer,
+  ControlError,
+  type NamesAnswer,
+} from '../control/protocol.js';
 import { type ControlServer, listenControl } from '../control/server.js';
 import type { CoreConfig } from '../core/config-in-force.js';
 import type { FreshConfig } from '../gateway/fresh-config.js';
@@ -81,8 +87,8 @@ class Supervised {
   #gateway: Gateway | undefined;
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
   #first: CoreConfig | undefined;
-  #names: ReadonlyMap<string, string> = new Map();
-  #title: string | null = null;
+  /** As it was handed over last. */
+  #file: GatewayFile | undefined;
   #giveBack: () => void = () => undefined;
   #configuring: Promise<unknown> = Promise.resolve();
 
@@ -102,7 +108,7 @@ class Supervised {
     try {
       this.#server = await listenControl(control, logger, {
         attach: () => this.#attach(),
-        names: () => ({ gateway: this.#title, connections: Object.fromEntries(this.#names) }),
+        names: () => namesIn(this.#file),
         configure: (params) => this.#configure(params),
       });
     } catch (error) {
@@ -152,9 +158,10 @@ class Supervised {
   }
 
   async #apply(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
-    const { fresh, names } = decodeDesired(params);
-    this.#tellNames(names);
-    this.#title = fresh.config.file.gateway.name;
+    const fresh = decodeDesired(params);
+    const { file } = fresh.config;
+    this.#tellIds(file);
+    this.#file = file;
     if (this.#gateway !== undefined) {
       const report = this.#gateway.reconfigure(fresh);
       return { ok: report.ok, report };
@@ -195,13 +202,13 @@ class Supervised {
     }
   }
 
-  /** Everything below goes by ids: the log says once what people call them. */
-  #tellNames(names: ReadonlyMap<string, string>): void {
-    for (const [id, name] of names) {
-      if (this.#names.get(id) === name) continue;
-      this.#options.logger.info({ connection: id, name }, `connection ${id} is called ${name}`);
+  /** The log goes by names: it says once which ids of the API these have. */
+  #tellIds({ connections }: GatewayFile): void {
+    const told = new Map(this.#file?.connections.map(({ id, name }) => [id, name]));
+    for (const { id, name } of connections) {
+      if (told.get(id) === name) continue;
+      this.#options.logger.info({ connection: name, id }, `connection ${id} is called ${name}`);
     }
-    this.#names = names;
   }
 
   #return(): void {
@@ -212,4 +219,9 @@ class Supervised {
     }
     this.#giveBack = () => undefined;
   }
+}
+
+function namesIn(file: GatewayFile | undefined): NamesAnswer {
+  const connections = Object.fromEntries(file?.connections.map(({ id, name }) => [id, name]) ?? []);
+  return { gateway: file?.gateway.name ?? null, connections };
 }

@@ -3,7 +3,7 @@ import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { IdType } from '../../wire/ike/registry.js';
-import type { ConnectionConfig, Identity } from '../config.js';
+import { type ConnectionConfig, connectionName, type Identity } from '../config.js';
 import type { Failure } from '../events.js';
 import { type Candidates, candidatesOf, type KeyGroup } from './candidates.js';
 import { addressOfIdentity, formatIdentity, identityOfAddress, sameIdentity } from './identity.js';
@@ -38,7 +38,7 @@ export function chooseByIdentity(
   const connection = fitting.find((one) => one.adminUp) ?? fitting[0];
   if (connection !== undefined) {
     if (connection.adminUp) return ok(connection);
-    const message = `connection ${connection.id} is administratively down: set admin_state_up to true`;
+    const message = `connection ${connectionName(connection)} is administratively down: set admin_state_up to true`;
     return err({ cause: 'admin_down', message });
   }
   if (byPeer.length > 0) return err(localMismatch(byPeer, idr!));
@@ -101,7 +101,7 @@ function peerMismatch(candidates: Candidates, received: Identity, source: string
           .find((one) => isIdentityOfPrivateAddress(one.peer.identity, received, source));
   if (behindNat !== undefined) {
     const message =
-      `the peer says it is ${got}, but its packets come from ${source}, which connection ${behindNat.id} expects ` +
+      `the peer says it is ${got}, but its packets come from ${source}, which connection ${connectionName(behindNat)} expects ` +
       `as its identity: a peer behind NAT sends its private address. Set peer.ike_identity to ` +
       `{ type: ipv4_address, value: ${addressOfIdentity(received)} }, or give the peer ${formatIdentity(behindNat.peer.identity)} as its own identity`;
     return { cause: 'identity_mismatch', message, details };
@@ -131,7 +131,7 @@ function few(candidates: Candidates): ConnectionConfig[] {
 
 function namesOf(candidates: readonly ConnectionConfig[]): string {
   if (candidates.length === 0) return 'no connection';
-  return `${candidates.length === 1 ? 'connection' : 'connections'} ${named(candidates.map(({ id: name }) => name))}`;
+  return `${candidates.length === 1 ? 'connection' : 'connections'} ${named(candidates.map(connectionName))}`;
 }
 
 function expects(candidates: readonly ConnectionConfig[]): string {

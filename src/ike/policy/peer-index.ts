@@ -1,7 +1,7 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { parseIp } from '../../util/ip.js';
-import type { ConnectionConfig } from '../config.js';
+import { type ConnectionConfig, connectionName } from '../config.js';
 import type { Failure } from '../events.js';
 import { CandidatePool, Candidates, NO_CANDIDATES } from './candidates.js';
 import { addressOfIdentity } from './identity.js';
@@ -89,7 +89,7 @@ export class PeerIndex {
       connection: connection.id,
       failure: {
         cause: 'ike_version_mismatch',
-        message: `the peer begins with IKEv${version}; connection ${connection.id} takes IKEv${other} only`,
+        message: `the peer begins with IKEv${version}; connection ${connectionName(connection)} takes IKEv${other} only`,
         details: { ours: [`IKEv${other}`], theirs: [`IKEv${version}`] },
       },
     };

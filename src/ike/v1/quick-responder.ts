@@ -8,7 +8,7 @@ import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
-import type { ConnectionConfig } from '../config.js';
+import { type ConnectionConfig, connectionName } from '../config.js';
 import type { Failure } from '../events.js';
 import { natTraversalUnsupported } from '../path/carriage.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
@@ -162,7 +162,7 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     const message =
       meant === undefined
         ? `${asked}, which is not configured here: its local and remote CIDRs must mirror ours`
-        : `${asked}, which connection ${meant} has; but its IKE identities are those of connection ${connection.id}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
+        : `${asked}, which connection ${connectionName(meant)} has; but its IKE identities are those of connection ${connectionName(connection)}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
     const failure = pairMismatch(connection, { local, peer }, message);
     return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
   }
@@ -194,18 +194,18 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
  */
 function twinWith(
   world: World,
-  { id: name, local, peer }: ConnectionConfig,
+  { id, local, peer }: ConnectionConfig,
   pair: NetworkPair,
-): string | undefined {
+): ConnectionConfig | undefined {
   return world.ctx.config.connections.find(
     (one) =>
-      one.id !== name &&
+      one.id !== id &&
       one.adminUp &&
       one.acceptVersions.includes(1) &&
       sameIdentity(one.local.identity, local.identity) &&
       sameIdentity(one.peer.identity, peer.identity) &&
       allowsPair(one, pair),
-  )?.id;
+  );
 }
 
 /** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */

@@ -1,6 +1,5 @@
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
-import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
@@ -11,8 +10,19 @@ type Leave = 'at-once' | 'answer-repetitions';
 
 /** The negotiation of an SA did not succeed. Reported once; the SA is forgotten. */
 export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave = 'at-once'): void {
-  reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
+  reportFailed(world, sa, failure);
   retire(world, sa, leave);
+}
+
+function reportFailed(world: World, sa: IkeSa, failure: Failure): void {
+  world.ctx.event({
+    kind: 'ike-failed',
+    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
+    ikeId: sa.id,
+    role: sa.role,
+    peer: sa.remote,
+    failure,
+  });
 }
 
 /** An established SA ends without (further) words to the peer. Its child SAs end with it (RFC 7296 §1.4.1). */
@@ -24,7 +34,13 @@ export function closeSa(
   leave: Leave = 'at-once',
 ): void {
   for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
-  reportIkeClosed(world.ctx, sa.connection!.id, sa.id, reason, failure);
+  world.ctx.event({
+    kind: 'ike-closed',
+    connection: sa.connection!.id,
+    ikeId: sa.id,
+    reason,
+    ...(failure === undefined ? {} : { failure }),
+  });
   retire(world, sa, leave);
 }
 
@@ -70,7 +86,7 @@ function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
     failSa(world, sa, failure);
     return;
   }
-  reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
+  reportFailed(world, sa, failure);
   if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
   sa.endInitiating();
   sa.state = 'deleting';
