@@ -159,12 +159,12 @@ t.test(
   async (t) => {
     const sim = new Simulation();
     const other = {
-      name: 'other',
+      id: 'other',
       local: { identity: 'west-2.example' },
       peer: { identity: 'east-2.example' },
     };
     const mirrored = {
-      name: 'other',
+      id: 'other',
       local: { identity: 'east-2.example' },
       peer: { identity: 'west-2.example' },
     };

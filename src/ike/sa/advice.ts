@@ -1,4 +1,6 @@
+import type { TransformNeed } from '../../crypto/types.js';
 import type { ConnectionId } from '../../util/ids.js';
+import { nameOf } from '../../wire/ike/registry.js';
 import type { IkeEvent } from '../events.js';
 
 /** Less than what is configured is carried, whichever end said so. */
@@ -6,6 +8,26 @@ export const TS_NARROWED = {
   code: 'ts_narrowed',
   message: 'the peers agreed on fewer networks than are configured here: compare the CIDRs of both ends',
 } as const;
+
+/** Registries that name the transforms of a kind. */
+const REGISTRIES = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
+
+/** Reports legal but weak algorithms in a negotiated suite: `weak`, by `weakTransforms`. */
+export function adviseWeak(
+  ctx: { event(event: IkeEvent): void },
+  connection: ConnectionId,
+  what: 'IKE' | 'ESP',
+  weak: readonly TransformNeed[],
+): void {
+  if (weak.length === 0) return;
+  const names = weak.map((need) => nameOf(REGISTRIES[need.kind], need.id)).join(', ');
+  ctx.event({
+    kind: 'advisory',
+    connection,
+    code: 'weak_algorithm',
+    message: `${what} was negotiated with ${names}: choose stronger algorithms at both ends`,
+  });
+}
 
 /** What was advised about one connection. */
 interface Advised {

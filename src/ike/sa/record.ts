@@ -1,5 +1,4 @@
 import type { IkeSuite } from '../../crypto/types.js';
-import { toHex } from '../../util/bytes.js';
 import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import { SecretKey } from '../../util/secret.js';
@@ -9,6 +8,7 @@ import type { Role } from '../events.js';
 import type { NatReport } from '../path/nat-detection.js';
 import type { QuirkCode } from '../quirks.js';
 import type { NegotiatedChild } from './child.js';
+import { reportChild, reportIke } from './report.js';
 import type { VolumeLimit } from './volume.js';
 
 /** The shape of the records below. A reader refuses what has another. */
@@ -125,26 +125,7 @@ function secretsOf(value: unknown): SecretKey[] {
 export function reportAdoptedIke(ctx: Context, record: SaRecord): void {
   const { ike, ikeVersion, connection } = record;
   if (ike === undefined) return;
-  ctx.event({
-    kind: 'ike-established',
-    connection,
-    adopted: true,
-    ike: {
-      ikeId: ike.id,
-      version: ikeVersion,
-      role: ike.role,
-      initiatorSpi: toHex(ike.initiatorSpi),
-      responderSpi: toHex(ike.responderSpi),
-      suite: ike.suite,
-      nat: ike.natReport,
-      local: ike.local,
-      peer: ike.remote,
-      peerIdentity: ike.peerIdentity,
-      establishedAt: ike.establishedAt,
-      rekeyAt: ike.rekeyAt,
-      peerVendors: ike.peerVendors,
-    },
-  });
+  reportIke(ctx, ikeVersion, connection, ike, { adopted: true });
 }
 
 /** Reports a child SA that was adopted, once. `ikeId`: the IKE SA that it was last reported with. */
@@ -154,12 +135,5 @@ export function reportAdoptedChild(
   ikeId: IkeId,
   child: ChildSaRecord,
 ): void {
-  const { spiIn, spiOut, suite, localTs, peerTs, encapsulation, establishedAt, rekeyAt, narrowed } = child;
-  const negotiated = { spiIn, spiOut, suite, localTs, peerTs, encapsulation };
-  ctx.event({
-    kind: 'child-established',
-    connection,
-    adopted: true,
-    child: { childId: child.id, ikeId, ...negotiated, establishedAt, rekeyAt, narrowed },
-  });
+  reportChild(ctx, ikeId, { ...child, connection }, { narrowed: child.narrowed, adopted: true });
 }

@@ -1,10 +1,9 @@
-import type { EspSuite } from '../../crypto/types.js';
-import type { ConnectionId, IkeId } from '../../util/ids.js';
+import type { IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { NatReport } from '../path/nat-detection.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
-import type { VolumeLimit } from '../sa/volume.js';
+import type { LiveChild } from '../sa/child.js';
 
 /**
  * - `pending`: as responder, receives until message 3 shows that the initiator has it
@@ -14,29 +13,15 @@ import type { VolumeLimit } from '../sa/volume.js';
 export type V1ChildState = 'pending' | 'current' | 'superseded';
 
 /** A pair of ESP SAs; the keys went to the data plane. */
-export interface V1Child {
-  readonly id: number;
-  readonly connection: ConnectionId;
+export interface V1Child extends LiveChild {
+  /** Its networks, as quick mode names them. */
   readonly pair: NetworkPair;
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
-  readonly encapsulation: 'udp' | 'esp';
-  /** This end sent message 1 of its quick mode. */
-  readonly initiated: boolean;
   /** Place of its quick mode's start in the order of all ids: which of two for one pair is newer. */
   readonly order: number;
-  readonly establishedAt: Millis;
   /** The shorter of what both ends asked for. */
   negotiatedSeconds: Seconds | undefined;
-  /** What may pass before it is rekeyed, and before it ends. */
-  volume: VolumeLimit;
-  /** Its volume has begun a rekey. */
-  spent: boolean;
-  rekeyAt: Millis;
   /** Its rekeying waits for an ISAKMP SA. */
   awaitsIsakmp: boolean;
-  expiresAt: Millis;
   deleteAt: Millis | undefined;
   state: V1ChildState;
   /** The data plane was told that outbound traffic may use it. */

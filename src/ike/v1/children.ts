@@ -1,20 +1,18 @@
 import type { NoncePair } from '../../crypto/keymat.js';
 import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
-import { weakTransforms } from '../../crypto/strength.js';
-import type { EspSuite, TransformNeed } from '../../crypto/types.js';
+import type { EspSuite } from '../../crypto/types.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
-import { nameOf } from '../../wire/ike/registry.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { CloseReason } from '../events.js';
 import { espEnds } from '../path/carriage.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { pairsAround, samePair } from '../policy/quick-identities-v1.js';
-import { TS_NARROWED } from '../sa/advice.js';
 import { releaseSpi, spiBytes, useSpi } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
+import { emitInstall, reportChild } from '../sa/report.js';
 import { type VolumeLimit, volumeLimit } from '../sa/volume.js';
 import type { V1Child } from './child-record.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -68,6 +66,8 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     id: ctx.nextId(),
     connection: sa.connection!.id,
     pair,
+    localTs: [pair.local],
+    peerTs: [pair.peer],
     spiIn,
     spiOut,
     suite,
@@ -88,23 +88,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
   world.children.add(child);
   ctx.budget.childAdded(child.connection);
   useSpi(world, spiIn);
-  ctx.emit({
-    kind: 'install-child',
-    child: {
-      id: child.id,
-      connection: child.connection,
-      spiIn,
-      spiOut,
-      suite,
-      keysIn,
-      keysOut,
-      localTs: [pair.local],
-      peerTs: [pair.peer],
-      encapsulation: child.encapsulation,
-      ...espEnds(sa, child.encapsulation),
-      outbound: sends,
-    },
-  });
+  emitInstall(ctx, child, { keysIn, keysOut }, espEnds(sa, child.encapsulation), sends);
   return child;
 }
 
@@ -148,7 +132,7 @@ export function establishChild(world: World, sa: IsakmpSa, child: V1Child): void
     if (child.initiated && !child.sends) child.switchAt = switchTime(world, child);
     else activate(world, child);
   }
-  reportChild(world, sa, child, replaces);
+  report(world, sa, child, replaces);
 }
 
 /** When traffic moves at last: before the peer has removed what carries it now. */
@@ -178,55 +162,13 @@ function activate(world: World, child: V1Child): void {
   world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
 }
 
-function reportChild(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
+function report(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
   const { ctx } = world;
   // A part of what another SA carries as a whole takes nothing away.
   const narrowed = pairsAround(sa.connection!, child.pair).some(
     (whole) => !isCarried(world, child.connection, whole),
   );
-  ctx.event({
-    kind: 'child-established',
-    connection: child.connection,
-    child: {
-      childId: child.id,
-      ikeId: sa.id,
-      spiIn: child.spiIn,
-      spiOut: child.spiOut,
-      suite: child.suite,
-      localTs: [child.pair.local],
-      peerTs: [child.pair.peer],
-      encapsulation: child.encapsulation,
-      establishedAt: ctx.now,
-      rekeyAt: child.rekeyAt,
-      narrowed,
-      ...(replaces === undefined ? {} : { replaces: replaces.id }),
-    },
-  });
-  if (narrowed) {
-    ctx.event({ kind: 'advisory', connection: child.connection, ...TS_NARROWED });
-  }
-  adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
-}
-
-/** Reports legal but weak algorithms in a negotiated suite. */
-export function adviseWeak(
-  world: World,
-  connection: ConnectionId,
-  what: 'IKE' | 'ESP',
-  weak: readonly TransformNeed[],
-): void {
-  if (weak.length === 0) return;
-  const registry = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
-  const names = weak
-    .filter((need) => need.kind !== 'prf')
-    .map((need) => nameOf(registry[need.kind], need.id))
-    .join(', ');
-  world.ctx.event({
-    kind: 'advisory',
-    connection,
-    code: 'weak_algorithm',
-    message: `${what} was negotiated with ${names}: choose stronger algorithms at both ends`,
-  });
+  reportChild(ctx, sa.id, child, { narrowed, replaces: replaces?.id });
 }
 
 /**

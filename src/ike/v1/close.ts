@@ -3,6 +3,7 @@ import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
+import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { announceDelete, removeChild } from './children.js';
 import type { IsakmpSa } from './isakmp-sa.js';
 import { orphan } from './orphans.js';
@@ -23,14 +24,7 @@ export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
 export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): void {
   if (sa.negotiation?.farewell !== undefined) return;
   const connection = sa.connection ?? sa.negotiation?.candidates.only;
-  world.ctx.event({
-    kind: 'ike-failed',
-    ...(connection === undefined ? {} : { connection: connection.id }),
-    ikeId: sa.id,
-    role: sa.role,
-    peer: sa.remote,
-    failure,
-  });
+  reportIkeFailed(world.ctx, sa, connection?.id, failure);
 }
 
 /** Takes an SA that never came to be out of the table, without a word. */
@@ -45,13 +39,7 @@ export function forgetSa(world: World, sa: IsakmpSa): void {
 export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
   const name = sa.connection!.id;
   const others = sasOf(world, name).filter((other) => other !== sa && other.isUp);
-  world.ctx.event({
-    kind: 'ike-closed',
-    connection: name,
-    ikeId: sa.id,
-    reason,
-    ...(failure === undefined ? {} : { failure }),
-  });
+  reportIkeClosed(world.ctx, name, sa.id, reason, failure);
   if (others.length === 0) orphan(world, sa);
   if (reason === 'peer-deleted' && world.orphans.has(name)) linger(world, sa);
   else retire(world, sa);

@@ -6,9 +6,10 @@ import { natReport } from '../path/nat-detection.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
+import { adviseWeak } from '../sa/advice.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
-import { adviseWeak, announceDelete, isCarried } from './children.js';
+import { announceDelete, isCarried } from './children.js';
 import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
 import { mainFailure } from './failures.js';
 import type { IsakmpSa } from './isakmp-sa.js';
@@ -74,7 +75,9 @@ export function establish(world: World, sa: IsakmpSa, peer: { idType: number; da
   };
   ctx.event({ kind: 'ike-established', connection: connection.id, ike });
   reportQuirks(ctx, sa);
-  adviseWeak(world, connection.id, 'IKE', weakTransforms(sa.suite!));
+  // The PRF is made of the hash, which is named as the integrity algorithm.
+  const weak = weakTransforms(sa.suite!).filter(({ kind }) => kind !== 'prf');
+  adviseWeak(ctx, connection.id, 'IKE', weak);
   const attempt = dropAttempts(world, sa);
   adopt(world, connection.id);
   if (renewing) {

@@ -8,8 +8,9 @@ import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { CloseReason, Failure } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
-import { Deferred } from '../sa/deferred.js';
-import { isReached, type Volume } from '../sa/volume.js';
+import { noteVolume } from '../sa/child.js';
+import { Deferred, oldestBegin } from '../sa/deferred.js';
+import type { Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
 import { repeatDue } from './answers.js';
 import { childDeadline, tickChildren } from './child-care.js';
@@ -47,8 +48,7 @@ const PEER_FIRST: Millis = 3_000;
 /** IKE version 1: main mode with pre-shared keys and quick mode (RFC 2407, 2408, 2409). */
 export class IkeV1 implements IkeVersion {
   readonly world: World;
-  /** Connections to be brought up later, unless the peer has done it by then. */
-  readonly #deferred = new Deferred();
+  readonly #deferred = new Deferred(PEER_FIRST);
 
   constructor(ctx: Context, shared: SharedTables) {
     this.world = createWorld(ctx, shared);
@@ -70,18 +70,13 @@ export class IkeV1 implements IkeVersion {
       return;
     }
     if (attemptOf(world, connection.id) !== undefined) return;
-    const began = this.#peerBegan(connection);
-    if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
-      this.#deferred.set(connection.id, began + PEER_FIRST);
-      return;
-    }
-    initiate(world, connection);
+    if (!this.#deferred.yields(connection.id, this.#peerBegan(connection), world.ctx.now))
+      initiate(world, connection);
   }
 
   /** A main mode for what stands, unless one that the peer began may do. */
   #begin(connection: ConnectionConfig, purpose: Purpose): void {
-    const began = this.#peerBegan(connection);
-    if (began === undefined || began + PEER_FIRST <= this.world.ctx.now)
+    if (this.#deferred.turn(this.#peerBegan(connection)) <= this.world.ctx.now)
       initiate(this.world, connection, purpose);
   }
 
@@ -168,12 +163,7 @@ export class IkeV1 implements IkeVersion {
   trafficVolume(childId: ChildId, passed: Volume): boolean {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
-    const { now } = this.world.ctx;
-    if (isReached(child.volume.expiresAt, passed)) child.expiresAt = Math.min(child.expiresAt, now);
-    else if (isReached(child.volume.rekeyAt, passed) && !child.spent) {
-      child.spent = true;
-      child.rekeyAt = Math.min(child.rekeyAt, now);
-    }
+    noteVolume(child, passed, this.world.ctx.now);
     return true;
   }
 
@@ -243,21 +233,14 @@ export class IkeV1 implements IkeVersion {
     return at === Number.POSITIVE_INFINITY ? undefined : at;
   }
 
-  /**
-   * When the oldest half-open SA began that may become this connection's. Anyone can begin one with a forged
-   * address: only the first waiting time of a series counts.
-   */
-  #peerBegan(connection: ConnectionConfig): Millis | undefined {
-    let began: Millis | undefined;
-    for (const state of ['sa-answered', 'ke-answered'] as const) {
-      for (const sa of this.world.table.oldest(state)) {
-        // Rubbish in message 5 shows that this one will come to nothing.
-        if (sa.negotiation?.reported !== false || !sa.negotiation.candidates.has(connection.id)) continue;
-        began = Math.min(began ?? sa.createdAt, sa.createdAt);
-        break;
-      }
-    }
-    return began;
+  /** When the peer began a main mode that may become this connection's. */
+  #peerBegan({ id }: ConnectionConfig): Millis | undefined {
+    // Rubbish in message 5 shows that one will come to nothing.
+    return oldestBegin(
+      this.world.table,
+      ['sa-answered', 'ke-answered'],
+      ({ negotiation }) => negotiation?.reported === false && negotiation.candidates.has(id),
+    );
   }
 
   #work(): void {
@@ -347,13 +330,10 @@ export class IkeV1 implements IkeVersion {
     const { world } = this;
     const connection = sa.connection!;
     sa.rekeyAt = world.ctx.now + RETRY_REKEY;
-    const began = this.#peerBegan(connection);
+    const turn = this.#deferred.turn(this.#peerBegan(connection));
     if (attemptOf(world, connection.id) !== undefined || world.ctx.shuttingDown) return;
-    if (began !== undefined && began + PEER_FIRST > world.ctx.now) {
-      sa.rekeyAt = began + PEER_FIRST;
-      return;
-    }
-    initiate(world, connection, { replaces: sa });
+    if (turn > world.ctx.now) sa.rekeyAt = turn;
+    else initiate(world, connection, { replaces: sa });
   }
 
   #tickQuick(sa: IsakmpSa, quick: QuickExchange): void {

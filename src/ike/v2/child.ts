@@ -1,18 +1,15 @@
 import { deriveChildKeys, type NoncePair } from '../../crypto/keymat.js';
-import { weakTransforms } from '../../crypto/strength.js';
-import type { EspSuite, TransformNeed } from '../../crypto/types.js';
 import { readU32 } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { SecretKey } from '../../util/secret.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
-import { nameOf } from '../../wire/ike/registry.js';
 import type { CloseReason } from '../events.js';
 import { espEnds, espForm } from '../path/carriage.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { sameSelectors } from '../policy/selectors.js';
-import { TS_NARROWED } from '../sa/advice.js';
+import type { NegotiatedChild } from '../sa/child.js';
 import { releaseSpi, useSpi } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
+import { emitInstall, reportChild } from '../sa/report.js';
 import { volumeLimit } from '../sa/volume.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
@@ -20,12 +17,7 @@ import type { IkeSa } from './ike-sa.js';
 import { sasOf, type World } from './world.js';
 
 /** A child SA that was agreed on, before its keys are made. */
-export interface AgreedChild {
-  readonly spiIn: number;
-  readonly spiOut: number;
-  readonly suite: EspSuite;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
+export interface AgreedChild extends Omit<NegotiatedChild, 'encapsulation'> {
   /** Nonces of the exchange that made it (those of IKE_SA_INIT for the first one). */
   readonly nonces: NoncePair;
   /** The secret of its own Diffie-Hellman exchange, with PFS. Wiped here. */
@@ -71,7 +63,7 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     localTs: agreed.localTs,
     peerTs: agreed.peerTs,
     encapsulation,
-    madeAt: ctx.now,
+    establishedAt: ctx.now,
     ...lifetime(ctx.random, ctx.now, connection.childLifetime),
     volume: volumeLimit(ctx.random, agreed.suite),
     spent: false,
@@ -88,30 +80,17 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   world.childOwners.set(child.id, sa);
   useSpi(world, child.spiIn);
   const { initiatorToResponder, responderToInitiator } = keys;
-  ctx.emit({
-    kind: 'install-child',
-    child: {
-      id: child.id,
-      connection: child.connection,
-      spiIn: child.spiIn,
-      spiOut: child.spiOut,
-      suite: child.suite,
-      keysIn: agreed.initiated ? responderToInitiator : initiatorToResponder,
-      keysOut: agreed.initiated ? initiatorToResponder : responderToInitiator,
-      localTs: child.localTs,
-      peerTs: child.peerTs,
-      encapsulation,
-      ...espEnds(sa, encapsulation),
-      outbound,
-    },
-  });
-  reportChild(world, sa, child);
+  const ways = agreed.initiated
+    ? { keysIn: responderToInitiator, keysOut: initiatorToResponder }
+    : { keysIn: initiatorToResponder, keysOut: responderToInitiator };
+  emitInstall(ctx, child, ways, espEnds(sa, encapsulation), outbound);
+  report(world, sa, child);
   // The peer may be about to ask for the rest by itself.
   noteCoverage(world, sa, agreed.initiated ? 0 : PEER_FILLS_FIRST);
   return child;
 }
 
-function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
+function report(world: World, sa: IkeSa, child: ChildRecord): void {
   const { ctx } = world;
   const connection = sa.connection!;
   // One that carries what was left is no sign of a peer that wants less: then all is carried.
@@ -119,46 +98,7 @@ function reportChild(world: World, sa: IkeSa, child: ChildRecord): void {
   const narrowed =
     !isComplete(sa) &&
     !(sameSelectors(all.localTs, child.localTs) && sameSelectors(all.peerTs, child.peerTs));
-  ctx.event({
-    kind: 'child-established',
-    connection: child.connection,
-    child: {
-      childId: child.id,
-      ikeId: sa.id,
-      spiIn: child.spiIn,
-      spiOut: child.spiOut,
-      suite: child.suite,
-      localTs: child.localTs,
-      peerTs: child.peerTs,
-      encapsulation: child.encapsulation,
-      establishedAt: ctx.now,
-      rekeyAt: child.rekeyAt,
-      narrowed,
-      ...(child.replaces === undefined ? {} : { replaces: child.replaces }),
-    },
-  });
-  if (narrowed) {
-    ctx.event({ kind: 'advisory', connection: child.connection, ...TS_NARROWED });
-  }
-  adviseWeak(world, child.connection, 'ESP', weakTransforms(child.suite));
-}
-
-/** Reports legal but weak algorithms in a negotiated suite. */
-export function adviseWeak(
-  world: World,
-  connection: ConnectionId,
-  what: 'IKE' | 'ESP',
-  weak: readonly TransformNeed[],
-): void {
-  if (weak.length === 0) return;
-  const registry = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
-  const names = weak.map((need) => nameOf(registry[need.kind], need.id)).join(', ');
-  world.ctx.event({
-    kind: 'advisory',
-    connection,
-    code: 'weak_algorithm',
-    message: `${what} was negotiated with ${names}: choose stronger algorithms at both ends`,
-  });
+  reportChild(ctx, sa.id, child, { narrowed, replaces: child.replaces });
 }
 
 /** The peer has the new SA: traffic moves to it. */

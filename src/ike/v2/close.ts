@@ -1,5 +1,6 @@
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
+import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
 import { type IkeSa, wipeTask } from './ike-sa.js';
@@ -10,19 +11,8 @@ type Leave = 'at-once' | 'answer-repetitions';
 
 /** The negotiation of an SA did not succeed. Reported once; the SA is forgotten. */
 export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave = 'at-once'): void {
-  reportFailed(world, sa, failure);
+  reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
   retire(world, sa, leave);
-}
-
-function reportFailed(world: World, sa: IkeSa, failure: Failure): void {
-  world.ctx.event({
-    kind: 'ike-failed',
-    ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
-    ikeId: sa.id,
-    role: sa.role,
-    peer: sa.remote,
-    failure,
-  });
 }
 
 /** An established SA ends without (further) words to the peer. Its child SAs end with it (RFC 7296 §1.4.1). */
@@ -34,13 +24,7 @@ export function closeSa(
   leave: Leave = 'at-once',
 ): void {
   for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
-  world.ctx.event({
-    kind: 'ike-closed',
-    connection: sa.connection!.id,
-    ikeId: sa.id,
-    reason,
-    ...(failure === undefined ? {} : { failure }),
-  });
+  reportIkeClosed(world.ctx, sa.connection!.id, sa.id, reason, failure);
   retire(world, sa, leave);
 }
 
@@ -86,7 +70,7 @@ function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
     failSa(world, sa, failure);
     return;
   }
-  reportFailed(world, sa, failure);
+  reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
   if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
   sa.endInitiating();
   sa.state = 'deleting';

@@ -1,7 +1,7 @@
 import type { Millis } from '../../util/units.js';
-import { describeSelector } from '../../wire/ike/dissect.js';
 import { isEverything } from '../policy/everything.js';
 import { containsAddress, covers, haveCommon } from '../policy/selectors.js';
+import { MAX_PAIR_WAIT, pairName, pairWait } from '../sa/pair-schedule.js';
 import type { ChildRecord } from './child-record.js';
 import { failure } from './failures.js';
 import type { Gap, IkeSa } from './ike-sa.js';
@@ -10,9 +10,6 @@ import type { World } from './world.js';
 
 /** A peer that made a child SA, or deleted one, is given this long to ask for the rest by itself. */
 export const PEER_FILLS_FIRST: Millis = 10_000;
-/** Wait after the first try for a pair, and the longest one; each is four times the one before. */
-const FIRST_WAIT: Millis = 30_000;
-const MAX_WAIT: Millis = 3_600_000;
 /** Wait when the peer only put it off (RFC 7296 §2.25). */
 const PUT_OFF: Millis = 2000;
 
@@ -102,7 +99,7 @@ export function fillGaps(world: World, sa: IkeSa): void {
   const passive = sa.connection!.establishMode === 'peer_only' || !sa.connection!.adminUp;
   if (passive || shuttingDown || sa.redundantTo !== undefined || sa.superseded) return;
   const missing = uncovered(sa);
-  for (const [name, gap] of sa.gaps) if (gap.notBefore + MAX_WAIT < now) sa.gaps.delete(name);
+  for (const [name, gap] of sa.gaps) if (gap.notBefore + MAX_PAIR_WAIT < now) sa.gaps.delete(name);
   if ([...sa.tasks, sa.active?.task].some((task) => task?.kind === 'create-child')) {
     if (missing.length > 0) sa.gapsAt = now + PUT_OFF;
     return;
@@ -125,7 +122,7 @@ export function fillGaps(world: World, sa: IkeSa): void {
       next = Math.min(next, gap.notBefore);
       continue;
     }
-    gap.notBefore = now + Math.min(MAX_WAIT, FIRST_WAIT * 4 ** gap.tries);
+    gap.notBefore = now + pairWait(gap.tries);
     gap.tries++;
     sa.wanted = undefined;
     sa.tasks.push(createChildTask({ pair }));
@@ -155,7 +152,7 @@ export function pairRetryAt(sa: IkeSa, pair: SelectorLists): Millis {
 }
 
 function gapOf(sa: IkeSa, pair: SelectorLists): Gap {
-  const name = [...pair.local, ...pair.peer].map(describeSelector).join(' ');
+  const name = pairName({ local: pair.local[0]!, peer: pair.peer[0]! });
   const gap = sa.gaps.get(name) ?? { tries: 0, notBefore: 0 };
   sa.gaps.set(name, gap);
   return gap;

@@ -180,7 +180,7 @@ function noteCrossing(world: World, sa: IkeSa, child: ChildRecord): void {
     const rival =
       other !== child &&
       other.initiated &&
-      world.ctx.now - other.madeAt <= CROSSING &&
+      world.ctx.now - other.establishedAt <= CROSSING &&
       other.state === 'installed' &&
       isSame({ local: other.localTs, peer: other.peerTs }, lists);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;

@@ -6,9 +6,9 @@ import type { IkeSaInfo } from '../events.js';
 import { natReport } from '../path/nat-detection.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
+import { adviseWeak } from '../sa/advice.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
-import { adviseWeak } from './child.js';
 import { closeSa, failSa, finishDelete, forget, settleHalfOpen } from './close.js';
 import { failure } from './failures.js';
 import type { IkeSa, IkeSaState } from './ike-sa.js';
@@ -24,7 +24,7 @@ export function establish(world: World, sa: IkeSa, peer: { idType: number; data:
   sa.identities = contactKey(sa);
   endAbandoned(world, sa.connection!);
   reportEstablished(world, sa);
-  adviseWeak(world, sa.connection!.id, 'IKE', weakTransforms(sa.suite!));
+  adviseWeak(world.ctx, sa.connection!.id, 'IKE', weakTransforms(sa.suite!));
 }
 
 /** The SA, new or made by a rekey, goes into service. */

@@ -6,8 +6,9 @@ import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
-import { Deferred } from '../sa/deferred.js';
-import { isReached, type Volume } from '../sa/volume.js';
+import { noteVolume } from '../sa/child.js';
+import { Deferred, oldestBegin } from '../sa/deferred.js';
+import type { Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
@@ -27,8 +28,7 @@ const PEER_FIRST = 2000;
 /** IKEv2 (RFC 7296), both roles. */
 export class IkeV2 implements IkeVersion {
   readonly world: World;
-  /** Connections that are initiated at a time unless the peer's own negotiation has succeeded by then. */
-  readonly #deferred = new Deferred();
+  readonly #deferred = new Deferred(PEER_FIRST);
 
   constructor(ctx: Context) {
     this.world = createWorld(ctx);
@@ -100,12 +100,7 @@ export class IkeV2 implements IkeVersion {
   trafficVolume(childId: ChildId, passed: Volume): boolean {
     const child = ownerOf(this.world, childId)?.children.get(childId);
     if (child === undefined) return false;
-    const { now } = this.world.ctx;
-    if (isReached(child.volume.expiresAt, passed)) child.expiresAt = Math.min(child.expiresAt, now);
-    else if (isReached(child.volume.rekeyAt, passed) && !child.spent) {
-      child.spent = true;
-      child.rekeyAt = Math.min(child.rekeyAt, now);
-    }
+    noteVolume(child, passed, this.world.ctx.now);
     return true;
   }
 
@@ -174,21 +169,17 @@ export class IkeV2 implements IkeVersion {
       else if (!onItsWay && !reviveChildless(this.world, standing)) standing.tasks.push(createChildTask());
       return;
     }
-    const peerBegan = this.#peerBegan(connection);
-    if (peerBegan !== undefined && peerBegan + PEER_FIRST > now) {
-      this.#deferred.set(connection.id, peerBegan + PEER_FIRST);
-      return;
-    }
-    initiate(this.world, connection);
+    if (!this.#deferred.yields(connection.id, this.#peerBegan(connection), now))
+      initiate(this.world, connection);
   }
 
-  /** When the oldest half-open SA began that may become this connection's. */
-  #peerBegan(connection: ConnectionConfig): Millis | undefined {
-    // Anyone can begin one with a forged address: only the first waiting time of a series counts.
-    for (const sa of this.world.table.oldest('init-answered')) {
-      if (sa.responding?.candidates.has(connection.id) === true) return sa.createdAt;
-    }
-    return undefined;
+  /** When the peer began a negotiation that may become this connection's. */
+  #peerBegan({ id }: ConnectionConfig): Millis | undefined {
+    return oldestBegin(
+      this.world.table,
+      ['init-answered'],
+      ({ responding }) => responding?.candidates.has(id) === true,
+    );
   }
 
   /** Every SA that has something to ask and no request under way asks it now. */

@@ -118,7 +118,7 @@ function reschedule(world: World, sa: IkeSa, connection: ConnectionConfig): void
   ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: sa.rekeyAt });
   for (const child of sa.children.values()) {
     if (child.state !== 'installed') continue;
-    Object.assign(child, counted(world, child.madeAt, childLifetime));
+    Object.assign(child, counted(world, child.establishedAt, childLifetime));
     const { id: childId, rekeyAt } = child;
     ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, childId, rekeyAt });
   }
