@@ -1,12 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import {
-  clearSocketPath,
-  listenUnixSocket,
-  MAX_SOCKET_PATH,
-  type UnixListenError,
-} from '../linux/unix-listener.js';
+import { listenUnixSocket, MAX_SOCKET_PATH, type UnixListenError } from '../linux/unix-listener.js';
 import { parseIp } from '../util/ip.js';
 import { ApiError } from './errors.js';
 
@@ -67,7 +62,6 @@ export function isLoopbackHost(host: string): boolean {
  */
 export async function listenUnix(server: Server, path: string): Promise<void> {
   try {
-    await clearSocketPath(path);
     await listenUnixSocket(server, path);
   } catch (error) {
     throw explain(path, error);

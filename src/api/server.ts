@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import swagger from '@fastify/swagger';
@@ -14,6 +13,7 @@ import {
 import type { Site } from '../store/site.js';
 import { type Store, StoreError } from '../store/store.js';
 import type { Logger } from '../telemetry/log.js';
+import { programLicense, programVersion } from '../telemetry/program.js';
 import { AuditTrail } from './audit/trail.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
@@ -76,11 +76,6 @@ interface ServerParts {
   readonly rootSockets: WeakSet<Socket>;
 }
 
-const { version, license } = createRequire(import.meta.url)('../../package.json') as {
-  version: string;
-  license: string;
-};
-
 /** Ends a request that is sent too slowly. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -111,7 +106,7 @@ export class ApiServer {
     const { reload } = options;
     const context: ApiContext = {
       ...{ store, runner, site, logger, refusals, audit, now, writes },
-      program: `culvert ${version}`,
+      program: `culvert ${programVersion}`,
       ...(reload === undefined ? {} : { reload }),
     };
     const rootSockets = new WeakSet<Socket>();
@@ -121,8 +116,8 @@ export class ApiServer {
         openapi: '3.1.0',
         info: {
           title: 'Culvert VPN API',
-          version,
-          license: { name: 'Apache License 2.0', identifier: license },
+          version: programVersion,
+          license: { name: 'Apache License 2.0', identifier: programLicense },
         },
         components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
         security: [{ bearer: [] }],

@@ -55,18 +55,18 @@ export async function openControl({
   return {
     status: () => answered(client.status()),
     up: async (name, wait) => {
-      const options = wait === undefined ? {} : { wait: true, ...wait };
-      const answer = client.up(name, options).catch((error: unknown) => {
+      const waiting = wait === undefined ? {} : { wait: true, timeout: wait.timeout };
+      const answer = client.up({ name, ...waiting }, wait?.progress).catch((error: unknown) => {
         // Whether it is up, and why not, is what the status tells better than this answer.
         if (wait !== undefined && error instanceof ControlError && error.code === 'failed') return;
         throw error;
       });
       await answered(answer, (wait?.timeout ?? 0) + timeout);
     },
-    down: async (name) => void (await answered(client.down(name))),
-    explain: (name) => answered(client.explain(name)),
-    reload: (dryRun) => answered(client.reload(dryRun)),
-    watch: async (changed) => void (await answered(client.watch(changed))),
+    down: async (name) => void (await answered(client.down({ name }))),
+    explain: (name) => answered(client.explain({ name })),
+    reload: (dryRun) => answered(client.reload({ dry_run: dryRun })),
+    watch: async (changed) => void (await answered(client.watch({}, changed))),
     closed: client.closed,
     close: () => client.close(),
   };

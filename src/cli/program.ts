@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
+import { programVersion } from '../telemetry/program.js';
 import { type CliCommand, outputOption } from './command.js';
 import { applyCommand } from './commands/apply.js';
 import { backupCommand } from './commands/backup.js';
@@ -57,12 +57,6 @@ interface Chosen {
   readonly args: Record<string, unknown>;
 }
 
-/** Version of this program, from its package.json. */
-export function programVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
 /**
  * Runs one command line (without node and script) to its end and answers with the exit code. Expected
  * errors become one line on standard error; only a bug shows a stack.
@@ -116,7 +110,7 @@ async function parse(argv: readonly string[], terminal: Terminal): Promise<Chose
       'parse-positional-numbers': false,
     })
     .wrap(helpWidth(terminal))
-    .version(programVersion())
+    .version(programVersion)
     .help()
     .strict()
     .demandCommand(1, 'name a command, for example "culvert pair --once"; culvert --help lists them all')

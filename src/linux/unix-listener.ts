@@ -33,32 +33,21 @@ const WORDS: Readonly<Partial<Record<UnixListenError['reason'], string>>> = {
 };
 
 /**
- * Clears the path for a socket: one that nobody answers on is the rest of a crash and is removed; nothing else ever is.
+ * Listens on a Unix socket of mode 0600. One that is there and nobody answers on is the rest of a crash and is
+ * replaced; anything else that is there is left alone.
  * @param stale called before such a rest is removed
  * @throws UnixListenError
  */
-export async function clearSocketPath(path: string, stale: () => void = () => undefined): Promise<void> {
-  // libuv would cut it without a word.
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) throw new UnixListenError('too_long', path);
-  let entry: Stats | undefined;
-  try {
-    entry = lstatSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    throw new UnixListenError('refused', path, error);
-  }
-  if (entry === undefined) return;
-  if (!entry.isSocket()) throw new UnixListenError('no_socket', path);
-  if (await answers(path)) throw new UnixListenError('answered', path);
-  stale();
-  try {
-    rmSync(path, { force: true });
-  } catch (error) {
-    throw new UnixListenError('refused', path, error);
-  }
+export async function listenUnixSocket(
+  server: Server,
+  path: string,
+  stale: () => void = () => undefined,
+): Promise<void> {
+  await clearSocketPath(path, stale);
+  await listenAt(server, path);
 }
 
-/** Listens on a Unix socket of mode 0600 at a path that is clear. @throws UnixListenError */
-export function listenUnixSocket(server: Server, path: string): Promise<void> {
+function listenAt(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const refused = (error: unknown): void => reject(new UnixListenError('refused', path, error));
     server.once('error', refused);
@@ -79,6 +68,26 @@ export function listenUnixSocket(server: Server, path: string): Promise<void> {
       process.umask(umask);
     }
   });
+}
+
+async function clearSocketPath(path: string, stale: () => void): Promise<void> {
+  // libuv would cut it without a word.
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) throw new UnixListenError('too_long', path);
+  let entry: Stats | undefined;
+  try {
+    entry = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new UnixListenError('refused', path, error);
+  }
+  if (entry === undefined) return;
+  if (!entry.isSocket()) throw new UnixListenError('no_socket', path);
+  if (await answers(path)) throw new UnixListenError('answered', path);
+  stale();
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw new UnixListenError('refused', path, error);
+  }
 }
 
 function answers(path: string): Promise<boolean> {

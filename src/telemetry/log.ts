@@ -1,10 +1,8 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import type { LogLevel } from './log-levels.js';
 import { textLine } from './text-format.js';
 
 export type { Logger } from 'pino';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** `json`: one object a line. `text`: one line for people. */
 export type LogFormat = 'json' | 'text';

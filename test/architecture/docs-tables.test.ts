@@ -3,6 +3,7 @@ import t from 'tap';
 import { adviceFor, STATUS_CAUSES } from '../../src/connection/reasons.js';
 import { RELOAD_TABLE } from '../../src/connection/reload-table.js';
 import { ACTIVITIES, ADVISORY_CODES } from '../../src/connection/status.js';
+import { METHODS } from '../../src/daemon/control/methods.js';
 import { QUIRK_CODES } from '../../src/ike/quirks.js';
 import { LimitsSchema } from '../../src/store/schema.js';
 
@@ -36,6 +37,21 @@ t.test('they have every limit, every cause and every advisory, and no other', as
   for (const cause of STATUS_CAUSES) t.ok(adviceFor(cause), cause);
   t.same(named('| advisory |', '| quirk |').sort(), [...ADVISORY_CODES].sort(), 'so for advisories');
   t.same(named('| quirk |', 'Dropped packets').sort(), [...QUIRK_CODES].sort(), 'and quirks');
+});
+
+t.test('and every method of the control socket, with its parameters', async (t) => {
+  const section = operation.slice(operation.indexOf('## Control socket'), operation.indexOf('## Upgrades'));
+  const rows = Object.entries(METHODS).map(([method, { params, does, notices }]) => {
+    const list = Object.entries(params ?? {}).map(
+      ([name, { is, optional }]) => `\`${name}\`${optional ? '?' : ''}: ${is}`,
+    );
+    const given = params === undefined ? 'a document' : list.join('; ');
+    return `| \`${method}\` | ${given} | ${does} | ${notices === 'none' ? '' : `\`${notices}\``} |`;
+  });
+  t.same(
+    section.split('\n').filter((line) => line.startsWith('| `')),
+    rows,
+  );
 });
 
 t.test('and every status and activity', async (t) => {

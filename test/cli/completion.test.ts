@@ -46,7 +46,7 @@ t.test('names of connections', async (t) => {
   t.teardown(() => daemon.close());
   const id = '0717-00000000-0000-4000-8000-000000000001';
   const member = await listenControl(join(folder, `${id}-0.sock`), quiet, {
-    attach: () => ({ answer: { pid: 1, version: '0', configured: true }, left: () => undefined }),
+    attach: () => ({ pid: 1, version: '0', configured: true }),
     names: () => ({ gateway: 'west', connections: { [id]: 'to-east' } }),
     configure: () => Promise.reject(new Error('not here')),
   });

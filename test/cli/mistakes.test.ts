@@ -277,7 +277,7 @@ t.test('faults of what is at the other end', async (t) => {
   control.serve(new FakeDaemon());
   t.teardown(() => control.close());
   await listenControl(join(folder, 'id-0.sock'), quiet, {
-    attach: () => ({ answer: { pid: 1, version: '0', configured: true }, left: () => undefined }),
+    attach: () => ({ pid: 1, version: '0', configured: true }),
     names: () => ({ gateway: 'west', connections: {} }),
     configure: () => Promise.reject(new Error('not here')),
   }).then((member) => t.teardown(() => member.close()));

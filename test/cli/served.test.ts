@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { isMeant } from '../../src/cli/wildcards.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import type { ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
 import { type ControlSupervision, listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
@@ -27,7 +28,7 @@ class Connections extends FakeDaemon {
     this.#ids = ids;
   }
 
-  override status(name?: string): StatusDocument {
+  override status({ name }: Partial<ParamsOf<'status'>> = {}): StatusDocument {
     const document = super.status();
     const [model] = document.connections as [ConnectionStatusDocument];
     const connections = this.#names.map((one, i): ConnectionStatusDocument => {
@@ -45,7 +46,7 @@ class Connections extends FakeDaemon {
     return { gateway: { ...document.gateway, name: this.#title }, connections };
   }
 
-  override up(name: string): ConnectionStatusDocument {
+  override up({ name }: ParamsOf<'up'>): ConnectionStatusDocument {
     this.asked.push(name);
     return this.status().connections.find((one) => one.name === name)!;
   }
@@ -124,7 +125,7 @@ t.test('gateways of culvert serve by the names of gateways and connections', asy
   const serve = async (index: number, member: number, title: string, names: Record<string, string>) => {
     const daemon = new Connections(title, Object.values(names), Object.keys(names));
     await listen(t, join(folder, `${ID(index)}-${member}.sock`), daemon, {
-      attach: () => ({ answer: { pid: 1, version: '0', configured: true }, left: () => undefined }),
+      attach: () => ({ pid: 1, version: '0', configured: true }),
       names: () => ({ gateway: title, connections: names }),
       configure: () => Promise.reject(new Error('not here')),
     });

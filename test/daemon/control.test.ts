@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { ControlClient } from '../../src/daemon/control/client.js';
-import { LineSplitter, parseRequest } from '../../src/daemon/control/protocol.js';
+import { readRequest } from '../../src/daemon/control/methods.js';
+import { LineSplitter } from '../../src/daemon/control/protocol.js';
 import { type ControlServer, listenControl } from '../../src/daemon/control/server.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
@@ -49,10 +50,10 @@ t.test('status, up, down and stop', async (t) => {
   const client = await ControlClient.connect(path);
   t.teardown(() => client.close());
   t.match(await client.status(), { gateway: { name: 'g' }, connections: [{ name: 'c', status: 'down' }] });
-  t.match(await client.status('c'), { connections: [{ name: 'c' }] });
-  await t.rejects(client.status('x'), { code: 'not_found', message: 'there is no connection x' });
-  t.match(await client.up('c'), { name: 'c' });
-  t.match(await client.down('c'), { name: 'c', status: 'down' });
+  t.match(await client.status({ name: 'c' }), { connections: [{ name: 'c' }] });
+  await t.rejects(client.status({ name: 'x' }), { code: 'not_found', message: 'there is no connection x' });
+  t.match(await client.up({ name: 'c' }), { name: 'c' });
+  t.match(await client.down({ name: 'c' }), { name: 'c', status: 'down' });
   await client.stop();
   t.equal(daemon.stopped, 1);
 });
@@ -81,7 +82,7 @@ t.test('up with wait streams progress and resolves when it is up', async (t) => 
   const client = await ControlClient.connect(path);
   t.teardown(() => client.close());
   const lines: string[] = [];
-  const waiting = client.up('c', { wait: true, progress: (line) => lines.push(line) });
+  const waiting = client.up({ name: 'c', wait: true }, (line) => lines.push(line));
   while (daemon.waiting === 0) await client.status();
   daemon.change('up');
   t.match(await waiting, { status: 'up' });
@@ -91,8 +92,11 @@ t.test('up with wait streams progress and resolves when it is up', async (t) => 
 t.test('up with wait fails with the reason, and ends when the client goes', async (t) => {
   const { path, daemon } = await serve(t);
   const client = await ControlClient.connect(path);
-  await t.rejects(client.up('c', { wait: true, timeout: 0.05 }), { code: 'failed', message: /No answer/ });
-  const waiting = client.up('c', { wait: true });
+  await t.rejects(client.up({ name: 'c', wait: true, timeout: 0.05 }), {
+    code: 'failed',
+    message: /No answer/,
+  });
+  const waiting = client.up({ name: 'c', wait: true });
   while (daemon.waiting === 0) await client.status();
   client.close();
   await t.rejects(waiting, { message: /closed the connection/ });
@@ -109,7 +113,7 @@ t.test('watch tells every change to every watcher until it goes', async (t) => {
   const clients = await Promise.all([1, 2, 3].map(() => ControlClient.connect(path)));
   t.teardown(() => clients.map((client) => client.close()));
   for (const [i, client] of clients.entries()) {
-    await client.watch((status) => seen.push(`${i}${status.connections[0]!.status}`));
+    await client.watch({}, (status) => seen.push(`${i}${status.connections[0]!.status}`));
   }
   daemon.change('up');
   while (seen.length < 3) await clients[0]!.status();
@@ -213,15 +217,21 @@ t.test('closing the server hangs up on its clients', async (t) => {
   const server: ControlServer = await listenControl(path, logger);
   server.serve(new FakeDaemon());
   const client = await ControlClient.connect(path);
-  await client.watch(() => undefined);
+  await client.watch({}, () => undefined);
   await server.close();
   await client.closed;
   await t.rejects(ControlClient.connect(path), { code: 'ENOENT' });
 });
 
 t.test('requests and lines', async (t) => {
-  t.same(parseRequest('{"id":7,"method":"status"}'), { id: 7, method: 'status', params: {} });
-  t.throws(() => parseRequest('{"method":"status","params":[]}'), { code: 'bad_request' });
+  t.same(readRequest('{"id":7,"method":"status"}'), {
+    id: 7,
+    request: { ok: true, value: { method: 'status', params: {} } },
+  });
+  t.match(readRequest('{"method":"status","params":[]}'), {
+    id: null,
+    request: { ok: false, error: { code: 'bad_request' } },
+  });
   const splitter = new LineSplitter(10);
   const bytes = new TextEncoder().encode('ab\n\ncä\nd');
   t.same(

@@ -83,7 +83,7 @@ async function explained(t: Tap, gateway: TestGateway, cause: string) {
   await gateway.until((one) => one.status_reasons.some((reason) => reason.details?.cause === cause));
   const client = await ControlClient.connect(gateway.control);
   t.teardown(() => client.close());
-  return await client.explain('c');
+  return await client.explain({ name: 'c' });
 }
 
 interface Tap {
@@ -134,12 +134,12 @@ t.test('a healthy connection is explained, too', async (t) => {
   await a.until(isUp);
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  t.match(await client.explain('c'), {
+  t.match(await client.explain({ name: 'c' }), {
     cause: null,
     status: 'up',
     verdict: /is up for 1 pair of networks/,
     next: [/IKE SA is rekeyed in \d+ (s|min|h)/, /child SA is rekeyed in \d+ (s|min|h)/],
     connection: { coverage: { pairs: 1, covered: 1 }, activity: 'up' },
   });
-  await t.rejects(client.explain('nobody'), { code: 'not_found' });
+  await t.rejects(client.explain({ name: 'nobody' }), { code: 'not_found' });
 });

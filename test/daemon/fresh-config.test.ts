@@ -39,7 +39,7 @@ t.test('a supervised gateway is changed by its supervisor alone, and keeps its k
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
   for (const dryRun of [true, false]) {
-    await t.rejects(client.reload(dryRun), {
+    await t.rejects(client.reload({ dry_run: dryRun }), {
       code: 'refused',
       message: /managed by `culvert serve`: change it there/,
     });

@@ -136,7 +136,7 @@ t.test('an operator takes it down, it stays down, and up brings it back', async 
   await b.until(isUp);
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  await client.down('c');
+  await client.down({ name: 'c' });
   const down = await a.until((connection) => connection.status === 'down');
   t.match(down.advisories, [{ code: 'stopped_by_operator' }]);
   await b.until((connection) => connection.status === 'down');
@@ -149,7 +149,7 @@ t.test('an operator takes it down, it stays down, and up brings it back', async 
   t.equal(refused.status, 'down');
   t.equal(a.connection().status, 'down');
   const lines: string[] = [];
-  const up = await client.up('c', { wait: true, progress: (line) => lines.push(line) });
+  const up = await client.up({ name: 'c', wait: true }, (line) => lines.push(line));
   t.equal(up.status, 'up');
   t.same(
     up.advisories.filter((advisory) => advisory.code === 'stopped_by_operator'),
@@ -168,7 +168,7 @@ t.test('a wrong pre-shared key is told at both ends', async (t) => {
   const a = await pair.start('a');
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  await t.rejects(client.up('c', { wait: true, timeout: 20 }), {
+  await t.rejects(client.up({ name: 'c', wait: true, timeout: 20 }), {
     code: 'failed',
     message: /c is not up\. .*key/,
   });
@@ -335,7 +335,7 @@ t.test('watch sees the tunnel come up', async (t) => {
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
   const states: string[] = [];
-  await client.watch((status) => states.push(status.connections[0]!.status));
+  await client.watch({}, (status) => states.push(status.connections[0]!.status));
   await pair.start('b', { connection: { establish_mode: 'peer_only' } });
   await a.until(isUp);
   for (let i = 0; i < 200 && states.at(-1) !== 'up'; i++) await sleep(5);
@@ -347,8 +347,8 @@ t.test('administratively down: refused on the control socket, and no peer gets i
   const a = await pair.start('a', { connection: { admin_state_up: false } });
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  await t.rejects(client.up('c'), { code: 'refused', message: /admin_state_up/ });
-  await t.rejects(client.up('x'), { code: 'not_found', message: /configured are c/ });
+  await t.rejects(client.up({ name: 'c' }), { code: 'refused', message: /admin_state_up/ });
+  await t.rejects(client.up({ name: 'x' }), { code: 'not_found', message: /configured are c/ });
   const b = await pair.start('b');
   await b.until((one) => one.status_reasons.length > 0);
   t.equal(a.connection().status, 'down');

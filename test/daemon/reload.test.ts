@@ -92,7 +92,7 @@ t.test('a dry run tells and does nothing; the control socket and its JSON', asyn
   edit(pair, 'a', [entry('a', { admin_state_up: false })]);
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  const plan = await client.reload(true);
+  const plan = await client.reload({ dry_run: true });
   t.match(plan, {
     ok: true,
     dry_run: true,
@@ -249,8 +249,8 @@ t.test('a new key counts at the next negotiation; a waiting attempt starts at on
   a.gateway.reload();
   const client = await ControlClient.connect(a.control);
   t.teardown(() => client.close());
-  await client.down('c');
-  await client.up('c');
+  await client.down({ name: 'c' });
+  await client.up({ name: 'c' });
   await a.until((one) =>
     one.status_reasons.some((reason) => reason.code === 'cannot_authenticate_connection'),
   );

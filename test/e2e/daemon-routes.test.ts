@@ -99,7 +99,7 @@ t.test(
     a.rewrite(siteConfig(SITE_A, SITE_B, { peer }));
     const report = await a.client.reload();
     t.match(report.problems.join(), /10\.9\.0\.0\/24/);
-    const refused = await a.client.explain('c');
+    const refused = await a.client.explain({ name: 'c' });
     t.match(refused, { status: 'degraded', cause: 'local_route_conflict', advice: [/ip route show/] });
     t.match(refused.connection.status_reasons[0]?.details, { next_attempt_at: /^\d{4}-/ });
     t.equal(await ping(site.lab, SITE_A, SITE_B, 2), 2, 'what stands goes on');

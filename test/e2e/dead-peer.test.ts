@@ -35,7 +35,7 @@ for (const action of ACTIONS) {
     } else {
       const dead = await a.until('c', down, 20);
       t.match(dead.status_reasons[0], { details: { cause: 'dpd_timeout' } });
-      t.match(await a.client.explain('c'), { cause: 'dpd_timeout' });
+      t.match(await a.client.explain({ name: 'c' }), { cause: 'dpd_timeout' });
       t.match(dead, { flaps: { total: 1 } });
       await heal(site);
       if (action === 'clear') {

@@ -64,7 +64,7 @@ t.test(
 
     const second = files(['main'], ['c', { ipsec_policy: 'strong' }], ['d']);
     a.rewrite(second.a);
-    const plan = await a.client.reload(true);
+    const plan = await a.client.reload({ dry_run: true });
     t.match(
       plan.connections.map(({ name, change }) => [name, change]),
       [

@@ -24,7 +24,7 @@ class Configured implements ControlSupervision {
   #now: CoreConfig | undefined;
 
   attach() {
-    return { answer: { pid: 1, version: '0', configured: this.#now !== undefined }, left: () => undefined };
+    return { pid: 1, version: '0', configured: this.#now !== undefined };
   }
 
   names() {

@@ -121,11 +121,11 @@ export class CulvertDaemon {
 
   /** Resolves when the connection is up; rejects with the daemon's reason otherwise. */
   async up(name: string): Promise<unknown> {
-    return this.client.up(name, { wait: true });
+    return this.client.up({ name, wait: true });
   }
 
   async down(name: string): Promise<unknown> {
-    return this.client.down(name);
+    return this.client.down({ name });
   }
 
   /** Polls until the connection satisfies `wanted`. @throws Error with its last state after `seconds` */

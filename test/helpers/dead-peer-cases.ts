@@ -151,7 +151,7 @@ async function noticed({ t, culvert }: Case): Promise<void> {
   const dead = await culvert.until('to-b', down, 30);
   t.match(dead.status_reasons[0], { code: 'peer_not_responding', details: { cause: 'dpd_timeout' } });
   t.equal(dead.children.length, 0, 'no SA is left');
-  t.match(await culvert.client.explain('to-b'), { cause: 'dpd_timeout' });
+  t.match(await culvert.client.explain({ name: 'to-b' }), { cause: 'dpd_timeout' });
 }
 
 async function trapped(one: Case): Promise<void> {

@@ -33,7 +33,7 @@ export async function explains(t: Test, pair: SwanPair, wanted: Wanted, seconds 
   const deadline = Date.now() + seconds * 1000;
   let told: Explanation;
   for (;;) {
-    told = await pair.culvert.client.explain('to-b');
+    told = await pair.culvert.client.explain({ name: 'to-b' });
     if (told.cause === wanted.cause || Date.now() > deadline) break;
     await sleep(100);
   }

@@ -1,7 +1,7 @@
 import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
-import type { ControlHandler } from '../../src/daemon/control/server.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
 
 const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
@@ -24,7 +24,7 @@ export class FakeDaemon implements ControlHandler {
   waiting = 0;
   readonly listeners = new Set<() => void>();
 
-  status(name?: string): StatusDocument {
+  status({ name }: Partial<ParamsOf<'status'>> = {}): StatusDocument {
     if (name !== undefined && name !== 'c')
       throw new ControlError('not_found', `there is no connection ${name}`);
     const gateway = {
@@ -46,33 +46,49 @@ export class FakeDaemon implements ControlHandler {
     for (const listener of this.listeners) listener();
   }
 
-  up(name: string): ConnectionStatusDocument {
-    return this.status(name).connections[0]!;
+  up(
+    { name, wait, timeout }: ParamsOf<'up'>,
+    call: Call,
+  ): ConnectionStatusDocument | Promise<ConnectionStatusDocument> {
+    const document = this.status({ name }).connections[0]!;
+    return wait ? this.#waitUp(call, call.within(timeout)) : document;
   }
 
-  down(name: string): ConnectionStatusDocument {
+  down({ name }: ParamsOf<'down'>): ConnectionStatusDocument {
     this.change('down');
-    return this.status(name).connections[0]!;
+    return this.status({ name }).connections[0]!;
   }
 
-  explain(name: string): Explanation {
+  watch(_: ParamsOf<'watch'>, call: Call): StatusDocument {
+    call.follow(
+      (changed) => {
+        this.listeners.add(changed);
+        return () => this.listeners.delete(changed);
+      },
+      () => this.status(),
+    );
+    return this.status();
+  }
+
+  explain({ name }: ParamsOf<'explain'>): Explanation {
     const { status } = connection('c', this.state);
     const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
     return { name, status, ...rest, connection: connection('c', this.state) };
   }
 
-  reload(dryRun: boolean): ReloadReport {
+  reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {
     const nothing = { errors: [], gateway: [], connections: [], unchanged: 1, problems: [] };
     return { ok: true, dry_run: dryRun, file: 'gateway.yaml', ...nothing };
   }
 
-  waitUp(
-    _: string,
-    progress: (line: string) => void,
-    signal: AbortSignal,
-  ): Promise<ConnectionStatusDocument> {
+  stop(_: ParamsOf<'stop'>, call: Call): { stopping: true } {
+    call.afterwards(() => this.stopped++);
+    return { stopping: true };
+  }
+
+  #waitUp(call: Call, signal: AbortSignal): Promise<ConnectionStatusDocument> {
     this.waiting++;
-    progress('initiating');
+    call.progress('initiating');
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => {
         this.waiting--;
@@ -80,14 +96,5 @@ export class FakeDaemon implements ControlHandler {
       });
       this.listeners.add(() => resolve(connection('c', this.state)));
     });
-  }
-
-  subscribe(changed: () => void): () => void {
-    this.listeners.add(changed);
-    return () => this.listeners.delete(changed);
-  }
-
-  stop(): void {
-    this.stopped++;
   }
 }

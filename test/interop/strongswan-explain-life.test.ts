@@ -54,7 +54,7 @@ const LOSSES: readonly Life[] = [
         };
         await explains(t, pair, wanted, 60);
         await noFirewall(pair.site, 'b');
-        await pair.culvert.client.up('to-b', { wait: false });
+        await pair.culvert.client.up({ name: 'to-b', wait: false });
         await isMended(t, pair);
       });
     },
@@ -73,7 +73,7 @@ const LOSSES: readonly Life[] = [
         await explains(t, pair, wanted);
         t.notOk((await pair.swan.initiate()).ok, 'the peer is refused');
         await explains(t, pair, wanted);
-        await pair.culvert.client.up('to-b', { wait: false });
+        await pair.culvert.client.up({ name: 'to-b', wait: false });
         await isMended(t, pair);
       });
     },

@@ -59,7 +59,7 @@ for (const version of [2, 1] as const) {
       // Adds one, gives one another cipher, removes one; told by SIGHUP.
       const other = link('changed', version, { ipsec_policy: 'other' });
       culvert.rewrite(culvertFile([steady, other, added]));
-      const plan = await culvert.client.reload(true);
+      const plan = await culvert.client.reload({ dry_run: true });
       t.same(plan.connections.map(({ name, change }) => `${change} ${name}`).sort(), [
         'add added',
         'change changed',

@@ -3,12 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import {
-  clearSocketPath,
-  isTrustedUser,
-  listenUnixSocket,
-  peerUserId,
-} from '../../src/linux/unix-listener.js';
+import { isTrustedUser, listenUnixSocket, peerUserId } from '../../src/linux/unix-listener.js';
 import { skipWithoutFfi } from '../helpers/prerequisites.js';
 
 /** A Unix socket's path must be short. */
@@ -22,28 +17,38 @@ t.test('only the rest of a crash is ever removed', async (t) => {
   const folder = shortFolder(t);
   const file = join(folder, 'important.txt');
   writeFileSync(file, 'kept');
-  await t.rejects(clearSocketPath(file), { name: 'UnixListenError', message: /something else is there/ });
+  await t.rejects(listenUnixSocket(createServer(), file), {
+    name: 'UnixListenError',
+    message: /something else is there/,
+  });
   symlinkSync(file, join(folder, 'link'));
-  await t.rejects(clearSocketPath(join(folder, 'link')), {
+  await t.rejects(listenUnixSocket(createServer(), join(folder, 'link')), {
     name: 'UnixListenError',
     message: /something else is there/,
   });
   t.equal(readFileSync(file, 'utf8'), 'kept');
-  await t.rejects(clearSocketPath(join(folder, 'x'.repeat(108))), {
+  await t.rejects(listenUnixSocket(createServer(), join(folder, 'x'.repeat(108))), {
     name: 'UnixListenError',
     message: /the path is too long/,
   });
-  await clearSocketPath(join(folder, 'nothing'));
 
   const path = join(folder, 'living.sock');
   const server = createServer();
   await listenUnixSocket(server, path);
-  await t.rejects(clearSocketPath(path), { name: 'UnixListenError', message: /somebody answers there/ });
   await t.rejects(listenUnixSocket(createServer(), path), {
-    reason: 'refused',
-    cause: { code: 'EADDRINUSE' },
+    name: 'UnixListenError',
+    message: /somebody answers there/,
   });
   await new Promise((resolve) => server.close(resolve));
+
+  // Both find the path clear.
+  const rivals = [createServer(), createServer()];
+  const outcomes = await Promise.allSettled(rivals.map((rival) => listenUnixSocket(rival, path)));
+  t.match(
+    outcomes.filter(({ status }) => status === 'rejected'),
+    [{ reason: { reason: 'refused', cause: { code: 'EADDRINUSE' } } }],
+  );
+  for (const rival of rivals) rival.close();
 });
 
 t.test('each end knows whose process the other one is', { skip: skipWithoutFfi() }, async (t) => {

@@ -1,7 +1,7 @@
+import { LOG_LEVELS } from '../../telemetry/log-levels.js';
 import { defineCommand } from '../command.js';
 import { ExitCode, UsageError } from '../errors.js';
 import { refuseInspector } from '../inspector.js';
-import { LOG_LEVELS } from '../log-levels.js';
 import { refuseInput } from '../read-input.js';
 
 export const runCommand = defineCommand({

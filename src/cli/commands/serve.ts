@@ -1,7 +1,7 @@
+import { LOG_LEVELS } from '../../telemetry/log-levels.js';
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
 import { refuseInspector } from '../inspector.js';
-import { LOG_LEVELS } from '../log-levels.js';
 import { programPath } from '../program-path.js';
 import { readInput, refuseInput } from '../read-input.js';
 

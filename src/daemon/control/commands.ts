@@ -4,68 +4,77 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../connection/
 import type { ConnectionId } from '../../util/ids.js';
 import type { GatewayCore } from '../core/core.js';
 import type { ReloadReport } from '../gateway/reload.js';
+import type { Call, ControlHandler, ParamsOf } from './methods.js';
 import { ControlError } from './protocol.js';
-import type { ControlHandler } from './server.js';
 
-/** What clients of the control socket may ask. */
+/** The gateway behind the commands. */
+export interface Commanded {
+  readonly core: GatewayCore;
+  readonly names: ConnectionNames;
+  status(): StatusDocument;
+  /** The status document without its connections. */
+  gatewayStatus(): StatusDocument['gateway'];
+  reload(dryRun: boolean): ReloadReport;
+  /** Called when a client asks the daemon to end. */
+  stop(): void;
+}
+
+/** What clients of the control socket may ask a gateway. */
 export class ControlCommands implements ControlHandler {
+  readonly #gateway: Commanded;
   readonly #core: GatewayCore;
   readonly #names: ConnectionNames;
-  readonly #status: () => StatusDocument;
-  readonly reload: (dryRun: boolean) => ReloadReport;
-  readonly stop: () => void;
 
-  constructor(parts: {
-    readonly core: GatewayCore;
-    readonly names: ConnectionNames;
-    readonly status: () => StatusDocument;
-    readonly reload: (dryRun: boolean) => ReloadReport;
-    readonly stop: () => void;
-  }) {
-    this.#core = parts.core;
-    this.#names = parts.names;
-    this.#status = parts.status;
-    this.reload = parts.reload;
-    this.stop = parts.stop;
+  constructor(gateway: Commanded) {
+    this.#gateway = gateway;
+    this.#core = gateway.core;
+    this.#names = gateway.names;
   }
 
-  status(name?: string): StatusDocument {
-    const document = this.#status();
-    return name === undefined ? document : { ...document, connections: [this.#document(name)] };
+  status({ name }: ParamsOf<'status'>): StatusDocument {
+    if (name === undefined) return this.#gateway.status();
+    return { gateway: this.#gateway.gatewayStatus(), connections: [this.#document(name)] };
   }
 
-  up(name: string): ConnectionStatusDocument {
+  async up({ name, wait, timeout }: ParamsOf<'up'>, call: Call): Promise<ConnectionStatusDocument> {
     const { id, admin_state_up } = this.#document(name);
     if (!admin_state_up) {
       throw new ControlError('refused', `${name} is administratively down: set admin_state_up to true`);
     }
     this.#core.up(id);
-    return this.#document(name);
+    const document = this.#document(name);
+    if (!wait) return document;
+    const result = await this.#core.watchers.waitUp(id, call.progress, call.within(timeout));
+    if (!result.ok) throw new ControlError('failed', result.error);
+    return result.value;
   }
 
-  down(name: string): ConnectionStatusDocument {
+  down({ name }: ParamsOf<'down'>): ConnectionStatusDocument {
     this.#core.down(this.#find(name));
     return this.#document(name);
   }
 
-  explain(name: string): Explanation {
+  watch(_: ParamsOf<'watch'>, call: Call): StatusDocument {
+    call.follow(
+      (changed) => this.#core.watchers.subscribe(changed),
+      () => this.#gateway.status(),
+    );
+    return this.#gateway.status();
+  }
+
+  explain({ name }: ParamsOf<'explain'>): Explanation {
     const explanation = this.#core.statuses.explain(this.#find(name));
     if (explanation === undefined) throw this.#unknown(name);
     return explanation;
   }
 
-  subscribe(changed: () => void): () => void {
-    return this.#core.watchers.subscribe(changed);
+  reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {
+    return this.#gateway.reload(dryRun);
   }
 
-  async waitUp(
-    name: string,
-    progress: (line: string) => void,
-    signal: AbortSignal,
-  ): Promise<ConnectionStatusDocument> {
-    const result = await this.#core.watchers.waitUp(this.#find(name), progress, signal);
-    if (!result.ok) throw new ControlError('failed', result.error);
-    return result.value;
+  stop(_: ParamsOf<'stop'>, call: Call): { stopping: true } {
+    call.afterwards(() => this.#gateway.stop());
+    return { stopping: true };
   }
 
   #document(name: string): ConnectionStatusDocument {

@@ -1,10 +1,8 @@
 import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { dirname, resolve } from 'node:path';
-import type { Explanation } from '../../connection/explain.js';
-import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import type { StatusDocument } from '../../connection/status.js';
 import {
-  clearSocketPath,
   isTrustedUser,
   listenUnixSocket,
   MAX_SOCKET_PATH,
@@ -12,63 +10,27 @@ import {
   UnixListenError,
 } from '../../linux/unix-listener.js';
 import type { Logger } from '../../telemetry/log.js';
-import type { ReloadReport } from '../gateway/reload.js';
 import { StartError } from '../start-error.js';
 import {
-  type AttachAnswer,
-  type ConfigureAnswer,
-  ControlError,
+  type Call,
+  type ControlHandler,
   type ControlMethod,
-  type ControlRequest,
-  LineSplitter,
-  MAX_ANSWER,
-  MAX_REQUEST,
-  type NamesAnswer,
-  parseRequest,
-  requestId,
-  type SupervisorMethod,
-} from './protocol.js';
+  METHODS,
+  type ProcessHandler,
+  type RawParams,
+  readRequest,
+} from './methods.js';
+import { ControlError, LineSplitter, MAX_ANSWER, MAX_REQUEST } from './protocol.js';
 
-/** What the server answers with. Methods throw `ControlError` for an answer in the negative. */
-export interface ControlHandler {
-  status(name?: string): StatusDocument;
-  up(name: string): ConnectionStatusDocument;
-  down(name: string): ConnectionStatusDocument;
-  /** Resolves when the connection is up. @throws ControlError failed with the reason, on `signal` too */
-  waitUp(
-    name: string,
-    progress: (line: string) => void,
-    signal: AbortSignal,
-  ): Promise<ConnectionStatusDocument>;
-  /** `changed` is called at every change of status until the answer is called. */
-  subscribe(changed: () => void): () => void;
-  explain(name: string): Explanation;
-  /** Reads the configuration anew and applies the difference, or only tells it. */
-  reload(dryRun: boolean): ReloadReport;
-  stop(): void;
-}
-
-/** What a supervised gateway answers its supervisor with, before it runs, too. */
-export interface ControlSupervision {
-  /** A supervisor has come; `left` is called when it has gone. */
-  attach(): { readonly answer: AttachAnswer; left(): void };
-  names(): NamesAnswer;
-  /** @throws ControlError failed with the reason when it cannot run like this */
-  configure(desired: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer>;
-}
-
-/** What the handler answers, that is, only a daemon that has started. */
-type HandledMethod = Exclude<ControlMethod, SupervisorMethod | 'ping' | 'names'>;
+/** What a supervised gateway answers its supervisor. */
+export type ControlSupervision = Omit<ProcessHandler, 'ping'>;
 
 /** Clients at once; a daemon has a console, some scripts and a supervisor. */
 const MAX_CLIENTS = 64;
-/** Watchers hear of a change after this long. */
-const TELL_AFTER_MS = 20;
+/** Changes that come this close together are one to who watches. */
+const GATHER_MS = 20;
 /** A client that does not read is cut off when this much waits for it. */
 const MAX_UNREAD = 4 * 1024 * 1024;
-/** How long `up` waits unless told otherwise, and at most. */
-const DEFAULT_WAIT_SECONDS = 60;
-const MAX_WAIT_SECONDS = 3600;
 const tooLong = `the path of a Unix socket has ${MAX_SOCKET_PATH} octets at most: set a shorter gateway.control`;
 
 export interface ControlServer {
@@ -88,29 +50,27 @@ export async function listenControl(
   logger: Logger,
   supervision?: ControlSupervision,
 ): Promise<ControlServer> {
-  try {
-    await clearSocketPath(path, () =>
-      logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order'),
-    );
-  } catch (error) {
-    throw controlPathError(path, error);
-  }
   const madeFolders = makeFolder(dirname(path));
   const clients = new Set<Client>();
   let handler: ControlHandler | undefined;
+  const answering: ProcessHandler = supervision === undefined ? UNSUPERVISED : supervised(supervision);
+  // A desired state is as large as a status that describes it.
+  const maxRequest = supervision === undefined ? MAX_REQUEST : MAX_ANSWER;
   const server = createServer((socket) => {
     if (!isTrustedUser(peerUserId(socket))) {
       logger.warn('a client of the control socket that is neither root nor of our own user was refused');
       socket.destroy();
       return;
     }
-    const client = new Client(socket, () => handler, supervision, logger);
+    const client = new Client(socket, { process: answering, gateway: () => handler, maxRequest, logger });
     clients.add(client);
     socket.once('close', () => clients.delete(client));
   });
   server.maxConnections = MAX_CLIENTS;
   try {
-    await listenUnixSocket(server, path);
+    await listenUnixSocket(server, path, () =>
+      logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order'),
+    );
   } catch (error) {
     removeFolders(madeFolders);
     throw controlPathError(path, error);
@@ -177,30 +137,51 @@ function controlPathError(path: string, error: unknown): StartError {
   return new StartError(`${at}: ${message}`, remedies[code ?? ''] ?? remedy);
 }
 
+const UNSUPERVISED: ProcessHandler = {
+  ping: () => ({ pong: true }),
+  names: () => ({ gateway: null, connections: {} }),
+  attach: refuseSupervisor,
+  configure: refuseSupervisor,
+};
+
+function supervised(supervision: ControlSupervision): ProcessHandler {
+  return {
+    ping: UNSUPERVISED.ping,
+    names: (params, call) => supervision.names(params, call),
+    attach: (params, call) => supervision.attach(params, call),
+    configure: (params, call) => supervision.configure(params, call),
+  };
+}
+
+function refuseSupervisor(): never {
+  throw new ControlError('refused', 'this daemon has its configuration from a file: change that');
+}
+
+interface ClientDeps {
+  readonly process: ProcessHandler;
+  /** Undefined as long as the gateway starts. */
+  gateway(): ControlHandler | undefined;
+  /** Characters of the longest request. */
+  readonly maxRequest: number;
+  readonly logger: Logger;
+}
+
+/** Handlers by method, whichever it is: the table has seen to it that the parameters are those of the method. */
+type AnyHandler = Readonly<Partial<Record<ControlMethod, (params: unknown, call: Call) => unknown>>>;
+
 /** One client: its requests, its watch, its waits. */
 class Client {
   readonly #socket: Socket;
-  readonly #handler: () => ControlHandler | undefined;
-  readonly #supervision: ControlSupervision | undefined;
-  readonly #logger: Logger;
+  readonly #deps: ClientDeps;
   readonly #splitter: LineSplitter;
   readonly #gone = new AbortController();
   #unsubscribe: (() => void) | undefined;
   #telling: NodeJS.Timeout | undefined;
-  #left: (() => void) | undefined;
 
-  constructor(
-    socket: Socket,
-    handler: () => ControlHandler | undefined,
-    supervision: ControlSupervision | undefined,
-    logger: Logger,
-  ) {
+  constructor(socket: Socket, deps: ClientDeps) {
     this.#socket = socket;
-    this.#handler = handler;
-    this.#supervision = supervision;
-    // A desired state is as large as a status that describes it.
-    this.#splitter = new LineSplitter(supervision === undefined ? MAX_REQUEST : MAX_ANSWER);
-    this.#logger = logger;
+    this.#deps = deps;
+    this.#splitter = new LineSplitter(deps.maxRequest);
     socket.on('data', (chunk) => this.#data(chunk));
     socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#leave());
@@ -217,8 +198,6 @@ class Client {
     this.#unsubscribe?.();
     clearTimeout(this.#telling);
     this.#gone.abort();
-    this.#left?.();
-    this.#left = undefined;
   }
 
   #data(chunk: Uint8Array): void {
@@ -234,80 +213,44 @@ class Client {
   }
 
   async #request(line: string): Promise<void> {
+    const { id, request } = readRequest(line);
+    const afterwards: (() => void)[] = [];
     try {
-      const request = parseRequest(line);
-      if (request.method === 'attach' || request.method === 'configure') {
-        this.#write({ id: request.id, result: await this.#supervise(request) });
-        return;
-      }
-      if (request.method === 'ping') {
-        this.#write({ id: request.id, result: { pong: true } });
-        return;
-      }
-      if (request.method === 'names') {
-        const none = { gateway: null, connections: {} };
-        this.#write({ id: request.id, result: this.#supervision?.names() ?? none });
-        return;
-      }
-      const handler = this.#handler();
-      if (handler === undefined)
-        throw new ControlError('starting', 'the daemon is still starting: try again');
-      const result = await this.#answer(request, handler);
-      this.#write({ id: request.id, result });
-      if (request.method === 'stop') handler.stop();
+      if (!request.ok) throw request.error;
+      const { method, params } = request.value;
+      const result = await this.#answer(method, params, this.#call(id, afterwards));
+      this.#write({ id, result });
+      for (const step of afterwards) step();
     } catch (error) {
-      this.#refuse(requestId(line), error);
+      this.#refuse(id, error);
     }
   }
 
-  #answer(request: ControlRequest, handler: ControlHandler): unknown {
-    const { params } = request;
-    const methods: Readonly<Record<HandledMethod, () => unknown>> = {
-      status: () => handler.status(params.name === undefined ? undefined : nameIn(params)),
-      up: () => this.#up(request, handler),
-      down: () => handler.down(nameIn(params)),
-      watch: () => this.#watch(handler),
-      explain: () => handler.explain(nameIn(params)),
-      reload: () => handler.reload(flagIn(params, 'dry_run')),
-      stop: () => ({ stopping: true }),
+  #answer(method: ControlMethod, params: RawParams, call: Call): unknown {
+    const { by, read } = METHODS[method];
+    const handler = by === 'process' ? this.#deps.process : this.#deps.gateway();
+    if (handler === undefined) throw new ControlError('starting', 'the daemon is still starting: try again');
+    return (handler as AnyHandler)[method]?.(read(params), call);
+  }
+
+  #call(id: unknown, afterwards: (() => void)[]): Call {
+    const gone = this.#gone.signal;
+    return {
+      gone,
+      within: (seconds) => AbortSignal.any([gone, AbortSignal.timeout(seconds * 1000)]),
+      progress: (message) => this.#write({ event: 'progress', id, message }),
+      follow: (subscribe, status) => {
+        this.#unsubscribe ??= subscribe(() => this.#changed(status));
+      },
+      afterwards: (step) => void afterwards.push(step),
     };
-    return methods[request.method as HandledMethod]();
   }
 
-  #supervise({ method, params }: ControlRequest): AttachAnswer | Promise<ConfigureAnswer> {
-    const supervision = this.#supervision;
-    if (supervision === undefined) {
-      throw new ControlError('refused', 'this daemon has its configuration from a file: change that');
-    }
-    if (method === 'configure') return supervision.configure(params);
-    this.#left?.();
-    const { answer, left } = supervision.attach();
-    this.#left = left;
-    return answer;
-  }
-
-  async #up({ id, params }: ControlRequest, handler: ControlHandler): Promise<unknown> {
-    const name = nameIn(params);
-    const wait = flagIn(params, 'wait');
-    const seconds = params.timeout ?? DEFAULT_WAIT_SECONDS;
-    if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= MAX_WAIT_SECONDS)) {
-      throw new ControlError('bad_request', `"timeout" is not a number of seconds up to ${MAX_WAIT_SECONDS}`);
-    }
-    const document = handler.up(name);
-    if (!wait) return document;
-    const signal = AbortSignal.any([this.#gone.signal, AbortSignal.timeout(seconds * 1000)]);
-    return await handler.waitUp(name, (message) => this.#write({ event: 'progress', id, message }), signal);
-  }
-
-  #watch(handler: ControlHandler): unknown {
-    this.#unsubscribe ??= handler.subscribe(() => {
-      // Changes that come close together are reported once.
-      this.#telling ??= setTimeout(() => {
-        this.#telling = undefined;
-        this.#write({ event: 'status', status: handler.status() });
-      }, TELL_AFTER_MS);
-    });
-    return handler.status();
+  #changed(status: () => StatusDocument): void {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#write({ event: 'status', status: status() });
+    }, GATHER_MS);
   }
 
   #refuse(id: unknown, error: unknown): void {
@@ -315,7 +258,7 @@ class Client {
       this.#write({ id, error: { code: error.code, message: error.message } });
       return;
     }
-    this.#logger.error({ err: error }, 'a control request failed: this is a bug');
+    this.#deps.logger.error({ err: error }, 'a control request failed: this is a bug');
     this.#write({ id, error: { code: 'internal_error', message: 'the daemon failed: its log has more' } });
   }
 
@@ -327,18 +270,4 @@ class Client {
     }
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
-}
-
-function flagIn(params: Readonly<Record<string, unknown>>, name: string): boolean {
-  const flag = params[name] ?? false;
-  if (typeof flag !== 'boolean') throw new ControlError('bad_request', `"${name}" is not true or false`);
-  return flag;
-}
-
-function nameIn(params: Readonly<Record<string, unknown>>): string {
-  const { name } = params;
-  if (typeof name !== 'string' || name === '') {
-    throw new ControlError('bad_request', '"name" is missing: name a connection');
-  }
-  return name;
 }

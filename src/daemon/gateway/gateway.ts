@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { ConnectionNames } from '../../connection/connection-names.js';
@@ -13,6 +12,7 @@ import { DEFAULT_LIMITS, type EngineLimits } from '../../ike/limits.js';
 import type { GatewayFile } from '../../store/model.js';
 import { exposedKeys } from '../../store/psk.js';
 import type { Logger } from '../../telemetry/log.js';
+import { programVersion } from '../../telemetry/program.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
@@ -101,8 +101,6 @@ const FAREWELL_MS = 2000;
  * (AES-CBC with a 32-octet ICV leaves 1406 behind IPv4 and 1390 behind IPv6).
  */
 const INNER_MTU = { 4: 1400, 6: 1380 } as const;
-
-const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
 
 /**
  * Brings a gateway up: control socket, UDP 500 and 4500, TUN device, routes, and then the connections. All or
@@ -242,29 +240,28 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
     },
   );
   undo.push('keys of later configurations', () => configured.wipe());
-  const status = (): StatusDocument => ({
-    gateway: {
-      name: configured.file.gateway.name,
-      mode: gateway.mode,
-      address: gateway.address,
-      interface: gateway.interface,
-      data_plane: plane.kind,
-      raw_esp: rawEsp,
-      version,
-      started_at: utcText(clock, startedAt),
-      drops: plane.drops(),
-      ...(side === undefined ? {} : { clear_packets: side.status() }),
-      workers: plane.workers().map(({ children, handedOver, takenOver }) => ({
-        ...{ child_sas: children, handed_over: handedOver, taken_over: takenOver },
-      })),
-    },
-    connections: running.statuses.all(),
+  const gatewayStatus = (): StatusDocument['gateway'] => ({
+    name: configured.file.gateway.name,
+    mode: gateway.mode,
+    address: gateway.address,
+    interface: gateway.interface,
+    data_plane: plane.kind,
+    raw_esp: rawEsp,
+    version: programVersion,
+    started_at: utcText(clock, startedAt),
+    drops: plane.drops(),
+    ...(side === undefined ? {} : { clear_packets: side.status() }),
+    workers: plane.workers().map(({ children, handedOver, takenOver }) => ({
+      ...{ child_sas: children, handed_over: handedOver, taken_over: takenOver },
+    })),
   });
+  const status = (): StatusDocument => ({ gateway: gatewayStatus(), connections: running.statuses.all() });
   control.serve(
     new ControlCommands({
       core: running,
       names,
       status,
+      gatewayStatus,
       reload: (dryRun) => configured.reload(dryRun),
       stop: options.onStopRequest ?? (() => undefined),
     }),
@@ -276,7 +273,7 @@ async function bringUp(options: GatewayOptions, undo: UndoStack): Promise<Gatewa
       interface: gateway.interface,
       data_plane: plane.kind,
       workers,
-      version,
+      version: programVersion,
     },
     `gateway ${gateway.name} listens on ${gateway.address}, ${file.connections.length} connections`,
   );

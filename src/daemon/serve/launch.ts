@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { programVersion } from '../../telemetry/program.js';
 import { ControlClient } from '../control/client.js';
-import type { AttachAnswer } from '../control/protocol.js';
+import type { AttachAnswer } from '../control/methods.js';
 import type { AfterStop } from '../gateway/gateway.js';
 import { StartError } from '../start-error.js';
 import { addressMark, deviceMark } from '../supervised/run-supervised.js';
-import { programVersion } from '../system/program-version.js';
 
 export interface LaunchOptions {
   /** For log lines of the process. */

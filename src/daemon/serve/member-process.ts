@@ -203,7 +203,7 @@ export class MemberProcess {
 
   async #bringUp(launched: LaunchedProcess): Promise<void> {
     await this.#configure();
-    this.#status = await launched.client.watch((status) => this.#seen(launched, status));
+    this.#status = await launched.client.watch({}, (status) => this.#seen(launched, status));
     this.#everRan = true;
     this.#reason = undefined;
     this.#become('running');

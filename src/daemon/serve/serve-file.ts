@@ -6,7 +6,7 @@ import { SchemaCheck } from '../../store/schema-check.js';
 import { readSecretFile } from '../../store/secret-file.js';
 import { readSite, SITE_FIELDS, type Site } from '../../store/site.js';
 import { readYaml } from '../../store/yaml-source.js';
-import { LOG_LEVELS, type LogLevel } from '../../telemetry/log.js';
+import { LOG_LEVELS, type LogLevel } from '../../telemetry/log-levels.js';
 import { parseCidr, parseIp } from '../../util/ip.js';
 import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';

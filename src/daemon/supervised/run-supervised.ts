@@ -1,11 +1,8 @@
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
-import {
-  type AttachAnswer,
-  type ConfigureAnswer,
-  ControlError,
-  type NamesAnswer,
-} from '../control/protocol.js';
+import { programVersion } from '../../telemetry/program.js';
+import type { AttachAnswer, Call, ConfigureAnswer, NamesAnswer } from '../control/methods.js';
+import { ControlError } from '../control/protocol.js';
 import { type ControlServer, listenControl } from '../control/server.js';
 import type { CoreConfig } from '../core/config-in-force.js';
 import type { FreshConfig } from '../gateway/fresh-config.js';
@@ -15,7 +12,6 @@ import { linuxNetwork } from '../host/host-network.js';
 import { openHost } from '../host/host-side.js';
 import { oneLine } from '../start-error.js';
 import type { DaemonSignal, SignalSource } from '../system/lifecycle.js';
-import { programVersion } from '../system/program-version.js';
 import { decodeDesired } from './desired-state.js';
 import { readDeviceMark, removeDeviceMark, writeDeviceMark } from './device-mark.js';
 import { ensureAddress, removeMarked } from './own-address.js';
@@ -107,7 +103,7 @@ class Supervised {
     const { control, logger } = this.#options;
     try {
       this.#server = await listenControl(control, logger, {
-        attach: () => this.#attach(),
+        attach: (_, call) => this.#attach(call),
         names: () => namesIn(this.#file),
         configure: (params) => this.#configure(params),
       });
@@ -128,17 +124,14 @@ class Supervised {
     return code;
   }
 
-  #attach(): { readonly answer: AttachAnswer; left(): void } {
+  #attach({ gone }: Call): AttachAnswer {
     this.#supervisors++;
     clearTimeout(this.#orphaned);
-    const answer = { pid: process.pid, version: programVersion, configured: this.#gateway !== undefined };
-    return {
-      answer,
-      left: () => {
-        this.#supervisors--;
-        if (this.#supervisors === 0 && !this.#over) this.#lonely();
-      },
-    };
+    gone.addEventListener('abort', () => {
+      this.#supervisors--;
+      if (this.#supervisors === 0 && !this.#over) this.#lonely();
+    });
+    return { pid: process.pid, version: programVersion, configured: this.#gateway !== undefined };
   }
 
   #lonely(): void {

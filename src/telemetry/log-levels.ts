@@ -1,0 +1,3 @@
+/** What can be logged at least, from the most to the least. Apart from the logger, which few commands need. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
