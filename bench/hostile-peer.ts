@@ -38,7 +38,7 @@ export class HostilePeer {
   connect(): this {
     this.#v2.initiate(this.#ctx.connection('peer')!);
     this.#exchange();
-    if (this.#sa.children.size === 0) throw new Error('the gateway made no child SA');
+    if (this.#sa.service?.children.size === 0) throw new Error('the gateway made no child SA');
     return this;
   }
 

@@ -162,6 +162,6 @@ t.test(
     const bytes = sa.protection!.seal(header, [authLifetime(60)]);
     const { local, remote, natTraversalPort } = sa;
     ends.west.receive([{ kind: 'datagram', local: remote, remote: local, natTraversalPort, bytes }]);
-    t.equal(ends.west.sa().reauthenticateAt, Number.POSITIVE_INFINITY);
+    t.equal(ends.west.sa().service?.reauthenticateAt, Number.POSITIVE_INFINITY);
   },
 );

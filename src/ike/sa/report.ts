@@ -16,7 +16,7 @@ interface Sink {
 }
 
 /** What is reported of an IKE SA. */
-interface ReportedIke {
+export interface ReportedIke {
   readonly id: IkeId;
   readonly role: Role;
   readonly initiatorSpi: Uint8Array;

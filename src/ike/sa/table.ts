@@ -48,6 +48,11 @@ export class TabledSa<
   }
 
   set phase(phase: P) {
+    this.moveTo(phase);
+  }
+
+  /** From now on it is in this phase: whoever knew it as `InPhase` of another one no longer may. */
+  moveTo(phase: P): void {
     this.#watcher?.leaving(this);
     this.#phase = phase;
     this.#watcher?.entered(this);

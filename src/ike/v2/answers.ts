@@ -3,52 +3,62 @@ import type { Millis } from '../../util/units.js';
 import type { SkfPayload, SkPayload } from '../../wire/ike/payloads.js';
 import type { Failure } from '../events.js';
 import { ANSWER_GRACE, againInDoubt, DOUBT, REFUSAL_GRACE, RIVAL_GRACE } from '../sa/branches.js';
-import type { Branch, IkeSa } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, type InitiatingSa, isIn } from './ike-sa.js';
+import type { AuthSent, IkePhase, InitSent, Link } from './phases.js';
 import type { Inbound, World } from './world.js';
 
 // An initiator goes on with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
-// itself, in state `init-sent`, and each answer is another one, in state `auth-sent`: with its request under way, or
-// without one when it did not prove right and its sender may have to be told so.
+// itself, in phase `init-sent`, and each answer is another one, in phase `auth-sent`: with its request under way, or
+// without one when it did not prove right and its sender may have to be told so. They share one negotiation.
 
-/** Where IKE_SA_INIT was sent to; undefined when no answer to it is waited for any more. */
-export function firstRemote(sa: IkeSa): Branch['remote'] | undefined {
-  return firstOf(sa)?.remote;
-}
-
-function firstOf(sa: IkeSa): IkeSa | Branch | undefined {
-  return sa.state === 'init-sent' ? sa : sa.branches.waiting.find(({ state }) => state === 'init-sent');
+/** The branch of IKE_SA_INIT; undefined when no answer to it is waited for any more. */
+export function firstOf(sa: IkeSa): InitSent | undefined {
+  const { phase } = sa;
+  if (phase.at === 'init-sent') return phase;
+  return sa.branches.waiting.find((branch): branch is InitSent => branch.at === 'init-sent');
 }
 
 /** Does something on the branch of IKE_SA_INIT. An answer that is taken, or was before, is gone on with. */
-export function onFirst(sa: IkeSa, act: () => void): void {
+export function onFirst(sa: IkeSa, act: (sa: IkeSaIn<'init-sent'>) => void): void {
   const first = firstOf(sa);
-  if (first !== undefined && first !== sa) sa.branches.enter(first as Branch);
-  act();
+  if (first !== undefined && first !== sa.phase) sa.branches.enter(first);
+  if (isIn(sa, 'init-sent')) act(sa);
+  enterLastTried(sa);
+}
+
+/** While IKE_SA_INIT is the present branch, the last answer that is being tried becomes it, if there is one. */
+function enterLastTried(sa: IkeSa): void {
   if (sa.state !== 'init-sent') return;
   const answer = sa.branches.waiting.findLast(isTried);
   if (answer !== undefined) sa.branches.enter(answer);
 }
 
-function isTried({ active }: Pick<Branch, 'active'>): boolean {
-  return active?.task.kind === 'auth';
+function isTried({ link }: IkePhase): boolean {
+  return link.active?.task.kind === 'auth';
 }
 
 /** Whether an answer to IKE_SA_INIT is there that may prove to be the peer's. */
 export function isAnswered(sa: IkeSa): boolean {
-  return isTried(sa) || sa.tasks.some(({ kind }) => kind === 'auth') || sa.branches.waiting.some(isTried);
+  return (
+    isTried(sa.phase) || sa.tasks.some(({ kind }) => kind === 'auth') || sa.branches.waiting.some(isTried)
+  );
 }
 
 /** Whether the answer is one that is being gone on with already. */
 export function isKnownAnswer(sa: IkeSa, bytes: Uint8Array): boolean {
-  return sa.branches.waiting.some(({ init }) => init !== undefined && equalBytes(init.response, bytes));
+  return sa.branches.waiting.some(
+    (branch) => branch.at === 'auth-sent' && equalBytes(branch.init.response, bytes),
+  );
 }
 
-/** The SA becomes another branch, for an answer that is taken; IKE_SA_INIT waits. */
-export function forkAnswer({ ctx }: World, sa: IkeSa): void {
-  const negotiation = sa.initiating!;
-  const first = sa.active;
-  if (first !== undefined)
-    sa.active = { ...first, retransmission: againInDoubt(ctx.limits.retransmit, ctx.now) };
+/**
+ * An answer is taken, for which the SA is about to become another branch; IKE_SA_INIT waits. Returns what that branch
+ * has its link from.
+ */
+export function forkAnswer({ ctx }: World, sa: IkeSaIn<'init-sent'>): Link {
+  const { link, negotiation } = sa.phase;
+  if (link.active !== undefined)
+    link.active = { ...link.active, retransmission: againInDoubt(ctx.limits.retransmit, ctx.now) };
   sa.branches.fork();
   negotiation.answers++;
   negotiation.answeredAt ??= ctx.now;
@@ -56,11 +66,7 @@ export function forkAnswer({ ctx }: World, sa: IkeSa): void {
   // Whoever asked for it may not be the peer, which would take the other request for a second one.
   if (negotiation.revision !== undefined)
     negotiation.revision.at = Math.max(negotiation.revision.at, ctx.now + DOUBT);
-  sa.active = undefined;
-  sa.reassembly = undefined;
-  sa.keys = undefined;
-  sa.protection = undefined;
-  sa.quirks = new Map(sa.quirks);
+  return { ...link, active: undefined, reassembly: undefined, quirks: new Map(link.quirks) };
 }
 
 /** How long a cookie or another group that someone asks for waits for the answers that are being tried. */
@@ -72,12 +78,15 @@ export function doubtOf(sa: IkeSa): Millis {
 export function enterAnswer(sa: IkeSa, { header, datagram }: Inbound, sealed: SkPayload | SkfPayload): void {
   const { waiting } = sa.branches;
   if (waiting.length === 0) return;
-  const named = [sa, ...waiting].filter(
-    (one) => one.protection !== undefined && equalBytes(one.responderSpi, header.responderSpi),
+  const named = [sa.phase, ...waiting].filter(
+    (one): one is AuthSent =>
+      one.at === 'auth-sent' && equalBytes(one.link.responderSpi, header.responderSpi),
   );
   const meant =
-    named.length < 2 ? named[0] : named.find((one) => one.protection!.openText(datagram.bytes, sealed).ok);
-  if (meant !== undefined && meant !== sa) sa.branches.enter(meant as Branch);
+    named.length < 2
+      ? named[0]
+      : named.find((one) => one.keyed.protection.openText(datagram.bytes, sealed).ok);
+  if (meant !== undefined && meant !== sa.phase) sa.branches.enter(meant);
 }
 
 /**
@@ -85,8 +94,13 @@ export function enterAnswer(sa: IkeSa, { header, datagram }: Inbound, sealed: Sk
  * answer IKE_SA_INIT can do that: it counts when no other answer proves right in time. `tells`: the sender believes
  * the SA to be up and is to hear that it is not.
  */
-export function refuseAnswer({ ctx }: World, sa: IkeSa, failure: Failure, tells: boolean): void {
-  const negotiation = sa.initiating!;
+export function refuseAnswer(
+  { ctx }: World,
+  sa: IkeSaIn<'auth-sent'>,
+  failure: Failure,
+  tells: boolean,
+): void {
+  const { negotiation } = sa.phase;
   const since = negotiation.answeredAt ?? ctx.now;
   const effectiveAt = Math.max(ctx.now, since + ANSWER_GRACE);
   negotiation.refusal = { failure, effectiveAt, sealed: true };
@@ -100,13 +114,13 @@ export function refuseAnswer({ ctx }: World, sa: IkeSa, failure: Failure, tells:
   if (negotiation.revision !== undefined && !isAnswered(sa)) negotiation.revision.at = ctx.now;
 }
 
-function isRefused({ state, active }: Pick<Branch, 'state' | 'active'>): boolean {
-  return state === 'auth-sent' && active === undefined;
+function isRefused({ at, link }: IkePhase): boolean {
+  return at === 'auth-sent' && link.active === undefined;
 }
 
 /** The refused answer whose sender is to be told becomes the present branch, if there is one. */
-export function enterRefused(sa: IkeSa): boolean {
-  if (isRefused(sa)) return true;
+export function enterRefused(sa: IkeSa): sa is IkeSaIn<'auth-sent'> {
+  if (isRefused(sa.phase)) return true;
   const refused = sa.branches.waiting.find(isRefused);
   if (refused !== undefined) sa.branches.enter(refused);
   return refused !== undefined;
@@ -114,7 +128,7 @@ export function enterRefused(sa: IkeSa): boolean {
 
 /** An answer that is being tried becomes the present branch, if there is one. */
 export function enterTried(sa: IkeSa): void {
-  const tried = isTried(sa) ? undefined : sa.branches.waiting.find(isTried);
+  const tried = isTried(sa.phase) ? undefined : sa.branches.waiting.find(isTried);
   if (tried !== undefined) sa.branches.enter(tried);
 }
 
@@ -126,13 +140,13 @@ export function leaveSilent(sa: IkeSa): boolean {
 }
 
 /** An error in the clear. It counts only if no real answer comes within a grace time. */
-export function refuseInClear({ ctx }: World, sa: IkeSa, failure: Failure): void {
-  sa.initiating!.refusal ??= { failure, effectiveAt: ctx.now + REFUSAL_GRACE, sealed: false };
+export function refuseInClear({ ctx }: World, sa: InitiatingSa, failure: Failure): void {
+  sa.phase.negotiation.refusal ??= { failure, effectiveAt: ctx.now + REFUSAL_GRACE, sealed: false };
 }
 
 /** When the refusal that came ends the attempt. */
-export function refusalDue(sa: IkeSa): Millis {
-  const refusal = sa.initiating?.refusal;
+export function refusalDue(sa: InitiatingSa): Millis {
+  const { refusal } = sa.phase.negotiation;
   if (refusal === undefined) return Number.POSITIVE_INFINITY;
   if (!isAnswered(sa)) return refusal.effectiveAt;
   return refusal.sealed ? refusal.effectiveAt + RIVAL_GRACE : Number.POSITIVE_INFINITY;
@@ -140,11 +154,16 @@ export function refusalDue(sa: IkeSa): Millis {
 
 /** When a request of any branch is to be repeated. */
 export function repeatDue(sa: IkeSa): Millis {
-  return sa.branches.earliest(({ active }) => active?.retransmission.nextAt);
+  return sa.branches.earliest(({ link }) => link.active?.retransmission.nextAt);
 }
 
 /** Does something on each branch whose request is to be repeated, as long as the SA is there. */
 export function onDue(sa: IkeSa, now: Millis, act: () => void): void {
-  sa.branches.onEach(({ active }) => active !== undefined && active.retransmission.nextAt <= now, act);
-  onFirst(sa, () => {});
+  sa.branches.onEach(
+    ({ link }) => link.active !== undefined && link.active.retransmission.nextAt <= now,
+    act,
+  );
+  const first = firstOf(sa);
+  if (first !== undefined && first !== sa.phase) sa.branches.enter(first);
+  enterLastTried(sa);
 }

@@ -1,7 +1,8 @@
+import type { NoncePair } from '../../crypto/keymat.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js';
-import { AuthMethod, ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
+import { AuthMethod, ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { networkPairs } from '../policy/carried-pairs.js';
@@ -9,14 +10,15 @@ import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { refuseAnswer } from './answers.js';
-import { ownAuth, peerAuthHolds } from './auth.js';
+import { basisOfInitiator, ownAuth, verifiesPeerAuth } from './auth.js';
 import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
-import { failSa } from './close.js';
+import { failSa, withdraw } from './close.js';
 import { notePerPair } from './create-child-initiator.js';
-import { contactKey, establish, isOnlyContact, settleDuplicates } from './established.js';
-import { authRefused, failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import { settleDuplicates } from './duplicates.js';
+import { contactKey, establish, isOnlyContact } from './established.js';
+import { authRefused, failure, pskMismatch, wrongMethod } from './failures.js';
+import { type IkeSaIn, wipeNegotiation } from './ike-sa.js';
 import { find, findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -26,21 +28,24 @@ import { type SelectorLists, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SAi2, TSi, TSr}, RFC 7296 §1.2. */
-export function sendAuth(world: World, sa: IkeSa): void {
-  const connection = sa.connection!;
+export function sendAuth(world: World, sa: IkeSaIn<'auth-sent'>): void {
+  const { connection } = sa;
   const { local, peer } = connection;
-  const negotiation = sa.initiating!;
+  const { negotiation } = sa.phase;
   // Every answer to IKE_SA_INIT is asked for the same child SA: one of them is the peer's.
-  negotiation.proposed ??= firstOffer(world, connection);
-  negotiation.childSpi ??= expectedSpi(world, connection.id);
-  const { proposed, childSpi: spi } = negotiation;
+  negotiation.child ??= {
+    proposed: firstOffer(world, connection),
+    spi: expectedSpi(world, connection.id),
+  };
+  const { proposed, spi } = negotiation.child;
   const firstContact = isOnlyContact(world, sa);
-  sa.identities = contactKey(sa);
+  sa.identities = contactKey(connection);
+  const auth = ownAuth(world, basisOfInitiator(sa), local.identity, connection.psk);
   const payloads: Payload[] = [
     { kind: 'idi', ...local.identity },
     ...(firstContact ? [notify(NotifyType.INITIAL_CONTACT)] : []),
     { kind: 'idr', ...peer.identity },
-    { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: ownAuth(world, sa, local.identity) },
+    { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), false) },
     { kind: 'tsi', selectors: proposed.local },
     { kind: 'tsr', selectors: proposed.peer },
@@ -55,14 +60,14 @@ function expectedSpi(world: World, connection: ConnectionId): number {
 }
 
 /** HDR, SK {IDr, AUTH, SAr2, TSi, TSr}, or an error in place of all or of the child SA. */
-export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
+export function authAnswered(world: World, sa: IkeSaIn<'auth-sent'>, message: Inbound): void {
   const { payloads } = message;
   const idr = find(payloads, 'idr');
   const auth = find(payloads, 'auth');
   if (idr === undefined || auth === undefined) {
     const error = findError(payloads);
     if (error !== undefined) {
-      refuseAnswer(world, sa, authRefused(sa.connection!, error), false);
+      refuseAnswer(world, sa, authRefused(sa.connection, error), false);
       return;
     }
     const why = failure('invalid_syntax', 'the answer to IKE_AUTH has no IDr or no AUTH', 'IKE_AUTH');
@@ -76,26 +81,38 @@ export function authAnswered(world: World, sa: IkeSa, message: Inbound): void {
   }
   // The others were not the peer's.
   sa.branches.settle();
-  establish(world, sa, idr);
-  noteAuthLifetime(world, sa, payloads);
-  takeFirstChild(world, sa, payloads);
-  sa.endInitiating();
-  settleDuplicates(world, sa);
+  const { negotiation, init, keyed } = sa.phase;
+  const established = establish(world, sa, keyed, idr);
+  noteAuthLifetime(world, established, payloads);
+  const nonces = { initiator: negotiation.nonce, responder: init.responderNonce };
+  if (negotiation.child !== undefined)
+    takeFirstChild(world, established, payloads, nonces, negotiation.child);
+  wipeNegotiation(negotiation);
+  settleDuplicates(world, established);
 }
 
-function whyNotPeer(world: World, sa: IkeSa, idr: IdPayload, auth: AuthPayload): Failure | undefined {
-  const identity = checkPeerIdentity(sa.connection!, idr, sa.remote.address);
+function whyNotPeer(
+  world: World,
+  sa: IkeSaIn<'auth-sent'>,
+  idr: IdPayload,
+  auth: AuthPayload,
+): Failure | undefined {
+  const identity = checkPeerIdentity(sa.connection, idr, sa.remote.address);
   if (!identity.ok) return identity.error;
   if (auth.method !== AuthMethod.SHARED_KEY_MIC) return wrongMethod(auth.method);
-  return peerAuthHolds(world, sa, idr, auth.data) ? undefined : pskMismatch();
+  const basis = basisOfInitiator(sa);
+  return verifiesPeerAuth(world, basis, idr, auth.data, sa.connection.psk) ? undefined : pskMismatch();
 }
 
-function takeFirstChild(world: World, sa: IkeSa, payloads: readonly Payload[]): void {
-  const negotiation = sa.initiating!;
-  const connection = sa.connection!;
-  const spiIn = negotiation.childSpi!;
-  const nonces = { initiator: negotiation.nonce, responder: sa.init!.responderNonce };
-  const proposed = negotiation.proposed!;
+function takeFirstChild(
+  world: World,
+  sa: IkeSaIn<'established'>,
+  payloads: readonly Payload[],
+  nonces: NoncePair,
+  offered: { readonly spi: number; readonly proposed: SelectorLists },
+): void {
+  const { connection } = sa;
+  const { spi: spiIn, proposed } = offered;
   const request = { spiIn, proposed, withDh: false, nonces, exchange: 'IKE_AUTH' } as const;
   const child = acceptChild(connection, payloads, request);
   if (child.ok) {
@@ -127,50 +144,29 @@ function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
  * The responder believes the SA to be established. It is told by an exchange of its own that it is not
  * (RFC 7296 §2.21.2).
  */
-export function refusePeer(world: World, sa: IkeSa, reason: Failure): void {
+export function refusePeer(world: World, sa: IkeSaIn<'auth-sent'>, reason: Failure): void {
   world.ctx.event({
     kind: 'ike-failed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
     role: 'initiator',
     peer: sa.remote,
     failure: reason,
   });
-  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
-  sa.endInitiating();
-  sa.state = 'deleting';
-  sa.closing = { reason: 'failed', announced: true };
+  withdraw(world, sa);
   sa.tasks.push({ kind: 'refuse-auth' });
 }
 
-/** The peer's AUTH does not hold although its identity is the right one. */
-export function pskMismatch(): Failure {
-  return failure(
-    'psk_mismatch',
-    'the peer has the expected identity but another pre-shared key: enter the same key at both ends',
-    'IKE_AUTH',
-  );
-}
-
-export function wrongMethod(method: number): Failure {
-  const name = nameOf('authMethod', method);
-  return failure(
-    'unsupported',
-    `the peer authenticates by ${name}; only pre-shared keys are known here`,
-    'IKE_AUTH',
-  );
-}
-
 /** No answer to IKE_AUTH although IKE_SA_INIT had one. */
-export function authSilent(world: World, sa: IkeSa): void {
-  const name = sa.connection!.id;
+export function authSilent(world: World, sa: IkeSaIn<'auth-sent'>): void {
+  const name = sa.connection.id;
   const tries = sa.active?.retransmission.sent ?? 0;
   const details = { exchange: 'IKE_AUTH', tries };
   world.addressTurn.set(name, (world.addressTurn.get(name) ?? 0) + 1);
   failSa(
     world,
     sa,
-    sa.natTraversalPort && !sa.portProven
+    sa.natTraversalPort && !sa.phase.portProven
       ? {
           cause: 'port_4500_blocked',
           message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way`,
@@ -188,7 +184,7 @@ export function authSilent(world: World, sa: IkeSa): void {
  * INFORMATIONAL with AUTHENTICATION_FAILED, usually with no other payloads (RFC 7296 §2.21.2): some peers keep the IKE
  * SA, and send into it, unless a DELETE stands beside it.
  */
-export function sendAuthRefusal(world: World, sa: IkeSa): void {
+export function sendAuthRefusal(world: World, sa: IkeSaIn<'deleting'>): void {
   const payloads: Payload[] = [
     notify(NotifyType.AUTHENTICATION_FAILED),
     { kind: 'delete', protocol: ProtocolId.IKE, spis: [] },

@@ -1,6 +1,6 @@
 import type { IkeSuite } from '../../crypto/types.js';
-import { err, type Result } from '../../util/result.js';
-import type { Payload } from '../../wire/ike/payloads.js';
+import { err, ok, type Result } from '../../util/result.js';
+import type { IdPayload, Payload } from '../../wire/ike/payloads.js';
 import { AuthMethod, NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
@@ -9,16 +9,18 @@ import { chooseByIdentity, keysNamedBy } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
-import { ownAuth, peerAuthHolds } from './auth.js';
-import { pskMismatch, wrongMethod } from './auth-initiator.js';
+import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
 import { type GrantedChild, grantChild, type Refusal } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
-import { contactKey, establish, settleDuplicates } from './established.js';
-import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
-import { find, findNotify, hasExactlyOne, notify } from './payloads.js';
+import { settleDuplicates } from './duplicates.js';
+import { contactKey, establish } from './established.js';
+import { failure, pskMismatch, wrongMethod } from './failures.js';
+import { type IkeSa, type IkeSaIn, isServing } from './ike-sa.js';
+import { keysOfFirst } from './keys.js';
+import { exactlyOne, find, findNotify, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
+import type { Keyed, ResponderNegotiation } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { respond } from './send.js';
 import { type Inbound, sasOf, type World } from './world.js';
@@ -26,10 +28,31 @@ import { type Inbound, sasOf, type World } from './world.js';
 /** Keys that one IKE_AUTH is held against, where connections with the same identities have several. */
 const MAX_KEYS = 8;
 
+/**
+ * Completes the Diffie-Hellman exchange of a half-open SA, once, when the first protected message arrives:
+ * whoever only sends first requests costs half of the arithmetic. Undefined when the SA is given up.
+ */
+export function completeKeys(world: World, sa: IkeSaIn<'init-answered'>): Keyed | undefined {
+  const { phase } = sa;
+  if (phase.keyed !== undefined) return phase.keyed;
+  const { dh, peerPublic, suite, initiatorNonce, responderNonce } = phase.negotiation;
+  const shared = dh.agree(peerPublic);
+  if (!shared.ok) {
+    const why = `the peer's public value is not valid: ${shared.error.message}`;
+    failSa(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
+    return undefined;
+  }
+  const nonces = { initiator: initiatorNonce, responder: responderNonce };
+  phase.keyed = keysOfFirst(world, sa, suite, nonces, shared.value);
+  return phase.keyed;
+}
+
 /** HDR, SK {IDi, [CERT,] [IDr,] AUTH, SAi2, TSi, TSr}: the initiator says who it is (RFC 7296 §1.2). */
-export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
+export function authRequested(world: World, sa: IkeSaIn<'init-answered'>, message: Inbound): void {
   const { payloads } = message;
-  const authenticated = authenticate(world, sa, payloads);
+  const keyed = completeKeys(world, sa);
+  if (keyed === undefined) return;
+  const authenticated = authenticate(world, sa, keyed, payloads);
   if (!authenticated.ok) {
     // One notification for every cause: the peer is not told whether it was the key or the identity. The proposal
     // comes into it only after both have proved right.
@@ -44,15 +67,29 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
     failSa(world, sa, authenticated.error, 'answer-repetitions');
     return;
   }
-  const connection = sa.connection!;
-  const idi = find(payloads, 'idi')!;
-  const auth = ownAuth(world, sa, connection.local.identity);
-  const nonces = { initiator: sa.responding!.initiatorNonce, responder: sa.responding!.responderNonce };
-  if (findNotify(payloads, NotifyType.INITIAL_CONTACT) !== undefined) dropForgotten(world, sa);
-  establish(world, sa, idi);
-  sa.responding?.dh.wipe();
-  sa.responding = undefined;
+  const { connection, idi } = authenticated.value;
+  const { negotiation } = sa.phase;
+  const { identity } = connection.local;
+  const auth = ownAuth(world, basisOfResponder(sa, keyed), identity, connection.psk);
+  if (findNotify(payloads, NotifyType.INITIAL_CONTACT) !== undefined) dropForgotten(world, sa, connection);
+  const established = establish(world, sa, keyed, idi);
+  negotiation.dh.wipe();
+  answerAuth(world, established, message, { auth, negotiation });
+  established.phase.service.unconfirmed = true;
+  settleDuplicates(world, established);
+}
 
+/** HDR, SK {IDr, AUTH, SAr2, TSi, TSr}, with an error in place of the child SA when it is not granted. */
+function answerAuth(
+  world: World,
+  sa: IkeSaIn<'established'>,
+  message: Inbound,
+  proved: { readonly auth: Uint8Array; readonly negotiation: ResponderNegotiation },
+): void {
+  const { connection } = sa;
+  const { payloads } = message;
+  const { auth, negotiation } = proved;
+  const nonces = { initiator: negotiation.initiatorNonce, responder: negotiation.responderNonce };
   const granted = grantFirstChild(world, connection, payloads);
   const answer: Payload[] = [
     { kind: 'idr', ...connection.local.identity },
@@ -80,7 +117,7 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       peerTs,
       nonces,
       initiated: false,
-      standby: isCarriedElsewhere(world, sa),
+      standby: isCarriedElsewhere(world, sa, connection.id),
     };
     notePfsUnverified(world, sa, installChild(world, sa, child));
     respond(world, sa, message, [
@@ -90,8 +127,6 @@ export function authRequested(world: World, sa: IkeSa, message: Inbound): void {
       { kind: 'tsr', selectors: localTs },
     ]);
   }
-  sa.unconfirmed = true;
-  settleDuplicates(world, sa);
 }
 
 function grantFirstChild(
@@ -113,14 +148,15 @@ function grantFirstChild(
  */
 function authenticate(
   world: World,
-  sa: IkeSa,
+  sa: IkeSaIn<'init-answered'>,
+  keyed: Keyed,
   payloads: readonly Payload[],
-): Result<ConnectionConfig, Failure> {
-  const { candidates } = sa.responding!;
-  if (!hasExactlyOne(payloads, 'idi')) {
+): Result<{ readonly connection: ConnectionConfig; readonly idi: IdPayload }, Failure> {
+  const { candidates } = sa.phase.negotiation;
+  const idi = exactlyOne(payloads, 'idi')?.idi;
+  if (idi === undefined) {
     return err(failure('invalid_syntax', 'the peer sent IKE_AUTH without exactly one IDi', 'IKE_AUTH'));
   }
-  const idi = find(payloads, 'idi')!;
   const idr = find(payloads, 'idr');
   const auth = find(payloads, 'auth');
   const first = chooseByIdentity(candidates, idi, idr, sa.remote.address);
@@ -134,9 +170,10 @@ function authenticate(
     return err(failure('unsupported', 'the peer wants EAP; only pre-shared keys are known here', 'IKE_AUTH'));
   }
   if (auth.method !== AuthMethod.SHARED_KEY_MIC) return err(wrongMethod(auth.method));
+  const basis = basisOfResponder(sa, keyed);
   const proved = keysNamedBy(candidates, idi, idr)
     .slice(0, MAX_KEYS)
-    .find(({ psk }) => peerAuthHolds(world, sa, idi, auth.data, psk));
+    .find(({ psk }) => verifiesPeerAuth(world, basis, idi, auth.data, psk));
   if (proved === undefined) return err(pskMismatch());
   const proposed = {
     local: find(payloads, 'tsr')?.selectors ?? [],
@@ -145,9 +182,10 @@ function authenticate(
   const chosen = chooseByIdentity(proved.connections, idi, idr, sa.remote.address, proposed);
   if (!chosen.ok) return chosen;
   sa.connection = chosen.value;
-  const allowed = allowsSuite(chosen.value, sa.suite!);
+  const allowed = allowsSuite(chosen.value, keyed.suite);
   if (!allowed.ok) return allowed;
-  return espForm(sa, chosen.value) === undefined ? err(natTraversalUnsupported('IKE_AUTH')) : chosen;
+  if (espForm(sa.link, chosen.value) === undefined) return err(natTraversalUnsupported('IKE_AUTH'));
+  return ok({ connection: chosen.value, idi });
 }
 
 /** The suite of IKE_SA_INIT may be another candidate's. */
@@ -167,11 +205,11 @@ function allowsSuite({ ikeProposals }: ConnectionConfig, suite: IkeSuite): Resul
  * while this exchange was under way is not meant, nor is one of other identities, which the configuration had
  * before: that one is replaced without a gap.
  */
-function dropForgotten(world: World, sa: IkeSa): void {
-  const meant = contactKey(sa);
-  for (const other of sasOf(world, sa.connection!.id)) {
+function dropForgotten(world: World, sa: IkeSa, connection: ConnectionConfig): void {
+  const meant = contactKey(connection);
+  for (const other of sasOf(world, connection.id)) {
     if (other.identities !== meant) continue;
-    if (other === sa || other.establishedOrder === 0 || other.establishedOrder > sa.id) continue;
-    if (other.state === 'established' || other.state === 'rekeyed') closeSa(world, other, 'replaced');
+    if (!isServing(other) || other.phase.service.establishedOrder > sa.id) continue;
+    closeSa(world, other, 'replaced');
   }
 }

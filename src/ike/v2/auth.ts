@@ -1,9 +1,11 @@
 import { computePskAuth, verifyPskAuth } from '../../crypto/psk-auth.js';
 import { concat } from '../../util/bytes.js';
+import type { SecretKey } from '../../util/secret.js';
 import type { IdPayload } from '../../wire/ike/payloads.js';
 import type { Identity } from '../config.js';
 import type { Role } from '../events.js';
-import type { IkeSa } from './ike-sa.js';
+import type { IkeSaIn } from './ike-sa.js';
+import type { Keyed } from './phases.js';
 import type { World } from './world.js';
 
 /** The body of an ID payload as it is sent: type, three reserved octets, data (RFC 7296 §3.5). */
@@ -15,53 +17,58 @@ export function idBody(id: Identity & { readonly reserved?: number }): Uint8Arra
   );
 }
 
-/** The messages and nonces of IKE_SA_INIT, which both ends' AUTH cover (RFC 7296 §2.15). */
-interface InitTranscript {
+/** What AUTH of both ends is made from (RFC 7296 §2.15): the messages and nonces of IKE_SA_INIT, and its keys. */
+export interface AuthBasis {
+  /** This end's. */
+  readonly role: Role;
+  readonly keyed: Keyed;
   readonly request: Uint8Array;
   readonly response: Uint8Array;
   readonly initiatorNonce: Uint8Array;
   readonly responderNonce: Uint8Array;
 }
 
-function transcriptOf(sa: IkeSa): InitTranscript {
-  const { init, initiating, responding } = sa;
-  if (responding !== undefined) return responding;
-  if (initiating === undefined || init === undefined) throw new Error('AUTH needs both IKE_SA_INIT messages');
-  return { ...init, initiatorNonce: initiating.nonce };
+export function basisOfInitiator({ phase }: IkeSaIn<'auth-sent'>): AuthBasis {
+  const { keyed, init, negotiation } = phase;
+  return { role: 'initiator', keyed, ...init, initiatorNonce: negotiation.nonce };
 }
 
-function inputOf(sa: IkeSa, signer: Role, id: Uint8Array) {
-  const transcript = transcriptOf(sa);
+export function basisOfResponder({ phase }: IkeSaIn<'init-answered'>, keyed: Keyed): AuthBasis {
+  const { request, response, initiatorNonce, responderNonce } = phase.negotiation;
+  return { role: 'responder', keyed, request, response, initiatorNonce, responderNonce };
+}
+
+function inputOf({ keyed, ...basis }: AuthBasis, signer: Role, id: Uint8Array) {
   return signer === 'initiator'
     ? {
-        realMessage: transcript.request,
-        peerNonce: transcript.responderNonce,
-        skP: sa.keys!.skPi,
+        realMessage: basis.request,
+        peerNonce: basis.responderNonce,
+        skP: keyed.keys.skPi,
         idBody: id,
       }
     : {
-        realMessage: transcript.response,
-        peerNonce: transcript.initiatorNonce,
-        skP: sa.keys!.skPr,
+        realMessage: basis.response,
+        peerNonce: basis.initiatorNonce,
+        skP: keyed.keys.skPr,
         idBody: id,
       };
 }
 
 /** This end's AUTH data under its connection's key. */
-export function ownAuth(world: World, sa: IkeSa, id: Identity): Uint8Array {
-  const prf = world.ctx.crypto.prf(sa.suite!.prf);
-  return computePskAuth(prf, sa.connection!.psk, inputOf(sa, sa.role, idBody(id)));
+export function ownAuth(world: World, basis: AuthBasis, id: Identity, psk: SecretKey): Uint8Array {
+  const prf = world.ctx.crypto.prf(basis.keyed.suite.prf);
+  return computePskAuth(prf, psk, inputOf(basis, basis.role, idBody(id)));
 }
 
-/** Whether the peer's AUTH data hold under the key, the connection's as a rule. Compares in constant time. */
-export function peerAuthHolds(
+/** Whether the peer's AUTH data verify under this key. Compares in constant time. */
+export function verifiesPeerAuth(
   world: World,
-  sa: IkeSa,
+  basis: AuthBasis,
   id: IdPayload,
   received: Uint8Array,
-  psk = sa.connection!.psk,
+  psk: SecretKey,
 ): boolean {
-  const prf = world.ctx.crypto.prf(sa.suite!.prf);
-  const signer: Role = sa.role === 'initiator' ? 'responder' : 'initiator';
-  return verifyPskAuth(prf, psk, inputOf(sa, signer, idBody(id)), received);
+  const prf = world.ctx.crypto.prf(basis.keyed.suite.prf);
+  const signer: Role = basis.role === 'initiator' ? 'responder' : 'initiator';
+  return verifyPskAuth(prf, psk, inputOf(basis, signer, idBody(id)), received);
 }

@@ -11,7 +11,7 @@ import { MAX_PIECES } from '../policy/selector-form.js';
 import { covers, narrowWithinBudget } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
-import { find, findError, findNotify, hasExactlyOne, notify } from './payloads.js';
+import { exactlyOne, findError, findNotify, notify } from './payloads.js';
 import type { SelectorLists } from './tasks.js';
 
 /** What a responder grants of a child SA request. */
@@ -37,15 +37,16 @@ export function grantChild(
   payloads: readonly Payload[],
   withDh: boolean,
 ): Result<GrantedChild, Refusal> {
-  if (!hasExactlyOne(payloads, 'sa', 'tsi', 'tsr')) {
+  const request = exactlyOne(payloads, 'sa', 'tsi', 'tsr');
+  if (request === undefined) {
     const reason = failure('invalid_syntax', 'the request lacks one of SA, TSi and TSr, or has one twice');
     return err({ answer: notify(NotifyType.INVALID_SYNTAX), failure: reason });
   }
-  const selection = selectEsp(connection.espProposals, find(payloads, 'sa')!.proposals, withDh);
+  const selection = selectEsp(connection.espProposals, request.sa.proposals, withDh);
   if (!selection.ok) {
     return err({ answer: notify(NotifyType.NO_PROPOSAL_CHOSEN), failure: selection.error });
   }
-  const proposed = { peer: find(payloads, 'tsi')!.selectors, local: find(payloads, 'tsr')!.selectors };
+  const proposed = { peer: request.tsi.selectors, local: request.tsr.selectors };
   const granted = grantSelectors(connection, proposed);
   if (!granted.ok) {
     const reason = selectorMismatch(connection, proposed, granted.error);
@@ -90,7 +91,8 @@ export function acceptChild(
   },
 ): Result<AgreedChild, Failure> {
   const { spiIn, proposed, nonces, exchange, shared } = request;
-  if (!hasExactlyOne(payloads, 'sa', 'tsi', 'tsr')) {
+  const agreed = exactlyOne(payloads, 'sa', 'tsi', 'tsr');
+  if (agreed === undefined) {
     const error = findError(payloads);
     return err(
       error === undefined
@@ -98,11 +100,11 @@ export function acceptChild(
         : childRefused(connection, error, exchange, proposed),
     );
   }
-  const answer = acceptEspAnswer(connection.espProposals, find(payloads, 'sa')!.proposals, request.withDh);
+  const answer = acceptEspAnswer(connection.espProposals, agreed.sa.proposals, request.withDh);
   if (!answer.ok) return err(answer.error);
   const spiOut = spiNumber(answer.value.peerSpi);
-  const localTs = find(payloads, 'tsi')!.selectors;
-  const peerTs = find(payloads, 'tsr')!.selectors;
+  const localTs = agreed.tsi.selectors;
+  const peerTs = agreed.tsr.selectors;
   const subset =
     localTs.length > 0 &&
     peerTs.length > 0 &&

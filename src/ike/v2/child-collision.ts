@@ -1,8 +1,8 @@
 import { compareBytes } from '../../util/bytes.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
-import { lowest } from './established.js';
-import type { IkeSa } from './ike-sa.js';
+import { lowest } from './duplicates.js';
+import type { ServingSa } from './ike-sa.js';
 import type { World } from './world.js';
 
 /**
@@ -12,12 +12,12 @@ import type { World } from './world.js';
  */
 export function settleChildRekey(
   world: World,
-  sa: IkeSa,
+  sa: ServingSa,
   made: ChildRecord,
   old: ChildRecord | undefined,
   rivalId: number | undefined,
 ): void {
-  const rival = rivalId === undefined ? undefined : sa.children.get(rivalId);
+  const rival = rivalId === undefined ? undefined : sa.phase.service.children.get(rivalId);
   if (rival !== undefined && compareBytes(lowest(made.nonces), lowest(rival.nonces)) < 0) {
     if (old !== undefined) old.state = 'rekeyed';
     removeChild(world, sa, made, 'replaced');
@@ -27,7 +27,7 @@ export function settleChildRekey(
   if (rival !== undefined) rival.state = 'rekeyed';
   // The old SA receives until the peer has confirmed that it sends on the new one.
   if (old === undefined) return;
-  sa.children.beginDelete(old);
+  sa.phase.service.children.beginDelete(old);
   sa.tasks.push({ kind: 'delete-children', spis: [old.spiIn] });
 }
 
@@ -35,8 +35,8 @@ export function settleChildRekey(
  * Both ends asked for the same networks at the same time. Of the two child SAs ours goes when it has the lowest nonce,
  * else the peer sees to it; until then, and if it does not, they stand side by side (RFC 7296 §2.8.1, §2.8).
  */
-export function settleCrossing(world: World, sa: IkeSa, made: ChildRecord, rivalId: number): void {
-  const rival = sa.children.get(rivalId);
+export function settleCrossing(world: World, sa: ServingSa, made: ChildRecord, rivalId: number): void {
+  const rival = sa.phase.service.children.get(rivalId);
   if (rival === undefined || compareBytes(lowest(made.nonces), lowest(rival.nonces)) > 0) return;
   removeChild(world, sa, made, 'replaced');
   sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });

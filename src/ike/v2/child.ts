@@ -13,7 +13,8 @@ import { emitInstall, reportChild } from '../sa/report.js';
 import { volumeLimit } from '../sa/volume.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
-import type { IkeSa } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
+import { isRedundant } from './service.js';
 import { sasOf, type World } from './world.js';
 
 /** A child SA that was agreed on, before its keys are made. */
@@ -33,7 +34,7 @@ export interface AgreedChild extends Omit<NegotiatedChild, 'encapsulation'> {
 
 /** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */
 export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
-  return sasOf(world, connection).some((sa) => sa.children.byOutboundSpi(spi) !== undefined);
+  return sasOf(world, connection).some(({ service }) => service?.children.byOutboundSpi(spi) !== undefined);
 }
 
 /** The number of a 4-octet SPI; undefined when it has another length. */
@@ -45,11 +46,12 @@ export function spiNumber(bytes: Uint8Array): number | undefined {
  * Makes the keys (RFC 7296 §2.17) and hands the child SA to the data plane. The responder of a rekey
  * receives on the new SA at once but sends on it only when the initiator is known to have it (§2.8).
  */
-export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): ChildRecord {
+export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): ChildRecord {
   const { ctx } = world;
-  const connection = sa.connection!;
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const keys = deriveChildKeys(prf, sa.keys!.skD, agreed.suite, agreed.nonces, agreed.shared);
+  const { connection } = sa;
+  const { keyed, service } = sa.phase;
+  const prf = ctx.crypto.prf(keyed.suite.prf);
+  const keys = deriveChildKeys(prf, keyed.keys.skD, agreed.suite, agreed.nonces, agreed.shared);
   agreed.shared?.wipe();
   const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
   // Whoever cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
@@ -74,8 +76,8 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
     state: outbound ? 'installed' : 'pending-outbound',
     replaces: agreed.replaces?.id,
   };
-  sa.children.add(child);
-  sa.carried = true;
+  service.children.add(child);
+  service.carried = true;
   ctx.budget.childAdded(child.connection);
   world.childOwners.set(child.id, sa);
   useSpi(world, child.spiIn);
@@ -90,9 +92,9 @@ export function installChild(world: World, sa: IkeSa, agreed: AgreedChild): Chil
   return child;
 }
 
-function report(world: World, sa: IkeSa, child: ChildRecord): void {
+function report(world: World, sa: ServingSa, child: ChildRecord): void {
   const { ctx } = world;
-  const connection = sa.connection!;
+  const { connection } = sa;
   // One that carries what was left is no sign of a peer that wants less: then all is carried.
   const all = withinFamilies({ localTs: connection.local.selectors, peerTs: connection.peer.selectors });
   const narrowed =
@@ -114,29 +116,31 @@ export function activateOutbound(world: World, child: ChildRecord): void {
  */
 export function activateStandby(world: World, sa: IkeSa): void {
   if (!mayCarry(sa)) return;
-  for (const child of sa.children.values()) if (child.replaces === undefined) activateOutbound(world, child);
+  for (const child of sa.phase.service.children.values())
+    if (child.replaces === undefined) activateOutbound(world, child);
 }
 
 /** Whether the IKE SA is there to stay, so that traffic may move to its child SAs. */
-export function mayCarry(sa: IkeSa): boolean {
-  return sa.state === 'established' && sa.redundantTo === undefined && !sa.superseded;
+export function mayCarry(sa: IkeSa): sa is IkeSaIn<'established'> {
+  return isEstablished(sa) && !isRedundant(sa.phase.service);
 }
 
 /** Whether another IKE SA of the connection has a child SA to send on. */
-export function isCarriedElsewhere(world: World, sa: IkeSa): boolean {
-  return sasOf(world, sa.connection!.id).some((other) => other !== sa && hasSending(other));
+export function isCarriedElsewhere(world: World, sa: IkeSa, connection: ConnectionId): boolean {
+  return sasOf(world, connection).some((other) => other !== sa && hasSending(other));
 }
 
-function hasSending(sa: IkeSa): boolean {
-  for (const child of sa.children.values()) if (child.state !== 'pending-outbound') return true;
+function hasSending({ service }: IkeSa): boolean {
+  for (const child of service?.children.values() ?? []) if (child.state !== 'pending-outbound') return true;
   return false;
 }
 
 /** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
 export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
-  const heirs = sa.children.heirsOf(child);
-  if (!sa.children.remove(child)) return;
-  if (sa.children.size === 0) sa.childlessSince = world.ctx.now;
+  const { service } = sa;
+  const heirs = service?.children.heirsOf(child) ?? [];
+  if (service?.children.remove(child) !== true) return;
+  if (service.children.size === 0) service.childlessSince = world.ctx.now;
   world.childOwners.delete(child.id);
   world.ctx.budget.childRemoved(child.connection);
   releaseSpi(world, child.spiIn);
@@ -148,6 +152,6 @@ export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason:
   world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
   noteCoverage(world, sa, PEER_FILLS_FIRST);
   for (const other of sasOf(world, child.connection)) {
-    if (other !== sa && !isCarriedElsewhere(world, other)) activateStandby(world, other);
+    if (other !== sa && !isCarriedElsewhere(world, other, child.connection)) activateStandby(world, other);
   }
 }

@@ -3,7 +3,8 @@ import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
-import { type IkeSa, wipeTask } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing, wipeNegotiation } from './ike-sa.js';
+import { isRedundant, isRedundantTo, makeRedundant, type Service, SOLE } from './service.js';
 import { sasOf, type World } from './world.js';
 
 /** Why an SA is left in the table for a while: its last answer may have to be repeated. */
@@ -18,25 +19,29 @@ export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave =
 /** An established SA ends without (further) words to the peer. Its child SAs end with it (RFC 7296 §1.4.1). */
 export function closeSa(
   world: World,
-  sa: IkeSa,
+  sa: IkeSaIn<'auth-sent' | 'established' | 'rekeyed' | 'deleting'>,
   reason: CloseReason,
   failure?: Failure,
   leave: Leave = 'at-once',
 ): void {
-  for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
-  reportIkeClosed(world.ctx, sa.connection!.id, sa.id, reason, failure);
+  removeChildren(world, sa, reason);
+  reportIkeClosed(world.ctx, sa.connection.id, sa.id, reason, failure);
   retire(world, sa, leave);
+}
+
+function removeChildren(world: World, sa: IkeSa, reason: CloseReason): void {
+  for (const child of [...(sa.service?.children.values() ?? [])]) removeChild(world, sa, child, reason);
 }
 
 /** Begins the DELETE exchange of an established SA. Traffic stops now, the SA ends with the answer. */
 export function beginDelete(world: World, sa: IkeSa, reason: CloseReason, failure?: Failure): void {
-  if (sa.state !== 'established' && sa.state !== 'rekeyed') return;
-  for (const child of [...sa.children.values()]) removeChild(world, sa, child, reason);
-  dropQueued(world, sa);
-  sa.state = 'deleting';
+  if (!isServing(sa)) return;
+  removeChildren(world, sa, reason);
+  sa.tasks.length = 0;
+  const { link, keyed, service } = sa.phase;
   // An exchange that is under way comes first, and a dead peer never answers it.
-  sa.forgetAt = world.ctx.now + 2 * world.ctx.limits.halfOpenTimeout;
-  sa.closing = { reason, ...(failure === undefined ? {} : { failure }), announced: false };
+  const forgetAt = world.ctx.now + 2 * world.ctx.limits.halfOpenTimeout;
+  sa.moveTo({ at: 'deleting', link, keyed, service, reason, failure, forgetAt });
   sa.tasks.push({ kind: 'delete-ike' });
 }
 
@@ -47,12 +52,12 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
     case 'rekeyed':
       beginDelete(world, sa, reason);
       break;
-    case 'auth-sent':
-      abandonAuth(world, sa, failure);
-      break;
     case 'init-sent':
     case 'init-answered':
       failSa(world, sa, failure);
+      break;
+    case 'auth-sent':
+      abandonAuth(world, sa, failure);
       break;
     case 'deleting':
     case 'gone':
@@ -66,64 +71,61 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
  */
 function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
   enterTried(sa);
-  if (sa.active?.task.kind !== 'auth') {
+  if (!isIn(sa, 'auth-sent') || sa.active?.task.kind !== 'auth') {
     failSa(world, sa, failure);
     return;
   }
-  reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
-  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
-  sa.endInitiating();
-  sa.state = 'deleting';
-  sa.closing = { reason: 'terminated', announced: true };
+  reportIkeFailed(world.ctx, sa, sa.connection.id, failure);
+  withdraw(world, sa);
+}
+
+/** The attempt has failed and was reported. What is under way, or comes, tells the peer. */
+export function withdraw(world: World, sa: IkeSaIn<'auth-sent'>): void {
+  const { link, keyed, negotiation } = sa.phase;
+  if (negotiation.child !== undefined) releaseSpi(world, negotiation.child.spi);
+  sa.branches.settle();
+  wipeNegotiation(negotiation);
+  sa.moveTo({ at: 'deleting', link, keyed, service: undefined });
 }
 
 /** The SA that was being deleted is gone at both ends. */
-export function finishDelete(world: World, sa: IkeSa, leave: Leave = 'at-once'): void {
-  const closing = sa.closing!;
-  if (closing.announced) {
-    forgetUnannounced(world, sa);
-    return;
-  }
-  closeSa(world, sa, closing.reason, closing.failure, leave);
+export function finishDelete(world: World, sa: IkeSaIn<'deleting'>, leave: Leave = 'at-once'): void {
+  const { phase } = sa;
+  if (phase.service === undefined) forgetWithdrawn(world, sa);
+  else closeSa(world, sa, phase.reason, phase.failure, leave);
 }
 
 /** An SA that failed its negotiation was reported then; it only had to tell the peer. */
-function forgetUnannounced(world: World, sa: IkeSa): void {
-  sa.wipe();
-  sa.state = 'gone';
+function forgetWithdrawn(world: World, sa: IkeSa): void {
+  sa.end();
   world.table.remove(sa);
-}
-
-/** Forgets the tasks that were not begun. */
-function dropQueued(world: World, sa: IkeSa): void {
-  for (const task of sa.tasks.splice(0)) {
-    wipeTask(task);
-    if (task.kind === 'create-child' && task.spi !== 0) releaseSpi(world, task.spi);
-  }
 }
 
 function retire(world: World, sa: IkeSa, leave: Leave): void {
   settleHalfOpen(world, sa);
   const task = sa.active?.task;
-  if (task?.kind === 'create-child' && task.spi !== 0) releaseSpi(world, task.spi);
-  if (sa.initiating?.childSpi !== undefined) releaseSpi(world, sa.initiating.childSpi);
-  dropQueued(world, sa);
-  sa.wipe();
-  sa.state = 'gone';
+  if (task?.kind === 'create-child') releaseSpi(world, task.spi);
+  const { phase } = sa;
+  if ((phase.at === 'init-sent' || phase.at === 'auth-sent') && phase.negotiation.child !== undefined)
+    releaseSpi(world, phase.negotiation.child.spi);
+  const forgetAt = leave === 'at-once' ? undefined : world.ctx.now + world.ctx.limits.halfOpenTimeout;
+  sa.end(forgetAt);
   if (leave === 'at-once') forget(world, sa);
-  else sa.forgetAt = world.ctx.now + world.ctx.limits.halfOpenTimeout;
   if (sa.connection === undefined) return;
   const rest = sasOf(world, sa.connection.id);
-  for (const other of rest) if (other.redundantTo === sa.id) findSurvivor(other, rest);
+  for (const other of rest) {
+    if (other.service !== undefined && isRedundantTo(other.service, sa.id))
+      findSurvivor(other, other.service, rest);
+  }
 }
 
 /** The SA in whose favour this one was to go is gone itself: another one, or this one after all, stays. */
-function findSurvivor(sa: IkeSa, rest: readonly IkeSa[]): void {
+function findSurvivor(sa: IkeSa, service: Service, rest: readonly IkeSa[]): void {
   const survivor = rest.findLast(
-    (one) => one !== sa && one.state === 'established' && one.redundantTo === undefined && !one.superseded,
+    (one) => one !== sa && isEstablished(one) && !isRedundant(one.phase.service),
   );
-  sa.redundantTo = survivor?.id;
-  sa.retireAt = undefined;
+  service.standing = SOLE;
+  if (survivor !== undefined) makeRedundant(service, survivor.id);
   survivor?.tasks.push({ kind: 'probe' });
 }
 
@@ -135,8 +137,8 @@ export function forget(world: World, sa: IkeSa): void {
 
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IkeSa): void {
-  if (sa.state === 'init-answered' && sa.responding !== undefined) {
-    world.halfOpen.closed(sa.responding.source, sa.responding.proven);
-    world.halfOpen.release(sa.responding.held);
-  }
+  if (sa.phase.at !== 'init-answered') return;
+  const { source, proven, held } = sa.phase.negotiation;
+  world.halfOpen.closed(source, proven);
+  world.halfOpen.release(held);
 }

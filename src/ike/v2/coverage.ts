@@ -4,7 +4,8 @@ import { containsAddress, covers, haveCommon } from '../policy/selectors.js';
 import { MAX_PAIR_WAIT, pairName, pairWait } from '../sa/pair-schedule.js';
 import type { ChildRecord } from './child-record.js';
 import { failure } from './failures.js';
-import type { Gap, IkeSa } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
+import { type Gap, isRedundant } from './service.js';
 import { createChildTask, type SelectorLists } from './tasks.js';
 import type { World } from './world.js';
 
@@ -17,19 +18,21 @@ const PUT_OFF: Millis = 2000;
  * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair a child SA narrow an offer
  * of all without a word (RFC 7296 §2.9); what they leave out is found by this list.
  */
-function uncovered(sa: IkeSa): SelectorLists[] {
-  const open = sa.children.coverage(sa.connection!).open();
+function uncovered(sa: ServingSa): SelectorLists[] {
+  const open = sa.phase.service.children.coverage(sa.connection).open();
   return open.map(({ local, peer }) => ({ local: [local], peer: [peer] }));
 }
 
 /** Whether the child SAs of the IKE SA carry every configured pair. */
-export function isComplete(sa: IkeSa): boolean {
-  return sa.children.coverage(sa.connection!).all;
+export function isComplete(sa: ServingSa): boolean {
+  return sa.phase.service.children.coverage(sa.connection).all;
 }
 
 /** Whether no child SA carries this pair. */
-export function isUncovered(sa: IkeSa, pair: SelectorLists): boolean {
-  return ![...sa.children.values()].some((child) => child.state !== 'deleting' && carries(child, pair));
+export function isUncovered(sa: ServingSa, pair: SelectorLists): boolean {
+  return ![...sa.phase.service.children.values()].some(
+    (child) => child.state !== 'deleting' && carries(child, pair),
+  );
 }
 
 function carries(child: ChildRecord, pair: SelectorLists): boolean {
@@ -37,9 +40,9 @@ function carries(child: ChildRecord, pair: SelectorLists): boolean {
 }
 
 /** Another child SA that carries all that this one does. */
-export function redundantTo(sa: IkeSa, made: ChildRecord): ChildRecord | undefined {
+export function redundantTo(sa: ServingSa, made: ChildRecord): ChildRecord | undefined {
   const lists = { local: made.localTs, peer: made.peerTs };
-  for (const child of sa.children.values()) {
+  for (const child of sa.phase.service.children.values()) {
     if (child !== made && child.state === 'installed' && carries(child, lists)) return child;
   }
   return undefined;
@@ -49,8 +52,8 @@ export function redundantTo(sa: IkeSa, made: ChildRecord): ChildRecord | undefin
  * Whether the peer has narrowed the pair to what a child SA carries, for good. Asked again it would answer the same,
  * and peers whose newest child SA owns the policies do not survive the end of one of the two.
  */
-function isNarrowed(sa: IkeSa, { local, peer }: SelectorLists): boolean {
-  return [...sa.children.values()].some(
+function isNarrowed(sa: ServingSa, { local, peer }: SelectorLists): boolean {
+  return [...sa.phase.service.children.values()].some(
     (child) =>
       child.final &&
       child.state !== 'deleting' &&
@@ -59,11 +62,11 @@ function isNarrowed(sa: IkeSa, { local, peer }: SelectorLists): boolean {
   );
 }
 
-function reportNarrowed(world: World, sa: IkeSa, { local, peer }: SelectorLists): void {
+function reportNarrowed(world: World, sa: ServingSa, { local, peer }: SelectorLists): void {
   const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
   world.ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
     role: 'initiator',
     failure: failure('ts_mismatch', message, 'CREATE_CHILD_SA'),
@@ -73,19 +76,20 @@ function reportNarrowed(world: World, sa: IkeSa, { local, peer }: SelectorLists)
 
 /** A child SA came or went: what is not carried now is asked for after `patience`. */
 export function noteCoverage(world: World, sa: IkeSa, patience: Millis): void {
-  if (sa.connection === undefined || sa.state !== 'established') return;
-  if (sa.children.size === 0 || isComplete(sa)) sa.gapsAt = undefined;
-  else sa.gapsAt = Math.min(sa.gapsAt ?? Number.POSITIVE_INFINITY, world.ctx.now + patience);
+  if (!isEstablished(sa)) return;
+  const { service } = sa.phase;
+  if (service.children.size === 0 || isComplete(sa)) service.gapsAt = Number.POSITIVE_INFINITY;
+  else service.gapsAt = Math.min(service.gapsAt, world.ctx.now + patience);
 }
 
 /** One try is over, or the peer takes one pair a child SA only: on with what is not carried. */
-export function nextPair(world: World, sa: IkeSa): void {
-  if (sa.state === 'established' && !isComplete(sa)) sa.gapsAt = world.ctx.now;
+export function nextPair(world: World, sa: ServingSa): void {
+  if (isEstablished(sa) && !isComplete(sa)) sa.phase.service.gapsAt = world.ctx.now;
 }
 
 /** The networks of the connection may be others now. */
 export function recheckCoverage(world: World, sa: IkeSa): void {
-  sa.gaps.clear();
+  sa.service?.gaps.clear();
   noteCoverage(world, sa, 0);
 }
 
@@ -93,21 +97,22 @@ export function recheckCoverage(world: World, sa: IkeSa): void {
  * Asks for the next pair that nothing carries: the one that traffic waits for first. One exchange at a time, so
  * that rekeys and DELETEs need not queue behind many.
  */
-export function fillGaps(world: World, sa: IkeSa): void {
+export function fillGaps(world: World, sa: IkeSaIn<'established'>): void {
   const { now, shuttingDown } = world.ctx;
-  sa.gapsAt = undefined;
-  const passive = sa.connection!.establishMode === 'peer_only' || !sa.connection!.adminUp;
-  if (passive || shuttingDown || sa.redundantTo !== undefined || sa.superseded) return;
+  const { service } = sa.phase;
+  service.gapsAt = Number.POSITIVE_INFINITY;
+  const passive = sa.connection.establishMode === 'peer_only' || !sa.connection.adminUp;
+  if (passive || shuttingDown || isRedundant(service)) return;
   const missing = uncovered(sa);
-  for (const [name, gap] of sa.gaps) if (gap.notBefore + MAX_PAIR_WAIT < now) sa.gaps.delete(name);
+  for (const [name, gap] of service.gaps) if (gap.notBefore + MAX_PAIR_WAIT < now) service.gaps.delete(name);
   if ([...sa.tasks, sa.active?.task].some((task) => task?.kind === 'create-child')) {
-    if (missing.length > 0) sa.gapsAt = now + PUT_OFF;
+    if (missing.length > 0) service.gapsAt = now + PUT_OFF;
     return;
   }
-  const { wanted } = sa;
+  const { wanted } = service;
   if (wanted !== undefined) missing.sort((a, b) => rank(a, wanted) - rank(b, wanted));
   let next = Number.POSITIVE_INFINITY;
-  const oneFamilyWillDo = isEverything(sa.connection!) && sa.children.size > 0;
+  const oneFamilyWillDo = isEverything(sa.connection) && service.children.size > 0;
   for (const pair of missing) {
     const gap = gapOf(sa, pair);
     if (oneFamilyWillDo && gap.tries > 0) continue;
@@ -124,37 +129,37 @@ export function fillGaps(world: World, sa: IkeSa): void {
     }
     gap.notBefore = now + pairWait(gap.tries);
     gap.tries++;
-    sa.wanted = undefined;
+    service.wanted = undefined;
     sa.tasks.push(createChildTask({ pair }));
     return;
   }
-  if (next !== Number.POSITIVE_INFINITY) sa.gapsAt = next;
+  if (next !== Number.POSITIVE_INFINITY) service.gapsAt = next;
 }
 
 /** Traffic to this address found no child SA. An attempt that waits for its time goes on waiting. */
-export function wantDestination(world: World, sa: IkeSa, destination: Uint8Array): void {
+export function wantDestination(world: World, sa: ServingSa, destination: Uint8Array): void {
   if (isComplete(sa)) return;
-  sa.wanted = destination;
-  sa.gapsAt = world.ctx.now;
+  sa.phase.service.wanted = destination;
+  sa.phase.service.gapsAt = world.ctx.now;
 }
 
 /** The peer was only busy: this try does not count. */
-export function putOffPair(world: World, sa: IkeSa, pair: SelectorLists, wait: Millis): void {
+export function putOffPair(world: World, sa: ServingSa, pair: SelectorLists, wait: Millis): void {
   const gap = gapOf(sa, pair);
   gap.tries = Math.max(0, gap.tries - 1);
   gap.notBefore = world.ctx.now + wait;
-  sa.gapsAt = gap.notBefore;
+  sa.phase.service.gapsAt = gap.notBefore;
 }
 
 /** When the pair is asked for again, if nothing carries it until then. */
-export function pairRetryAt(sa: IkeSa, pair: SelectorLists): Millis {
+export function pairRetryAt(sa: ServingSa, pair: SelectorLists): Millis {
   return gapOf(sa, pair).notBefore;
 }
 
-function gapOf(sa: IkeSa, pair: SelectorLists): Gap {
+function gapOf(sa: ServingSa, pair: SelectorLists): Gap {
   const name = pairName({ local: pair.local[0]!, peer: pair.peer[0]! });
-  const gap = sa.gaps.get(name) ?? { tries: 0, notBefore: 0 };
-  sa.gaps.set(name, gap);
+  const gap = sa.phase.service.gaps.get(name) ?? { tries: 0, notBefore: 0 };
+  sa.phase.service.gaps.set(name, gap);
   return gap;
 }
 

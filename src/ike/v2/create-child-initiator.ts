@@ -14,55 +14,67 @@ import { settleChildRekey, settleCrossing } from './child-collision.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo } from './coverage.js';
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import type { ServingSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { find, findError, wantedGroup } from './payloads.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
-import { type CreateChildTask, createChildTask, type SelectorLists, wholeOffer } from './tasks.js';
+import {
+  type CreateChildExchange,
+  type CreateChildTask,
+  createChildTask,
+  type SelectorLists,
+  wholeOffer,
+} from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
 const TRY_AGAIN = 2000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
-export function sendCreateChild(world: World, sa: IkeSa, task: CreateChildTask): boolean {
+export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTask): boolean {
   const { crypto, random } = world.ctx;
-  const connection = sa.connection!;
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const { connection } = sa;
+  const old = childRekeyed(sa, task);
   if (task.rekeys !== undefined && old === undefined) return false;
   const spec = connection.espProposals[0];
   if (spec === undefined) return false;
   // The peer may have asked for the same networks meanwhile.
   if (task.pair !== undefined && !isUncovered(sa, task.pair)) return false;
   if (task.pair === undefined && old === undefined && isComplete(sa)) return false;
-  task.proposed = proposal(sa, task, old);
+  const proposed = proposal(sa, task, old);
   const group = task.group ?? spec.dh[0] ?? 0;
-  task.spi = reserveSpi(world, connection.id);
-  expectSpi(world, task.spi);
-  task.nonce = random.bytes(NONCE_LENGTH);
-  task.dh = group === 0 ? undefined : crypto.dh(group).generate(random);
+  const spi = reserveSpi(world, connection.id);
+  expectSpi(world, spi);
+  const nonce = random.bytes(NONCE_LENGTH);
+  const dh = group === 0 ? undefined : crypto.dh(group).generate(random);
   if (old !== undefined) old.state = 'rekeying';
   const payloads: Payload[] = [
     ...(old === undefined ? [] : [rekeyNotify(old.spiIn)]),
-    { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(task.spi), true) },
-    { kind: 'nonce', data: task.nonce },
-    ...(task.dh === undefined ? [] : [{ kind: 'ke', group, data: task.dh.publicValue } as const]),
-    { kind: 'tsi', selectors: task.proposed.local },
-    { kind: 'tsr', selectors: task.proposed.peer },
+    { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), true) },
+    { kind: 'nonce', data: nonce },
+    ...(dh === undefined ? [] : [{ kind: 'ke', group, data: dh.publicValue } as const]),
+    { kind: 'tsi', selectors: proposed.local },
+    { kind: 'tsr', selectors: proposed.peer },
   ];
-  sendRequest(world, sa, task, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
+  const exchange = { ...task, proposed, spi, nonce, dh, rival: undefined };
+  sendRequest(world, sa, exchange, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
   return true;
+}
+
+/** The child SA that an exchange is to replace. */
+function childRekeyed(sa: ServingSa, { rekeys }: CreateChildTask): ChildRecord | undefined {
+  return rekeys === undefined ? undefined : sa.phase.service.children.get(rekeys);
 }
 
 /**
  * A rekey proposes what the child SA carries (RFC 7296 §2.9.2), as far as it is still configured: a peer that
  * narrowed once would narrow again, and other networks have child SAs of their own.
  */
-function proposal(sa: IkeSa, task: CreateChildTask, old: ChildRecord | undefined): SelectorLists {
-  const all = wholeOffer(sa.connection!);
+function proposal(sa: ServingSa, task: CreateChildTask, old: ChildRecord | undefined): SelectorLists {
+  const all = wholeOffer(sa.connection);
   if (task.pair !== undefined) return task.pair;
   if (old === undefined) return all;
   const kept = { local: narrow(all.local, old.localTs), peer: narrow(all.peer, old.peerTs) };
@@ -81,9 +93,15 @@ function rekeyNotify(spiIn: number): Payload {
 }
 
 /** HDR, SK {SA, Nr, [KEr,] TSi, TSr}, or an error. */
-export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTask, message: Inbound): void {
+export function createChildAnswered(
+  world: World,
+  sa: ServingSa,
+  task: CreateChildExchange,
+  message: Inbound,
+): void {
   const { payloads } = message;
-  const connection = sa.connection!;
+  const { connection } = sa;
+  const { service } = sa.phase;
   const error = findError(payloads);
   if (error?.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, wantedGroup(error)))
     return;
@@ -91,9 +109,9 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     putOff(world, sa, task);
     return;
   }
-  sa.busy = undefined;
+  service.busy = undefined;
   if (error?.type === NotifyType.CHILD_SA_NOT_FOUND && task.rekeys !== undefined) {
-    oldIsGone(world, sa, task);
+    oldIsGone(world, sa, task, task.rekeys);
     return;
   }
   const nonce = find(payloads, 'nonce');
@@ -104,9 +122,9 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
   }
   const child = acceptChild(connection, payloads, {
     spiIn: task.spi,
-    proposed: task.proposed!,
+    proposed: task.proposed,
     withDh: true,
-    nonces: { initiator: task.nonce!, responder: nonce?.data.slice() ?? new Uint8Array(0) },
+    nonces: { initiator: task.nonce, responder: nonce?.data.slice() ?? new Uint8Array(0) },
     exchange: 'CREATE_CHILD_SA',
     ...(shared === undefined ? {} : { shared }),
   });
@@ -124,13 +142,13 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
     failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
     return;
   }
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const old = childRekeyed(sa, task);
   const made = installChild(world, sa, {
     ...child.value,
     final: old?.final === true || child.value.final === true,
     ...(old === undefined ? {} : { replaces: old }),
   });
-  sa.refusal = undefined;
+  service.refusal = undefined;
   noteProposalQuirks(world, sa, payloads);
   notePfsAgreed(world, sa);
   if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
@@ -140,32 +158,32 @@ export function createChildAnswered(world: World, sa: IkeSa, task: CreateChildTa
 
 /** A refusal of what IKE_AUTH had agreed on means PFS: nothing else is new in CREATE_CHILD_SA. */
 function refusalOf(
-  sa: IkeSa,
-  task: CreateChildTask,
+  sa: ServingSa,
+  task: CreateChildExchange,
   reason: Failure,
   error: NotifyPayload | undefined,
 ): Failure {
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
-  const proven = old !== undefined && old.suite.dh === 0 && isOffered(sa.connection!.espProposals, old.suite);
+  const old = childRekeyed(sa, task);
+  const proven = old !== undefined && old.suite.dh === 0 && isOffered(sa.connection.espProposals, old.suite);
   if (error?.type !== NotifyType.NO_PROPOSAL_CHOSEN || !proven) return reason;
-  return pfsRefused(sa.connection!, reason);
+  return pfsRefused(sa.connection, reason);
 }
 
 /**
  * The peer answered a pair of networks with those of a child SA that stands: it has no more for us. The older of the
  * two goes: with some peers the newest child SA owns the policies, and they would go with it.
  */
-function keepNewest(world: World, sa: IkeSa, task: CreateChildTask, made: ChildRecord): void {
+function keepNewest(world: World, sa: ServingSa, task: CreateChildTask, made: ChildRecord): void {
   const older = redundantTo(sa, made);
   if (older === undefined) return;
-  sa.children.beginDelete(older);
+  sa.phase.service.children.beginDelete(older);
   sa.tasks.push({ kind: 'delete-children', spis: [older.spiIn] });
   const received = { local: made.localTs, peer: made.peerTs };
   const message = 'the peer gives no more networks than another child SA carries already';
-  reportFailure(world, sa, task, selectorMismatch(sa.connection!, received, message));
+  reportFailure(world, sa, task, selectorMismatch(sa.connection, received, message));
 }
 
-function agree(task: CreateChildTask, payloads: readonly Payload[]): SecretKey | Failure | undefined {
+function agree(task: CreateChildExchange, payloads: readonly Payload[]): SecretKey | Failure | undefined {
   const ke = find(payloads, 'ke');
   if (task.dh === undefined || ke === undefined) {
     task.dh?.wipe();
@@ -184,15 +202,20 @@ function agree(task: CreateChildTask, payloads: readonly Payload[]): SecretKey |
 }
 
 /** RFC 7296 §1.3: once more with the group the peer wants, if we allow it and have not tried it. */
-function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: number | undefined): boolean {
+function retryWithGroup(
+  world: World,
+  sa: ServingSa,
+  task: CreateChildExchange,
+  group: number | undefined,
+): boolean {
   const from = task.dh?.group ?? 0;
   const tried = [...task.groupsTried, from];
-  const allowed = sa.connection!.espProposals.some((spec) => spec.dh.includes(group ?? -1));
+  const allowed = sa.connection.espProposals.some((spec) => spec.dh.includes(group ?? -1));
   if (group === undefined || !allowed || tried.includes(group)) return false;
   abandon(world, sa, task);
   world.ctx.event({
     kind: 'ke-group-changed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
     from,
     to: group,
@@ -202,27 +225,27 @@ function retryWithGroup(world: World, sa: IkeSa, task: CreateChildTask, group: n
 }
 
 /** RFC 7296 §2.25: the peer is busy with something that collides; the same again later. */
-function putOff(world: World, sa: IkeSa, task: CreateChildTask): void {
+function putOff(world: World, sa: ServingSa, task: CreateChildExchange): void {
   abandon(world, sa, task);
   const { wait, report } = noteBusy(world, sa, TRY_AGAIN);
   if (report !== undefined) reportFailure(world, sa, task, report);
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const old = childRekeyed(sa, task);
   if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + wait);
   else if (task.pair !== undefined) putOffPair(world, sa, task.pair, wait);
-  else if (task.rekeys === undefined) sa.retryChildAt = world.ctx.now + wait;
+  else if (task.rekeys === undefined) sa.phase.service.retryChildAt = world.ctx.now + wait;
 }
 
 /** RFC 7296 §2.25: the peer has deleted what we want to rekey, and its DELETE may still be under way. */
-function oldIsGone(world: World, sa: IkeSa, task: CreateChildTask): void {
-  const old = sa.children.get(task.rekeys!);
+function oldIsGone(world: World, sa: ServingSa, task: CreateChildExchange, rekeys: number): void {
+  const old = sa.phase.service.children.get(rekeys);
   abandon(world, sa, task);
   if (old !== undefined) removeChild(world, sa, old, 'peer-deleted');
 }
 
 function failChild(
   world: World,
-  sa: IkeSa,
-  task: CreateChildTask,
+  sa: ServingSa,
+  task: CreateChildExchange,
   reason: Failure,
   payloads: readonly Payload[],
 ): void {
@@ -230,7 +253,7 @@ function failChild(
   reportFailure(world, sa, task, reason);
   if (reason.cause === 'pfs_mismatch') notePfsRefused(world, sa, reason);
   // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const old = childRekeyed(sa, task);
   if (old !== undefined && !task.verifies) old.rekeyAt = retryAt(world.ctx.now, old.expiresAt);
   // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
   if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
@@ -239,10 +262,10 @@ function failChild(
   noteRefusal(world, sa, reason, task.pair !== undefined);
 }
 
-function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: Failure): void {
+function reportFailure(world: World, sa: ServingSa, task: CreateChildTask, reason: Failure): void {
   world.ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
     role: 'initiator',
     failure: reason,
@@ -261,18 +284,18 @@ function reportFailure(world: World, sa: IkeSa, task: CreateChildTask, reason: F
  * re-established (SINGLE_PAIR_REQUIRED, RFC 7296 §2.9, or plain TS_UNACCEPTABLE as some peers say it). Says whether
  * there is more than one pair.
  */
-export function notePerPair(world: World, sa: IkeSa, reason: Failure): boolean {
-  const { id: name } = sa.connection!;
-  if (reason.cause !== 'ts_mismatch' || countPairs(sa.connection!) < 2) return false;
+export function notePerPair(world: World, sa: ServingSa, reason: Failure): boolean {
+  const { id: name } = sa.connection;
+  if (reason.cause !== 'ts_mismatch' || countPairs(sa.connection) < 2) return false;
   world.perPair.add(name);
   nextPair(world, sa);
   return true;
 }
 
 /** Undoes what the request reserved. The child SA to be rekeyed stays in use. */
-function abandon(world: World, sa: IkeSa, task: CreateChildTask): void {
+function abandon(world: World, sa: ServingSa, task: CreateChildExchange): void {
   task.dh?.wipe();
   releaseSpi(world, task.spi);
-  const old = task.rekeys === undefined ? undefined : sa.children.get(task.rekeys);
+  const old = childRekeyed(sa, task);
   if (old?.state === 'rekeying') old.state = 'installed';
 }

@@ -1,20 +1,21 @@
+import type { DhError } from '../../crypto/types.js';
 import { compareBytes } from '../../util/bytes.js';
+import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
-import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
+import type { KePayload, NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
-import type { Failure } from '../events.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { installChild, isPeerSpiInUse, spiNumber } from './child.js';
-import { grantChild } from './child-answer.js';
+import { type GrantedChild, grantChild, type Refusal } from './child-answer.js';
 import type { ChildRecord } from './child-record.js';
-import { lowest } from './established.js';
+import { lowest } from './duplicates.js';
 import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
-import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
+import type { IkeSa, IkeSaIn } from './ike-sa.js';
+import { exactlyOne, find, findNotify, invalidKe, notify } from './payloads.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
@@ -25,8 +26,10 @@ import type { Inbound, World } from './world.js';
 /** A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once. */
 const CROSSING: Millis = 5000;
 
+type EstablishedSa = IkeSaIn<'established'>;
+
 /** CREATE_CHILD_SA of the peer: a new child SA, a rekey of one, or a rekey of the IKE SA (RFC 7296 §1.3). */
-export function createChildRequested(world: World, sa: IkeSa, message: Inbound): void {
+export function createChildRequested(world: World, sa: EstablishedSa, message: Inbound): void {
   const { payloads } = message;
   const offered = find(payloads, 'sa')?.proposals[0];
   if (offered?.protocol === ProtocolId.IKE) {
@@ -62,9 +65,9 @@ export function refuseForNow(world: World, sa: IkeSa, message: Inbound): void {
 }
 
 /** REKEY_SA carries the SPI the peer receives on, so it is the one we send on (RFC 7296 §1.3.3). */
-function childNamed(sa: IkeSa, rekey: NotifyPayload): ChildRecord | undefined {
+function childNamed(sa: EstablishedSa, rekey: NotifyPayload): ChildRecord | undefined {
   const spi = rekey.protocol === ProtocolId.ESP ? spiNumber(rekey.spi) : undefined;
-  return spi === undefined ? undefined : sa.children.byOutboundSpi(spi);
+  return spi === undefined ? undefined : sa.phase.service.children.byOutboundSpi(spi);
 }
 
 /** CHILD_SA_NOT_FOUND repeats protocol and SPI of the request (RFC 7296 §2.25). */
@@ -73,50 +76,14 @@ function notFound(rekey: NotifyPayload): NotifyPayload {
   return { kind: 'notify', protocol, spi, type: NotifyType.CHILD_SA_NOT_FOUND, data: new Uint8Array(0) };
 }
 
-function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | undefined): void {
-  const { crypto, random } = world.ctx;
+function grant(world: World, sa: EstablishedSa, message: Inbound, old: ChildRecord | undefined): void {
   const { payloads } = message;
-  const refuse = (answer: NotifyPayload, reason: Failure): void => {
-    respond(world, sa, message, [answer]);
-    world.ctx.event({
-      kind: 'child-failed',
-      connection: sa.connection!.id,
-      ikeId: sa.id,
-      role: 'responder',
-      failure: reason,
-      ...(old === undefined ? {} : { rekeys: old.id }),
-    });
-    if (old !== undefined && reason.cause === 'pfs_mismatch') {
-      const message = `a child SA could not be rekeyed when the peer asked for it: ${reason.message}`;
-      notePfsRefused(world, sa, { ...reason, message });
-    }
-  };
-  if (!hasExactlyOne(payloads, 'nonce')) {
-    const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');
-    refuse(notify(NotifyType.INVALID_SYNTAX), reason);
-    return;
-  }
-  const { budget } = world.ctx;
-  if (!budget.hasPlace(sa.connection!.id)) {
-    refuse(notify(NotifyType.NO_ADDITIONAL_SAS), tooManyChildren(budget.childLimit(sa.connection!.id)));
-    return;
-  }
-  const granted = grantChild(sa.connection!, payloads, true);
+  const granted = judge(world, sa, payloads);
   if (!granted.ok) {
-    refuse(granted.error.answer, granted.error.failure);
+    refuse(world, sa, message, { ...granted.error, old });
     return;
   }
-  noteProposalQuirks(world, sa, payloads);
-  const { selection, spiOut, localTs, peerTs } = granted.value;
-  if (isPeerSpiInUse(world, sa.connection!.id, spiOut)) {
-    const reason = failure(
-      'invalid_syntax',
-      'the peer offers the SPI of a child SA that stands',
-      'CREATE_CHILD_SA',
-    );
-    refuse(notify(NotifyType.INVALID_SYNTAX), reason);
-    return;
-  }
+  const { selection, spiOut, localTs, peerTs, nonce: peerNonce } = granted.value;
   const group = selection.suite.dh;
   const ke = find(payloads, 'ke');
   // RFC 7296 §1.3: with a group agreed on, the KE payload must be of it.
@@ -124,30 +91,22 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
     respond(world, sa, message, [invalidKe(group)]);
     return;
   }
-  let shared: SecretKey | undefined;
-  const answerKe: Payload[] = [];
-  if (group !== 0) {
-    const dh = crypto.dh(group).generate(random);
-    answerKe.push({ kind: 'ke', group, data: dh.publicValue.slice() });
-    const agreed = dh.agree(ke!.data);
-    dh.wipe();
-    if (!agreed.ok) {
-      const reason = failure('invalid_syntax', agreed.error.message, 'CREATE_CHILD_SA');
-      refuse(notify(NotifyType.INVALID_SYNTAX), reason);
-      return;
-    }
-    shared = agreed.value;
+  const agreed = group === 0 || ke === undefined ? undefined : agree(world, ke);
+  if (agreed?.ok === false) {
+    const failed = failure('invalid_syntax', agreed.error.message, 'CREATE_CHILD_SA');
+    refuse(world, sa, message, { answer: notify(NotifyType.INVALID_SYNTAX), failure: failed, old });
+    return;
   }
-  const spiIn = reserveSpi(world, sa.connection!.id);
-  const nonce = random.bytes(NONCE_LENGTH);
+  const spiIn = reserveSpi(world, sa.connection.id);
+  const nonce = world.ctx.random.bytes(NONCE_LENGTH);
   const child = installChild(world, sa, {
     spiIn,
     spiOut,
     suite: selection.suite,
     localTs,
     peerTs,
-    nonces: { initiator: find(payloads, 'nonce')!.data.slice(), responder: nonce },
-    ...(shared === undefined ? {} : { shared }),
+    nonces: { initiator: peerNonce, responder: nonce },
+    ...(agreed === undefined ? {} : { shared: agreed.value.shared }),
     initiated: false,
     ...(old === undefined ? {} : { replaces: old }),
   });
@@ -157,10 +116,73 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
   respond(world, sa, message, [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: nonce },
-    ...answerKe,
+    ...(agreed === undefined ? [] : [{ kind: 'ke', group, data: agreed.value.publicValue } as const]),
     { kind: 'tsi', selectors: peerTs },
     { kind: 'tsr', selectors: localTs },
   ]);
+}
+
+/** Our half of the Diffie-Hellman exchange of a child SA, which is over with it. */
+function agree(
+  { ctx }: World,
+  ke: KePayload,
+): Result<{ readonly publicValue: Uint8Array; readonly shared: SecretKey }, DhError> {
+  const dh = ctx.crypto.dh(ke.group).generate(ctx.random);
+  const publicValue = dh.publicValue.slice();
+  const agreed = dh.agree(ke.data);
+  dh.wipe();
+  return agreed.ok ? ok({ publicValue, shared: agreed.value }) : agreed;
+}
+
+/** Whether the request may have what it asks for, all but its Diffie-Hellman exchange. */
+function judge(
+  world: World,
+  sa: EstablishedSa,
+  payloads: readonly Payload[],
+): Result<GrantedChild & { readonly nonce: Uint8Array }, Refusal> {
+  const { connection } = sa;
+  const { budget } = world.ctx;
+  const nonce = exactlyOne(payloads, 'nonce')?.nonce;
+  if (nonce === undefined) {
+    const reason = failure('invalid_syntax', 'the peer sent no nonce, or two', 'CREATE_CHILD_SA');
+    return err({ answer: notify(NotifyType.INVALID_SYNTAX), failure: reason });
+  }
+  if (!budget.hasPlace(connection.id)) {
+    const reason = tooManyChildren(budget.childLimit(connection.id));
+    return err({ answer: notify(NotifyType.NO_ADDITIONAL_SAS), failure: reason });
+  }
+  const granted = grantChild(connection, payloads, true);
+  if (!granted.ok) return granted;
+  noteProposalQuirks(world, sa, payloads);
+  if (!isPeerSpiInUse(world, connection.id, granted.value.spiOut))
+    return ok({ ...granted.value, nonce: nonce.data.slice() });
+  const why = 'the peer offers the SPI of a child SA that stands';
+  return err({
+    answer: notify(NotifyType.INVALID_SYNTAX),
+    failure: failure('invalid_syntax', why, 'CREATE_CHILD_SA'),
+  });
+}
+
+/** `old`: the child SA that was to be rekeyed. */
+function refuse(
+  world: World,
+  sa: EstablishedSa,
+  message: Inbound,
+  refusal: Refusal & { readonly old: ChildRecord | undefined },
+): void {
+  const { answer, failure: reason, old } = refusal;
+  respond(world, sa, message, [answer]);
+  world.ctx.event({
+    kind: 'child-failed',
+    connection: sa.connection.id,
+    ikeId: sa.id,
+    role: 'responder',
+    failure: reason,
+    ...(old === undefined ? {} : { rekeys: old.id }),
+  });
+  if (old === undefined || reason.cause !== 'pfs_mismatch') return;
+  const told = `a child SA could not be rekeyed when the peer asked for it: ${reason.message}`;
+  notePfsRefused(world, sa, { ...reason, message: told });
 }
 
 /**
@@ -169,14 +191,14 @@ function grant(world: World, sa: IkeSa, message: Inbound, old: ChildRecord | und
  * quicker one, it is decided here, and the peer judges alike when it has our answer. Child SAs with equal selectors
  * that were not made at the same time stand side by side (RFC 7296 §2.8).
  */
-function noteCrossing(world: World, sa: IkeSa, child: ChildRecord): void {
+function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void {
   const lists = { local: child.localTs, peer: child.peerTs };
   const task = sa.active?.task;
-  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed!, lists)) {
+  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed, lists)) {
     task.rival = child.id;
     return;
   }
-  for (const other of sa.children.values()) {
+  for (const other of sa.phase.service.children.values()) {
     const rival =
       other !== child &&
       other.initiated &&
@@ -184,7 +206,7 @@ function noteCrossing(world: World, sa: IkeSa, child: ChildRecord): void {
       other.state === 'installed' &&
       isSame({ local: other.localTs, peer: other.peerTs }, lists);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;
-    sa.children.beginDelete(other);
+    sa.phase.service.children.beginDelete(other);
     sa.tasks.push({ kind: 'delete-children', spis: [other.spiIn] });
   }
 }
@@ -194,7 +216,7 @@ function isSame(a: SelectorLists, b: SelectorLists): boolean {
 }
 
 /** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */
-function noteRekey(sa: IkeSa, old: ChildRecord, child: ChildRecord): void {
+function noteRekey(sa: EstablishedSa, old: ChildRecord, child: ChildRecord): void {
   const task = sa.active?.task;
   if (task?.kind === 'create-child' && task.rekeys === old.id) {
     task.rival = child.id;

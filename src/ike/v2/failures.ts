@@ -163,3 +163,21 @@ function described(lists: SelectorLists): { localSelectors: string[]; peerSelect
 export function failure(cause: FailureCause, message: string, exchange?: string): Failure {
   return exchange === undefined ? { cause, message } : { cause, message, details: { exchange } };
 }
+
+/** The peer's AUTH does not hold although its identity is the right one. */
+export function pskMismatch(): Failure {
+  return failure(
+    'psk_mismatch',
+    'the peer has the expected identity but another pre-shared key: enter the same key at both ends',
+    'IKE_AUTH',
+  );
+}
+
+export function wrongMethod(method: number): Failure {
+  const name = nameOf('authMethod', method);
+  return failure(
+    'unsupported',
+    `the peer authenticates by ${name}; only pre-shared keys are known here`,
+    'IKE_AUTH',
+  );
+}

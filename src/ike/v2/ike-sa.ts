@@ -1,316 +1,196 @@
-import type { IkeKeys } from '../../crypto/keymat.js';
 import { wipeIkeKeys } from '../../crypto/keymat.js';
-import type { DhExchange, IkeSuite } from '../../crypto/types.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
-import type { ByteCount, Millis } from '../../util/units.js';
+import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
-import type { CloseReason, Failure, Role } from '../events.js';
-import type { NatReport } from '../path/nat-detection.js';
-import type { Candidates } from '../policy/candidates.js';
+import type { Role } from '../events.js';
 import type { QuirkLedger } from '../quirks.js';
-import { Branches, pick, type Refusal } from '../sa/branches.js';
-import { type Phase, TabledSa } from '../sa/table.js';
-import { ChildSet } from './child-set.js';
+import { Branches } from '../sa/branches.js';
+import { type InPhase, TabledSa } from '../sa/table.js';
+import type { IkePhase, IkeSaState, InitiatorNegotiation, Keyed, Link } from './phases.js';
 import type { Protection } from './protect.js';
-import type { Reassembly } from './reassembly.js';
-import type { SelectorLists, Task } from './tasks.js';
+import type { Service } from './service.js';
+import { type Task, wipeExchange } from './tasks.js';
 import { RequestWindow, type SentRequest } from './window.js';
 
-/**
- * - `init-sent`: initiator, IKE_SA_INIT is on its way
- * - `init-answered`: responder, half-open: the initiator has not proved who it is
- * - `auth-sent`: initiator, IKE_AUTH is on its way
- * - `established`
- * - `rekeyed`: another IKE SA took over; only its DELETE is still to come (RFC 7296 §2.18)
- * - `deleting`: our DELETE, or our refusal of the peer's AUTH, is on its way
- * - `gone`: keys are wiped; an exact repetition of the last request still gets its answer
- */
-export const IKE_SA_STATES = [
-  'init-sent',
-  'init-answered',
-  'auth-sent',
-  'established',
-  'rekeyed',
-  'deleting',
-  'gone',
-] as const;
+/** Phases in which it is known which connection the SA is of. */
+type Named = Exclude<IkeSaState, 'init-answered' | 'gone'>;
 
-export type IkeSaState = (typeof IKE_SA_STATES)[number];
+/** An IKE SA that is in one of these phases, for as long as nobody moves it on. */
+export type IkeSaIn<At extends IkeSaState> = InPhase<IkeSa, At> &
+  ([At] extends [Named] ? { readonly connection: ConnectionConfig } : unknown);
 
-/** How often a pair of networks was asked for, and when it may be again. */
-export interface Gap {
-  tries: number;
-  notBefore: Millis;
-}
+/** Both ends are authenticated; another IKE SA may have taken over. */
+export type ServingSa = IkeSaIn<'established' | 'rekeyed'>;
 
-/** An IKE_SA_INIT request as it was sent, and what answers to it are combined with. */
-export interface FirstRequest {
-  readonly dh: DhExchange;
-  readonly bytes: Uint8Array;
-}
-
-/** What an initiator keeps from the first request to the last answer of the negotiation. */
-export interface InitiatorNegotiation {
-  /** Of the request sent last. */
-  dh: DhExchange;
-  nonce: Uint8Array;
-  /** All forms in which the request was sent, with other groups or cookies: an answer may be to any of them. */
-  readonly requests: FirstRequest[];
-  cookie: Uint8Array | undefined;
-  /** Times the responder asked for another cookie, or for the one it got. */
-  cookieChanges: number;
-  cookieRepeats: number;
-  /** Groups that were sent: none is sent twice. */
-  readonly groupsTried: Set<number>;
-  /** A cookie or group that is asked for by someone, and when the request is sent with it. */
-  revision: { readonly cookie?: Uint8Array; readonly group?: number; at: Millis } | undefined;
-  /** Further addresses of the peer to try when this one stays silent. */
-  addressesLeft: number;
-  /** It counts when no real answer overtakes it (RFC 7296 §2.21.1). `sealed`: under the keys of an answer. */
-  refusal: (Refusal & { readonly sealed: boolean }) | undefined;
-  /** When the first answer was taken, how many were, and how many more came to nothing. */
-  answeredAt: Millis | undefined;
-  answers: number;
-  fruitless: number;
-  /** SPI and selectors offered for the first child SA. */
-  childSpi: number | undefined;
-  proposed: SelectorLists | undefined;
-}
-
-/** The IKE_SA_INIT messages of an initiator, and the responder's nonce in the second. AUTH covers them (RFC 7296 §2.15). */
-export interface InitExchange {
-  readonly request: Uint8Array;
-  readonly response: Uint8Array;
-  readonly responderNonce: Uint8Array;
-}
-
-/** What each answer to IKE_SA_INIT makes anew, see `Branches`. */
-const BRANCH = [
-  'state',
-  'responderSpi',
-  'local',
-  'remote',
-  'natTraversalPort',
-  'portProven',
-  'natTraversal',
-  'nat',
-  'fragmentation',
-  'reassembly',
-  'suite',
-  'keys',
-  'protection',
-  'init',
-  'nonces',
-  'peerVendors',
-  'quirks',
-  'nextMessageId',
-  'active',
-] as const satisfies readonly (keyof IkeSa)[];
-
-export type Branch = Pick<IkeSa, (typeof BRANCH)[number]>;
-
-function wipeBranch({ keys, reassembly }: Branch): void {
-  if (keys !== undefined) wipeIkeKeys(keys);
-  reassembly?.request.clear();
-  reassembly?.response.clear();
-}
-
-/** What a responder keeps from the first request on. */
-export interface ResponderNegotiation {
-  readonly dh: DhExchange;
-  readonly peerPublic: Uint8Array;
-  readonly initiatorNonce: Uint8Array;
-  readonly responderNonce: Uint8Array;
-  /** Both IKE_SA_INIT messages as they were sent. */
-  readonly request: Uint8Array;
-  readonly response: Uint8Array;
-  readonly candidates: Candidates;
-  /** Source address it is counted under while half-open. */
-  readonly source: string;
-  /** Octets it is counted with while half-open. */
-  held: ByteCount;
-  /** A cookie has proved that address. */
-  readonly proven: boolean;
-}
+/** Our negotiation is under way: in one of the branches, see `answers.ts`. */
+export type InitiatingSa = IkeSaIn<'init-sent' | 'auth-sent'>;
 
 export interface IkeSaInit {
   readonly id: number;
   readonly role: Role;
-  readonly state: IkeSaState;
+  readonly phase: IkePhase;
   readonly initiatorSpi: Uint8Array;
-  readonly responderSpi: Uint8Array;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  readonly natTraversalPort: boolean;
   readonly createdAt: Millis;
+  readonly inbound?: RequestWindow;
+  readonly firstRequestKey?: string;
 }
 
-/** One IKE SA of version 2: a record of what is known, changed by the exchange modules only. */
-export class IkeSa extends TabledSa<Phase & { readonly at: IkeSaState }, ConnectionConfig> {
+/**
+ * One IKE SA of version 2: what it knows in every phase, and `phase`, what it knows in the present one. Changed by the
+ * exchange modules only.
+ */
+export class IkeSa extends TabledSa<IkePhase, ConnectionConfig> {
   readonly id: number;
   readonly role: Role;
   readonly createdAt: Millis;
   readonly initiatorSpi: Uint8Array;
-  /** Zero for an initiator until the first answer. */
-  responderSpi: Uint8Array;
-  local: Endpoint;
-  natTraversalPort: boolean;
-  /** Initiator: IKE_SA_INIT was answered on port 4500. */
-  portProven = false;
-  /** The peer sent NAT detection. */
-  natTraversal = false;
-  nat: { local: boolean; peer: boolean } = { local: false, peer: false };
-  /** What the first authenticated messages show of a NAT; a rekeyed SA has it from the one it replaces. */
-  natReport: NatReport | undefined;
-  /** Both ends take IKE fragments (RFC 7383 §2.3). */
-  fragmentation = false;
-  /** Fragments of the peer's request, and of its answer. */
-  reassembly: { readonly request: Reassembly; readonly response: Reassembly } | undefined;
-  suite: IkeSuite | undefined;
-  keys: IkeKeys | undefined;
-  protection: Protection | undefined;
-  initiating: InitiatorNegotiation | undefined;
-  /** Initiator: the exchange that the keys are from. */
-  init: InitExchange | undefined;
+  /** Under which a responder knows repetitions of the first request. */
+  readonly firstRequestKey: string | undefined;
   /** Initiator, until the peer is authenticated: IKE_SA_INIT itself, and the other answers to it. */
-  readonly branches = new Branches<Branch>(this, wipeBranch);
-  responding: ResponderNegotiation | undefined;
-  /** Under which the responder knows repetitions of the first request. */
-  firstRequestKey: string | undefined;
-  /** Times the peer sent its first request again, as if it had no answer. */
-  firstRepeats = 0;
-  /** Nonces of the exchange that made the SA, initiator's first. Not secret. */
-  nonces: readonly Uint8Array[] = [];
-  peerVendors: readonly string[] = [];
-  /** Deviations of the peer that were forgiven; a rekeyed SA keeps them. */
-  quirks: QuirkLedger = new Map();
-  peerIdentity = '';
-  readonly children = new ChildSet();
-
+  readonly branches = new Branches<IkePhase>(this, wipePhase);
   /** Requests of the peer. */
-  readonly inbound = new RequestWindow();
-  /** Our exchanges: one is under way at most, the others wait (window size 1, RFC 7296 §2.3). */
-  nextMessageId = 0;
+  readonly inbound: RequestWindow;
+  /** Exchanges that wait until none of ours is under way. */
   readonly tasks: Task[] = [];
-  active: SentRequest | undefined;
-
-  establishedAt: Millis = 0;
-  /** Place of the establishment in the order of all ids: what came to be before what. */
-  establishedOrder = 0;
-  rekeyAt = Number.POSITIVE_INFINITY;
-  /** When a new one is negotiated from the start because it was not rekeyed, or its authentication ends. */
-  renewAt = Number.POSITIVE_INFINITY;
-  expiresAt = Number.POSITIVE_INFINITY;
-  /** This end's role when both were authenticated: a rekey may turn `role` around. */
-  authenticatedAs: Role;
-  /** When this end authenticates itself again, since the peer wants that (RFC 4478). */
-  reauthenticateAt = Number.POSITIVE_INFINITY;
-  /** Message ids are used up so far that a rekey was asked for. */
-  spent = false;
-  /** Why its last rekeying was refused. */
-  rekeyRefused: Failure | undefined;
-  /** It had a child SA at some time. */
-  carried = false;
-  /** Since when it has none. */
-  childlessSince: Millis = 0;
-  /** Why the last request for a child SA was refused; undefined when it was not. */
-  refusal: Failure | undefined;
-  /** Since when the peer answers TEMPORARY_FAILURE only, and how often. */
-  busy: { readonly since: Millis; times: number } | undefined;
-  /** When a child SA that the peer put off is asked for again. */
-  retryChildAt: Millis | undefined;
-  /** When the pairs of networks that no child SA carries are looked at again. */
-  gapsAt: Millis | undefined;
-  /** Pairs that were asked for, by name. */
-  readonly gaps = new Map<string, Gap>();
-  /** An address that traffic wants to go to: its pair is asked for first. */
-  wanted: Uint8Array | undefined;
-  /** PFS is configured and no exchange has shown yet that the peer agrees. */
-  pfsUnverified = false;
   /** Last authentic message of the peer, IKE or ESP (RFC 7296 §2.4). */
-  lastInbound: Millis = 0;
-  /** Why it ends, while a DELETE is under way. */
-  closing:
-    | { readonly reason: CloseReason; readonly failure?: Failure; readonly announced: boolean }
-    | undefined;
-  /** Responder: nothing has shown yet that the initiator has got our answer to IKE_AUTH. */
-  unconfirmed = false;
-  /** Another IKE SA of the same connection is to stay, and this one goes when that is confirmed. */
-  redundantTo: number | undefined;
-  /** When it goes: packets on their way when the other one took over are still received until then. */
-  retireAt: Millis | undefined;
-  /** Another IKE SA stays in its place, and the peer, which made this one, is to delete it. */
-  superseded = false;
-  /** Point at which the SA is forgotten in states init-answered, rekeyed, deleting and gone. */
-  forgetAt: Millis | undefined;
+  lastInbound: Millis;
 
   constructor(init: IkeSaInit) {
-    super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.responderSpi), {
-      at: init.state,
-      link: { remote: init.remote },
-    });
+    super(toHex(init.role === 'initiator' ? init.initiatorSpi : init.phase.link.responderSpi), init.phase);
     this.id = init.id;
     this.role = init.role;
-    this.authenticatedAs = init.role;
     this.initiatorSpi = init.initiatorSpi;
-    this.responderSpi = init.responderSpi;
-    this.local = init.local;
-    this.natTraversalPort = init.natTraversalPort;
     this.createdAt = init.createdAt;
     this.lastInbound = init.createdAt;
+    this.inbound = init.inbound ?? new RequestWindow();
+    this.firstRequestKey = init.firstRequestKey;
   }
 
-  override get state(): IkeSaState {
-    return this.phase.at;
+  get link(): Link {
+    return this.phase.link;
   }
 
-  override set state(at: IkeSaState) {
-    this.phase = { at, link: this.phase.link };
+  get responderSpi(): Uint8Array {
+    return this.phase.link.responderSpi;
   }
 
-  get present(): Branch {
-    return this;
+  get local(): Endpoint {
+    return this.phase.link.local;
   }
 
-  get branch(): Branch {
-    return pick(this, BRANCH);
+  set local(local: Endpoint) {
+    this.phase.link.local = local;
   }
 
-  set branch(branch: Branch) {
-    Object.assign(this, branch);
+  get natTraversalPort(): boolean {
+    return this.phase.link.natTraversalPort;
   }
 
-  /** Whether the peer is authenticated and the SA carries exchanges of its own. */
-  get isEstablished(): boolean {
-    return this.state === 'established';
+  set natTraversalPort(natTraversalPort: boolean) {
+    this.phase.link.natTraversalPort = natTraversalPort;
   }
 
-  /** The negotiation as initiator is over: one answer stays, and whatever the others needed is forgotten. */
-  endInitiating(): void {
+  get natTraversal(): boolean {
+    return this.phase.link.natTraversal;
+  }
+
+  get nat(): { readonly local: boolean; readonly peer: boolean } {
+    return this.phase.link.nat;
+  }
+
+  get quirks(): QuirkLedger {
+    return this.phase.link.quirks;
+  }
+
+  /** Our request that is under way. */
+  get active(): SentRequest | undefined {
+    return this.phase.link.active;
+  }
+
+  set active(active: SentRequest | undefined) {
+    this.phase.link.active = active;
+  }
+
+  get nextMessageId(): number {
+    return this.phase.link.nextMessageId;
+  }
+
+  set nextMessageId(nextMessageId: number) {
+    this.phase.link.nextMessageId = nextMessageId;
+  }
+
+  /** Suite and keys, in the phases that have them. */
+  get keyed(): Keyed | undefined {
+    return 'keyed' in this.phase ? this.phase.keyed : undefined;
+  }
+
+  get protection(): Protection | undefined {
+    return this.keyed?.protection;
+  }
+
+  /** What it has from the time when it was, or is, established. */
+  get service(): Service | undefined {
+    return 'service' in this.phase ? this.phase.service : undefined;
+  }
+
+  /** The present branch, see `Branches`. */
+  get branch(): IkePhase {
+    return this.phase;
+  }
+
+  set branch(branch: IkePhase) {
+    this.moveTo(branch);
+  }
+
+  get present(): IkePhase {
+    return this.phase;
+  }
+
+  /** Forgets all that is secret. */
+  end(forgetAt?: Millis): void {
+    const { phase, link } = this;
     this.branches.settle();
-    for (const { dh } of this.initiating?.requests ?? []) dh.wipe();
-    this.initiating?.dh.wipe();
-    this.initiating = undefined;
-    this.init = undefined;
-  }
-
-  /** Forgets all that is secret. Safe to call twice. */
-  wipe(): void {
-    this.endInitiating();
-    this.responding?.dh.wipe();
-    this.responding = undefined;
-    wipeBranch(this.branch);
-    this.keys = undefined;
-    this.protection = undefined;
-    this.reassembly = undefined;
-    for (const task of this.tasks.splice(0)) wipeTask(task);
-    if (this.active !== undefined) wipeTask(this.active.task);
-    this.active = undefined;
+    wipePhase(phase);
+    if ('negotiation' in phase) {
+      if (phase.at === 'init-answered') phase.negotiation.dh.wipe();
+      else wipeNegotiation(phase.negotiation);
+    }
+    this.tasks.length = 0;
+    if (link.active !== undefined) wipeExchange(link.active.task);
+    link.active = undefined;
+    link.reassembly = undefined;
+    this.moveTo({ at: 'gone', link, forgetAt });
   }
 }
 
-/** Forgets the private value of a task that has one. */
-export function wipeTask(task: Task): void {
-  if ('dh' in task) task.dh?.wipe();
+function wipePhase(phase: IkePhase): void {
+  if ('keyed' in phase && phase.keyed !== undefined) wipeIkeKeys(phase.keyed.keys);
+  phase.link.reassembly?.request.clear();
+  phase.link.reassembly?.response.clear();
+}
+
+/** The negotiation as initiator is over: whatever the answers needed is forgotten. */
+export function wipeNegotiation({ requests, dh }: InitiatorNegotiation): void {
+  for (const request of requests) request.dh.wipe();
+  dh.wipe();
+}
+
+/** Whether the peer is authenticated and the SA carries exchanges of its own. */
+export function isEstablished(sa: IkeSa): sa is IkeSaIn<'established'> {
+  return sa.state === 'established';
+}
+
+/** The same, also when another IKE SA took over. */
+export function isServing(sa: IkeSa): sa is ServingSa {
+  return sa.state === 'established' || sa.state === 'rekeyed';
+}
+
+export function isInitiating(sa: IkeSa): sa is InitiatingSa {
+  return sa.state === 'init-sent' || sa.state === 'auth-sent';
+}
+
+/** Whether the SA is in this phase. */
+export function isIn<At extends IkeSaState>(sa: IkeSa, at: At): sa is IkeSaIn<At> {
+  return sa.state === at;
 }

@@ -3,7 +3,7 @@ import { copyOf, equalBytes } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
-import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
+import type { KePayload, NoncePayload, NotifyPayload, Payload, SaPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
@@ -18,9 +18,10 @@ import { doubtOf, forkAnswer, isKnownAnswer, refuseInClear } from './answers.js'
 import { failSa } from './close.js';
 import { endAbandoned } from './established.js';
 import { failure, initRefused } from './failures.js';
-import { type FirstRequest, IkeSa } from './ike-sa.js';
-import { keyFirstSa } from './keys.js';
-import { find, findError, findNotify, hasExactlyOne, notify, wantedGroup } from './payloads.js';
+import { IkeSa, type IkeSaIn } from './ike-sa.js';
+import { keysOfFirst } from './keys.js';
+import { exactlyOne, findError, findNotify, notify, wantedGroup } from './payloads.js';
+import { type FirstRequest, firstLink, type InitiatorNegotiation } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import { drop, type Inbound, type World } from './world.js';
@@ -33,15 +34,22 @@ const MAX_COOKIES = 5;
  */
 const COOKIE_GRACE: Millis = 200;
 
+/** An answer that has all that keys are made from. */
+interface InitAnswer {
+  readonly sa: SaPayload;
+  readonly ke: KePayload;
+  readonly nonce: NoncePayload;
+}
+
 /** Begins an IKE SA as initiator: the request leaves when the endpoint works off the queue. */
 export function initiate(world: World, connection: ConnectionConfig): void {
   const { ctx } = world;
   const { addresses } = connection.peer;
   const turn = world.addressTurn.get(connection.id) ?? 0;
   const address = addresses[turn % Math.max(1, addresses.length)];
-  const spec = connection.ikeProposals[0];
+  const group = connection.ikeProposals[0]?.dh[0];
   const path = firstPath(connection, address);
-  if (address === undefined || spec === undefined) {
+  if (address === undefined || group === undefined) {
     const reason =
       address === undefined
         ? failure('dns_failed', 'the peer has no address: its host name is not resolved')
@@ -51,18 +59,9 @@ export function initiate(world: World, connection: ConnectionConfig): void {
     return;
   }
   endAbandoned(world, connection);
-  const sa = new IkeSa({
-    id: ctx.nextId(),
-    role: 'initiator',
-    state: 'init-sent',
-    initiatorSpi: freshIkeSpi(world),
-    responderSpi: new Uint8Array(8),
-    ...path,
-    createdAt: ctx.now,
-  });
-  const group = spec.dh[0]!;
-  sa.connection = connection;
-  sa.initiating = {
+  const id = ctx.nextId();
+  const initiatorSpi = freshIkeSpi(world);
+  const negotiation: InitiatorNegotiation = {
     dh: ctx.crypto.dh(group).generate(ctx.random),
     nonce: ctx.random.bytes(NONCE_LENGTH),
     requests: [],
@@ -76,9 +75,11 @@ export function initiate(world: World, connection: ConnectionConfig): void {
     answeredAt: undefined,
     answers: 0,
     fruitless: 0,
-    childSpi: undefined,
-    proposed: undefined,
+    child: undefined,
   };
+  const phase = { at: 'init-sent', link: firstLink(path, new Uint8Array(8)), negotiation } as const;
+  const sa = new IkeSa({ id, role: 'initiator', phase, initiatorSpi, createdAt: ctx.now });
+  sa.connection = connection;
   world.table.add(sa);
   sa.tasks.push({ kind: 'init' });
   ctx.event({
@@ -100,10 +101,10 @@ export function freshIkeSpi(world: World): Uint8Array {
 }
 
 /** The IKE_SA_INIT request, also when it is sent anew with a cookie or another group (RFC 7296 §1.2, §2.6). */
-export function sendInit(world: World, sa: IkeSa): void {
+export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
   const { crypto, random, limits } = world.ctx;
-  const negotiation = sa.initiating!;
-  const connection = sa.connection!;
+  const { connection } = sa;
+  const { negotiation } = sa.phase;
   const payloads: Payload[] = [
     ...(negotiation.cookie === undefined ? [] : [notify(NotifyType.COOKIE, negotiation.cookie)]),
     { kind: 'sa', proposals: ikeOffer(connection.ikeProposals) },
@@ -125,19 +126,20 @@ export function sendInit(world: World, sa: IkeSa): void {
  * An answer, the peer's or not. It is not protected: what is worth acting upon is decided here (RFC 7296 §2.21.1).
  * The present branch is that of IKE_SA_INIT.
  */
-export function initAnswered(world: World, sa: IkeSa, message: Inbound): void {
+export function initAnswered(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound): void {
   const { payloads, datagram } = message;
   const cookie = findNotify(payloads, NotifyType.COOKIE);
   const error = findError(payloads);
-  if (hasExactlyOne(payloads, 'sa', 'ke', 'nonce')) accept(world, sa, message);
+  const answer = exactlyOne(payloads, 'sa', 'ke', 'nonce');
+  if (answer !== undefined) accept(world, sa, message, answer);
   else if (cookie !== undefined) answerCookie(world, sa, message, cookie);
   else if (error?.type === NotifyType.INVALID_KE_PAYLOAD) changeGroup(world, sa, message.datagram, error);
-  else if (error !== undefined) refuseInClear(world, sa, initRefused(sa.connection!, error));
+  else if (error !== undefined) refuseInClear(world, sa, initRefused(sa.connection, error));
   else drop(world, datagram, 'unexpected', 'an IKE_SA_INIT answer with neither an SA nor an error');
 }
 
-function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyPayload): void {
-  const negotiation = sa.initiating!;
+function answerCookie(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, cookie: NotifyPayload): void {
+  const { negotiation } = sa.phase;
   // RFC 7296 §2.6: 1 to 64 octets.
   if (cookie.data.length < 1 || cookie.data.length > 64) {
     drop(world, message.datagram, 'malformed', `a cookie of ${cookie.data.length} octets`);
@@ -162,11 +164,11 @@ function answerCookie(world: World, sa: IkeSa, message: Inbound, cookie: NotifyP
 }
 
 /** Sends IKE_SA_INIT again as an answer asked for, none having authenticated meanwhile. */
-export function revise(world: World, sa: IkeSa): void {
+export function revise(world: World, sa: IkeSaIn<'init-sent'>): void {
   const { ctx } = world;
-  const negotiation = sa.initiating!;
-  const { cookie, group } = negotiation.revision!;
-  const connection = sa.connection!.id;
+  const { negotiation } = sa.phase;
+  const { cookie, group } = negotiation.revision ?? {};
+  const connection = sa.connection.id;
   negotiation.revision = undefined;
   if (cookie !== undefined) {
     negotiation.cookie = cookie;
@@ -193,9 +195,14 @@ function cookieLoop(tries: number): Failure {
 }
 
 /** RFC 7296 §1.2: the same request with a KE payload of the group that the responder wants. */
-function changeGroup(world: World, sa: IkeSa, datagram: Inbound['datagram'], error: NotifyPayload): void {
-  const negotiation = sa.initiating!;
-  const connection = sa.connection!;
+function changeGroup(
+  world: World,
+  sa: IkeSaIn<'init-sent'>,
+  datagram: Inbound['datagram'],
+  error: NotifyPayload,
+): void {
+  const { connection } = sa;
+  const { negotiation } = sa.phase;
   const group = wantedGroup(error);
   if (group === negotiation.dh.group) return;
   const offered = connection.ikeProposals.some((spec) => spec.dh.includes(group ?? 0));
@@ -213,9 +220,9 @@ function changeGroup(world: World, sa: IkeSa, datagram: Inbound['datagram'], err
 }
 
 /** A whole answer is gone on with, beside others that came: which of them is the peer's, IKE_AUTH shows. */
-function accept(world: World, sa: IkeSa, message: Inbound): void {
-  const negotiation = sa.initiating!;
-  const connection = sa.connection!;
+function accept(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, answer: InitAnswer): void {
+  const { connection } = sa;
+  const { negotiation } = sa.phase;
   const { header, payloads, datagram } = message;
   if (isKnownAnswer(sa, datagram.bytes)) {
     drop(world, datagram, 'outside_window', 'an answer to IKE_SA_INIT that came before');
@@ -226,7 +233,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     drop(world, datagram, 'rate_limited', why);
     return;
   }
-  const suite = acceptIkeAnswer(connection.ikeProposals, find(payloads, 'sa')!.proposals);
+  const suite = acceptIkeAnswer(connection.ikeProposals, answer.sa.proposals);
   if (!suite.ok) {
     refuseInClear(world, sa, suite.error);
     return;
@@ -235,7 +242,7 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     drop(world, datagram, 'malformed', 'an IKE_SA_INIT answer without responder SPI');
     return;
   }
-  const request = requestOf(world, sa, message, suite.value.dh);
+  const request = requestOf(world, sa, message, { ke: answer.ke, group: suite.value.dh });
   if (request === undefined) return;
   const finding = detectNat(world.ctx.crypto, header, payloads, {
     local: datagram.local,
@@ -245,23 +252,25 @@ function accept(world: World, sa: IkeSa, message: Inbound): void {
     refuseInClear(world, sa, natTraversalUnsupported('IKE_SA_INIT'));
     return;
   }
-  const shared = request.dh.tryAgree(find(payloads, 'ke')!.data);
+  const shared = request.dh.tryAgree(answer.ke.data);
   if (!shared.ok) {
     negotiation.fruitless++;
     const why = `the peer's public value is not valid: ${shared.error.message}`;
     refuseInClear(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
     return;
   }
-  goOn(world, sa, message, { request, suite: suite.value, shared: shared.value, finding });
+  const agreed = { request, nonce: answer.nonce.data, suite: suite.value, shared: shared.value, finding };
+  goOn(world, sa, message, agreed);
 }
 
 /** The SA becomes the branch of this answer, and is on its way to IKE_AUTH. */
 function goOn(
   world: World,
-  sa: IkeSa,
+  sa: IkeSaIn<'init-sent'>,
   message: Inbound,
   agreed: {
     readonly request: FirstRequest;
+    readonly nonce: Uint8Array;
     readonly suite: IkeSuite;
     readonly shared: SecretKey;
     readonly finding: NatFinding;
@@ -269,35 +278,42 @@ function goOn(
 ): void {
   const { header, payloads, datagram } = message;
   const { request, suite, shared, finding } = agreed;
-  forkAnswer(world, sa);
-  const responderNonce = copyOf(find(payloads, 'nonce')!.data);
-  sa.responderSpi = copyOf(header.responderSpi);
-  sa.init = { request: request.bytes, response: copyOf(datagram.bytes), responderNonce };
+  const { connection } = sa;
+  const { negotiation } = sa.phase;
+  const link = {
+    ...forkAnswer(world, sa),
+    responderSpi: copyOf(header.responderSpi),
+    natTraversal: finding.supported,
+    nat: { local: finding.local, peer: finding.peer },
+    fragmentation: findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined,
+    peerVendors: vendorNames(payloads),
+    nextMessageId: 1,
+  };
+  const responderNonce = copyOf(agreed.nonce);
+  const nonces = { initiator: negotiation.nonce, responder: responderNonce };
+  const owner = { role: sa.role, initiatorSpi: sa.initiatorSpi, responderSpi: link.responderSpi };
+  sa.moveTo({
+    at: 'auth-sent',
+    link,
+    negotiation,
+    init: { request: request.bytes, response: copyOf(datagram.bytes), responderNonce },
+    portProven: datagram.natTraversalPort,
+    keyed: keysOfFirst(world, owner, suite, nonces, shared),
+  });
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   noteProposalQuirks(world, sa, payloads, true);
-  keyFirstSa(world, sa, suite, { initiator: sa.initiating!.nonce, responder: responderNonce }, shared);
-  sa.natTraversal = finding.supported;
-  sa.nat = { local: finding.local, peer: finding.peer };
-  sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
-  sa.peerVendors = vendorNames(payloads);
-  sa.portProven = datagram.natTraversalPort;
-  if (espForm(sa, sa.connection!) === 'udp') {
-    floatToNatTraversalPort(sa);
-  }
-  sa.nextMessageId = 1;
-  sa.state = 'auth-sent';
+  if (espForm(link, connection) === 'udp') floatToNatTraversalPort(sa);
   sa.tasks.push({ kind: 'auth' });
 }
 
 /** The request that an answer with this group is to, the last one with it; undefined when it is to none. */
 function requestOf(
   world: World,
-  sa: IkeSa,
-  { payloads, datagram }: Inbound,
-  group: number,
+  sa: IkeSaIn<'init-sent'>,
+  { datagram }: Inbound,
+  { ke, group }: { readonly ke: InitAnswer['ke']; readonly group: number },
 ): FirstRequest | undefined {
-  const ke = find(payloads, 'ke')!;
-  const request = sa.initiating!.requests.findLast(({ dh }) => dh.group === group);
+  const request = sa.phase.negotiation.requests.findLast(({ dh }) => dh.group === group);
   if (request === undefined || ke.group !== group) {
     const groups = `${nameOf('dh', group)} chosen, ${nameOf('dh', ke.group)} in its KE payload`;
     const why = `the peer's answer mixes DH groups: ${groups}`;
@@ -312,9 +328,9 @@ function requestOf(
 /**
  * Nothing came back to IKE_SA_INIT. Goes on with the peer's next address in the same SA, or fails.
  */
-export function initSilent(world: World, sa: IkeSa): void {
-  const negotiation = sa.initiating!;
-  const connection = sa.connection!;
+export function initSilent(world: World, sa: IkeSaIn<'init-sent'>): void {
+  const { connection } = sa;
+  const { negotiation } = sa.phase;
   const tries = sa.active?.retransmission.sent ?? 0;
   if (negotiation.cookieRepeats > 1) {
     failSa(world, sa, cookieLoop(negotiation.cookieRepeats));

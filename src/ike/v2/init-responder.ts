@@ -3,7 +3,8 @@ import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { type FirstRequest, scanFirstRequest } from '../../wire/ike/first-request.js';
-import type { Payload } from '../../wire/ike/payloads.js';
+import { encodeMessage } from '../../wire/ike/message.js';
+import type { KePayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
 import type { CookieSubject } from '../admission/cookies.js';
 import type { Failure } from '../events.js';
@@ -12,14 +13,14 @@ import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
 import { noteQuirk } from '../quirks.js';
 import { vendorNames } from '../vendors.js';
-import { failSa } from './close.js';
 import { failure } from './failures.js';
-import { IKE_SA_STATES, IkeSa } from './ike-sa.js';
+import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
-import { keyFirstSa } from './keys.js';
-import { find, findNotify, hasExactlyOne, invalidKe, notify } from './payloads.js';
+import { exactlyOne, findNotify, invalidKe, notify } from './payloads.js';
+import { firstLink, IKE_SA_STATES } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
-import { reply, replyStateless, respond } from './send.js';
+import { headerOf, reply, replyStateless, sendAnswer } from './send.js';
+import { RequestWindow } from './window.js';
 import { drop, type Inbound, type World } from './world.js';
 
 /** What a half-open SA holds beside the request, about: answer, DH values, nonces. */
@@ -49,14 +50,15 @@ export function initRequested(world: World, message: Inbound): void {
     drop(world, datagram, 'malformed', 'IKE_SA_INIT with a wrong message id or without initiator SPI');
     return;
   }
-  if (!hasExactlyOne(payloads, 'sa', 'ke', 'nonce')) {
+  const offer = exactlyOne(payloads, 'sa', 'ke', 'nonce');
+  if (offer === undefined) {
     refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
       cause: 'invalid_syntax',
       message: 'the peer sent IKE_SA_INIT without exactly one SA, KE and nonce payload',
     }));
     return;
   }
-  if (!admit(world, message, find(payloads, 'nonce')!.data)) return;
+  if (!admit(world, message, offer.nonce.data)) return;
   const arrival = { local: datagram.local.address, remote: source, version: 2 } as const;
   const candidates = ctx.peers.candidates(arrival);
   const mismatch = candidates.isEmpty ? ctx.peers.versionMismatch(arrival) : undefined;
@@ -65,7 +67,7 @@ export function initRequested(world: World, message: Inbound): void {
     refuse(world, message, why, () => mismatch.failure, mismatch.connection);
     return;
   }
-  const { proposals } = find(payloads, 'sa')!;
+  const { proposals } = offer.sa;
   // The first list with a proposal in common decides the suite; IKE_AUTH then tells which connection is meant.
   const selection = firstMatch(candidates, (specs) => findIke(specs, proposals));
   if (selection === undefined) {
@@ -76,7 +78,7 @@ export function initRequested(world: World, message: Inbound): void {
     return;
   }
   const { suite } = selection;
-  const ke = find(payloads, 'ke')!;
+  const { ke } = offer;
   if (ke.group !== suite.dh) {
     replyStateless(world, message, [invalidKe(suite.dh)]);
     return;
@@ -89,14 +91,14 @@ export function initRequested(world: World, message: Inbound): void {
     }));
     return;
   }
-  answer(world, message, key, candidates, selection);
+  answer(world, message, { ke, nonce: offer.nonce.data, key, candidates, selection });
 }
 
 /** The answer was lost, or the request was copied on its way. */
 function repeat(world: World, sa: IkeSa, message: Inbound): void {
   const bytes = sa.inbound.answerTo(message.datagram.bytes);
   if (bytes !== undefined) {
-    sa.firstRepeats++;
+    if (sa.phase.at === 'init-answered') sa.phase.negotiation.repeats++;
     reply(world, message.datagram, bytes);
     return;
   }
@@ -213,103 +215,93 @@ function refuse(
   replyStateless(world, message, [why]);
 }
 
-function answer(
-  world: World,
-  message: Inbound,
-  key: string,
-  candidates: Candidates,
-  selection: IkeSelection,
-): void {
+/** A request that is granted. */
+interface Granted {
+  readonly ke: KePayload;
+  readonly nonce: Uint8Array;
+  /** See `IkeSa.firstRequestKey`. */
+  readonly key: string;
+  readonly candidates: Candidates;
+  readonly selection: IkeSelection;
+}
+
+function answer(world: World, message: Inbound, granted: Granted): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
+  const { candidates, selection, nonce, key } = granted;
   const held = datagram.bytes.length + ANSWER_BYTES;
   if (!world.halfOpen.hold(held)) {
     drop(world, datagram, 'half_open_limit', `half-open IKE SAs hold ${world.halfOpen.bytes} octets`);
     return;
   }
-  const sa = new IkeSa({
-    id: ctx.nextId(),
-    role: 'responder',
-    state: 'init-answered',
-    initiatorSpi: copyOf(header.initiatorSpi),
-    responderSpi: freshIkeSpi(world),
-    local: datagram.local,
-    remote: datagram.remote,
-    natTraversalPort: datagram.natTraversalPort,
-    createdAt: ctx.now,
-  });
-  ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 2, peer: sa.remote });
+  const id = ctx.nextId();
+  const spis = { initiatorSpi: copyOf(header.initiatorSpi), responderSpi: freshIkeSpi(world) };
+  ctx.event({ kind: 'ike-responding', ikeId: id, version: 2, peer: datagram.remote });
   const finding = detectNat(ctx.crypto, header, payloads, datagram);
-  sa.natTraversal = finding.supported;
-  sa.nat = { local: finding.local, peer: finding.peer };
-  // RFC 7383 §2.3: said only to those who said it.
-  sa.fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
-  sa.peerVendors = vendorNames(payloads);
-  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
-  noteProposalQuirks(world, sa, payloads, true);
-  sa.suite = selection.suite;
-  sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
-  sa.firstRequestKey = key;
   const dh = ctx.crypto.dh(selection.suite.dh).generate(ctx.random);
   const responderNonce = ctx.random.bytes(NONCE_LENGTH);
   const nat = !finding.supported
     ? []
-    : natDetectionNotifies(ctx.crypto, ctx.random, sa, {
+    : natDetectionNotifies(ctx.crypto, ctx.random, spis, {
         local: datagram.local,
         remote: datagram.remote,
         force: candidates.forcesEncapsulation,
       });
-  const nonce = find(payloads, 'nonce')!.data;
-  const proven = hasValidCookie(world, message, {
-    nonce,
-    cookie: findNotify(payloads, NotifyType.COOKIE)?.data,
+  // RFC 7383 §2.3: said only to those who said it.
+  const fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
+  const answered = {
+    header: headerOf({ role: 'responder', ...spis }, header.exchangeType, header.messageId, true),
+    payloads: [
+      { kind: 'sa', proposals: [selection.answer] },
+      { kind: 'ke', group: dh.group, data: dh.publicValue },
+      { kind: 'nonce', data: responderNonce },
+      ...nat,
+      ...(fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
+    ] satisfies Payload[],
+  };
+  const response = encodeMessage(answered.header, answered.payloads);
+  const inbound = new RequestWindow();
+  const cookie = findNotify(payloads, NotifyType.COOKIE)?.data;
+  const proven = hasValidCookie(world, message, { nonce, cookie });
+  const sa = new IkeSa({
+    id,
+    role: 'responder',
+    phase: {
+      at: 'init-answered',
+      link: {
+        ...firstLink(datagram, spis.responderSpi),
+        natTraversal: finding.supported,
+        nat: { local: finding.local, peer: finding.peer },
+        fragmentation,
+        peerVendors: vendorNames(payloads),
+      },
+      negotiation: {
+        suite: selection.suite,
+        dh,
+        peerPublic: copyOf(granted.ke.data),
+        initiatorNonce: copyOf(nonce),
+        responderNonce,
+        // The copy that tells repetitions: there is no second one.
+        request: inbound.answered(datagram.bytes, [response]),
+        response,
+        candidates,
+        source: datagram.remote.address,
+        held,
+        proven,
+        repeats: 0,
+      },
+      keyed: undefined,
+      forgetAt: ctx.now + ctx.limits.halfOpenTimeout,
+    },
+    initiatorSpi: spis.initiatorSpi,
+    createdAt: ctx.now,
+    inbound,
+    firstRequestKey: key,
   });
+  if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
+  noteProposalQuirks(world, sa, payloads, true);
   world.table.add(sa);
   world.byFirstRequest.set(key, sa);
   world.halfOpen.opened(datagram.remote.address, proven);
-  const response = respond(world, sa, message, [
-    { kind: 'sa', proposals: [selection.answer] },
-    { kind: 'ke', group: dh.group, data: dh.publicValue },
-    { kind: 'nonce', data: responderNonce },
-    ...nat,
-    ...(sa.fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
-  ]);
-  sa.responding = {
-    dh,
-    peerPublic: copyOf(find(payloads, 'ke')!.data),
-    initiatorNonce: copyOf(nonce),
-    responderNonce,
-    // The copy that tells repetitions: there is no second one.
-    request: sa.inbound.lastRequest!,
-    response,
-    candidates,
-    source: datagram.remote.address,
-    held,
-    proven,
-  };
-}
-
-/**
- * Completes the Diffie-Hellman exchange of a half-open SA, once, when the first protected message arrives:
- * whoever only sends first requests costs half of the arithmetic. False when the SA is given up.
- */
-export function completeKeys(world: World, sa: IkeSa): boolean {
-  if (sa.protection !== undefined) return true;
-  const negotiation = sa.responding!;
-  const shared = negotiation.dh.agree(negotiation.peerPublic);
-  if (!shared.ok) {
-    failSa(
-      world,
-      sa,
-      failure(
-        'invalid_syntax',
-        `the peer's public value is not valid: ${shared.error.message}`,
-        'IKE_SA_INIT',
-      ),
-    );
-    return false;
-  }
-  const nonces = { initiator: negotiation.initiatorNonce, responder: negotiation.responderNonce };
-  keyFirstSa(world, sa, sa.suite!, nonces, shared.value);
-  return true;
+  sendAnswer(world, sa, message, { ...answered, datagrams: [response] });
 }

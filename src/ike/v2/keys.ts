@@ -1,36 +1,43 @@
 import { deriveIkeKeys, deriveSkeyseed, type NoncePair } from '../../crypto/keymat.js';
 import type { IkeSuite } from '../../crypto/types.js';
 import type { SecretKey } from '../../util/secret.js';
-import type { IkeSa } from './ike-sa.js';
+import type { Role } from '../events.js';
+import type { Keyed } from './phases.js';
 import { createProtection } from './protect.js';
 import type { World } from './world.js';
 
-/** Gives a new IKE SA its keys (RFC 7296 §2.14). Wipes the shared secret and SKEYSEED. */
-export function keyFirstSa(
+/** What an IKE SA is known by at both ends, and which end this is. */
+export interface KeyOwner {
+  readonly role: Role;
+  readonly initiatorSpi: Uint8Array;
+  readonly responderSpi: Uint8Array;
+}
+
+/** The keys of an IKE SA that IKE_SA_INIT made (RFC 7296 §2.14). Wipes the shared secret and SKEYSEED. */
+export function keysOfFirst(
   world: World,
-  sa: IkeSa,
+  owner: KeyOwner,
   suite: IkeSuite,
   nonces: NoncePair,
   shared: SecretKey,
-): void {
+): Keyed {
   const skeyseed = deriveSkeyseed(world.ctx.crypto.prf(suite.prf), nonces, shared);
   shared.wipe();
-  keySa(world, sa, suite, nonces, skeyseed);
+  return keysFrom(world, owner, suite, nonces, skeyseed);
 }
 
 /** The same from a SKEYSEED made otherwise, for a rekey (§2.18). Wipes it. */
-export function keySa(
+export function keysFrom(
   world: World,
-  sa: IkeSa,
+  owner: KeyOwner,
   suite: IkeSuite,
   nonces: NoncePair,
   skeyseed: SecretKey,
-): void {
+): Keyed {
   const { crypto, random } = world.ctx;
-  const spis = { initiator: sa.initiatorSpi, responder: sa.responderSpi };
-  sa.suite = suite;
-  sa.keys = deriveIkeKeys(crypto.prf(suite.prf), suite, skeyseed, nonces, spis);
+  const spis = { initiator: owner.initiatorSpi, responder: owner.responderSpi };
+  const keys = deriveIkeKeys(crypto.prf(suite.prf), suite, skeyseed, nonces, spis);
   skeyseed.wipe();
-  sa.protection = createProtection(crypto, random, suite, sa.keys, sa.role);
-  sa.nonces = [nonces.initiator, nonces.responder];
+  const protection = createProtection(crypto, random, suite, keys, owner.role);
+  return { suite, keys, protection, nonces: [nonces.initiator, nonces.responder] };
 }

@@ -1,6 +1,6 @@
 import { type Millis, seconds } from '../../util/units.js';
 import type { RetransmitPolicy } from '../limits.js';
-import type { IkeSa } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, isEstablished } from './ike-sa.js';
 import type { World } from './world.js';
 
 /** However short the timeout, a request gets this long for its answer before the peer counts as dead. */
@@ -15,8 +15,8 @@ const MAX_PATIENCE = 60_000;
 const TRIES_WITHIN_TIMEOUT = 4;
 
 /** Whether the connection wants its peer watched. */
-function isWatched(sa: IkeSa): boolean {
-  return sa.state === 'established' && sa.connection !== undefined && sa.connection.dpd.action !== 'none';
+function isWatched(sa: IkeSa): sa is IkeSaIn<'established'> {
+  return isEstablished(sa) && sa.connection.dpd.action !== 'none';
 }
 
 /**
@@ -26,7 +26,7 @@ function isWatched(sa: IkeSa): boolean {
 export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
   const policy = world.ctx.limits.retransmit;
   if (!isWatched(sa)) return policy;
-  const ceiling = seconds(sa.connection!.dpd.timeout) / TRIES_WITHIN_TIMEOUT;
+  const ceiling = seconds(sa.connection.dpd.timeout) / TRIES_WITHIN_TIMEOUT;
   return { ...policy, ceiling: Math.min(policy.ceiling, ceiling), tries: Number.POSITIVE_INFINITY };
 }
 
@@ -34,20 +34,20 @@ export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
  * When the peer counts as dead: `timeout` after its last sign of life, provided a request is waiting for an
  * answer. Silence alone is no proof (RFC 7296 §2.4). A request that waits too long is, whatever else is heard.
  */
-export function deadAt(sa: IkeSa): Millis | undefined {
-  if (!isWatched(sa) || sa.active === undefined) return undefined;
-  const timeout = seconds(sa.connection!.dpd.timeout);
+export function deadAt(sa: IkeSa): Millis {
+  if (!isWatched(sa) || sa.active === undefined) return Number.POSITIVE_INFINITY;
+  const timeout = seconds(sa.connection.dpd.timeout);
   const silent = Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, MIN_PATIENCE));
   return Math.min(silent, sa.active.sentAt + Math.max(timeout, MAX_PATIENCE));
 }
 
 /** Whether the peer was heard within the timeout of dead peer detection, where there is one. */
 export function isAlive(world: World, sa: IkeSa): boolean {
-  return !isWatched(sa) || world.ctx.now < sa.lastInbound + seconds(sa.connection!.dpd.timeout);
+  return !isWatched(sa) || world.ctx.now < sa.lastInbound + seconds(sa.connection.dpd.timeout);
 }
 
 /** When to ask for a sign of life, if none comes by itself: IKE or ESP, any authentic packet counts. */
-export function probeAt(sa: IkeSa): Millis | undefined {
-  if (!isWatched(sa) || sa.active !== undefined || sa.tasks.length > 0) return undefined;
-  return sa.lastInbound + seconds(sa.connection!.dpd.interval);
+export function probeAt(sa: IkeSa): Millis {
+  if (!isWatched(sa) || sa.active !== undefined || sa.tasks.length > 0) return Number.POSITIVE_INFINITY;
+  return sa.lastInbound + seconds(sa.connection.dpd.interval);
 }

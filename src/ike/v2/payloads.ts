@@ -44,7 +44,18 @@ export function wantedGroup(payload: NotifyPayload): number | undefined {
   return payload.data.length === 2 ? (payload.data[0]! << 8) | payload.data[1]! : undefined;
 }
 
-/** Whether a request has what its exchange needs, each exactly once. */
-export function hasExactlyOne(payloads: readonly Payload[], ...kinds: readonly Payload['kind'][]): boolean {
-  return kinds.every((kind) => payloads.filter((p) => p.kind === kind).length === 1);
+/**
+ * What an exchange needs, by kind, when the message has each of these payloads exactly once; undefined when not.
+ */
+export function exactlyOne<K extends Payload['kind']>(
+  payloads: readonly Payload[],
+  ...kinds: readonly K[]
+): { readonly [Kind in K]: PayloadOf<Kind> } | undefined {
+  const found: Partial<Record<K, Payload>> = {};
+  for (const kind of kinds) {
+    const [first, second] = payloads.filter((p) => p.kind === kind);
+    if (first === undefined || second !== undefined) return undefined;
+    found[kind] = first;
+  }
+  return found as { readonly [Kind in K]: PayloadOf<Kind> };
 }

@@ -3,7 +3,7 @@ import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import type { ChildRecord } from './child-record.js';
-import type { IkeSa } from './ike-sa.js';
+import type { ServingSa } from './ike-sa.js';
 import type { World } from './world.js';
 
 /**
@@ -20,11 +20,11 @@ function wantsPfs({ espProposals }: ConnectionConfig): boolean {
 }
 
 /** The first child SA of an IKE SA stands: that its rekeying will work is not known yet. */
-export function notePfsUnverified(world: World, sa: IkeSa, child: ChildRecord): void {
+export function notePfsUnverified(world: World, sa: ServingSa, child: ChildRecord): void {
   const { ctx } = world;
-  const connection = sa.connection!;
+  const { connection } = sa;
   if (!wantsPfs(connection)) return;
-  sa.pfsUnverified = true;
+  sa.phase.service.pfsUnverified = true;
   ctx.event({
     kind: 'advisory',
     connection: connection.id,
@@ -38,19 +38,19 @@ export function notePfsUnverified(world: World, sa: IkeSa, child: ChildRecord): 
 }
 
 /** A CREATE_CHILD_SA exchange made a child SA: the policies agree. */
-export function notePfsAgreed(world: World, sa: IkeSa): void {
-  if (!sa.pfsUnverified) return;
-  sa.pfsUnverified = false;
-  const connection = sa.connection!.id;
+export function notePfsAgreed(world: World, sa: ServingSa): void {
+  if (!sa.phase.service.pfsUnverified) return;
+  sa.phase.service.pfsUnverified = false;
+  const connection = sa.connection.id;
   for (const code of ['pfs_unverified', 'pfs_mismatch'] as const) {
     world.ctx.event({ kind: 'advisory-withdrawn', connection, code });
   }
 }
 
 /** Each child SA lives for one lifetime only: the next one comes with a new IKE SA. */
-export function notePfsRefused(world: World, sa: IkeSa, reason: Failure): void {
-  const connection = sa.connection!.id;
-  sa.pfsUnverified = true;
+export function notePfsRefused(world: World, sa: ServingSa, reason: Failure): void {
+  const connection = sa.connection.id;
+  sa.phase.service.pfsUnverified = true;
   world.ctx.event({ kind: 'advisory-withdrawn', connection, code: 'pfs_unverified' });
   world.ctx.event({
     kind: 'advisory',

@@ -13,13 +13,17 @@ import type { IkeVersion } from '../version.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
 import { nextPair, recheckCoverage, wantDestination } from './coverage.js';
-import { beginNext, deadlineOf, tick } from './exchanges.js';
+import { beginNext } from './exchanges.js';
 import { failure } from './failures.js';
+import { isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
+import { followPeer } from './peer-path.js';
 import { receive } from './receive.js';
-import { followPeer, renew, renewWaiting } from './renew.js';
+import { renew, renewWaiting } from './renew.js';
 import { reviveChildless } from './revival.js';
+import { isRedundant } from './service.js';
 import { createChildTask } from './tasks.js';
+import { deadlineOf, tick } from './timers.js';
 import { createWorld, ownerOf, sasOf, type World } from './world.js';
 
 /** How long a negotiation that the peer has begun is given before we begin one of our own. */
@@ -87,25 +91,27 @@ export class IkeV2 implements IkeVersion {
 
   inboundTraffic(childId: ChildId, at: Millis): boolean {
     const sa = ownerOf(this.world, childId);
-    if (sa === undefined) return false;
+    if (sa?.service === undefined) return false;
     sa.lastInbound = Math.max(sa.lastInbound, at);
-    sa.unconfirmed = false;
+    sa.service.unconfirmed = false;
     // RFC 7296 §2.8: traffic on the new SA proves that the peer has it.
-    const child = sa.children.get(childId);
+    const child = sa.service.children.get(childId);
     if (child !== undefined && (child.replaces !== undefined || mayCarry(sa)))
       activateOutbound(this.world, child);
     return true;
   }
 
   trafficVolume(childId: ChildId, passed: Volume): boolean {
-    const child = ownerOf(this.world, childId)?.children.get(childId);
+    const child = ownerOf(this.world, childId)?.service?.children.get(childId);
     if (child === undefined) return false;
     noteVolume(child, passed, this.world.ctx.now);
     return true;
   }
 
   acquire(connection: ConnectionId, destination: Uint8Array): boolean {
-    const standing = sasOf(this.world, connection).find((sa) => sa.isEstablished && sa.children.size > 0);
+    const standing = sasOf(this.world, connection)
+      .filter(isEstablished)
+      .find((sa) => sa.phase.service.children.size > 0);
     if (standing === undefined) return false;
     wantDestination(this.world, standing, destination);
     return true;
@@ -113,7 +119,7 @@ export class IkeV2 implements IkeVersion {
 
   installFailed(childId: ChildId, reason: string): boolean {
     const sa = ownerOf(this.world, childId);
-    const child = sa?.children.get(childId);
+    const child = sa?.service?.children.get(childId);
     if (sa === undefined || child === undefined) return false;
     removeChild(this.world, sa, child, 'failed');
     this.world.ctx.event({
@@ -158,13 +164,13 @@ export class IkeV2 implements IkeVersion {
   #bringUp(connection: ConnectionConfig): void {
     const { now } = this.world.ctx;
     const sas = sasOf(this.world, connection.id);
-    if (sas.some((sa) => sa.state === 'init-sent' || sa.state === 'auth-sent')) return;
-    const standing = sas.find((sa) => sa.state === 'established' && sa.redundantTo === undefined);
+    if (sas.some(isInitiating)) return;
+    const standing = sas.filter(isEstablished).find((sa) => !isRedundant(sa.phase.service));
     if (standing !== undefined) {
       const onItsWay = [...standing.tasks, standing.active?.task].some(
         (task) => task?.kind === 'create-child',
       );
-      if (standing.children.size > 0) recheckCoverage(this.world, standing);
+      if (standing.phase.service.children.size > 0) recheckCoverage(this.world, standing);
       else if (this.world.perPair.has(connection.id)) nextPair(this.world, standing);
       else if (!onItsWay && !reviveChildless(this.world, standing)) standing.tasks.push(createChildTask());
       return;
@@ -178,7 +184,7 @@ export class IkeV2 implements IkeVersion {
     return oldestBegin(
       this.world.table,
       ['init-answered'],
-      ({ responding }) => responding?.candidates.has(id) === true,
+      ({ phase }) => phase.at === 'init-answered' && phase.negotiation.candidates.has(id),
     );
   }
 

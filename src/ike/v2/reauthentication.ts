@@ -3,7 +3,7 @@ import type { Millis, Seconds } from '../../util/units.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
 import { lifetime } from '../sa/lifetime.js';
-import type { IkeSa } from './ike-sa.js';
+import type { IkeSaIn, ServingSa } from './ike-sa.js';
 import { findNotify } from './payloads.js';
 import { isWorthRekeying, startOver } from './revival.js';
 import type { World } from './world.js';
@@ -18,28 +18,20 @@ const TRY_AGAIN: Millis = 30_000;
  * IKE_AUTH, or later in an INFORMATIONAL request. Only who was the initiator when both ends were authenticated can
  * authenticate again, whoever has rekeyed the IKE SA since: from an initiator it means nothing.
  */
-export function noteAuthLifetime(world: World, sa: IkeSa, payloads: readonly Payload[]): void {
+export function noteAuthLifetime(world: World, sa: ServingSa, payloads: readonly Payload[]): void {
   const data = findNotify(payloads, NotifyType.AUTH_LIFETIME)?.data;
-  if (data?.length !== 4 || sa.authenticatedAs !== 'initiator') return;
+  if (data?.length !== 4 || sa.phase.service.authenticatedAs !== 'initiator') return;
   const { ctx } = world;
   const told = Math.max(MIN_LIFETIME, readU32(data, 0));
   // As early as a rekey before the end of a lifetime, and for the same reasons.
-  sa.reauthenticateAt = lifetime(ctx.random, ctx.now, told).rekeyAt;
+  sa.phase.service.reauthenticateAt = lifetime(ctx.random, ctx.now, told).rekeyAt;
 }
 
 /**
  * Authenticates again in time: by a new IKE SA beside the old one, which it replaces (RFC 7296 §2.8.3). A rekey would
- * not do. `tick` calls it where this end may rekey.
+ * not do.
  */
-export function reauthenticate(world: World, sa: IkeSa): void {
-  const { now } = world.ctx;
-  if (sa.reauthenticateAt > now) return;
-  sa.reauthenticateAt = now + TRY_AGAIN;
+export function reauthenticate(world: World, sa: IkeSaIn<'established'>): void {
+  sa.phase.service.reauthenticateAt = world.ctx.now + TRY_AGAIN;
   if (isWorthRekeying(world, sa)) startOver(world, sa);
-}
-
-/** The new IKE SA of a rekey is as authenticated as the old one, and for as long (RFC 4478 §3). */
-export function keepAuthentication(next: IkeSa, old: IkeSa): void {
-  next.authenticatedAs = old.authenticatedAs;
-  next.reauthenticateAt = old.reauthenticateAt;
 }

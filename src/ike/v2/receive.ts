@@ -7,21 +7,22 @@ import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
-import { enterAnswer, firstRemote, onFirst, refuseAnswer } from './answers.js';
+import { enterAnswer, firstOf, onFirst, refuseAnswer } from './answers.js';
+import { completeKeys } from './auth-responder.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
 import { refuseForNow } from './create-child-responder.js';
-import { confirmSurvivor } from './established.js';
+import { confirmSurvivor } from './duplicates.js';
 import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
-import { completeKeys, initRequested, mayBeDecoded } from './init-responder.js';
+import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing } from './ike-sa.js';
+import { initRequested, mayBeDecoded } from './init-responder.js';
 import { notify } from './payloads.js';
-import { decodeInner, type OpenError } from './protect.js';
+import { followPeer } from './peer-path.js';
+import { decodeInner, type OpenError, type Protection } from './protect.js';
 import { type Placed, Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
-import { followPeer } from './renew.js';
 import { reply, replyStateless, respond } from './send.js';
-import { kindOf, TRANSITIONS } from './transitions.js';
+import { dispatch } from './transitions.js';
 import { drop, type Inbound, type World } from './world.js';
 
 /** An IKEv2 datagram, from anyone. What costs more comes after what costs less. */
@@ -100,12 +101,12 @@ function receiveInit(world: World, message: Inbound): void {
     return;
   }
   // Not protected: that it comes from the address we asked is little, but all there is.
-  if (header.messageId !== 0 || datagram.remote.address !== firstRemote(sa)?.address) {
+  if (header.messageId !== 0 || datagram.remote.address !== firstOf(sa)?.link.remote.address) {
     drop(world, datagram, 'outside_window', 'an IKE_SA_INIT answer that is not waited for');
     return;
   }
   report(world, message, sa);
-  onFirst(sa, () => TRANSITIONS[sa.state]['IKE_SA_INIT response'](world, sa, message));
+  onFirst(sa, (first) => dispatch(world, first, message));
 }
 
 function receiveProtected(world: World, message: Inbound): void {
@@ -127,14 +128,15 @@ function receiveProtected(world: World, message: Inbound): void {
     return;
   }
   if (sealed.kind === 'skf' && !mayBeFragment(world, sa, message, sealed)) return;
-  if (sa.state === 'init-answered' && !mayProveItself(world, sa, message)) return;
-  if (sa.protection === undefined) {
+  if (isIn(sa, 'init-answered') && !mayProveItself(world, sa, message)) return;
+  const { protection } = sa;
+  if (protection === undefined) {
     refuseUnknownSpi(world, message);
     drop(world, datagram, 'unexpected', `in state ${sa.state}`);
     return;
   }
-  if (sealed.kind === 'skf') collect(world, sa, message, sealed);
-  else open(world, sa, message, sa.protection.open(datagram.bytes, sealed));
+  if (sealed.kind === 'skf') collect(world, sa, message, { skf: sealed, protection });
+  else open(world, sa, message, protection.open(datagram.bytes, sealed));
 }
 
 /**
@@ -149,7 +151,7 @@ function refuseUnknownSpi(world: World, message: Pick<Inbound, 'header' | 'datag
 /** Whether a fragment is worth opening: agreed on, within the bounds, and not here yet (RFC 7383 §2.6). */
 function mayBeFragment(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): boolean {
   const { header, datagram } = message;
-  const why = sa.fragmentation
+  const why = sa.link.fragmentation
     ? reassemblyOf(world, sa, header.response).refuses(header.messageId, skf)
     : 'a fragment, which was not agreed on';
   if (why !== undefined) drop(world, datagram, 'unexpected', why);
@@ -158,14 +160,20 @@ function mayBeFragment(world: World, sa: IkeSa, message: Inbound, skf: SkfPayloa
 
 function reassemblyOf(world: World, sa: IkeSa, response: boolean): Reassembly {
   const { messageBytes } = world.ctx.limits;
-  sa.reassembly ??= { request: new Reassembly(messageBytes), response: new Reassembly(messageBytes) };
-  return response ? sa.reassembly.response : sa.reassembly.request;
+  const { link } = sa;
+  link.reassembly ??= { request: new Reassembly(messageBytes), response: new Reassembly(messageBytes) };
+  return response ? link.reassembly.response : link.reassembly.request;
 }
 
 /** Each fragment is authenticated before it is stored (RFC 7383 §2.6). The last one makes the message whole. */
-function collect(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload): void {
+function collect(
+  world: World,
+  sa: IkeSa,
+  message: Inbound,
+  { skf, protection }: { readonly skf: SkfPayload; readonly protection: Protection },
+): void {
   const { header, datagram } = message;
-  const opened = sa.protection!.openText(datagram.bytes, skf);
+  const opened = protection.openText(datagram.bytes, skf);
   if (!opened.ok) {
     open(world, sa, message, opened);
     return;
@@ -193,7 +201,7 @@ function keep(world: World, sa: IkeSa, message: Inbound, skf: SkfPayload, text: 
   const { header, datagram } = message;
   const reassembly = reassemblyOf(world, sa, header.response);
   const { halfOpen } = world;
-  const held = sa.state === 'init-answered' ? sa.responding : undefined;
+  const held = sa.phase.at === 'init-answered' ? sa.phase.negotiation : undefined;
   if (held !== undefined) {
     if (datagram.remote.address !== held.source)
       return { kind: 'refused', why: 'a fragment from another address than IKE_SA_INIT' };
@@ -233,7 +241,7 @@ function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
   const cached = place === 'last' ? sa.inbound.answerTo(datagram.bytes) : undefined;
   if (cached !== undefined) reply(world, datagram, cached);
   else if (place === 'last' && isEncryptedAnew(world, sa, message))
-    reply(world, datagram, sa.inbound.lastAnswer!);
+    reply(world, datagram, sa.inbound.lastAnswer ?? []);
   else if (place === 'last' && isFirstFragment(message)) return sa.protection !== undefined;
   else drop(world, datagram, 'outside_window', `request ${header.messageId}, ${sa.inbound.next} is the next`);
   return false;
@@ -247,9 +255,10 @@ function isEncryptedAnew(world: World, sa: IkeSa, message: Inbound): boolean {
   const text = textOf(sa, message.datagram.bytes, message.payloads);
   if (text === undefined) return false;
   const { lastRequest } = sa.inbound;
-  const before = lastRequest === undefined ? undefined : decodeMessage(lastRequest);
-  if (!before?.ok || before.value.header.exchangeType !== message.header.exchangeType) return false;
-  const known = textOf(sa, lastRequest!, before.value.payloads);
+  if (lastRequest === undefined) return false;
+  const before = decodeMessage(lastRequest);
+  if (!before.ok || before.value.header.exchangeType !== message.header.exchangeType) return false;
+  const known = textOf(sa, lastRequest, before.value.payloads);
   if (known === undefined || !equalBytes(known, text)) return false;
   noteQuirk(world.ctx, sa, 'reencrypted_request');
   return true;
@@ -269,13 +278,13 @@ function isFirstFragment({ payloads }: IkeMessage): boolean {
 }
 
 /** A half-open SA takes IKE_AUTH and nothing else; only now is its Diffie-Hellman exchange completed. */
-function mayProveItself(world: World, sa: IkeSa, message: Inbound): boolean {
+function mayProveItself(world: World, sa: IkeSaIn<'init-answered'>, message: Inbound): boolean {
   const { header, datagram } = message;
   if (header.exchangeType !== ExchangeType.IKE_AUTH || header.response) {
     drop(world, datagram, 'unexpected', `${nameOf('exchange', header.exchangeType)} before IKE_AUTH`);
     return false;
   }
-  return completeKeys(world, sa);
+  return completeKeys(world, sa) !== undefined;
 }
 
 /** What was opened is handled by the state of the SA. */
@@ -295,14 +304,14 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
   const inner: Inbound = { header, payloads: opened.value, datagram };
   report(world, inner, sa);
   if (!header.response && !isWithinBudget(world, sa, inner)) return;
-  const wasEstablished = sa.state === 'established';
-  if (wasEstablished && !header.response) takeUpRival(world, sa, inner.payloads);
-  TRANSITIONS[sa.state][kindOf(header.exchangeType, header.response)](world, sa, inner);
-  if (!wasEstablished || sa.connection === undefined) return;
-  sa.unconfirmed = false;
+  const established = isEstablished(sa) ? sa : undefined;
+  if (established !== undefined && !header.response) takeUpRival(world, established, inner.payloads);
+  dispatch(world, sa, inner);
+  if (established === undefined) return;
+  if (sa.service !== undefined) sa.service.unconfirmed = false;
   activateStandby(world, sa);
   // What the initiator of the SA sends shows that it sends on it; its responder switches when it hears from us.
-  if (header.response || sa.role === 'responder') confirmSurvivor(world, sa);
+  if (header.response || sa.role === 'responder') confirmSurvivor(world, established);
 }
 
 /**
@@ -334,21 +343,24 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
   const wire = error.error;
   drop(world, message.datagram, 'malformed', describeWireError(wire));
   const reason = failure('invalid_syntax', `the peer sent what cannot be read: ${describeWireError(wire)}`);
-  const critical = wire.code === 'unsupported_critical_payload' && wire.payloadType !== undefined;
+  const critical = wire.code === 'unsupported_critical_payload' ? wire.payloadType : undefined;
   if (!message.header.response) {
-    const why = critical
-      ? notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, Uint8Array.of(wire.payloadType!))
-      : notify(NotifyType.INVALID_SYNTAX);
+    const why =
+      critical === undefined
+        ? notify(NotifyType.INVALID_SYNTAX)
+        : notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, Uint8Array.of(critical));
     respond(world, sa, message, [why]);
-    if (critical && sa.state !== 'init-answered') return;
-    if (sa.state === 'init-answered') failSa(world, sa, reason, 'answer-repetitions');
-    else closeSa(world, sa, 'failed', reason, 'answer-repetitions');
+    const halfOpen = sa.state === 'init-answered';
+    if (critical !== undefined && !halfOpen) return;
+    if (isServing(sa) || isIn(sa, 'deleting') || isIn(sa, 'auth-sent'))
+      closeSa(world, sa, 'failed', reason, 'answer-repetitions');
+    else failSa(world, sa, reason, 'answer-repetitions');
     return;
   }
   sa.active = undefined;
   sa.nextMessageId++;
   // The peer may believe the SA to be established.
-  if (sa.state === 'auth-sent') refuseAnswer(world, sa, reason, true);
+  if (isIn(sa, 'auth-sent')) refuseAnswer(world, sa, reason, true);
   else beginDelete(world, sa, 'failed', reason);
 }
 

@@ -1,14 +1,13 @@
-import type { Endpoint } from '../../util/ip.js';
 import type { Millis, Seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
-import { movesPeer } from '../path/peer-path.js';
 import { covers, haveCommon } from '../policy/selectors.js';
 import { type Lifetime, lifetime, renewAt } from '../sa/lifetime.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
-import type { IkeSa } from './ike-sa.js';
+import { type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
+import { isRedundant } from './service.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
 
@@ -17,9 +16,9 @@ const MIN_REST: Millis = 30_000;
 
 /** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
-  const standing = sasOf(world, connection.id).filter(
-    (sa) => sa.state === 'established' && sa.redundantTo === undefined,
-  );
+  const standing = sasOf(world, connection.id)
+    .filter(isEstablished)
+    .filter((sa) => !isRedundant(sa.phase.service));
   switch (scope) {
     case 'lifetimes':
       for (const sa of standing) reschedule(world, sa, connection);
@@ -34,12 +33,10 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       for (const sa of standing) rekeyIke(sa);
       return;
     case 'connection': {
-      const negotiating = sasOf(world, connection.id).some(
-        (sa) => sa.state === 'init-sent' || sa.state === 'auth-sent',
-      );
+      const negotiating = sasOf(world, connection.id).some(isInitiating);
       if (negotiating || connection.establishMode !== 'bidirectional') return;
       // Did the peer have its own IKE SA before it saw ours? Else both end another one of the two.
-      const unconfirmed = standing.filter((sa) => sa.unconfirmed);
+      const unconfirmed = standing.filter((sa) => sa.phase.service.unconfirmed);
       if (unconfirmed.length > 0) {
         world.renewals.add(connection.id);
         for (const sa of unconfirmed)
@@ -55,35 +52,26 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
 /** Does the renewals that waited for an IKE SA of the peer, when it is confirmed or gone. */
 export function renewWaiting(world: World): void {
   for (const name of [...world.renewals]) {
-    if (sasOf(world, name).some((sa) => sa.state === 'established' && sa.unconfirmed)) continue;
+    if (sasOf(world, name).some((sa) => isEstablished(sa) && sa.phase.service.unconfirmed)) continue;
     world.renewals.delete(name);
     const connection = world.ctx.connection(name);
     if (connection?.adminUp === true && !world.ctx.shuttingDown) renew(world, connection, 'connection');
   }
 }
 
-/** The peer's address as a new IKE message or ESP packet shows it, see `movesPeer`. */
-export function followPeer(world: World, sa: IkeSa, to: Endpoint): void {
-  const { remote: from, connection } = sa;
-  if (connection === undefined || !movesPeer(sa, to)) return;
-  sa.remote = to;
-  world.ctx.event({ kind: 'peer-moved', connection: connection.id, ikeId: sa.id, from, to });
-  for (const child of sa.children.values()) {
-    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
-  }
+type EstablishedSa = IkeSaIn<'established'>;
+
+function rekeyChildren(sa: EstablishedSa): void {
+  for (const child of sa.phase.service.children.values()) rekeyChild(sa, child);
 }
 
-function rekeyChildren(sa: IkeSa): void {
-  for (const child of sa.children.values()) rekeyChild(sa, child);
-}
-
-function rekeyChild(sa: IkeSa, child: ChildRecord): void {
+function rekeyChild(sa: EstablishedSa, child: ChildRecord): void {
   if (child.state !== 'installed') return;
   const waits = sa.tasks.some((task) => task.kind === 'create-child' && task.rekeys === child.id);
   if (!waits) sa.tasks.push(createChildTask({ rekeys: child.id }));
 }
 
-function rekeyIke(sa: IkeSa): void {
+function rekeyIke(sa: EstablishedSa): void {
   const under = [...sa.tasks, sa.active?.task].some((task) => task?.kind === 'rekey-ike');
   if (!under) sa.tasks.push(rekeyIkeTask());
 }
@@ -91,8 +79,8 @@ function rekeyIke(sa: IkeSa): void {
 /**
  * A child SA outside the configured networks goes; one that is partly inside is rekeyed, which leaves the rest.
  */
-function fitNetworks(world: World, sa: IkeSa, { local, peer }: ConnectionConfig): void {
-  for (const child of [...sa.children.values()]) {
+function fitNetworks(world: World, sa: EstablishedSa, { local, peer }: ConnectionConfig): void {
+  for (const child of [...sa.phase.service.children.values()]) {
     if (child.state !== 'installed') continue;
     const fits = covers(local.selectors, child.localTs) && covers(peer.selectors, child.peerTs);
     if (fits) continue;
@@ -111,12 +99,13 @@ function touches(configured: ConnectionConfig['local']['selectors'], held: Child
 }
 
 /** The age of an SA counts: a shorter lifetime may be over already, then it is rekeyed now. */
-function reschedule(world: World, sa: IkeSa, connection: ConnectionConfig): void {
+function reschedule(world: World, sa: EstablishedSa, connection: ConnectionConfig): void {
   const { ctx } = world;
   const { id: name, ikeLifetime, childLifetime } = connection;
-  Object.assign(sa, counted(world, sa.establishedAt, ikeLifetime));
-  ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: sa.rekeyAt });
-  for (const child of sa.children.values()) {
+  const { service } = sa.phase;
+  Object.assign(service, counted(world, service.establishedAt, ikeLifetime));
+  ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: service.rekeyAt });
+  for (const child of service.children.values()) {
     if (child.state !== 'installed') continue;
     Object.assign(child, counted(world, child.establishedAt, childLifetime));
     const { id: childId, rekeyAt } = child;

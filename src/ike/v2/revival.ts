@@ -1,9 +1,11 @@
 import type { Millis } from '../../util/units.js';
 import type { Failure } from '../events.js';
 import { beginDelete } from './close.js';
+import { isSuperseded } from './duplicates.js';
 import { failure } from './failures.js';
-import type { IkeSa } from './ike-sa.js';
+import { type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { renew } from './renew.js';
+import { isRedundant } from './service.js';
 import { unanswered } from './unanswered.js';
 import type { World } from './world.js';
 
@@ -22,11 +24,11 @@ const PACE: Millis = 10_000;
  * Negotiates a new IKE SA beside one that cannot go on: a child SA of it cannot be rekeyed in time, or it cannot be
  * rekeyed itself (RFC 7296 §2.8). What stands goes on until the new one has taken over. Says whether it was begun.
  */
-export function startOver(world: World, sa: IkeSa): boolean {
+export function startOver(world: World, sa: ServingSa): boolean {
   const { ctx, startedOver } = world;
-  const connection = ctx.connection(sa.connection!.id);
+  const connection = ctx.connection(sa.connection.id);
   const wanted = connection?.adminUp === true && connection.establishMode === 'bidirectional';
-  if (!wanted || ctx.shuttingDown || sa.redundantTo !== undefined || sa.superseded) return false;
+  if (!wanted || ctx.shuttingDown || isRedundant(sa.phase.service) || isSuperseded(sa)) return false;
   if ((startedOver.get(connection.id) ?? Number.NEGATIVE_INFINITY) + PACE > ctx.now) return false;
   startedOver.set(connection.id, ctx.now);
   renew(world, connection, 'connection');
@@ -34,26 +36,28 @@ export function startOver(world: World, sa: IkeSa): boolean {
 }
 
 /** A CREATE_CHILD_SA request of ours for a child SA was refused for good, or what came back was of no use. */
-export function noteRefusal(world: World, sa: IkeSa, reason: Failure, ofPair: boolean): void {
-  sa.refusal = reason;
-  if (sa.state !== 'established' || sa.children.size > 0) return;
-  const patience = !sa.carried ? PATIENCE : ofPair ? PAIR_PATIENCE : 0;
-  if (world.ctx.now - sa.childlessSince >= patience) giveUp(world, sa, reason);
+export function noteRefusal(world: World, sa: ServingSa, reason: Failure, ofPair: boolean): void {
+  const { service } = sa.phase;
+  service.refusal = reason;
+  if (!isEstablished(sa) || service.children.size > 0) return;
+  const patience = !service.carried ? PATIENCE : ofPair ? PAIR_PATIENCE : 0;
+  if (world.ctx.now - service.childlessSince >= patience) giveUp(world, sa, reason);
 }
 
 /**
  * A child SA is wanted on an IKE SA that has none any more. Where the last request was refused already, another one
  * would be as well: only a new IKE SA helps, since its first child SA is negotiated otherwise (RFC 7296 §1.2).
  */
-export function reviveChildless(world: World, sa: IkeSa): boolean {
-  if (!sa.carried || sa.refusal === undefined) return false;
-  giveUp(world, sa, sa.refusal);
+export function reviveChildless(world: World, sa: IkeSaIn<'established'>): boolean {
+  const { carried, refusal } = sa.phase.service;
+  if (!carried || refusal === undefined) return false;
+  giveUp(world, sa, refusal);
   return true;
 }
 
 /** No child SA can be made on this IKE SA: it goes, and where it ever carried one, a new one comes at once. */
-function giveUp(world: World, sa: IkeSa, reason: Failure): void {
-  if (sa.carried) startOver(world, sa);
+function giveUp(world: World, sa: ServingSa, reason: Failure): void {
+  if (sa.phase.service.carried) startOver(world, sa);
   beginDelete(world, sa, 'failed', reason);
 }
 
@@ -64,36 +68,38 @@ function giveUp(world: World, sa: IkeSa, reason: Failure): void {
  */
 export function noteBusy(
   world: World,
-  sa: IkeSa,
+  sa: ServingSa,
   first: Millis,
 ): { readonly wait: Millis; readonly report?: Failure } {
   const { now } = world.ctx;
-  sa.busy ??= { since: now, times: 0 };
-  const lasted = now - sa.busy.since;
-  const wait = Math.min(MAX_BUSY_WAIT, first * 2 ** sa.busy.times++);
+  const { service } = sa.phase;
+  service.busy ??= { since: now, times: 0 };
+  const lasted = now - service.busy.since;
+  const wait = Math.min(MAX_BUSY_WAIT, first * 2 ** service.busy.times++);
   if (lasted < UNREMARKABLE) return { wait };
   const why = `the peer has put it off with TEMPORARY_FAILURE for ${Math.round(lasted / 1000)} s`;
   const report: Failure = {
     ...failure('peer_busy', why),
-    details: { notify: 'TEMPORARY_FAILURE', exchange: 'CREATE_CHILD_SA', tries: sa.busy.times },
+    details: { notify: 'TEMPORARY_FAILURE', exchange: 'CREATE_CHILD_SA', tries: service.busy.times },
   };
   if (lasted >= PATIENCE) {
-    sa.busy = undefined;
-    if (sa.children.size === 0) giveUp(world, sa, report);
+    service.busy = undefined;
+    if (service.children.size === 0) giveUp(world, sa, report);
     else startOver(world, sa);
   }
   return { wait, report };
 }
 
-/** Begins a new IKE SA for what ends soon and was not rekeyed. `tick` calls it where this end may rekey. */
-export function renewExpiring(world: World, sa: IkeSa): void {
+/** Begins a new IKE SA for what ends soon and was not rekeyed. */
+export function renewExpiring(world: World, sa: IkeSaIn<'established'>): void {
   const { now } = world.ctx;
+  const { service } = sa.phase;
   let due = false;
-  if (sa.renewAt <= now) {
-    sa.renewAt = Number.POSITIVE_INFINITY;
-    due = sa.children.size > 0;
+  if (service.renewAt <= now) {
+    service.renewAt = Number.POSITIVE_INFINITY;
+    due = service.children.size > 0;
   }
-  for (const child of sa.children.values()) {
+  for (const child of service.children.values()) {
     if (child.renewAt > now || (child.state !== 'installed' && child.state !== 'rekeying')) continue;
     child.renewAt = Number.POSITIVE_INFINITY;
     due = true;
@@ -102,23 +108,25 @@ export function renewExpiring(world: World, sa: IkeSa): void {
   if (due) startOver(world, sa);
 }
 
-function reportUnanswered(world: World, sa: IkeSa, rekeys: number): void {
+function reportUnanswered(world: World, sa: IkeSaIn<'established'>, rekeys: number): void {
   const reason = unanswered(world, sa);
   if (reason === undefined) return;
-  const { id: connection } = sa.connection!;
+  const { id: connection } = sa.connection;
   const { id: ikeId } = sa;
   world.ctx.event({ kind: 'child-failed', connection, ikeId, role: 'initiator', failure: reason, rekeys });
 }
 
 /** When `renewExpiring` has something to do. */
-export function renewalDue(sa: IkeSa): Millis {
-  let at = sa.renewAt;
-  for (const child of sa.children.values())
+export function renewalDue(sa: IkeSaIn<'established'>): Millis {
+  const { renewAt, children } = sa.phase.service;
+  let at = renewAt;
+  for (const child of children.values())
     if (child.state === 'installed' || child.state === 'rekeying') at = Math.min(at, child.renewAt);
   return at;
 }
 
 /** Whether rekeying the IKE SA is worth it: one that has had no child SA for long is left to its end. */
-export function isWorthRekeying(world: World, sa: IkeSa): boolean {
-  return sa.children.size > 0 || world.ctx.now - sa.childlessSince < PATIENCE;
+export function isWorthRekeying(world: World, sa: IkeSaIn<'established'>): boolean {
+  const { children, childlessSince } = sa.phase.service;
+  return children.size > 0 || world.ctx.now - childlessSince < PATIENCE;
 }

@@ -7,7 +7,8 @@ import type { DatagramInput } from '../inputs.js';
 import type { RetransmitPolicy } from '../limits.js';
 import { Retransmission } from '../sa/retransmission.js';
 import type { IkeSa } from './ike-sa.js';
-import type { Task } from './tasks.js';
+import type { Exchange } from './tasks.js';
+import type { SentRequest } from './window.js';
 import type { Inbound, World } from './world.js';
 
 const IPV4_HEADER = 20;
@@ -18,7 +19,12 @@ const NON_ESP_MARKER = 4;
 const IPV6_MINIMUM_MTU = 1280;
 
 /** Header of a message that this end sends on an SA. */
-export function headerOf(sa: IkeSa, exchangeType: number, messageId: number, response: boolean): IkeHeader {
+export function headerOf(
+  sa: Pick<IkeSa, 'role' | 'initiatorSpi' | 'responderSpi'>,
+  exchangeType: number,
+  messageId: number,
+  response: boolean,
+): IkeHeader {
   return {
     initiatorSpi: sa.initiatorSpi,
     responderSpi: sa.responderSpi,
@@ -49,7 +55,7 @@ export function statelessAnswerHeader(request: IkeHeader): IkeHeader {
 export function sendRequest(
   world: World,
   sa: IkeSa,
-  task: Task,
+  task: Exchange,
   exchangeType: number,
   payloads: readonly Payload[],
   policy: RetransmitPolicy,
@@ -73,18 +79,31 @@ export function sendRequest(
  * Answers a request and keeps the answer for its repetitions. It goes where the request came from
  * (RFC 7296 §2.11), which need not be where our own requests go.
  */
-export function respond(world: World, sa: IkeSa, request: Inbound, payloads: readonly Payload[]): Uint8Array {
+export function respond(world: World, sa: IkeSa, request: Inbound, payloads: readonly Payload[]): void {
   const header = headerOf(sa, request.header.exchangeType, request.header.messageId, true);
   const datagrams = encode(world, sa, header, payloads);
   sa.inbound.answered(request.datagram.bytes, datagrams);
+  sendAnswer(world, sa, request, { header, payloads, datagrams });
+}
+
+/** Sends an answer that was encoded and kept already. */
+export function sendAnswer(
+  world: World,
+  sa: IkeSa,
+  request: Inbound,
+  answer: {
+    readonly header: IkeHeader;
+    readonly payloads: readonly Payload[];
+    readonly datagrams: readonly Uint8Array[];
+  },
+): void {
+  const { header, payloads, datagrams } = answer;
   report(world, sa, header, payloads, datagrams.length);
   reply(world, request.datagram, datagrams);
-  return datagrams[0]!;
 }
 
 /** Sends the request under way once more. */
-export function resend(world: World, sa: IkeSa): void {
-  const active = sa.active!;
+export function resend(world: World, sa: IkeSa, active: SentRequest): void {
   world.ctx.event({
     kind: 'retransmit',
     ...(sa.connection === undefined ? {} : { connection: sa.connection.id }),
@@ -118,7 +137,7 @@ export function replyStateless(
 function encode(world: World, sa: IkeSa, header: IkeHeader, payloads: readonly Payload[]): Uint8Array[] {
   if (header.exchangeType === ExchangeType.IKE_SA_INIT) return [encodeMessage(header, payloads)];
   if (sa.protection === undefined) throw new Error('a protected message needs the keys of its SA');
-  if (!sa.fragmentation) return [sa.protection.seal(header, payloads)];
+  if (!sa.link.fragmentation) return [sa.protection.seal(header, payloads)];
   return sa.protection.sealWithin(header, payloads, longestMessage(sa, world.ctx.limits.fragmentPacket));
 }
 

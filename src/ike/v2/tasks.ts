@@ -5,7 +5,7 @@ import { withinFamilies } from '../policy/carried-pairs.js';
 
 /**
  * The exchanges this end begins on an IKE SA. A task waits in the SA's queue until no other request is
- * under way, is then built into a request, and lives until the answer.
+ * under way, and is then built into a request.
  */
 export type Task =
   | { readonly kind: 'init' }
@@ -19,8 +19,6 @@ export type Task =
   | { readonly kind: 'probe' }
   /** Tells a responder that its AUTH does not hold (RFC 7296 §2.21.2). */
   | { readonly kind: 'refuse-auth' };
-
-export type TaskKind = Task['kind'];
 
 /** Selectors of a child SA, ours and the peer's. */
 export interface SelectorLists {
@@ -46,11 +44,14 @@ export interface CreateChildTask {
   readonly group: number | undefined;
   /** Groups the peer has refused already. */
   readonly groupsTried: readonly number[];
-  /** What was proposed, when the request has left. */
-  proposed: SelectorLists | undefined;
-  spi: number;
-  nonce: Uint8Array | undefined;
-  dh: DhExchange | undefined;
+}
+
+/** The same when its request has left. */
+export interface CreateChildExchange extends CreateChildTask {
+  readonly proposed: SelectorLists;
+  readonly spi: number;
+  readonly nonce: Uint8Array;
+  readonly dh: DhExchange | undefined;
   /** The child SA that the peer made in place of the same one while our request was under way (§2.8.1). */
   rival: number | undefined;
 }
@@ -60,40 +61,30 @@ export interface RekeyIkeTask {
   readonly kind: 'rekey-ike';
   readonly group: number | undefined;
   readonly groupsTried: readonly number[];
-  spi: Uint8Array | undefined;
-  nonce: Uint8Array | undefined;
-  dh: DhExchange | undefined;
+}
+
+/** The same when its request has left. */
+export interface RekeyIkeExchange extends RekeyIkeTask {
+  readonly spi: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly dh: DhExchange;
   /** The IKE SA that the peer made in place of the same one while our request was under way (§2.8.2). */
   rival: number | undefined;
 }
 
-export function createChildTask(
-  wish: Partial<Pick<CreateChildTask, 'rekeys' | 'pair' | 'verifies' | 'group' | 'groupsTried'>> = {},
-): CreateChildTask {
+/** A task whose request waits for its answer. */
+export type Exchange = Exclude<Task, CreateChildTask | RekeyIkeTask> | CreateChildExchange | RekeyIkeExchange;
+
+export function createChildTask(wish: Partial<Omit<CreateChildTask, 'kind'>> = {}): CreateChildTask {
   const { rekeys, pair, verifies = false, group, groupsTried = [] } = wish;
-  return {
-    kind: 'create-child',
-    rekeys,
-    pair,
-    verifies,
-    group,
-    groupsTried,
-    proposed: undefined,
-    spi: 0,
-    nonce: undefined,
-    dh: undefined,
-    rival: undefined,
-  };
+  return { kind: 'create-child', rekeys, pair, verifies, group, groupsTried };
 }
 
 export function rekeyIkeTask(group?: number, groupsTried: readonly number[] = []): RekeyIkeTask {
-  return {
-    kind: 'rekey-ike',
-    group,
-    groupsTried,
-    spi: undefined,
-    nonce: undefined,
-    dh: undefined,
-    rival: undefined,
-  };
+  return { kind: 'rekey-ike', group, groupsTried };
+}
+
+/** Forgets the private value of an exchange that has one. */
+export function wipeExchange(exchange: Exchange): void {
+  if ('dh' in exchange) exchange.dh?.wipe();
 }

@@ -1,11 +1,11 @@
 import { copyOf, equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { Retransmission } from '../sa/retransmission.js';
-import type { Task } from './tasks.js';
+import type { Exchange } from './tasks.js';
 
 /** A request of ours that is not answered yet. */
 export interface SentRequest {
-  readonly task: Task;
+  readonly task: Exchange;
   readonly exchangeType: number;
   readonly messageId: number;
   /** The message, or all its fragments (RFC 7383 §2.6.1: a request is repeated as a whole). */
@@ -61,10 +61,11 @@ export class RequestWindow {
     return this.#answer;
   }
 
-  /** The request with the id `next` was handled and is answered by the datagrams `answer`. */
-  answered(request: Uint8Array, answer: readonly Uint8Array[]): void {
+  /** The request with the id `next` was handled and is answered by the datagrams `answer`. Returns the copy it keeps. */
+  answered(request: Uint8Array, answer: readonly Uint8Array[]): Uint8Array {
     this.#next++;
     this.#request = copyOf(request);
     this.#answer = answer;
+    return this.#request;
   }
 }

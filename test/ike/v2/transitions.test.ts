@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { DatagramInput } from '../../../src/ike/inputs.js';
-import { IKE_SA_STATES, type IkeSa, type IkeSaState } from '../../../src/ike/v2/ike-sa.js';
+import type { IkeSa } from '../../../src/ike/v2/ike-sa.js';
+import { IKE_SA_STATES, type IkeSaState } from '../../../src/ike/v2/phases.js';
 import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
 import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
 import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';

@@ -1,15 +1,11 @@
 import t from 'tap';
 import { createOpensslBackend, createPortableBackend } from '../../../src/crypto/backend.js';
-import { startExchange } from '../../../src/crypto/dh/exchange.js';
 import { deriveIkeKeys, deriveSkeyseed, type IkeKeys } from '../../../src/crypto/keymat.js';
 import type { IkeSuite } from '../../../src/crypto/types.js';
-import type { ConnectionConfig } from '../../../src/ike/config.js';
 import { Context } from '../../../src/ike/context.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import { natDetectionHash } from '../../../src/ike/path/nat-detection.js';
-import { NO_CANDIDATES } from '../../../src/ike/policy/candidates.js';
-import { idBody, ownAuth, peerAuthHolds } from '../../../src/ike/v2/auth.js';
-import { IkeSa } from '../../../src/ike/v2/ike-sa.js';
+import { idBody, ownAuth, verifiesPeerAuth } from '../../../src/ike/v2/auth.js';
 import { find } from '../../../src/ike/v2/payloads.js';
 import { createProtection, type Protection } from '../../../src/ike/v2/protect.js';
 import { createWorld } from '../../../src/ike/v2/world.js';
@@ -71,45 +67,17 @@ t.test(
         const world = createWorld(
           new Context({ crypto, random: new SeededRandom(1), limits: DEFAULT_LIMITS, config }),
         );
-        const sa = new IkeSa({
-          id: 1,
-          role,
-          state: 'established',
-          initiatorSpi: spis.initiator,
-          responderSpi: spis.responder,
-          local: { address: '10.0.3.1', port: 500 },
-          remote: { address: '10.0.3.10', port: 500 },
-          natTraversalPort: false,
-          createdAt: 0,
-        });
-        const dh = startExchange(
-          {
-            id: 2,
-            publicLength: 128,
-            sharedLength: 128,
-            draw: (random) => random.bytes(128),
-            check: () => undefined,
-            begin: () => ({ publicValue: new Uint8Array(128), combine: () => new Uint8Array(128) }),
-          },
-          new Uint8Array(128),
-        );
-        sa.suite = PSK_SUITE;
-        sa.keys = keys;
-        sa.connection = { ...(connection('east') as ConnectionConfig), psk: secret(v.psk) };
-        sa.responding = {
-          dh,
-          peerPublic: new Uint8Array(0),
-          initiatorNonce: nonces.initiator,
-          responderNonce: nonces.responder,
-          request: bytes[0]!,
-          response: bytes[1]!,
-          candidates: NO_CANDIDATES,
-          held: 0,
-          source: '10.0.3.1',
-          proven: false,
-        };
         const received = role === 'initiator' ? bytes[3]! : bytes[2]!;
         const protection = createProtection(crypto, new SeededRandom(1), PSK_SUITE, keys, role);
+        const basis = {
+          role,
+          keyed: { suite: PSK_SUITE, keys, protection, nonces: [nonces.initiator, nonces.responder] },
+          request: bytes[0]!,
+          response: bytes[1]!,
+          initiatorNonce: nonces.initiator,
+          responderNonce: nonces.responder,
+        };
+        const psk = secret(v.psk);
         const payloads = open(protection, toHex(received));
         if (typeof payloads === 'string') {
           t.fail(payloads);
@@ -118,13 +86,16 @@ t.test(
         const id = find(payloads, role === 'initiator' ? 'idr' : 'idi')!;
         t.equal(toHex(idBody(id)), role === 'initiator' ? v.IDr_payload_body : v.IDi_payload_body);
         const auth = find(payloads, 'auth')!.data;
-        t.ok(peerAuthHolds(world, sa, id, auth), `${crypto.name}: the ${role} accepts AUTH`);
+        t.ok(verifiesPeerAuth(world, basis, id, auth, psk), `${crypto.name}: the ${role} accepts AUTH`);
         const wrong = Uint8Array.from(auth);
         wrong[0]! ^= 1;
-        t.notOk(peerAuthHolds(world, sa, id, wrong));
+        t.notOk(verifiesPeerAuth(world, basis, id, wrong, psk));
         const own = role === 'initiator' ? v.IDi_payload_body : v.IDr_payload_body;
         const ownId = { idType: fromHex(own)[0]!, data: fromHex(own).subarray(4) };
-        t.equal(toHex(ownAuth(world, sa, ownId)), role === 'initiator' ? v.derived.AUTH_i : v.derived.AUTH_r);
+        t.equal(
+          toHex(ownAuth(world, basis, ownId, psk)),
+          role === 'initiator' ? v.derived.AUTH_i : v.derived.AUTH_r,
+        );
       }
     }
   },

@@ -1,0 +1,113 @@
+import type { Millis } from '../../util/units.js';
+import type { Failure, Role } from '../events.js';
+import type { NatReport } from '../path/nat-detection.js';
+import type { Lifetime } from '../sa/lifetime.js';
+import { ChildSet } from './child-set.js';
+
+/** How often a pair of networks was asked for, and when it may be again. */
+export interface Gap {
+  tries: number;
+  notBefore: Millis;
+}
+
+/** Whether the SA stays, of several that one connection has (RFC 7296 §2.8.1, §2.8.3). */
+export type Standing =
+  | { readonly kind: 'sole' }
+  /**
+   * Another IKE SA, `to`, is to stay. This one is deleted at `retireAt`, which is known when the other one is
+   * confirmed: packets on their way when that took over are still received until then.
+   */
+  | { readonly kind: 'redundant'; readonly to: number; readonly retireAt: Millis | undefined };
+
+export const SOLE: Standing = { kind: 'sole' };
+
+/** What an IKE SA has while both ends are authenticated. Points in time are infinite while nothing is planned. */
+export interface Service {
+  readonly peerIdentity: string;
+  /** What the first authenticated messages show of a NAT; a rekeyed SA has it from the one it replaces. */
+  readonly natReport: NatReport;
+  readonly establishedAt: Millis;
+  /** Place of the establishment in the order of all ids: what came to be before what. */
+  readonly establishedOrder: number;
+  /** This end's role when both were authenticated: a rekey may turn `role` around. */
+  readonly authenticatedAs: Role;
+  /** Responder: nothing has shown yet that the initiator has got our answer to IKE_AUTH. */
+  unconfirmed: boolean;
+  standing: Standing;
+
+  rekeyAt: Millis;
+  /** When a new one is negotiated from the start because it was not rekeyed, or its authentication ends. */
+  renewAt: Millis;
+  expiresAt: Millis;
+  /** When this end authenticates itself again, since the peer wants that (RFC 4478). */
+  reauthenticateAt: Millis;
+  /** Message ids are used up so far that a rekey was asked for. */
+  spent: boolean;
+  /** Why its last rekeying was refused. */
+  rekeyRefused: Failure | undefined;
+  /** Since when the peer answers TEMPORARY_FAILURE only, and how often. */
+  busy: { readonly since: Millis; times: number } | undefined;
+
+  readonly children: ChildSet;
+  /** It had a child SA at some time. */
+  carried: boolean;
+  /** Since when it has none. */
+  childlessSince: Millis;
+  /** Why the last request for a child SA was refused; undefined when it was not. */
+  refusal: Failure | undefined;
+  /** When a child SA that the peer put off is asked for again. */
+  retryChildAt: Millis;
+  /** When the pairs of networks that no child SA carries are looked at again. */
+  gapsAt: Millis;
+  /** Pairs that were asked for, by name. */
+  readonly gaps: Map<string, Gap>;
+  /** An address that traffic wants to go to: its pair is asked for first. */
+  wanted: Uint8Array | undefined;
+  /** PFS is configured and no exchange has shown yet that the peer agrees. */
+  pfsUnverified: boolean;
+}
+
+/** What does not change as long as the SA is in service, and its lifetime. */
+type ServiceInit = Pick<
+  Service,
+  'peerIdentity' | 'natReport' | 'establishedAt' | 'establishedOrder' | 'authenticatedAs' | 'reauthenticateAt'
+> &
+  Lifetime;
+
+/** The service of an SA that has just been established and has no child SA yet. */
+export function createService(init: ServiceInit): Service {
+  return {
+    ...init,
+    unconfirmed: false,
+    standing: SOLE,
+    spent: false,
+    rekeyRefused: undefined,
+    busy: undefined,
+    children: new ChildSet(),
+    carried: false,
+    childlessSince: init.establishedAt,
+    refusal: undefined,
+    retryChildAt: Number.POSITIVE_INFINITY,
+    gapsAt: Number.POSITIVE_INFINITY,
+    gaps: new Map(),
+    wanted: undefined,
+    pfsUnverified: false,
+  };
+}
+
+/** Whether another IKE SA is to stay in place of the one of this service. */
+export function isRedundant({ standing }: Service): boolean {
+  return standing.kind === 'redundant';
+}
+
+/** The IKE SA with the id `to` is to stay; a time to retire that was set before still counts. */
+export function makeRedundant(service: Service, to: number): void {
+  const { standing } = service;
+  const retireAt = standing.kind === 'redundant' ? standing.retireAt : undefined;
+  service.standing = { kind: 'redundant', to, retireAt };
+}
+
+/** Whether the IKE SA with the id `to` is to stay in its place. */
+export function isRedundantTo({ standing }: Service, to: number): boolean {
+  return standing.kind === 'redundant' && standing.to === to;
+}
