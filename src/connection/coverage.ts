@@ -1,4 +1,5 @@
-import { CarriedPairs, type CoveringChild, type Networks } from '../ike/policy/carried-pairs.js';
+import { CarriedPairs } from '../ike/policy/carried-pairs.js';
+import type { Networks, SelectorLists } from '../ike/policy/selectors.js';
 import { describeSelector } from '../wire/ike/describe.js';
 
 /** One configured local network with one configured peer network. */
@@ -8,13 +9,13 @@ export interface SelectorPair {
 }
 
 /** A configured pair and what carries it. */
-export interface PairCoverage<T extends CoveringChild> extends SelectorPair {
+export interface PairCoverage<T extends SelectorLists> extends SelectorPair {
   /** The child SA that carries both sides; of several the last one. */
   readonly child: T | undefined;
 }
 
 /** Every configured pair of networks of one family, with the child SA that carries it. */
-export function coverageMatrix<T extends CoveringChild>(
+export function coverageMatrix<T extends SelectorLists>(
   networks: Networks,
   children: readonly T[],
 ): PairCoverage<T>[] {

@@ -1,8 +1,8 @@
 import { weakPskMessage } from '../crypto/psk-strength.js';
 import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo } from '../ike/events.js';
-import type { Networks } from '../ike/policy/carried-pairs.js';
 import { isEverything } from '../ike/policy/everything.js';
+import type { Networks } from '../ike/policy/selectors.js';
 import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
 import type { FlapCounter } from './flaps.js';

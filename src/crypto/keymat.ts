@@ -116,12 +116,6 @@ export function deriveChildKeys(
   return keys;
 }
 
-/** Wipes the keys of one direction. */
-export function wipeEspKeys(keys: EspKeys): void {
-  keys.encryption.wipe();
-  keys.integrity?.wipe();
-}
-
 /** Cuts copies off the front of `material`; `done` wipes it. */
 function splitter(material: Uint8Array): { (length: number): SecretKey; done(): void } {
   let at = 0;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram';
-import type { CryptoBackend, EspKeys } from '../crypto/types.js';
+import type { CryptoBackend } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts } from '../esp/drops.js';
 import { EarlyPackets } from '../esp/early-packets.js';
@@ -8,6 +8,7 @@ import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../es
 import { copyOf, readU32 } from '../util/bytes.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
+import { wipeSecrets } from '../util/secret.js';
 import type { Millis } from '../util/units.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
@@ -135,8 +136,7 @@ class Portable implements PortableDataPlane {
       this.#bySpi.set(child.spiIn, child);
     } catch (error) {
       child?.wipe();
-      wipeEspKeys(pair.keysIn);
-      wipeEspKeys(pair.keysOut);
+      wipeSecrets([pair.keysIn, pair.keysOut]);
       throw error;
     }
     for (const { bytes, from } of this.#early.take(child.spiIn, this.#deps.now())) this.#esp(bytes, from);
@@ -294,9 +294,4 @@ class Portable implements PortableDataPlane {
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.address === b.address;
-}
-
-function wipeEspKeys(keys: EspKeys): void {
-  keys.encryption.wipe();
-  keys.integrity?.wipe();
 }

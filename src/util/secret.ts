@@ -52,3 +52,16 @@ export class SecretKey {
     return this.toString();
   }
 }
+
+/** Every key in a plain value: in the fields of objects, in lists and in maps, however deep. */
+export function secretsIn(value: unknown): SecretKey[] {
+  if (value instanceof SecretKey) return [value];
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return [];
+  const inside = value instanceof Map ? [...value.values()] : Object.values(value);
+  return inside.flatMap(secretsIn);
+}
+
+/** Wipes every key in a plain value. Safe to call twice. */
+export function wipeSecrets(value: unknown): void {
+  for (const key of secretsIn(value)) key.wipe();
+}

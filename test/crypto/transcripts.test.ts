@@ -10,13 +10,12 @@ import {
   deriveIkeKeys,
   deriveSkeyseed,
   type IkeKeys,
-  wipeEspKeys,
   wipeIkeKeys,
 } from '../../src/crypto/keymat.js';
 import { computePskAuth, verifyPskAuth } from '../../src/crypto/psk-auth.js';
 import type { CryptoBackend, EspSuite, IkeSuite } from '../../src/crypto/types.js';
 import { fromHex, toHex } from '../../src/util/bytes.js';
-import { SecretKey } from '../../src/util/secret.js';
+import { SecretKey, wipeSecrets } from '../../src/util/secret.js';
 import { Dh, Encr, Integ, Prf } from '../../src/wire/ike/registry.js';
 import { readFixture } from '../helpers/vectors.js';
 
@@ -83,7 +82,7 @@ for (const backend of backends) {
           .join('');
         t.equal(all, x.child_KEYMAT, `${x.id} KEYMAT`);
         for (const direction of [child.initiatorToResponder, child.responderToInitiator]) {
-          wipeEspKeys(direction);
+          wipeSecrets(direction);
           t.ok(direction.encryption.wiped && direction.integrity!.wiped);
         }
       }

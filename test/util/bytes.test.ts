@@ -15,7 +15,7 @@ import {
   writeU16,
   writeU32,
 } from '../../src/util/bytes.js';
-import { SecretKey } from '../../src/util/secret.js';
+import { SecretKey, secretsIn, wipeSecrets } from '../../src/util/secret.js';
 
 const octets = fc.uint8Array({ maxLength: 40 });
 
@@ -64,6 +64,29 @@ t.test('a secret shows nothing of itself', async (t) => {
     t.match(face, /\[secret, 21 bytes\]/);
   }
   t.same(Object.keys(secret), [], 'nor in enumerable fields');
+});
+
+t.test('secrets are found and wiped wherever a plain value has them', async (t) => {
+  const [a, b, c, d] = [1, 2, 3, 4].map((octet) => new SecretKey(Uint8Array.of(octet))) as [
+    SecretKey,
+    SecretKey,
+    SecretKey,
+    SecretKey,
+  ];
+  const value = {
+    a,
+    list: [{ b }, undefined, 'text', 7, Uint8Array.of(9)],
+    map: new Map([['c', c]]),
+    none: null,
+  };
+  t.strictSame(secretsIn(value), [a, b, c]);
+  wipeSecrets(value);
+  wipeSecrets(value);
+  t.strictSame(
+    [a, b, c, d].map(({ wiped }) => wiped),
+    [true, true, true, false],
+  );
+  t.strictSame(value.list[4], Uint8Array.of(9), 'octets that are no key stay');
 });
 
 t.test('a wiped secret is gone', async (t) => {

@@ -1,4 +1,4 @@
-import type { EspKeys, EspSuite } from '../../crypto/types.js';
+import type { EspSuite } from '../../crypto/types.js';
 import { addDrops } from '../../esp/drop-counter.js';
 import type { DropCounts } from '../../esp/drops.js';
 import { espLayout, innerMtu } from '../../esp/layout.js';
@@ -8,6 +8,7 @@ import { localEndpoint, pathMtu } from '../../linux/sockets.js';
 import type { TunDevice } from '../../linux/tun.js';
 import { readU32 } from '../../util/bytes.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
+import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
@@ -202,7 +203,11 @@ class FfiDataPlane implements DataPlane {
         encapsulation: pair.encapsulation,
       });
       this.#spis.add(pair.spiIn);
-      this.#order(worker, { kind: Order.INSTALL, ...order, discard: () => wipePair(pair) });
+      this.#order(worker, {
+        kind: Order.INSTALL,
+        ...order,
+        discard: () => wipeSecrets([pair.keysIn, pair.keysOut]),
+      });
       // A further device has one queue, which is its worker's.
       if ((pair.device ?? 0) === 0) {
         const foreign = encodeForeign(pair, number);
@@ -211,7 +216,7 @@ class FfiDataPlane implements DataPlane {
         }
       }
     } catch (error) {
-      wipePair(pair);
+      wipeSecrets([pair.keysIn, pair.keysOut]);
       throw error;
     }
   }
@@ -449,11 +454,4 @@ function mtuOf({
 
 function idOrder(kind: number, id: number): PendingOrder {
   return { kind, length: 4, write: ({ view }, at) => view.setUint32(at, id, true) };
-}
-
-function wipePair(pair: EspPair): void {
-  for (const keys of [pair.keysIn, pair.keysOut] satisfies EspKeys[]) {
-    keys.encryption.wipe();
-    keys.integrity?.wipe();
-  }
 }

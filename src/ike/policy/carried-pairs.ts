@@ -1,18 +1,6 @@
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { isEverything } from './everything.js';
-import { covers } from './selectors.js';
-
-/** The selectors of one child SA. */
-export interface CoveringChild {
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
-}
-
-/** The networks of a connection, each as a selector. */
-export interface Networks {
-  readonly local: { readonly selectors: readonly TrafficSelector[] };
-  readonly peer: { readonly selectors: readonly TrafficSelector[] };
-}
+import { covers, type Networks, type SelectorLists } from './selectors.js';
 
 /** One local network with one network of the peer, of the same address family. */
 export interface NetworkPair {
@@ -37,7 +25,7 @@ export function countPairs({ local, peer }: Networks): number {
 }
 
 /** The selectors of both ends that make pairs: those of an address family that both have. */
-export function withinFamilies<T extends CoveringChild>(lists: T): CoveringChild {
+export function withinFamilies<T extends SelectorLists>(lists: T): SelectorLists {
   const { localTs, peerTs } = lists;
   const has = (list: readonly TrafficSelector[], { tsType }: TrafficSelector): boolean =>
     list.some((one) => one.tsType === tsType);
@@ -59,7 +47,7 @@ interface Held {
  * one more costs a look at each network, not at each pair and each other child SA. A pair counts as carried when
  * one child SA holds both of its sides; a side may be spread over several selectors of that child.
  */
-export class CarriedPairs<T extends CoveringChild = CoveringChild> {
+export class CarriedPairs<T extends SelectorLists = SelectorLists> {
   /** Lists of one network each, so that their form is known. */
   #local: readonly (readonly [TrafficSelector])[] = [];
   #peer: readonly (readonly [TrafficSelector])[] = [];

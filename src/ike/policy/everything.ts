@@ -1,10 +1,5 @@
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
-
-/** The networks of a connection, each as a selector. */
-interface Networks {
-  readonly local: { readonly selectors: readonly TrafficSelector[] };
-  readonly peer: { readonly selectors: readonly TrafficSelector[] };
-}
+import type { Networks } from './selectors.js';
 
 /**
  * Whether a connection is for all traffic of both families, as in route mode: then a peer that carries one family only,

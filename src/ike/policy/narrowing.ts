@@ -96,7 +96,7 @@ function withoutInner(found: readonly Common[]): Common[] | undefined {
     selectorWork.pieces += open.length;
     if (comparisons > MAX_COMPARISONS) return undefined;
     open = open.filter(({ box }) => box.high >= one.box.low);
-    const holder = open.find(({ box }) => holds(box, one.box));
+    const holder = open.find(({ box }) => boxCovers(box, one.box));
     if (holder !== undefined) {
       holder.place = Math.min(holder.place, one.place);
       continue;
@@ -139,7 +139,7 @@ function lesser(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
 
-function holds(outer: Box, inner: Box): boolean {
+function boxCovers(outer: Box, inner: Box): boolean {
   return (
     outer.tsType === inner.tsType &&
     outer.lowProtocol <= inner.lowProtocol &&

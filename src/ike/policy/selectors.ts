@@ -16,6 +16,21 @@ import {
 
 const MAX_PORT = 0xffff;
 
+/**
+ * The selectors of both ends, as a child SA has them or one end proposes them, seen from here: as responder `localTs`
+ * is TSr (RFC 7296 §2.9).
+ */
+export interface SelectorLists {
+  readonly localTs: readonly TrafficSelector[];
+  readonly peerTs: readonly TrafficSelector[];
+}
+
+/** The networks of a connection, each as a selector. */
+export interface Networks {
+  readonly local: { readonly selectors: readonly TrafficSelector[] };
+  readonly peer: { readonly selectors: readonly TrafficSelector[] };
+}
+
 /** All protocols and ports of a network. */
 export function cidrSelector(cidr: Cidr): TrafficSelector {
   const { start, end } = cidrRange(cidr);

@@ -1,19 +1,17 @@
 import type { EspSuite } from '../../crypto/types.js';
 import type { ChildId, ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { isReached, type Volume, type VolumeLimit } from './volume.js';
 
 /**
  * What both ends agreed on for a pair of ESP SAs in tunnel mode, by either version of IKE: the base of all that speaks
  * of a child SA. SPIs are unsigned 32-bit numbers.
  */
-export interface NegotiatedChild {
+export interface NegotiatedChild extends SelectorLists {
   readonly spiIn: number;
   readonly spiOut: number;
   readonly suite: EspSuite;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
   readonly encapsulation: 'udp' | 'esp';
 }
 

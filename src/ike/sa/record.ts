@@ -1,7 +1,7 @@
 import type { IkeSuite } from '../../crypto/types.js';
 import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
-import { SecretKey } from '../../util/secret.js';
+import { secretsIn, wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { Context } from '../context.js';
 import type { Role } from '../events.js';
@@ -100,7 +100,7 @@ export function unadoptable({ ctx, espSpis }: Adopter, record: SaRecord): string
   if (taken !== undefined) return `the SA id ${taken} is in use`;
   const spi = record.children.find(({ spiIn }) => espSpis.has(spiIn))?.spiIn;
   if (spi !== undefined) return `the inbound ESP SPI 0x${spi.toString(16)} is in use`;
-  if (secretsOf(record).some((key) => key.wiped)) return 'the keys of the record were wiped';
+  if (secretsIn(record).some((key) => key.wiped)) return 'the keys of the record were wiped';
   return undefined;
 }
 
@@ -111,14 +111,7 @@ export function idsOf({ ike, children }: SaRecord): number[] {
 
 /** Wipes all keys of a record. Whoever holds one does so when it is used up: `adopt` takes copies. */
 export function wipeRecord(record: SaRecord): void {
-  for (const key of secretsOf(record)) key.wipe();
-}
-
-/** The keys anywhere in a record, whichever version of IKE has put them there. */
-function secretsOf(value: unknown): SecretKey[] {
-  if (value instanceof SecretKey) return [value];
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
-  return Object.values(value).flatMap(secretsOf);
+  wipeSecrets(record);
 }
 
 /** Reports an IKE SA that was adopted, once. */

@@ -1,4 +1,5 @@
-import { CarriedPairs, type Networks } from '../policy/carried-pairs.js';
+import { CarriedPairs } from '../policy/carried-pairs.js';
+import type { Networks } from '../policy/selectors.js';
 import type { ChildRecord } from './child-record.js';
 
 /**

@@ -1,11 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  CarriedPairs,
-  type CoveringChild,
-  countPairs,
-  networkPairs,
-} from '../../../src/ike/policy/carried-pairs.js';
+import { CarriedPairs, countPairs, networkPairs } from '../../../src/ike/policy/carried-pairs.js';
+import type { SelectorLists } from '../../../src/ike/policy/selectors.js';
 import { cidrSelector, covers } from '../../../src/ike/policy/selectors.js';
 import { cidrOf } from '../../../src/util/ip.js';
 import type { TrafficSelector } from '../../../src/wire/ike/payloads.js';
@@ -28,7 +24,7 @@ t.test('counting as child SAs come and go says the same as looking at all of the
   fc.assert(
     fc.property(fc.array(change, { maxLength: 25 }), (changes) => {
       const pairs = new CarriedPairs();
-      const children = new Map<number, CoveringChild>();
+      const children = new Map<number, SelectorLists>();
       let [local, peer]: [typeof NETWORKS, typeof NETWORKS] = [NETWORKS, NETWORKS];
       pairs.configure({ local: { selectors: local }, peer: { selectors: peer } });
       return changes.every((one) => {
