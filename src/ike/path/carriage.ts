@@ -35,7 +35,7 @@ export function espForm(
  * to that one, where it could not be told from IKE.
  */
 export function espEnds(
-  { local, remote, natTraversalPort }: PeerPath,
+  { local, remote, natTraversalPort }: Pick<PeerPath, 'local' | 'remote' | 'natTraversalPort'>,
   form: EspForm,
 ): { readonly local: Endpoint; readonly peer: Endpoint } {
   if (form === 'esp' || natTraversalPort) return { local, peer: remote };

@@ -6,7 +6,7 @@ import { deleteChild, switchTo } from './children.js';
 import { askForSign, askTime } from './orphans.js';
 import { isOpen } from './quick.js';
 import { RETRY_REKEY, startQuick } from './quick-initiator.js';
-import { attemptOf, currentSa, mayRekey, sasOf, type World } from './world.js';
+import { attemptOf, currentSa, mayRekey, upSasOf, type World } from './world.js';
 
 /** Begins a main mode for a connection whose ESP SAs need one. */
 type Begin = (connection: ConnectionConfig, renewing: boolean) => void;
@@ -43,8 +43,8 @@ function rekeyChild(world: World, child: V1Child, begin: Begin): void {
       begin(world.ctx.connection(child.connection)!, false);
     return;
   }
-  const underWay = sasOf(world, child.connection).some((one) =>
-    [...one.quicks.values()].some((quick) => isOpen(quick) && samePair(quick.pair, child.pair)),
+  const underWay = upSasOf(world, child.connection).some((one) =>
+    [...one.phase.session.quicks.values()].some((quick) => isOpen(quick) && samePair(quick.pair, child.pair)),
   );
   if (!underWay) startQuick(world, sa, child.pair, child);
 }

@@ -15,7 +15,7 @@ import { lifetime } from '../sa/lifetime.js';
 import { emitInstall, reportChild } from '../sa/report.js';
 import { type VolumeLimit, volumeLimit } from '../sa/volume.js';
 import type { V1Child } from './child-record.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { type IsakmpSa, isKeyed, type UpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { sendInformational } from './send.js';
 import { childrenOf, currentSa, type World } from './world.js';
@@ -48,23 +48,23 @@ export interface AgreedChild {
 }
 
 /** Makes the keys (RFC 2409 §5.5) and hands the SAs to the data plane; a responder's only receive at first. */
-export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V1Child {
+export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Child {
   const { ctx } = world;
   const { pair, spiIn, spiOut, suite, nonces, shared, initiated } = agreed;
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const { skeyidD } = sa.keys!;
+  const { connection } = sa;
+  const { protection } = sa.phase;
+  const { prf } = protection;
+  const { skeyidD } = protection.keys;
   // RFC 2409 §5.5: the SPI in KEYMAT is the one the receiver chose.
   const keysIn = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiIn), nonces, shared);
   const keysOut = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiOut), nonces, shared);
   shared?.wipe();
   // What sends meanwhile goes on until the peer is known to have this one, or has overtaken it.
-  const carried = childrenOf(world, sa.connection!.id).some(
-    (other) => other.sends && samePair(other.pair, pair),
-  );
+  const carried = childrenOf(world, connection.id).some((other) => other.sends && samePair(other.pair, pair));
   const sends = initiated && !carried;
   const child: V1Child = {
     id: ctx.nextId(),
-    connection: sa.connection!.id,
+    connection: connection.id,
     pair,
     localTs: [pair.local],
     peerTs: [pair.peer],
@@ -78,7 +78,7 @@ export function installChild(world: World, sa: IsakmpSa, agreed: AgreedChild): V
     negotiatedSeconds: agreed.peerSeconds,
     volume: volumeOf(ctx.random, suite, agreed.kilobytes),
     spent: false,
-    ...lifetime(ctx.random, ctx.now, shorter(sa.connection!.childLifetime, agreed.peerSeconds)),
+    ...lifetime(ctx.random, ctx.now, shorter(connection.childLifetime, agreed.peerSeconds)),
     awaitsIsakmp: false,
     deleteAt: undefined,
     state: 'pending',
@@ -114,7 +114,7 @@ export function volumeOf(random: Random, suite: EspSuite, kilobytes: number | un
  * initiator of that quick mode deletes those that stood before it; all others live on until they expire, so
  * that no end deletes what the other still sends on.
  */
-export function establishChild(world: World, sa: IsakmpSa, child: V1Child): void {
+export function establishChild(world: World, sa: UpSa, child: V1Child): void {
   const { ctx } = world;
   const rivals = childrenOf(world, child.connection).filter(
     (other) => other !== child && other.state !== 'pending' && samePair(other.pair, child.pair),
@@ -162,10 +162,10 @@ function activate(world: World, child: V1Child): void {
   world.ctx.emit({ kind: 'activate-outbound', childId: child.id });
 }
 
-function report(world: World, sa: IsakmpSa, child: V1Child, replaces: V1Child | undefined): void {
+function report(world: World, sa: UpSa, child: V1Child, replaces: V1Child | undefined): void {
   const { ctx } = world;
   // A part of what another SA carries as a whole takes nothing away.
-  const narrowed = pairsAround(sa.connection!, child.pair).some(
+  const narrowed = pairsAround(sa.connection, child.pair).some(
     (whole) => !isCarried(world, child.connection, whole),
   );
   reportChild(ctx, sa.id, child, { narrowed, replaces: replaces?.id });
@@ -201,7 +201,7 @@ export function removeChild(world: World, child: V1Child, reason: CloseReason): 
 
 /** Tells the peer that we do not receive on these SPIs any more (RFC 2408 §3.15). Nothing answers it. */
 export function announceDelete(world: World, sa: IsakmpSa, spis: readonly number[]): void {
-  if (spis.length === 0 || sa.keys === undefined) return;
+  if (spis.length === 0 || !isKeyed(sa)) return;
   sendInformational(world, sa, [
     { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ESP, spis: spis.map(spiBytes) },
   ]);

@@ -1,16 +1,27 @@
 import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
+import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { announceDelete, removeChild } from './children.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import {
+  enter,
+  type IsakmpSa,
+  isHalfOpen,
+  isIn,
+  isStarting,
+  isUp,
+  type KeyedSa,
+  type UpSa,
+} from './isakmp-sa.js';
 import { orphan } from './orphans.js';
+import { authenticatedOf } from './phases.js';
 import { endProbe } from './port-probe.js';
 import type { QuickExchange } from './quick.js';
 import { isakmpSpi, sendInformational } from './send.js';
-import { childrenOf, mayRekey, sasOf, type World } from './world.js';
+import { childrenOf, mayRekey, upSasOf, type World } from './world.js';
 
 /** How long a DELETE that another one has overtaken may still be on its way. */
 const OVERTAKEN: Millis = 2_000;
@@ -22,8 +33,8 @@ export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
 }
 
 export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): void {
-  if (sa.negotiation?.farewell !== undefined) return;
-  const connection = sa.connection ?? sa.negotiation?.candidates.only;
+  if (isFarewell(sa)) return;
+  const connection = sa.connection ?? (isHalfOpen(sa) ? sa.phase.offer.candidates.only : undefined);
   reportIkeFailed(world.ctx, sa, connection?.id, failure);
 }
 
@@ -36,37 +47,42 @@ export function forgetSa(world: World, sa: IsakmpSa): void {
  * An SA that was up ends without (further) words to the peer. The newest one left takes over; without any, the ESP
  * SAs go on alone.
  */
-export function closeSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
-  const name = sa.connection!.id;
-  const others = sasOf(world, name).filter((other) => other !== sa && other.isUp);
+export function closeSa(world: World, sa: UpSa, reason: CloseReason, failure?: Failure): void {
+  const name = sa.connection.id;
+  const others = upSasOf(world, name).filter((other) => other !== sa);
   reportIkeClosed(world.ctx, name, sa.id, reason, failure);
   if (others.length === 0) orphan(world, sa);
   if (reason === 'peer-deleted' && world.orphans.has(name)) linger(world, sa);
   else retire(world, sa);
-  if (others.length === 0 || others.some((other) => other.state === 'established')) return;
-  const heir = others.reduce((a, b) => (b.establishedOrder > a.establishedOrder ? b : a));
-  heir.state = 'established';
-  heir.deleteAt = undefined;
-  heir.lastInbound = Math.max(heir.lastInbound, world.ctx.now);
+  if (others.length === 0 || others.some((other) => isIn(other, 'established'))) return;
+  const heir = others.reduce((a, b) => (orderOf(b) > orderOf(a) ? b : a));
+  takeOver(heir, world.ctx.now);
+}
+
+function orderOf({ phase }: UpSa): number {
+  return phase.session.establishedOrder;
+}
+
+/** A superseded SA carries the exchanges of its connection again. */
+function takeOver(heir: UpSa, now: Millis): void {
+  const { session } = heir.phase;
+  enter(heir, { ...authenticatedOf(heir.phase), at: 'established' });
+  session.lastInbound = Math.max(session.lastInbound, now);
 }
 
 /** Each DELETE has a message of its own, and the network may change their order. */
-function linger(world: World, sa: IsakmpSa): void {
-  for (const quick of [...sa.quicks.values()]) dropQuick(world, sa, quick);
-  sa.state = 'closing';
-  sa.expiresAt = Number.POSITIVE_INFINITY;
-  sa.deleteAt = undefined;
-  sa.completeAt = undefined;
-  sa.forgetAt = world.ctx.now + OVERTAKEN;
+function linger(world: World, sa: UpSa): void {
+  for (const quick of [...sa.phase.session.quicks.values()]) dropQuick(world, sa, quick);
+  enter(sa, { ...authenticatedOf(sa.phase), at: 'closing', forgetAt: world.ctx.now + OVERTAKEN });
 }
 
 /**
  * Ends an SA at both ends. RFC 2408 §3.15: a DELETE is not answered; a peer that misses it finds out by dead
  * peer detection. Where the connection ends, the last SA takes the ESP SAs with it.
  */
-export function deleteSa(world: World, sa: IsakmpSa, reason: CloseReason, failure?: Failure): void {
-  const name = sa.connection!.id;
-  const last = !sasOf(world, name).some((other) => other !== sa && other.isUp);
+export function deleteSa(world: World, sa: UpSa, reason: CloseReason, failure?: Failure): void {
+  const name = sa.connection.id;
+  const last = !upSasOf(world, name).some((other) => other !== sa);
   if (last && reason !== 'expired' && reason !== 'rekeyed') {
     announceDelete(
       world,
@@ -89,11 +105,10 @@ export function endChildren(world: World, connection: ConnectionId, reason: Clos
  * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that stood when it
  * began are gone at its end, so they go here without a word; later ones are not meant.
  */
-export function dropForgotten(world: World, sa: IsakmpSa): void {
-  const { id: name } = sa.connection!;
+export function dropForgotten(world: World, sa: IsakmpSa, { id: name }: ConnectionConfig): void {
   for (const child of childrenOf(world, name)) if (child.order < sa.id) removeChild(world, child, 'replaced');
-  for (const other of sasOf(world, name)) {
-    if (other !== sa && other.isUp && other.establishedOrder < sa.id) closeSa(world, other, 'replaced');
+  for (const other of upSasOf(world, name)) {
+    if (other !== sa && orderOf(other) < sa.id) closeSa(world, other, 'replaced');
   }
 }
 
@@ -101,24 +116,29 @@ export function dropForgotten(world: World, sa: IsakmpSa): void {
  * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
  * networks that they do not have without a word too: while other ESP SAs stand only the rekeying of one tells.
  */
-export function isLost(world: World, sa: IsakmpSa, quick: QuickExchange): boolean {
-  if (quick.role !== 'initiator' || sa.state !== 'established' || sa.lastMessage > quick.startedAt)
-    return false;
-  return quick.replaces !== undefined || childrenOf(world, sa.connection!.id).length === 0;
+export function isLost(world: World, sa: UpSa, quick: QuickExchange): boolean {
+  const { at, session } = sa.phase;
+  if (quick.state !== 'sent' || at !== 'established' || session.lastMessage > quick.startedAt) return false;
+  return quick.replaces !== undefined || childrenOf(world, sa.connection.id).length === 0;
 }
 
 /**
  * The peer does not answer quick mode on this SA and shows no other sign that it still has it. It is told in case it
  * has. Says whether ESP SAs are left for a new ISAKMP SA to replace, since the peer may have lost those too.
  */
-export function loseSa(world: World, sa: IsakmpSa, failure: Failure): boolean {
-  const connection = sa.connection!;
+export function loseSa(world: World, sa: UpSa, failure: Failure): boolean {
+  const { connection } = sa;
   announceIsakmpDelete(world, sa);
   closeSa(world, sa, 'peer-dead', failure);
   return childrenOf(world, connection.id).length > 0 && mayRekey(connection) && !world.ctx.shuttingDown;
 }
 
-export function announceIsakmpDelete(world: World, sa: IsakmpSa): void {
+/** It is made for a DELETE of ESP SAs and nothing else. */
+export function isFarewell(sa: IsakmpSa): boolean {
+  return isStarting(sa) && sa.phase.attempt.farewell !== undefined;
+}
+
+export function announceIsakmpDelete(world: World, sa: KeyedSa): void {
   sendInformational(world, sa, [
     { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ISAKMP, spis: [isakmpSpi(sa)] },
   ]);
@@ -126,25 +146,25 @@ export function announceIsakmpDelete(world: World, sa: IsakmpSa): void {
 
 /** Ends an SA in whatever state it is: by DELETE when the peer has it, else by forgetting it. */
 export function endSa(world: World, sa: IsakmpSa, reason: CloseReason, failure: Failure): void {
-  if (sa.isUp) deleteSa(world, sa, reason);
-  else if (sa.state === 'closing') forgetSa(world, sa);
+  if (isUp(sa)) deleteSa(world, sa, reason);
+  else if (isIn(sa, 'closing')) forgetSa(world, sa);
   else if (sa.state !== 'gone') failSa(world, sa, failure);
 }
 
 /** Forgets a quick mode: nothing of it is repeated any more. */
-export function dropQuick(world: World, sa: IsakmpSa, quick: QuickExchange): void {
-  sa.quicks.delete(quick.messageId);
-  quick.dh?.wipe();
+export function dropQuick(world: World, sa: UpSa, quick: QuickExchange): void {
+  sa.phase.session.quicks.delete(quick.messageId);
+  if (quick.state === 'sent') quick.dh?.wipe();
   if (quick.state === 'sent' || quick.state === 'abandoned') releaseSpi(world, quick.spiIn);
-  if (quick.child?.state === 'pending') removeChild(world, quick.child, 'failed');
+  if (quick.state === 'answered' && quick.child.state === 'pending')
+    removeChild(world, quick.child, 'failed');
 }
 
 function retire(world: World, sa: IsakmpSa): void {
   settleHalfOpen(world, sa);
-  for (const quick of [...sa.quicks.values()]) dropQuick(world, sa, quick);
+  if (isUp(sa)) for (const quick of [...sa.phase.session.quicks.values()]) dropQuick(world, sa, quick);
   endProbe(world, sa);
-  sa.wipe();
-  sa.state = 'gone';
+  sa.end();
   world.table.remove(sa);
   if (sa.firstRequestKey !== undefined && world.byFirstRequest.get(sa.firstRequestKey) === sa) {
     world.byFirstRequest.delete(sa.firstRequestKey);
@@ -153,10 +173,10 @@ function retire(world: World, sa: IsakmpSa): void {
 
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IsakmpSa): void {
-  if (sa.halfOpenSource === undefined) return;
-  world.halfOpen.closed(sa.halfOpenSource, sa.halfOpenProven);
-  world.halfOpen.release(sa.halfOpenHeld);
+  if (!isHalfOpen(sa)) return;
+  const { source, proven, held } = sa.phase.halfOpen;
+  world.halfOpen.closed(source, proven);
+  world.halfOpen.release(held);
   // It is bounded as that of a half-open SA.
   sa.fragments = undefined;
-  sa.halfOpenSource = undefined;
 }

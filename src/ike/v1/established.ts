@@ -1,7 +1,6 @@
 import { weakTransforms } from '../../crypto/strength.js';
-import { toHex } from '../../util/bytes.js';
 import { type Millis, type Seconds, seconds } from '../../util/units.js';
-import type { IkeSaInfo } from '../events.js';
+import type { ConnectionConfig } from '../config.js';
 import { natReport } from '../path/nat-detection.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { formatIdentity } from '../policy/identity.js';
@@ -9,14 +8,18 @@ import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from '../sa/advice.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
+import { reportIke } from '../sa/report.js';
 import { announceDelete, isCarried } from './children.js';
 import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
+import { DpdState } from './dpd-state.js';
 import { mainFailure } from './failures.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { enter, type IsakmpSa, type IsakmpSaIn, isIn, isStarting, type UpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { adopt } from './orphans.js';
+import { type Attempt, authenticatedOf, type LastMessage, type Session, wipePhase } from './phases.js';
 import { endProbe } from './port-probe.js';
-import { childrenOf, sasOf, type World } from './world.js';
+import type { V1Protection } from './protect.js';
+import { childrenOf, sasOf, upSasOf, type World } from './world.js';
 
 /** How long a replaced ISAKMP SA still takes messages before its initiator deletes it. */
 const LINGER: Millis = 10_000;
@@ -28,83 +31,118 @@ const INITIATOR_DELETES: Millis = 2 * LINGER;
 /** How long the peer that began has to ask for all pairs of networks, before we ask for the rest. */
 const PEER_COMPLETES: Millis = 5_000;
 
+/** What the last message of main mode has proved. */
+export interface Proof {
+  readonly peer: { readonly idType: number; readonly data: Uint8Array };
+  readonly connection: ConnectionConfig;
+  readonly protection: V1Protection;
+  readonly last: LastMessage;
+}
+
 /** Both ends are authenticated. */
-export function establish(world: World, sa: IsakmpSa, peer: { idType: number; data: Uint8Array }): void {
-  const { ctx } = world;
-  const connection = sa.connection!;
-  const rekeyOf = sa.negotiation?.replaces;
-  const renewing = sa.negotiation?.renewing ?? false;
-  const farewell = sa.negotiation?.farewell;
+export function establish(world: World, sa: IsakmpSaIn<'id-sent' | 'ke-answered'>, proof: Proof): void {
+  const attempt = sa.phase.at === 'id-sent' ? sa.phase.attempt : undefined;
   settleHalfOpen(world, sa);
   endProbe(world, sa);
-  sa.negotiation?.dh?.wipe();
-  sa.negotiation?.shared?.wipe();
-  sa.negotiation = undefined;
-  sa.pending = undefined;
-  sa.peerIdentity = formatIdentity(peer);
-  sa.state = 'established';
-  sa.forgetAt = undefined;
-  sa.establishedAt = ctx.now;
-  sa.establishedOrder = ctx.nextId();
-  sa.heard(ctx.now);
-  if (farewell !== undefined) {
-    announceDelete(world, sa, farewell);
-    announceIsakmpDelete(world, sa);
-    forgetSa(world, sa);
-    return;
+  if (sa.phase.at === 'ke-answered') wipePhase(sa.phase);
+  const established = begun(world, sa, proof);
+  if (attempt?.farewell === undefined) inUse(world, established, attempt);
+  else {
+    announceDelete(world, established, attempt.farewell);
+    announceIsakmpDelete(world, established);
+    forgetSa(world, established);
   }
-  sa.natReport = natReport(sa.nat, sa.remote, connection.peer.addresses);
-  const life = shorter(connection.ikeLifetime, sa.lifetimes.seconds);
-  setLifetime(world, sa, life);
-  const replaced = supersede(world, sa);
-  const ike: IkeSaInfo = {
-    ikeId: sa.id,
-    version: 1,
-    role: sa.role,
-    initiatorSpi: toHex(sa.initiatorCookie),
-    responderSpi: toHex(sa.responderCookie),
-    suite: sa.suite!,
-    nat: sa.natReport,
-    local: sa.local,
-    peer: sa.remote,
-    peerIdentity: sa.peerIdentity,
+}
+
+function begun(
+  { ctx }: World,
+  sa: IsakmpSaIn<'id-sent' | 'ke-answered'>,
+  { peer, connection, protection, last }: Proof,
+): IsakmpSaIn<'established'> {
+  const { link, terms, natTraversal, nat } = sa.phase;
+  const session: Session = {
+    peerIdentity: formatIdentity(peer),
+    natReport: natReport(nat, sa.remote, connection.peer.addresses),
     establishedAt: ctx.now,
-    rekeyAt: sa.rekeyAt,
-    peerVendors: sa.peerVendors,
-    ...(replaced === undefined ? {} : { replaces: replaced.id }),
+    establishedOrder: ctx.nextId(),
+    rekeyAt: Number.POSITIVE_INFINITY,
+    expiresAt: Number.POSITIVE_INFINITY,
+    rekeyRefused: undefined,
+    lastInbound: ctx.now,
+    lastMessage: ctx.now,
+    dpd: new DpdState(),
+    quicks: new Map(),
+    wanted: [],
+    demands: new Map(),
+    pairRetries: new Map(),
+    completeAt: undefined,
+    unsupported: undefined,
   };
-  ctx.event({ kind: 'ike-established', connection: connection.id, ike });
+  return enter(sa, { at: 'established', link, terms, natTraversal, nat, last, protection, session });
+}
+
+/** It takes the place of others, and asks for what it is there for. */
+function inUse(world: World, sa: IsakmpSaIn<'established'>, attempt: Attempt | undefined): void {
+  const { ctx } = world;
+  const { connection } = sa;
+  const { session, terms } = sa.phase;
+  setLifetime(world, sa, shorter(connection.ikeLifetime, terms.lifetimes.seconds));
+  const replaced = supersede(world, sa);
+  reportIke(ctx, 1, connection.id, reported(sa), { replaces: replaced?.id });
   reportQuirks(ctx, sa);
   // The PRF is made of the hash, which is named as the integrity algorithm.
-  const weak = weakTransforms(sa.suite!).filter(({ kind }) => kind !== 'prf');
+  const weak = weakTransforms(terms.suite).filter(({ kind }) => kind !== 'prf');
   adviseWeak(ctx, connection.id, 'IKE', weak);
-  const attempt = dropAttempts(world, sa);
+  const dropped = dropAttempts(world, sa);
   adopt(world, connection.id);
-  if (renewing) {
+  if (attempt?.renewing === true) {
     for (const child of childrenOf(world, connection.id))
       if (child.state === 'current') child.rekeyAt = ctx.now;
   }
-  if (sa.role === 'initiator' && rekeyOf === undefined) wantAll(world, sa);
+  if (attempt !== undefined && attempt.replaces === undefined) wantAll(world, sa);
   // We wanted to begin ourselves: what the peer does not ask for is asked for by us.
-  else if (attempt || connection.initiateVersion === 1) sa.completeAt = ctx.now + PEER_COMPLETES;
+  else if (dropped || connection.initiateVersion === 1) session.completeAt = ctx.now + PEER_COMPLETES;
+}
+
+/** What is reported of an SA, and handed over with it. */
+export function reported(sa: UpSa) {
+  const { id, role, local, remote, initiatorCookie, responderCookie } = sa;
+  const { session, terms } = sa.phase;
+  const { natReport, peerIdentity, establishedAt, rekeyAt } = session;
+  return {
+    id,
+    role,
+    initiatorSpi: initiatorCookie,
+    responderSpi: responderCookie,
+    suite: terms.suite,
+    natReport,
+    local,
+    remote,
+    peerIdentity,
+    establishedAt,
+    rekeyAt,
+    peerVendors: terms.vendors,
+  };
 }
 
 /**
  * When the SA is rekeyed and when it ends. The responder comes a little later than the initiator, so that
  * both seldom begin at once.
  */
-export function setLifetime(world: World, sa: IsakmpSa, life: Seconds): void {
-  const { rekeyAt, expiresAt } = lifetime(world.ctx.random, sa.establishedAt, life);
+export function setLifetime(world: World, sa: UpSa, life: Seconds): void {
+  const { session } = sa.phase;
+  const { rekeyAt, expiresAt } = lifetime(world.ctx.random, session.establishedAt, life);
   const later = sa.role === 'responder' ? Math.floor(seconds(life) * 0.05) : 0;
-  sa.rekeyAt = Math.min(rekeyAt + later, expiresAt);
-  sa.expiresAt = expiresAt;
+  session.rekeyAt = Math.min(rekeyAt + later, expiresAt);
+  session.expiresAt = expiresAt;
 }
 
 /** Asks for SAs of every pair of networks that has none. */
-export function wantAll(world: World, sa: IsakmpSa): void {
-  const connection = sa.connection!;
-  sa.pairRetries.clear();
-  sa.wanted = networkPairs(connection).filter((pair) => !isCarried(world, connection.id, pair));
+export function wantAll(world: World, sa: UpSa): void {
+  const { connection } = sa;
+  const { session } = sa.phase;
+  session.pairRetries.clear();
+  session.wanted = networkPairs(connection).filter((pair) => !isCarried(world, connection.id, pair));
 }
 
 /**
@@ -112,32 +150,36 @@ export function wantAll(world: World, sa: IsakmpSa): void {
  * or, when that one does not or its DELETE is lost (RFC 2408 §3.15: nothing answers it), by the responder; SAs made at the same time from both sides live on beside it until they expire, so that no
  * end deletes what the other still uses.
  */
-function supersede(world: World, sa: IsakmpSa): IsakmpSa | undefined {
-  const others = sasOf(world, sa.connection!.id).filter((other) => other !== sa && other.isUp);
+function supersede(world: World, sa: IsakmpSaIn<'established'>): IsakmpSa | undefined {
+  const { now } = world.ctx;
+  const others = upSasOf(world, sa.connection.id).filter((other) => other !== sa);
   const linger = sa.role === 'initiator' ? LINGER : INITIATOR_DELETES;
   let replaced: IsakmpSa | undefined;
+  // The oldest ones go at once where there are too many.
+  let tooMany = others.length + 1 - MAX_IKE_SAS;
   for (const other of others) {
-    if (other.state === 'established') replaced = other;
-    other.state = 'superseded';
-    other.wanted = [];
-    other.completeAt = undefined;
-    other.dpd.heard();
-    if (other.establishedOrder < sa.id) other.deleteAt ??= world.ctx.now + linger;
+    if (other.phase.at === 'established') replaced = other;
+    const { session } = other.phase;
+    session.wanted = [];
+    session.completeAt = undefined;
+    session.dpd.heard();
+    let deleteAt = other.phase.at === 'superseded' ? other.phase.deleteAt : undefined;
+    if (session.establishedOrder < sa.id) deleteAt ??= now + linger;
+    if (tooMany-- > 0) deleteAt = now;
+    enter(other, { ...authenticatedOf(other.phase), at: 'superseded', deleteAt });
   }
-  const tooMany = others.length + 1 - MAX_IKE_SAS;
-  for (const other of others.slice(0, Math.max(0, tooMany))) other.deleteAt = world.ctx.now;
   return replaced;
 }
 
 /** Our own attempts that the peer has not authenticated end: the SA is there. Says whether there was one. */
-function dropAttempts(world: World, sa: IsakmpSa): boolean {
+function dropAttempts(world: World, sa: IsakmpSaIn<'established'>): boolean {
   let dropped = false;
-  for (const other of sasOf(world, sa.connection!.id)) {
-    if (other === sa || !other.isStarting) continue;
+  for (const other of sasOf(world, sa.connection.id)) {
+    if (!isStarting(other)) continue;
     dropped = true;
     // The peer may be established already once message 5 is on its way: that SA is let come.
-    if (other.state === 'id-sent') continue;
-    if (other.negotiation?.replaces !== undefined) forgetSa(world, other);
+    if (isIn(other, 'id-sent')) continue;
+    if (other.phase.attempt.replaces !== undefined) forgetSa(world, other);
     else {
       failSa(
         world,

@@ -13,13 +13,23 @@ import { removeChild, volumeOf } from './children.js';
 import { closeSa, dropForgotten, failSa } from './close.js';
 import { setLifetime } from './established.js';
 import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import {
+  heard,
+  type IsakmpSa,
+  type IsakmpSaIn,
+  isIn,
+  isUp,
+  type KeyedSa,
+  type StartingSa,
+  type UpSa,
+} from './isakmp-sa.js';
 import { refuse, unreadable } from './main-initiator.js';
+import { done } from './quick.js';
 import { failQuick } from './quick-initiator.js';
 import { followPeer } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
-import { childrenOf, drop, type Inbound, sasOf, type World } from './world.js';
+import { childrenOf, drop, type Inbound, upSasOf, type World } from './world.js';
 
 /** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
 const MAX_PAYLOADS = 16;
@@ -28,42 +38,42 @@ const MIN_LIFETIME = 60;
 const MIN_KILOBYTES = 1024;
 
 /** Without protection: a hint for a main mode of ours that is under way, and nothing else. */
-export function informationalInClear(world: World, sa: IsakmpSa, message: Inbound): void {
+export function informationalInClear(world: World, sa: StartingSa, message: Inbound): void {
   const error = message.payloads.find(
     (one): one is V1NotifyPayload => one.kind === 'notify' && one.type < FIRST_STATUS_NOTIFY,
   );
-  if (sa.isStarting && error !== undefined) {
-    refuse(world, sa, mainRefused(sa.connection!, error, waitingFor(sa)));
-    return;
-  }
-  drop(world, message.datagram, 'unexpected', 'an informational exchange without protection');
+  if (error === undefined) unprotected(world, sa, message);
+  else refuse(world, sa, mainRefused(sa.connection, error, WAITING_FOR[sa.phase.at]));
 }
 
-function waitingFor(sa: IsakmpSa): 'message 2' | 'message 4' | 'message 6' {
-  return sa.state === 'sa-sent' ? 'message 2' : sa.state === 'ke-sent' ? 'message 4' : 'message 6';
+const WAITING_FOR = { 'sa-sent': 'message 2', 'ke-sent': 'message 4', 'id-sent': 'message 6' } as const;
+
+export function unprotected(world: World, _sa: IsakmpSa, { datagram }: Inbound): void {
+  drop(world, datagram, 'unexpected', 'an informational exchange without protection');
 }
 
 /** HDR*, HASH(1), N or D (RFC 2409 §5.7). */
-export function informational(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
+export function informational(world: World, sa: KeyedSa, message: Inbound, sealed: V1Sealed): void {
   const { ctx } = world;
   const { header, datagram } = message;
   const { messageId } = header;
-  if (sa.protection === undefined || sa.keys === undefined) {
-    drop(world, datagram, 'unexpected', 'an encrypted informational exchange before there are keys');
-    return;
-  }
+  const { protection } = sa.phase;
   if (sa.messageIds.has(messageId)) {
     drop(world, datagram, 'outside_window', 'an exchange with this message id came before');
     return;
   }
-  const opened = sa.protection.open(sa.protection.exchange(messageId), sealed);
+  const opened = protection.open(protection.exchange(messageId), sealed);
   const first = opened.ok ? opened.value.payloads[0] : undefined;
-  const prf = ctx.crypto.prf(sa.suite!.prf);
   const authentic =
     opened.ok &&
     first?.kind === 'hash' &&
     equalConstantTime(
-      hash1(prf, sa.keys.skeyidA, messageId, opened.value.plaintext.subarray(4 + first.data.length)),
+      hash1(
+        protection.prf,
+        protection.keys.skeyidA,
+        messageId,
+        opened.value.plaintext.subarray(4 + first.data.length),
+      ),
       first.data,
     );
   if (!opened.ok || !authentic) {
@@ -73,7 +83,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   }
   reportOpened(world, sa, message, opened.value.payloads);
   noteExchange(world, sa, messageId);
-  if (sa.isUp && ctx.budget.request(sa.connection!.id, ctx.now) !== 'serve') {
+  if (isUp(sa) && ctx.budget.request(sa.connection.id, ctx.now) !== 'serve') {
     drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
     return;
   }
@@ -81,7 +91,7 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
   const payloads = opened.value.payloads.slice(1, 1 + MAX_PAYLOADS);
   let alive = payloads.length === 0;
   // More than the connection may have can only be names of nothing, or one name again and again.
-  const names = { left: ctx.budget.childLimit(sa.connection!.id) };
+  const names = { left: ctx.budget.childLimit(sa.connection.id) };
   for (const payload of payloads) {
     if (sa.state === 'gone') return;
     const probe =
@@ -92,25 +102,26 @@ export function informational(world: World, sa: IsakmpSa, message: Inbound, seal
     if (payload.kind === 'delete') deleted(world, sa, payload, names);
     else if (payload.kind === 'notify' && !probe) notified(world, sa, payload);
   }
-  if (sa.isUp && alive) sa.heard(ctx.now);
+  if (isUp(sa) && alive) heard(sa, ctx.now);
 }
 
 /**
  * Dead peer detection (RFC 3706). Says whether the message is new: an acknowledgement counts only as the answer to
  * what was asked last, and a question only when its number is not below that of the one before.
  */
-function probed(world: World, sa: IsakmpSa, payload: V1NotifyPayload, datagram: DatagramInput): boolean {
-  if (!sa.isUp || payload.data.length !== 4) return false;
+function probed(world: World, sa: KeyedSa, payload: V1NotifyPayload, datagram: DatagramInput): boolean {
+  if (!isUp(sa) || payload.data.length !== 4) return false;
+  const { dpd } = sa.phase.session;
   const number = readU32(payload.data, 0);
   const follow = (): void => {
     if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
   };
   if (payload.type === V1Notify.R_U_THERE_ACK) {
-    const answers = sa.dpd.acknowledged(number);
+    const answers = dpd.acknowledged(number);
     if (answers) follow();
     return answers;
   }
-  const asked = sa.dpd.asked(number);
+  const asked = dpd.asked(number);
   if (asked === 'old') return false;
   if (asked === 'new') follow();
   sendInformational(world, sa, [
@@ -119,20 +130,20 @@ function probed(world: World, sa: IsakmpSa, payload: V1NotifyPayload, datagram: 
   return true;
 }
 
-function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+function notified(world: World, sa: KeyedSa, payload: V1NotifyPayload): void {
   if (sa.state === 'id-sent') {
     // The peer has our key and tells us under it that it does not take us.
     if (payload.type < FIRST_STATUS_NOTIFY)
-      failSa(world, sa, mainRefused(sa.connection!, payload, 'message 6'));
+      failSa(world, sa, mainRefused(sa.connection, payload, 'message 6'));
     return;
   }
-  if (!sa.isUp) return;
+  if (!isUp(sa)) return;
   switch (payload.type) {
     case V1Notify.RESPONDER_LIFETIME:
       shorten(world, sa, payload);
       return;
     case V1Notify.INITIAL_CONTACT:
-      dropForgotten(world, sa);
+      dropForgotten(world, sa, sa.connection);
       return;
     case V1Notify.INVALID_SPI:
       removeByOutboundSpi(world, sa, payload.spi.length === 4 ? payload.spi : payload.data.subarray(0, 4));
@@ -143,16 +154,16 @@ function notified(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
 }
 
 /** An error about a quick mode of ours: the one with its SPI, or the only one. */
-function refused(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
-  const open = [...sa.quicks.values()].filter((quick) => quick.state === 'sent');
+function refused(world: World, sa: UpSa, payload: V1NotifyPayload): void {
+  const open = [...sa.phase.session.quicks.values()].filter((quick) => quick.state === 'sent');
   const named =
     payload.spi.length === 4 ? open.find((one) => one.spiIn === readU32(payload.spi, 0)) : undefined;
   const quick = named ?? (open.length === 1 ? open[0] : undefined);
-  if (quick !== undefined) failQuick(world, sa, quick, quickRefused(sa.connection!, payload.type));
+  if (quick !== undefined) failQuick(world, sa, quick, quickRefused(sa.connection, payload.type));
 }
 
 /** The responder keeps its SA for less time than we asked for (RFC 2407 §4.6.3.1). */
-function shorten(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+function shorten(world: World, sa: UpSa, payload: V1NotifyPayload): void {
   if (payload.protocol !== V1Protocol.ISAKMP) {
     shortenChild(world, sa, payload);
     return;
@@ -160,15 +171,16 @@ function shorten(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
   const life = decodeLifetime('isakmp', payload.data).seconds;
   if (life === undefined) return;
   const told = Math.max(MIN_LIFETIME, life);
-  if (sa.establishedAt + seconds(told) < sa.expiresAt) setLifetime(world, sa, told);
+  const { establishedAt, expiresAt } = sa.phase.session;
+  if (establishedAt + seconds(told) < expiresAt) setLifetime(world, sa, told);
 }
 
 /** The same of an ESP SA, named by the SPI of either direction. */
-function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): void {
+function shortenChild(world: World, sa: UpSa, payload: V1NotifyPayload): void {
   if (payload.protocol !== V1Protocol.ESP || payload.spi.length !== 4) return;
   const spi = readU32(payload.spi, 0);
   const { ctx } = world;
-  const children = childrenOf(world, sa.connection!.id);
+  const children = childrenOf(world, sa.connection.id);
   const child = children.find((one) => one.spiOut === spi || one.spiIn === spi);
   if (child === undefined) return;
   const life = decodeLifetime('ipsec', payload.data);
@@ -183,9 +195,12 @@ function shortenChild(world: World, sa: IsakmpSa, payload: V1NotifyPayload): voi
   }
 }
 
+/** It takes the peer's word on ESP SAs. */
+type NamingSa = IsakmpSaIn<'established' | 'superseded' | 'closing'>;
+
 /** `names`: SPIs that are still looked for, of all DELETE payloads of the message together. */
-function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload, names: { left: number }): void {
-  if (!sa.isUp && sa.state !== 'closing') return;
+function deleted(world: World, sa: KeyedSa, payload: V1DeletePayload, names: { left: number }): void {
+  if (!isUp(sa) && !isIn(sa, 'closing')) return;
   if (payload.protocol === V1Protocol.ESP) {
     const spis = payload.spis.slice(0, names.left);
     names.left -= spis.length;
@@ -195,38 +210,35 @@ function deleted(world: World, sa: IsakmpSa, payload: V1DeletePayload, names: { 
     return;
   }
   if (payload.protocol !== V1Protocol.ISAKMP) return;
-  const name = sa.connection!.id;
-  for (const other of sasOf(world, name)) {
-    if (!other.isUp || !payload.spis.some((spi) => equalBytes(spi, isakmpSpi(other)))) continue;
-    closeSa(world, other, other.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
+  const name = sa.connection.id;
+  for (const other of upSasOf(world, name)) {
+    if (!payload.spis.some((spi) => equalBytes(spi, isakmpSpi(other)))) continue;
+    closeSa(world, other, other.phase.at === 'superseded' ? 'rekeyed' : 'peer-deleted');
   }
 }
 
 /** The peer does not receive on this SPI any more. */
-function removeByOutboundSpi(world: World, sa: IsakmpSa, spi: Uint8Array): boolean {
+function removeByOutboundSpi(world: World, sa: NamingSa, spi: Uint8Array): boolean {
   if (spi.length !== 4) return false;
-  const child = world.children.byOutboundSpi(sa.connection!.id, readU32(spi, 0));
+  const child = world.children.byOutboundSpi(sa.connection.id, readU32(spi, 0));
   if (child !== undefined) removeNamed(world, sa, child);
   return child !== undefined;
 }
 
 /** Some peers name the SPI that they send on, where RFC 2408 §3.15 means the one that they receive on. */
-function removeByOwnSpi(world: World, sa: IsakmpSa, spi: Uint8Array): void {
+function removeByOwnSpi(world: World, sa: NamingSa, spi: Uint8Array): void {
   const number = spi.length === 4 ? readU32(spi, 0) : 0;
   if (!world.espSpis.has(number)) return;
-  const child = childrenOf(world, sa.connection!.id).find((one) => one.spiIn === number);
+  const child = childrenOf(world, sa.connection.id).find((one) => one.spiIn === number);
   if (child === undefined) return;
   removeNamed(world, sa, child);
   noteQuirk(world.ctx, sa, 'delete_of_other_spi');
 }
 
-function removeNamed(world: World, sa: IsakmpSa, child: V1Child): void {
-  const pending = [...sa.quicks.values()].find((quick) => quick.child === child);
-  if (pending !== undefined) {
-    pending.state = 'done';
-    pending.retransmission = undefined;
-    pending.forgetAt = world.ctx.now;
-    pending.child = undefined;
-  }
+function removeNamed(world: World, sa: NamingSa, child: V1Child): void {
+  const { quicks } = sa.phase.session;
+  for (const quick of quicks.values())
+    if (quick.state === 'answered' && quick.child === child)
+      quicks.set(quick.messageId, done(quick, world.ctx.now));
   removeChild(world, child, child.state === 'superseded' ? 'rekeyed' : 'peer-deleted');
 }

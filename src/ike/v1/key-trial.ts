@@ -1,5 +1,5 @@
 import { equalConstantTime } from '../../crypto/compare.js';
-import { hashI, wipeV1Keys } from '../../crypto/keymat-v1.js';
+import { hashI } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { ByteCount, Millis } from '../../util/units.js';
@@ -7,9 +7,10 @@ import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1IdPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import type { Candidates, KeyGroup } from '../policy/candidates.js';
 import { pskLikely, pskMismatch } from './failures.js';
-import type { IsakmpSa, KeyTrial } from './isakmp-sa.js';
-import { keySa, transcriptOf } from './keys.js';
-import type { OpenedV1 } from './protect.js';
+import type { IsakmpSaIn } from './isakmp-sa.js';
+import { protectionOf } from './keys.js';
+import type { KeyTrial } from './phases.js';
+import type { OpenedV1, V1Protection } from './protect.js';
 import { drop, find, type Inbound, type World } from './world.js';
 
 /** Different messages 5 that are tried for one half-open SA. A peer sends one, and repeats it. */
@@ -26,60 +27,73 @@ const LONG_PAUSE: Millis = 20;
 export interface FoundKey {
   readonly opened: OpenedV1;
   readonly id: V1IdPayload;
-  readonly psk: SecretKey;
+  /** Under this key. The caller owns it. */
+  readonly protection: V1Protection;
   /** The connections that have this key. */
   readonly connections: Candidates;
 }
 
-/**
- * Begins to look for the key of message 5. Which key it is stands in nothing but the encryption (RFC 2409 §5.4), so
- * all of those have to be tried that the peer may have: a stranger's rubbish costs as much as there are keys. So there
- * are few trials, in turns, and within a budget. False when this message is not tried.
- */
-export function beginTrial(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): boolean {
-  const negotiation = sa.negotiation!;
-  const { datagram } = message;
+/** Whether keys may be tried on this message 5; counts it as tried then. */
+export function mayTry(world: World, sa: IsakmpSaIn<'ke-answered'>, { datagram }: Inbound): boolean {
+  const { phase } = sa;
   const refuse = (reason: 'too_large' | 'rate_limited' | 'unexpected', why: string): false => {
     drop(world, datagram, reason, why);
     return false;
   };
   if (datagram.bytes.length > MAX_MESSAGE)
     return refuse('too_large', `message 5 of main mode has ${datagram.bytes.length} octets`);
-  if (negotiation.trial !== undefined)
+  if (phase.trial !== undefined)
     return refuse('unexpected', 'keys are still being tried on the message 5 before');
-  if (negotiation.trials >= MAX_TRIALS)
+  if (phase.trials >= MAX_TRIALS)
     return refuse(
       'rate_limited',
       `${MAX_TRIALS} messages 5 of this main mode were not made with a key of ours`,
     );
-  negotiation.trials++;
-  const { named, others } = negotiation.candidates.keys;
-  // Views of the datagram hold for this input only, and the trial may go on after it.
-  const own = ownCopy(message, sealed);
-  negotiation.trial = {
-    ...own,
+  phase.trials++;
+  return true;
+}
+
+/**
+ * Begins to look for the key of message 5. Which key it is stands in nothing but the encryption (RFC 2409 §5.4), so
+ * all of those have to be tried that the peer may have: a stranger's rubbish costs as much as there are keys. So there
+ * are few trials, in turns, and within a budget.
+ */
+export function beginTrial(
+  world: World,
+  sa: IsakmpSaIn<'ke-answered'>,
+  message: Inbound,
+  sealed: V1Sealed,
+  shared: SecretKey,
+): KeyTrial {
+  const { named, others } = sa.phase.offer.candidates.keys;
+  return {
+    // Views of the datagram hold for this input only, and the trial may go on after it.
+    ...ownCopy(message, sealed),
+    shared,
     groups: [...named, ...others],
     free: named.length,
     next: 0,
     nextAt: world.ctx.now,
     failure: pskLikely('message 5 of main mode decrypts to rubbish'),
   };
-  return true;
 }
 
-/**
- * Tries the next keys. The key that fits, and the SA has its keys; `rubbish` when none does; undefined while there
- * are more to try.
- */
-export function tryKeys(world: World, sa: IsakmpSa): FoundKey | 'rubbish' | undefined {
-  const trial = sa.negotiation!.trial!;
+/** Tries the next keys: the one that fits; `rubbish` when none does; undefined while there are more to try. */
+export function tryKeys(
+  world: World,
+  sa: IsakmpSaIn<'ke-answered'>,
+  trial: KeyTrial,
+): FoundKey | 'rubbish' | undefined {
   const { now } = world.ctx;
-  for (let turn = 0; turn < KEYS_PER_TURN && trial.next < trial.groups.length; turn++) {
+  for (let turn = 0; turn < KEYS_PER_TURN; turn++) {
+    const group = trial.groups[trial.next];
+    if (group === undefined) return 'rubbish';
     if (trial.next >= trial.free && !world.keyTrials.take(now)) {
       trial.nextAt = now + LONG_PAUSE;
       return undefined;
     }
-    const found = tryKey(world, sa, trial, trial.groups[trial.next++]!);
+    trial.next++;
+    const found = tryKey(world, sa, trial, group);
     if (found !== undefined) return found;
   }
   if (trial.next === trial.groups.length) return 'rubbish';
@@ -87,22 +101,25 @@ export function tryKeys(world: World, sa: IsakmpSa): FoundKey | 'rubbish' | unde
   return undefined;
 }
 
-function tryKey(world: World, sa: IsakmpSa, trial: KeyTrial, group: KeyGroup): FoundKey | undefined {
-  const { psk, connections } = group;
-  keySa(world, sa, psk, sa.negotiation!.shared!);
-  const protection = sa.protection!;
+function tryKey(
+  world: World,
+  { cookies, phase }: IsakmpSaIn<'ke-answered'>,
+  trial: KeyTrial,
+  { psk, connections }: KeyGroup,
+): FoundKey | undefined {
+  const { terms, transcript } = phase;
+  const agreement = { suite: terms.suite, cookies, transcript, shared: trial.shared };
+  const protection = protectionOf(world, agreement, psk);
   const opened = protection.open(protection.phase1, trial.sealed);
   const id = opened.ok ? find(opened.value.payloads, 'id') : undefined;
   const hash = opened.ok ? find(opened.value.payloads, 'hash')?.data : undefined;
   if (opened.ok && id !== undefined && hash !== undefined) {
-    const prf = world.ctx.crypto.prf(sa.suite!.prf);
-    const expected = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
-    if (equalConstantTime(expected, hash)) return { opened: opened.value, id, psk, connections };
+    const seen = { ...transcript, cookies };
+    const expected = hashI(protection.prf, protection.keys.skeyid, seen, encodeV1Body(id));
+    if (equalConstantTime(expected, hash)) return { opened: opened.value, id, protection, connections };
     trial.failure = pskMismatch();
   }
-  wipeV1Keys(sa.keys!);
-  sa.keys = undefined;
-  sa.protection = undefined;
+  protection.wipe();
   return undefined;
 }
 

@@ -10,17 +10,17 @@ import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
 import { firstPath, floatToNatTraversalPort, takePath } from '../path/first-path.js';
-import { NO_CANDIDATES } from '../policy/candidates.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
 import { MAX_ANSWERS, REFUSAL_GRACE } from '../sa/branches.js';
 import { forkAnswer, isKnownResponder, leaveSilent, onDue } from './answers.js';
-import { announceIsakmpDelete, failSa } from './close.js';
+import { announceIsakmpDelete, failSa, isFarewell } from './close.js';
 import { establish } from './established.js';
 import { mainFailure, pskLikely, pskMismatch } from './failures.js';
-import { IsakmpSa } from './isakmp-sa.js';
-import { hashOf, keySa, transcriptOf } from './keys.js';
+import { begin, enter, type IsakmpSa, type IsakmpSaIn, isStarting, type StartingSa } from './isakmp-sa.js';
+import { hashOf, protectionOf } from './keys.js';
 import { detectNatV1, natDPayloads } from './nat.js';
+import type { Attempt, Transcript } from './phases.js';
 import { probePort } from './port-probe.js';
 import {
   clearMain,
@@ -33,17 +33,9 @@ import {
   sendPending,
   transmit,
 } from './send.js';
+import { termsOf, withVendors } from './terms.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
-import {
-  childrenOf,
-  drop,
-  find,
-  freshCookie,
-  hasExactlyOne,
-  type Inbound,
-  sasOf,
-  type World,
-} from './world.js';
+import { childrenOf, drop, find, freshCookie, type Inbound, only, upSasOf, type World } from './world.js';
 
 /** How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost before it. */
 const RUBBISH_GRACE: Millis = 3000;
@@ -80,57 +72,50 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
     return;
   }
   const payload: V1Payload = { kind: 'sa', proposals };
-  const sa = new IsakmpSa({
+  const init = {
     id: ctx.nextId(),
     role: 'initiator',
-    state: 'sa-sent',
     initiatorCookie: freshCookie(world),
-    responderCookie: new Uint8Array(8),
-    local: path.local,
-    remote: path.remote,
-    natTraversalPort: path.natTraversalPort,
     createdAt: ctx.now,
-    negotiation: {
-      dh: undefined,
-      saBody: encodeV1Body(payload),
-      initiatorPublic: new Uint8Array(0),
-      responderPublic: new Uint8Array(0),
-      initiatorNonce: ctx.random.bytes(NONCE_LENGTH),
-      responderNonce: new Uint8Array(0),
-      messageOne: undefined,
-      candidates: NO_CANDIDATES,
-      answer: undefined,
-      shared: undefined,
-      trial: undefined,
-      trials: 0,
-      addressesLeft: replaces === undefined ? addresses.length - 1 : 0,
-      reported: false,
-      replaces: replaces?.id,
-      renewing,
-      farewell,
-      attempt: { refusal: undefined, answers: 0, portProbe: undefined },
-      agreements: 0,
-    },
+    connection,
+  } as const;
+  const { local, remote, natTraversalPort } = path;
+  const attempt: Attempt = {
+    saBody: encodeV1Body(payload),
+    nonce: ctx.random.bytes(NONCE_LENGTH),
+    replaces: replaces?.id,
+    renewing,
+    farewell,
+    refusal: undefined,
+    answers: 0,
+    portProbe: undefined,
+  };
+  const sa = begin(init, {
+    at: 'sa-sent',
+    link: { local, remote, natTraversalPort, responderCookie: new Uint8Array(8) },
+    attempt,
+    pending: undefined,
+    addressesLeft: replaces === undefined ? addresses.length - 1 : 0,
   });
-  sa.connection = connection;
   world.table.add(sa);
   reportInitiating(world, sa);
   sendPending(world, sa, clearMain(world, sa, [payload, ...offeredVendorIds()]));
 }
 
-function reportInitiating(world: World, sa: IsakmpSa): void {
-  if (sa.negotiation?.farewell !== undefined) return;
-  const connection = sa.connection!.id;
+function reportInitiating(world: World, sa: StartingSa): void {
+  if (isFarewell(sa)) return;
+  const connection = sa.connection.id;
   world.ctx.event({ kind: 'ike-initiating', connection, ikeId: sa.id, version: 1, peer: sa.remote });
 }
 
 /** Message 2: HDR, SA, vendor ids. In the clear: what is worth acting upon is decided here. */
-export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
+export function saAnswered(world: World, sa: IsakmpSaIn<'sa-sent'>, message: Inbound): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
-  const connection = sa.connection!;
-  const { attempt } = sa.negotiation!;
-  if (!hasExactlyOne(payloads, 'sa') || header.responderCookie.every((octet) => octet === 0)) {
+  const { connection } = sa;
+  const { attempt, link } = sa.phase;
+  const chosen = only(payloads, 'sa');
+  if (chosen === undefined || header.responderCookie.every((octet) => octet === 0)) {
     drop(
       world,
       datagram,
@@ -143,63 +128,70 @@ export function saAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     drop(world, datagram, 'rate_limited', `${attempt.answers} messages 2 of main mode were taken`);
     return;
   }
-  const answer = acceptIkeAnswerV1(connection.ikeProposals, find(payloads, 'sa')!.proposals);
+  const answer = acceptIkeAnswerV1(connection.ikeProposals, chosen.proposals);
   if (!answer.ok) {
     refuse(world, sa, answer.error);
     return;
   }
-  const vendors = readVendorIds(payloads);
   attempt.answers++;
   forkAnswer(world, sa);
-  const negotiation = sa.negotiation!;
-  sa.responderCookie = copyOf(header.responderCookie);
-  sa.suite = answer.value.suite;
-  sa.lifetimes = answer.value.lifetimes;
-  sa.dialect = vendors.dialect;
-  sa.peerDpd = vendors.dpd;
-  sa.peerFragmentation = vendors.fragmentation;
-  sa.peerVendors = vendors.names;
-  sa.lastIn = copyOf(datagram.bytes);
-  sa.portProven = datagram.natTraversalPort;
-  negotiation.dh = ctx.crypto.dh(sa.suite.dh).generate(ctx.random);
-  negotiation.initiatorPublic = copyOf(negotiation.dh.publicValue);
-  sa.state = 'ke-sent';
+  const { suite, lifetimes } = answer.value;
+  const dh = ctx.crypto.dh(suite.dh).generate(ctx.random);
+  const initiatorPublic = copyOf(dh.publicValue);
+  const next = enter(sa, {
+    at: 'ke-sent',
+    link: { ...link, responderCookie: copyOf(header.responderCookie) },
+    attempt,
+    pending: undefined,
+    terms: termsOf(suite, lifetimes, readVendorIds(payloads)),
+    last: { message: copyOf(datagram.bytes), answer: undefined },
+    dh,
+    initiatorPublic,
+    agreements: 0,
+    portProven: datagram.natTraversalPort,
+  });
   sendPending(
     world,
-    sa,
-    clearMain(world, sa, [
-      { kind: 'ke', data: negotiation.initiatorPublic },
-      { kind: 'nonce', data: negotiation.initiatorNonce },
-      ...natPayloads(world, sa, connection.encapsulation === 'always'),
+    next,
+    clearMain(world, next, [
+      { kind: 'ke', data: initiatorPublic },
+      { kind: 'nonce', data: attempt.nonce },
+      ...natPayloads(world, next, connection.encapsulation === 'always'),
     ]),
   );
 }
 
 /** NAT-D payloads of message 3 or 4, in the dialect agreed on. */
-export function natPayloads(world: World, sa: IsakmpSa, force: boolean): V1Payload[] {
+export function natPayloads(
+  world: World,
+  sa: IsakmpSaIn<'ke-sent' | 'ke-answered'>,
+  force: boolean,
+): V1Payload[] {
   const { crypto, random } = world.ctx;
-  if (sa.dialect === undefined) return [];
+  const { dialect, suite } = sa.phase.terms;
+  if (dialect === undefined) return [];
   const path = { local: sa.local, remote: sa.remote, force };
-  return natDPayloads(crypto, random, hashOf(sa), sa.cookies, path, sa.dialect);
+  return natDPayloads(crypto, random, hashOf(suite), sa.cookies, path, dialect);
 }
 
 /** Message 4: HDR, KE, Nr, NAT-D. Message 5, encrypted, goes out. */
-export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
+export function keAnswered(world: World, sa: IsakmpSaIn<'ke-sent'>, message: Inbound): void {
   const { ctx } = world;
   const { payloads, datagram } = message;
-  const connection = sa.connection!;
-  const asked = sa.negotiation!;
-  if (!hasExactlyOne(payloads, 'ke', 'nonce')) {
+  const { connection, phase: asked } = sa;
+  const { suite, dialect } = asked.terms;
+  const [ke, nonce] = [only(payloads, 'ke'), only(payloads, 'nonce')];
+  if (ke === undefined || nonce === undefined) {
     drop(world, datagram, 'malformed', 'message 4 of main mode without exactly one KE and nonce payload');
     return;
   }
-  const publicValue = find(payloads, 'ke')!.data;
-  if (publicValue.length !== asked.dh!.publicValue.length) {
+  const publicValue = ke.data;
+  if (publicValue.length !== asked.dh.publicValue.length) {
     drop(
       world,
       datagram,
       'malformed',
-      `a public value of ${publicValue.length} octets for group ${sa.suite!.dh}`,
+      `a public value of ${publicValue.length} octets for group ${suite.dh}`,
     );
     return;
   }
@@ -207,13 +199,14 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     drop(world, datagram, 'rate_limited', `${asked.agreements} messages 4 of main mode were tried`);
     return;
   }
-  const finding = detectNatV1(ctx.crypto, hashOf(sa), sa.cookies, payloads, datagram);
-  const natTraversal = finding.supported && sa.dialect !== undefined;
-  if (espForm({ natTraversal, nat: finding }, connection) === undefined) {
+  const finding = detectNatV1(ctx.crypto, hashOf(suite), sa.cookies, payloads, datagram);
+  const natTraversal = finding.supported && dialect !== undefined;
+  const form = espForm({ natTraversal, nat: finding }, connection);
+  if (form === undefined) {
     refuse(world, sa, natTraversalUnsupported('MAIN_MODE'));
     return;
   }
-  const shared = asked.dh!.tryAgree(publicValue);
+  const shared = asked.dh.tryAgree(publicValue);
   asked.agreements++;
   if (!shared.ok) {
     const reason = `the peer's public value is not valid: ${shared.error.message}`;
@@ -222,36 +215,47 @@ export function keAnswered(world: World, sa: IsakmpSa, message: Inbound): void {
     return;
   }
   forkAnswer(world, sa);
-  const negotiation = sa.negotiation!;
-  negotiation.responderPublic = copyOf(publicValue);
-  negotiation.responderNonce = copyOf(find(payloads, 'nonce')!.data);
-  keySa(world, sa, connection.psk, shared.value);
+  const transcript: Transcript = {
+    saBody: asked.attempt.saBody,
+    initiatorPublic: asked.initiatorPublic,
+    responderPublic: copyOf(publicValue),
+    initiatorNonce: asked.attempt.nonce,
+    responderNonce: copyOf(nonce.data),
+  };
+  const agreement = { suite, cookies: sa.cookies, transcript, shared: shared.value };
+  const protection = protectionOf(world, agreement, connection.psk);
   shared.value.wipe();
-  noteVendors(sa, payloads);
-  sa.natTraversal = natTraversal;
-  sa.nat = { local: finding.local, peer: finding.peer };
-  if (espForm(sa, connection) === 'udp') {
-    floatToNatTraversalPort(sa);
-  }
-  sa.lastIn = copyOf(datagram.bytes);
-  sendIdentity(world, sa);
+  const next = enter(sa, {
+    at: 'id-sent',
+    // The Diffie-Hellman exchange stays with the branch that may use it again.
+    link: { ...asked.link },
+    attempt: asked.attempt,
+    pending: undefined,
+    terms: withVendors(asked.terms, payloads),
+    last: { message: copyOf(datagram.bytes), answer: undefined },
+    transcript,
+    protection,
+    natTraversal,
+    nat: { local: finding.local, peer: finding.peer },
+    portProven: asked.portProven,
+  });
+  if (form === 'udp') floatToNatTraversalPort(next);
+  sendIdentity(world, next);
 }
 
 /** Message 5: HDR*, IDii, HASH_I. */
-function sendIdentity(world: World, sa: IsakmpSa): void {
-  const { ctx } = world;
-  const connection = sa.connection!;
-  sa.state = 'id-sent';
+function sendIdentity(world: World, sa: IsakmpSaIn<'id-sent'>): void {
+  const { connection } = sa;
+  const { transcript, protection } = sa.phase;
   const id: V1Payload = { kind: 'id', ...connection.local.identity, protocol: 0, port: 0 };
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const hash = hashI(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
+  const seen = { ...transcript, cookies: sa.cookies };
+  const hash = hashI(protection.prf, protection.keys.skeyid, seen, encodeV1Body(id));
   // RFC 2407 §4.6.3.3: no other SA with the peer is known here, nor an ESP SA that one of them has left.
-  const first =
-    !sasOf(world, connection.id).some((other) => other.isUp) && childrenOf(world, connection.id).length === 0;
+  const first = upSasOf(world, connection.id).length === 0 && childrenOf(world, connection.id).length === 0;
   sendPending(
     world,
     sa,
-    sealedMain(world, sa, [
+    sealedMain(world, sa, protection, [
       id,
       { kind: 'hash', data: hash },
       ...(first ? [notify(V1Notify.INITIAL_CONTACT, { spi: isakmpSpi(sa) })] : []),
@@ -259,19 +263,15 @@ function sendIdentity(world: World, sa: IsakmpSa): void {
   );
 }
 
-/** Some peers send their vendor ids only with message 4. */
-function noteVendors(sa: IsakmpSa, payloads: readonly V1Payload[]): void {
-  const later = readVendorIds(payloads);
-  sa.peerDpd ||= later.dpd;
-  sa.peerFragmentation ||= later.fragmentation;
-  sa.peerVendors = [...new Set([...sa.peerVendors, ...later.names])];
-}
-
 /** Message 6: HDR*, IDir, HASH_R. */
-export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
-  const { ctx } = world;
+export function idAnswered(
+  world: World,
+  sa: IsakmpSaIn<'id-sent'>,
+  message: Inbound,
+  sealed: V1Sealed,
+): void {
   const { datagram } = message;
-  const protection = sa.protection!;
+  const { protection, transcript } = sa.phase;
   const opened = protection.open(protection.phase1, sealed);
   const id = opened.ok ? find(opened.value.payloads, 'id') : undefined;
   const hash = opened.ok ? find(opened.value.payloads, 'hash') : undefined;
@@ -281,8 +281,8 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
     refuse(world, sa, pskLikely("the peer's message 6 decrypts to rubbish"), RUBBISH_GRACE);
     return;
   }
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const expected = hashR(prf, sa.keys!.skeyid, transcriptOf(sa), encodeV1Body(id));
+  const seen = { ...transcript, cookies: sa.cookies };
+  const expected = hashR(protection.prf, protection.keys.skeyid, seen, encodeV1Body(id));
   if (!equalConstantTime(expected, hash.data)) {
     drop(world, datagram, 'decryption_failed', 'HASH_R of message 6 does not hold');
     refuse(world, sa, pskMismatch(), RUBBISH_GRACE);
@@ -290,10 +290,9 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
   }
   reportOpened(world, sa, message, opened.value.payloads);
   protection.phase1.adopt(opened.value.nextIv);
-  sa.lastIn = copyOf(datagram.bytes);
   // The others were not the peer's.
   sa.branches.settle();
-  const identity = checkPeerIdentity(sa.connection!, id, sa.remote.address);
+  const identity = checkPeerIdentity(sa.connection, id, sa.remote.address);
   if (!identity.ok) {
     // The responder believes the SA to be up.
     sendInformational(world, sa, [notify(V1Notify.INVALID_ID_INFORMATION, { spi: isakmpSpi(sa) })]);
@@ -301,7 +300,8 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
     failSa(world, sa, identity.error);
     return;
   }
-  establish(world, sa, id);
+  const last = { message: copyOf(datagram.bytes), answer: undefined };
+  establish(world, sa, { peer: id, connection: sa.connection, protection, last });
 }
 
 /**
@@ -309,8 +309,8 @@ export function idAnswered(world: World, sa: IsakmpSa, message: Inbound, sealed:
  * within a grace time.
  */
 export function refuse(world: World, sa: IsakmpSa, failure: Failure, grace: Millis = REFUSAL_GRACE): void {
-  if (sa.negotiation === undefined) return;
-  sa.negotiation.attempt.refusal ??= { failure, effectiveAt: world.ctx.now + grace };
+  if (!isStarting(sa)) return;
+  sa.phase.attempt.refusal ??= { failure, effectiveAt: world.ctx.now + grace };
 }
 
 /** An encrypted message that we cannot read while the peer should answer message 5: it has another key. */
@@ -325,27 +325,31 @@ export function unreadable(world: World, sa: IsakmpSa): void {
 
 /** Repeats our messages, goes on with the peer's next address, or gives up. */
 export function mainOverdue(world: World, sa: IsakmpSa): void {
-  onDue(sa, world.ctx.now, () => repeat(world, sa));
+  onDue(sa, world.ctx.now, () => {
+    if (isStarting(sa)) repeat(world, sa);
+  });
 }
 
-function repeat(world: World, sa: IsakmpSa): void {
-  const pending = sa.pending!;
+function repeat(world: World, sa: StartingSa): void {
+  const { connection, phase } = sa;
+  const { pending } = phase;
+  if (pending === undefined) return;
   if (pending.retransmission.expire(world.ctx.now) === 'send') {
     reportRetransmission(world, sa, V1Exchange.MAIN_MODE, pending.retransmission.sent);
     transmit(world, sa, pending.bytes);
-    if (sa.state === 'id-sent' && sa.natTraversalPort && !sa.portProven) probePort(world, sa);
+    if (phase.at === 'id-sent' && sa.natTraversalPort && !phase.portProven) probePort(world, sa);
     return;
   }
   if (leaveSilent(sa)) return;
   const tries = pending.retransmission.sent;
-  const { addresses } = sa.connection!.peer;
-  const name = sa.connection!.id;
+  const { addresses } = connection.peer;
+  const name = connection.id;
   const turn = (world.addressTurn.get(name) ?? 0) + 1;
   world.addressTurn.set(name, turn);
   const next = addresses[turn % Math.max(1, addresses.length)];
-  if (sa.state === 'sa-sent' && sa.negotiation!.addressesLeft > 0 && next !== undefined) {
-    sa.negotiation!.addressesLeft--;
-    takePath(sa, firstPath(sa.connection!, next));
+  if (phase.at === 'sa-sent' && phase.addressesLeft > 0 && next !== undefined) {
+    phase.addressesLeft--;
+    takePath(sa, firstPath(connection, next));
     reportInitiating(world, sa);
     sendPending(world, sa, pending.bytes);
     return;
@@ -353,17 +357,18 @@ function repeat(world: World, sa: IsakmpSa): void {
   failSa(world, sa, silent(sa, tries));
 }
 
-function silent(sa: IsakmpSa, tries: number): Failure {
+function silent(sa: StartingSa, tries: number): Failure {
+  const { connection, phase } = sa;
   const details = { exchange: 'MAIN_MODE', tries };
-  if (sa.state === 'sa-sent') {
-    const addresses = sa.connection!.peer.addresses.join(', ');
+  if (phase.at === 'sa-sent') {
+    const addresses = connection.peer.addresses.join(', ');
     return {
       cause: 'peer_silent',
       message: `${addresses} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
       details: { ...details, unanswered: 'message 1' },
     };
   }
-  if (sa.state === 'ke-sent') {
+  if (phase.at === 'ke-sent') {
     return {
       cause: 'peer_silent',
       message:
@@ -371,7 +376,7 @@ function silent(sa: IsakmpSa, tries: number): Failure {
       details,
     };
   }
-  if (sa.natTraversalPort && !sa.portProven) {
+  if (sa.natTraversalPort && !phase.portProven) {
     return {
       cause: 'port_4500_blocked',
       message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way; or its pre-shared key differs, or the identity it expects, at which IKEv1 peers stay silent`,
@@ -381,5 +386,5 @@ function silent(sa: IsakmpSa, tries: number): Failure {
   const evidence = sa.natTraversalPort
     ? `the peer answers on UDP port ${NAT_TRAVERSAL_PORT}, but not our authentication`
     : 'the peer does not answer our authentication';
-  return { ...pskLikely(evidence, sa.connection), details };
+  return { ...pskLikely(evidence, connection), details };
 }

@@ -2,19 +2,24 @@ import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
+import { encodeV1Body } from '../../wire/ike/v1/message.js';
+import type { V1SaPayload } from '../../wire/ike/v1/payloads.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { Admission } from '../admission/half-open.js';
 import type { Failure } from '../events.js';
+import type { DatagramInput } from '../inputs.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { lacksKeyLength } from '../policy/transforms-v1.js';
 import { noteQuirk } from '../quirks.js';
 import { forgetSa } from './close.js';
 import { mainFailure } from './failures.js';
-import { ISAKMP_STATES, IsakmpSa } from './isakmp-sa.js';
+import { begin, type IsakmpSa, type IsakmpSaIn } from './isakmp-sa.js';
+import { ISAKMP_STATES } from './phases.js';
 import { clearMain, refuseInClear, routeOf, sendInClear, transmit } from './send.js';
+import { termsOf } from './terms.js';
 import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
-import { drop, find, freshCookie, hasExactlyOne, type Inbound, type World } from './world.js';
+import { drop, freshCookie, type Inbound, only, type World } from './world.js';
 
 /** What a half-open SA holds beside message 1, about: messages 2 to 4, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 4096;
@@ -42,7 +47,8 @@ export function saOffered(world: World, message: Inbound): void {
     drop(world, datagram, 'malformed', 'main mode with a message id or without initiator cookie');
     return;
   }
-  if (!hasExactlyOne(payloads, 'sa')) {
+  const offered = only(payloads, 'sa');
+  if (offered === undefined) {
     const reason = mainFailure(
       'invalid_syntax',
       'the peer sent message 1 of main mode without exactly one SA payload',
@@ -66,7 +72,7 @@ export function saOffered(world: World, message: Inbound): void {
     drop(world, datagram, 'rate_limited', 'too many requests for new IKE SAs');
     return;
   }
-  const { proposals } = find(payloads, 'sa')!;
+  const { proposals } = offered;
   // The first list with a proposal in common decides the suite; message 5 then tells which connection is meant.
   const selection = firstMatch(candidates, (specs) => findIkeV1(specs, proposals));
   if (selection === undefined) {
@@ -77,7 +83,7 @@ export function saOffered(world: World, message: Inbound): void {
     return;
   }
   const admission = many ? 'demand-cookie' : admit(world, message, false);
-  if (admission === 'admit') answer(world, message, candidates, selection);
+  if (admission === 'admit') answer(world, message, offered, { candidates, selection });
   else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection);
 }
 
@@ -104,12 +110,21 @@ function answerWithoutSa(world: World, message: Inbound, selection: V1IkeSelecti
 /** The answer was lost, or the message was copied on its way. */
 function repeat(world: World, sa: IsakmpSa, message: Inbound): void {
   const { datagram } = message;
-  if (sa.lastIn !== undefined && sa.lastOut !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
-    sa.repeats++;
-    transmit(world, sa, sa.lastOut, routeOf(datagram));
-    return;
-  }
+  if (repeatAnswer(world, sa, datagram)) return;
   drop(world, datagram, 'outside_window', 'message 1 of a main mode that has gone on');
+}
+
+/**
+ * RFC 2408 §5.1: a responder repeats its answer to the last message that it took. False for any other message. An
+ * initiator has its own timer.
+ */
+export function repeatAnswer(world: World, sa: IsakmpSa, datagram: DatagramInput): boolean {
+  const { phase } = sa;
+  const last = 'last' in phase ? phase.last : undefined;
+  if (last?.answer === undefined || !equalBytes(last.message, datagram.bytes)) return false;
+  if ('halfOpen' in phase) phase.halfOpen.repeats++;
+  transmit(world, sa, last.answer, routeOf(datagram));
+  return true;
 }
 
 /**
@@ -187,86 +202,79 @@ export function refuse(
   if (failure.cause !== 'no_matching_connection') refuseInClear(world, message, type);
 }
 
+/** What is chosen for a message 1. */
+export interface Choice {
+  readonly candidates: Candidates;
+  readonly selection: V1IkeSelection;
+}
+
 /** Message 2: HDR, SA with the one transform that was taken, vendor ids. */
-function answer(world: World, message: Inbound, candidates: Candidates, selection: V1IkeSelection): void {
-  const sa = respondingSa(world, message, candidates, selection, freshCookie(world));
+function answer(world: World, message: Inbound, offered: V1SaPayload, choice: Choice): void {
+  const sa = respondingSa(world, message, offered, choice, freshCookie(world));
   if (sa === undefined) return;
-  const vendors = readVendorIds(message.payloads);
+  const { offer } = sa.phase;
   const out = clearMain(world, sa, [
-    { kind: 'sa', proposals: [sa.negotiation!.answer!] },
-    ...answeredVendorIds(vendors),
+    { kind: 'sa', proposals: [offer.proposal] },
+    ...answeredVendorIds(readVendorIds(message.payloads)),
   ]);
-  // Only from here on: message 2 tells the peer that fragments are understood.
-  sa.peerFragmentation = vendors.fragmentation;
-  taken(world, sa, message, out);
+  sa.phase.last = { message: offer.messageOne, answer: out };
+  transmit(world, sa, out, routeOf(message.datagram));
 }
 
 /** The SA that a message 1 begins, if there is room for it, under a responder cookie that the peer has or is about to get. */
 export function respondingSa(
   world: World,
   { header, payloads, datagram }: Inbound,
-  candidates: Candidates,
-  selection: V1IkeSelection,
+  offered: V1SaPayload,
+  { candidates, selection }: Choice,
   responderCookie: Uint8Array,
-): IsakmpSa | undefined {
+): IsakmpSaIn<'sa-answered'> | undefined {
   const { ctx } = world;
   const held = datagram.bytes.length + ANSWER_BYTES;
   if (!world.halfOpen.hold(held)) {
     drop(world, datagram, 'half_open_limit', `half-open ISAKMP SAs hold ${world.halfOpen.bytes} octets`);
     return undefined;
   }
-  const vendors = readVendorIds(payloads);
-  const { bytes, ...copied } = datagram;
+  const { bytes, local, remote, natTraversalPort } = datagram;
   const messageOne = copyOf(bytes);
-  const { body } = find(payloads, 'sa')!;
-  const at = body!.byteOffset - bytes.byteOffset;
-  const sa = new IsakmpSa({
+  const source = remote.address;
+  const key = firstRequestKey(header.initiatorCookie, source);
+  const init = {
     id: ctx.nextId(),
     role: 'responder',
-    state: 'sa-answered',
     initiatorCookie: copyOf(header.initiatorCookie),
-    responderCookie,
-    ...copied,
     createdAt: ctx.now,
-    negotiation: {
-      dh: undefined,
-      // A view: message 1 is kept once.
-      saBody: messageOne.subarray(at, at + body!.length),
-      initiatorPublic: new Uint8Array(0),
-      responderPublic: new Uint8Array(0),
-      initiatorNonce: new Uint8Array(0),
-      responderNonce: ctx.random.bytes(NONCE_LENGTH),
+    firstRequestKey: key,
+  } as const;
+  const sa = begin(init, {
+    at: 'sa-answered',
+    link: { local, remote, natTraversalPort, responderCookie },
+    offer: {
       messageOne,
+      saBody: bodyIn(messageOne, bytes, offered),
       candidates,
-      answer: ownProposal(selection),
-      shared: undefined,
-      trial: undefined,
-      trials: 0,
-      farewell: undefined,
-      attempt: { refusal: undefined, answers: 0, portProbe: undefined },
-      agreements: 0,
-      addressesLeft: 0,
-      reported: false,
-      replaces: undefined,
-      renewing: false,
+      proposal: ownProposal(selection),
+      nonce: ctx.random.bytes(NONCE_LENGTH),
     },
+    terms: termsOf(selection.suite, selection.lifetimes, readVendorIds(payloads)),
+    halfOpen: { source, held, proven: false, forgetAt: ctx.now + ctx.limits.halfOpenTimeout, repeats: 0 },
+    last: undefined,
   });
-  sa.suite = selection.suite;
   if (selection.answer.transforms.some((one) => lacksKeyLength(one, 1)))
     noteQuirk(ctx, sa, 'aes_without_key_length');
-  sa.lifetimes = selection.lifetimes;
-  sa.dialect = vendors.dialect;
-  sa.peerDpd = vendors.dpd;
-  sa.peerVendors = vendors.names;
-  sa.forgetAt = ctx.now + ctx.limits.halfOpenTimeout;
-  sa.firstRequestKey = firstRequestKey(header.initiatorCookie, datagram.remote.address);
-  sa.halfOpenSource = datagram.remote.address;
-  world.halfOpen.opened(sa.halfOpenSource, false);
-  sa.halfOpenHeld = held;
+  world.halfOpen.opened(source, false);
   world.table.add(sa);
-  world.byFirstRequest.set(sa.firstRequestKey, sa);
+  world.byFirstRequest.set(key, sa);
   ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 1, peer: sa.remote });
   return sa;
+}
+
+/** The body of the SA payload as a view into the copy of message 1, which is kept once. */
+function bodyIn(copy: Uint8Array, original: Uint8Array, offered: V1SaPayload): Uint8Array {
+  const { body } = offered;
+  if (body === undefined) return encodeV1Body(offered);
+  const at = body.byteOffset - original.byteOffset;
+  return copy.subarray(at, at + body.length);
 }
 
 function firstRequestKey(initiatorCookie: Uint8Array, source: string): string {
@@ -286,12 +294,4 @@ function ownProposal({ answer }: V1IkeSelection) {
       })),
     })),
   };
-}
-
-/** Keeps a message and its answer for repetitions, and answers. */
-export function taken(world: World, sa: IsakmpSa, message: Inbound, out: Uint8Array): void {
-  const messageOne = sa.state === 'sa-answered' ? sa.negotiation?.messageOne : undefined;
-  sa.lastIn = messageOne ?? copyOf(message.datagram.bytes);
-  sa.lastOut = out;
-  transmit(world, sa, out, routeOf(message.datagram));
 }

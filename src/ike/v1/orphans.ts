@@ -4,18 +4,20 @@ import { type Millis, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import { movesPeer } from '../path/peer-path.js';
 import { removeChild } from './children.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import type { UpSa } from './isakmp-sa.js';
 import { attemptOf, childrenOf, mayRekey, type World } from './world.js';
 
 /** The longest wait between two main modes that only ask whether the peer of silent ESP SAs lives. */
 const MAX_WAIT: Millis = 600_000;
 
 /** The last ISAKMP SA of a connection is gone and ESP SAs are left. */
-export function orphan(world: World, sa: IsakmpSa): void {
-  const name = sa.connection!.id;
+export function orphan(world: World, sa: UpSa): void {
+  const { connection } = sa;
+  const name = connection.id;
   if (childrenOf(world, name).length === 0) return;
-  const wait = seconds(sa.connection!.dpd.timeout);
-  const { id: ikeId, remote, natTraversalPort, natReport, lastInbound } = sa;
+  const wait = seconds(connection.dpd.timeout);
+  const { id: ikeId, remote, natTraversalPort } = sa;
+  const { natReport, lastInbound } = sa.phase.session;
   const path = { ikeId, remote, natTraversalPort, natReport };
   const before = world.askedOrphans.get(name) ?? 0;
   const notBefore = world.ctx.now + before;

@@ -2,7 +2,7 @@ import { toHex } from '../../util/bytes.js';
 import { encodeV1Message } from '../../wire/ike/v1/message.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
 import { ikeOfferV1 } from '../policy/proposals-v1.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { type IsakmpSa, isStarting, type StartingSa } from './isakmp-sa.js';
 import { headerOf } from './send.js';
 import { offeredVendorIds } from './vendor-ids.js';
 import { freshCookie, type Inbound, type World } from './world.js';
@@ -12,10 +12,10 @@ import { freshCookie, type Inbound, type World } from './world.js';
  * another key and keep silent? It repeats message 4 in both cases. A message 1 needs no key, and may come on that port
  * (RFC 3947 §4): its answer shows that the port is open.
  */
-export function probePort(world: World, sa: IsakmpSa): void {
+export function probePort(world: World, sa: StartingSa): void {
   const { local, remote, natTraversalPort } = sa;
-  const { attempt } = sa.negotiation!;
-  const { ikeProposals, ikeLifetime } = sa.connection!;
+  const { attempt } = sa.phase;
+  const { ikeProposals, ikeLifetime } = sa.connection;
   if (attempt.portProbe === undefined) {
     const initiatorCookie = freshCookie(world);
     const header = {
@@ -38,12 +38,12 @@ export function provesPort(world: World, { header, datagram }: Inbound): boolean
   const sa = world.portProbes.get(toHex(header.initiatorCookie));
   if (sa === undefined || !datagram.natTraversalPort || datagram.remote.address !== sa.remote.address)
     return false;
-  sa.portProven = true;
+  if ('portProven' in sa.phase) sa.phase.portProven = true;
   return true;
 }
 
 /** Main mode is over in one way or the other. */
-export function endProbe(world: World, { negotiation }: IsakmpSa): void {
-  const probe = negotiation?.attempt.portProbe;
+export function endProbe(world: World, sa: IsakmpSa): void {
+  const probe = isStarting(sa) ? sa.phase.attempt.portProbe : undefined;
   if (probe !== undefined) world.portProbes.delete(probe.cookie);
 }

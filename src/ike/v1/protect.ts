@@ -1,9 +1,8 @@
-import type { V1Keys } from '../../crypto/keymat-v1.js';
+import { type V1Keys, wipeV1Keys } from '../../crypto/keymat-v1.js';
 import { encryptionTransform, prfTransform } from '../../crypto/transforms.js';
-import type { CbcCipher, CryptoBackend, HashName, IkeSuite } from '../../crypto/types.js';
+import type { CbcCipher, CryptoBackend, HashName, IkeSuite, PrfFunction } from '../../crypto/types.js';
 import { writeU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
-import type { SecretKey } from '../../util/secret.js';
 import type { WireError } from '../../wire/error.js';
 import { decodeV1Payloads, encodeV1Payloads, encodeV1Sealed } from '../../wire/ike/v1/message.js';
 import type { V1Header, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
@@ -38,12 +37,13 @@ export class IvChain {
   }
 }
 
-/** Encryption of one ISAKMP SA. The key stays the SA's, which wipes it. */
+/** The keys of one ISAKMP SA, which it owns, and encryption with them. */
 export class V1Protection {
   readonly #crypto: CryptoBackend;
   readonly #cipher: CbcCipher;
   readonly #hash: HashName;
-  readonly #key: SecretKey;
+  readonly #suite: IkeSuite;
+  readonly keys: V1Keys;
   /** Phase 1: its last cipher block is where all later exchanges begin. */
   readonly phase1: IvChain;
 
@@ -59,9 +59,15 @@ export class V1Protection {
     this.#crypto = crypto;
     this.#cipher = cipher;
     this.#hash = prfTransform(suite.prf).hash;
-    this.#key = keys.encryption;
+    this.#suite = suite;
+    this.keys = keys;
     // RFC 2409 appendix B: the first IV is the front of hash(g^xi | g^xr).
     this.phase1 = new IvChain(this.#front(publicValues.initiator, publicValues.responder));
+  }
+
+  /** The function that the hashes of phase 2 and informational exchanges are made with. */
+  get prf(): PrfFunction {
+    return this.#crypto.prf(this.#suite.prf);
   }
 
   /** The IVs of a phase 2 or informational exchange: from hash(last phase 1 block | M-ID). */
@@ -78,7 +84,7 @@ export class V1Protection {
     // RFC 2409 appendix B: padded with zeros to a whole block, without a pad length.
     const plaintext = new Uint8Array(Math.ceil(inner.bytes.length / blockLength) * blockLength);
     plaintext.set(inner.bytes);
-    const body = this.#cipher.encrypt(this.#key.expose(), chain.iv, plaintext);
+    const body = this.#cipher.encrypt(this.keys.encryption.expose(), chain.iv, plaintext);
     chain.adopt(lastBlock(body, blockLength));
     return encodeV1Sealed(header, inner.first, body);
   }
@@ -88,7 +94,7 @@ export class V1Protection {
     const { blockLength } = this.#cipher;
     const { body } = sealed;
     if (body.length === 0 || body.length % blockLength !== 0) return err(undefined);
-    const plaintext = this.#cipher.decrypt(this.#key.expose(), chain.iv, body);
+    const plaintext = this.#cipher.decrypt(this.keys.encryption.expose(), chain.iv, body);
     const decoded = decodeV1Payloads(sealed.first, plaintext, sealed.offset);
     if (!decoded.ok) return err(decoded.error);
     return ok({
@@ -96,6 +102,10 @@ export class V1Protection {
       plaintext: plaintext.subarray(0, decoded.value.length),
       nextIv: lastBlock(body, blockLength),
     });
+  }
+
+  wipe(): void {
+    wipeV1Keys(this.keys);
   }
 
   #front(...chunks: readonly Uint8Array[]): Uint8Array {

@@ -3,13 +3,14 @@ import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
 import { copyOf, readU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
-import type { Millis } from '../../util/units.js';
+import type { Millis, Seconds } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { describeSelector } from '../../wire/ike/describe.js';
 import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { Failure } from '../events.js';
+import type { DatagramInput } from '../inputs.js';
 import { espForm } from '../path/carriage.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
@@ -27,14 +28,14 @@ import type { V1Child } from './child-record.js';
 import { announceDelete, establishChild, installChild, isCarried, isPeerSpiInUse } from './children.js';
 import { dropQuick } from './close.js';
 import { quickFailure } from './failures.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { heard, isIn, type UpSa } from './isakmp-sa.js';
 import { shortest } from './lifetimes.js';
 import { askAgain } from './pair-retries.js';
-import { isOpen, type QuickExchange } from './quick.js';
+import { isOpen, type QuickAbandoned, type QuickAnswered, type QuickSent } from './quick.js';
 import { followPeer } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
-import { drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
+import { drop, find, type Inbound, only, type World } from './world.js';
 
 /** How long the last message of a finished quick mode can be repeated. */
 export const REPETITIONS: Millis = 60_000;
@@ -42,9 +43,10 @@ export const REPETITIONS: Millis = 60_000;
 export const RETRY_REKEY: Millis = 15_000;
 
 /** Message 1: HDR*, HASH(1), SA, Ni, [KE,] IDci, IDcr (RFC 2409 §5.5). */
-export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replaces?: V1Child): void {
+export function startQuick(world: World, sa: UpSa, pair: NetworkPair, replaces?: V1Child): void {
   const { ctx } = world;
-  const connection = sa.connection!;
+  const { connection } = sa;
+  const { protection, session } = sa.phase;
   const group = offeredGroup(connection.espProposals);
   const spiIn = reserveSpi(world, connection.id);
   expectSpi(world, spiIn);
@@ -55,32 +57,25 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
     seconds: connection.childLifetime,
   });
   const messageId = freshMessageId(world, sa);
-  const chain = sa.protection!.exchange(messageId);
+  const chain = protection.exchange(messageId);
   const initiatorNonce = ctx.random.bytes(NONCE_LENGTH);
   const dh = group === Dh.NONE ? undefined : ctx.crypto.dh(group).generate(ctx.random);
-  const quick: QuickExchange = {
+  const quick = {
+    state: 'sent',
     messageId,
-    role: 'initiator',
     chain,
     pair,
     order: ctx.nextId(),
     startedAt: ctx.now,
-    state: 'sent',
     initiatorNonce,
-    responderNonce: undefined,
     dh,
     spiIn,
-    child: undefined,
     replaces: replaces?.id,
-    lastIn: undefined,
-    lastOut: new Uint8Array(0),
     retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
-    forgetAt: undefined,
-  };
-  sa.quicks.set(messageId, quick);
+  } as const;
   if (proposals.length === 0) {
     const message = 'none of the configured ESP proposals exists in IKEv1: it has no ChaCha20-Poly1305';
-    failQuick(world, sa, quick, quickFailure('unsupported', message));
+    failQuick(world, sa, { ...quick, lastOut: new Uint8Array(0) }, quickFailure('unsupported', message));
     return;
   }
   const payloads: V1Payload[] = [
@@ -90,47 +85,48 @@ export function startQuick(world: World, sa: IsakmpSa, pair: NetworkPair, replac
     quickIdentity(pair.local),
     quickIdentity(pair.peer),
   ];
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const exchange = { type: V1Exchange.QUICK_MODE, messageId, chain };
-  quick.lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
-    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+  const exchange = { protection, type: V1Exchange.QUICK_MODE, messageId, chain };
+  const lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
+    hash1(protection.prf, protection.keys.skeyidA, messageId, behind),
   );
-  transmit(world, sa, quick.lastOut);
+  session.quicks.set(messageId, { ...quick, lastOut });
+  transmit(world, sa, lastOut);
 }
 
 /** RFC 3947 §5.1: UDP encapsulation is a mode of its own, with other numbers in the drafts. */
-function modeOf(sa: IsakmpSa): number {
-  if (espForm(sa, sa.connection!) === 'esp') return V1Mode.TUNNEL;
-  return sa.dialect === 'draft' ? V1Mode.UDP_TUNNEL_DRAFT : V1Mode.UDP_TUNNEL;
+function modeOf({ connection, phase }: UpSa): number {
+  if (espForm(phase, connection) === 'esp') return V1Mode.TUNNEL;
+  return phase.terms.dialect === 'draft' ? V1Mode.UDP_TUNNEL_DRAFT : V1Mode.UDP_TUNNEL;
 }
 
 /** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. Answered by message 3: HDR*, HASH(3). */
 export function quickAnswered(
   world: World,
-  sa: IsakmpSa,
-  quick: QuickExchange,
+  sa: UpSa,
+  quick: QuickSent | QuickAbandoned,
   message: Inbound,
   sealed: V1Sealed,
 ): void {
   const { ctx } = world;
   const { datagram } = message;
-  const opened = sa.protection!.open(quick.chain, sealed);
+  const { protection } = sa.phase;
+  const opened = protection.open(quick.chain, sealed);
   const first = opened.ok ? opened.value.payloads[0] : undefined;
   if (!opened.ok || first?.kind !== 'hash') {
     drop(world, datagram, 'decryption_failed', 'message 2 of quick mode does not decrypt');
     return;
   }
   const { payloads, plaintext, nextIv } = opened.value;
-  const prf = ctx.crypto.prf(sa.suite!.prf);
+  const { prf, keys } = protection;
   const behind = plaintext.subarray(4 + first.data.length);
-  const expected = hash2(prf, sa.keys!.skeyidA, quick.messageId, quick.initiatorNonce, behind);
+  const expected = hash2(prf, keys.skeyidA, quick.messageId, quick.initiatorNonce, behind);
   if (!equalConstantTime(expected, first.data)) {
     drop(world, datagram, 'decryption_failed', 'HASH(2) of quick mode does not hold');
     return;
   }
   reportOpened(world, sa, message, payloads);
   quick.chain.adopt(nextIv);
-  sa.heard(ctx.now);
+  heard(sa, ctx.now);
   // HASH(2) covers our nonce of this exchange: it cannot have been recorded before.
   if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
   if (quick.state === 'abandoned') {
@@ -147,12 +143,23 @@ export function quickAnswered(
     failQuick(world, sa, quick, agreed.error);
     return;
   }
-  const { selection, pair, shared } = agreed.value;
-  quick.responderNonce = copyOf(find(payloads, 'nonce')!.data);
-  const nonces = { initiator: quick.initiatorNonce, responder: quick.responderNonce };
+  conclude(world, sa, quick, datagram, agreed.value);
+}
+
+/** Message 3: HDR*, HASH(3). The SAs are there at both ends once it has arrived. */
+function conclude(
+  world: World,
+  sa: UpSa,
+  quick: QuickSent,
+  datagram: DatagramInput,
+  { selection, pair, nonce, shared, peerSeconds }: ReadAnswer,
+): void {
+  const { protection, session } = sa.phase;
+  const { messageId, spiIn, chain } = quick;
+  const nonces = { initiator: quick.initiatorNonce, responder: nonce };
   const child = installChild(world, sa, {
     pair,
-    spiIn: quick.spiIn,
+    spiIn,
     spiOut: readU32(selection.peerSpi, 0),
     suite: selection.suite,
     udp: isUdpTunnel(selection.mode),
@@ -161,41 +168,44 @@ export function quickAnswered(
     initiated: true,
     order: quick.order,
     kilobytes: selection.lifetimes.kilobytes,
-    peerSeconds: shortest(selection.lifetimes.seconds, responderLifetime(payloads)),
+    peerSeconds,
   });
-  const exchange = { type: V1Exchange.QUICK_MODE, messageId: quick.messageId, chain: quick.chain };
-  quick.state = 'done';
+  const exchange = { protection, type: V1Exchange.QUICK_MODE, messageId, chain };
   quick.dh?.wipe();
-  quick.dh = undefined;
-  quick.lastIn = copyOf(datagram.bytes);
-  quick.retransmission = undefined;
-  quick.forgetAt = ctx.now + REPETITIONS;
-  quick.lastOut = sealedWithHash(world, sa, exchange, [], () =>
-    hash3(prf, sa.keys!.skeyidA, quick.messageId, nonces),
+  const lastIn = copyOf(datagram.bytes);
+  const lastOut = sealedWithHash(world, sa, exchange, [], () =>
+    hash3(protection.prf, protection.keys.skeyidA, messageId, nonces),
   );
-  transmit(world, sa, quick.lastOut);
+  const forgetAt = world.ctx.now + REPETITIONS;
+  session.quicks.set(messageId, { state: 'done', messageId, spiIn, lastIn, lastOut, forgetAt });
+  transmit(world, sa, lastOut);
   establishChild(world, sa, child);
 }
 
 interface ReadAnswer {
   readonly selection: V1EspSelection;
   readonly pair: NetworkPair;
+  /** The responder's. */
+  readonly nonce: Uint8Array;
   readonly shared: SecretKey | undefined;
+  /** The peer's lifetime, if it told one. */
+  readonly peerSeconds: Seconds | undefined;
 }
 
 function read(
   world: World,
-  sa: IsakmpSa,
-  quick: QuickExchange,
+  sa: UpSa,
+  quick: QuickSent,
   payloads: readonly V1Payload[],
 ): Result<ReadAnswer, Failure> {
-  const connection = sa.connection!;
-  if (!hasExactlyOne(payloads, 'sa', 'nonce')) {
+  const { connection } = sa;
+  const [answered, nonce] = [only(payloads, 'sa'), only(payloads, 'nonce')];
+  if (answered === undefined || nonce === undefined) {
     return err(
       quickFailure('invalid_syntax', 'message 2 of quick mode has not exactly one SA and nonce payload'),
     );
   }
-  const selection = acceptEspAnswerV1(connection.espProposals, find(payloads, 'sa')!.proposals);
+  const selection = acceptEspAnswerV1(connection.espProposals, answered.proposals);
   if (!selection.ok) return selection;
   if (isPeerSpiInUse(world, connection.id, readU32(selection.value.peerSpi, 0)))
     return err(quickFailure('invalid_syntax', 'the peer answered with the SPI of an ESP SA that stands'));
@@ -212,7 +222,13 @@ function read(
   if (selection.value.suite.dh !== group) {
     return err(quickFailure('pfs_mismatch', 'the peer answered with another PFS group than we offered'));
   }
-  if (quick.dh === undefined) return ok({ selection: selection.value, pair, shared: undefined });
+  const read = {
+    selection: selection.value,
+    pair,
+    nonce: copyOf(nonce.data),
+    peerSeconds: shortest(selection.value.lifetimes.seconds, responderLifetime(payloads)),
+  };
+  if (quick.dh === undefined) return ok({ ...read, shared: undefined });
   const ke = find(payloads, 'ke');
   if (ke?.data.length !== quick.dh.publicValue.length) {
     return err(
@@ -225,7 +241,7 @@ function read(
       quickFailure('invalid_syntax', `the peer's public value is not valid: ${shared.error.message}`),
     );
   }
-  return ok({ selection: selection.value, pair, shared: shared.value });
+  return ok({ ...read, shared: shared.value });
 }
 
 /** The identities as answered; a peer that leaves them out means ours. */
@@ -243,17 +259,18 @@ function responderLifetime(payloads: readonly V1Payload[]): number | undefined {
 }
 
 /** Our quick mode did not succeed; a rekey is tried again while the old SAs last. */
-export function failQuick(world: World, sa: IsakmpSa, quick: QuickExchange, failure: Failure): void {
+export function failQuick(world: World, sa: UpSa, quick: QuickSent | QuickAnswered, failure: Failure): void {
   const { ctx } = world;
   dropQuick(world, sa, quick);
-  const old = quick.replaces === undefined ? undefined : world.children.get(quick.replaces);
-  const asked = old === undefined && quick.role === 'initiator' ? quick.pair : undefined;
+  const ours = quick.state === 'sent';
+  const old = ours && quick.replaces !== undefined ? world.children.get(quick.replaces) : undefined;
+  const asked = ours && old === undefined ? quick.pair : undefined;
   const retryAt = asked === undefined ? undefined : askAgain(world, sa, asked);
   ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
-    role: quick.role,
+    role: ours ? 'initiator' : 'responder',
     failure,
     ...(asked === undefined ? {} : { pair: asked }),
     ...(retryAt === undefined ? {} : { retryAt }),
@@ -263,16 +280,18 @@ export function failQuick(world: World, sa: IsakmpSa, quick: QuickExchange, fail
 }
 
 /** Begins the next quick mode that is wanted, one at a time. */
-export function workOffWanted(world: World, sa: IsakmpSa): void {
-  if (sa.state !== 'established') {
-    sa.wanted = [];
+export function workOffWanted(world: World, sa: UpSa): void {
+  const { session } = sa.phase;
+  if (!isIn(sa, 'established')) {
+    session.wanted = [];
     return;
   }
-  while (sa.wanted.length > 0) {
-    const quicks = [...sa.quicks.values()];
+  for (;;) {
+    const quicks = [...session.quicks.values()];
     if (quicks.some((quick) => quick.state === 'sent' && quick.replaces === undefined)) return;
-    const pair = sa.wanted.shift()!;
+    const pair = session.wanted.shift();
+    if (pair === undefined) return;
     const pending = quicks.some((quick) => isOpen(quick) && samePair(quick.pair, pair));
-    if (!pending && !isCarried(world, sa.connection!.id, pair)) startQuick(world, sa, pair);
+    if (!pending && !isCarried(world, sa.connection.id, pair)) startQuick(world, sa, pair);
   }
 }

@@ -1,7 +1,9 @@
 import { equalConstantTime } from '../../crypto/compare.js';
 import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
+import type { DhError } from '../../crypto/types.js';
 import { compareBytes, copyOf, readU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
+import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { describeSelector } from '../../wire/ike/describe.js';
@@ -28,8 +30,9 @@ import { releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { Retransmission } from '../sa/retransmission.js';
 import { establishChild, installChild, isPeerSpiInUse } from './children.js';
 import { quickFailure } from './failures.js';
-import type { IsakmpSa } from './isakmp-sa.js';
-import type { QuickExchange } from './quick.js';
+import { heard, type UpSa } from './isakmp-sa.js';
+import type { IvChain } from './protect.js';
+import { done, noncesOf, type QuickAnswered, type QuickSent } from './quick.js';
 import { REPETITIONS } from './quick-initiator.js';
 import { followPeer } from './renew.js';
 import { encodeLifetime } from './responder-lifetime.js';
@@ -42,7 +45,7 @@ import {
   sendInformational,
   transmit,
 } from './send.js';
-import { childrenOf, drop, find, hasExactlyOne, type Inbound, type World } from './world.js';
+import { childrenOf, drop, find, type Inbound, only, type World } from './world.js';
 
 /** Quick modes of one ISAKMP SA that are remembered at once. */
 const MAX_QUICKS = 256;
@@ -57,12 +60,14 @@ interface Refusal {
 interface Granted {
   readonly pair: NetworkPair;
   readonly selection: V1EspSelection;
+  /** The peer's. */
+  readonly nonce: Uint8Array;
   /** The peer's public value, with PFS. */
   readonly ke: Uint8Array | undefined;
 }
 
 /** Message 1: HDR*, HASH(1), SA, Ni, [KE,] [IDci, IDcr] (RFC 2409 §5.5). */
-export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, sealed: V1Sealed): void {
+export function quickOffered(world: World, sa: UpSa, message: Inbound, sealed: V1Sealed): void {
   const { ctx } = world;
   const { header, datagram } = message;
   const { messageId } = header;
@@ -70,16 +75,17 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'malformed', 'quick mode without a message id');
     return;
   }
-  const chain = sa.protection!.exchange(messageId);
-  const opened = sa.protection!.open(chain, sealed);
+  const { protection, session } = sa.phase;
+  const chain = protection.exchange(messageId);
+  const opened = protection.open(chain, sealed);
   const first = opened.ok ? opened.value.payloads[0] : undefined;
   if (!opened.ok || first?.kind !== 'hash') {
     drop(world, datagram, 'decryption_failed', 'message 1 of quick mode does not decrypt');
     return;
   }
   const { payloads, plaintext, nextIv } = opened.value;
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const expected = hash1(prf, sa.keys!.skeyidA, messageId, plaintext.subarray(4 + first.data.length));
+  const { prf, keys } = protection;
+  const expected = hash1(prf, keys.skeyidA, messageId, plaintext.subarray(4 + first.data.length));
   if (!equalConstantTime(expected, first.data)) {
     drop(world, datagram, 'decryption_failed', 'HASH(1) of quick mode does not hold');
     return;
@@ -89,12 +95,12 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     drop(world, datagram, 'unexpected', 'the engine is shutting down');
     return;
   }
-  if (ctx.budget.request(sa.connection!.id, ctx.now) !== 'serve') {
+  if (ctx.budget.request(sa.connection.id, ctx.now) !== 'serve') {
     drop(world, datagram, 'rate_limited', 'more requests than the peer of one connection may make');
     return;
   }
-  if (sa.quicks.size >= MAX_QUICKS) {
-    drop(world, datagram, 'rate_limited', `${sa.quicks.size} quick modes on one ISAKMP SA`);
+  if (session.quicks.size >= MAX_QUICKS) {
+    drop(world, datagram, 'rate_limited', `${session.quicks.size} quick modes on one ISAKMP SA`);
     return;
   }
   const granted = grant(world, sa, payloads);
@@ -103,7 +109,7 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
     refuse(world, sa, message, payloads, granted.error);
     return;
   }
-  const nonce = copyOf(find(payloads, 'nonce')!.data);
+  const { nonce } = granted.value;
   const own = ownFor(sa, granted.value.pair);
   if (own !== undefined) {
     // Both ends began at once: the one with the higher nonce goes on, the other one is not answered.
@@ -111,36 +117,39 @@ export function quickOffered(world: World, sa: IsakmpSa, message: Inbound, seale
       drop(world, datagram, 'unexpected', 'our own quick mode for these networks goes first');
       return;
     }
-    abandon(world, own);
+    abandon(world, sa, own);
   }
   begin(world, sa, messageId);
   chain.adopt(nextIv);
-  answer(world, sa, message, { ...granted.value, nonce, chain, payloads });
+  answer(world, sa, message, { ...granted.value, chain, payloads });
 }
 
 /** The peer's exchange is taken up: a sign of life, and its message id is used for good. */
-function begin(world: World, sa: IsakmpSa, messageId: number): void {
+function begin(world: World, sa: UpSa, messageId: number): void {
   noteExchange(world, sa, messageId);
-  sa.heard(world.ctx.now);
+  heard(sa, world.ctx.now);
 }
 
 /** A copy of our message may still be on its way, and the peer may answer it. */
-function abandon(world: World, own: QuickExchange): void {
-  own.state = 'abandoned';
+function abandon(world: World, sa: UpSa, own: QuickSent): void {
+  const { messageId, chain, pair, initiatorNonce, spiIn, lastOut } = own;
   own.dh?.wipe();
-  own.dh = undefined;
-  own.retransmission = undefined;
-  own.forgetAt = world.ctx.now + REPETITIONS;
+  const forgetAt = world.ctx.now + REPETITIONS;
+  const kept = { messageId, chain, pair, initiatorNonce, spiIn, lastOut };
+  sa.phase.session.quicks.set(messageId, { state: 'abandoned', ...kept, forgetAt });
 }
 
 /** Our own quick mode for the same networks that is not answered yet. */
-function ownFor(sa: IsakmpSa, pair: NetworkPair): QuickExchange | undefined {
-  return [...sa.quicks.values()].find((one) => one.state === 'sent' && samePair(one.pair, pair));
+function ownFor(sa: UpSa, pair: NetworkPair): QuickSent | undefined {
+  for (const one of sa.phase.session.quicks.values())
+    if (one.state === 'sent' && samePair(one.pair, pair)) return one;
+  return undefined;
 }
 
-function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Result<Granted, Refusal> {
-  const connection = sa.connection!;
-  if (!hasExactlyOne(payloads, 'sa', 'nonce')) {
+function grant(world: World, sa: UpSa, payloads: readonly V1Payload[]): Result<Granted, Refusal> {
+  const { connection } = sa;
+  const [offered, nonce] = [only(payloads, 'sa'), only(payloads, 'nonce')];
+  if (offered === undefined || nonce === undefined) {
     const failure = quickFailure(
       'invalid_syntax',
       'message 1 of quick mode has not exactly one SA and nonce payload',
@@ -166,7 +175,7 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     const failure = pairMismatch(connection, { local, peer }, message);
     return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
   }
-  const selection = selectEspV1(connection.espProposals, find(payloads, 'sa')!.proposals);
+  const selection = selectEspV1(connection.espProposals, offered.proposals);
   if (!selection.ok) return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: selection.error });
   if (connection.encapsulation === 'always' && !isUdpTunnel(selection.value.mode)) {
     return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: natTraversalUnsupported('QUICK_MODE') });
@@ -176,7 +185,8 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     return err({ type: V1Notify.INVALID_SPI, failure });
   }
   const { dh } = selection.value.suite;
-  if (dh === Dh.NONE) return ok({ pair: pair.value, selection: selection.value, ke: undefined });
+  const granted = { pair: pair.value, selection: selection.value, nonce: copyOf(nonce.data) };
+  if (dh === Dh.NONE) return ok({ ...granted, ke: undefined });
   const ke = find(payloads, 'ke')?.data;
   if (ke?.length !== world.ctx.crypto.dh(dh).publicLength) {
     const failure = quickFailure(
@@ -185,7 +195,7 @@ function grant(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Resu
     );
     return err({ type: V1Notify.INVALID_KEY_INFORMATION, failure });
   }
-  return ok({ pair: pair.value, selection: selection.value, ke });
+  return ok({ ...granted, ke });
 }
 
 /**
@@ -209,7 +219,7 @@ function twinWith(
 }
 
 /** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */
-function proposedPair(sa: IsakmpSa, payloads: readonly V1Payload[]): Result<NetworkPair, Failure> {
+function proposedPair(sa: UpSa, payloads: readonly V1Payload[]): Result<NetworkPair, Failure> {
   const ids = payloads.flatMap((one) => (one.kind === 'id' ? [one] : []));
   if (ids.length === 0) {
     return ok({ local: hostSelector(sa.local.address), peer: hostSelector(sa.remote.address) });
@@ -217,32 +227,29 @@ function proposedPair(sa: IsakmpSa, payloads: readonly V1Payload[]): Result<Netw
   const [peer, local] = ids.map(selectorOfIdentity);
   if (ids.length === 2 && typeof peer === 'object' && typeof local === 'object') return ok({ local, peer });
   const words = [peer, local].find((one) => typeof one === 'string') ?? `${ids.length} identities`;
-  return err(pairMismatch(sa.connection!, undefined, `the peer proposes ${words} for quick mode`));
+  return err(pairMismatch(sa.connection, undefined, `the peer proposes ${words} for quick mode`));
 }
 
 /** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. The SAs receive from now on. */
 function answer(
   world: World,
-  sa: IsakmpSa,
+  sa: UpSa,
   message: Inbound,
   taken: Granted & {
-    readonly nonce: Uint8Array;
-    readonly chain: QuickExchange['chain'];
+    readonly chain: IvChain;
     readonly payloads: readonly V1Payload[];
   },
 ): void {
   const { ctx } = world;
   const { pair, selection, ke, nonce, chain } = taken;
   const { messageId } = message.header;
-  const connection = sa.connection!;
-  const dh = ke === undefined ? undefined : ctx.crypto.dh(selection.suite.dh).generate(ctx.random);
-  const publicValue = dh === undefined ? undefined : copyOf(dh.publicValue);
-  const shared = dh === undefined ? undefined : dh.agree(ke!);
-  dh?.wipe();
-  if (shared !== undefined && !shared.ok) {
+  const { connection } = sa;
+  const { protection, session } = sa.phase;
+  const agreed = ke === undefined ? ok(undefined) : agree(world, selection.suite.dh, ke);
+  if (!agreed.ok) {
     const failure = quickFailure(
       'invalid_syntax',
-      `the peer's public value is not valid: ${shared.error.message}`,
+      `the peer's public value is not valid: ${agreed.error.message}`,
     );
     refuse(world, sa, message, taken.payloads, { type: V1Notify.INVALID_KEY_INFORMATION, failure });
     return;
@@ -260,7 +267,7 @@ function answer(
     suite: selection.suite,
     udp: isUdpTunnel(selection.mode),
     nonces: { initiator: nonce, responder: responderNonce },
-    shared: shared?.value,
+    shared: agreed.value?.shared,
     initiated: false,
     order,
     kilobytes: selection.lifetimes.kilobytes,
@@ -271,7 +278,7 @@ function answer(
   const payloads: V1Payload[] = [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: responderNonce },
-    ...(publicValue === undefined ? [] : [{ kind: 'ke', data: publicValue } as const]),
+    ...(agreed.value === undefined ? [] : [{ kind: 'ke', data: agreed.value.publicValue } as const]),
     ...ids,
     ...(ourShorter
       ? [
@@ -283,37 +290,46 @@ function answer(
         ]
       : []),
   ];
-  const prf = ctx.crypto.prf(sa.suite!.prf);
-  const exchange = { type: V1Exchange.QUICK_MODE, messageId, chain };
+  const { prf, keys } = protection;
+  const exchange = { protection, type: V1Exchange.QUICK_MODE, messageId, chain };
   const lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
-    hash2(prf, sa.keys!.skeyidA, messageId, nonce, behind),
+    hash2(prf, keys.skeyidA, messageId, nonce, behind),
   );
-  sa.quicks.set(messageId, {
+  session.quicks.set(messageId, {
+    state: 'answered',
     messageId,
-    role: 'responder',
     chain,
     pair,
-    order,
-    startedAt: ctx.now,
-    state: 'answered',
     initiatorNonce: nonce,
     responderNonce,
-    dh: undefined,
     spiIn,
     child,
-    replaces: undefined,
     lastIn: copyOf(message.datagram.bytes),
     lastOut,
     retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
-    forgetAt: undefined,
   });
   transmit(world, sa, lastOut, routeOf(message.datagram));
+}
+
+interface Agreed {
+  readonly publicValue: Uint8Array;
+  /** g^xy. */
+  readonly shared: SecretKey;
+}
+
+/** g^xy of the peer's public value and one of ours. */
+function agree({ ctx }: World, group: number, theirs: Uint8Array): Result<Agreed, DhError> {
+  const dh = ctx.crypto.dh(group).generate(ctx.random);
+  const publicValue = copyOf(dh.publicValue);
+  const shared = dh.agree(theirs);
+  dh.wipe();
+  return shared.ok ? ok({ publicValue, shared: shared.value }) : shared;
 }
 
 /** Tells the peer, protected, and keeps the refusal for repetitions of the request. */
 function refuse(
   world: World,
-  sa: IsakmpSa,
+  sa: UpSa,
   message: Inbound,
   payloads: readonly V1Payload[],
   { type, failure }: Refusal,
@@ -324,32 +340,22 @@ function refuse(
   const lastOut = sendInformational(world, sa, [notify(type, { protocol: V1Protocol.ESP, spi })]);
   const pair = proposedPair(sa, payloads);
   // Version 1 does not say what is rekeyed: a quick mode for networks that an ESP SA carries is to replace that one.
-  const old = childrenOf(world, sa.connection!.id).find(
+  const old = childrenOf(world, sa.connection.id).find(
     (child) => child.state === 'current' && pair.ok && samePair(child.pair, pair.value),
   );
-  const nothing = hostSelector(sa.local.address);
-  sa.quicks.set(messageId, {
-    messageId,
-    role: 'responder',
-    chain: sa.protection!.exchange(messageId),
-    pair: { local: nothing, peer: nothing },
-    order: ctx.nextId(),
-    startedAt: ctx.now,
+  const lastIn = copyOf(message.datagram.bytes);
+  const forgetAt = ctx.now + REPETITIONS;
+  sa.phase.session.quicks.set(messageId, {
     state: 'done',
-    initiatorNonce: new Uint8Array(0),
-    responderNonce: undefined,
-    dh: undefined,
-    spiIn: 0,
-    child: undefined,
-    replaces: undefined,
-    lastIn: copyOf(message.datagram.bytes),
+    messageId,
+    spiIn: undefined,
+    lastIn,
     lastOut,
-    retransmission: undefined,
-    forgetAt: ctx.now + REPETITIONS,
+    forgetAt,
   });
   ctx.event({
     kind: 'child-failed',
-    connection: sa.connection!.id,
+    connection: sa.connection.id,
     ikeId: sa.id,
     role: 'responder',
     failure,
@@ -360,40 +366,36 @@ function refuse(
 /** Message 3: HDR*, HASH(3). */
 export function quickConfirmed(
   world: World,
-  sa: IsakmpSa,
-  quick: QuickExchange,
+  sa: UpSa,
+  quick: QuickAnswered,
   message: Inbound,
   sealed: V1Sealed,
 ): void {
   const { datagram } = message;
-  const opened = sa.protection!.open(quick.chain, sealed);
+  const { protection } = sa.phase;
+  const opened = protection.open(quick.chain, sealed);
   const first = opened.ok ? opened.value.payloads[0] : undefined;
   if (!opened.ok || first?.kind !== 'hash') {
     drop(world, datagram, 'decryption_failed', 'message 3 of quick mode does not decrypt');
     return;
   }
-  const prf = world.ctx.crypto.prf(sa.suite!.prf);
-  const nonces = { initiator: quick.initiatorNonce, responder: quick.responderNonce! };
-  if (!equalConstantTime(hash3(prf, sa.keys!.skeyidA, quick.messageId, nonces), first.data)) {
+  const expected = hash3(protection.prf, protection.keys.skeyidA, quick.messageId, noncesOf(quick));
+  if (!equalConstantTime(expected, first.data)) {
     drop(world, datagram, 'decryption_failed', 'HASH(3) of quick mode does not hold');
     return;
   }
   reportOpened(world, sa, message, opened.value.payloads);
   quick.chain.adopt(opened.value.nextIv);
-  sa.heard(world.ctx.now);
+  heard(sa, world.ctx.now);
   // HASH(3) covers the nonce of this exchange that this end chose: it cannot have been recorded before.
   if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
   confirm(world, sa, quick);
 }
 
 /** The initiator has the SAs: by message 3, or shown by ESP traffic on them. */
-export function confirm(world: World, sa: IsakmpSa, quick: QuickExchange): void {
+export function confirm(world: World, sa: UpSa, quick: QuickAnswered): void {
   const { child } = quick;
-  if (quick.state !== 'answered' || child === undefined) return;
-  quick.state = 'done';
-  quick.retransmission = undefined;
-  quick.forgetAt = world.ctx.now + REPETITIONS;
-  quick.child = undefined;
+  sa.phase.session.quicks.set(quick.messageId, done(quick, world.ctx.now + REPETITIONS));
   if (world.children.has(child.id)) establishChild(world, sa, child);
   else releaseSpi(world, child.spiIn);
 }

@@ -1,47 +1,85 @@
+import type { NoncePair } from '../../crypto/keymat.js';
 import type { DhExchange } from '../../crypto/types.js';
 import type { Millis } from '../../util/units.js';
-import type { Role } from '../events.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import type { Retransmission } from '../sa/retransmission.js';
 import type { V1Child } from './child-record.js';
 import type { IvChain } from './protect.js';
 
 /**
+ * One quick mode (RFC 2409 §5.5):
+ *
  * - `sent`: initiator, message 1 is on its way
  * - `answered`: responder, message 2 is on its way
  * - `abandoned`: initiator, the peer's own for the same networks goes on; should ours be answered all the same,
- *   the answer is taken back
+ *   the answer is withdrawn
  * - `done`: only repetitions are answered
  */
-export type QuickState = 'sent' | 'answered' | 'abandoned' | 'done';
+export type QuickExchange = QuickSent | QuickAnswered | QuickAbandoned | QuickDone;
 
-/** One quick mode (RFC 2409 §5.5). */
-export interface QuickExchange {
+interface Begun {
   readonly messageId: number;
-  readonly role: Role;
   readonly chain: IvChain;
   readonly pair: NetworkPair;
+  readonly initiatorNonce: Uint8Array;
+  /** Our inbound SPI. */
+  readonly spiIn: number;
+  /** The last message sent. */
+  readonly lastOut: Uint8Array;
+}
+
+export interface QuickSent extends Begun {
+  readonly state: 'sent';
   /** Place of its start in the order of all ids: decides which of two SAs for one pair is the newer. */
   readonly order: number;
   readonly startedAt: Millis;
-  state: QuickState;
-  readonly initiatorNonce: Uint8Array;
-  responderNonce: Uint8Array | undefined;
-  dh: DhExchange | undefined;
-  /** Our inbound SPI, 0 for a refused request. */
-  readonly spiIn: number;
-  /** Responder: the pair of SAs that waits for message 3. */
-  child: V1Child | undefined;
-  /** Initiator: the SAs to be replaced. */
+  /** With PFS. */
+  readonly dh: DhExchange | undefined;
+  /** The SAs to be replaced. */
   readonly replaces: number | undefined;
-  /** The last message that was taken, and the last one sent. */
-  lastIn: Uint8Array | undefined;
-  lastOut: Uint8Array;
-  retransmission: Retransmission | undefined;
-  forgetAt: Millis | undefined;
+  readonly retransmission: Retransmission;
+}
+
+export interface QuickAnswered extends Begun {
+  readonly state: 'answered';
+  readonly responderNonce: Uint8Array;
+  /** The pair of SAs that waits for message 3. */
+  readonly child: V1Child;
+  /** The last message that was taken. */
+  readonly lastIn: Uint8Array;
+  readonly retransmission: Retransmission;
+}
+
+export interface QuickAbandoned extends Begun {
+  readonly state: 'abandoned';
+  readonly forgetAt: Millis;
+}
+
+export interface QuickDone {
+  readonly state: 'done';
+  readonly messageId: number;
+  /** Initiator: the inbound SPI of the SAs that it made. */
+  readonly spiIn: number | undefined;
+  readonly lastIn: Uint8Array;
+  readonly lastOut: Uint8Array;
+  readonly forgetAt: Millis;
 }
 
 /** Whether SAs may still come of it. */
-export function isOpen({ state }: QuickExchange): boolean {
-  return state === 'sent' || state === 'answered';
+export function isOpen(quick: QuickExchange): quick is QuickSent | QuickAnswered {
+  return quick.state === 'sent' || quick.state === 'answered';
+}
+
+/** Message 3 has come, or is not waited for any more. */
+export function done({ messageId, lastIn, lastOut }: QuickAnswered, forgetAt: Millis): QuickDone {
+  return { state: 'done', messageId, spiIn: undefined, lastIn, lastOut, forgetAt };
+}
+
+/** When it is repeated, given up or forgotten. */
+export function quickDeadline(quick: QuickExchange): Millis {
+  return isOpen(quick) ? quick.retransmission.nextAt : quick.forgetAt;
+}
+
+export function noncesOf({ initiatorNonce, responderNonce }: QuickAnswered): NoncePair {
+  return { initiator: initiatorNonce, responder: responderNonce };
 }

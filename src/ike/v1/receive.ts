@@ -4,23 +4,17 @@ import { trailingZeros } from '../../wire/ike/message.js';
 import { summarizeV1 } from '../../wire/ike/v1/dissect.js';
 import { decodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
-import { V1Exchange, V1Notify, V1PayloadType, v1NameOf } from '../../wire/ike/v1/registry.js';
+import { V1Exchange, V1Notify, V1PayloadType } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { enterFarthest, enterFor, isKnownAnswer, knowsResponder } from './answers.js';
-import { waitLonger } from './children.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
-import { informational, informationalInClear } from './informational.js';
-import type { IsakmpSa } from './isakmp-sa.js';
-import { idAnswered, keAnswered, saAnswered } from './main-initiator.js';
+import { type IsakmpSa, isHalfOpen, isUp } from './isakmp-sa.js';
 import { nobodyKnown, refuse, saOffered } from './main-offered.js';
-import { idOffered, keOffered, keOfferedAnew } from './main-responder.js';
+import { keOfferedAnew } from './main-responder.js';
 import { provesPort } from './port-probe.js';
-import { quickAnswered } from './quick-initiator.js';
-import { quickConfirmed, quickOffered } from './quick-responder.js';
-import { routeOf, transmit } from './send.js';
-import { transaction } from './transaction.js';
+import { dispatch } from './transitions.js';
 import { drop, find, type Inbound, type World } from './world.js';
 
 /** RFC 2408 §3.1. */
@@ -66,35 +60,8 @@ export function receive(world: World, datagram: DatagramInput): void {
     drop(world, datagram, 'unexpected', 'a message that none of the answers to our main mode leads to');
     return;
   }
-  handle(world, sa, message);
+  dispatch(world, sa, message);
   enterFarthest(sa);
-}
-
-function handle(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
-  const { datagram } = message;
-  switch (message.header.exchangeType) {
-    case V1Exchange.MAIN_MODE:
-      mainMode(world, sa, message);
-      return;
-    case V1Exchange.QUICK_MODE:
-      quickMode(world, sa, message);
-      return;
-    case V1Exchange.INFORMATIONAL:
-      if (message.sealed === undefined) {
-        informationalInClear(world, sa, message);
-        return;
-      }
-      informational(world, sa, message, message.sealed);
-      return;
-    case V1Exchange.TRANSACTION:
-      transaction(world, sa, message);
-      return;
-    default: {
-      const name = v1NameOf('exchange', message.header.exchangeType);
-      drop(world, datagram, 'unexpected', `an exchange of type ${name}, which is not spoken here`);
-      return;
-    }
-  }
 }
 
 /** The SA of a message by the cookie this end chose; the other cookie must be the peer's. */
@@ -111,7 +78,7 @@ function findSa(world: World, { header }: Inbound): IsakmpSa | undefined {
 
 /** Unauthenticated messages count only from the address that main mode runs with; the port may change. */
 function withinPath(sa: IsakmpSa, { remote }: DatagramInput): boolean {
-  return sa.isUp || sa.remote.address === remote.address;
+  return isUp(sa) || sa.remote.address === remote.address;
 }
 
 function withoutSa(world: World, message: Inbound): void {
@@ -152,78 +119,6 @@ function refuseAggressive(world: World, message: Inbound): void {
     () => ({ cause: 'unsupported', message: reason, details: { exchange: 'AGGRESSIVE_MODE' } }),
     connection.id,
   );
-}
-
-function mainMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
-  const { datagram, sealed, header } = message;
-  if (sa.lastIn !== undefined && equalBytes(sa.lastIn, datagram.bytes)) {
-    // RFC 2408 §5.1: a responder repeats its answer. An initiator has its own timer.
-    if (sa.lastOut === undefined) return;
-    sa.repeats++;
-    transmit(world, sa, sa.lastOut, routeOf(datagram));
-    return;
-  }
-  if (header.messageId !== 0) {
-    drop(world, datagram, 'malformed', 'main mode with a message id');
-    return;
-  }
-  if (sealed === undefined) {
-    if (sa.state === 'sa-sent') {
-      saAnswered(world, sa, message);
-      return;
-    }
-    if (sa.state === 'ke-sent') {
-      keAnswered(world, sa, message);
-      return;
-    }
-    if (sa.state === 'sa-answered') {
-      keOffered(world, sa, message);
-      return;
-    }
-  } else {
-    if (sa.state === 'id-sent') {
-      idAnswered(world, sa, message, sealed);
-      return;
-    }
-    if (sa.state === 'ke-answered') {
-      idOffered(world, sa, message, sealed);
-      return;
-    }
-  }
-  drop(world, datagram, 'unexpected', `a main mode message in state ${sa.state}`);
-}
-
-function quickMode(world: World, sa: IsakmpSa, message: Inbound & V1Message): void {
-  const { datagram, sealed, header } = message;
-  if (sealed === undefined) {
-    drop(world, datagram, 'unexpected', 'quick mode without encryption');
-    return;
-  }
-  if (!sa.isUp) {
-    drop(world, datagram, 'unexpected', `quick mode in state ${sa.state}`);
-    return;
-  }
-  const quick = sa.quicks.get(header.messageId);
-  if (quick === undefined) {
-    if (sa.messageIds.has(header.messageId))
-      drop(world, datagram, 'outside_window', 'an exchange with this message id came before');
-    else quickOffered(world, sa, message, sealed);
-    return;
-  }
-  if (quick.lastIn !== undefined && equalBytes(quick.lastIn, datagram.bytes)) {
-    if (quick.role === 'initiator') waitLonger(world, sa.connection!.id, quick.spiIn);
-    transmit(world, sa, quick.lastOut, routeOf(datagram));
-    return;
-  }
-  if (quick.state === 'sent' || quick.state === 'abandoned') {
-    quickAnswered(world, sa, quick, message, sealed);
-    return;
-  }
-  if (quick.state === 'answered') {
-    quickConfirmed(world, sa, quick, message, sealed);
-    return;
-  }
-  drop(world, datagram, 'unexpected', 'a message of a quick mode that is done');
 }
 
 function reassemble(
@@ -269,8 +164,8 @@ function keepFragment(
 ): Uint8Array | undefined {
   const { halfOpen, ctx } = world;
   const { firstMessageBytes, messageBytes } = ctx.limits;
-  sa.fragments ??= new FragmentBuffer(sa.halfOpenSource === undefined ? messageBytes : firstMessageBytes);
-  if (sa.halfOpenSource === undefined) return sa.fragments.add(fragment);
+  sa.fragments ??= new FragmentBuffer(isHalfOpen(sa) ? firstMessageBytes : messageBytes);
+  if (!isHalfOpen(sa)) return sa.fragments.add(fragment);
   const { length } = fragment.data;
   if (!halfOpen.hold(length)) {
     drop(world, datagram, 'half_open_limit', `half-open ISAKMP SAs hold ${halfOpen.bytes} octets`);
@@ -280,7 +175,7 @@ function keepFragment(
   const whole = sa.fragments.add(fragment);
   const more = sa.fragments.size - before;
   halfOpen.release(length - more);
-  sa.halfOpenHeld += more;
+  sa.phase.halfOpen.held += more;
   return whole;
 }
 

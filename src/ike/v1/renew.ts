@@ -6,7 +6,7 @@ import { allowsPair } from '../policy/quick-identities-v1.js';
 import { lifetime } from '../sa/lifetime.js';
 import { deleteChild } from './children.js';
 import { setLifetime, wantAll } from './established.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { type IsakmpSa, isIn, isUp } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
 import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.js';
@@ -18,7 +18,8 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
   if (sa === undefined && childrenOf(world, connection.id).length === 0) return;
   switch (scope) {
     case 'lifetimes':
-      if (sa !== undefined) setLifetime(world, sa, shorter(connection.ikeLifetime, sa.lifetimes.seconds));
+      if (sa !== undefined)
+        setLifetime(world, sa, shorter(connection.ikeLifetime, sa.phase.terms.lifetimes.seconds));
       for (const child of childrenOf(world, connection.id)) {
         const life = shorter(connection.childLifetime, child.negotiatedSeconds);
         Object.assign(child, lifetime(world.ctx.random, child.establishedAt, life));
@@ -39,7 +40,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       }
       return;
     case 'ike':
-      if (sa !== undefined) sa.rekeyAt = now;
+      if (sa !== undefined) sa.phase.session.rekeyAt = now;
       else begin(world, connection, false);
       return;
     case 'connection':
@@ -55,12 +56,14 @@ function begin(world: World, connection: ConnectionConfig, renewing: boolean): v
 
 /** The peer's address as ESP or a fresh message (a new R-U-THERE, an answer to ours) shows it, see `movesPeer`. */
 export function followPeer(world: World, sa: IsakmpSa, to: Endpoint): void {
-  const { remote: from } = sa;
-  if (!sa.isUp || !movesPeer(sa, to)) return;
+  if (!isUp(sa)) return;
+  const { remote: from, natTraversalPort } = sa;
+  const { natReport } = sa.phase.session;
+  if (!movesPeer({ remote: from, natTraversalPort, natReport }, to)) return;
   sa.remote = to;
-  const connection = sa.connection!.id;
+  const connection = sa.connection.id;
   world.ctx.event({ kind: 'peer-moved', connection, ikeId: sa.id, from, to });
-  if (sa.state !== 'established') return;
+  if (!isIn(sa, 'established')) return;
   for (const child of childrenOf(world, connection)) {
     world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
   }

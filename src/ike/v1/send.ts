@@ -8,9 +8,9 @@ import { IPSEC_DOI, V1Exchange, V1Protocol, v1NameOf } from '../../wire/ike/v1/r
 import type { DatagramInput } from '../inputs.js';
 import { Retransmission } from '../sa/retransmission.js';
 import { fragmentsOf } from './fragments.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import { type IsakmpSa, isUp, type KeyedSa, type StartingSa } from './isakmp-sa.js';
 import { MAX_EXCHANGES, REKEY_AT } from './message-ids.js';
-import type { IvChain } from './protect.js';
+import type { IvChain, V1Protection } from './protect.js';
 import type { Inbound, World } from './world.js';
 
 /** Where a datagram goes. */
@@ -41,17 +41,30 @@ export function clearMain(world: World, sa: IsakmpSa, payloads: readonly V1Paylo
 }
 
 /** Main mode message 5 or 6. */
-export function sealedMain(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Uint8Array {
+export function sealedMain(
+  world: World,
+  sa: IsakmpSa,
+  protection: V1Protection,
+  payloads: readonly V1Payload[],
+): Uint8Array {
   const header = headerOf(sa, V1Exchange.MAIN_MODE, 0);
   report(world, sa, header, payloads);
-  return sa.protection!.seal(sa.protection!.phase1, header, payloads);
+  return protection.seal(protection.phase1, header, payloads);
+}
+
+/** What an exchange after main mode is protected by. */
+export interface ProtectedExchange {
+  readonly protection: V1Protection;
+  readonly type: number;
+  readonly messageId: number;
+  readonly chain: IvChain;
 }
 
 /** A quick mode or informational message whose payloads stand behind a HASH made of them. */
 export function sealedWithHash(
   world: World,
   sa: IsakmpSa,
-  exchange: { readonly type: number; readonly messageId: number; readonly chain: IvChain },
+  exchange: ProtectedExchange,
   payloads: readonly V1Payload[],
   hash: (payloads: Uint8Array) => Uint8Array,
 ): Uint8Array {
@@ -59,7 +72,7 @@ export function sealedWithHash(
   const all: V1Payload[] = [{ kind: 'hash', data }, ...payloads];
   const header = headerOf(sa, exchange.type, exchange.messageId);
   report(world, sa, header, all);
-  return sa.protection!.seal(exchange.chain, header, all);
+  return exchange.protection.seal(exchange.chain, header, all);
 }
 
 /** A message id that no exchange of the SA has had (RFC 2408 §3.1): not zero. Counts as used. */
@@ -75,36 +88,47 @@ export function freshMessageId(world: World, sa: IsakmpSa): number {
 /** An exchange with this message id has begun and is authentic. */
 export function noteExchange(world: World, sa: IsakmpSa, messageId: number): void {
   sa.messageIds.add(messageId);
+  if (!isUp(sa)) return;
   const { now } = world.ctx;
-  if (sa.messageIds.size >= MAX_EXCHANGES) sa.expiresAt = Math.min(sa.expiresAt, now);
-  else if (sa.messageIds.size === REKEY_AT) sa.rekeyAt = Math.min(sa.rekeyAt, now);
+  const { session } = sa.phase;
+  if (sa.messageIds.size >= MAX_EXCHANGES) session.expiresAt = Math.min(session.expiresAt, now);
+  else if (sa.messageIds.size === REKEY_AT) session.rekeyAt = Math.min(session.rekeyAt, now);
 }
 
 /** Sends an informational exchange, protected by HASH(1) (RFC 2409 §5.7). It is not answered. */
-export function sendInformational(world: World, sa: IsakmpSa, payloads: readonly V1Payload[]): Uint8Array {
+export function sendInformational(world: World, sa: KeyedSa, payloads: readonly V1Payload[]): Uint8Array {
+  return sendUnder(world, sa, sa.phase.protection, payloads);
+}
+
+/** The same under keys that the SA has not taken up. */
+export function sendUnder(
+  world: World,
+  sa: IsakmpSa,
+  protection: V1Protection,
+  payloads: readonly V1Payload[],
+): Uint8Array {
   const messageId = freshMessageId(world, sa);
-  const chain = sa.protection!.exchange(messageId);
-  const prf = world.ctx.crypto.prf(sa.suite!.prf);
-  const exchange = { type: V1Exchange.INFORMATIONAL, messageId, chain };
+  const chain = protection.exchange(messageId);
+  const { prf, keys } = protection;
+  const exchange = { protection, type: V1Exchange.INFORMATIONAL, messageId, chain };
   const bytes = sealedWithHash(world, sa, exchange, payloads, (behind) =>
-    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+    hash1(prf, keys.skeyidA, messageId, behind),
   );
   transmit(world, sa, bytes);
   return bytes;
 }
 
 /** Sends a message of phase 1 and repeats it until it is answered. */
-export function sendPending(world: World, sa: IsakmpSa, bytes: Uint8Array): void {
+export function sendPending(world: World, sa: StartingSa, bytes: Uint8Array): void {
   const { ctx } = world;
-  sa.pending = { bytes, retransmission: new Retransmission(ctx.limits.retransmit, ctx.now) };
-  sa.lastOut = bytes;
+  sa.phase.pending = { bytes, retransmission: new Retransmission(ctx.limits.retransmit, ctx.now) };
   transmit(world, sa, bytes);
 }
 
 /** Sends octets to the peer, in fragments when they are many and the peer can put them together. */
 export function transmit(world: World, sa: IsakmpSa, bytes: Uint8Array, route: Route = sa): void {
   const { local, remote, natTraversalPort } = route;
-  const pieces = sa.peerFragmentation ? inPieces(sa, bytes) : [bytes];
+  const pieces = 'terms' in sa.phase && sa.phase.terms.fragmentation ? inPieces(sa, bytes) : [bytes];
   for (const piece of pieces) world.ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: piece });
 }
 

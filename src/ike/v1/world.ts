@@ -9,10 +9,19 @@ import type { ConnectionConfig } from '../config.js';
 import type { Context } from '../context.js';
 import type { DatagramDropReason } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
+import { Deferred } from '../sa/deferred.js';
 import { SaTable } from '../sa/table.js';
 import type { Orphans, V1Child } from './child-record.js';
 import { ChildTable } from './child-table.js';
-import type { IsakmpSa } from './isakmp-sa.js';
+import {
+  type IsakmpSa,
+  type IsakmpSaIn,
+  isIn,
+  isStarting,
+  isUp,
+  type StartingSa,
+  type UpSa,
+} from './isakmp-sa.js';
 import { OfferMemory } from './offers.js';
 
 /** Answers a second to first messages of sources that send more than they may. Each is about as long as those. */
@@ -20,6 +29,9 @@ const CROWDED_ANSWERS: Rate = { burst: 2000, perSecond: 2000 };
 
 /** Keys "from anywhere" that are tried a second, for all SAs together, and at once when none were for a while. */
 const KEY_RATE = { burst: 1000, perSecond: 1000 };
+
+/** How long a main mode that the peer began goes before one of ours. */
+const PEER_FIRST: Millis = 3_000;
 
 /** What both versions of IKE count together. */
 export interface SharedTables {
@@ -55,6 +67,8 @@ export interface World extends SharedTables {
   readonly portProbes: Map<string, IsakmpSa>;
   /** The wait before the peer of a connection is next asked by a main mode, after such a one has succeeded. */
   readonly askedOrphans: Map<string, Millis>;
+  /** Connections to be brought up later. */
+  readonly deferred: Deferred;
   /** Which of its peer's addresses a connection tries next. */
   readonly addressTurn: Map<string, number>;
 }
@@ -77,6 +91,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     orphans: new Map(),
     portProbes: new Map(),
     askedOrphans: new Map(),
+    deferred: new Deferred(PEER_FIRST),
     addressTurn: new Map(),
   };
 }
@@ -104,8 +119,13 @@ export function sasOf(world: World, connection: ConnectionId): IsakmpSa[] {
 }
 
 /** The SA that carries a connection's exchanges. */
-export function currentSa(world: World, connection: ConnectionId): IsakmpSa | undefined {
-  return sasOf(world, connection).find((sa) => sa.state === 'established');
+export function currentSa(world: World, connection: ConnectionId): IsakmpSaIn<'established'> | undefined {
+  return sasOf(world, connection).find((sa) => isIn(sa, 'established'));
+}
+
+/** Those of them whose ends are both authenticated. */
+export function upSasOf(world: World, connection: ConnectionId): UpSa[] {
+  return sasOf(world, connection).filter(isUp);
 }
 
 /** `peer_only` never initiates: it leaves rekeying to the peer, and lets its SAs expire. */
@@ -118,8 +138,10 @@ export function childrenOf(world: World, connection: ConnectionId): V1Child[] {
 }
 
 /** Our attempt as initiator to have an SA that is under way, if there is one. */
-export function attemptOf(world: World, connection: ConnectionId): IsakmpSa | undefined {
-  return sasOf(world, connection).find((sa) => sa.isStarting && sa.negotiation?.farewell === undefined);
+export function attemptOf(world: World, connection: ConnectionId): StartingSa | undefined {
+  return sasOf(world, connection)
+    .filter(isStarting)
+    .find((sa) => sa.phase.attempt.farewell === undefined);
 }
 
 /** A random cookie that is neither zero nor in use here. */
@@ -138,7 +160,13 @@ export function find<K extends V1Payload['kind']>(
   return payloads.find((one): one is V1Payload & { readonly kind: K } => one.kind === kind);
 }
 
-/** Whether each of the kinds is there exactly once. */
-export function hasExactlyOne(payloads: readonly V1Payload[], ...kinds: V1Payload['kind'][]): boolean {
-  return kinds.every((kind) => payloads.filter((one) => one.kind === kind).length === 1);
+/** The payload of a kind that may be there once only; undefined when it is not there, or more than once. */
+export function only<K extends V1Payload['kind']>(
+  payloads: readonly V1Payload[],
+  kind: K,
+): (V1Payload & { readonly kind: K }) | undefined {
+  const first = find(payloads, kind);
+  return first !== undefined && payloads.every((one) => one === first || one.kind !== kind)
+    ? first
+    : undefined;
 }

@@ -9,7 +9,7 @@ import type { Output } from '../../../src/ike/outputs.js';
 import { networkPairs } from '../../../src/ike/policy/carried-pairs.js';
 import { espOfferV1, offeredGroup } from '../../../src/ike/policy/proposals-v1.js';
 import { quickIdentity } from '../../../src/ike/policy/quick-identities-v1.js';
-import type { IsakmpSa } from '../../../src/ike/v1/isakmp-sa.js';
+import { type IsakmpSa, isKeyed, isUp } from '../../../src/ike/v1/isakmp-sa.js';
 import { IkeV1 } from '../../../src/ike/v1/protocol.js';
 import { encodeLifetime } from '../../../src/ike/v1/responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, sealedWithHash } from '../../../src/ike/v1/send.js';
@@ -83,10 +83,11 @@ function deliver(outputs: readonly Output[], from: Peer, to: Peer): void {
 /** A message of the east under its own keys, with a HASH that holds. */
 function authentic(east: Peer, type: number, messageId: number, payloads: readonly V1Payload[]): Uint8Array {
   const { sa } = east;
-  const prf = toy.prf(sa.suite!.prf);
-  const chain = sa.protection!.exchange(messageId);
-  return sealedWithHash(east.ike.world, sa, { type, messageId, chain }, payloads, (behind) =>
-    hash1(prf, sa.keys!.skeyidA, messageId, behind),
+  if (!isKeyed(sa)) throw new Error('no keys');
+  const { protection } = sa.phase;
+  const chain = protection.exchange(messageId);
+  return sealedWithHash(east.ike.world, sa, { protection, type, messageId, chain }, payloads, (behind) =>
+    hash1(protection.prf, protection.keys.skeyidA, messageId, behind),
   );
 }
 
@@ -103,7 +104,7 @@ t.test('whatever an authenticated peer sends in phase 2 or informational, nothin
         for (const [n, [payloads, quick]] of messages.entries()) {
           const type = quick ? V1Exchange.QUICK_MODE : V1Exchange.INFORMATIONAL;
           // DELETE of all SAs may well end them; everything after that finds none.
-          if (east.sa.keys === undefined || west.ike.world.table.size === 0) break;
+          if (!isKeyed(east.sa) || west.ike.world.table.size === 0) break;
           const before = west.events.length;
           west.receive(authentic(east, type, 100 + n, payloads), EAST);
           const forged = west.events
@@ -196,7 +197,7 @@ t.test('informational exchanges by their effects', async (t) => {
     const [shortened] = west.ike.world.children.of('site');
     t.ok(shortened!.expiresAt <= 600_000 && shortened!.rekeyAt < 600_000, 'the ESP SAs end with it');
     const [sa] = west.ike.world.table.values();
-    t.ok(sa!.expiresAt > 600_000, 'and not the ISAKMP SA');
+    t.ok(isUp(sa!) && sa.phase.session.expiresAt > 600_000, 'and not the ISAKMP SA');
   });
   inform(
     [notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: encodeLifetime('ipsec', 90_000) })],

@@ -189,7 +189,7 @@ t.test('several connections with one peer address: key and identity find the one
     const sim = new Simulation({ seed: 3 });
     const patch = (name: string) => ({
       ...v1({ psk: name === 'three' ? 'key of two' : `key of ${name}` }),
-      name,
+      id: name,
       local: { identity: 'west.example', cidrs: ['10.2.0.0/24'] },
       peer: { identity: `${name}.example`, cidrs: ['10.1.0.0/24'] },
     });
@@ -213,8 +213,8 @@ t.test('several connections with one peer address: key and identity find the one
 
 t.test('a pair of a connection that main mode cannot tell from another: both are named', async (t) => {
   const sim = new Simulation({});
-  const second = { name: 'twin', local: { cidrs: ['10.11.0.0/24'] }, peer: { cidrs: ['10.12.0.0/24'] } };
-  const mirrored = { name: 'twin', local: { cidrs: ['10.12.0.0/24'] }, peer: { cidrs: ['10.11.0.0/24'] } };
+  const second = { id: 'twin', local: { cidrs: ['10.11.0.0/24'] }, peer: { cidrs: ['10.12.0.0/24'] } };
+  const mirrored = { id: 'twin', local: { cidrs: ['10.12.0.0/24'] }, peer: { cidrs: ['10.11.0.0/24'] } };
   const east = sim.addNode('east', EAST, { connections: [connection('east', v1(second))] });
   const west = sim.addNode('west', WEST, {
     connections: [connection('west', v1()), connection('west', v1(mirrored))],
