@@ -107,7 +107,7 @@ t.test(
       const { out } = await lab.culvert('status', '--control', control, '--output', 'json');
       const connections = (await lab.call('GET', `/vpn_gateways/${id}/connections`)).body.connections;
       const wanted = connections.find((each: { name: string }) => each.name === name).id;
-      return JSON.parse(out).connections.find((each: { name: string }) => each.name === wanted).interface;
+      return JSON.parse(out).connections.find((each: { id: string }) => each.id === wanted).interface;
     };
     const route = (node: string, cidr: string, through: string) =>
       lab.network.check(node, ['ip', 'route', 'replace', cidr, 'dev', through]);

@@ -142,6 +142,25 @@ t.test('two VPCs by curl alone, then changes, crashes and the end', { skip, time
     });
     await until('it is up again', isUp);
 
+    const socket = join(lab.folder, 'run', `${gw1}-0.sock`);
+    const seen = async (name: string) => {
+      const { code, out } = await lab.culvert('status', '--control', socket, name, '--output', 'json');
+      return code === 1 ? undefined : JSON.parse(out);
+    };
+    const { name } = (await api('GET', path)).body;
+    const before = await seen(name);
+    t.equal((await api('PATCH', path, { name: 'renamed' })).body.name, 'renamed');
+    const after = await until('the process knows the new name', () => seen('renamed'));
+    t.equal(after.id, c1);
+    t.equal(after.ike.initiator_spi, before.ike.initiator_spi, 'its SAs go on under the new name');
+    t.same(
+      after.children.map((child: { spi_in: string }) => child.spi_in),
+      before.children.map((child: { spi_in: string }) => child.spi_in),
+    );
+    t.equal(await seen(name), undefined);
+    t.equal(await lab.ping(vpc1, vpc2.hostAddress, 1), 1);
+    await api('PATCH', path, { name });
+
     // A further network on both sides, by both families of paths.
     for (const { node } of VPCS.slice(0, 1)) {
       await lab.network.check(node, ['ip', 'address', 'add', '10.9.0.1/24', 'dev', 'lo']);
