@@ -15,8 +15,8 @@ export interface Commanded {
   /** The status document without its connections. */
   gatewayStatus(): StatusDocument['gateway'];
   reload(dryRun: boolean): ReloadReport;
-  /** Called when a client asks the daemon to end. */
-  stop(): void;
+  /** A client asks the daemon to end. */
+  requestStop(): void;
 }
 
 /** What clients of the control socket may ask a gateway. */
@@ -73,7 +73,7 @@ export class ControlCommands implements ControlHandler {
   }
 
   stop(_: ParamsOf<'stop'>, call: Call): { stopping: true } {
-    call.afterwards(() => this.#gateway.stop());
+    call.afterwards(() => this.#gateway.requestStop());
     return { stopping: true };
   }
 

@@ -1,5 +1,6 @@
 import { backoffDelay } from '../../connection/backoff.js';
 import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { GatewayFile } from '../../store/model.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
@@ -11,8 +12,8 @@ export type HostProblems = ReadonlyMap<ConnectionId, readonly ConnectionProblem[
 export interface HostRepairDeps {
   readonly clock: Clock;
   readonly random: Random;
-  /** Opens devices and lays routes that are missing. @returns what is missing still */
-  attempt(): HostProblems;
+  /** Opens devices and lays routes that are missing for this configuration. @returns what is missing still */
+  arrange(file: GatewayFile): HostProblems;
   /** Problems as they are now, each with the time of the next attempt. */
   changed(problems: HostProblems): void;
 }
@@ -30,8 +31,15 @@ export class HostRepair {
     this.#deps = deps;
   }
 
-  /** Tells of the problems, and tries again later while there are any. */
-  note(problems: HostProblems): void {
+  /** Makes of the host what a configuration needs, now and again later. @returns what it refuses for now */
+  arrange(file: GatewayFile): HostProblems {
+    const problems = this.#deps.arrange(file);
+    this.note(file, problems);
+    return problems;
+  }
+
+  /** Reports what this host refuses the configuration, and tries again later while there is anything. */
+  note(file: GatewayFile, problems: HostProblems): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (problems.size === 0) {
@@ -45,7 +53,7 @@ export class HostRepair {
     this.#deps.changed(
       new Map([...problems].map(([id, list]) => [id, list.map((one) => ({ ...one, retryAt }))])),
     );
-    this.#timer = setTimeout(() => this.note(this.#deps.attempt()), wait);
+    this.#timer = setTimeout(() => this.arrange(file), wait);
     this.#timer.unref();
   }
 

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { programVersion } from '../../telemetry/program.js';
 import { ControlClient } from '../control/client.js';
 import type { AttachAnswer } from '../control/methods.js';
-import type { AfterStop } from '../gateway/gateway.js';
+import type { AfterStop } from '../gateway/gateway-options.js';
 import { StartError } from '../start-error.js';
 import { addressMark, deviceMark } from '../supervised/run-supervised.js';
 

@@ -1,4 +1,5 @@
-import { type AfterStop, type Gateway, type GatewayOptions, startGateway } from '../gateway/gateway.js';
+import { type Gateway, startGateway } from '../gateway/gateway.js';
+import type { AfterStop, GatewayOptions } from '../gateway/gateway-options.js';
 import { rereadFile } from '../gateway/reread-file.js';
 import { oneLine } from '../start-error.js';
 
