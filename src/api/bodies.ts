@@ -1,5 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import { SchemaCheck } from '../store/schema-check.js';
+import type { Static, TSchema } from '../util/json-schema.js';
 import { ApiError, type IssueNames, refuseIssues } from './errors.js';
 
 /** Octets of the longest body, also when it was compressed, of operations that name no other limit. */
@@ -86,23 +87,23 @@ function depthOf(text: string): number {
 }
 
 /** A kind of body: checks it against its schema and takes null for "not given". */
-export class BodyReader<T> {
+export class BodyReader<S extends TSchema> {
   readonly #check: SchemaCheck;
   readonly #names: IssueNames;
 
-  constructor(schema: object, names: IssueNames = {}) {
+  constructor(schema: S, names: IssueNames = {}) {
     this.#check = new SchemaCheck(schema);
     this.#names = names;
   }
 
   /** @throws ApiError 400 with every fault */
-  read(body: unknown): T {
+  read(body: unknown): Static<S> {
     if (body === undefined) throw new ApiError(400, 'bad_request', 'the body is missing: send a JSON object');
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw new ApiError(400, 'bad_request', 'the body is not a JSON object');
     }
     const given = this.#check.withoutNulls(body);
     refuseIssues(this.#check.issues(given), this.#names);
-    return given as T;
+    return given as Static<S>;
   }
 }

@@ -1,5 +1,5 @@
 import type { ConfigIssue, ConfigPath } from '../store/config-error.js';
-import { readConnection } from '../store/connection-rules.js';
+import { type ConnectionSurroundings, checkConnection } from '../store/connection-rules.js';
 import {
   checkOwnNetworks,
   checkPair,
@@ -10,7 +10,7 @@ import type { ConnectionRecord, GatewayRecord } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
 import type { ApiContext, Transaction, View } from './context.js';
-import { connectionInput, settingsOf } from './desired.js';
+import { connectionOf, settingsOf } from './desired.js';
 import type { Dialect } from './dialect.js';
 import { ApiError, badField, type IssueNames, refuseIssues } from './errors.js';
 import { networksOf, networksOfGateway } from './quotas.js';
@@ -58,7 +58,7 @@ export function checkConnectionLater(
     const gateway = connection && view.gateway(connection.value.gateway);
     // Whatever is deleted again within the transaction breaks no rule.
     if (connection !== undefined && gateway !== undefined) {
-      checkConnection(connection, gateway, rulesOf(view, site), dialect);
+      holdAgainstRules(connection, gateway, rulesOf(view, site), dialect);
     }
   });
 }
@@ -90,42 +90,40 @@ class ConnectionReader {
     this.#versionOne = new Set(ike.filter(({ value }) => value.ikeVersion === 1).map(({ id }) => id));
   }
 
-  /** What breaks a rule of the connection's own fields goes to `issues`. */
-  read(record: ConnectionRecord, gateway: GatewayRecord, issues: ConfigIssue[]): PlacedConnection {
-    const around = {
+  /** What the fields of a connection of this gateway are checked against. */
+  around(gateway: GatewayRecord): ConnectionSurroundings {
+    return {
       gateway: settingsOf(gateway, gateway.members[0]!.publicAddress!, this.#site),
       ikePolicies: this.#ikePolicies,
       ipsecPolicies: this.#ipsecPolicies,
     };
-    const input = connectionInput(record.name, record);
-    const found: ConfigIssue[] = [];
-    const connection = readConnection({ path: [], input }, around, found);
-    // One that was restored without its key is down, and may be.
-    issues.push(...found.filter(({ path }) => record.psk !== undefined || path[0] !== 'psk'));
-    return placeConnection([], connection, this.#versionOne.has(record.ikePolicy ?? ''));
   }
 
-  /** One whose own fields are not in question. */
   placed({ id, value }: StoredObject<ConnectionRecord>, gateway: GatewayRecord): PlacedConnection {
-    const known = this.#placed.get(id) ?? this.read(value, gateway, []);
-    this.#placed.set(id, known);
-    return known;
+    const known = this.#placed.get(id);
+    if (known !== undefined) return known;
+    const connection = connectionOf(id, value, this.around(gateway).gateway);
+    const placed = placeConnection([], connection, this.#versionOne.has(value.ikePolicy ?? ''));
+    this.#placed.set(id, placed);
+    return placed;
   }
 }
 
-function checkConnection(
-  { id, value: record }: StoredObject<ConnectionRecord>,
+function holdAgainstRules(
+  connection: StoredObject<ConnectionRecord>,
   gateway: StoredObject<GatewayRecord>,
   reader: ConnectionReader,
   dialect: Dialect,
 ): void {
   const { view } = reader;
+  const { id, value: record } = connection;
   if (record.psk === undefined && record.adminStateUp) {
     const message = 'is missing: the connection was restored without its key; send one, then it can be up';
     throw badField('psk', 'validation_required_field', message);
   }
   const issues: ConfigIssue[] = [];
-  const own = reader.read(record, gateway.value, issues);
+  checkConnection([], record, reader.around(gateway.value), issues);
+  const own = reader.placed(connection, gateway.value);
   if (issues.length === 0) checkOwnNetworks(own, issues);
   refuseIssues(issues, connectionNames(dialect));
   for (const other of view.connections()) {

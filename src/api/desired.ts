@@ -1,28 +1,13 @@
-import type { ConfigIssue } from '../store/config-error.js';
-import { readConnection } from '../store/connection-rules.js';
+import { completed } from '../store/connection-settings.js';
 import { limitsOf } from '../store/gateway-file.js';
-import type {
-  GatewayConnection,
-  GatewayFile,
-  GatewaySettings,
-  IkePolicy,
-  IpsecPolicy,
-} from '../store/model.js';
-import { readIkePolicy, readIpsecPolicy } from '../store/policy-rules.js';
-import type {
-  ConnectionRecord,
-  GatewayRecord,
-  IkePolicyRecord,
-  IpsecPolicyRecord,
-} from '../store/records.js';
-import {
-  type ConnectionInput,
-  DEFAULTS,
-  type IkePolicyInput,
-  type IpsecPolicyInput,
-} from '../store/schema.js';
+import type { GatewayConnection, GatewayFile, GatewaySettings } from '../store/model.js';
+import { completedIkePolicy, completedIpsecPolicy } from '../store/policy-rules.js';
+import type { ConnectionRecord, GatewayRecord } from '../store/records.js';
+import { DEFAULTS } from '../store/schema.js';
 import type { Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
+import { utf8 } from '../util/bytes.js';
+import { SecretKey } from '../util/secret.js';
 import type { View } from './context.js';
 import type { DesiredGateway } from './runner.js';
 
@@ -70,34 +55,27 @@ function memberFile(
   connections: readonly StoredObject<ConnectionRecord>[],
   view: View,
 ): GatewayFile {
-  const around = {
-    gateway,
-    ikePolicies: view.ikePolicies().map((one) => one.id),
-    ipsecPolicies: view.ipsecPolicies().map((one) => one.id),
-  };
   // Everything was checked when it was stored; a profile that became stricter since is not for what runs.
-  const ignored: ConfigIssue[] = [];
   return {
     source: `vpn_gateways/${id}`,
     gateway,
-    ikePolicies: view
-      .ikePolicies()
-      .map(
-        (one): IkePolicy =>
-          readIkePolicy({ path: [], input: ikePolicyInput(one.id, one.value) }, 'compatible', ignored),
-      ),
-    ipsecPolicies: view
-      .ipsecPolicies()
-      .map(
-        (one): IpsecPolicy =>
-          readIpsecPolicy({ path: [], input: ipsecPolicyInput(one.id, one.value) }, 'compatible', ignored),
-      ),
-    connections: connections.filter(hasKey).map((one) => {
-      const input = connectionInput(one.value.name, one.value);
-      return ofMember({ ...readConnection({ path: [], input }, around, ignored), id: one.id }, member);
-    }),
+    ikePolicies: view.ikePolicies().map((one) => completedIkePolicy({ ...one.value, name: one.id })),
+    ipsecPolicies: view.ipsecPolicies().map((one) => completedIpsecPolicy({ ...one.value, name: one.id })),
+    connections: connections
+      .filter(hasKey)
+      .map((one) => ofMember(connectionOf(one.id, one.value, gateway), member)),
     limits: limitsOf({}),
   };
+}
+
+/** A stored connection as a gateway runs it. */
+export function connectionOf(
+  id: string,
+  record: ConnectionRecord,
+  gateway: GatewaySettings,
+): GatewayConnection {
+  const key = new SecretKey(utf8(record.psk ?? ''));
+  return completed(record, gateway, { id, psk: { kind: 'inline', key } });
 }
 
 /** A connection that was restored without its key has nothing to authenticate with. */
@@ -111,50 +89,4 @@ function ofMember(connection: GatewayConnection, member: number): GatewayConnect
   const own = local.ikeIdentities[member];
   if (own === undefined) return connection;
   return { ...connection, local: { ...local, ikeIdentities: [own] } };
-}
-
-/** A connection as the configuration file would say it. */
-export function connectionInput(name: string, record: ConnectionRecord): ConnectionInput {
-  const { local, peer } = record;
-  return {
-    name,
-    ...(record.psk === undefined ? {} : { psk: record.psk }),
-    admin_state_up: record.adminStateUp,
-    establish_mode: record.establishMode,
-    dead_peer_detection: { ...record.deadPeerDetection },
-    ...(record.ikePolicy === undefined ? {} : { ike_policy: record.ikePolicy }),
-    ...(record.ipsecPolicy === undefined ? {} : { ipsec_policy: record.ipsecPolicy }),
-    local: {
-      ...(local.cidrs.length === 0 ? {} : { cidrs: [...local.cidrs] }),
-      ike_identities: [...local.ikeIdentities],
-    },
-    peer: {
-      ...(peer.address === undefined ? {} : { address: peer.address }),
-      ...(peer.fqdn === undefined ? {} : { fqdn: peer.fqdn }),
-      ...(peer.cidrs.length === 0 ? {} : { cidrs: [...peer.cidrs] }),
-      ...(peer.ikeIdentity === undefined ? {} : { ike_identity: peer.ikeIdentity }),
-    },
-  };
-}
-
-/** A policy as the configuration file would say it. */
-export function ikePolicyInput(name: string, record: IkePolicyRecord): IkePolicyInput {
-  return {
-    name,
-    ike_version: record.ikeVersion,
-    encryption_algorithms: [...record.encryption],
-    authentication_algorithms: [...record.authentication],
-    dh_groups: [...record.dhGroups],
-    key_lifetime: record.keyLifetime,
-  } as IkePolicyInput;
-}
-
-export function ipsecPolicyInput(name: string, record: IpsecPolicyRecord): IpsecPolicyInput {
-  return {
-    name,
-    encryption_algorithms: [...record.encryption],
-    ...(record.authentication.length === 0 ? {} : { authentication_algorithms: [...record.authentication] }),
-    pfs_groups: [...record.pfsGroups],
-    key_lifetime: record.keyLifetime,
-  } as IpsecPolicyInput;
 }

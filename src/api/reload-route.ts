@@ -15,7 +15,7 @@ const Report = Type.Object(
   },
   closed,
 );
-const reader = new BodyReader<{ readonly dry_run?: boolean }>(Body);
+const reader = new BodyReader(Body);
 
 /**
  * `POST /culvert/v1/reload`: the server reads its file again. The file belongs to this machine, so only who may open

@@ -1,6 +1,6 @@
 import type { Backup, BackupObject } from '../store/backup.js';
 import type { ConfigIssue } from '../store/config-error.js';
-import { readIkePolicy, readIpsecPolicy } from '../store/policy-rules.js';
+import { checkIkePolicy, checkIpsecPolicy, placeOfStored } from '../store/policy-rules.js';
 import {
   type ConnectionRecord,
   type GatewayRecord,
@@ -13,7 +13,6 @@ import type { StoredObject } from '../store/store.js';
 import { parseCidr } from '../util/ip.js';
 import { checkConnectionLater } from './connection-checks.js';
 import type { Transaction, View } from './context.js';
-import { ikePolicyInput, ipsecPolicyInput } from './desired.js';
 import type { ErrorCode } from './error-codes.js';
 import { refuseIssues } from './errors.js';
 import { checkName } from './operations/shared.js';
@@ -86,12 +85,12 @@ function checkObject(
     checkReferences(record as ConnectionRecord, known, issues);
   } else if (kind === KIND.ikePolicy) {
     checkGroup(record as IkePolicyRecord, site, issues);
-    const input = ikePolicyInput('policy', record as IkePolicyRecord);
-    readIkePolicy({ path: [], input }, 'compatible', issues);
+    const policy = record as IkePolicyRecord;
+    checkIkePolicy(policy, placeOfStored('ike', policy), 'compatible', issues);
   } else {
     checkGroup(record as IpsecPolicyRecord, site, issues);
-    const input = ipsecPolicyInput('policy', record as IpsecPolicyRecord);
-    readIpsecPolicy({ path: [], input }, 'compatible', issues);
+    const policy = record as IpsecPolicyRecord;
+    checkIpsecPolicy(policy, placeOfStored('ipsec', policy), 'compatible', issues);
   }
 }
 

@@ -1,8 +1,9 @@
 import type { ConfigIssue, ConfigPath } from './config-error.js';
-import { ConnectionDefaultsSchema } from './schema.js';
+import { GROUPS } from './connection-fields.js';
+import { ConnectionDefaultsSchema } from './connection-schema.js';
 
 /** Fields that are merged field by field; of all others a connection has its own or that of `defaults`. */
-const MERGED: ReadonlySet<string> = new Set(['dead_peer_detection', 'local']);
+const MERGED: ReadonlySet<string> = new Set(GROUPS);
 /** Two ways to give one thing: a connection with either has neither of `defaults`. */
 const KEYS: ReadonlySet<string> = new Set(['psk', 'psk_file']);
 const KNOWN = Object.keys(ConnectionDefaultsSchema.properties);

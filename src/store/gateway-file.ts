@@ -2,19 +2,25 @@ import type { Offload } from '../dataplane/offload.js';
 import { DEFAULT_LIMITS } from '../ike/limits.js';
 import { formatIp, parseIp } from '../util/ip.js';
 import { err, ok, type Result } from '../util/result.js';
-import type { ConfigError, ConfigIssue, ConfigPath } from './config-error.js';
+import { SecretKey } from '../util/secret.js';
+import { type ConfigError, type ConfigIssue, type ConfigPath, under } from './config-error.js';
 import { issuesOf, withDefaults } from './connection-defaults.js';
-import { readConnection, unicastProblem } from './connection-rules.js';
-import type { GatewayConnection, GatewayFile, GatewayLimits, GatewaySettings } from './model.js';
+import { checkConnection, unicastProblem } from './connection-rules.js';
+import { type ConfigFileInput, ConfigFileSchema, type ConnectionInput } from './connection-schema.js';
+import { completed, settingsOf } from './connection-settings.js';
+import { connectionIdOf } from './hashed-id.js';
+import type { GatewayConnection, GatewayFile, GatewayLimits, GatewaySettings, PskSource } from './model.js';
 import { checkOwnNetworks, checkPair, placeConnection } from './overlap-rules.js';
-import { type Placed, readIkePolicy, readIpsecPolicy } from './policy-rules.js';
 import {
-  type ConfigFileInput,
-  ConfigFileSchema,
-  DEFAULTS,
-  type GatewayInput,
-  type LimitsInput,
-} from './schema.js';
+  checkIkePolicy,
+  checkIpsecPolicy,
+  completedIkePolicy,
+  completedIpsecPolicy,
+  readIkePolicy,
+  readIpsecPolicy,
+} from './policy-rules.js';
+import { decodePsk } from './psk-encoding.js';
+import { DEFAULTS, type GatewayInput, type LimitsInput } from './schema.js';
 import { SchemaCheck, shown } from './schema-check.js';
 import { readYaml } from './yaml-source.js';
 
@@ -51,19 +57,24 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
   if (!isValid(['gateway'])) return undefined;
   const file = input as ConfigFileInput;
   const gateway = readGateway(file.gateway, issues);
-  const valid = <T>(list: string, items: readonly T[] | undefined): Placed<T>[] =>
+  const valid = <T>(list: string, items: readonly T[] | undefined): { path: ConfigPath; input: T }[] =>
     isList(items)
       ? items.map((item, index) => ({ path: [list, index], input: item })).filter(({ path }) => isValid(path))
       : [];
   checkNames('ike_policies', file.ike_policies, 'policies', issues);
   checkNames('ipsec_policies', file.ipsec_policies, 'policies', issues);
   checkNames('connections', file.connections, 'connections', issues);
-  const ikePolicies = valid('ike_policies', file.ike_policies).map((policy) =>
-    readIkePolicy(policy, gateway.profile, issues),
-  );
-  const ipsecPolicies = valid('ipsec_policies', file.ipsec_policies).map((policy) =>
-    readIpsecPolicy(policy, gateway.profile, issues),
-  );
+  const { profile } = gateway;
+  const ikePolicies = valid('ike_policies', file.ike_policies).map(({ path, input }) => {
+    const { settings, place } = readIkePolicy(path, input, issues);
+    checkIkePolicy(settings, place, profile, issues);
+    return completedIkePolicy(settings);
+  });
+  const ipsecPolicies = valid('ipsec_policies', file.ipsec_policies).map(({ path, input }) => {
+    const { settings, place } = readIpsecPolicy(path, input, issues);
+    checkIpsecPolicy(settings, place, profile, issues);
+    return completedIpsecPolicy(settings);
+  });
   const around = {
     gateway,
     // With the names of policies that are at fault: a reference to one of these is no fault of its own.
@@ -73,9 +84,12 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
   const versionOne = new Set(
     ikePolicies.filter(({ ikeVersion }) => ikeVersion === 1).map((policy) => policy.name),
   );
-  const connections = valid('connections', file.connections).map((item) => {
-    const connection = readConnection(item, around, issues);
-    return placeConnection(item.path, connection, versionOne.has(connection.ikePolicy ?? ''));
+  const connections = valid('connections', file.connections).map(({ path, input }) => {
+    const settings = settingsOf(input);
+    checkConnection(path, settings, around, issues);
+    const psk = readPsk(path, input, issues);
+    const connection = completed(settings, gateway, { id: connectionIdOf(input.name), psk });
+    return placeConnection(path, connection, versionOne.has(connection.ikePolicy ?? ''));
   });
   checkDevices(
     connections.map(({ connection }) => connection),
@@ -93,6 +107,24 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
     connections: connections.map(({ connection }) => connection),
     limits: readLimits(isValid(['limits']) ? (file.limits ?? {}) : {}, issues),
   };
+}
+
+function readPsk(path: ConfigPath, input: ConnectionInput, issues: ConfigIssue[]): PskSource {
+  const { psk, psk_file: file } = input;
+  if (psk !== undefined && file !== undefined) {
+    const message = 'stands beside psk: keep one of the two';
+    issues.push({ path: under(path, 'psk_file'), rule: 'only_one', atName: true, message });
+  }
+  const encoding = input.psk_encoding ?? 'text';
+  if (file !== undefined) return { kind: 'file', path: file, encoding };
+  if (psk === undefined) {
+    const message = 'is missing: give psk (in quotes when it begins with & * ! @ # or %) or psk_file';
+    issues.push({ path: under(path, 'psk'), rule: 'missing', message });
+    return { kind: 'inline', key: new SecretKey(new Uint8Array()) };
+  }
+  const octets = decodePsk(psk, encoding);
+  if (!octets.ok) issues.push({ path: under(path, 'psk'), rule: 'bad_psk', message: octets.error });
+  return { kind: 'inline', key: new SecretKey(octets.ok ? octets.value : new Uint8Array()) };
 }
 
 function readGateway(input: GatewayInput, issues: ConfigIssue[]): GatewaySettings {

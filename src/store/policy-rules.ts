@@ -6,75 +6,159 @@ import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
 import type { IkePolicy, IpsecPolicy } from './model.js';
 import { DEFAULTS, type IkePolicyInput, type IpsecPolicyInput } from './schema.js';
 
-/** A policy that passed the schema, and where it stands. */
-export interface Placed<T> {
-  readonly path: ConfigPath;
-  readonly input: T;
-}
-
 /** The hash of the PRF beside an AEAD cipher whose policy names no authentication algorithm. */
 const AEAD_PRF = 'sha256';
 
-/** The policy with its defaults; what breaks a rule goes to `issues`. */
+type CategoryName = 'encryption' | 'authentication' | 'groups';
+
+/** What a policy has of each category: IKE policies have groups, IPsec policies PFS groups by name. */
+interface Algorithms {
+  readonly encryption: readonly string[];
+  readonly authentication: readonly string[];
+  readonly groups: readonly (string | number)[];
+}
+
+/** Where the algorithms of a category stand, for what is said of them. */
+export type CategoryPlace = (category: CategoryName) => ConfigPath;
+
+/** What an IKE policy asks for: `authentication` may be left out beside AEAD ciphers. */
+export type IkePolicySettings = IkePolicy;
+
+/** What an IPsec policy asks for; `disabled` stands for no authentication beside AEAD ciphers, and for no PFS. */
+export interface IpsecPolicySettings extends Omit<IpsecPolicy, 'pfsGroups'> {
+  readonly pfsGroups: readonly string[];
+}
+
+interface Names {
+  readonly one: string;
+  readonly many: string;
+}
+
+/** Each category is written as one algorithm or as a list of them, most preferred first. */
+const IKE_NAMES: Readonly<Record<CategoryName, Names>> = {
+  encryption: { one: 'encryption_algorithm', many: 'encryption_algorithms' },
+  authentication: { one: 'authentication_algorithm', many: 'authentication_algorithms' },
+  groups: { one: 'dh_group', many: 'dh_groups' },
+};
+const IPSEC_NAMES: Readonly<Record<CategoryName, Names>> = {
+  ...IKE_NAMES,
+  groups: { one: 'pfs', many: 'pfs_groups' },
+};
+
+/** Both forms of each category, as they are written. */
+export const ALGORITHM_FIELDS = { ike: IKE_NAMES, ipsec: IPSEC_NAMES } as const;
+
+/** A policy as it was asked for, and where its algorithms stand. */
+export interface WrittenPolicy<S> {
+  readonly settings: S;
+  readonly place: CategoryPlace;
+}
+
+/**
+ * What a file or a body asks of an IKE policy, with the defaults of its fields. What it leaves out is that of `before`,
+ * when there is one. Two forms of one category go to `issues`.
+ */
 export function readIkePolicy(
-  { path, input }: Placed<IkePolicyInput>,
-  profile: Profile,
+  path: ConfigPath,
+  input: Partial<IkePolicyInput>,
   issues: ConfigIssue[],
-): IkePolicy {
-  const encryption = categoryOf(path, input, 'encryption_algorithm', 'encryption_algorithms', issues);
-  const authentication = categoryOf(
-    path,
-    input,
-    'authentication_algorithm',
-    'authentication_algorithms',
-    issues,
-  );
-  const groups = categoryOf(path, input, 'dh_group', 'dh_groups', issues);
-  const ikeVersion = input.ike_version ?? DEFAULTS.ikeVersion;
-  required(encryption, issues);
-  required(groups, issues);
-  const aead = checkCiphers(encryption, issues);
-  // Beside an AEAD cipher there is no integrity algorithm: the hash is that of the PRF (RFC 5282 §8).
-  if (aead === false) required(authentication, issues);
-  if (ikeVersion === 1) checkVersion1([encryption, authentication, groups], aead === true, issues);
-  if (profile === 'modern') refuseWeak([encryption, authentication, groups], issues);
-  return {
-    name: input.name,
-    ikeVersion,
-    encryption: encryption.values,
-    authentication: authentication.values.length === 0 ? [AEAD_PRF] : authentication.values,
-    dhGroups: groups.values.map(Number),
-    keyLifetime: input.key_lifetime ?? DEFAULTS.ikeKeyLifetime,
+  before?: IkePolicySettings,
+): WrittenPolicy<IkePolicySettings> {
+  const known = before && { ...before, groups: before.dhGroups };
+  const { algorithms, place } = readAlgorithms(path, input, IKE_NAMES, issues, known);
+  const settings = {
+    name: input.name ?? before?.name ?? '',
+    ikeVersion: input.ike_version ?? before?.ikeVersion ?? DEFAULTS.ikeVersion,
+    encryption: algorithms.encryption,
+    authentication: algorithms.authentication,
+    dhGroups: algorithms.groups.map(Number),
+    keyLifetime: input.key_lifetime ?? before?.keyLifetime ?? DEFAULTS.ikeKeyLifetime,
   };
+  return { settings, place };
 }
 
 /** As `readIkePolicy`. */
 export function readIpsecPolicy(
-  { path, input }: Placed<IpsecPolicyInput>,
+  path: ConfigPath,
+  input: Partial<IpsecPolicyInput>,
+  issues: ConfigIssue[],
+  before?: IpsecPolicySettings,
+): WrittenPolicy<IpsecPolicySettings> {
+  const known = before && { ...before, groups: before.pfsGroups };
+  const { algorithms, place } = readAlgorithms(path, input, IPSEC_NAMES, issues, known);
+  const settings = {
+    name: input.name ?? before?.name ?? '',
+    encryption: algorithms.encryption,
+    authentication: algorithms.authentication,
+    pfsGroups: algorithms.groups.map(String),
+    keyLifetime: input.key_lifetime ?? before?.keyLifetime ?? DEFAULTS.ipsecKeyLifetime,
+  };
+  return { settings, place };
+}
+
+/** Where the algorithms of a stored policy stand: it has them as lists. */
+export function placeOfStored(kind: keyof typeof ALGORITHM_FIELDS, policy: Omit<Algorithms, 'groups'>) {
+  const names = ALGORITHM_FIELDS[kind];
+  return (category: CategoryName): ConfigPath => {
+    const isEmpty = category !== 'groups' && policy[category].length === 0;
+    return [names[category][isEmpty ? 'one' : 'many']];
+  };
+}
+
+/** The rules between the fields of an IKE policy; what breaks one goes to `issues`. */
+export function checkIkePolicy(
+  policy: IkePolicySettings,
+  place: CategoryPlace,
   profile: Profile,
   issues: ConfigIssue[],
-): IpsecPolicy {
-  const encryption = categoryOf(path, input, 'encryption_algorithm', 'encryption_algorithms', issues);
-  const authentication = categoryOf(
-    path,
-    input,
-    'authentication_algorithm',
-    'authentication_algorithms',
-    issues,
-  );
-  const pfs = categoryOf(path, input, 'pfs', 'pfs_groups', issues);
+): void {
+  const { encryption, authentication, dh } = categoriesOf({ ...policy, groups: policy.dhGroups }, place);
+  required(encryption, issues);
+  required(dh, issues);
+  const aead = checkCiphers(encryption, issues);
+  // Beside an AEAD cipher there is no integrity algorithm: the hash is that of the PRF (RFC 5282 §8).
+  if (aead === false) required(authentication, issues);
+  if (policy.ikeVersion === 1) checkVersion1([encryption, authentication, dh], aead === true, issues);
+  if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
+}
+
+/** As `checkIkePolicy`. */
+export function checkIpsecPolicy(
+  policy: IpsecPolicySettings,
+  place: CategoryPlace,
+  profile: Profile,
+  issues: ConfigIssue[],
+): void {
+  const { encryption, authentication, dh } = categoriesOf({ ...policy, groups: policy.pfsGroups }, place);
   required(encryption, issues);
   const aead = checkCiphers(encryption, issues);
   if (aead !== undefined) checkAuthentication(authentication, aead, encryption.values[0]!, issues);
-  if (profile === 'modern') refuseWeak([encryption, authentication, pfs], issues);
-  const groups = pfs.values.length === 0 ? [DEFAULTS.pfs] : pfs.values;
+  if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
+}
+
+/** The policy with what follows from its fields. */
+export function completedIkePolicy(policy: IkePolicySettings): IkePolicy {
+  const { name, ikeVersion, encryption, authentication, dhGroups, keyLifetime } = policy;
+  const hashes = authentication.length === 0 ? [AEAD_PRF] : authentication;
+  return { name, ikeVersion, encryption, authentication: hashes, dhGroups, keyLifetime };
+}
+
+/** As `completedIkePolicy`. */
+export function completedIpsecPolicy(policy: IpsecPolicySettings): IpsecPolicy {
+  const { name, encryption, keyLifetime } = policy;
+  const groups = policy.pfsGroups.length === 0 ? [DEFAULTS.pfs] : policy.pfsGroups;
   return {
-    name: input.name,
-    encryption: encryption.values,
-    authentication: authentication.values.filter((name) => name !== 'disabled'),
-    pfsGroups: groups.map((name) => (name === 'disabled' ? 0 : dhFromName(name)!)),
-    keyLifetime: input.key_lifetime ?? DEFAULTS.ipsecKeyLifetime,
+    name,
+    encryption,
+    authentication: hashesOf(policy),
+    pfsGroups: groups.map((group) => (group === 'disabled' ? 0 : dhFromName(group)!)),
+    keyLifetime,
   };
+}
+
+/** The authentication algorithms that an IPsec policy names; none beside AEAD ciphers. */
+export function hashesOf({ authentication }: IpsecPolicySettings): readonly string[] {
+  return authentication.filter((name) => name !== 'disabled');
 }
 
 /** What a policy says of one category of algorithms, in either form. */
@@ -85,38 +169,47 @@ interface Category {
   readonly values: readonly string[];
 }
 
-type CategoryField = 'encryption_algorithm' | 'authentication_algorithm' | 'dh_group' | 'pfs';
+function categoriesOf(
+  { encryption, authentication, groups }: Algorithms,
+  place: CategoryPlace,
+): Readonly<Record<'encryption' | 'authentication' | 'dh', Category>> {
+  return {
+    encryption: { kind: 'encryption', path: place('encryption'), values: encryption },
+    authentication: { kind: 'integrity', path: place('authentication'), values: authentication },
+    dh: { kind: 'dh', path: place('groups'), values: groups.map(String) },
+  };
+}
 
-const KINDS: Readonly<Record<CategoryField, Category['kind']>> = {
-  encryption_algorithm: 'encryption',
-  authentication_algorithm: 'integrity',
-  dh_group: 'dh',
-  pfs: 'dh',
-};
-
-function categoryOf(
+function readAlgorithms(
   path: ConfigPath,
   input: object,
-  one: CategoryField,
-  many: string,
+  names: Readonly<Record<CategoryName, Names>>,
   issues: ConfigIssue[],
-): Category {
+  before: Algorithms | undefined,
+): { readonly algorithms: Algorithms; readonly place: CategoryPlace } {
   const fields = input as Readonly<
     Record<string, string | number | readonly (string | number)[] | undefined>
   >;
-  const single = fields[one];
-  const list = fields[many];
-  if (single !== undefined && list !== undefined) {
-    issues.push({
-      path: under(path, many),
-      rule: 'only_one',
-      atName: true,
-      message: `stands beside ${one}: keep one of the two`,
-    });
-  }
-  const field = list === undefined ? one : many;
-  const values = [list ?? single ?? []].flat().map(String);
-  return { kind: KINDS[one], path: under(path, field), values };
+  const places = new Map<CategoryName, ConfigPath>();
+  const read = (category: CategoryName): readonly (string | number)[] => {
+    const { one, many } = names[category];
+    const single = fields[one];
+    const list = fields[many];
+    if (single !== undefined && list !== undefined) {
+      const message = `stands beside ${one}: keep one of the two`;
+      issues.push({ path: under(path, many), rule: 'only_one', atName: true, message });
+    }
+    const given = [list ?? single ?? before?.[category] ?? []].flat();
+    const isList = list !== undefined || (single === undefined && before !== undefined && given.length > 0);
+    places.set(category, under(path, isList ? many : one));
+    return given;
+  };
+  const algorithms = {
+    encryption: read('encryption').map(String),
+    authentication: read('authentication').map(String),
+    groups: read('groups'),
+  };
+  return { algorithms, place: (category) => places.get(category)! };
 }
 
 function required(category: Category, issues: ConfigIssue[]): void {

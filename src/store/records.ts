@@ -1,6 +1,5 @@
-import type { DpdConfig, EstablishMode } from '../ike/config.js';
 import type { Seconds } from '../util/units.js';
-import type { IkeIdentity } from './model.js';
+import type { ApiSettings } from './connection-settings.js';
 
 /**
  * The objects of the control plane as the store keeps them. They hold what was asked for and nothing that follows
@@ -38,33 +37,9 @@ export interface GatewayRecord {
   readonly lifecycle: 'pending' | 'stable' | 'failed' | 'deleting';
 }
 
-export interface ConnectionRecord {
+export interface ConnectionRecord extends ApiSettings {
   readonly gateway: string;
-  readonly name: string;
   readonly createdAt: string;
-  /** Absent in a connection that was restored without its key, which is down until it is given one. */
-  readonly psk?: string;
-  readonly adminStateUp: boolean;
-  readonly establishMode: EstablishMode;
-  readonly deadPeerDetection: DpdConfig;
-  /** Ids of policies; absent for auto-negotiation. */
-  readonly ikePolicy?: string;
-  readonly ipsecPolicy?: string;
-  readonly distributeTraffic: boolean;
-  readonly local: {
-    /** Canonical; empty in route mode. */
-    readonly cidrs: readonly string[];
-    /** As given; empty stands for the addresses of the gateway. */
-    readonly ikeIdentities: readonly IkeIdentity[];
-  };
-  readonly peer: {
-    /** Either of the two is there. */
-    readonly address?: string;
-    readonly fqdn?: string;
-    readonly cidrs: readonly string[];
-    /** As given; absent stands for the address or the name. */
-    readonly ikeIdentity?: IkeIdentity;
-  };
 }
 
 interface PolicyRecord {

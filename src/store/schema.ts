@@ -1,12 +1,12 @@
 import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
 import * as Type from '../util/json-schema.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
-import { PSK_ENCODINGS } from './psk-encoding.js';
 import { PSK_PATTERN } from './psk-rule.js';
 
 /**
- * The objects of the configuration file and of the API: the one source of their types and of their
- * validation. A `description` is also the remedy in an error message, so it says what is allowed.
+ * What the configuration file and the API have in common: gateways, policies, limits and the parts of connections,
+ * whose fields are in connection-fields.ts. The one source of their types and of their validation. A `description` is
+ * also the remedy in an error message, so it says what is allowed.
  */
 
 /** Lifetimes of IKE and child SAs, in seconds. The minimum is that of the 2019 API. */
@@ -24,10 +24,7 @@ export const DEFAULTS = {
   ikeKeyLifetime: 28_800,
   ipsecKeyLifetime: 3600,
   pfs: 'disabled',
-  adminStateUp: true,
-  establishMode: 'bidirectional',
   peerPort: IKE_PORT,
-  dpd: { action: 'restart', interval: 2, timeout: 10 },
 } as const;
 
 /** `3des` and `triple_des` are one algorithm. */
@@ -68,9 +65,9 @@ export const FIRST_PORTS = [IKE_PORT, NAT_TRAVERSAL_PORT] as const;
 /** Selectors of one side: the count in a TS payload is one octet (RFC 7296 §3.13). */
 const MAX_CIDRS = 255;
 
-const closed = { additionalProperties: false } as const;
+export const closed = { additionalProperties: false } as const;
 
-const Name = Type.String({
+export const Name = Type.String({
   pattern: '^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$',
   description:
     'a name of 1 to 63 lower-case letters, digits and hyphens that begins with a letter and does not end in a hyphen',
@@ -93,7 +90,7 @@ function count(minimum: number, maximum: number, what: string) {
   );
 }
 
-const Cidrs = Type.Array(
+export const Cidrs = Type.Array(
   Type.String({ description: 'a network as address/prefix, for example 10.1.0.0/24' }),
   {
     minItems: 1,
@@ -190,74 +187,11 @@ export const IkeIdentitySchema = Type.Object(
   closed,
 );
 
-export const DeadPeerDetectionSchema = Type.Object(
-  {
-    action: Type.Optional(Type.Enum(['restart', 'clear', 'hold', 'none'])),
-    interval: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 86_399, description: 'seconds, from 1 to 86399' }),
-    ),
-    timeout: Type.Optional(
-      Type.Integer({ minimum: 2, maximum: 86_399, description: 'seconds, from 2 to 86399' }),
-    ),
-  },
-  closed,
-);
-
 /** A key as the API takes it. */
 export const PskSchema = Type.String({
   pattern: PSK_PATTERN,
   description: '6 to 128 characters, not beginning with 0x or 0s',
 });
-
-export const ConnectionSchema = Type.Object(
-  {
-    name: Name,
-    // By the rule that goes with psk_encoding.
-    psk: Type.Optional(Type.String({ description: 'the pre-shared key' })),
-    psk_file: Type.Optional(
-      Type.String({ minLength: 1, description: 'the path of a file that holds the key' }),
-    ),
-    psk_encoding: Type.Optional(Type.Enum(PSK_ENCODINGS)),
-    admin_state_up: Type.Optional(Type.Boolean()),
-    establish_mode: Type.Optional(Type.Enum(['bidirectional', 'peer_only'])),
-    dead_peer_detection: Type.Optional(DeadPeerDetectionSchema),
-    ike_policy: Type.Optional(Type.String({ description: 'the name of an IKE policy' })),
-    ipsec_policy: Type.Optional(Type.String({ description: 'the name of an IPsec policy' })),
-    local: Type.Optional(
-      Type.Object(
-        {
-          cidrs: Type.Optional(Cidrs),
-          ike_identities: Type.Optional(Type.Array(IkeIdentitySchema, { maxItems: 2 })),
-        },
-        closed,
-      ),
-    ),
-    peer: Type.Object(
-      {
-        address: Type.Optional(Type.String({ description: 'the IP address of the peer' })),
-        fqdn: Type.Optional(Type.String({ description: 'the host name of the peer' })),
-        port: Type.Optional(Type.Enum(FIRST_PORTS)),
-        cidrs: Type.Optional(Cidrs),
-        ike_identity: Type.Optional(IkeIdentitySchema),
-      },
-      closed,
-    ),
-    interface: Type.Optional(DeviceName),
-    routes: Type.Optional(Cidrs),
-  },
-  closed,
-);
-
-const {
-  name: _name,
-  peer: _peer,
-  interface: _device,
-  routes: _routes,
-  ...sharedFields
-} = ConnectionSchema.properties;
-
-/** What connections may have in common: all but what tells them apart. */
-export const ConnectionDefaultsSchema = Type.Object(sharedFields, closed);
 
 /** What peers, known or not, can make a gateway hold or do; see `EngineLimits`. */
 export const LimitsSchema = Type.Object(
@@ -283,22 +217,8 @@ export const LimitsSchema = Type.Object(
   closed,
 );
 
-export const ConfigFileSchema = Type.Object(
-  {
-    gateway: GatewaySchema,
-    ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
-    ipsec_policies: Type.Optional(Type.Array(IpsecPolicySchema)),
-    defaults: Type.Optional(ConnectionDefaultsSchema),
-    connections: Type.Optional(Type.Array(ConnectionSchema)),
-    limits: Type.Optional(LimitsSchema),
-  },
-  closed,
-);
-
 export type GatewayInput = Type.Static<typeof GatewaySchema>;
 export type IkePolicyInput = Type.Static<typeof IkePolicySchema>;
 export type IpsecPolicyInput = Type.Static<typeof IpsecPolicySchema>;
 export type IkeIdentityInput = Type.Static<typeof IkeIdentitySchema>;
-export type ConnectionInput = Type.Static<typeof ConnectionSchema>;
 export type LimitsInput = Type.Static<typeof LimitsSchema>;
-export type ConfigFileInput = Type.Static<typeof ConfigFileSchema>;

@@ -1,6 +1,7 @@
 import { View } from '../../src/api/context.js';
-import { connectionInput, ikePolicyInput, ipsecPolicyInput } from '../../src/api/desired.js';
+import type { ConnectionInput } from '../../src/store/connection-schema.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
+import type { ConnectionRecord, IkePolicyRecord, IpsecPolicyRecord } from '../../src/store/records.js';
 import type { Snapshot } from '../../src/store/store.js';
 import { cidrRange, intersectRanges, parseCidr } from '../../src/util/ip.js';
 import type { DocumentInput } from './arbitrary-documents.js';
@@ -126,4 +127,50 @@ function overlap(a: string, b: string): boolean {
   const [one, other] = [parseCidr(a), parseCidr(b)];
   if (!one.ok || !other.ok) return false;
   return intersectRanges(cidrRange(one.value), cidrRange(other.value)) !== undefined;
+}
+
+/** A connection as the configuration file would say it. */
+function connectionInput(name: string, record: ConnectionRecord): ConnectionInput {
+  const { local, peer } = record;
+  return {
+    name,
+    ...(record.psk === undefined ? {} : { psk: record.psk }),
+    admin_state_up: record.adminStateUp,
+    establish_mode: record.establishMode,
+    dead_peer_detection: { ...record.deadPeerDetection },
+    ...(record.ikePolicy === undefined ? {} : { ike_policy: record.ikePolicy }),
+    ...(record.ipsecPolicy === undefined ? {} : { ipsec_policy: record.ipsecPolicy }),
+    local: {
+      ...(local.cidrs.length === 0 ? {} : { cidrs: [...local.cidrs] }),
+      ike_identities: [...local.ikeIdentities],
+    },
+    peer: {
+      ...(peer.address === undefined ? {} : { address: peer.address }),
+      ...(peer.fqdn === undefined ? {} : { fqdn: peer.fqdn }),
+      ...(peer.cidrs.length === 0 ? {} : { cidrs: [...peer.cidrs] }),
+      ...(peer.ikeIdentity === undefined ? {} : { ike_identity: peer.ikeIdentity }),
+    },
+  };
+}
+
+/** A policy as the configuration file would say it. */
+function ikePolicyInput(name: string, record: IkePolicyRecord): object {
+  return {
+    name,
+    ike_version: record.ikeVersion,
+    encryption_algorithms: [...record.encryption],
+    authentication_algorithms: [...record.authentication],
+    dh_groups: [...record.dhGroups],
+    key_lifetime: record.keyLifetime,
+  };
+}
+
+function ipsecPolicyInput(name: string, record: IpsecPolicyRecord): object {
+  return {
+    name,
+    encryption_algorithms: [...record.encryption],
+    ...(record.authentication.length === 0 ? {} : { authentication_algorithms: [...record.authentication] }),
+    pfs_groups: [...record.pfsGroups],
+    key_lifetime: record.keyLifetime,
+  };
 }

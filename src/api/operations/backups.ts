@@ -13,12 +13,6 @@ import { choice } from './shared.js';
 /** Octets of the longest backup: some ten thousand connections. */
 const BODY_LIMIT = 16 * 1024 * 1024;
 
-interface Body {
-  readonly backup: object;
-  readonly replace?: boolean;
-  readonly dry_run?: boolean;
-}
-
 const schema = Type.Object(
   {
     backup: Type.Unsafe<object>({ type: 'object', description: 'what GET /culvert/v1/backup has answered' }),
@@ -27,7 +21,7 @@ const schema = Type.Object(
   },
   { additionalProperties: false },
 );
-const reader = new BodyReader<Body>(schema);
+const reader = new BodyReader(schema);
 
 /** The audit log's word for a kind of object. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -108,7 +102,7 @@ function readable(given: object): Backup {
 }
 
 /** @throws ApiError 409 when there is something already that is not to be replaced, 400 for what cannot hold here */
-function restore(transaction: Transaction, body: Body, context: ApiContext): object {
+function restore(transaction: Transaction, body: Type.Static<typeof schema>, context: ApiContext): object {
   const { replace = false, dry_run: dryRun = false } = body;
   const backup = readable(body.backup);
   const { snapshot } = transaction.view;

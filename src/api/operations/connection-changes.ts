@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { DpdConfig } from '../../ike/config.js';
-import type { IkeIdentity } from '../../store/model.js';
+import type { FieldPath } from '../../store/connection-fields.js';
+import { apiSettingsOf, clearedIn, withChanges } from '../../store/connection-settings.js';
 import { type ConnectionRecord, type GatewayRecord, KIND } from '../../store/records.js';
-import { DEFAULTS } from '../../store/schema.js';
 import type { StoredObject } from '../../store/store.js';
-import { canonicalCidr, canonicalIp } from '../../util/ip.js';
+import type { Static } from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import { CONNECTION_CODES, checkCidrQuotasLater, checkConnectionLater } from '../connection-checks.js';
 import type { ApiContext, Transaction, View } from '../context.js';
@@ -12,7 +12,7 @@ import type { Dialect } from '../dialect.js';
 import { ApiError, badField } from '../errors.js';
 import { entityTag, newId, newName, tagMatches } from '../ids.js';
 import type { Call } from '../operation.js';
-import { connectionBodies, type Reference, settingsBody } from '../schemas/requests.js';
+import { flatConnectionBodies, nestedConnectionBodies, settingsBody } from '../schemas/requests.js';
 import {
   checkName,
   checkQuota,
@@ -24,54 +24,62 @@ import {
 } from './shared.js';
 import { byDialect, NEWEST } from './variants.js';
 
-interface CommonBody {
-  readonly name?: string;
-  readonly psk?: string;
-  readonly admin_state_up?: boolean;
-  readonly establish_mode?: 'bidirectional' | 'peer_only';
-  readonly dead_peer_detection?: Partial<DpdConfig>;
-  readonly ike_policy?: Reference;
-  readonly ipsec_policy?: Reference;
-  readonly routing_protocol?: 'none' | 'bgp';
-  readonly distribute_traffic?: boolean;
-  readonly tunnels?: readonly object[];
+/** The settings that a body gives, in the form of the newest version. */
+type Body = Static<ReturnType<typeof settingsBody>>;
+
+interface Readers {
+  create(raw: unknown): Body;
+  patch(raw: unknown): Body;
 }
 
-/** Both forms of the body; a dialect's schema lets only one of them in. */
-interface Body extends CommonBody {
-  readonly local?: { readonly cidrs?: readonly string[]; readonly ike_identities?: readonly IkeIdentity[] };
-  readonly peer?: {
-    readonly address?: string;
-    readonly fqdn?: string;
-    readonly cidrs?: readonly string[];
-    readonly ike_identity?: IkeIdentity;
-    readonly asn?: number;
-  };
-  readonly peer_address?: string;
-  readonly local_cidrs?: readonly string[];
-  readonly peer_cidrs?: readonly string[];
-}
+const readers = byDialect((dialect) =>
+  dialect.flatConnections ? flatReaders(dialect) : nestedReaders(dialect),
+);
+/** What `changeConnection` takes. */
+const settingsReader = new BodyReader(settingsBody(NEWEST), { codes: CONNECTION_CODES });
 
-const readers = byDialect((dialect) => {
-  const bodies = connectionBodies(dialect);
+function patchCodes() {
   const noCidrs = 'vpn_connection_update_cidrs_not_permitted' as const;
-  const patchCodes = {
+  return {
     ...CONNECTION_CODES,
     'unknown_field local': noCidrs,
     'unknown_field peer.cidrs': noCidrs,
     'unknown_field local_cidrs': noCidrs,
     'unknown_field peer_cidrs': noCidrs,
   };
+}
+
+function nestedReaders(dialect: Dialect): Readers {
+  const bodies = nestedConnectionBodies(dialect);
+  const create = new BodyReader(bodies.create, { codes: CONNECTION_CODES });
+  const patch = new BodyReader(bodies.patch, { codes: patchCodes() });
+  return { create: (raw) => create.read(raw), patch: (raw) => patch.read(raw) };
+}
+
+function flatReaders(dialect: Dialect): Readers {
+  const bodies = flatConnectionBodies(dialect);
+  const create = new BodyReader(bodies.create, { codes: CONNECTION_CODES });
+  const patch = new BodyReader(bodies.patch, { codes: patchCodes() });
   return {
-    create: new BodyReader<Body>(bodies.create, { codes: CONNECTION_CODES }),
-    patch: new BodyReader<Body>(bodies.patch, { codes: patchCodes }),
+    create(raw) {
+      const { peer_address: address, local_cidrs: local, peer_cidrs: peer, ...rest } = create.read(raw);
+      return { ...rest, local: given({ cidrs: local }), peer: given({ address, cidrs: peer }) };
+    },
+    patch(raw) {
+      const { peer_address: address, ...rest } = patch.read(raw);
+      return address === undefined ? rest : { ...rest, peer: { address } };
+    },
   };
-});
-/** What `changeConnection` takes. */
-const settingsReader = new BodyReader<Body>(settingsBody(NEWEST), { codes: CONNECTION_CODES });
+}
+
+/** Without the fields that are not given. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
 
 /** Dead peer detection as it was in 2019. */
 const EARLY_DPD: DpdConfig = { action: 'none', interval: 30, timeout: 120 };
+
 /** There is no BGP here: fields that only make sense with it are refused, and say so. */
 function refuseBgp(body: Body): void {
   const field =
@@ -98,26 +106,18 @@ export function createConnection(transaction: Transaction, call: Call, context: 
   const { dialect } = call;
   const gateway = findGateway(view, call.params.gateway!);
   refuseDeleting(gateway);
-  const body = readers.of(dialect).create.read(call.body());
+  const body = readers.of(dialect).create(call.body());
   refuseBgp(body);
   const policies = policyIds(body, view);
   const name = body.name ?? newName(namesOf(view.connectionsOf(gateway.id)));
+  const dpd = { ...(dialect.early ? EARLY_DPD : {}), ...body.dead_peer_detection };
+  const settings = apiSettingsOf({ ...body, name, dead_peer_detection: dpd, ...policies });
   const record: ConnectionRecord = {
     gateway: gateway.id,
-    name,
     createdAt: context.now().toISOString(),
-    psk: body.psk!,
-    adminStateUp: body.admin_state_up ?? DEFAULTS.adminStateUp,
-    establishMode: body.establish_mode ?? DEFAULTS.establishMode,
-    deadPeerDetection: { ...(dialect.early ? EARLY_DPD : DEFAULTS.dpd), ...body.dead_peer_detection },
-    ...policies,
-    // In policy mode one tunnel carries everything: the field is taken, as in the documents' examples, for nothing.
-    distributeTraffic: gateway.value.mode === 'route' && (body.distribute_traffic ?? false),
-    local: {
-      cidrs: canonical(dialect.flatConnections ? body.local_cidrs : body.local?.cidrs),
-      ikeIdentities: body.local?.ike_identities ?? [],
-    },
-    peer: readPeer(body, dialect),
+    ...settings,
+    // In policy mode one tunnel carries everything: the field is accepted, as in the documents' examples, and ignored.
+    distributeTraffic: gateway.value.mode === 'route' && settings.distributeTraffic,
   };
   if (dialect.flatConnections && gateway.value.mode === 'policy') requireFlatCidrs(body);
   const id = newId('0717', dialect);
@@ -145,37 +145,20 @@ function checkNameLater(transaction: Transaction, id: string, gateway: string): 
 
 function requireFlatCidrs(body: Body): void {
   for (const side of ['local', 'peer'] as const) {
-    if (body[`${side}_cidrs`] !== undefined) continue;
+    if (body[side]?.cidrs !== undefined) continue;
     const code = `vpn_connection_${side}_cidrs_required` as const;
     throw badField(`${side}_cidrs`, code, 'is missing: name at least one network');
   }
 }
 
-function readPeer(body: Body, dialect: Dialect): ConnectionRecord['peer'] {
-  if (dialect.flatConnections) {
-    return { address: canonicalIp(body.peer_address!), cidrs: canonical(body.peer_cidrs) };
-  }
-  const { address: given, fqdn, cidrs, ike_identity: identity } = body.peer!;
-  return {
-    ...(given === undefined ? {} : { address: canonicalIp(given) }),
-    ...(fqdn === undefined ? {} : { fqdn }),
-    cidrs: canonical(cidrs),
-    ...(identity === undefined ? {} : { ikeIdentity: identity }),
-  };
-}
-
-function canonical(texts: readonly string[] | undefined): string[] {
-  return (texts ?? []).map(canonicalCidr);
-}
-
 /** @throws ApiError 404 when there is no such policy */
-function policyIds(body: Body, view: View): Pick<ConnectionRecord, 'ikePolicy' | 'ipsecPolicy'> {
-  const ids: { ikePolicy?: string; ipsecPolicy?: string } = {};
+function policyIds(body: Body, view: View): { ike_policy?: string; ipsec_policy?: string } {
+  const ids: { ike_policy?: string; ipsec_policy?: string } = {};
   if (body.ike_policy !== undefined) {
-    ids.ikePolicy = known(idOf(body.ike_policy, 'ike_policy'), view.ikePolicies(), 'ike_policy');
+    ids.ike_policy = known(idOf(body.ike_policy, 'ike_policy'), view.ikePolicies(), 'ike_policy');
   }
   if (body.ipsec_policy !== undefined) {
-    ids.ipsecPolicy = known(idOf(body.ipsec_policy, 'ipsec_policy'), view.ipsecPolicies(), 'ipsec_policy');
+    ids.ipsec_policy = known(idOf(body.ipsec_policy, 'ipsec_policy'), view.ipsecPolicies(), 'ipsec_policy');
   }
   return ids;
 }
@@ -193,13 +176,15 @@ export function patchConnection(transaction: Transaction, call: Call, context: A
   checkTag(call, connection);
   refuseDeleting(gateway);
   const raw = call.body();
-  const body = readers.of(call.dialect).patch.read(raw);
+  const body = readers.of(call.dialect).patch(raw);
   if (body.tunnels !== undefined && call.headers['if-match'] === undefined) {
     const target = { name: 'If-Match', type: 'header' } as const;
     throw new ApiError(400, 'bad_request', 'a change of tunnels needs the header If-Match', target);
   }
   refuseBgp(body);
-  const after = patched(connection.value, body, raw as object, gateway.value, view, call.dialect);
+  const policies = policyIds(body, view);
+  checkPeerKind(connection.value.peer, body.peer ?? {}, call.dialect);
+  const after = patched(connection.value, { ...body, ...policies }, clearedIn(raw as object), gateway.value);
   store(transaction, connection, after, call, context);
   return connection.id;
 }
@@ -216,44 +201,16 @@ export function changeConnection(transaction: Transaction, call: Call, context: 
   const raw = call.body();
   const body = settingsReader.read(raw);
   refuseBgp(body);
-  const before = connection.value;
-  const { peer: _peer, ...rest } = body;
-  const after = {
-    ...patched(before, rest, raw as object, gateway.value, view, call.dialect),
-    local: {
-      cidrs: body.local?.cidrs === undefined ? before.local.cidrs : canonical(body.local.cidrs),
-      ikeIdentities: body.local?.ike_identities ?? before.local.ikeIdentities,
-    },
-    peer: changedPeer(before.peer, body, raw as Body),
-  };
+  const policies = policyIds(body, view);
+  const cleared = clearedIn(raw as object);
+  // The peer may become the other of the two.
+  if (body.peer?.address !== undefined) cleared.push('peer.fqdn');
+  if (body.peer?.fqdn !== undefined) cleared.push('peer.address');
+  const after = patched(connection.value, { ...body, ...policies }, cleared, gateway.value);
   if (store(transaction, connection, after, call, context)) {
     checkCidrQuotasLater(transaction, connection.id, longerSide(after), context);
   }
   return connection.id;
-}
-
-function changedPeer(before: ConnectionRecord['peer'], body: Body, raw: Body): ConnectionRecord['peer'] {
-  if (body.peer === undefined) return before;
-  const { address: host, fqdn, cidrs, ike_identity: identity } = body.peer;
-  const { address: _address, fqdn: _fqdn, ikeIdentity, ...rest } = before;
-  const isGiven = host !== undefined || fqdn !== undefined;
-  const isCleared = raw.peer?.ike_identity === null;
-  const after = identity ?? (isCleared ? undefined : ikeIdentity);
-  return {
-    ...rest,
-    ...(isGiven ? {} : hostOf(before)),
-    ...(host === undefined ? {} : { address: canonicalIp(host) }),
-    ...(fqdn === undefined ? {} : { fqdn }),
-    cidrs: cidrs === undefined ? before.cidrs : canonical(cidrs),
-    ...(after === undefined ? {} : { ikeIdentity: after }),
-  };
-}
-
-function hostOf({
-  address: host,
-  fqdn,
-}: ConnectionRecord['peer']): Pick<ConnectionRecord['peer'], 'address' | 'fqdn'> {
-  return { ...(host === undefined ? {} : { address: host }), ...(fqdn === undefined ? {} : { fqdn }) };
 }
 
 /** Whether there was a difference to put. */
@@ -289,51 +246,26 @@ function checkTag(call: Call, connection: StoredObject): void {
   });
 }
 
+/** null means "not given" everywhere (RFC 7396 has it otherwise) but at `cleared`, where it is "automatic again". */
 function patched(
   before: ConnectionRecord,
-  body: Body,
-  raw: object,
+  given: object,
+  cleared: readonly FieldPath[],
   gateway: GatewayRecord,
-  view: View,
-  { flatConnections }: Dialect,
 ): ConnectionRecord {
-  // null means "not given" everywhere (RFC 7396 has it otherwise) but here, where it means "automatic again".
-  const cleared = (field: string): boolean => (raw as Record<string, unknown>)[field] === null;
-  const { ikePolicy, ipsecPolicy, ...rest } = before;
-  const psk = body.psk ?? before.psk;
-  const kept = {
-    ...(ikePolicy === undefined || cleared('ike_policy') ? {} : { ikePolicy }),
-    ...(ipsecPolicy === undefined || cleared('ipsec_policy') ? {} : { ipsecPolicy }),
-  };
-  const peer = flatConnections ? { address: body.peer_address } : body.peer;
-  return {
-    ...rest,
-    ...kept,
-    ...policyIds(body, view),
-    name: body.name ?? before.name,
-    ...(psk === undefined ? {} : { psk }),
-    adminStateUp: body.admin_state_up ?? before.adminStateUp,
-    establishMode: body.establish_mode ?? before.establishMode,
-    deadPeerDetection: { ...before.deadPeerDetection, ...body.dead_peer_detection },
-    distributeTraffic:
-      gateway.mode === 'route' ? (body.distribute_traffic ?? before.distributeTraffic) : false,
-    peer: patchedPeer(before.peer, peer, flatConnections),
-  };
+  const after = withChanges(before, given, cleared);
+  return { ...after, distributeTraffic: gateway.mode === 'route' && after.distributeTraffic };
 }
 
-/** A peer stays what it is, an address or a name. */
-function patchedPeer(
+/** A peer stays what it is, an address or a name. @throws ApiError 400 */
+function checkPeerKind(
   before: ConnectionRecord['peer'],
-  patch: { readonly address?: string | undefined; readonly fqdn?: string | undefined } | undefined,
-  flat: boolean,
-): ConnectionRecord['peer'] {
+  patch: NonNullable<Body['peer']>,
+  { flatConnections }: Dialect,
+): void {
   const kind = before.address === undefined ? 'fqdn' : 'address';
   const other = kind === 'fqdn' ? 'address' : 'fqdn';
-  if (patch?.[other] !== undefined) {
-    const message = `cannot replace the ${kind} of this peer: delete the connection and make it anew`;
-    throw badField(flat ? 'peer_address' : `peer.${other}`, 'validation_only_one', message);
-  }
-  const value = patch?.[kind];
-  if (value === undefined) return before;
-  return { ...before, [kind]: kind === 'address' ? canonicalIp(value) : value };
+  if (patch[other] === undefined) return;
+  const message = `cannot replace the ${kind} of this peer: delete the connection and make it anew`;
+  throw badField(flatConnections ? 'peer_address' : `peer.${other}`, 'validation_only_one', message);
 }

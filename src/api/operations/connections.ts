@@ -3,7 +3,7 @@ import { type ApiContext, View } from '../context.js';
 import { entityTag } from '../ids.js';
 import type { Answer, Call, Operation } from '../operation.js';
 import { ConnectionView } from '../render/connections.js';
-import { connectionBodies } from '../schemas/requests.js';
+import { nestedConnectionBodies } from '../schemas/requests.js';
 import { createConnection, deleteConnection, patchConnection } from './connection-changes.js';
 import { pageOfConnections, renderConnection } from './connection-list.js';
 import { choice, findConnection, findGateway, PAGE_QUERY } from './shared.js';
@@ -13,7 +13,7 @@ const EARLY_LIMIT = 10;
 
 const tag = 'VPN gateway connection';
 const PATH = '/vpn_gateways/:gateway/connections';
-const newestBodies = connectionBodies(NEWEST);
+const newestBodies = nestedConnectionBodies(NEWEST);
 
 export const connectionOperations: readonly Operation[] = [
   {

@@ -3,7 +3,6 @@ import { type GatewayMember, type GatewayRecord, KIND } from '../../store/record
 import { freeAddresses, type Site, type Subnet } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
 import * as Type from '../../util/json-schema.js';
-import { BodyReader } from '../bodies.js';
 import { type ApiContext, type Transaction, View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import { ApiError, badField } from '../errors.js';
@@ -12,7 +11,7 @@ import type { Answer, Call, Operation } from '../operation.js';
 import { pageOf, readPage, type SortKey } from '../paging.js';
 import { gatewaysInZone, routeGatewaysIn } from '../quotas.js';
 import { gatewayAnswer } from '../render/gateways.js';
-import { gatewayBodies, type Reference } from '../schemas/requests.js';
+import { gatewayBodies } from '../schemas/requests.js';
 import { checkAdvertisedLater, readAdvertised } from './advertised.js';
 import {
   byAge,
@@ -26,26 +25,9 @@ import {
   refuseDeleting,
   resourceGroupOf,
 } from './shared.js';
-import { byDialect } from './variants.js';
+import { readersOf } from './variants.js';
 
-interface CreateBody {
-  readonly name?: string;
-  readonly subnet?: Reference;
-  readonly mode?: 'policy' | 'route';
-  readonly resource_group?: { readonly id: string };
-  readonly local_asn?: number;
-  readonly advertised_cidrs?: readonly string[];
-}
-type PatchBody = Pick<CreateBody, 'name' | 'local_asn'>;
-
-const codes = { bad_name: 'vpn_gateway_invalid_name' } as const;
-const readers = byDialect((dialect) => {
-  const bodies = gatewayBodies(dialect);
-  return {
-    create: new BodyReader<CreateBody>(bodies.create, { codes }),
-    patch: new BodyReader<PatchBody>(bodies.patch, { codes }),
-  };
-});
+const readers = readersOf(gatewayBodies, { codes: { bad_name: 'vpn_gateway_invalid_name' } });
 
 const DEFAULT_ASN = 64_520;
 /** Numbers that the platform keeps for itself: single ones and ranges, both ends included. */

@@ -1,14 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Profile } from '../../ike/policy/matrix.js';
 import type { ConfigIssue } from '../../store/config-error.js';
-import { readIkePolicy, readIpsecPolicy } from '../../store/policy-rules.js';
+import {
+  ALGORITHM_FIELDS,
+  checkIkePolicy,
+  checkIpsecPolicy,
+  completedIkePolicy,
+  hashesOf,
+  readIkePolicy,
+  readIpsecPolicy,
+} from '../../store/policy-rules.js';
 import { type IkePolicyRecord, type IpsecPolicyRecord, KIND } from '../../store/records.js';
-import type { IkePolicyInput, IpsecPolicyInput } from '../../store/schema.js';
 import type { Site } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
-import { BodyReader } from '../bodies.js';
+import type { Static } from '../../util/json-schema.js';
 import { checkPolicyVersion } from '../connection-checks.js';
 import { type ApiContext, type Transaction, View } from '../context.js';
-import { ikePolicyInput, ipsecPolicyInput } from '../desired.js';
 import type { Dialect } from '../dialect.js';
 import { ApiError, badField, refuseIssues } from '../errors.js';
 import { newId, newName } from '../ids.js';
@@ -20,15 +27,20 @@ import { ikePolicyAnswer, ipsecPolicyAnswer } from '../render/policies.js';
 import { ikePolicyBodies, ipsecPolicyBodies } from '../schemas/requests.js';
 import { pageOfConnections } from './connection-list.js';
 import { byAge, checkName, checkQuota, namesOf, PAGE_QUERY, resourceGroupOf } from './shared.js';
-import { byDialect, NEWEST } from './variants.js';
+import { NEWEST, readersOf, type Variants } from './variants.js';
 
-type Body = Readonly<Record<string, unknown>> & {
+type IkeBodies = ReturnType<typeof ikePolicyBodies>;
+type IpsecBodies = ReturnType<typeof ipsecPolicyBodies>;
+/** The fields of a body, some of which a change leaves out. */
+type IkeBody = Static<IkeBodies['create']> | Static<IkeBodies['patch']>;
+type IpsecBody = Static<IpsecBodies['create']> | Static<IpsecBodies['patch']>;
+interface PolicyBody {
   readonly name?: string;
   readonly resource_group?: { readonly id: string };
-};
+}
 
 /** What the two kinds of policy do not have in common. */
-interface PolicyKind<R extends Common> {
+interface PolicyKind<R extends Common, B extends PolicyBody> {
   readonly kind: string;
   readonly path: 'ike_policies' | 'ipsec_policies';
   /** `ike_policy`: in error codes. */
@@ -38,16 +50,26 @@ interface PolicyKind<R extends Common> {
   readonly label: string;
   readonly quota: 'ike_policies' | 'ipsec_policies';
   readonly audit: string;
-  readonly bodies: (dialect: Dialect) => { readonly create: object; readonly patch: object };
-  /** Pairs of the singular and the array form of a category. */
-  readonly categories: readonly (readonly [string, string])[];
+  readonly readers: Variants<{ readonly create: Reader<B>; readonly patch: Reader<B> }>;
+  /** Those of the newest version, for the document. */
+  readonly bodies: { readonly create: object; readonly patch: object };
+  /** Names of the singular and the array form of each category, in the order in which missing ones are named. */
+  readonly categories: readonly { readonly one: string; readonly many: string }[];
   readonly usedBy: 'ikePolicy' | 'ipsecPolicy';
-  /** The record that the fields make, and what is wrong with them. */
-  build(fields: object, common: Common, site: Site, issues: ConfigIssue[]): R;
+  /** The record that a body makes of the one before, if there is one, and what is wrong with it. */
+  build(
+    body: B,
+    common: Common,
+    before: R | undefined,
+    profile: Profile,
+  ): { record: R; issues: ConfigIssue[] };
   /** Refuses what connections that use the policy could not bear. @throws ApiError 400 */
   checkUsers?(id: string, view: View, site: Site): void;
-  input(name: string, record: R): object;
   answer(object: StoredObject<R>, view: View, links: Links, dialect: Dialect): object;
+}
+
+interface Reader<B> {
+  read(body: unknown): B;
 }
 
 interface Common {
@@ -56,7 +78,7 @@ interface Common {
   readonly resourceGroup: string;
 }
 
-const IKE: PolicyKind<IkePolicyRecord> = {
+const IKE: PolicyKind<IkePolicyRecord, IkeBody> = {
   kind: KIND.ikePolicy,
   path: 'ike_policies',
   word: 'ike_policy',
@@ -64,25 +86,21 @@ const IKE: PolicyKind<IkePolicyRecord> = {
   label: 'IKE policy',
   quota: 'ike_policies',
   audit: 'is.vpn.ike-policy',
-  bodies: ikePolicyBodies,
-  categories: [
-    ['authentication_algorithm', 'authentication_algorithms'],
-    ['encryption_algorithm', 'encryption_algorithms'],
-    ['dh_group', 'dh_groups'],
-  ],
+  readers: readersOf(ikePolicyBodies, { codes: { bad_name: 'ike_policy_invalid_name' } }),
+  bodies: ikePolicyBodies(NEWEST),
+  categories: categoriesOf('ike'),
   usedBy: 'ikePolicy',
-  build(fields, common, site, issues) {
-    const input = { ...fields, name: 'policy' } as IkePolicyInput;
-    const policy = readIkePolicy({ path: [], input }, site.profile, issues);
-    const { ikeVersion, encryption, authentication, dhGroups, keyLifetime } = policy;
-    return { ...common, ikeVersion, encryption, authentication, dhGroups, keyLifetime };
+  build(body, common, before, profile) {
+    const issues: ConfigIssue[] = [];
+    const { settings, place } = readIkePolicy([], body, issues, before);
+    checkIkePolicy(settings, place, profile, issues);
+    return { record: { ...completedIkePolicy(settings), ...common }, issues };
   },
   checkUsers: checkPolicyVersion,
-  input: ikePolicyInput,
   answer: ikePolicyAnswer,
 };
 
-const IPSEC: PolicyKind<IpsecPolicyRecord> = {
+const IPSEC: PolicyKind<IpsecPolicyRecord, IpsecBody> = {
   kind: KIND.ipsecPolicy,
   path: 'ipsec_policies',
   word: 'ipsec_policy',
@@ -90,21 +108,16 @@ const IPSEC: PolicyKind<IpsecPolicyRecord> = {
   label: 'IPsec policy',
   quota: 'ipsec_policies',
   audit: 'is.vpn.ipsec-policy',
-  bodies: ipsecPolicyBodies,
-  categories: [
-    ['authentication_algorithm', 'authentication_algorithms'],
-    ['encryption_algorithm', 'encryption_algorithms'],
-    ['pfs', 'pfs_groups'],
-  ],
+  readers: readersOf(ipsecPolicyBodies, { codes: { bad_name: 'ipsec_policy_invalid_name' } }),
+  bodies: ipsecPolicyBodies(NEWEST),
+  categories: categoriesOf('ipsec'),
   usedBy: 'ipsecPolicy',
-  build(fields, common, site, issues) {
-    const input = { ...fields, name: 'policy' } as IpsecPolicyInput;
-    const policy = readIpsecPolicy({ path: [], input }, site.profile, issues);
-    const { encryption, authentication, keyLifetime } = policy;
-    const pfsGroups = [input.pfs_groups ?? input.pfs ?? []].flat();
-    return { ...common, encryption, authentication, pfsGroups, keyLifetime };
+  build(body, common, before, profile) {
+    const issues: ConfigIssue[] = [];
+    const { settings, place } = readIpsecPolicy([], body, issues, before);
+    checkIpsecPolicy(settings, place, profile, issues);
+    return { record: { ...settings, authentication: hashesOf(settings), ...common }, issues };
   },
-  input: ipsecPolicyInput,
   answer: ipsecPolicyAnswer,
 };
 
@@ -120,8 +133,8 @@ export const ipsecPolicyChanges = changesOf(IPSEC);
 export const ikePolicyOperations = operationsOf(IKE, ikePolicyChanges);
 export const ipsecPolicyOperations = operationsOf(IPSEC, ipsecPolicyChanges);
 
-function find<R extends Common>(
-  { kind, word, label }: PolicyKind<R>,
+function find<R extends Common, B extends PolicyBody>(
+  { kind, word, label }: PolicyKind<R, B>,
   view: View,
   id: string,
 ): StoredObject<R> {
@@ -130,32 +143,27 @@ function find<R extends Common>(
   throw new ApiError(404, `${word}_not_found`, `there is no ${label} with this id`);
 }
 
-function connectionsOf<R extends Common>({ usedBy }: PolicyKind<R>, view: View, id: string) {
+function connectionsOf<R extends Common, B extends PolicyBody>(
+  { usedBy }: PolicyKind<R, B>,
+  view: View,
+  id: string,
+) {
   return view.connections().filter(({ value }) => value[usedBy] === id);
 }
 
-function changesOf<R extends Common>(kind: PolicyKind<R>): PolicyChanges {
-  const { path, word, label, audit } = kind;
-  const codes = { bad_name: `${word}_invalid_name` } as const;
-  const readers = byDialect((dialect) => {
-    const bodies = kind.bodies(dialect);
-    return {
-      create: new BodyReader<Body>(bodies.create, { codes }),
-      patch: new BodyReader<Body>(bodies.patch, { codes }),
-    };
-  });
+function changesOf<R extends Common, B extends PolicyBody>(kind: PolicyKind<R, B>): PolicyChanges {
+  const { path, word, label, audit, readers } = kind;
   const listOf = (view: View): readonly StoredObject<R>[] => view.snapshot.list<R>(kind.kind);
   const checkNameLater = (transaction: Transaction, id: string): void =>
     transaction.later(`name of ${id}`, (view) => checkName(id, listOf(view), `${word}_duplicate_name`));
   return {
     create(transaction, call, { site, now }) {
       const body = readers.of(call.dialect).create.read(call.body());
-      for (const pair of kind.categories) requireEither(body, pair);
-      const { name = newName(namesOf(listOf(transaction.view))), resource_group, ...fields } = body;
-      const resourceGroup = resourceGroupOf(resource_group, site);
-      const issues: ConfigIssue[] = [];
+      for (const names of kind.categories) requireEither(body, names);
+      const { name = newName(namesOf(listOf(transaction.view))) } = body;
+      const resourceGroup = resourceGroupOf(body.resource_group, site);
       const common = { name, createdAt: now().toISOString(), resourceGroup };
-      const record = kind.build(fields, common, site, issues);
+      const { record, issues } = kind.build(body, common, undefined, site.profile);
       refuseIssues(issues);
       const id = newId('r006', call.dialect);
       checkNameLater(transaction, id);
@@ -168,11 +176,10 @@ function changesOf<R extends Common>(kind: PolicyKind<R>): PolicyChanges {
     },
     update(transaction, call, { site }) {
       const { id, value: before } = find(kind, transaction.view, call.params.id!);
-      const { name = before.name, ...fields } = readers.of(call.dialect).patch.read(call.body());
-      const issues: ConfigIssue[] = [];
-      const merged = mergeFields(kind.input(name, before), fields, kind.categories);
+      const body = readers.of(call.dialect).patch.read(call.body());
       const { createdAt, resourceGroup } = before;
-      const record = kind.build(merged, { name, createdAt, resourceGroup }, site, issues);
+      const common = { name: body.name ?? before.name, createdAt, resourceGroup };
+      const { record, issues } = kind.build(body, common, before, site.profile);
       refuseIssues(issues);
       if (isDeepStrictEqual(before, record)) return id;
       checkNameLater(transaction, id);
@@ -195,7 +202,10 @@ function changesOf<R extends Common>(kind: PolicyKind<R>): PolicyChanges {
   };
 }
 
-function operationsOf<R extends Common>(kind: PolicyKind<R>, changes: PolicyChanges): readonly Operation[] {
+function operationsOf<R extends Common, B extends PolicyBody>(
+  kind: PolicyKind<R, B>,
+  changes: PolicyChanges,
+): readonly Operation[] {
   const { path, word, title, label } = kind;
   const answer = (id: string, view: View, call: Call): object =>
     kind.answer(find(kind, view, id), view, call.links, call.dialect);
@@ -225,7 +235,7 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>, changes: PolicyChan
       path: `/${path}`,
       id: `create_${word}`,
       summary: `Create an ${label}`,
-      body: kind.bodies(NEWEST).create,
+      body: kind.bodies.create,
       success: { 201: title },
       errors: [400, 404, 409],
       async handle(call, context) {
@@ -254,7 +264,7 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>, changes: PolicyChan
       path: `/${path}/:id`,
       id: `update_${word}`,
       summary: `Update an ${label}`,
-      body: kind.bodies(NEWEST).patch,
+      body: kind.bodies.patch,
       success: { 200: title },
       errors: [400, 404, 409],
       async handle(call, context) {
@@ -300,20 +310,12 @@ function operationsOf<R extends Common>(kind: PolicyKind<R>, changes: PolicyChan
   ];
 }
 
-function requireEither(body: Body, [one, many]: readonly [string, string]): void {
-  if (body[one] !== undefined || body[many] !== undefined) return;
+function requireEither(body: object, { one, many }: { readonly one: string; readonly many: string }): void {
+  if (Object.hasOwn(body, one) || Object.hasOwn(body, many)) return;
   throw badField(one, 'validation_required_field', `is missing: give it, or ${many}`);
 }
 
-/** The fields of a policy as a patch leaves them; of a category that the patch names, the old form goes. */
-function mergeFields(
-  before: object,
-  patch: Readonly<Record<string, unknown>>,
-  categories: readonly (readonly [string, string])[],
-): object {
-  const kept = new Map(Object.entries(before));
-  for (const [one, many] of categories) {
-    if (patch[one] !== undefined || patch[many] !== undefined) kept.delete(many);
-  }
-  return { ...Object.fromEntries(kept), ...patch };
+function categoriesOf(kind: keyof typeof ALGORITHM_FIELDS) {
+  const { encryption, authentication, groups } = ALGORITHM_FIELDS[kind];
+  return [authentication, encryption, groups];
 }

@@ -1,4 +1,5 @@
 import type { StoredObject } from '../../store/store.js';
+import type { Static } from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import type { ApiContext, Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
@@ -11,24 +12,6 @@ import { findGateway } from './shared.js';
 
 /** Octets of the longest transaction: a file of a thousand connections, as `culvert apply` reads it, has less. */
 const BODY_LIMIT = 4 * 1024 * 1024;
-
-interface GatewayReference {
-  readonly id?: string;
-  readonly name?: string;
-  readonly vpc?: { readonly id?: string };
-}
-
-interface Step {
-  readonly operation: StepName;
-  readonly gateway?: GatewayReference;
-  readonly id?: string;
-  readonly body?: object;
-}
-
-interface Body {
-  readonly dry_run?: boolean;
-  readonly steps: readonly Step[];
-}
 
 interface StepKind {
   /** What the step names beside its operation. */
@@ -60,7 +43,9 @@ type StepName = keyof typeof STEPS;
 const ORDER = Object.keys(STEPS) as StepName[];
 const FIELDS = ['gateway', 'id', 'body'] as const;
 const schema = transactionBody(ORDER);
-const reader = new BodyReader<Body>(schema);
+const reader = new BodyReader(schema);
+type Step = Static<typeof schema>['steps'][number];
+type GatewayReference = NonNullable<Step['gateway']>;
 
 export const transactionOperations: readonly Operation[] = [
   {

@@ -1,4 +1,7 @@
+import type { TSchema } from '../../util/json-schema.js';
+import { BodyReader } from '../bodies.js';
 import { type Dialect, dialectOf } from '../dialect.js';
+import type { IssueNames } from '../errors.js';
 
 /** Dates that stand for the forms that bodies have had; the newest first. */
 const DATES = ['2026-01-01', '2024-04-29', '2020-11-12', '2019-01-01'] as const;
@@ -26,4 +29,16 @@ export function byDialect<T>(make: (dialect: Dialect) => T): Variants<T> {
       )!.value,
     newest: made[0]!.dialect,
   };
+}
+
+/** Readers of the bodies of an operation that creates and one that changes, in each form. */
+export function readersOf<C extends TSchema, P extends TSchema>(
+  bodies: (dialect: Dialect) => { readonly create: C; readonly patch: P },
+  names: IssueNames,
+  patchNames = names,
+): Variants<{ readonly create: BodyReader<C>; readonly patch: BodyReader<P> }> {
+  return byDialect((dialect) => {
+    const { create, patch } = bodies(dialect);
+    return { create: new BodyReader(create, names), patch: new BodyReader(patch, patchNames) };
+  });
 }

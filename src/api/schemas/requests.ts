@@ -1,11 +1,5 @@
-import {
-  ConnectionSchema,
-  DeadPeerDetectionSchema,
-  IkePolicySchema,
-  IpsecPolicySchema,
-  KEY_LIFETIME,
-  PskSchema,
-} from '../../store/schema.js';
+import { ApiConnectionSchema } from '../../store/connection-schema.js';
+import { closed, IkePolicySchema, IpsecPolicySchema, KEY_LIFETIME, PskSchema } from '../../store/schema.js';
 import * as Type from '../../util/json-schema.js';
 import type { Dialect } from '../dialect.js';
 
@@ -13,7 +7,6 @@ import type { Dialect } from '../dialect.js';
  * The bodies of requests. Fields, values and their limits are those of the configuration file wherever both have
  * them; unknown fields are refused, since a misspelt one would otherwise be a setting that silently is not made.
  */
-const closed = { additionalProperties: false } as const;
 
 /** Lifetimes since 2020; the form of 2019 begins where the file does. */
 const KEY_LIFETIME_MIN = 1800;
@@ -84,78 +77,83 @@ export function gatewayBodies(dialect: Dialect) {
     subnet: Type.Optional(ReferenceSchema),
     resource_group: Type.Optional(ResourceGroupSchema),
   };
-  const modes = {
+  const create = {
+    ...common,
     mode: Type.Optional(Type.Enum(['policy', 'route'])),
     local_asn: LocalAsn,
     advertised_cidrs: Type.Optional(
       Type.Array(Type.String({ description: 'a network as address/prefix' }), { maxItems: 1000 }),
     ),
   };
+  const patch = { name, local_asn: LocalAsn };
   return {
-    create: Type.Object(dialect.modes ? { ...common, ...modes } : common, closed),
-    patch: Type.Object(dialect.modes ? { name, local_asn: LocalAsn } : { name }, closed),
+    create: Type.Object(dialect.modes ? create : without(common, create), closed),
+    patch: Type.Object(dialect.modes ? patch : without({ name }, patch), closed),
   };
 }
 
-const { local: Local, admin_state_up, establish_mode } = ConnectionSchema.properties;
-const { address, fqdn, cidrs, ike_identity } = ConnectionSchema.properties.peer.properties;
-const PeerAsn = Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295 }));
+/** The fields of an older form, which lacks some of the optional ones: a body of it is one of the newer form, too. */
+function without<T extends Type.TProperties>(older: Type.TProperties, _newer: T): T {
+  return older as T;
+}
 
-/** Known, so that its refusal can say why: there is no BGP. */
-const Tunnels = Type.Optional(Type.Array(Type.Object({}), { maxItems: 16 }));
+const { local: Local, peer: Peer, ...fields } = ApiConnectionSchema.properties;
+const { admin_state_up, establish_mode, dead_peer_detection } = fields;
+const { routing_protocol, distribute_traffic, tunnels } = fields;
+const { address, fqdn, cidrs, ike_identity, asn } = Peer.properties;
 
-export function connectionBodies(dialect: Dialect) {
-  const common = {
+function commonFields(dialect: Dialect) {
+  return {
     name: Type.Optional(nameOf(dialect)),
     admin_state_up,
-    dead_peer_detection: Type.Optional(DeadPeerDetectionSchema),
+    dead_peer_detection,
     ike_policy: Type.Optional(ReferenceSchema),
     ipsec_policy: Type.Optional(ReferenceSchema),
+    routing_protocol,
+    distribute_traffic,
+    tunnels,
   };
-  const routing = {
-    routing_protocol: Type.Optional(Type.Enum(['none', 'bgp'])),
-    distribute_traffic: Type.Optional(Type.Boolean()),
-    tunnels: Tunnels,
-  };
-  if (dialect.flatConnections) {
-    const extra = dialect.modes ? routing : {};
-    return {
-      create: Type.Object(
-        {
-          ...common,
-          ...extra,
-          psk: PskSchema,
-          peer_address: Type.String({ description: 'the IP address of the peer' }),
-          local_cidrs: cidrs,
-          peer_cidrs: cidrs,
-        },
-        closed,
-      ),
-      patch: Type.Object(
-        { ...common, ...extra, psk: Type.Optional(PskSchema), peer_address: address },
-        closed,
-      ),
-    };
-  }
+}
+
+/** With `peer_address`, `local_cidrs` and `peer_cidrs` in place of `local` and `peer`. */
+export function flatConnectionBodies(dialect: Dialect) {
+  const all = commonFields(dialect);
+  const { routing_protocol: _protocol, distribute_traffic: _traffic, tunnels: _tunnels, ...plain } = all;
+  const common = dialect.modes ? all : without(plain, all);
   return {
     create: Type.Object(
       {
         ...common,
-        ...routing,
+        psk: PskSchema,
+        peer_address: Type.String({ description: 'the IP address of the peer' }),
+        local_cidrs: cidrs,
+        peer_cidrs: cidrs,
+      },
+      closed,
+    ),
+    patch: Type.Object({ ...common, psk: Type.Optional(PskSchema), peer_address: address }, closed),
+  };
+}
+
+export function nestedConnectionBodies(dialect: Dialect) {
+  const common = commonFields(dialect);
+  return {
+    create: Type.Object(
+      {
+        ...common,
         psk: PskSchema,
         establish_mode,
         local: Local,
-        peer: Type.Object({ address, fqdn, cidrs, ike_identity, asn: PeerAsn }, closed),
+        peer: Type.Object({ address, fqdn, cidrs, ike_identity, asn }, closed),
       },
       closed,
     ),
     patch: Type.Object(
       {
         ...common,
-        ...routing,
         psk: Type.Optional(PskSchema),
         establish_mode,
-        peer: Type.Optional(Type.Object({ address, fqdn, asn: PeerAsn }, closed)),
+        peer: Type.Optional(Type.Object({ address, fqdn, asn }, closed)),
       },
       closed,
     ),
@@ -164,9 +162,16 @@ export function connectionBodies(dialect: Dialect) {
 
 /** All settings of a connection, each of which may be left out: for changes within a transaction. */
 export function settingsBody(dialect: Dialect) {
-  const { properties } = connectionBodies(dialect).create;
+  const { psk, peer, ...others } = nestedConnectionBodies(dialect).create.properties;
+  const { establish_mode: mode, local, ...common } = others;
   return Type.Object(
-    Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, Type.Optional(field)])),
+    {
+      ...common,
+      psk: Type.Optional(psk),
+      establish_mode: mode,
+      local,
+      peer: Type.Optional(peer),
+    },
     closed,
   );
 }
@@ -180,7 +185,7 @@ const GatewayReference = Type.Object(
 );
 
 /** What `POST /culvert/v1/transactions` takes. Bodies of steps are checked by their operations. */
-export function transactionBody(operations: readonly string[]) {
+export function transactionBody<const Name extends string>(operations: readonly Name[]) {
   const step = Type.Object(
     {
       operation: Type.Enum([...operations]),

@@ -5,13 +5,9 @@ import {
   type ConfigPath,
   formatConfigErrors,
 } from '../../store/config-error.js';
-import {
-  ConnectionSchema,
-  DEFAULTS,
-  IkePolicySchema,
-  IpsecPolicySchema,
-  PskSchema,
-} from '../../store/schema.js';
+import { DPD_DEFAULTS, defaultOf } from '../../store/connection-fields.js';
+import { ApiConnectionSchema, ConnectionSchema } from '../../store/connection-schema.js';
+import { DEFAULTS, IkePolicySchema, IpsecPolicySchema, PskSchema } from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
 import { canonicalCidr, canonicalIp } from '../../util/ip.js';
@@ -94,6 +90,7 @@ const {
   psk_encoding: _encoding,
   ...connectionFields
 } = ConnectionSchema.properties;
+const { distribute_traffic } = ApiConnectionSchema.properties;
 
 const DocumentSchema = Type.Object(
   {
@@ -112,7 +109,7 @@ const DocumentSchema = Type.Object(
                   {
                     ...connectionFields,
                     psk: Type.Optional(PskSchema),
-                    distribute_traffic: Type.Optional(Type.Boolean()),
+                    distribute_traffic,
                   },
                   closed,
                 ),
@@ -253,12 +250,12 @@ function connectionWish(input: ConnectionInput, readKey: (file: string) => strin
   return {
     name: input.name,
     ...(psk === undefined ? {} : { psk }),
-    admin_state_up: input.admin_state_up ?? DEFAULTS.adminStateUp,
-    establish_mode: input.establish_mode ?? DEFAULTS.establishMode,
-    dead_peer_detection: { ...DEFAULTS.dpd, ...input.dead_peer_detection },
+    admin_state_up: input.admin_state_up ?? defaultOf('admin_state_up'),
+    establish_mode: input.establish_mode ?? defaultOf('establish_mode'),
+    dead_peer_detection: { ...DPD_DEFAULTS, ...input.dead_peer_detection },
     ike_policy: input.ike_policy ?? null,
     ipsec_policy: input.ipsec_policy ?? null,
-    distribute_traffic: input.distribute_traffic ?? false,
+    distribute_traffic: input.distribute_traffic ?? defaultOf('distribute_traffic'),
     local: {
       cidrs: (local?.cidrs ?? []).map(canonicalCidr),
       ike_identities:

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { DEFAULTS } from '../../store/schema.js';
+import { DPD_DEFAULTS, defaultOf } from '../../store/connection-fields.js';
 import type { Current } from './current.js';
 import type { ConnectionWish } from './document.js';
 
@@ -36,13 +36,13 @@ function list(name: string, items: readonly unknown[]): object {
 function connectionOf(wish: ConnectionWish, withKeys: boolean): object {
   const { local, peer, psk } = wish;
   const { action, interval, timeout } = wish.dead_peer_detection;
-  const usual = DEFAULTS.dpd;
+  const usual = DPD_DEFAULTS;
   const dpdIsUsual = action === usual.action && interval === usual.interval && timeout === usual.timeout;
   return {
     name: wish.name,
     ...(withKeys && psk !== undefined ? { psk } : {}),
-    ...(wish.admin_state_up === DEFAULTS.adminStateUp ? {} : { admin_state_up: wish.admin_state_up }),
-    ...(wish.establish_mode === DEFAULTS.establishMode ? {} : { establish_mode: wish.establish_mode }),
+    ...(wish.admin_state_up === defaultOf('admin_state_up') ? {} : { admin_state_up: wish.admin_state_up }),
+    ...(wish.establish_mode === defaultOf('establish_mode') ? {} : { establish_mode: wish.establish_mode }),
     ...(dpdIsUsual ? {} : { dead_peer_detection: wish.dead_peer_detection }),
     ...(wish.ike_policy === null ? {} : { ike_policy: wish.ike_policy }),
     ...(wish.ipsec_policy === null ? {} : { ipsec_policy: wish.ipsec_policy }),

@@ -1,0 +1,221 @@
+import type { DpdConfig, EstablishMode, FirstPort } from '../ike/config.js';
+import type { IdentityTypeName } from '../ike/policy/identity.js';
+import {
+  type CONNECTION_FIELDS,
+  type ConnectionField,
+  FIELD_PATHS,
+  type FieldPath,
+  fieldOf,
+  type Origin,
+} from './connection-fields.js';
+import type { GatewayConnection, GatewaySettings, IkeIdentity } from './model.js';
+
+/**
+ * A connection as it was asked for, in a file or through the API, with the defaults of its own fields. What follows
+ * from other objects (identities from addresses) is not in it: see `completed`.
+ */
+export interface ConnectionSettings {
+  readonly name: string;
+  readonly adminStateUp: boolean;
+  readonly establishMode: EstablishMode;
+  readonly deadPeerDetection: DpdConfig;
+  /** By which its policies are known: names in a file, ids in the API; absent for auto-negotiation. */
+  readonly ikePolicy?: string;
+  readonly ipsecPolicy?: string;
+  readonly local: {
+    /** Empty in route mode. */
+    readonly cidrs: readonly string[];
+    /** Empty stands for the addresses of the gateway. */
+    readonly ikeIdentities: readonly IkeIdentity[];
+  };
+  readonly peer: {
+    /** Either of the two is there. */
+    readonly address?: string;
+    readonly fqdn?: string;
+    /** UDP port of the first message, where the default is not meant. */
+    readonly port?: FirstPort;
+    readonly cidrs: readonly string[];
+    /** Absent stands for the address or the name. */
+    readonly ikeIdentity?: IkeIdentity;
+  };
+  readonly interface?: string;
+  readonly routes?: readonly string[];
+}
+
+/** What the API knows of these: it routes by itself, and has one more that only route mode needs. */
+export interface ApiSettings extends Omit<ConnectionSettings, 'peer' | 'interface' | 'routes'> {
+  /** As it was given; absent in a connection that was restored without its key. */
+  readonly psk?: string;
+  readonly distributeTraffic: boolean;
+  readonly peer: Omit<ConnectionSettings['peer'], 'port'>;
+}
+
+type Camel<S extends string> = S extends `${infer Head}_${infer Rest}`
+  ? `${Head}${Capitalize<Camel<Rest>>}`
+  : S;
+type Leaf<T, Groups extends string> = {
+  [K in keyof T & string]: K extends Groups ? `${K}.${keyof NonNullable<T[K]> & string}` : K;
+}[keyof T & string];
+type Leaves<T> = Leaf<T, 'deadPeerDetection' | 'local' | 'peer'>;
+type CamelPath<P extends string> = P extends `${infer G}.${infer N}` ? `${Camel<G>}.${Camel<N>}` : Camel<P>;
+type Kept<O extends Origin> = {
+  [K in FieldPath]: (typeof CONNECTION_FIELDS)[K] extends
+    | { only: Exclude<Origin, O> }
+    | { unkept: readonly [O] }
+    ? never
+    : CamelPath<K>;
+}[FieldPath];
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+/** The settings, if the table has every field of theirs and no other: else what returns them does not compile. */
+type Held<S, O extends Origin> = Same<Kept<O>, Leaves<S>> extends true ? S : 'a field is not in the table';
+
+const KEPT: Readonly<Record<Origin, readonly FieldPath[]>> = { file: keptOf('file'), api: keptOf('api') };
+
+function keptOf(origin: Origin): FieldPath[] {
+  return FIELD_PATHS.filter((path) => {
+    const { only, unkept }: ConnectionField = fieldOf(path);
+    return (only ?? origin) === origin && unkept?.includes(origin) !== true;
+  });
+}
+
+/** The fields of a connection under their names in a file or a body, such as fit the schema. */
+type Written = object;
+
+/** What a file asks for. */
+export function settingsOf(input: Written): ConnectionSettings {
+  return read('file', input) as unknown as Held<ConnectionSettings, 'file'>;
+}
+
+/** What a body that makes a connection asks for, in canonical form. Its policies are by their ids. */
+export function apiSettingsOf(input: Written): ApiSettings {
+  return normal(read('api', input)) as unknown as Held<ApiSettings, 'api'>;
+}
+
+/** The settings with the fields that `input` gives; those at `cleared` are worked out by themselves again. */
+export function withChanges<S extends ApiSettings>(
+  before: S,
+  input: Written,
+  cleared: readonly FieldPath[] = [],
+): S {
+  const after = copyOf(before);
+  for (const path of cleared) put(after, path, undefined);
+  for (const path of KEPT.api) {
+    const given = written(input, path);
+    if (given !== undefined) put(after, path, canonical(path, given));
+  }
+  return after as unknown as S;
+}
+
+/** The fields that null takes away in a body, out of those that it has as null. */
+export function clearedIn(raw: Written): FieldPath[] {
+  return FIELD_PATHS.filter((path) => fieldOf(path).clears === true && written(raw, path) === null);
+}
+
+/** The connection as a gateway runs it: canonical, with the identities that follow from addresses and names. */
+export function completed(
+  settings: ConnectionSettings,
+  gateway: GatewaySettings,
+  given: Pick<GatewayConnection, 'id' | 'psk'>,
+): GatewayConnection {
+  const picked: Fields = {};
+  for (const path of KEPT.file) {
+    const value = modelled(settings, path);
+    if (value !== undefined) put(picked, path, value);
+  }
+  const { local, peer, routes = [], ...own } = normal(picked) as unknown as ConnectionSettings;
+  const { address, fqdn, ikeIdentity, ...rest } = peer;
+  const host = fqdn === undefined ? { address: address ?? '' } : { fqdn: bareName(fqdn) };
+  return {
+    ...given,
+    ...own,
+    local: {
+      ...local,
+      ikeIdentities:
+        local.ikeIdentities.length > 0 ? local.ikeIdentities : [identityOfAddress(gateway.address)],
+    },
+    peer: {
+      ...rest,
+      ...host,
+      ikeIdentity:
+        ikeIdentity ??
+        (host.fqdn === undefined ? identityOfAddress(host.address) : identityOfName(host.fqdn)),
+    },
+    routes,
+  };
+}
+
+/** A host name without the dot of the root. */
+export function bareName(fqdn: string): string {
+  return fqdn.endsWith('.') ? fqdn.slice(0, -1) : fqdn;
+}
+
+/** The identity that an address stands for by itself. */
+export function identityOfAddress(address: string): IkeIdentity {
+  return { type: address.includes(':') ? 'ipv6_address' : 'ipv4_address', value: address };
+}
+
+/** The identity that a host name stands for by itself: one without a dot is no fully qualified one. */
+export function identityOfName(name: string): IkeIdentity {
+  const type: IdentityTypeName = name.includes('.') ? 'fqdn' : 'hostname';
+  return { type, value: name };
+}
+
+type Fields = Record<string, unknown>;
+
+function read(origin: Origin, input: Written): Fields {
+  const out: Fields = {};
+  for (const path of KEPT[origin]) {
+    const value = written(input, path) ?? fieldOf(path).default;
+    if (value !== undefined) put(out, path, value);
+  }
+  return out;
+}
+
+function normal(settings: Fields): Fields {
+  for (const path of FIELD_PATHS) {
+    const value = modelled(settings, path);
+    if (value !== undefined) put(settings, path, canonical(path, value));
+  }
+  return settings;
+}
+
+function canonical(path: FieldPath, value: unknown): unknown {
+  const form = fieldOf(path).normal as ((given: unknown) => unknown) | undefined;
+  return form === undefined ? value : form(value);
+}
+
+function written(input: Written, path: FieldPath): unknown {
+  const [group, name] = path.split('.') as [string, string?];
+  return at(name === undefined ? input : at(input, group), name ?? group);
+}
+
+function modelled(settings: object, path: FieldPath): unknown {
+  const [group, name] = path.split('.').map(camelCase) as [string, string?];
+  return at(name === undefined ? settings : at(settings, group), name ?? group);
+}
+
+function at(object: unknown, name: string): unknown {
+  return typeof object === 'object' && object !== null ? (object as Fields)[name] : undefined;
+}
+
+function put(settings: Fields, path: FieldPath, value: unknown): void {
+  const [group, name] = path.split('.').map(camelCase) as [string, string?];
+  if (name !== undefined) settings[group] ??= {};
+  const owner = name === undefined ? settings : (settings[group] as Fields);
+  if (value === undefined) delete owner[name ?? group];
+  else owner[name ?? group] = value;
+}
+
+/** Two levels deep, which is as deep as fields stand. */
+function copyOf(settings: object): Fields {
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [
+      name,
+      typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : value,
+    ]),
+  );
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
