@@ -1,15 +1,11 @@
 import type { IkeEvent } from '../ike/events.js';
 import type { ConnectionId } from '../util/ids.js';
-import type { Millis } from '../util/units.js';
+import type { EventConsumer } from './projection.js';
 
 /** A connection as far as it has a name. */
 interface Named {
   readonly id: ConnectionId;
   readonly name: string;
-}
-
-interface EventReader {
-  handle(event: IkeEvent, now: Millis): void;
 }
 
 /**
@@ -44,8 +40,8 @@ export class ConnectionNames {
   }
 
   /** A consumer of events that gets them as people read them. */
-  reader(consumer: EventReader): EventReader {
-    return { handle: (event, now) => consumer.handle(this.named(event), now) };
+  reader(consumer: EventConsumer): EventConsumer {
+    return { on: (event, now, change) => consumer.on(this.named(event), now, change) };
   }
 
   /** The event as people read it: with the name in place of the id. */

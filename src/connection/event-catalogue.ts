@@ -1,4 +1,4 @@
-import type { Failure, FailureCause, IkeEvent } from '../ike/events.js';
+import type { DatagramDropReason, Failure, FailureCause, IkeEvent } from '../ike/events.js';
 import type { NatReport } from '../ike/path/nat-detection.js';
 import { QUIRKS } from '../ike/quirks.js';
 import type { ConnectionId } from '../util/ids.js';
@@ -60,8 +60,8 @@ export interface CatalogueEntry<E> {
   fold?(event: E): Fold | undefined;
   /** What it adds to the history of its connection. */
   history?(event: E): HistoryLine;
-  /** It may change what a status document says, its counters aside. */
-  readonly status?: true;
+  /** Whether it may change what a status document says, its counters aside. */
+  readonly status?: true | ((event: E) => boolean);
 }
 
 /** Causes of a peer from which nothing comes. */
@@ -70,6 +70,9 @@ export const SILENT_CAUSES: readonly FailureCause[] = [
   'port_500_blocked',
   'port_4500_blocked',
 ];
+
+/** Drops that keep a peer out by our own limits. */
+export const TURNED_AWAY: readonly DatagramDropReason[] = ['half_open_limit', 'rate_limited'];
 
 /** The engine's events: the one place that gives them words. */
 export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<K>> } = {
@@ -268,6 +271,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     text: ({ peer, detail }) => `dropped a datagram of ${formatEndpoint(peer)}: ${detail}`,
     fields: { reason: ({ reason }) => reason },
     fold: ({ kind, reason }) => ({ key: `${kind} ${reason}` }),
+    status: ({ reason }) => TURNED_AWAY.includes(reason),
     history: ({ peer, reason, detail }) => ({
       kind: 'dropped',
       text: `from ${formatEndpoint(peer)}: ${reason}, ${detail}`,

@@ -1,6 +1,13 @@
-import type { Role } from '../ike/events.js';
+import type { ConnectionConfig } from '../ike/config.js';
+import type { CloseReason, Failure, IkeEvent, Role } from '../ike/events.js';
 import type { Millis } from '../util/units.js';
+import { type EventOf, TURNED_AWAY } from './event-catalogue.js';
+import { expiredUnrekeyed, type LifetimeWatch } from './lifetimes.js';
+import { CLOSES, isIntended } from './losses.js';
+import type { Moment, Projection } from './projection.js';
 import { codeOf, rankOf, type StatusFailure, statusReason } from './reasons.js';
+import type { RekeyRefusal, RekeyRefusals } from './refusals.js';
+import type { PeerContact } from './silence.js';
 import type { StatusReason } from './status.js';
 
 /** A failure this much older than the newest one counts less than it: the peer may have been mended since. */
@@ -31,7 +38,7 @@ export class FailureMemory {
       version,
       firstAt: repeated ? before.firstAt : now,
       lastAt: now,
-      // One loss may be told twice in one step: by the child SA and by its IKE SA.
+      // One loss raises two events: that of the child SA and that of its IKE SA.
       count: !repeated ? 1 : before.lastAt === now ? before.count : before.count + 1,
     });
   }
@@ -71,6 +78,114 @@ export class FailureMemory {
     }
     return out;
   }
+}
+
+/** What is known beyond the event that reports a failure. All are read; `refusals` as they are before the event. */
+export interface FailureEvidence {
+  readonly contact: Pick<PeerContact, 'explain'>;
+  readonly lifetimes: Pick<LifetimeWatch, 'ofLoss'>;
+  readonly refusals: Pick<RekeyRefusals, 'of' | 'ofPeer'>;
+  /** The RFC 3339 form, in UTC, of a point on the clock. */
+  readonly toUtc: (at: Millis) => string;
+}
+
+/** Why the connection is not up, of all that its events say. */
+export class Failures extends FailureMemory implements Projection {
+  readonly #evidence: FailureEvidence;
+
+  constructor(evidence: FailureEvidence) {
+    super();
+    this.#evidence = evidence;
+  }
+
+  on(event: IkeEvent, moment: Moment): void {
+    switch (event.kind) {
+      case 'ike-established':
+      case 'child-established':
+        if (moment.after !== 'down') this.clear();
+        return;
+      case 'ike-closed':
+        this.#ikeClosed(event, moment);
+        return;
+      case 'child-closed':
+        this.#childClosed(event, moment);
+        return;
+      case 'ike-failed': {
+        const { contact, toUtc } = this.#evidence;
+        const version = moment.change.attempt?.version ?? 2;
+        this.#note(event.role, contact.explain(event.failure, moment.peer, toUtc), version, moment);
+        return;
+      }
+      case 'child-failed':
+        this.#note(event.role, event.failure, moment.change.ike?.version ?? 2, moment);
+        return;
+      case 'datagram-dropped':
+        this.#turnedAway(event, moment);
+        return;
+      default:
+    }
+  }
+
+  #ikeClosed({ reason, failure }: EventOf<'ike-closed'>, moment: Moment): void {
+    const { config, change } = moment;
+    const refused = reason === 'peer-deleted' ? this.#evidence.refusals.ofPeer : undefined;
+    const unrekeyed =
+      reason === 'expired' && config.establishMode === 'peer_only'
+        ? expiredUnrekeyed('ike', config.ikeLifetime)
+        : expiredAfter(refused?.failure);
+    this.#lost(reason, failure ?? unrekeyed, change.ike?.version ?? 2, moment);
+  }
+
+  #childClosed({ reason, childId }: EventOf<'child-closed'>, moment: Moment): void {
+    const { change, config, after } = moment;
+    if (change.child === undefined || after !== 'down') return;
+    const refused = change.superseded ? undefined : this.#evidence.refusals.of(childId);
+    this.#lost(reason, unrekeyedChild(reason, refused, config), change.ike?.version ?? 2, moment);
+  }
+
+  /** Our own limits keep the peer out, or an attacker that uses its address. */
+  #turnedAway({ reason, peer, detail }: EventOf<'datagram-dropped'>, moment: Moment): void {
+    if (!TURNED_AWAY.includes(reason)) return;
+    const message = `Requests of ${peer.address} are dropped here: ${detail}`;
+    this.#note('responder', { cause: 'half_open_limit', message }, 2, moment);
+  }
+
+  /** Why a connection was lost: by a lifetime or a clock, for the reason the engine names, or as the SA ended. */
+  #lost(reason: CloseReason, named: StatusFailure | undefined, version: 1 | 2, moment: Moment): void {
+    if (isIntended(reason)) return;
+    const { lifetimes, toUtc } = this.#evidence;
+    const failure = lifetimes.ofLoss(reason, moment.now, toUtc) ?? named ?? CLOSES[reason].failure;
+    if (failure !== undefined) this.#note('initiator', failure, version, moment);
+  }
+
+  #note(role: Role, failure: StatusFailure, version: 1 | 2, { after, now }: Moment): void {
+    // Giving up on our own wish is no failure, and a stray attempt beside a working tunnel is none of its own.
+    if (failure.cause === 'terminated' || after === 'up') return;
+    this.record(role, failure, version, now);
+  }
+}
+
+/** A child SA ended with its lifetime because rekeying it was refused: that refusal is the cause. */
+export function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
+  if (refused === undefined) return undefined;
+  const known = refused.cause.endsWith('_mismatch');
+  return {
+    ...refused,
+    cause: known ? refused.cause : 'rekey_failed',
+    message: `the child SA reached the end of its lifetime, since it could not be rekeyed: ${refused.message}`,
+  };
+}
+
+/** Why a child SA came to the end of a lifetime, ours or the peer's; undefined when it ended otherwise. */
+export function unrekeyedChild(
+  reason: CloseReason,
+  refused: RekeyRefusal | undefined,
+  { establishMode, childLifetime }: ConnectionConfig,
+): StatusFailure | undefined {
+  const byPeer = refused?.byPeer === true;
+  if (reason !== 'expired' && !(reason === 'peer-deleted' && byPeer)) return undefined;
+  if (establishMode === 'peer_only' && !byPeer) return expiredUnrekeyed('child', childLifetime);
+  return expiredAfter(refused?.failure);
 }
 
 /** Both roles may meet the same failure: then it is one, in the role of the later attempt, counted together. */

@@ -1,4 +1,7 @@
+import type { IkeEvent } from '../ike/events.js';
 import type { Millis } from '../util/units.js';
+import { isIntended } from './losses.js';
+import type { Moment, Projection } from './projection.js';
 
 /** Losses within this time count as flapping. */
 const WINDOW: Millis = 600_000;
@@ -8,9 +11,14 @@ const TOLERABLE = 3;
 const MAX_TIMES = 64;
 
 /** Counts how often a connection that was up was lost without anybody wanting it. */
-export class FlapCounter {
+export class FlapCounter implements Projection {
   readonly #times: Millis[] = [];
   #total = 0;
+
+  on(event: IkeEvent, { before, after, now }: Moment): void {
+    if (event.kind !== 'ike-closed' && event.kind !== 'child-closed') return;
+    if (before !== 'down' && after === 'down' && !isIntended(event.reason)) this.lost(now);
+  }
 
   lost(now: Millis): void {
     this.#total++;

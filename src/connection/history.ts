@@ -1,10 +1,17 @@
+import { subjectOf } from '../ike/event-subject.js';
+import type { IkeEvent } from '../ike/events.js';
+import type { IkeId } from '../util/ids.js';
 import type { Millis } from '../util/units.js';
-import type { HistoryKind } from './event-catalogue.js';
+import { type HistoryKind, historyOf } from './event-catalogue.js';
+import type { Moment, Projection } from './projection.js';
 
 /** Entries that are kept of one connection: a few attempts with all their messages. */
 const MAX_ENTRIES = 100;
 /** Characters of one entry. */
 const MAX_TEXT = 500;
+/** IKE SAs of unknown connection whose lines are kept until it is known, and lines of each. */
+const MAX_STRANGERS = 64;
+const MAX_LINES = 8;
 /** How far back an equal entry is looked for, so that repetitions are counted and not listed. */
 const FOLD_DEPTH = 4;
 
@@ -18,8 +25,20 @@ export interface HistoryEntry {
 }
 
 /** What happened to one connection lately, in a bounded memory. Holds no secrets, since events hold none. */
-export class ConnectionHistory {
+export class ConnectionHistory implements Projection {
   readonly #entries: HistoryEntry[] = [];
+
+  on(event: IkeEvent, { now }: Moment): void {
+    const { connection, ikeId } = subjectOf(event);
+    // What belongs to an IKE SA comes by `take` when it is known whose that is.
+    if (connection === undefined && ikeId !== undefined) return;
+    const line = historyOf(event);
+    if (line !== undefined) this.add(line.kind, line.text, now);
+  }
+
+  stoodStill(length: Millis, now: Millis): void {
+    this.add('changed', `this machine stood still for ${Math.round(length / 1000)} s`, now);
+  }
 
   add(kind: HistoryKind, text: string, now: Millis): void {
     const short = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
@@ -41,5 +60,27 @@ export class ConnectionHistory {
   /** Oldest first. */
   get entries(): readonly HistoryEntry[] {
     return this.#entries;
+  }
+}
+
+/** What happened to IKE SAs whose connection is not known yet, in a bounded memory. */
+export class StrangersHistory {
+  readonly #lines = new Map<IkeId, HistoryEntry[]>();
+
+  /** Keeps the line of an event about an IKE SA. */
+  add(event: IkeEvent, ikeId: IkeId, now: Millis): void {
+    const line = historyOf(event);
+    if (line === undefined) return;
+    const kept = this.#lines.get(ikeId) ?? [];
+    if (kept.length < MAX_LINES) kept.push({ ...line, firstAt: now, lastAt: now, count: 1 });
+    this.#lines.set(ikeId, kept);
+    if (this.#lines.size > MAX_STRANGERS) this.#lines.delete(this.#lines.keys().next().value!);
+  }
+
+  /** Gives away what was kept of an IKE SA. */
+  take(ikeId: IkeId): readonly HistoryEntry[] {
+    const kept = this.#lines.get(ikeId) ?? [];
+    this.#lines.delete(ikeId);
+    return kept;
   }
 }

@@ -1,7 +1,9 @@
 import type { ConnectionConfig } from '../ike/config.js';
-import type { ChildSaInfo, CloseReason, IkeSaInfo } from '../ike/events.js';
+import type { ChildSaInfo, CloseReason, IkeEvent, IkeSaInfo } from '../ike/events.js';
 import { type Millis, type Seconds, seconds } from '../util/units.js';
+import type { Moment, Projection } from './projection.js';
 import { type StatusFailure, statusReason } from './reasons.js';
+import type { RekeyRefusals } from './refusals.js';
 import type { Advisory } from './status.js';
 
 /** As many SAs that ended early, one after the other and about as old, are no chance and no operator. */
@@ -47,9 +49,43 @@ const NAMES: Readonly<Record<SaKind, string>> = { ike: 'IKE SA', child: 'child S
  * rekey, ends the connection again and again, each time at the same age. A machine that was suspended comes back
  * with SAs that the peer has given up.
  */
-export class LifetimeWatch {
+export class LifetimeWatch implements Projection {
+  readonly #refusals: Pick<RekeyRefusals, 'of' | 'ofPeer'>;
   readonly #endings: Record<SaKind, Ending[]> = { ike: [], child: [] };
   #standstill: { readonly length: Millis; readonly until: Millis } | undefined;
+
+  /** @param refusals read as they are before the event that is looked at */
+  constructor(refusals: Pick<RekeyRefusals, 'of' | 'ofPeer'>) {
+    this.#refusals = refusals;
+  }
+
+  on(event: IkeEvent, { change, sas, now }: Moment): void {
+    switch (event.kind) {
+      case 'ike-established':
+        if (event.ike.replaces !== undefined) this.rekeyed('ike');
+        return;
+      case 'child-established':
+        if (event.child.replaces !== undefined) this.rekeyed('child');
+        return;
+      case 'child-failed':
+        // The peer does rekey, so its lifetime is not what ends child SAs early.
+        if (event.rekeys !== undefined && event.role === 'responder') this.rekeyed('child');
+        return;
+      case 'ike-closed': {
+        const refused = event.reason === 'peer-deleted' && this.#refusals.ofPeer !== undefined;
+        if (sas.ikes.size === 0 && change.ike !== undefined && !refused)
+          this.lost('ike', change.ike, event.reason, now);
+        return;
+      }
+      case 'child-closed':
+        // One that the peer wanted to rekey, and we refused to, ends with the peer's lifetime: that is no lifetime at odds.
+        if (change.child === undefined || change.superseded || this.#refusals.of(event.childId)?.byPeer)
+          return;
+        this.lost('child', change.child, event.reason, now);
+        return;
+      default:
+    }
+  }
 
   /** The SA was rekeyed: its kind outlives its lifetime. */
   rekeyed(kind: SaKind): void {

@@ -1,9 +1,12 @@
 import type { ConnectionConfig, DpdAction } from '../ike/config.js';
+import { subjectOf } from '../ike/event-subject.js';
 import type { CloseReason, IkeEvent } from '../ike/events.js';
 import type { ConnectionId } from '../util/ids.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
 import { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF, fraction } from './backoff.js';
+import type { ConnectionSas, SaChange, SaView } from './ledger.js';
+import type { EventConsumer } from './projection.js';
 
 /** What the reconciler wants done, in this order. The daemon turns it into inputs of the engine. */
 export type Command =
@@ -16,8 +19,8 @@ export type Command =
 /** All that can happen to the reconciler. Time is an argument of `handle`. */
 export type ReconcileInput =
   | { readonly kind: 'configure'; readonly connections: readonly ConnectionConfig[] }
-  /** All events of one step of the engine, in order: together they tell why something was lost. */
-  | { readonly kind: 'events'; readonly events: readonly IkeEvent[] }
+  /** All events of one step of the engine have been taken: together they say why something was lost. */
+  | { readonly kind: 'step' }
   | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: ConnectionId }
   /** Something changed that may let the next attempt succeed: the configuration, or the peer's addresses. */
   | { readonly kind: 'retry'; readonly connection: ConnectionId }
@@ -115,9 +118,6 @@ interface Entry {
   /** Failed attempts to replace what stands; undefined when it is not to be replaced. */
   renewals: number | undefined;
   heardAt: Millis;
-  /** IKE SAs, with their version. */
-  readonly ikes: Map<number, 1 | 2>;
-  readonly children: Set<number>;
 }
 
 /** What a row of the table may use. */
@@ -133,6 +133,7 @@ type Action = (step: Step) => State;
 
 /** What the events of one step of the engine mean for one connection. */
 interface Outcome {
+  readonly connection: ConnectionId;
   failed: boolean;
   reason: CloseReason | undefined;
   /** A negotiation from the start succeeded. */
@@ -145,18 +146,43 @@ interface Outcome {
  * Keeps every connection in the state that is wanted of it, for ever: there is no last try. A table of state
  * and stimulus decides; a pair that is not in the table changes nothing.
  */
-export class Reconciler {
+export class Reconciler implements EventConsumer {
   readonly #entries = new Map<ConnectionId, Entry>();
+  readonly #ledger: SaView;
   readonly #random: Random;
+  /** What the events of this step mean so far. */
+  readonly #outcomes = new Map<Entry, Outcome>();
   readonly #policy: ReconcilePolicy;
   /** From when on the next attempt may begin. */
   #nextTurn: Millis = 0;
   readonly #table: Readonly<Record<State, Readonly<Partial<Record<Stimulus, Action>>>>>;
 
-  constructor(random: Random, policy: ReconcilePolicy = DEFAULT_POLICY) {
+  /** @param ledger has taken every event before it comes here */
+  constructor(random: Random, ledger: SaView, policy: ReconcilePolicy = DEFAULT_POLICY) {
+    this.#ledger = ledger;
     this.#random = random;
     this.#policy = policy;
     this.#table = this.#makeTable();
+  }
+
+  /** Takes an event; `handle` draws the conclusions from all of a step. */
+  on(event: IkeEvent, now: Millis, change: SaChange): void {
+    if (event.kind === 'ike-responding') this.#heard(event.peer.address, now);
+    const { connection } = subjectOf(event);
+    const entry = connection === undefined ? undefined : this.#entries.get(connection);
+    if (connection === undefined || entry === undefined) return;
+    const outcome = this.#outcomes.get(entry) ?? {
+      connection,
+      failed: false,
+      reason: undefined,
+      negotiated: false,
+      ikeDeleted: false,
+    };
+    this.#outcomes.set(entry, outcome);
+    note(
+      { event, change, sas: this.#ledger.of(connection), connecting: entry.state === 'connecting' },
+      outcome,
+    );
   }
 
   handle(input: ReconcileInput, now: Millis): Command[] {
@@ -165,8 +191,8 @@ export class Reconciler {
       case 'configure':
         this.#configure(input.connections, now, commands);
         break;
-      case 'events':
-        this.#events(input.events, now, commands);
+      case 'step':
+        this.#conclude(now, commands);
         break;
       case 'timer':
         for (const entry of this.#entries.values()) {
@@ -408,8 +434,6 @@ export class Reconciler {
           hasTurn: false,
           renewals: undefined,
           heardAt: Number.NEGATIVE_INFINITY,
-          ikes: new Map(),
-          children: new Set(),
         };
         this.#entries.set(config.id, entry);
       }
@@ -419,30 +443,18 @@ export class Reconciler {
     }
   }
 
-  #events(events: readonly IkeEvent[], now: Millis, commands: Command[]): void {
-    const outcomes = new Map<Entry, Outcome>();
-    for (const event of events) {
-      if (event.kind === 'ike-responding') this.#heard(event.peer.address, now);
-      const entry =
-        'connection' in event && event.connection ? this.#entries.get(event.connection) : undefined;
-      if (entry === undefined) continue;
-      const outcome = outcomes.get(entry) ?? {
-        failed: false,
-        reason: undefined,
-        negotiated: false,
-        ikeDeleted: false,
-      };
-      note(entry, event, outcome);
-      outcomes.set(entry, outcome);
-    }
+  #conclude(now: Millis, commands: Command[]): void {
+    const outcomes = [...this.#outcomes];
+    this.#outcomes.clear();
     for (const [entry, outcome] of outcomes) {
-      const standing = entry.children.size > 0;
+      const sas = this.#ledger.of(outcome.connection);
+      const standing = sas.children.size > 0;
       const before = entry.standing;
       entry.standing = standing;
       if (standing && before && outcome.negotiated) entry.renewals = undefined;
       if (standing && !before) this.#apply(entry, 'established', now, commands);
       else if (!standing && before && entry.state === 'up')
-        this.#apply(entry, lossOf(entry, outcome.reason), now, commands);
+        this.#apply(entry, lossOf(sas, outcome.reason), now, commands);
       else if (entry.state === 'due' && outcome.ikeDeleted) this.#apply(entry, 'lost-deleted', now, commands);
       else if (outcome.failed && (!standing || entry.renewals !== undefined)) {
         this.#apply(entry, 'failed', now, commands);
@@ -464,29 +476,29 @@ export class Reconciler {
   }
 }
 
-/** Follows which SAs stand and what of the events speaks of our attempt. */
-function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
+/** One event of a connection, and how things are after it. */
+interface Noted {
+  readonly event: IkeEvent;
+  readonly change: SaChange;
+  readonly sas: ConnectionSas;
+  readonly connecting: boolean;
+}
+
+/** What an event says of the outcome of our attempt, or of the SAs that were established. */
+function note({ event, change, sas, connecting }: Noted, outcome: Outcome): void {
   switch (event.kind) {
     case 'ike-established':
-      entry.ikes.set(event.ike.ikeId, event.ike.version);
       if (event.ike.replaces === undefined) outcome.negotiated = true;
       return;
-    case 'ike-closed': {
+    case 'ike-closed':
       // The reason of the IKE SA explains the reasons of its children, which in version 1 may outlive it.
-      const version = entry.ikes.get(event.ikeId);
-      if (entry.ikes.delete(event.ikeId)) outcome.reason = event.reason;
-      if (entry.ikes.size === 0 && version !== 1) entry.children.clear();
-      if (entry.ikes.size === 0 && event.reason === 'peer-deleted') outcome.ikeDeleted = true;
+      if (change.ike !== undefined) outcome.reason = event.reason;
+      if (sas.ikes.size > 0) return;
+      if (event.reason === 'peer-deleted') outcome.ikeDeleted = true;
       // The answer to a DELETE of ours may come when the next attempt has begun: that one has not failed.
-      if (entry.ikes.size === 0 && entry.state === 'connecting' && event.reason !== 'terminated')
-        outcome.failed = true;
-      return;
-    }
-    case 'child-established':
-      entry.children.add(event.child.childId);
+      if (connecting && event.reason !== 'terminated') outcome.failed = true;
       return;
     case 'child-closed':
-      entry.children.delete(event.childId);
       outcome.reason ??= event.reason;
       return;
     case 'ike-failed':
@@ -497,8 +509,8 @@ function note(entry: Entry, event: IkeEvent, outcome: Outcome): void {
   }
 }
 
-function lossOf(entry: Entry, reason: CloseReason | undefined): Stimulus {
+function lossOf({ ikes }: ConnectionSas, reason: CloseReason | undefined): Stimulus {
   if (reason === 'peer-dead') return 'lost-dead';
   if (reason !== 'peer-deleted') return 'lost';
-  return entry.ikes.size > 0 ? 'lost-child' : 'lost-deleted';
+  return ikes.size > 0 ? 'lost-child' : 'lost-deleted';
 }

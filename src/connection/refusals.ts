@@ -1,11 +1,11 @@
 import type { ConnectionConfig } from '../ike/config.js';
-import type { CloseReason, Failure, Role } from '../ike/events.js';
+import type { Failure, IkeEvent, Role } from '../ike/events.js';
 import type { Millis } from '../util/units.js';
 import { describeSelector } from '../wire/ike/describe.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 import type { SelectorPair } from './coverage.js';
-import { expiredUnrekeyed } from './lifetimes.js';
-import type { StatusFailure } from './reasons.js';
+import { sameNetworks } from './coverage.js';
+import type { Moment, Projection } from './projection.js';
 import type { Advisory } from './status.js';
 
 /** Why the peer does not carry a pair of networks. */
@@ -20,9 +20,30 @@ export interface Refusal {
 const MAX_PAIRS = 1024;
 
 /** Which pairs of networks the peer refused, each by itself or all that were offered together. */
-export class PairRefusals {
+export class PairRefusals implements Projection {
   readonly #byPair = new Map<string, Refusal>();
   #all: Refusal | undefined;
+
+  on(event: IkeEvent, { now }: Moment): void {
+    switch (event.kind) {
+      case 'ike-established':
+        if (event.ike.replaces === undefined) this.clear();
+        return;
+      case 'child-established':
+        this.accepted();
+        return;
+      case 'child-failed': {
+        const { pair, failure, retryAt, rekeys, role } = event;
+        if (rekeys === undefined && role === 'initiator') this.refused(pair, { failure, at: now, retryAt });
+        return;
+      }
+      default:
+    }
+  }
+
+  configure(config: ConnectionConfig, before: ConnectionConfig | undefined): void {
+    if (before !== undefined && !sameNetworks(before, config)) this.clear();
+  }
 
   /** `pair` undefined: a child SA for all networks was refused. */
   refused(
@@ -67,10 +88,35 @@ export interface RekeyRefusal {
 }
 
 /** Rekeyings of child SAs that were refused, by the peer or by us. */
-export class RekeyRefusals {
+export class RekeyRefusals implements Projection {
   readonly #byChild = new Map<number, RekeyRefusal>();
   /** That of the last child SA that could not be rekeyed and went, until one can be. */
   #last: RekeyRefusal | undefined;
+
+  on(event: IkeEvent, { change }: Moment): void {
+    switch (event.kind) {
+      case 'child-failed':
+        if (event.rekeys !== undefined) this.refused(event.rekeys, event.role, event.failure);
+        return;
+      case 'child-established':
+        if (event.child.replaces !== undefined) this.rekeyed();
+        return;
+      case 'child-closed':
+        if (change.superseded) this.replaced(event.childId);
+        else this.lost(event.childId);
+        break;
+      case 'ike-closed':
+        break;
+      default:
+        return;
+    }
+    if (change.emptied) this.clear();
+  }
+
+  /** Why this child SA could not be rekeyed. */
+  of(childId: number): RekeyRefusal | undefined {
+    return this.#byChild.get(childId);
+  }
 
   /** @param role ours in the exchange */
   refused(childId: number, role: Role, failure: Failure): void {
@@ -78,12 +124,11 @@ export class RekeyRefusals {
     this.#byChild.set(childId, { failure, byPeer });
   }
 
-  /** A child SA is gone, and no other one has taken its place: says why it had not been rekeyed. */
-  lost(childId: number): RekeyRefusal | undefined {
+  /** A child SA is gone, and no other one has taken its place. */
+  lost(childId: number): void {
     const refusal = this.#byChild.get(childId);
     this.#byChild.delete(childId);
     this.#last = refusal ?? this.#last;
-    return refusal;
   }
 
   /** A child SA is gone that another one has taken over from. */
@@ -115,29 +160,6 @@ export class RekeyRefusals {
     if (this.#last !== undefined) yield this.#last;
     yield* this.#byChild.values();
   }
-}
-
-/** A child SA ended with its lifetime because rekeying it was refused: that refusal is the cause. */
-export function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
-  if (refused === undefined) return undefined;
-  const known = refused.cause.endsWith('_mismatch');
-  return {
-    ...refused,
-    cause: known ? refused.cause : 'rekey_failed',
-    message: `the child SA reached the end of its lifetime, since it could not be rekeyed: ${refused.message}`,
-  };
-}
-
-/** Why a child SA came to the end of a lifetime, ours or the peer's; undefined when it ended otherwise. */
-export function unrekeyedChild(
-  reason: CloseReason,
-  refused: RekeyRefusal | undefined,
-  { establishMode, childLifetime }: ConnectionConfig,
-): StatusFailure | undefined {
-  const byPeer = refused?.byPeer === true;
-  if (reason !== 'expired' && !(reason === 'peer-deleted' && byPeer)) return undefined;
-  if (establishMode === 'peer_only' && !byPeer) return expiredUnrekeyed('child', childLifetime);
-  return expiredAfter(refused?.failure);
 }
 
 /**

@@ -1,7 +1,8 @@
-import type { Failure, FailureCause } from '../ike/events.js';
+import type { Failure, FailureCause, IkeEvent } from '../ike/events.js';
 import { type Endpoint, formatEndpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
+import type { Moment, Projection } from './projection.js';
 import type { StatusFailure } from './reasons.js';
 
 /** Endpoints that are named; a host name may stand for many addresses. */
@@ -20,7 +21,7 @@ interface SendError {
  * back: a blocked port, a peer that does not run and a wrong address look the same from here. What else is known
  * narrows it down, and where it does not, the status says so.
  */
-export class PeerContact {
+export class PeerContact implements Projection {
   readonly #sentTo = new Set<string>();
   /** UDP port of the last one. */
   #port: number = IKE_PORT;
@@ -32,6 +33,23 @@ export class PeerContact {
   /** The last request that the peer itself began with. */
   #beganAt: Millis | undefined;
   #error: SendError | undefined;
+
+  on(event: IkeEvent, { now }: Moment): void {
+    switch (event.kind) {
+      case 'message':
+        if (event.connection === undefined) return;
+        if (event.direction === 'out') this.sent(event.peer, now);
+        else this.heard(now);
+        return;
+      case 'retransmit':
+        if (event.connection !== undefined) this.sent(event.peer, now);
+        return;
+      case 'ike-responding':
+        this.began(now);
+        return;
+      default:
+    }
+  }
 
   sent(to: Endpoint, now: Millis): void {
     this.#sent++;

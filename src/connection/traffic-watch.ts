@@ -1,4 +1,5 @@
 import type { Millis } from '../util/units.js';
+import type { Projection } from './projection.js';
 
 /** How long traffic may go unanswered before it is worth a word: some of it never is answered. */
 export const ONE_WAY_AFTER: Millis = 30_000;
@@ -21,13 +22,12 @@ export interface OneWay {
 }
 
 /** Watches one connection for traffic in one direction only, over rekeys of its child SAs. */
-export class TrafficWatch {
+export class TrafficWatch implements Projection {
   readonly #counts = new Map<number, PacketCounts>();
   #since: Millis | undefined;
   #packets = 0;
 
-  /** Takes the counters of all child SAs of the connection; call it every second or so. */
-  update(counts: readonly PacketCounts[], now: Millis): void {
+  traffic(counts: readonly PacketCounts[], now: Millis): void {
     let arrived = 0;
     let left = 0;
     for (const one of counts) {

@@ -31,7 +31,7 @@ export class EventLog {
     this.#logger = logger;
   }
 
-  handle(event: IkeEvent, now: Millis): void {
+  on(event: IkeEvent, now: Millis): void {
     const { connection } = subjectOf(event);
     if (connection !== undefined && endsSilence(event)) this.#endSilence(connection);
     if (!this.#logger.isLevelEnabled(levelOf(event))) return;

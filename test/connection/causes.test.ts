@@ -1,8 +1,8 @@
 import t from 'tap';
 import { explain } from '../../src/connection/explain.js';
-import { ConnectionTracker } from '../../src/connection/tracker.js';
 import type { ConnectionConfig } from '../../src/ike/config.js';
 import type { CloseReason, Failure, IkeEvent } from '../../src/ike/events.js';
+import { FedTracker } from './fed.js';
 import { childInfo, comesUp, connection, ikeInfo, network } from './samples.js';
 
 const PEER = { address: '192.0.2.2', port: 500 };
@@ -14,7 +14,7 @@ const SILENT: Failure = {
 };
 
 class Bench {
-  readonly tracker = new ConnectionTracker(toUtc);
+  readonly tracker = new FedTracker(toUtc);
 
   constructor(config: ConnectionConfig = connection('c')) {
     this.tracker.configure([{ config, peer: '192.0.2.2' }]);

@@ -1,21 +1,22 @@
 import t from 'tap';
+import type { ConnectionNote } from '../../src/connection/document.js';
 import { explain } from '../../src/connection/explain.js';
 import { FlapCounter } from '../../src/connection/flaps.js';
 import { ConnectionHistory } from '../../src/connection/history.js';
 import type { StatusCause } from '../../src/connection/reasons.js';
 import type { ConnectionView } from '../../src/connection/reconcile.js';
 import type { ChildTraffic } from '../../src/connection/sa-status.js';
-import { type ConnectionNote, ConnectionTracker } from '../../src/connection/tracker.js';
 import { TrafficWatch } from '../../src/connection/traffic-watch.js';
 import type { ConnectionConfig } from '../../src/ike/config.js';
 import type { FailureCause, IkeEvent } from '../../src/ike/events.js';
+import { FedTracker } from './fed.js';
 import { childInfo, comesUp, connection, ikeInfo, network } from './samples.js';
 
 const PEER = { address: '192.0.2.2', port: 500 };
 const toUtc = (at: number): string => new Date(Date.UTC(2026, 0, 1) + at).toISOString();
 
 class Bench {
-  readonly tracker = new ConnectionTracker(toUtc);
+  readonly tracker = new FedTracker(toUtc);
   readonly note: ConnectionNote;
 
   constructor(config: ConnectionConfig = connection('c'), note: Partial<ConnectionNote> = {}) {
@@ -233,17 +234,17 @@ t.test('the coverage matrix', async (t) => {
 t.test('traffic that leaves while nothing returns', async (t) => {
   const watch = new TrafficWatch();
   const counts = (packetsIn: number, packetsOut: number, id = 1) => [{ id, packetsIn, packetsOut }];
-  watch.update(counts(5, 5), 0);
-  watch.update(counts(5, 20), 1000);
+  watch.traffic(counts(5, 5), 0);
+  watch.traffic(counts(5, 20), 1000);
   t.equal(watch.oneWay(30_999), undefined, 'not too soon');
-  watch.update([...counts(5, 20), ...counts(0, 10, 2)], 31_000);
+  watch.traffic([...counts(5, 20), ...counts(0, 10, 2)], 31_000);
   t.same(watch.oneWay(46_000), { since: 1000, packets: 25 }, 'over a rekey');
-  watch.update([...counts(5, 20), ...counts(1, 10, 2)], 47_000);
+  watch.traffic([...counts(5, 20), ...counts(1, 10, 2)], 47_000);
   t.equal(watch.oneWay(90_000), undefined, 'an answer ends it');
-  watch.update(counts(1, 12, 2), 100_000);
+  watch.traffic(counts(1, 12, 2), 100_000);
   t.equal(watch.oneWay(200_000), undefined, 'two packets prove nothing');
-  watch.update([], 201_000);
-  watch.update(counts(0, 50, 3), 202_000);
+  watch.traffic([], 201_000);
+  watch.traffic(counts(0, 50, 3), 202_000);
   t.same(watch.oneWay(240_000), { since: 202_000, packets: 50 });
 
   const bench = new Bench().feed(comesUp('c'));

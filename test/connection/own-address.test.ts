@@ -1,6 +1,6 @@
 import t from 'tap';
 import { peerAddressBesideTunnel } from '../../src/connection/own-address.js';
-import { ConnectionTracker } from '../../src/connection/tracker.js';
+import { FedTracker } from './fed.js';
 import { connection, network } from './samples.js';
 
 function peer(cidrs: readonly string[], addresses = ['192.0.2.2']) {
@@ -33,7 +33,7 @@ t.test('there is nothing to be said where the address lies outside, or nothing i
 });
 
 t.test('the status says so', async (t) => {
-  const tracker = new ConnectionTracker((at) => new Date(at).toISOString());
+  const tracker = new FedTracker((at) => new Date(at).toISOString());
   tracker.configure([{ config: peer(['192.0.2.0/24']), peer: '192.0.2.2' }]);
   t.match(tracker.status()[0]?.advisories, [{ code: 'peer_address_beside_tunnel' }]);
 });

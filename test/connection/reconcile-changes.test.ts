@@ -1,6 +1,7 @@
 import t from 'tap';
-import { type Command, Reconciler } from '../../src/connection/reconcile.js';
+import type { Command } from '../../src/connection/reconcile.js';
 import type { IkeEvent } from '../../src/ike/events.js';
+import { FedReconciler } from './fed.js';
 import { comesUp, connection, constantRandom } from './samples.js';
 
 const PEER = { address: '192.0.2.2', port: 500 };
@@ -12,14 +13,14 @@ const failed = (name = 'c'): IkeEvent[] => [
 const heard: IkeEvent[] = [{ kind: 'ike-responding', ikeId: 7, version: 2, peer: PEER }];
 const kinds = (commands: readonly Command[]): string[] => commands.map((command) => command.kind);
 
-function started(over = {}, octet = 0xff): Reconciler {
-  const reconciler = new Reconciler(constantRandom(octet));
+function started(over = {}, octet = 0xff): FedReconciler {
+  const reconciler = new FedReconciler(constantRandom(octet));
   reconciler.handle({ kind: 'configure', connections: [connection('c', over)] }, 0);
   return reconciler;
 }
 
 t.test('500 connections start, and come back after a loss, one after the other', async (t) => {
-  const reconciler = new Reconciler(constantRandom(0));
+  const reconciler = new FedReconciler(constantRandom(0));
   const connections = Array.from({ length: 500 }, (_, i) => connection(`c${i}`));
   const times: number[] = [];
   const run = (first: readonly Command[], at: number): void => {
@@ -56,7 +57,7 @@ t.test('500 connections start, and come back after a loss, one after the other',
 });
 
 t.test("an operator's up does not wait for its turn", async (t) => {
-  const reconciler = new Reconciler(constantRandom(0));
+  const reconciler = new FedReconciler(constantRandom(0));
   reconciler.handle({ kind: 'configure', connections: ['a', 'b'].map((name) => connection(name)) }, 0);
   t.equal(reconciler.view('b')!.state, 'due');
   t.same(kinds(reconciler.handle({ kind: 'up', connection: 'b' }, 1)), ['initiate']);

@@ -1,7 +1,8 @@
 import t from 'tap';
-import { type Command, Reconciler, type State } from '../../src/connection/reconcile.js';
+import type { Command, State } from '../../src/connection/reconcile.js';
 import type { ConnectionConfig, DpdAction } from '../../src/ike/config.js';
 import type { CloseReason, IkeEvent } from '../../src/ike/events.js';
+import { FedReconciler } from './fed.js';
 import { comesUp, connection, constantRandom } from './samples.js';
 
 const PEER = { address: '192.0.2.2', port: 500 };
@@ -20,11 +21,11 @@ function failed(name: string): IkeEvent[] {
 
 /** A reconciler with one connection, driven by short names. */
 class Bench {
-  readonly reconciler: Reconciler;
+  readonly reconciler: FedReconciler;
   now = 0;
 
   constructor(config: ConnectionConfig, octet = 0xff) {
-    this.reconciler = new Reconciler(constantRandom(octet));
+    this.reconciler = new FedReconciler(constantRandom(octet));
     this.first = this.reconciler.handle({ kind: 'configure', connections: [config] }, 0);
   }
 
@@ -90,7 +91,7 @@ t.test('at start', async (t) => {
   });
 
   t.test('many connections start one after the other', async (t) => {
-    const reconciler = new Reconciler(constantRandom(0));
+    const reconciler = new FedReconciler(constantRandom(0));
     const connections = ['a', 'b', 'd'].map((name) => connection(name));
     const first = reconciler.handle({ kind: 'configure', connections }, 100);
     t.same(first, [{ kind: 'initiate', connection: 'a' }]);

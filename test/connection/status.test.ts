@@ -2,23 +2,23 @@ import fc from 'fast-check';
 import t from 'tap';
 import { espSuiteNames, groupName, ikeSuiteNames, suiteWord } from '../../src/connection/names.js';
 import { codeOf, type StatusCause, statusReason } from '../../src/connection/reasons.js';
-import { ConnectionTracker } from '../../src/connection/tracker.js';
 import type { ConnectionConfig } from '../../src/ike/config.js';
 import type { Failure, IkeEvent, Role } from '../../src/ike/events.js';
 import { covers } from '../../src/ike/policy/selectors.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
+import { FedTracker } from './fed.js';
 import { childInfo, comesUp, connection, ikeInfo, network } from './samples.js';
 
 const EPOCH = Date.UTC(2026, 0, 1);
 const PEER = { address: '192.0.2.2', port: 500 };
 
-function tracker(...configs: ConnectionConfig[]): ConnectionTracker {
-  const out = new ConnectionTracker((at) => new Date(EPOCH + at).toISOString());
+function tracker(...configs: ConnectionConfig[]): FedTracker {
+  const out = new FedTracker((at) => new Date(EPOCH + at).toISOString());
   out.configure(configs.map((config) => ({ config, peer: config.peer.addresses[0] ?? 'peer.example' })));
   return out;
 }
 
-function feed(one: ConnectionTracker, events: readonly IkeEvent[], now = 0): void {
+function feed(one: FedTracker, events: readonly IkeEvent[], now = 0): void {
   for (const event of events) one.handle(event, now);
 }
 

@@ -1,7 +1,21 @@
 import t from 'tap';
+import { SaLedger } from '../../src/connection/ledger.js';
 import { KEEPALIVE, Keepalives } from '../../src/daemon/core/keepalives.js';
 import { PeerNames } from '../../src/daemon/core/peer-names.js';
+import type { IkeEvent, IkeSaInfo } from '../../src/ike/events.js';
 import { ikeInfo } from '../connection/samples.js';
+
+/** Keepalives with their ledger, fed as the event bus does. */
+function fed(ike: IkeSaInfo) {
+  const ledger = new SaLedger();
+  const keepalives = new Keepalives(ledger);
+  const feed = (event: IkeEvent): void => {
+    ledger.apply(event);
+    keepalives.on(event, 0);
+  };
+  feed({ kind: 'ike-established', connection: 'c', ike });
+  return { keepalives, feed };
+}
 
 t.test('keepalives leave from behind a NAT only', async (t) => {
   const cases = [
@@ -11,22 +25,21 @@ t.test('keepalives leave from behind a NAT only', async (t) => {
     [{ local: true, peer: true }, 1],
   ] as const;
   for (const [nat, count] of cases) {
-    const keepalives = new Keepalives();
-    keepalives.established(ikeInfo(1, { nat: { ...nat, peerMayForce: nat.peer } }), 0);
+    const { keepalives } = fed(ikeInfo(1, { nat: { ...nat, peerMayForce: nat.peer } }));
     t.same(keepalives.take(KEEPALIVE - 1), [], 'not before their time');
     t.equal(keepalives.take(KEEPALIVE).length, count, JSON.stringify(nat));
   }
 });
 
 t.test('every 20 seconds, to where the peer is now, until the SA is gone', async (t) => {
-  const keepalives = new Keepalives();
-  keepalives.established(ikeInfo(1, { nat: { local: true, peer: true, peerMayForce: false } }), 0);
+  const nat = { local: true, peer: true, peerMayForce: false };
+  const { keepalives, feed } = fed(ikeInfo(1, { nat }));
   const moved = { address: '198.51.100.3', port: 61_000 };
   t.same(keepalives.take(20_000), [{ address: '192.0.2.2', port: 4500 }]);
   t.same(keepalives.take(21_000), []);
-  keepalives.moved(1, moved);
+  feed({ kind: 'peer-moved', connection: 'c', ikeId: 1, from: ikeInfo(1).peer, to: moved });
   t.same(keepalives.take(40_000), [moved]);
-  keepalives.closed(1);
+  feed({ kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'terminated' });
   t.same(keepalives.take(90_000), []);
 });
 

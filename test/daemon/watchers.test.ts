@@ -20,7 +20,7 @@ class Scene implements Watched {
     return this.attempts;
   }
   step(...events: readonly IkeEvent[]): void {
-    for (const event of events) this.watchers.handle(event);
+    for (const event of events) this.watchers.on(event);
     this.watchers.notify();
   }
 }
@@ -43,7 +43,7 @@ t.test('watchers are called once per change of status, with the events of the st
   scene.at++;
   scene.step(UP!, UP!);
   t.same(calls, [0, 2]);
-  scene.watchers.handle(UP!);
+  scene.watchers.on(UP!);
   scene.at++;
   scene.step(UP!);
   t.same(calls, [0, 2, 2], 'events collected before the step ended are with it');

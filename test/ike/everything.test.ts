@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ConnectionTracker } from '../../src/connection/tracker.js';
+import { FedTracker } from '../connection/fed.js';
 import { faults, pair } from '../helpers/engine-pair.js';
 import { v1Pair } from '../helpers/v1-pair.js';
 
@@ -21,7 +21,7 @@ t.test(
       t.equal(faults(made), undefined, `IKEv${version}`);
       const refused = made.east.eventsOf('child-failed').filter(({ role }) => role === 'initiator');
       t.ok(refused.length <= 1, `IKEv${version}: ${refused.length} requests for ::/0`);
-      const tracker = new ConnectionTracker((at) => new Date(at).toISOString());
+      const tracker = new FedTracker((at) => new Date(at).toISOString());
       tracker.configure([{ config: made.east.config.connections[0]!, peer: '192.0.2.2' }]);
       for (const event of made.east.events) tracker.handle(event, 0);
       const [status] = tracker.status();

@@ -11,7 +11,7 @@ function logged(event: IkeEvent): string[] {
   const lines: string[] = [];
   const destination = { write: (line: string) => lines.push(line) };
   const log = new EventLog(createLogger({ level: 'trace', format: 'json', destination }));
-  for (const at of [0, 1, 2]) log.handle(event, at);
+  for (const at of [0, 1, 2]) log.on(event, at);
   log.flush(Number.POSITIVE_INFINITY);
   const bare = lines.map((line) => line.trim().replace(/"time":"[^"]*",/, ''));
   return [...new Set(bare)].map((line) => `  ${bare.filter((one) => one === line).length} × ${line}`);

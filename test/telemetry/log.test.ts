@@ -76,9 +76,9 @@ t.test('no secret is shown in any form', async (t) => {
 t.test('one info line for a change of state, messages only for debugging', async (t) => {
   const { lines, logger } = sink();
   const log = new EventLog(logger);
-  for (const event of comesUp('c')) log.handle(event, 0);
-  log.handle({ kind: 'message', direction: 'in', peer: PEER, summary: 'IKE_AUTH' }, 0);
-  log.handle({ kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'peer-deleted' }, 0);
+  for (const event of comesUp('c')) log.on(event, 0);
+  log.on({ kind: 'message', direction: 'in', peer: PEER, summary: 'IKE_AUTH' }, 0);
+  log.on({ kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'peer-deleted' }, 0);
   const records = lines.map((line) => JSON.parse(line));
   t.match(records, [
     {
@@ -95,7 +95,7 @@ t.test('one info line for a change of state, messages only for debugging', async
   ]);
   const debug = sink('debug');
   const message = { kind: 'message', direction: 'out', peer: PEER, summary: 'IKE_AUTH [SK]' } as const;
-  new EventLog(debug.logger).handle(message, 0);
+  new EventLog(debug.logger).on(message, 0);
   t.match(JSON.parse(debug.lines[0]!), { level: 20, msg: 'out to 192.0.2.2:500: IKE_AUTH [SK]' });
 });
 
@@ -104,7 +104,7 @@ t.test('a failure has its cause, the evidence and the advice', async (t) => {
   const details = { ours: ['A'], theirs: ['B'] };
   const failure = { cause: 'ike_proposal_mismatch', message: 'no common proposal', details } as const;
   const event: IkeEvent = { kind: 'ike-failed', connection: 'c', role: 'responder', peer: PEER, failure };
-  new EventLog(logger).handle(event, 0);
+  new EventLog(logger).on(event, 0);
   t.match(JSON.parse(lines[0]!), {
     level: 40,
     connection: 'c',
@@ -124,7 +124,7 @@ t.test('a flood of datagrams is a handful of lines, and none is forgotten', asyn
     detail: 'cut short',
   });
   for (let i = 0; i < 20_000; i++) {
-    log.handle(drop(i % 2 === 0 ? 'malformed' : 'unknown_spi', i), i);
+    log.on(drop(i % 2 === 0 ? 'malformed' : 'unknown_spi', i), i);
     if (i % 1000 === 0) log.flush(i);
   }
   log.flush(Number.POSITIVE_INFINITY);
@@ -140,9 +140,9 @@ t.test('a silent peer: one line of each kind, then one an hour, and news at once
   const log = new EventLog(logger);
   const MINUTE = 60_000;
   const attempt = (connection: string, at: number): void => {
-    log.handle({ kind: 'ike-initiating', connection, ikeId: at, peer: PEER, version: 2 }, at);
+    log.on({ kind: 'ike-initiating', connection, ikeId: at, peer: PEER, version: 2 }, at);
     const failure = { cause: 'peer_silent', message: 'no answer' } as const;
-    log.handle({ kind: 'ike-failed', connection, ikeId: at, role: 'initiator', peer: PEER, failure }, at);
+    log.on({ kind: 'ike-failed', connection, ikeId: at, role: 'initiator', peer: PEER, failure }, at);
     log.flush(at);
   };
   for (let minute = 0; minute < 180; minute++) attempt('c', minute * MINUTE);
@@ -160,7 +160,7 @@ t.test('a silent peer: one line of each kind, then one an hour, and news at once
     { msg: /and 58 more/ },
     { msg: /and 58 more/ },
   ]);
-  for (const event of comesUp('c')) log.handle(event, 182 * MINUTE);
+  for (const event of comesUp('c')) log.on(event, 182 * MINUTE);
   lines.length = 0;
   attempt('c', 183 * MINUTE);
   t.match(
@@ -197,7 +197,7 @@ t.test('every event has a line', async (t) => {
   ];
   const { lines, logger } = sink('debug');
   const log = new EventLog(logger);
-  for (const event of events) log.handle(event, 0);
+  for (const event of events) log.on(event, 0);
   t.equal(lines.length, events.length);
   for (const line of lines) t.notMatch(JSON.parse(line).msg, /undefined|\[object/);
 });

@@ -1,4 +1,4 @@
-import type { TrackedConnection } from '../../connection/tracker.js';
+import type { TrackedConnection } from '../../connection/projection.js';
 import type { EngineConfig } from '../../ike/config.js';
 import { toEngineConfig } from '../../store/engine-config.js';
 import type { GatewayConnection, GatewayFile } from '../../store/model.js';

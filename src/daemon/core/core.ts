@@ -1,4 +1,5 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
+import { SaLedger } from '../../connection/ledger.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
@@ -19,7 +20,6 @@ import type { Resolve } from '../system/names-service.js';
 import { ConfigInForce, type CoreConfig } from './config-in-force.js';
 import type { Effects } from './effects.js';
 import { EngineDriver, type EngineLike } from './engine-driver.js';
-import { EstablishedIkes } from './established-ikes.js';
 import { EventBus } from './event-bus.js';
 import { Keepalives } from './keepalives.js';
 import { PeerNames } from './peer-names.js';
@@ -54,7 +54,7 @@ export class GatewayCore {
   readonly #deps: CoreDeps;
   readonly #config: ConfigInForce;
   readonly #peerNames: PeerNames;
-  readonly #ikes = new EstablishedIkes();
+  readonly #ledger = new SaLedger();
   readonly #tracker: ConnectionTracker;
   readonly #log: EventLog;
   readonly #bus: EventBus;
@@ -65,7 +65,7 @@ export class GatewayCore {
   constructor(deps: CoreDeps) {
     const { clock, effects, logger, names, random, resolve } = deps;
     this.#deps = deps;
-    this.#tracker = new ConnectionTracker((at) => utcText(clock, at));
+    this.#tracker = new ConnectionTracker(this.#ledger, (at) => utcText(clock, at));
     this.#log = new EventLog(logger);
     const peerNames = new PeerNames({
       resolve,
@@ -75,7 +75,10 @@ export class GatewayCore {
     });
     this.#peerNames = peerNames;
     this.#config = new ConfigInForce(deps, () => peerNames.addresses());
-    this.#reconciler = new ReconcilerDriver({ random, clock, peerNames, orders: this.#orders() });
+    this.#reconciler = new ReconcilerDriver({
+      ...{ random, ledger: this.#ledger, clock, peerNames },
+      orders: this.#orders(),
+    });
     this.statuses = new Statuses({
       ...{ tracker: this.#tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
       ...{ devices: deps.devices, names },
@@ -86,12 +89,13 @@ export class GatewayCore {
       status: (connection) => this.statuses.of(connection),
       failures: (connection) => this.#reconciler.view(connection)?.failures ?? 0,
     });
-    const keepalives = new Keepalives();
-    const reports = new TrafficReports();
+    const keepalives = new Keepalives(this.#ledger);
+    const reports = new TrafficReports(this.#ledger);
     this.#bus = new EventBus({
-      state: [this.#ikes, keepalives, reports],
+      ledger: this.#ledger,
+      state: [keepalives],
       records: [this.#tracker, names.reader(this.#log), this.watchers],
-      actors: [(events) => this.#reconciler.handle({ kind: 'events', events })],
+      actors: [this.#reconciler],
       settled: [() => this.watchers.notify()],
     });
     this.#driver = new EngineDriver({
@@ -175,7 +179,10 @@ export class GatewayCore {
     this.#reconciler.end();
     this.input({ kind: 'shutdown' });
     const deadline = this.#deps.clock.now() + patience;
-    while (this.#deps.clock.now() < deadline && (this.#ikes.size > 0 || this.#deps.engine.closing === true)) {
+    while (
+      this.#deps.clock.now() < deadline &&
+      (this.#ledger.ikeCount > 0 || this.#deps.engine.closing === true)
+    ) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.stop();
@@ -250,10 +257,10 @@ export class GatewayCore {
     logger.info({ connection: name, fqdn, addresses }, `${fqdn} is ${addresses.join(', ')}`);
     this.#deps.effects.peerResolved(addresses);
     this.#configure();
-    const left = this.#ikes
-      .of(connection)
+    const left = [...this.#ledger.of(connection).ikes.values()].some(
       // Behind a NAT the address that packets come from need not be the one in the name.
-      .some(({ nat, peer }) => (!nat.peer || nat.peerMayForce) && !addresses.includes(peer.address));
+      ({ nat, peer }) => (!nat.peer || nat.peerMayForce) && !addresses.includes(peer.address),
+    );
     const waits = this.#reconciler.view(connection)?.state === 'due';
     if (left) this.#reconciler.handle({ kind: 'renew', connection });
     else if (waits) this.#reconciler.handle({ kind: 'retry', connection });

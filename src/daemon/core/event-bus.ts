@@ -1,30 +1,34 @@
+import type { SaChange } from '../../connection/ledger.js';
+import type { EventConsumer } from '../../connection/projection.js';
 import type { IkeEvent } from '../../ike/events.js';
 import type { Millis } from '../../util/units.js';
 
-/** Follows the events of the engine, one by one. */
-export interface EventConsumer {
-  handle(event: IkeEvent, now: Millis): void;
+/** Follows the events one by one, and acts on those of a step together. */
+export interface Actor extends EventConsumer {
+  /** All events of the step have been taken. */
+  act(): void;
 }
 
 /**
  * Who gets the events of a step, in the order in which they get them:
  *
- * 1. `state`: who keeps what the others look up: which SAs are established, where to send keepalives.
- * 2. `records`: what people read of it: status, history, log.
- * 3. `actors`: who draws conclusions, from all events of the step together, since only together they say why
- *    something was lost: the reconciler. It reads the state as it is after the step, and its commands are the next
- *    steps.
- * 4. `settled`: who waits for a change, and has collected the events of it as a record. Told when the actors have
+ * 1. `ledger`: which SAs are established. All others read it, and get what the event changed in it.
+ * 2. `state`: who keeps what is done later: where to send keepalives.
+ * 3. `records`: what people read of it: status, history, log.
+ * 4. `actors`: who draws conclusions when the step is over, since only all its events together say why something was
+ *    lost: the reconciler. Its commands are the next steps.
+ * 5. `settled`: who waits for a change, and has collected the events of it as a record. Told when the actors have
  *    done what they do, so that one look shows the step and what came of it.
  *
- * The first two take each event through all of them before the next event; within a stage the order is that of the
- * list.
+ * Each event passes through the first four before the next one; within a stage the order is that of the list. A new
+ * consumer is one more entry of a list, as a rule of `records`.
  */
 export interface EventStages {
+  readonly ledger: { apply(event: IkeEvent): SaChange };
   readonly state: readonly EventConsumer[];
   readonly records: readonly EventConsumer[];
-  /** Not called for a step without events. */
-  readonly actors: readonly ((events: readonly IkeEvent[]) => void)[];
+  /** Not told to act on a step without events. */
+  readonly actors: readonly Actor[];
   /** Called for every step: a status may change without an event. */
   readonly settled: readonly (() => void)[];
 }
@@ -35,13 +39,17 @@ export class EventBus {
   readonly #stages: EventStages;
 
   constructor(stages: EventStages) {
-    this.#each = [...stages.state, ...stages.records];
+    this.#each = [...stages.state, ...stages.records, ...stages.actors];
     this.#stages = stages;
   }
 
   publish(events: readonly IkeEvent[], now: Millis): void {
-    for (const event of events) for (const consumer of this.#each) consumer.handle(event, now);
-    if (events.length > 0) for (const act of this.#stages.actors) act(events);
-    for (const look of this.#stages.settled) look();
+    const { ledger, actors, settled } = this.#stages;
+    for (const event of events) {
+      const change = ledger.apply(event);
+      for (const consumer of this.#each) consumer.on(event, now, change);
+    }
+    if (events.length > 0) for (const actor of actors) actor.act();
+    for (const look of settled) look();
   }
 }

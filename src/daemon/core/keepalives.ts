@@ -1,7 +1,9 @@
-import type { IkeEvent, IkeSaInfo } from '../../ike/events.js';
+import type { SaView } from '../../connection/ledger.js';
+import type { EventConsumer } from '../../connection/projection.js';
+import type { IkeEvent } from '../../ike/events.js';
+import type { IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
-import type { EventConsumer } from './event-bus.js';
 
 /** RFC 3948 §4: a keepalive at least this often while we are behind a NAT. */
 export const KEEPALIVE: Millis = 20_000;
@@ -11,34 +13,28 @@ export const KEEPALIVE: Millis = 20_000;
  * it sends them (RFC 7296 §2.23, RFC 3948 §4).
  */
 export class Keepalives implements EventConsumer {
-  readonly #due = new Map<number, { peer: Endpoint; at: Millis }>();
+  readonly #ledger: Pick<SaView, 'ike'>;
+  /** When the next one is due. */
+  readonly #due = new Map<IkeId, Millis>();
 
-  handle(event: IkeEvent, now: Millis): void {
-    if (event.kind === 'ike-established') this.established(event.ike, now);
-    else if (event.kind === 'ike-closed') this.closed(event.ikeId);
-    else if (event.kind === 'peer-moved') this.moved(event.ikeId, event.to);
+  constructor(ledger: Pick<SaView, 'ike'>) {
+    this.#ledger = ledger;
   }
 
-  established(ike: IkeSaInfo, now: Millis): void {
-    if (ike.nat.local) this.#due.set(ike.ikeId, { peer: ike.peer, at: now + KEEPALIVE });
-  }
-
-  moved(ikeId: number, peer: Endpoint): void {
-    const entry = this.#due.get(ikeId);
-    if (entry !== undefined) entry.peer = peer;
-  }
-
-  closed(ikeId: number): void {
-    this.#due.delete(ikeId);
+  on(event: IkeEvent, now: Millis): void {
+    if (event.kind === 'ike-established' && event.ike.nat.local)
+      this.#due.set(event.ike.ikeId, now + KEEPALIVE);
   }
 
   /** The endpoints that are to get one now; each counts as served. */
   take(now: Millis): Endpoint[] {
     const out: Endpoint[] = [];
-    for (const entry of this.#due.values()) {
-      if (now < entry.at) continue;
-      entry.at = now + KEEPALIVE;
-      out.push(entry.peer);
+    for (const [id, at] of this.#due) {
+      const ike = this.#ledger.ike(id);
+      if (ike === undefined) this.#due.delete(id);
+      if (ike === undefined || now < at) continue;
+      this.#due.set(id, now + KEEPALIVE);
+      out.push(ike.peer);
     }
     return out;
   }

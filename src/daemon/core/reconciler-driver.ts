@@ -1,3 +1,4 @@
+import type { SaChange, SaView } from '../../connection/ledger.js';
 import {
   type Command,
   type ConnectionView,
@@ -5,11 +6,13 @@ import {
   Reconciler,
   type State,
 } from '../../connection/reconcile.js';
+import type { IkeEvent } from '../../ike/events.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
 import type { Clock } from '../system/clock.js';
 import type { Sleeper } from './engine-driver.js';
+import type { Actor } from './event-bus.js';
 
 /** What the reconciler's commands become. */
 export interface Orders {
@@ -28,6 +31,7 @@ export interface Orders {
 
 export interface ReconcilerDriverDeps {
   readonly random: Random;
+  readonly ledger: SaView;
   readonly clock: Pick<Clock, 'now'>;
   /** The peers that go by host name. */
   readonly peerNames: {
@@ -38,14 +42,22 @@ export interface ReconcilerDriverDeps {
 }
 
 /** Asks the reconciler and carries out its commands; attempts wait until the peer's host name is resolved. */
-export class ReconcilerDriver implements Sleeper {
+export class ReconcilerDriver implements Sleeper, Actor {
   readonly #deps: ReconcilerDriverDeps;
   readonly #reconciler: Reconciler;
   #ended = false;
 
   constructor(deps: ReconcilerDriverDeps) {
     this.#deps = deps;
-    this.#reconciler = new Reconciler(deps.random);
+    this.#reconciler = new Reconciler(deps.random, deps.ledger);
+  }
+
+  on(event: IkeEvent, now: Millis, change: SaChange): void {
+    if (!this.#ended) this.#reconciler.on(event, now, change);
+  }
+
+  act(): void {
+    this.handle({ kind: 'step' });
   }
 
   handle(input: ReconcileInput): void {

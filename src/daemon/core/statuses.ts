@@ -1,8 +1,9 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
+import type { ConnectionNote, ConnectionProblem } from '../../connection/document.js';
 import { type Explanation, explain } from '../../connection/explain.js';
 import type { ConnectionView } from '../../connection/reconcile.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
-import type { ConnectionNote, ConnectionProblem, ConnectionTracker } from '../../connection/tracker.js';
+import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';
@@ -11,7 +12,7 @@ import type { ConfigInForce } from './config-in-force.js';
 import { trafficById } from './upkeep.js';
 
 export interface StatusesDeps {
-  readonly tracker: Pick<ConnectionTracker, 'status' | 'history'>;
+  readonly tracker: Pick<ConnectionTracker, 'status' | 'statusOf' | 'history'>;
   readonly config: Pick<ConfigInForce, 'connections' | 'isStopped'>;
   readonly names: Pick<ConnectionNames, 'nameOf'>;
   /** What the reconciler is doing. */
@@ -40,7 +41,8 @@ export class Statuses {
 
   /** Of one connection; undefined when there is none of this id. */
   of(id: ConnectionId): ConnectionStatusDocument | undefined {
-    return this.all().find((one) => one.id === id);
+    const { tracker, clock, counters } = this.#deps;
+    return tracker.statusOf(id, trafficById(counters()), this.#note(id), clock.now());
   }
 
   /** Why a connection is as it is, with evidence. Undefined when there is none of this id. */

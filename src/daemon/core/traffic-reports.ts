@@ -1,8 +1,8 @@
+import type { SaView } from '../../connection/ledger.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
-import type { IkeEvent } from '../../ike/events.js';
 import type { Input } from '../../ike/inputs.js';
+import type { ChildId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
-import type { EventConsumer } from './event-bus.js';
 
 /** The engine learns the volume of a child SA after about this much more of it. */
 const VOLUME_STEP_BYTES = 2 ** 20;
@@ -21,19 +21,24 @@ interface Reported {
  * What of the packet path's counters the engine has to know: that the peer sends (RFC 7296 §2.4), and how much has
  * passed under a key. It need not hear of every packet.
  */
-export class TrafficReports implements EventConsumer {
-  readonly #children = new Map<number, Reported>();
+export class TrafficReports {
+  readonly #ledger: Pick<SaView, 'child'>;
+  /** Of the child SAs that were there at the last look. */
+  #reported: ReadonlyMap<ChildId, Reported> = new Map();
 
-  handle(event: IkeEvent): void {
-    if (event.kind === 'child-established') this.#children.set(event.child.childId, { at: 0, steps: 0 });
-    else if (event.kind === 'child-closed') this.#children.delete(event.childId);
+  constructor(ledger: Pick<SaView, 'child'>) {
+    this.#ledger = ledger;
   }
 
   /** Reports what is new in the counters. `input` may close child SAs of which counters are still to come. */
   report(counters: readonly ChildCounters[], input: (input: Input) => void): void {
+    const before = this.#reported;
+    const seen = new Map<ChildId, Reported>();
+    this.#reported = seen;
     for (const one of counters) {
-      const reported = this.#children.get(one.id);
-      if (reported === undefined) continue;
+      if (this.#ledger.child(one.id) === undefined) continue;
+      const reported = before.get(one.id) ?? { at: 0, steps: 0 };
+      seen.set(one.id, reported);
       this.#volume(one, reported, input);
       if (one.lastInbound <= reported.at + CLOCK_NOISE) continue;
       reported.at = one.lastInbound;

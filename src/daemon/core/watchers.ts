@@ -1,9 +1,10 @@
 import { describeEvent } from '../../connection/event-catalogue.js';
+import type { EventConsumer } from '../../connection/projection.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
+import { subjectOf } from '../../ike/event-subject.js';
 import type { IkeEvent } from '../../ike/events.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { err, ok, type Result } from '../../util/result.js';
-import type { EventConsumer } from './event-bus.js';
 
 /** What watchers look at. */
 export interface Watched {
@@ -31,7 +32,7 @@ export class Watchers implements EventConsumer {
   }
 
   /** Collects an event for the next `notify`. */
-  handle(event: IkeEvent): void {
+  on(event: IkeEvent): void {
     this.#pending.push(event);
   }
 
@@ -93,7 +94,7 @@ function whyNot(name: string, document: ConnectionStatusDocument | undefined): s
 
 function progressOf(connection: ConnectionId, events: readonly IkeEvent[]): string[] {
   return events.flatMap((event) => {
-    if (!('connection' in event) || event.connection !== connection) return [];
+    if (subjectOf(event).connection !== connection) return [];
     const { level, text } = describeEvent(event);
     return level === 'debug' ? [] : [text];
   });

@@ -1,4 +1,4 @@
-import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { ConnectionProblem } from '../../connection/document.js';
 import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { GatewayConnection, GatewaySettings } from '../../store/model.js';
 import type { ConnectionId } from '../../util/ids.js';

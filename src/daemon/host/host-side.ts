@@ -1,5 +1,5 @@
+import type { ConnectionProblem } from '../../connection/document.js';
 import type { ClearPacketStatus } from '../../connection/status.js';
-import type { ConnectionProblem } from '../../connection/tracker.js';
 import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';

@@ -1,5 +1,5 @@
 import { backoffDelay } from '../../connection/backoff.js';
-import type { ConnectionProblem } from '../../connection/tracker.js';
+import type { ConnectionProblem } from '../../connection/document.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';

@@ -1,69 +1,14 @@
-import { weakPskMessage } from '../crypto/psk-strength.js';
-import type { ConnectionConfig } from '../ike/config.js';
 import type { ChildSaInfo } from '../ike/events.js';
-import { isEverything } from '../ike/policy/everything.js';
 import type { Networks } from '../ike/policy/selectors.js';
 import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
-import type { FlapCounter } from './flaps.js';
 import { hex32 } from './names.js';
-import { peerAddressBesideTunnel } from './own-address.js';
 import { statusReason } from './reasons.js';
 import type { PairRefusals } from './refusals.js';
-import type { Advisory, CoverageCell, CoverageStatus, StatusReason } from './status.js';
-import type { TrafficWatch } from './traffic-watch.js';
+import type { CoverageCell, CoverageStatus, StatusReason } from './status.js';
 
 /** Cells of a coverage matrix in a status document. */
 const MAX_CELLS = 256;
-/** A dead peer detection timeout from which a path, not the timeout, is the likelier reason for flapping. */
-const PATIENT_TIMEOUT = 30;
-
-/** What the settings of a connection show by themselves. */
-export function configuredAdvisories({ psk }: ConnectionConfig): Advisory[] {
-  const message = weakPskMessage(psk.expose());
-  return message === undefined ? [] : [{ code: 'weak_psk', message }];
-}
-
-/** What a running connection shows by itself, beside what the engine advises. */
-export function observedAdvisories(
-  config: ConnectionConfig,
-  { traffic, flaps }: { readonly traffic: TrafficWatch; readonly flaps: FlapCounter },
-  renewing: boolean,
-  now: Millis,
-): Advisory[] {
-  const { adminUp, dpd } = config;
-  const out: Advisory[] = [];
-  if (!adminUp) {
-    out.push({
-      code: 'admin_down',
-      message: 'The connection is administratively down (admin_state_up: false).',
-    });
-  }
-  const silence = traffic.oneWay(now);
-  if (silence !== undefined) {
-    const message =
-      `We send, nothing comes back since ${Math.round((now - silence.since) / 1000)} s (${silence.packets} packets): ` +
-      "look at the peer's firewall, its routes back to our networks, and its counters for these SAs.";
-    out.push({ code: 'one_way_traffic', message });
-  }
-  if (flaps.flaps(now)) {
-    const remedy =
-      dpd.timeout < PATIENT_TIMEOUT
-        ? `raise dead_peer_detection.timeout from ${dpd.timeout} to ${PATIENT_TIMEOUT} s or more`
-        : 'look at the path to the peer';
-    const message = `The connection was lost ${flaps.recent(now)} times in ten minutes: ${remedy}.`;
-    out.push({ code: 'flapping', message });
-  }
-  const beside = peerAddressBesideTunnel(config);
-  if (beside !== undefined) out.push({ code: 'peer_address_beside_tunnel', message: beside });
-  if (renewing) {
-    const message =
-      'The configuration changed: a negotiation with the new one has not succeeded yet, and what stands goes on as before.';
-    out.push({ code: 'renewal_pending', message });
-  }
-  return out;
-}
-
 /**
  * @param refusals what the peer refused; undefined when nothing is tried, since the connection is meant to be down
  */
@@ -137,16 +82,4 @@ export function narrowedReason(
     { version, peer },
   );
   return { ...reason, details: { cause: 'ts_narrowed', ...reason.details, uncovered: open } };
-}
-
-/** A connection for all traffic of both families is up, and carries one of them: which. */
-export function familyAdvisories(
-  config: ConnectionConfig,
-  children: readonly ChildSaInfo[],
-  { covered, pairs }: CoverageStatus,
-): Advisory[] {
-  if (covered === 0 || covered === pairs || !isEverything(config)) return [];
-  const v4 = children.some(({ peerTs }) => peerTs.some(({ startAddress }) => startAddress.length === 4));
-  const [carried, other] = v4 ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
-  return [{ code: 'one_family', message: `The peer carries ${carried} only: ${other} finds no child SA.` }];
 }

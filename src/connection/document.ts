@@ -1,0 +1,152 @@
+import { connectionName } from '../ike/config.js';
+import type { Millis } from '../util/units.js';
+import { advisoriesOf } from './advisors.js';
+import { coverageStatus, narrowedReason, sumOfDrops } from './coverage-status.js';
+import type { ConnectionSas } from './ledger.js';
+import type { TrackedConnection } from './projection.js';
+import type { Projections } from './projections.js';
+import { type StatusCause, statusReason } from './reasons.js';
+import type { ConnectionView } from './reconcile.js';
+import { type ChildTraffic, childStatus, ikeStatus, newest } from './sa-status.js';
+import type {
+  Advisory,
+  ConnectionStatus,
+  ConnectionStatusDocument,
+  CoverageStatus,
+  StatusReason,
+} from './status.js';
+
+/** What this host lacks for a connection's traffic. */
+export interface ConnectionProblem {
+  readonly cause: StatusCause;
+  readonly message: string;
+  /** When the host is asked again. */
+  readonly retryAt?: Millis;
+}
+
+/** What the operator or the reconciler adds to the picture. */
+export interface ConnectionNote {
+  /** Stopped by an operator's `down` although it is configured up. */
+  readonly stopped: boolean;
+  /** What the reconciler is doing about it. */
+  readonly view?: ConnectionView;
+  /** What this host lacks for its traffic: a route, a device. */
+  readonly problems?: readonly ConnectionProblem[];
+  /** The TUN device its packets go through. */
+  readonly interface?: string;
+}
+
+/** What is known of a connection from its configuration and its events. */
+export interface Documented {
+  readonly connection: TrackedConnection;
+  readonly sas: ConnectionSas;
+  /** How much of it child SAs carry. */
+  readonly carried: ConnectionStatus;
+  readonly projections: Projections;
+  /** What its settings show by themselves. */
+  readonly configured: readonly Advisory[];
+}
+
+/** What is known of it at this moment only. */
+export interface Circumstances {
+  readonly note?: ConnectionNote | undefined;
+  /** By child SA. */
+  readonly traffic: ReadonlyMap<number, ChildTraffic>;
+  readonly now: Millis;
+  /** The RFC 3339 form, in UTC, of a point on the clock. */
+  readonly toUtc: (at: Millis) => string;
+}
+
+/** The status document of one connection. */
+export function connectionDocument(one: Documented, at: Circumstances): ConnectionStatusDocument {
+  const { connection, sas, carried, projections } = one;
+  const { config, peer } = connection;
+  const { note, traffic, now, toUtc } = at;
+  const problems = note?.problems ?? [];
+  // A tunnel without its route carries nothing of this host.
+  const status = carried === 'up' && problems.length > 0 ? 'degraded' : carried;
+  const ike = newest(sas.ikes.values());
+  const children = [...sas.children.values()];
+  const stopped = note?.stopped === true;
+  const tried = config.adminUp && !stopped;
+  const coverage = coverageStatus(config, children, tried ? projections.pairRefusals : undefined, toUtc);
+  const renewing = note?.view?.renewing === true;
+  const { flaps, quirks } = projections;
+  return {
+    id: config.id,
+    name: connectionName(config),
+    status,
+    admin_state_up: config.adminUp,
+    establish_mode: config.establishMode,
+    peer,
+    ike: ike === undefined ? null : ikeStatus(ike, toUtc),
+    children: children.map((child) =>
+      childStatus(child, sas.superseded.has(child.childId), traffic.get(child.childId), toUtc),
+    ),
+    status_reasons:
+      status === 'up'
+        ? []
+        : [...problemReasons(problems, peer, toUtc), ...reasonsOf(one, coverage, stopped, toUtc)],
+    advisories: [
+      ...advisoriesOf({ config, sas, projections, carried, coverage, stopped, renewing, now }),
+      ...one.configured,
+    ],
+    quirks: quirks.all,
+    ...(note?.interface === undefined ? {} : { interface: note.interface }),
+    coverage,
+    ...activityOf(note?.view, toUtc),
+    flaps: { total: flaps.total, last_10_minutes: flaps.recent(now) },
+    drops: sumOfDrops([...sas.children.keys()].map((id) => traffic.get(id)?.drops ?? {})),
+  };
+}
+
+function activityOf(
+  view: ConnectionView | undefined,
+  toUtc: (at: Millis) => string,
+): Pick<ConnectionStatusDocument, 'activity' | 'failed_attempts' | 'next_attempt_at'> {
+  if (view === undefined) return {};
+  const { state, failures, nextAttemptAt } = view;
+  const next = nextAttemptAt === undefined ? {} : { next_attempt_at: toUtc(nextAttemptAt) };
+  return { activity: state, failed_attempts: failures, ...next };
+}
+
+function problemReasons(
+  problems: readonly ConnectionProblem[],
+  peer: string,
+  toUtc: (at: Millis) => string,
+): StatusReason[] {
+  return problems.map(({ cause, message, retryAt }) => {
+    const details = retryAt === undefined ? {} : { details: { nextAttemptAt: toUtc(retryAt) } };
+    return statusReason({ cause, message, ...details }, { peer });
+  });
+}
+
+function reasonsOf(
+  { connection: { config, peer }, sas, carried, projections }: Documented,
+  coverage: CoverageStatus,
+  stopped: boolean,
+  toUtc: (at: Millis) => string,
+): StatusReason[] {
+  const out = projections.failures.reasons(peer, toUtc);
+  const version = newest(sas.ikes.values())?.version ?? 2;
+  if (carried === 'degraded') {
+    // The refusal of a single pair has the same code and tells less: it stays with its pair.
+    const reason = narrowedReason(coverage, version, peer);
+    const same = out.findIndex((other) => other.code === reason.code);
+    if (same < 0) out.push(reason);
+    else out[same] = reason;
+  }
+  const idle = out.length === 0 && config.adminUp && !stopped;
+  if (idle && config.establishMode === 'peer_only') {
+    const message = `Waiting for the peer ${peer}: establish_mode is peer_only, so this side never initiates`;
+    out.push(statusReason({ cause: 'waiting_for_peer', message }, { peer }));
+  }
+  const tries = Math.max(0, ...[...sas.attempts.values()].map(({ retransmits }) => retransmits));
+  if (idle && tries > 0) {
+    const message = `No answer from ${peer} yet, after ${tries + 1} tries`;
+    out.push(
+      statusReason({ cause: 'peer_silent', message, details: { tries: tries + 1 } }, { version, peer }),
+    );
+  }
+  return out;
+}
