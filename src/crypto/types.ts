@@ -107,6 +107,11 @@ export interface DhExchange {
    * still come, and more than one may be tried.
    */
   tryAgree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
+  /**
+   * A copy of the private value, for `DhGroup.restore`: the exchange can be finished elsewhere. Whoever asks for it
+   * wipes it. @throws Error when the exchange is over
+   */
+  exportPrivate(): SecretKey;
   /** Forgets the private value. */
   wipe(): void;
 }
@@ -117,6 +122,8 @@ export interface DhGroup {
   readonly sharedLength: number;
   /** A fresh private value from `random`, never one used before. */
   generate(random: Random): DhExchange;
+  /** Goes on with an exchange that was begun elsewhere. Copies the private value, which is of `exportPrivate`. */
+  restore(privateValue: SecretKey): DhExchange;
 }
 
 /** What a transform asks for, to find out whether a backend has it. */

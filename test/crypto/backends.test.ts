@@ -305,3 +305,24 @@ t.test('DH: the same octets give the same public values, and secrets agree acros
   const slow = portable.dh(Dh.MODP_6144).generate(seededRandom(1));
   t.equal(toHex(slow.publicValue), toHex(openssl.dh(Dh.MODP_6144).generate(seededRandom(1)).publicValue));
 });
+
+t.test('DH: an exchange is finished elsewhere with its private value', async (t) => {
+  for (const backend of backends) {
+    for (const { id } of DH_TRANSFORMS.filter((x) => backend.supports({ kind: 'dh', id: x.id }))) {
+      const group = backend.dh(id);
+      const begun = group.generate(seededRandom(id));
+      const privateValue = begun.exportPrivate();
+      const restored = group.restore(privateValue);
+      privateValue.wipe();
+      t.equal(toHex(restored.publicValue), toHex(begun.publicValue), `${backend.name}, group ${id}`);
+      const peer = group.generate(seededRandom(id + 100));
+      const secrets = [begun, restored].map((one) => one.tryAgree(peer.publicValue));
+      const [here, there] = secrets.map((one) => (one.ok ? toHex(one.value.expose()) : one.error.code));
+      t.equal(there, here, 'the same secret, whichever goes on');
+      for (const one of [begun, restored]) {
+        one.wipe();
+        t.throws(() => one.exportPrivate(), /is over/);
+      }
+    }
+  }
+});

@@ -96,6 +96,13 @@ export class SimNode {
     }
   }
 
+  #reschedule(ikeId: number, childId: number | undefined, rekeyAt: number): void {
+    const ike = this.ikes.get(ikeId);
+    const child = childId === undefined ? undefined : this.childInfo.get(childId);
+    if (child !== undefined) this.childInfo.set(child.childId, { ...child, rekeyAt });
+    else if (ike !== undefined && childId === undefined) this.ikes.set(ikeId, { ...ike, rekeyAt });
+  }
+
   #note(event: IkeEvent): void {
     if (this.record) this.events.push(event);
     switch (event.kind) {
@@ -107,6 +114,14 @@ export class SimNode {
         if (!this.ikes.delete(event.ikeId))
           throw new Error(`IKE SA ${event.ikeId} closed, but did not stand`);
         break;
+      case 'rescheduled':
+        this.#reschedule(event.ikeId, event.childId, event.rekeyAt);
+        break;
+      case 'peer-moved': {
+        const ike = this.ikes.get(event.ikeId);
+        if (ike !== undefined) this.ikes.set(event.ikeId, { ...ike, peer: event.to });
+        break;
+      }
       case 'child-established':
         if (this.childInfo.has(event.child.childId)) throw new Error('child established twice');
         this.childInfo.set(event.child.childId, event.child);

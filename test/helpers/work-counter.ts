@@ -4,7 +4,7 @@
  * evaluated have no counters for their loops.
  */
 import { Session } from 'node:inspector';
-import type { Cipher, CryptoBackend } from '../../src/crypto/types.js';
+import type { Cipher, CryptoBackend, DhExchange } from '../../src/crypto/types.js';
 
 const session = new Session();
 session.connect();
@@ -112,26 +112,31 @@ export function countingBackend(inner: CryptoBackend): CountingBackend {
     cipher: (id, keyBits) => countingCipher(inner.cipher(id, keyBits), (data) => add('cipher', data)),
     dh: (id) => {
       const group = inner.dh(id);
+      const counted = (exchange: DhExchange): DhExchange => ({
+        group: exchange.group,
+        publicValue: exchange.publicValue,
+        tryAgree: (peerPublic) => {
+          add('dhAgree');
+          return exchange.tryAgree(peerPublic);
+        },
+        agree: (peerPublic) => {
+          add('dhAgree');
+          return exchange.agree(peerPublic);
+        },
+        exportPrivate: () => exchange.exportPrivate(),
+        wipe: () => exchange.wipe(),
+      });
       return {
         id: group.id,
         publicLength: group.publicLength,
         sharedLength: group.sharedLength,
         generate: (random) => {
           add('dhGenerate');
-          const exchange = group.generate(random);
-          return {
-            group: exchange.group,
-            publicValue: exchange.publicValue,
-            tryAgree: (peerPublic) => {
-              add('dhAgree');
-              return exchange.tryAgree(peerPublic);
-            },
-            agree: (peerPublic) => {
-              add('dhAgree');
-              return exchange.agree(peerPublic);
-            },
-            wipe: () => exchange.wipe(),
-          };
+          return counted(group.generate(random));
+        },
+        restore: (privateValue) => {
+          add('dhGenerate');
+          return counted(group.restore(privateValue));
         },
       };
     },

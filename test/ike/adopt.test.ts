@@ -13,7 +13,7 @@ import type { NetConditions } from '../helpers/virtual-net.js';
 const LIVES = Number(process.env.CULVERT_HANDOVERS ?? 400);
 const ONLY = process.env.CULVERT_SEED;
 /** Versions whose SAs can be handed over. */
-const VERSIONS: readonly (1 | 2)[] = [];
+const VERSIONS: readonly (1 | 2)[] = [2];
 const ROUGH: NetConditions = { latency: [5, 400], loss: 0.2, duplicate: 0.1 };
 const CALM: NetConditions = { latency: [5, 60], loss: 0, duplicate: 0 };
 const DEAD: NetConditions = { latency: [5, 5], loss: 1, duplicate: 0 };

@@ -36,6 +36,7 @@ export function dhGroup(arithmetic: DhArithmetic): DhGroup {
     publicLength: arithmetic.publicLength,
     sharedLength: arithmetic.sharedLength,
     generate: (random) => startExchange(arithmetic, arithmetic.draw(random)),
+    restore: (privateValue) => startExchange(arithmetic, Uint8Array.from(privateValue.expose())),
   };
 }
 
@@ -92,6 +93,12 @@ class Exchange implements DhExchange {
     } catch (error) {
       return refusedByLibrary(this.group, error);
     }
+  }
+
+  exportPrivate(): SecretKey {
+    if (this.#half === undefined)
+      throw new Error(`this exchange of DH group ${this.group} is over: its private value is wiped`);
+    return new SecretKey(Uint8Array.from(this.#private));
   }
 
   wipe(): void {

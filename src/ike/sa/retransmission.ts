@@ -6,6 +6,13 @@ export function waitAfter(policy: RetransmitPolicy, sent: number): Millis {
   return Math.min(policy.ceiling, policy.initial * policy.factor ** (sent - 1));
 }
 
+/** Where the repetition of a request is, as data. */
+export interface RetransmissionRecord {
+  readonly policy: RetransmitPolicy;
+  readonly sent: number;
+  readonly nextAt: Millis;
+}
+
 /**
  * When a request is sent again (RFC 7296 §2.1, §2.4): the initiator of an exchange repeats it, with growing
  * waits, until it is answered or the policy's tries are used up.
@@ -19,6 +26,18 @@ export class Retransmission {
   constructor(policy: RetransmitPolicy, now: Millis) {
     this.#policy = policy;
     this.#nextAt = now + waitAfter(policy, 1);
+  }
+
+  /** Goes on where another one was. */
+  static from({ policy, sent, nextAt }: RetransmissionRecord): Retransmission {
+    const made = new Retransmission(policy, nextAt);
+    made.#sent = sent;
+    made.#nextAt = nextAt;
+    return made;
+  }
+
+  get record(): RetransmissionRecord {
+    return { policy: { ...this.#policy }, sent: this.#sent, nextAt: this.#nextAt };
   }
 
   /** Sendings so far. */

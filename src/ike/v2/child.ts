@@ -56,6 +56,7 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
   const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
   // Whoever cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
   const encapsulation = espForm(sa, connection) ?? 'udp';
+  const times = lifetime(ctx.random, ctx.now, connection.childLifetime);
   const child: ChildRecord = {
     id: ctx.nextId(),
     connection: connection.id,
@@ -66,7 +67,8 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
     peerTs: agreed.peerTs,
     encapsulation,
     establishedAt: ctx.now,
-    ...lifetime(ctx.random, ctx.now, connection.childLifetime),
+    ...times,
+    reported: { ikeId: sa.id, rekeyAt: times.rekeyAt, narrowed: false },
     volume: volumeLimit(ctx.random, agreed.suite),
     spent: false,
     verifyPfsAt: undefined,
@@ -100,6 +102,7 @@ function report(world: World, sa: ServingSa, child: ChildRecord): void {
   const narrowed =
     !isComplete(sa) &&
     !(sameSelectors(all.localTs, child.localTs) && sameSelectors(all.peerTs, child.peerTs));
+  child.reported = { ...child.reported, narrowed };
   reportChild(ctx, sa.id, child, { narrowed, replaces: child.replaces });
 }
 

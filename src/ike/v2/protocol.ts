@@ -1,4 +1,4 @@
-import type { ChildId, ConnectionId } from '../../util/ids.js';
+import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { CALM, type Load } from '../admission/source-rate.js';
@@ -8,8 +8,10 @@ import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { noteVolume } from '../sa/child.js';
 import { Deferred, oldestBegin } from '../sa/deferred.js';
+import type { SaRecord } from '../sa/record.js';
 import type { Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
+import { adoptSa } from './adopt.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
 import { endSa } from './close.js';
 import { nextPair, recheckCoverage, wantDestination } from './coverage.js';
@@ -19,6 +21,7 @@ import { isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
 import { followPeer } from './peer-path.js';
 import { receive } from './receive.js';
+import { exportSa, isV2Record } from './record.js';
 import { renew, renewWaiting } from './renew.js';
 import { reviveChildless } from './revival.js';
 import { isRedundant } from './service.js';
@@ -144,6 +147,21 @@ export class IkeV2 implements IkeVersion {
     if (sa === undefined) return false;
     followPeer(this.world, sa, from);
     return true;
+  }
+
+  export(ikeId?: IkeId): SaRecord[] {
+    const records: SaRecord[] = [];
+    for (const sa of this.world.table.values()) {
+      const record = ikeId === undefined || sa.id === ikeId ? exportSa(this.world, sa) : undefined;
+      if (record !== undefined) records.push(record);
+    }
+    return records;
+  }
+
+  adopt(record: SaRecord): string | undefined {
+    const connection = this.world.ctx.connection(record.connection);
+    if (!isV2Record(record) || connection === undefined) return 'the record lacks what an IKEv2 SA has';
+    return adoptSa(this.world, record, connection);
   }
 
   tick(): void {

@@ -104,11 +104,13 @@ function reschedule(world: World, sa: EstablishedSa, connection: ConnectionConfi
   const { id: name, ikeLifetime, childLifetime } = connection;
   const { service } = sa.phase;
   Object.assign(service, counted(world, service.establishedAt, ikeLifetime));
+  service.reportedRekeyAt = service.rekeyAt;
   ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: service.rekeyAt });
   for (const child of service.children.values()) {
     if (child.state !== 'installed') continue;
     Object.assign(child, counted(world, child.establishedAt, childLifetime));
     const { id: childId, rekeyAt } = child;
+    child.reported = { ...child.reported, rekeyAt };
     ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, childId, rekeyAt });
   }
 }

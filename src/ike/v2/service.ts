@@ -36,6 +36,8 @@ export interface Service {
   standing: Standing;
 
   rekeyAt: Millis;
+  /** The same as it was reported last: the time itself is used up when the rekey begins. */
+  reportedRekeyAt: Millis;
   /** When a new one is negotiated from the start because it was not rekeyed, or its authentication ends. */
   renewAt: Millis;
   expiresAt: Millis;
@@ -78,6 +80,7 @@ type ServiceInit = Pick<
 export function createService(init: ServiceInit): Service {
   return {
     ...init,
+    reportedRekeyAt: init.rekeyAt,
     unconfirmed: false,
     standing: SOLE,
     spent: false,

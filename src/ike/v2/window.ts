@@ -14,6 +14,14 @@ export interface SentRequest {
   readonly retransmission: Retransmission;
 }
 
+/** The window of the peer's requests as data. */
+export interface WindowRecord {
+  readonly next: number;
+  /** The last request, or its first fragment, and the datagrams it was answered by. */
+  readonly request: Uint8Array | undefined;
+  readonly answer: readonly Uint8Array[] | undefined;
+}
+
 /** What a request of the peer is, by its message id alone. */
 export type RequestPlace =
   /** The next one: to be handled. */
@@ -31,6 +39,20 @@ export class RequestWindow {
   #next = 0;
   #request: Uint8Array | undefined;
   #answer: readonly Uint8Array[] | undefined;
+
+  /** Goes on where another one was. */
+  static from({ next, request, answer }: WindowRecord): RequestWindow {
+    const made = new RequestWindow();
+    made.#next = next;
+    made.#request = request && copyOf(request);
+    made.#answer = answer?.map(copyOf);
+    return made;
+  }
+
+  get record(): WindowRecord {
+    const request = this.#request && copyOf(this.#request);
+    return { next: this.#next, request, answer: this.#answer?.map(copyOf) };
+  }
 
   /** The message id of the next request. */
   get next(): number {
