@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { PacketCrypto } from '#culvert/dataplane/ffi/crypto/packet-crypto.js';
-import type { WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/loop/messages.js';
+import type { WorkerMemory, WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/loop/messages.js';
 import { PacketLoop } from '#culvert/dataplane/ffi/loop/packet-loop.js';
 import { useArena } from '#culvert/dataplane/ffi/memory/arena.js';
 import { ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '#culvert/esp/layout.js';
@@ -13,9 +13,9 @@ import { writeU32 } from '#culvert/util/bytes.js';
  * The packet thread without cryptography, to see what everything else costs: packets as long as those of the
  * suite, copied instead of sealed. It exists in the benchmarks only and nothing can negotiate it.
  */
-function main(setup: WorkerSetup): void {
+function main({ memory, vault, wakeFd }: WorkerMemory, setup: WorkerSetup): void {
   const report = (message: WorkerReport): void => parentPort?.postMessage(message);
-  const arena = useArena(setup.memory, setup.vault);
+  const arena = useArena(memory, vault);
   const { copy } = createPacketMemory(arena.memory);
   const { bytes } = arena;
   const crypto: PacketCrypto = {
@@ -53,10 +53,12 @@ function main(setup: WorkerSetup): void {
       };
     },
   };
-  const loop = new PacketLoop(arena, crypto, setup, report);
+  const loop = new PacketLoop(arena, crypto, { ...setup, wakeFd }, report);
   report({ kind: 'ready', crypto: crypto.name });
   while (loop.turn(1000));
   loop.free();
 }
 
-main(workerData as WorkerSetup);
+parentPort?.once('message', (setup: WorkerSetup | null) => {
+  if (setup !== null) main(workerData as WorkerMemory, setup);
+});

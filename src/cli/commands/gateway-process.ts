@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+import type { PreparedWorkers } from '../../dataplane/ffi/loop/worker-group.js';
 import { LOG_LEVELS } from '../../telemetry/log-levels.js';
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
@@ -32,16 +34,26 @@ export const gatewayProcessCommand = defineCommand({
   },
   examples: [],
   async run(args) {
+    refuseInspector();
+    // The packet threads first: they load while the rest is loaded here.
+    const prepared = args.clean ? undefined : await prepareWorkers();
     const { removeLeftovers, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
     const { createLogger } = await import('../../telemetry/log.js');
-    refuseInspector();
     const { control, id } = args;
     const format = args['log-format'];
     const logger = createLogger({
       level: args['log-level'],
       ...(format === 'auto' ? {} : { format }),
     }).child({ gateway_id: id });
-    if (!args.clean) return runSupervised({ control, orphanSeconds: args['orphan-seconds'], logger });
+    if (!args.clean) {
+      const orphanSeconds = args['orphan-seconds'];
+      return runSupervised({
+        control,
+        orphanSeconds,
+        logger,
+        ...(prepared === undefined ? {} : { prepared }),
+      });
+    }
     try {
       removeLeftovers(control);
       return ExitCode.done;
@@ -51,3 +63,10 @@ export const gatewayProcessCommand = defineCommand({
     }
   },
 });
+
+/** As many packet threads as a gateway has unless it is told otherwise; none without FFI, which the start reports. */
+async function prepareWorkers(): Promise<PreparedWorkers | undefined> {
+  const { defaultWorkers, PreparedWorkers } = await import('../../dataplane/ffi/loop/worker-group.js');
+  const { ffiAvailable } = await import('../../linux/ffi.js');
+  return ffiAvailable().ok ? new PreparedWorkers(defaultWorkers(availableParallelism())) : undefined;
+}

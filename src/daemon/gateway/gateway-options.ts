@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { createOpensslBackend } from '../../crypto/backends/openssl/backend.js';
 import type { CryptoBackend } from '../../crypto/types.js';
-import { defaultWorkers } from '../../dataplane/ffi/loop/worker-group.js';
+import { defaultWorkers, type PreparedWorkers } from '../../dataplane/ffi/loop/worker-group.js';
 import { DEFAULT_OFFLOAD, type Offload } from '../../dataplane/offload.js';
 import type { PacketDevice } from '../../dataplane/packet-device.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../ike/limits.js';
@@ -33,6 +33,8 @@ export interface GatewayOptions {
   readonly device?: PacketDevice;
   /** Worker threads of the data plane, a power of two, in place of the number in the file. */
   readonly workers?: number;
+  /** Worker threads that were made before the number was known; the caller closes those that are not taken. */
+  readonly prepared?: PreparedWorkers;
   /** Kernel offloads of the data plane, in place of those in the file. */
   readonly offload?: Offload;
   /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
@@ -74,7 +76,7 @@ const INNER_MTU = { 4: 1400, 6: 1380 } as const;
 /** The options with all that was left out filled in, and `host` undefined for a host that stays as it is. */
 export type GatewaySetup = Required<Omit<GatewayOptions, Optional | 'host'>> &
   Pick<GatewayOptions, Optional> & { readonly host: Host | undefined };
-type Optional = 'device' | 'reread' | 'control';
+type Optional = 'device' | 'reread' | 'control' | 'prepared';
 
 export function setupOf(options: GatewayOptions): GatewaySetup {
   const { file, dataPlane = 'auto' } = options;

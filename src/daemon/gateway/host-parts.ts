@@ -97,7 +97,7 @@ export class HostParts {
 
 function pathOptions(setup: GatewaySetup, listener: PathReports): PacketPathOptions {
   const { gateway } = setup.file;
-  const { dataPlane, mtu, ports, workers, offload, device, crypto, random, clock, logger } = setup;
+  const { dataPlane, mtu, ports, workers, prepared, offload, device, crypto, random, clock, logger } = setup;
   return {
     choice: dataPlane,
     address: gateway.address,
@@ -105,6 +105,7 @@ function pathOptions(setup: GatewaySetup, listener: PathReports): PacketPathOpti
     rawEsp: gateway.encapsulation === 'auto' ? 'required' : 'wanted',
     ...(gateway.mss === undefined ? {} : { mssCeiling: gateway.mss }),
     ...(device === undefined ? {} : { device }),
+    ...(prepared === undefined ? {} : { prepared }),
     ...{ mtu, ports, workers, offload, crypto, random, clock, logger, listener },
   };
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { CryptoBackend } from '../../crypto/types.js';
 import type { DataPlane, DataPlaneListener } from '../../dataplane/dataplane.js';
 import { createFfiDataPlane } from '../../dataplane/ffi/data-plane.js';
+import type { PreparedWorkers } from '../../dataplane/ffi/loop/worker-group.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader, type Offload } from '../../dataplane/offload.js';
 import type { PacketDevice } from '../../dataplane/packet-device.js';
 import { type ClosablePacketDevice, createPortableDataPlane } from '../../dataplane/portable.js';
@@ -32,6 +33,8 @@ export interface PacketPathOptions {
   readonly mtu: number;
   readonly ports: Ports;
   readonly workers: number;
+  /** Threads that were made before; made here when they are left out, or not as many. */
+  readonly prepared?: PreparedWorkers;
   /** Default: all that is safe everywhere. */
   readonly offload?: Offload;
   /** MSS that no TCP connection may exceed; 1360 when left out. */
@@ -172,6 +175,8 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   const rawFds = openRawSockets(options, undo);
   const sockets = await IkeSockets.open({ address, ports, nattFd: group.releaseIke(), logger, clock });
   undo.push('the IKE sockets', () => sockets.close());
+  const threads = options.prepared?.take(workers);
+  if (threads !== undefined) undo.push('the packet threads', () => threads.close());
   const { tso, uso } = wanted;
   const open = (name: string, queues = 1): TunDevice => {
     const made = openTun(name, { virtioHeader: needsVirtioHeader(wanted), tso, uso, queues });
@@ -187,6 +192,7 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   undo.push(`the TUN device ${tun.name}`, () => tun.close());
   const plane = createFfiDataPlane({
     workers,
+    ...(threads === undefined ? {} : { group: threads }),
     espFds: group.espFds,
     tun,
     openTun: (name) => open(name),

@@ -1,3 +1,4 @@
+import type { PreparedWorkers } from '../../dataplane/ffi/loop/worker-group.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import { programVersion } from '../../telemetry/program.js';
@@ -23,6 +24,8 @@ export interface SupervisedOptions {
   /** Seconds without a supervisor after which it ends by itself. */
   readonly orphanSeconds: number;
   readonly logger: Logger;
+  /** Packet threads that were made before the rest was loaded; those that the gateway does not take are closed. */
+  readonly prepared?: PreparedWorkers;
   readonly signals?: SignalSource;
 }
 
@@ -110,6 +113,7 @@ class Supervised {
       });
     } catch (error) {
       logger.fatal(oneLine(error));
+      await this.#options.prepared?.close();
       return 1;
     }
     this.#lonely();
@@ -121,6 +125,7 @@ class Supervised {
     if (how === 'open') removeDeviceMark(deviceMark(control));
     this.#return();
     for (const key of this.#first?.psks.values() ?? []) key.wipe();
+    await this.#options.prepared?.close();
     await this.#server.close();
     return code;
   }
@@ -167,7 +172,7 @@ class Supervised {
   async #start(fresh: FreshConfig): Promise<void> {
     const config = fresh.take();
     const { gateway } = config.file;
-    const { control, logger } = this.#options;
+    const { control, logger, prepared } = this.#options;
     try {
       // The mark first: at no moment does something stand that nobody would remove.
       writeDeviceMark(deviceMark(control), gateway.interface);
@@ -176,6 +181,7 @@ class Supervised {
         ...config,
         logger,
         control: this.#server!,
+        ...(prepared === undefined ? {} : { prepared }),
         onStopRequest: () => this.end(0, 'open'),
       });
       this.#first = config;

@@ -36,6 +36,8 @@ export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice,
 export interface FfiDataPlaneOptions {
   /** Threads, a power of two up to `MAX_WORKERS`; 1 by default. */
   readonly workers?: number;
+  /** As many threads that were made before, to be used up; closed by `close()`. */
+  readonly group?: WorkerGroup;
   /**
    * Bound non-blocking UDP sockets of port 4500, of one family. They stay the caller's, who closes them
    * after `close()` has resolved. Several workers have one each, which gets the SPIs of its worker; one worker
@@ -60,9 +62,9 @@ export interface FfiDataPlaneOptions {
   readonly workerEntry?: URL;
   /** The daemon's clock, for `lastInbound`. */
   readonly now: () => Millis;
-  /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
   /** Called when an offload turned itself off, with the error number. */
   readonly offloadLost?: (name: keyof Offload, errno: number) => void;
+  /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
   readonly ready?: (crypto: string, note: string | undefined) => void;
 }
 
@@ -123,6 +125,9 @@ class FfiDataPlane implements DataPlane {
   constructor(options: FfiDataPlaneOptions) {
     const { workers = 1, espFds, rawFds, tun } = options;
     if (espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
+    if (options.group !== undefined && options.group.size !== workers) {
+      throw new RangeError(`${options.group.size} packet workers are there, and ${workers} are needed`);
+    }
     if (workers > 1 && (espFds.length !== workers || tun.fds?.length !== workers)) {
       throw new RangeError(`${workers} packet workers need as many ESP sockets and queues of the TUN device`);
     }
@@ -132,21 +137,20 @@ class FfiDataPlane implements DataPlane {
     this.#options = options;
     this.#locals = espFds.map(localEndpoint);
     this.#mssCeiling = options.mssCeiling ?? DEFAULT_MSS_CEILING;
-    this.#group = new WorkerGroup(workers);
+    this.#group = options.group ?? new WorkerGroup(workers);
+    this.#group.load(options.workerEntry);
     this.#pathTimer = setInterval(() => this.#renewPath(), PATH_MILLIS).unref();
     process.once('exit', this.#onExit);
     this.#group.workers.forEach((worker, i) => {
       worker.start({
         setup: this.#setupOf(i),
-        name: workers === 1 ? 'culvert packets' : `culvert packets ${i}`,
-        entry: options.workerEntry,
         report: (report) => this.#hear(i, report),
         broke: (reason) => this.#fail(reason),
       });
     });
   }
 
-  #setupOf(worker: number): Omit<WorkerSetup, 'memory' | 'vault' | 'wakeFd'> {
+  #setupOf(worker: number): WorkerSetup {
     const { espFds, rawFds, tun, offload = NO_OFFLOAD } = this.#options;
     const group = this.#group.setupOf(worker);
     return {

@@ -1,10 +1,12 @@
 import t from 'tap';
 import type { EspSuite } from '../../../src/crypto/types.js';
 import { createFfiDataPlane } from '../../../src/dataplane/ffi/data-plane.js';
+import type { WorkerReport } from '../../../src/dataplane/ffi/loop/messages.js';
 import {
   defaultWorkers,
   isWorkerCount,
   MAX_WORKERS,
+  PreparedWorkers,
   WorkerGroup,
 } from '../../../src/dataplane/ffi/loop/worker-group.js';
 import { ffiAvailable } from '../../../src/linux/ffi.js';
@@ -55,6 +57,32 @@ t.test('a group and its rings', { skip: ffiAvailable().ok ? false : 'no FFI' }, 
     const options = { workers: 2, tun, listener, now: () => 0, ...wrong };
     t.throws(() => createFfiDataPlane(options), /need as many/);
   }
+});
+
+t.test('threads made beforehand', { skip: ffiAvailable().ok ? false : 'no FFI' }, async (t) => {
+  const unused = new PreparedWorkers(1);
+  await unused.close();
+  t.equal(unused.take(1), undefined, 'closed ones are gone');
+
+  const others = new PreparedWorkers(2);
+  t.equal(others.take(1), undefined, 'of another number they are of no use');
+  await others.close();
+
+  const prepared = new PreparedWorkers(1);
+  const group = prepared.take(1)!;
+  t.ok(group);
+  t.equal(prepared.take(1), undefined, 'they are taken once');
+  await prepared.close();
+  const tun = { fd: -1, close: () => {} };
+  const listener = { ikeDatagram: () => {}, failed: () => {} };
+  const common = { espFds: [0, 0], tun: { ...tun, fds: [-1, -1] }, listener, now: () => 0 };
+  t.throws(() => createFfiDataPlane({ ...common, workers: 2, group }), /1 packet workers are there, and 2/);
+  const ready = new Promise<WorkerReport>((resolve, reject) => {
+    group.workers[0]!.start({ setup: { tunFd: -1, espFds: [-1] }, report: resolve, broke: reject });
+  });
+  t.equal((await ready).kind, 'ready', 'they begin when they have work');
+  await group.close();
+  await group.close();
 });
 
 const sum = (answer: Answer, field: 'packetsIn' | 'packetsOut' | 'bytesIn' | 'bytesOut') =>

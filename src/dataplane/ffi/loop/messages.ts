@@ -15,16 +15,20 @@ export interface GroupSetup {
   readonly alarms: SharedArrayBuffer;
 }
 
-/** What the worker is started with. */
-export interface WorkerSetup {
+/** What a thread is made with, before it is known what for: it loads its code and tries out its cryptography. */
+export interface WorkerMemory {
   readonly memory: SharedMemory;
   /** Where keys and calls are. */
   readonly vault: SharedMemory;
+  readonly wakeFd: number;
+}
+
+/** The one message to a worker: what it begins to work on. Everything later goes through the arena. */
+export interface WorkerSetup {
   readonly tunFd: number;
   readonly espFds: readonly number[];
   /** Socket for ESP without UDP. */
   readonly rawFd?: number;
-  readonly wakeFd: number;
   /** Whether packets on TUN carry the virtio-net header. */
   readonly virtioHeader?: boolean;
   /** Left out: none. */

@@ -32,7 +32,7 @@ import {
 import { Child } from './child.js';
 import type { Handover } from './handover.js';
 import { Inbound, RAW } from './inbound.js';
-import type { WorkerReport, WorkerSetup } from './messages.js';
+import type { WorkerMemory, WorkerReport, WorkerSetup } from './messages.js';
 import { Outbound } from './outbound.js';
 import { Path } from './path.js';
 import { rehearse } from './rehearsal.js';
@@ -76,7 +76,7 @@ export class PacketLoop {
   readonly #inbound: Inbound;
   readonly #queue: SendQueue;
   readonly #raw: SendQueue | undefined;
-  readonly #setup: Omit<WorkerSetup, 'memory' | 'vault'>;
+  readonly #setup: WorkerSetup & Pick<WorkerMemory, 'wakeFd'>;
   /** By number of the device. */
   readonly #lanes: (Lane | undefined)[] = [];
   readonly #writers: (TunWriter | undefined)[] = [];
@@ -93,7 +93,7 @@ export class PacketLoop {
   constructor(
     arena: Arena,
     crypto: PacketCrypto,
-    setup: Omit<WorkerSetup, 'memory' | 'vault'>,
+    setup: WorkerSetup & Pick<WorkerMemory, 'wakeFd'>,
     report: (report: WorkerReport) => void,
     { calls = libc(), now = monotonicMillis }: Seams = {},
   ) {

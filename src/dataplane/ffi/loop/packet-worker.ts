@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { type EventFd, openEventFd } from '../../../linux/eventfd.js';
 import { type Arena, createArena, MAX_CHILDREN } from '../memory/arena.js';
 import { OrderWriter } from '../memory/control-ring.js';
-import type { WorkerReport, WorkerSetup } from './messages.js';
+import type { WorkerMemory, WorkerReport, WorkerSetup } from './messages.js';
 
 /** How long a worker may take to end before it is ended by force, in milliseconds. */
 const STOP_MILLIS = 2000;
@@ -25,10 +25,7 @@ export interface PendingOrder {
 }
 
 export interface PacketWorkerOptions {
-  readonly setup: Omit<WorkerSetup, 'memory' | 'vault' | 'wakeFd'>;
-  readonly name: string;
-  /** The thread's program in place of the usual one. */
-  readonly entry?: URL | undefined;
+  readonly setup: WorkerSetup;
   /** What the thread tells; room in its control ring is seen to here. */
   report(report: WorkerReport): void;
   /** The thread ended though nobody wanted it to. */
@@ -46,7 +43,11 @@ export class PacketWorker {
   readonly #pending: PendingOrder[] = [];
   #thread: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
+  #started = false;
   #stopping = false;
+  #listener: Pick<PacketWorkerOptions, 'report' | 'broke'> | undefined;
+  readonly #early: WorkerReport[] = [];
+  #broken: string | undefined;
 
   get wakeFd(): number {
     return this.#wake.fd;
@@ -57,28 +58,52 @@ export class PacketWorker {
     return this.#blocks.length;
   }
 
-  start({ setup, name, entry, report, broke }: PacketWorkerOptions): void {
-    const workerData: WorkerSetup = {
-      ...setup,
+  /**
+   * Makes the thread, which loads its code and tries out its cryptography, and then waits for `start`. Nothing happens
+   * when it is there already. `entry` is the thread's program in place of the usual one.
+   */
+  load(name: string, entry: URL = workerEntry()): void {
+    if (this.#thread !== undefined) return;
+    const workerData: WorkerMemory = {
       memory: this.arena.memory,
       vault: this.arena.vault.memory,
       wakeFd: this.wakeFd,
     };
     const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEGABYTES };
-    const thread = new Worker(entry ?? workerEntry(), { workerData, name, resourceLimits });
+    const thread = new Worker(entry, { workerData, name, resourceLimits });
     this.#thread = thread;
     thread.on('message', (message: WorkerReport) => {
       if (message.kind === 'ike') this.#orders.ikeHandled();
       if (message.kind === 'space') this.#pump();
-      else report(message);
+      else this.#report(message);
     });
-    thread.on('error', (error) => broke(`the packet thread broke: ${error.message}`));
+    thread.on('error', (error) => this.#break(`the packet thread broke: ${error.message}`));
     this.#exited = new Promise((resolve) => {
       thread.once('exit', (code) => {
-        if (!this.#stopping) broke(`the packet thread ended (exit code ${code})`);
+        if (!this.#stopping) this.#break(`the packet thread ended (exit code ${code})`);
         resolve();
       });
     });
+  }
+
+  /** Gives the thread its work. `load` comes before. */
+  start({ setup, report, broke }: PacketWorkerOptions): void {
+    this.#listener = { report, broke };
+    for (const message of this.#early.splice(0)) report(message);
+    if (this.#broken !== undefined) broke(this.#broken);
+    this.#started = true;
+    this.#thread?.postMessage(setup);
+  }
+
+  /** What comes before anybody listens waits: the news of a thread that failed while it loaded. */
+  #report(message: WorkerReport): void {
+    if (this.#listener === undefined) this.#early.push(message);
+    else this.#listener.report(message);
+  }
+
+  #break(reason: string): void {
+    this.#broken ??= reason;
+    this.#listener?.broke(reason);
   }
 
   /** @throws RangeError when there is none: see `room` */
@@ -126,6 +151,8 @@ export class PacketWorker {
   /** Tells the thread to end, also when the process is about to. */
   stop(): void {
     this.#stopping = true;
+    // One that was given no work has not come to look at its orders.
+    if (!this.#started) this.#thread?.postMessage(null);
     this.#orders.stop();
     this.#wake.signal();
   }

@@ -60,7 +60,7 @@ export class Path {
 
   constructor(
     arena: Arena,
-    setup: Omit<WorkerSetup, 'memory' | 'vault'>,
+    setup: WorkerSetup,
     orders: OrderReader,
     report: (report: WorkerReport) => void,
     further?: { readonly device: number; readonly first: Path },

@@ -32,6 +32,7 @@ export class WorkerGroup {
   /** By number of the reader, then of the writer. */
   readonly #rings: readonly (readonly (SharedArrayBuffer | undefined)[])[];
   readonly #alarms: SharedArrayBuffer;
+  #closing: Promise<void> | undefined;
 
   /** @throws RangeError for a number that `isWorkerCount` refuses */
   constructor(workers: number) {
@@ -44,6 +45,13 @@ export class WorkerGroup {
       numbers.map((from) => (from === to ? undefined : createHandoverRing())),
     );
     this.#alarms = new SharedArrayBuffer(4 * workers);
+  }
+
+  /** Makes the threads, which load what they need while they wait for work; see `PacketWorker.load`. */
+  load(entry?: URL): void {
+    this.workers.forEach((worker, i) => {
+      worker.load(this.size === 1 ? 'culvert packets' : `culvert packets ${i}`, entry);
+    });
   }
 
   get size(): number {
@@ -72,13 +80,47 @@ export class WorkerGroup {
     for (const worker of this.workers) worker.stop();
   }
 
-  /** Resolves when all threads have ended and nothing of theirs is left. */
-  async close(): Promise<void> {
+  /** Resolves when all threads have ended and nothing of theirs is left. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.stop();
     await Promise.all(this.workers.map((worker) => worker.ended()));
     for (const worker of this.workers) worker.dispose();
     for (const inbox of this.#rings) {
       for (const ring of inbox) if (ring !== undefined) new Uint8Array(ring).fill(0);
     }
+  }
+}
+
+/**
+ * Packet threads that are made before it is known how many a gateway wants: they load while the main thread loads, and
+ * are ready when it is. They hold the process until they are taken or closed.
+ */
+export class PreparedWorkers {
+  #group: WorkerGroup | undefined;
+
+  /** @throws LinuxError without FFI; RangeError for a number that `isWorkerCount` refuses */
+  constructor(workers: number) {
+    this.#group = new WorkerGroup(workers);
+    this.#group.load();
+  }
+
+  /** The threads, if they are as many and nobody has taken them; otherwise they are ended. */
+  take(workers: number): WorkerGroup | undefined {
+    const group = this.#group;
+    this.#group = undefined;
+    if (group?.size === workers) return group;
+    void group?.close();
+    return undefined;
+  }
+
+  /** Ends those that nobody has taken. */
+  async close(): Promise<void> {
+    await this.#group?.close();
+    this.#group = undefined;
   }
 }
