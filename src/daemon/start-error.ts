@@ -1,4 +1,4 @@
-/** Why the daemon cannot start or do what it was told, in one line, and what the operator can do about it. */
+/** Why the daemon cannot start or carry out a request, in one line, and what the operator can do about it. */
 export class StartError extends Error {
   override readonly name = 'StartError';
   /** One sentence in the imperative. */

@@ -115,8 +115,8 @@ t.test(
       side.start(file);
       const peers = () => host.filter.tables.get(TABLE)?.peers.map(formatIp);
       const before = peers();
-      side.leadAround(['198.51.100.9']);
-      side.leadAround(['198.51.100.9']);
+      side.pinBypass(['198.51.100.9']);
+      side.pinBypass(['198.51.100.9']);
       const out = { before, after: peers(), installs: host.filter.installs };
       side.removeRoutes();
       return out;

@@ -43,11 +43,11 @@ t.test('routes', async (t) => {
     const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
     const { network, routes } = routesOf({ peer }, ['10.2.0.9']);
     t.equal(network.routes[0], '10.2.0.9/32 via 192.0.2.254 dev eth0', 'before the network itself');
-    routes.leadAround('10.2.0.9');
+    routes.pinBypass('10.2.0.9');
     t.equal(network.routes.length, 2);
-    routes.leadAround('10.2.0.10');
+    routes.pinBypass('10.2.0.10');
     t.equal(network.routes.length, 3, 'a peer whose name was resolved later');
-    routes.leadAround('198.51.100.1');
+    routes.pinBypass('198.51.100.1');
     t.equal(network.routes.length, 3, 'not for a peer outside');
     routes.remove();
     t.same(network.routes, []);

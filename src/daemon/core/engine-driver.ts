@@ -14,7 +14,7 @@ export interface EngineLike {
   readonly closing?: boolean;
 }
 
-/** Somebody else with deadlines, which the timer of the engine serves as well. */
+/** Another holder of deadlines, which the timer of the engine serves as well. */
 export interface Sleeper {
   nextDeadline(): Millis | undefined;
   /** Its deadline has come. */
@@ -67,7 +67,7 @@ export class EngineDriver {
     this.#queue.push(input);
   }
 
-  /** Handles all inputs that wait, and sets the timer anew. Does nothing inside a step: that goes on with them. */
+  /** Handles all inputs that wait, and sets the timer. Does nothing inside a step, which handles them at its end. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;

@@ -15,7 +15,7 @@ export interface GatewayEffectsDeps {
   readonly names: Pick<ConnectionNames, 'nameOf'>;
   readonly sockets: { send(output: SendOutput): void; sendKeepalive(remote: Endpoint): void };
   /** Keeps the way to these addresses of a peer outside its own tunnel. */
-  leadAround(addresses: readonly string[]): void;
+  pinBypass(addresses: readonly string[]): void;
   readonly logger: Logger;
 }
 
@@ -79,7 +79,7 @@ export class GatewayEffects implements Effects {
   }
 
   peerResolved(addresses: readonly string[]): void {
-    this.#deps.leadAround(addresses);
+    this.#deps.pinBypass(addresses);
   }
 
   end(): void {

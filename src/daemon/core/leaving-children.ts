@@ -1,7 +1,7 @@
 import type { DataPlane } from '../../dataplane/dataplane.js';
 
 /**
- * How long a rekeyed child SA goes on receiving after both ends have agreed that it is gone. Its last packets
+ * How long a rekeyed child SA keeps receiving after both ends have agreed that it is gone. Its last packets
  * come by another socket than the DELETE, where a burst may be waiting, and by a path that may be longer. It is
  * the peer who sent them, so nothing is risked (RFC 7296 §2.8 leaves it to the receiver).
  */

@@ -13,7 +13,7 @@ export interface PeerNamesOptions {
   readonly resolve: Resolve;
   readonly family: 4 | 6;
   readonly now: () => Millis;
-  /** The name stands for other addresses than before. */
+  /** The name has other addresses than before. */
   readonly changed: (connection: ConnectionId, fqdn: string, addresses: readonly string[]) => void;
 }
 

@@ -63,7 +63,7 @@ export class GatewayReload {
     let problems: string[] = [];
     if (dryRun || !plan.possible) fresh.discard();
     else problems = this.#take(fresh.take(), plan.connections);
-    const connections = plan.connections.map(({ id: _id, steps: _steps, ...told }) => told);
+    const connections = plan.connections.map(({ id: _id, steps: _steps, ...reported }) => reported);
     const { possible, gateway, unchanged } = plan;
     const about = { ok: possible, dry_run: dryRun, file: this.file.source, errors: [] };
     return logReload({ ...about, gateway, connections, unchanged, problems }, logger);

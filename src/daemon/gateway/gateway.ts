@@ -180,7 +180,7 @@ function coreOf(setup: GatewaySetup, host: HostParts, names: ConnectionNames): G
     }),
     effects: new GatewayEffects({
       ...{ plane, devices, names, sockets, logger },
-      leadAround: (addresses) => side?.leadAround(addresses),
+      pinBypass: (addresses) => side?.pinBypass(addresses),
     }),
     counters: () => plane.counters(),
     ...{ file, psks, names, devices, clock, random, logger, resolve },

@@ -34,7 +34,7 @@ export interface ReloadReport {
 
 export type ReportedPlan = Omit<ConnectionPlan, 'id' | 'steps'>;
 
-/** Reads the configuration anew. */
+/** Reads the configuration again. */
 export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
 
 export interface ReloadPlan {
@@ -61,7 +61,7 @@ export function planReload(
   return { gateway, connections, unchanged: refused ? 0 : unchanged, possible: !refused && !stuck };
 }
 
-/** A configuration that was read anew, with the ids under which the connections of the present one go on in it. */
+/** A configuration that was read again, with the ids under which the connections of the present one go on in it. */
 export function withKnownIds(
   before: CoreConfig,
   { file, psks }: CoreConfig,

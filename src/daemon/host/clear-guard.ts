@@ -22,7 +22,7 @@ export const linuxFilter: PacketFilter = {
 /** What the guard contributes to the status. */
 export type GuardStatus = Omit<ClearPacketStatus, 'outbound'>;
 
-/** Between two looks at whether the table still stands: a firewall that is loaded again flushes those of others. */
+/** Between two looks at whether the table is still there: a firewall that is loaded again flushes those of others. */
 const LOOK_MS = 5000;
 
 /** The name of the table of the gateway with this TUN device. */
@@ -41,7 +41,7 @@ export class ClearGuard {
   /** Whether a process before this one has left rules. */
   readonly #adopted: boolean;
   #plan: GuardPlan | undefined;
-  /** What stands, as text to compare with. */
+  /** What is installed, as text to compare with. */
   #installed = '';
   #reason: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -50,7 +50,7 @@ export class ClearGuard {
     this.#filter = filter;
     this.#table = guardTable(device);
     this.#logger = logger;
-    this.#adopted = this.#stands();
+    this.#adopted = this.#isInstalled();
   }
 
   /** Puts this plan in force in place of the one before. A refusal is logged and shown by `status`. */
@@ -115,7 +115,7 @@ export class ClearGuard {
 
   #look(): void {
     const text = this.#installed;
-    if (text !== '' && this.#stands()) return;
+    if (text !== '' && this.#isInstalled()) return;
     if (text !== '') {
       this.#logger.warn(
         { table: this.#table },
@@ -127,7 +127,7 @@ export class ClearGuard {
     if (plan !== undefined) this.update(plan);
   }
 
-  #stands(): boolean {
+  #isInstalled(): boolean {
     try {
       return this.#filter.standing(this.#table);
     } catch {

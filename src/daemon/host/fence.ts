@@ -25,32 +25,32 @@ export function ownerMetric(device: string): number {
 export class Fence {
   readonly #network: HostNetwork;
   readonly #metric: number;
-  readonly #standing = new Map<string, { readonly cidr: Cidr; readonly adopted: boolean }>();
+  readonly #routes = new Map<string, { readonly cidr: Cidr; readonly adopted: boolean }>();
 
   constructor(network: HostNetwork, metric: number) {
     this.#network = network;
     this.#metric = metric;
     for (const { cidr, kind } of network.routesOf(metric)) {
-      if (kind === 'unreachable') this.#standing.set(formatCidr(cidr), { cidr, adopted: true });
+      if (kind === 'unreachable') this.#routes.set(formatCidr(cidr), { cidr, adopted: true });
     }
   }
 
-  /** The networks it stands around, in canonical text. */
+  /** The networks it encloses, in canonical text. */
   get networks(): readonly string[] {
-    return [...this.#standing.keys()];
+    return [...this.#routes.keys()];
   }
 
   /** @throws LinuxError */
   add(cidr: Cidr): void {
     const text = formatCidr(cidr);
-    if (this.#standing.has(text)) return;
+    if (this.#routes.has(text)) return;
     try {
       this.#network.addUnreachable(cidr, this.#metric);
     } catch (error) {
       // The metric is ours alone: it is what we wanted.
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
     }
-    this.#standing.set(text, { cidr, adopted: false });
+    this.#routes.set(text, { cidr, adopted: false });
   }
 
   /** Takes it away around all networks but these. @throws the first LinuxError */
@@ -69,9 +69,9 @@ export class Fence {
 
   #take(chosen: (text: string, adopted: boolean) => boolean): void {
     let problem: unknown;
-    for (const [text, { cidr, adopted }] of this.#standing) {
+    for (const [text, { cidr, adopted }] of this.#routes) {
       if (!chosen(text, adopted)) continue;
-      this.#standing.delete(text);
+      this.#routes.delete(text);
       try {
         this.#network.removeUnreachable(cidr, this.#metric);
       } catch (error) {

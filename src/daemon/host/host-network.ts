@@ -33,7 +33,7 @@ export interface HostRoute extends Way {
 export interface HostNetwork {
   addRoute(route: DeviceRoute): void;
   removeRoute(route: DeviceRoute): void;
-  /** Refuses packets to a network, with an ICMP error, where no route with a lower metric stands. */
+  /** Refuses packets to a network, with an ICMP error, where there is no route with a lower metric. */
   addUnreachable(cidr: Cidr, metric: number): void;
   removeUnreachable(cidr: Cidr, metric: number): void;
   /** How the kernel sends to this address now. @throws LinuxError when nothing leads there */

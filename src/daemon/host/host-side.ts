@@ -73,13 +73,13 @@ export class HostSide {
     return hostProblems(missing, refused);
   }
 
-  /** A peer's new address must not be looked for behind its own tunnel. */
-  leadAround(addresses: readonly string[]): void {
+  /** Pins a route to these addresses of a peer outside of its own tunnel. */
+  pinBypass(addresses: readonly string[]): void {
     for (const address of addresses) this.#resolved.add(address);
     this.#protect(this.#connections);
     for (const address of addresses) {
       try {
-        this.#routes.leadAround(address);
+        this.#routes.pinBypass(address);
       } catch (error) {
         this.#options.logger.error(oneLine(error));
       }

@@ -128,7 +128,7 @@ export class GatewayRoutes {
     this.#tunnelled = possible.map(({ route }) => route.cidr);
     this.#devices = new Set(possible.map(({ route }) => route.device));
     // First around, while the routing table still shows the way without the tunnel.
-    for (const { address, connection } of peers) attempt(connection, () => this.leadAround(address));
+    for (const { address, connection } of peers) attempt(connection, () => this.pinBypass(address));
     for (const one of possible) attempt(one.connection, () => this.#lay(one));
     const closed = new Set(fenced.map(({ route }) => formatCidr(route.cidr)));
     attempt(undefined, () => this.#fence.keepOnly(closed));
@@ -137,7 +137,7 @@ export class GatewayRoutes {
   }
 
   /** Gives a peer that would be reached through its own tunnel a route around it. @throws LinuxError */
-  leadAround(peer: string): void {
+  pinBypass(peer: string): void {
     const address = parseIp(peer);
     if (address === undefined || this.#around.has(peer) || !this.#isInside(address)) return;
     const way = this.#wayTo(peer);

@@ -20,7 +20,7 @@ export const readSysctl: ReadSysctl = (name) => {
   }
 };
 
-/** What would keep traffic from passing although the tunnel stands, one sentence each. */
+/** What would keep traffic from passing although the tunnel is up, one sentence each. */
 export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string[] {
   const out: string[] = [];
   if (read('net.ipv4.ip_forward') === '0') {

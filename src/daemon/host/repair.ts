@@ -48,7 +48,7 @@ export class HostRepair {
       return;
     }
     this.#failures++;
-    const wait = Math.max(SHORTEST, backoffDelay(this.#failures, this.#deps.random));
+    const wait = Math.max(MIN_WAIT, backoffDelay(this.#failures, this.#deps.random));
     const retryAt = this.#deps.clock.now() + wait;
     this.#deps.changed(
       new Map([...problems].map(([id, list]) => [id, list.map((one) => ({ ...one, retryAt }))])),
@@ -63,4 +63,4 @@ export class HostRepair {
   }
 }
 
-const SHORTEST: Millis = 1000;
+const MIN_WAIT: Millis = 1000;

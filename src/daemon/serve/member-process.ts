@@ -42,7 +42,7 @@ const ATTEMPTS = 3;
 /** Between two looks at the status, whose counters move without an event; in beats of the pulse. */
 const LOOK_BEATS = 8;
 
-/** One member of a gateway: a process that is kept running in the desired state until it is told to stop. */
+/** One member of a gateway: a process that is kept running in the desired state until `stop`. */
 export class MemberProcess {
   readonly #options: MemberOptions;
   readonly #pace: PulsePace;

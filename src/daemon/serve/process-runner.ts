@@ -23,7 +23,7 @@ export interface ProcessRunnerOptions {
 
 /**
  * Runs every member of every gateway as a process of its own, in the network namespace of its VPC. The processes
- * outlive this one: the next server finds them by their control sockets and goes on with them.
+ * outlive this one: the next server finds them by their control sockets and takes them over.
  */
 export class ProcessRunner implements GatewayRunner {
   #options: ProcessRunnerOptions;

@@ -35,7 +35,7 @@ export interface ServeFile {
   readonly runFolder: string;
   /** How long gateways live on without a server. */
   readonly orphanSeconds: number;
-  /** What becomes of the gateways when the server is told to end. */
+  /** What becomes of the gateways when the server is asked to end. */
   readonly onStop: 'stop' | 'keep';
   /** What server and gateways log at least, unless the command line says so. */
   readonly logLevel?: LogLevel;

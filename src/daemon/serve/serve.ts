@@ -11,7 +11,7 @@ import type { Store } from '../../store/store.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Result } from '../../util/result.js';
 import { oneLine, StartError } from '../start-error.js';
-import type { SignalSource } from '../system/lifecycle.js';
+import { EndRequest, type SignalSource, withSignals } from '../system/signals.js';
 import { UndoStack } from '../undo.js';
 import { ProcessRunner } from './process-runner.js';
 import { serveChanges } from './serve-changes.js';
@@ -155,7 +155,7 @@ export class ControlPlane {
     return `ending: the gateways go on without a server, for ${orphanSeconds} s at most`;
   }
 
-  /** Whether the gateways outlive the server when it is told to end. */
+  /** Whether the gateways outlive the server when it is asked to end. */
   get keepsGateways(): boolean {
     return this.#file.onStop === 'keep';
   }
@@ -204,40 +204,28 @@ export async function runControlPlane(
   signals: SignalSource = process,
 ): Promise<void> {
   const { logger } = options;
-  let end: () => void = () => undefined;
-  const asked = new Promise<void>((resolve) => {
-    end = resolve;
-  });
-  let signalled = false;
-  const onSignal = (): void => {
-    if (signalled) process.exit(130);
-    signalled = true;
-    end();
-  };
+  const end = new EndRequest<void>();
   let plane: ControlPlane | undefined;
-  const onHangUp = (): void => {
-    if (plane === undefined) logger.warn('SIGHUP while starting: the file is being read already');
-    else
-      void plane.reload().then(
-        (report) => logRefusal(report, logger),
-        (error) => logger.error(oneLine(error)),
-      );
+  const handlers = {
+    SIGTERM: () => end.signal(),
+    SIGINT: () => end.signal(),
+    SIGHUP: () => {
+      if (plane === undefined) logger.warn('SIGHUP while starting: the file is being read already');
+      else
+        void plane.reload().then(
+          (report) => logRefusal(report, logger),
+          (error) => logger.error(oneLine(error)),
+        );
+    },
   };
-  signals.on('SIGTERM', onSignal);
-  signals.on('SIGINT', onSignal);
-  signals.on('SIGHUP', onHangUp);
-  try {
+  await withSignals(signals, handlers, async () => {
     plane = await ControlPlane.start(options);
     started(plane);
-    await asked;
+    await end.asked;
     logger.info(plane.farewell);
     await plane.stop();
     logger.info('the server has ended');
-  } finally {
-    signals.removeListener('SIGTERM', onSignal);
-    signals.removeListener('SIGINT', onSignal);
-    signals.removeListener('SIGHUP', onHangUp);
-  }
+  });
 }
 
 function logRefusal({ applied, changes, errors }: ServerReload, logger: Logger): void {

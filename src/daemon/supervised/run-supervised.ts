@@ -13,7 +13,7 @@ import { linuxFilter } from '../host/clear-guard.js';
 import { linuxNetwork } from '../host/host-network.js';
 import { openHost } from '../host/host-side.js';
 import { oneLine } from '../start-error.js';
-import type { DaemonSignal, SignalSource } from '../system/lifecycle.js';
+import { type SignalSource, withSignals } from '../system/signals.js';
 import { decodeDesired } from './desired-state.js';
 import { readDeviceMark, removeDeviceMark, writeDeviceMark } from './device-mark.js';
 import { ensureAddress, removeMarked } from './own-address.js';
@@ -57,22 +57,14 @@ export function removeLeftovers(control: string): void {
  */
 export async function runSupervised(options: SupervisedOptions): Promise<0 | 1> {
   const supervised = new Supervised(options);
-  const signals = options.signals ?? process;
-  const onStop = (): void => supervised.end(0, 'open');
-  const onRestart = (): void => supervised.end(0, 'closed');
-  const ignore = (): void => undefined;
-  const listeners: readonly (readonly [DaemonSignal, () => void])[] = [
-    ['SIGTERM', onStop],
-    ['SIGINT', onStop],
-    ['SIGUSR2', onRestart],
-    ['SIGHUP', ignore],
-  ];
-  for (const [signal, listener] of listeners) signals.on(signal, listener);
-  try {
-    return await supervised.run();
-  } finally {
-    for (const [signal, listener] of listeners) signals.removeListener(signal, listener);
-  }
+  const handlers = {
+    SIGTERM: () => supervised.end(0, 'open'),
+    SIGINT: () => supervised.end(0, 'open'),
+    SIGUSR2: () => supervised.end(0, 'closed'),
+    // There is no file to read again.
+    SIGHUP: () => undefined,
+  };
+  return await withSignals(options.signals ?? process, handlers, () => supervised.run());
 }
 
 class Supervised {
@@ -82,14 +74,14 @@ class Supervised {
   #orphaned: NodeJS.Timeout | undefined;
   #supervisors = 0;
   /** On its way out: nothing may keep the process alive. */
-  #over = false;
+  #ending = false;
   #server: ControlServer | undefined;
   #gateway: Gateway | undefined;
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
   #first: CoreConfig | undefined;
   /** As it was handed over last. */
   #file: GatewayFile | undefined;
-  #giveBack: () => void = () => undefined;
+  #removeAddress: () => void = () => undefined;
   #configuring: Promise<unknown> = Promise.resolve();
 
   constructor(options: SupervisedOptions) {
@@ -116,14 +108,14 @@ class Supervised {
       await this.#options.prepared?.close();
       return 1;
     }
-    this.#lonely();
+    this.#startOrphanTimer();
     const { code, how } = await this.#ended;
-    this.#over = true;
+    this.#ending = true;
     clearTimeout(this.#orphaned);
     await this.#configuring;
     await this.#gateway?.stop(how);
     if (how === 'open') removeDeviceMark(deviceMark(control));
-    this.#return();
+    this.#releaseAddress();
     for (const key of this.#first?.psks.values() ?? []) key.wipe();
     await this.#options.prepared?.close();
     await this.#server.close();
@@ -135,12 +127,12 @@ class Supervised {
     clearTimeout(this.#orphaned);
     gone.addEventListener('abort', () => {
       this.#supervisors--;
-      if (this.#supervisors === 0 && !this.#over) this.#lonely();
+      if (this.#supervisors === 0 && !this.#ending) this.#startOrphanTimer();
     });
     return { pid: process.pid, version: programVersion, configured: this.#gateway !== undefined };
   }
 
-  #lonely(): void {
+  #startOrphanTimer(): void {
     const { orphanSeconds, logger } = this.#options;
     clearTimeout(this.#orphaned);
     this.#orphaned = setTimeout(() => {
@@ -159,7 +151,7 @@ class Supervised {
   async #apply(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
     const fresh = decodeDesired(params);
     const { file } = fresh.config;
-    this.#tellIds(file);
+    this.#logIds(file);
     this.#file = file;
     if (this.#gateway !== undefined) {
       const report = this.#gateway.reconfigure(fresh);
@@ -174,7 +166,7 @@ class Supervised {
     const { gateway } = config.file;
     const { control, logger, prepared } = this.#options;
     try {
-      // The mark first: at no moment does something stand that nobody would remove.
+      // The mark first: at no moment is there something that nobody would remove.
       writeDeviceMark(deviceMark(control), gateway.interface);
       this.#takeAddress(gateway.address);
       this.#gateway = await startGateway({
@@ -186,7 +178,7 @@ class Supervised {
       });
       this.#first = config;
     } catch (error) {
-      this.#return();
+      this.#releaseAddress();
       for (const key of config.psks.values()) key.wipe();
       throw error instanceof ControlError ? error : new ControlError('failed', oneLine(error));
     }
@@ -196,28 +188,28 @@ class Supervised {
   /** @throws ControlError `no_address` */
   #takeAddress(address: string): void {
     try {
-      this.#giveBack = ensureAddress(address, addressMark(this.#options.control));
+      this.#removeAddress = ensureAddress(address, addressMark(this.#options.control));
     } catch (error) {
       throw new ControlError('no_address', `the address ${address} cannot be added: ${oneLine(error)}`);
     }
   }
 
   /** The log goes by names: it says once which ids of the API these have. */
-  #tellIds({ connections }: GatewayFile): void {
-    const told = new Map(this.#file?.connections.map(({ id, name }) => [id, name]));
+  #logIds({ connections }: GatewayFile): void {
+    const logged = new Map(this.#file?.connections.map(({ id, name }) => [id, name]));
     for (const { id, name } of connections) {
-      if (told.get(id) === name) continue;
+      if (logged.get(id) === name) continue;
       this.#options.logger.info({ connection: name, id }, `connection ${id} is called ${name}`);
     }
   }
 
-  #return(): void {
+  #releaseAddress(): void {
     try {
-      this.#giveBack();
+      this.#removeAddress();
     } catch (error) {
       this.#options.logger.warn(`the address of the gateway was not removed: ${oneLine(error)}`);
     }
-    this.#giveBack = () => undefined;
+    this.#removeAddress = () => undefined;
   }
 }
 
