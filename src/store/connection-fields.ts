@@ -100,8 +100,7 @@ export const CONNECTION_FIELDS = {
     schema: Type.Optional(Type.Enum(['restart', 'clear', 'hold', 'none'])),
     default: 'restart',
     changes: ['dead_peer_detection'],
-    means:
-      'what to do when the peer stops answering: `restart`, `clear`, `hold`, or `none`: it is not watched',
+    means: 'what to do when the peer stops answering: `restart`, `clear`, `hold` or `none`',
     help: 'What to do when the peer stops answering',
   },
   'dead_peer_detection.interval': {

@@ -5,6 +5,7 @@ import { RELOAD_TABLE } from '../../src/connection/reload-table.js';
 import { ACTIVITIES, ADVISORY_CODES } from '../../src/connection/status.js';
 import { METHODS } from '../../src/daemon/control/methods.js';
 import { QUIRK_CODES } from '../../src/ike/quirks.js';
+import { CONNECTION_FIELDS, FIELD_PATHS, fieldOf } from '../../src/store/connection-fields.js';
 import { LimitsSchema } from '../../src/store/schema.js';
 
 const read = (name: string): string =>
@@ -53,6 +54,29 @@ t.test('and every method of the control socket, with its parameters', async (t) 
     rows,
   );
 });
+
+t.test('they show every field of a connection as the table of fields has it, and no other', async (t) => {
+  const rows = configuration.split('\n').filter((line) => line.startsWith('| `connections[].'));
+  const wanted = FIELD_PATHS.filter((path) => fieldOf(path).only !== 'api').map((path) => {
+    const { means, usual, default: left } = fieldOf(path);
+    return `| \`connections[].${path}\` | ${means} | ${usual ?? `\`${left}\``} |`;
+  });
+  t.same(rows, wanted);
+  t.notOk(rows.join().includes('undefined'), 'each says what it means');
+});
+
+t.test(
+  'a change of any field has its rows in the action table, and each row is that of a field',
+  async (t) => {
+    const ofFields = new Set<string>(Object.values(CONNECTION_FIELDS).flatMap(({ changes }) => [...changes]));
+    const rows = Object.keys(RELOAD_TABLE).filter((row) => !/^(?:gateway\.|connection |limits)/.test(row));
+    t.same([...ofFields].sort(), rows.sort());
+    for (const path of FIELD_PATHS) {
+      const { only, changes } = fieldOf(path);
+      t.equal(changes.length === 0, only === 'api', path);
+    }
+  },
+);
 
 t.test('and every status and activity', async (t) => {
   const section = operation.slice(operation.indexOf('## States'), operation.indexOf('## Causes'));

@@ -1,10 +1,12 @@
 import { isIP } from 'node:net';
 import type { Options, PositionalOptions } from 'yargs';
+import type { FieldPath } from '../../store/connection-fields.js';
 import { CliError, UsageError } from '../errors.js';
 import type { ApiClient, ApiObject } from './api-client.js';
 import { readLine } from './connect.js';
+import { givenFields, optionName, optionsOf } from './field-options.js';
 import { givenGateway } from './gateways.js';
-import { looseJson, operand, switchOption, textOption, vpcOption } from './options.js';
+import { looseJson, operand, textOption, vpcOption } from './options.js';
 import { ask, canAsk } from './prompt.js';
 import { resolveConnection, resolveGateway, resolveObject } from './resolve.js';
 import { compact, type DeleteCommand, type Given, type VpnCommand, wholeNumber } from './spec.js';
@@ -20,33 +22,32 @@ const identityType = (whose: string): Options => ({
   describe: `Type of the ${whose} IKE identity`,
 });
 
+/** Fields that an option gives as they are. */
+const PLAIN = [
+  'admin_state_up',
+  'dead_peer_detection.action',
+  'dead_peer_detection.interval',
+  'dead_peer_detection.timeout',
+  'establish_mode',
+  'distribute_traffic',
+  'routing_protocol',
+] as const satisfies readonly FieldPath[];
+
 /** Options that creation and update have in common. */
-const settings: Readonly<Record<string, Options>> = {
-  'admin-state-up': switchOption('false shuts the connection down'),
-  'dead-peer-detection-action': {
-    choices: ['restart', 'clear', 'hold', 'none'],
-    requiresArg: true,
-    describe: 'What to do when the peer stops answering',
-  },
-  'dead-peer-detection-interval': textOption('Seconds between two questions to the peer'),
-  'dead-peer-detection-timeout': textOption('Seconds until the peer counts as dead'),
-  'ike-policy': textOption('IKE policy by name or id; auto-negotiation without one'),
-  'ipsec-policy': textOption('IPsec policy by name or id; auto-negotiation without one'),
-  'establish-mode': {
-    choices: ['bidirectional', 'peer_only'],
-    requiresArg: true,
-    describe: 'Who begins negotiations',
-  },
-  'distribute-traffic': switchOption('In route mode: over both tunnels'),
-  'routing-protocol': {
-    choices: ['bgp', 'none'],
-    requiresArg: true,
-    describe: 'In route mode: none is for static routes; bgp is not offered',
-  },
-  'peer-asn': textOption('Needs dynamic routes (BGP), which are not offered'),
-  tunnels: textOption('Needs dynamic routes (BGP), which are not offered: JSON or @FILE'),
-  'psk-file': textOption('File with the pre-shared key, in place of the key itself'),
-};
+const settings: Readonly<Record<string, Options>> = optionsOf(
+  'admin_state_up',
+  'dead_peer_detection.action',
+  'dead_peer_detection.interval',
+  'dead_peer_detection.timeout',
+  'ike_policy',
+  'ipsec_policy',
+  'establish_mode',
+  'distribute_traffic',
+  'routing_protocol',
+  'peer.asn',
+  'tunnels',
+  'psk_file',
+);
 
 const KEY_WARNING =
   'A key on the command line is seen by every user of this machine while the command runs, and stays in the\n' +
@@ -96,8 +97,7 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
     },
     options: {
       ...settings,
-      'local-cidr': textOption('Network on this side; may be repeated'),
-      'peer-cidr': textOption('Network behind the peer; may be repeated'),
+      ...optionsOf('local.cidrs', 'peer.cidrs'),
       'local-ike-identity-type': identityType('local'),
       'local-ike-identity-value': textOption('Value of the local IKE identity'),
       'local-ike-identities': textOption('All local IKE identities: JSON or @FILE'),
@@ -105,7 +105,7 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
       'peer-ike-identity-value': textOption("Value of the peer's IKE identity"),
       ...vpcOption,
     },
-    repeatable: ['local-cidr', 'peer-cidr'],
+    repeatable: [optionName('local.cidrs'), optionName('peer.cidrs')],
     description: 'Create a connection on a VPN gateway',
     examples: [
       [
@@ -138,13 +138,11 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
     operands: '<gateway> <connection>',
     positionals: { gateway, connection },
     options: {
-      name: textOption('New name'),
-      psk: textOption('New pre-shared key; better --psk-file'),
+      ...optionsOf('name', 'psk'),
       ...settings,
       'reset-ike-policy': { type: 'boolean', default: false, describe: 'Auto-negotiation for IKE again' },
       'reset-ipsec-policy': { type: 'boolean', default: false, describe: 'Auto-negotiation for IPsec again' },
-      'peer-address': textOption('New address of the peer'),
-      'peer-fqdn': textOption('New host name of the peer'),
+      ...optionsOf('peer.address', 'peer.fqdn'),
       ...vpcOption,
     },
     description: 'Change a connection; what need not be negotiated again goes on running',
@@ -243,23 +241,16 @@ function givenCidr(given: Given): string {
 }
 
 async function updateConnection(api: ApiClient, given: Given): ReturnType<VpnCommand['run']> {
-  const peer = compact({
-    address: given.text('peer-address'),
-    fqdn: given.text('peer-fqdn'),
-    asn: given.number('peer-asn'),
-  });
   for (const kind of ['ike', 'ipsec'] as const) {
     if (given.on(`reset-${kind}-policy`) && given.text(`${kind}-policy`) !== undefined) {
       throw new UsageError(`--reset-${kind}-policy and --${kind}-policy exclude each other`);
     }
   }
   const fields = {
-    ...compact({
-      name: given.text('name'),
-      psk: await givenKey(given, false),
-    }),
+    ...givenFields(given, 'name'),
+    ...compact({ psk: await givenKey(given, false) }),
     ...(await givenSettings(api, given)),
-    ...(Object.keys(peer).length === 0 ? {} : { peer }),
+    ...givenFields(given, 'peer.address', 'peer.fqdn', 'peer.asn'),
     // null is how a policy is taken away.
     ...(given.on('reset-ike-policy') ? { ike_policy: null } : {}),
     ...(given.on('reset-ipsec-policy') ? { ipsec_policy: null } : {}),
@@ -275,22 +266,15 @@ async function updateConnection(api: ApiClient, given: Given): ReturnType<VpnCom
 }
 
 async function givenSettings(api: ApiClient, given: Given): Promise<Record<string, unknown>> {
-  const dpd = compact({
-    action: given.text('dead-peer-detection-action'),
-    interval: given.number('dead-peer-detection-interval'),
-    timeout: given.number('dead-peer-detection-timeout'),
-  });
   const tunnels = given.text('tunnels');
-  return compact({
-    admin_state_up: given.flag('admin-state-up'),
-    dead_peer_detection: Object.keys(dpd).length === 0 ? undefined : dpd,
-    ike_policy: await policy(api, 'ike_policy', given.text('ike-policy')),
-    ipsec_policy: await policy(api, 'ipsec_policy', given.text('ipsec-policy')),
-    establish_mode: given.text('establish-mode'),
-    distribute_traffic: given.flag('distribute-traffic'),
-    routing_protocol: given.text('routing-protocol'),
-    tunnels: tunnels === undefined ? undefined : await looseJson('--tunnels', tunnels),
-  });
+  return {
+    ...givenFields(given, ...PLAIN),
+    ...compact({
+      ike_policy: await policy(api, 'ike_policy', given.text('ike-policy')),
+      ipsec_policy: await policy(api, 'ipsec_policy', given.text('ipsec-policy')),
+      tunnels: tunnels === undefined ? undefined : await looseJson('--tunnels', tunnels),
+    }),
+  };
 }
 
 async function policy(
