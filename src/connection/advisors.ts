@@ -3,10 +3,10 @@ import { type ConnectionConfig, connectionName } from '../ike/config.js';
 import { isEverything } from '../ike/policy/everything.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionSas } from './ledger.js';
-import { lifetimeAdvisories } from './lifetimes.js';
 import { peerAddressBesideTunnel } from './own-address.js';
-import type { Projections } from './projections.js';
-import { rekeyAdvisories } from './refusals.js';
+import { lifetimeAdvisories } from './projections/lifetimes.js';
+import type { Projections } from './projections/projections.js';
+import { rekeyAdvisories } from './projections/refusals.js';
 import type { Advisory, ConnectionStatus, CoverageStatus } from './status.js';
 
 /** A connection as advisors see it. */

@@ -3,8 +3,8 @@ import type { Networks } from '../ike/policy/selectors.js';
 import type { Millis } from '../util/units.js';
 import { coverageMatrix, type SelectorPair } from './coverage.js';
 import { hex32 } from './names.js';
+import type { PairRefusals } from './projections/refusals.js';
 import { statusReason } from './reasons.js';
-import type { PairRefusals } from './refusals.js';
 import type { CoverageCell, CoverageStatus, StatusReason } from './status.js';
 
 /** Cells of a coverage matrix in a status document. */

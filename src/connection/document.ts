@@ -4,9 +4,9 @@ import { advisoriesOf } from './advisors.js';
 import { coverageStatus, narrowedReason, sumOfDrops } from './coverage-status.js';
 import type { ConnectionSas } from './ledger.js';
 import type { TrackedConnection } from './projection.js';
-import type { Projections } from './projections.js';
+import type { Projections } from './projections/projections.js';
 import { type StatusCause, statusReason } from './reasons.js';
-import type { ConnectionView } from './reconcile.js';
+import type { ConnectionView } from './reconcile-types.js';
 import { type ChildTraffic, childStatus, ikeStatus, newest } from './sa-status.js';
 import type {
   Advisory,

@@ -56,7 +56,7 @@ export interface CatalogueEntry<E> {
   failure?(event: E): Failure | undefined;
   /** Further fields of the log line; one without a value is left out. */
   readonly fields?: Readonly<Record<string, (event: E) => unknown>>;
-  /** Which repeats are one line of the log: for what strangers can cause, and what goes on for days. */
+  /** Which repeats are one line of the log: for what strangers can cause, and what repeats for days. */
   fold?(event: E): Fold | undefined;
   /** What it adds to the history of its connection. */
   history?(event: E): HistoryLine;
@@ -119,7 +119,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     status: true,
   },
   'ike-closed': {
-    meaning: 'An established IKE SA is gone. A warning unless somebody wanted it.',
+    meaning: 'An established IKE SA is gone. A warning when it was not intended.',
     spec: 'RFC 7296 §1.4.1, §2.4; RFC 2408 §3.15',
     level: {
       among: ['info', 'warn'],

@@ -1,5 +1,5 @@
 import type { Millis } from '../util/units.js';
-import type { HistoryEntry } from './history.js';
+import type { HistoryEntry } from './projections/history.js';
 import { adviceFor } from './reasons.js';
 import type { Advisory, ConnectionStatusDocument, StatusReason } from './status.js';
 

@@ -3,7 +3,7 @@ import type { CloseReason, Failure } from '../ike/events.js';
 interface Close {
   /** What the log says. */
   readonly words: string;
-  /** Why an SA that the engine closed without naming a failure is gone; absent when somebody wanted it to go. */
+  /** Why an SA that the engine closed without naming a failure is gone; absent when the close was intended. */
   readonly failure?: Failure;
 }
 

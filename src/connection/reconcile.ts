@@ -1,109 +1,22 @@
 import type { ConnectionConfig, DpdAction } from '../ike/config.js';
 import { subjectOf } from '../ike/event-subject.js';
-import type { CloseReason, IkeEvent } from '../ike/events.js';
+import type { IkeEvent } from '../ike/events.js';
 import type { ConnectionId } from '../util/ids.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
-import { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF, fraction } from './backoff.js';
-import type { ConnectionSas, SaChange, SaView } from './ledger.js';
+import { backoffDelay, fraction } from './backoff.js';
+import type { SaChange, SaView } from './ledger.js';
+import { lossOf, noOutcome, note, type Outcome } from './outcome.js';
 import type { EventConsumer } from './projection.js';
-
-/** What the reconciler wants done, in this order. The daemon turns it into inputs of the engine. */
-export type Command =
-  | { readonly kind: 'initiate' | 'terminate'; readonly connection: ConnectionId }
-  /** A new negotiation beside the SAs that stand; they go when it has succeeded. */
-  | { readonly kind: 'renew'; readonly connection: ConnectionId }
-  /** Whether requests of the peer for this connection are answered: not while an operator holds it down. */
-  | { readonly kind: 'admit' | 'refuse'; readonly connection: ConnectionId };
-
-/** All that can happen to the reconciler. Time is an argument of `handle`. */
-export type ReconcileInput =
-  | { readonly kind: 'configure'; readonly connections: readonly ConnectionConfig[] }
-  /** All events of one step of the engine have been taken: together they say why something was lost. */
-  | { readonly kind: 'step' }
-  | { readonly kind: 'up' | 'down' | 'acquire'; readonly connection: ConnectionId }
-  /** Something changed that may let the next attempt succeed: the configuration, or the peer's addresses. */
-  | { readonly kind: 'retry'; readonly connection: ConnectionId }
-  /** What stands is to be replaced by a new negotiation, tried until it succeeds. */
-  | { readonly kind: 'renew'; readonly connection: ConnectionId }
-  /** Take down and bring up again. */
-  | { readonly kind: 'renegotiate'; readonly connection: ConnectionId }
-  | { readonly kind: 'timer' };
-
-/**
- * - `disabled`: admin_state_up is false
- * - `stopped`: an operator took it down
- * - `passive`: waits for the peer (peer_only), or for the peer or an operator (DPD action clear)
- * - `trapped`: waits for traffic (DPD action hold)
- * - `due`: will be initiated at `deadline`
- * - `connecting`: initiated, no outcome yet
- * - `up`: a child SA stands; in version 1 it may outlive its IKE SA
- */
-export type State = 'disabled' | 'stopped' | 'passive' | 'trapped' | 'due' | 'connecting' | 'up';
-
-/** What can happen to one connection, as the table below sees it. */
-export type Stimulus =
-  | 'enable'
-  | 'disable'
-  | 'up'
-  | 'down'
-  | 'acquire'
-  | 'retry'
-  | 'renew'
-  | 'renegotiate'
-  | 'deadline'
-  | 'established'
-  /** Our attempt did not succeed. */
-  | 'failed'
-  /** The connection was up: the peer died, deleted it or its child SAs only, or it ended otherwise. */
-  | 'lost-dead'
-  | 'lost-child'
-  | 'lost-deleted'
-  | 'lost';
-
-/** The pace of retries. */
-export interface ReconcilePolicy {
-  readonly backoff: BackoffPolicy;
-  /** At most this long after the peer deleted a connection we want, so that its own new attempt may come first. */
-  readonly afterDelete: Millis;
-  /**
-   * This long after the peer deleted the last child SA and left the IKE SA standing. Long enough for the DELETE of
-   * the IKE SA that IKEv1 peers send behind it: there each has a message of its own (RFC 2408 §3.15).
-   */
-  readonly afterChildDelete: Millis;
-  /** A connection that was up this long has proven itself: the next failure starts with short waits again. */
-  readonly settled: Millis;
-  /** An attempt without any outcome is repeated after this long. The engine gives up far earlier. */
-  readonly watchdog: Millis;
-  /**
-   * Least distance between two attempts of ours, whatever connections they are of: many connections that start
-   * or lose their peer at the same moment come back one after the other. An operator's `up` does not wait.
-   */
-  readonly stagger: Millis;
-  /** A peer that speaks to us resets the backoff, but not oftener than this: its address may be forged. */
-  readonly heardAgain: Millis;
-}
-
-export const DEFAULT_POLICY: ReconcilePolicy = {
-  backoff: DEFAULT_BACKOFF,
-  afterDelete: 500,
-  afterChildDelete: 20,
-  settled: 10_000,
-  watchdog: 180_000,
-  stagger: 10,
-  heardAgain: 10_000,
-};
-
-/** One connection as the reconciler sees it. */
-export interface ConnectionView {
-  readonly state: State;
-  /** Failed attempts in a row. */
-  readonly failures: number;
-  /** When it will be initiated, in state `due`. */
-  readonly nextAttemptAt: Millis | undefined;
-  /** A new negotiation that is to replace the SAs has not succeeded yet. */
-  readonly renewing: boolean;
-}
+import {
+  type Command,
+  type ConnectionView,
+  DEFAULT_POLICY,
+  type ReconcileInput,
+  type ReconcilePolicy,
+  type State,
+  type Stimulus,
+} from './reconcile-types.js';
 
 interface Entry {
   config: ConnectionConfig;
@@ -111,11 +24,11 @@ interface Entry {
   failures: number;
   deadline: Millis | undefined;
   upSince: Millis | undefined;
-  /** Whether a child SA stood after the last events. */
+  /** Whether a child SA was established after the last step. */
   standing: boolean;
-  /** Its turn among all connections has come, or comes at `deadline`. */
+  /** Its stagger slot was granted, now or at `deadline`. */
   hasTurn: boolean;
-  /** Failed attempts to replace what stands; undefined when it is not to be replaced. */
+  /** Failed attempts to replace the established SAs; undefined when they are not to be replaced. */
   renewals: number | undefined;
   heardAt: Millis;
 }
@@ -131,19 +44,8 @@ interface Step {
 
 type Action = (step: Step) => State;
 
-/** What the events of one step of the engine mean for one connection. */
-interface Outcome {
-  readonly connection: ConnectionId;
-  failed: boolean;
-  reason: CloseReason | undefined;
-  /** A negotiation from the start succeeded. */
-  negotiated: boolean;
-  /** The peer deleted the last IKE SA. */
-  ikeDeleted: boolean;
-}
-
 /**
- * Keeps every connection in the state that is wanted of it, for ever: there is no last try. A table of state
+ * Keeps every connection in its desired state, for ever: there is no last try. A table of state
  * and stimulus decides; a pair that is not in the table changes nothing.
  */
 export class Reconciler implements EventConsumer {
@@ -151,7 +53,7 @@ export class Reconciler implements EventConsumer {
   readonly #ledger: SaView;
   readonly #random: Random;
   /** What the events of this step mean so far. */
-  readonly #outcomes = new Map<Entry, Outcome>();
+  readonly #outcomes = new Map<ConnectionId, Outcome>();
   readonly #policy: ReconcilePolicy;
   /** From when on the next attempt may begin. */
   #nextTurn: Millis = 0;
@@ -171,14 +73,8 @@ export class Reconciler implements EventConsumer {
     const { connection } = subjectOf(event);
     const entry = connection === undefined ? undefined : this.#entries.get(connection);
     if (connection === undefined || entry === undefined) return;
-    const outcome = this.#outcomes.get(entry) ?? {
-      connection,
-      failed: false,
-      reason: undefined,
-      negotiated: false,
-      ikeDeleted: false,
-    };
-    this.#outcomes.set(entry, outcome);
+    const outcome = this.#outcomes.get(connection) ?? noOutcome();
+    this.#outcomes.set(connection, outcome);
     note(
       { event, change, sas: this.#ledger.of(connection), connecting: entry.state === 'connecting' },
       outcome,
@@ -232,7 +128,7 @@ export class Reconciler implements EventConsumer {
     const disable: Action = (step) => this.#end(step, 'disabled');
     const down: Action = (step) => this.#end(step, 'stopped');
     const up: Action = () => 'up';
-    // The peer was quicker than our refusal.
+    // The SA came up before we refused it.
     const again: Action = ({ entry, commands }) => {
       commands.push({ kind: 'terminate', connection: entry.config.id });
       return entry.state;
@@ -297,7 +193,7 @@ export class Reconciler implements EventConsumer {
   #apply(entry: Entry, stimulus: Stimulus, now: Millis, commands: Command[]): void {
     const action = this.#table[entry.state][stimulus];
     if (action === undefined) {
-      // A deadline has done its work even where it means nothing any more.
+      // A deadline that this state ignores is consumed all the same.
       if (stimulus === 'deadline') entry.deadline = undefined;
       return;
     }
@@ -350,7 +246,7 @@ export class Reconciler implements EventConsumer {
     return state;
   }
 
-  /** Tries to replace what stands. It keeps working whether that succeeds or not. */
+  /** Tries to replace the established SAs. They keep working whether that succeeds or not. */
   #renew({ entry, commands }: Step): State {
     if (entry.renewals !== undefined && entry.config.establishMode === 'bidirectional') {
       commands.push({ kind: 'renew', connection: entry.config.id });
@@ -399,7 +295,7 @@ export class Reconciler implements EventConsumer {
     return Math.ceil(this.#policy.afterDelete * fraction(this.#random));
   }
 
-  /** "At once" holds for a connection that has proven itself; one that flaps waits longer each time. */
+  /** "At once" applies to a connection that has proven itself; one that flaps waits longer each time. */
   #restart(step: Step): State {
     if (step.entry.failures > 0) return this.#retry(step);
     step.entry.failures = 1;
@@ -446,8 +342,10 @@ export class Reconciler implements EventConsumer {
   #conclude(now: Millis, commands: Command[]): void {
     const outcomes = [...this.#outcomes];
     this.#outcomes.clear();
-    for (const [entry, outcome] of outcomes) {
-      const sas = this.#ledger.of(outcome.connection);
+    for (const [connection, outcome] of outcomes) {
+      const entry = this.#entries.get(connection);
+      if (entry === undefined) continue;
+      const sas = this.#ledger.of(connection);
       const standing = sas.children.size > 0;
       const before = entry.standing;
       entry.standing = standing;
@@ -462,7 +360,7 @@ export class Reconciler implements EventConsumer {
     }
   }
 
-  /** The peer is there and speaks: waiting for the rest of a long backoff would be for nothing. */
+  /** The peer is alive: there is no point in waiting for the rest of a long backoff. */
   #heard(address: string, now: Millis): void {
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'due' && entry.state !== 'connecting') continue;
@@ -474,43 +372,4 @@ export class Reconciler implements EventConsumer {
       entry.deadline = Math.min(entry.deadline, now + backoffDelay(1, this.#random, this.#policy.backoff));
     }
   }
-}
-
-/** One event of a connection, and how things are after it. */
-interface Noted {
-  readonly event: IkeEvent;
-  readonly change: SaChange;
-  readonly sas: ConnectionSas;
-  readonly connecting: boolean;
-}
-
-/** What an event says of the outcome of our attempt, or of the SAs that were established. */
-function note({ event, change, sas, connecting }: Noted, outcome: Outcome): void {
-  switch (event.kind) {
-    case 'ike-established':
-      if (event.ike.replaces === undefined) outcome.negotiated = true;
-      return;
-    case 'ike-closed':
-      // The reason of the IKE SA explains the reasons of its children, which in version 1 may outlive it.
-      if (change.ike !== undefined) outcome.reason = event.reason;
-      if (sas.ikes.size > 0) return;
-      if (event.reason === 'peer-deleted') outcome.ikeDeleted = true;
-      // The answer to a DELETE of ours may come when the next attempt has begun: that one has not failed.
-      if (connecting && event.reason !== 'terminated') outcome.failed = true;
-      return;
-    case 'child-closed':
-      outcome.reason ??= event.reason;
-      return;
-    case 'ike-failed':
-    case 'child-failed':
-      if (event.role === 'initiator') outcome.failed = true;
-      return;
-    default:
-  }
-}
-
-function lossOf({ ikes }: ConnectionSas, reason: CloseReason | undefined): Stimulus {
-  if (reason === 'peer-dead') return 'lost-dead';
-  if (reason !== 'peer-deleted') return 'lost';
-  return ikes.size > 0 ? 'lost-child' : 'lost-deleted';
 }

@@ -146,11 +146,11 @@ export interface ConnectionStatusDocument {
   /** The TUN device its packets go through. */
   readonly interface?: string;
   readonly coverage?: CoverageStatus;
-  /** What is being done; `due` goes with `next_attempt_at`. */
+  /** What is being done; `due` comes with `next_attempt_at`. */
   readonly activity?: ActivityState;
   readonly failed_attempts?: number;
   readonly next_attempt_at?: string;
-  /** Losses that nobody wanted, since the start and in the last ten minutes. */
+  /** Unintended losses, since the start and in the last ten minutes. */
   readonly flaps?: { readonly total: number; readonly last_10_minutes: number };
   /** Packets dropped by its child SAs, by reason. */
   readonly drops?: Readonly<Record<string, number>>;

@@ -7,10 +7,10 @@ import { configuredAdvisories } from './advisors.js';
 import { CarriedNetworks } from './carried.js';
 import { type ConnectionNote, connectionDocument } from './document.js';
 import { entryOf } from './event-catalogue.js';
-import { type HistoryEntry, StrangersHistory } from './history.js';
 import type { SaChange, SaView } from './ledger.js';
 import type { EventConsumer, Projection, TrackedConnection } from './projection.js';
-import { makeProjections, type Projections } from './projections.js';
+import { type HistoryEntry, StrangersHistory } from './projections/history.js';
+import { makeProjections, type Projections } from './projections/projections.js';
 import type { ChildTraffic } from './sa-status.js';
 import type { Advisory, ConnectionStatusDocument } from './status.js';
 

@@ -41,7 +41,7 @@ export class RepeatFolder {
     return { write: true, repeats };
   }
 
-  /** The next line of this kind is news again. What was held back is not told any more. */
+  /** The next line of this kind is written again. What was held back is dropped. */
   forget(kind: string): void {
     this.#kept.delete(kind);
   }

@@ -1,12 +1,12 @@
 import t from 'tap';
 import type { ConnectionNote } from '../../src/connection/document.js';
 import { explain } from '../../src/connection/explain.js';
-import { FlapCounter } from '../../src/connection/flaps.js';
-import { ConnectionHistory } from '../../src/connection/history.js';
+import { FlapCounter } from '../../src/connection/projections/flaps.js';
+import { ConnectionHistory } from '../../src/connection/projections/history.js';
+import { TrafficWatch } from '../../src/connection/projections/traffic-watch.js';
 import type { StatusCause } from '../../src/connection/reasons.js';
-import type { ConnectionView } from '../../src/connection/reconcile.js';
+import type { ConnectionView } from '../../src/connection/reconcile-types.js';
 import type { ChildTraffic } from '../../src/connection/sa-status.js';
-import { TrafficWatch } from '../../src/connection/traffic-watch.js';
 import type { ConnectionConfig } from '../../src/ike/config.js';
 import type { FailureCause, IkeEvent } from '../../src/ike/events.js';
 import { FedTracker } from './fed.js';

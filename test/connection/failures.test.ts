@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FailureMemory } from '../../src/connection/failures.js';
+import { FailureMemory } from '../../src/connection/projections/failures.js';
 
 const utc = (at: number): string => `at ${at}`;
 

@@ -1,5 +1,6 @@
 import { SaLedger } from '../../src/connection/ledger.js';
-import { type Command, type ReconcileInput, Reconciler } from '../../src/connection/reconcile.js';
+import { Reconciler } from '../../src/connection/reconcile.js';
+import type { Command, ReconcileInput } from '../../src/connection/reconcile-types.js';
 import { ConnectionTracker } from '../../src/connection/tracker.js';
 import type { IkeEvent } from '../../src/ike/events.js';
 import type { Random } from '../../src/util/random.js';

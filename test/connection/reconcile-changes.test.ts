@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Command } from '../../src/connection/reconcile.js';
+import type { Command } from '../../src/connection/reconcile-types.js';
 import type { IkeEvent } from '../../src/ike/events.js';
 import { FedReconciler } from './fed.js';
 import { comesUp, connection, constantRandom } from './samples.js';

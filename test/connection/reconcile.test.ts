@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Command, State } from '../../src/connection/reconcile.js';
+import type { Command, State } from '../../src/connection/reconcile-types.js';
 import type { ConnectionConfig, DpdAction } from '../../src/ike/config.js';
 import type { CloseReason, IkeEvent } from '../../src/ike/events.js';
 import { FedReconciler } from './fed.js';

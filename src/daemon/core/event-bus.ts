@@ -18,10 +18,10 @@ export interface Actor extends EventConsumer {
  * 4. `actors`: who draws conclusions when the step is over, since only all its events together say why something was
  *    lost: the reconciler. Its commands are the next steps.
  * 5. `settled`: who waits for a change, and has collected the events of it as a record. Told when the actors have
- *    done what they do, so that one look shows the step and what came of it.
+ *    acted, so that one look shows the step and its consequences.
  *
  * Each event passes through the first four before the next one; within a stage the order is that of the list. A new
- * consumer is one more entry of a list, as a rule of `records`.
+ * consumer (metrics, a stream of events) is one file and one entry of `records`.
  */
 export interface EventStages {
   readonly ledger: { apply(event: IkeEvent): SaChange };

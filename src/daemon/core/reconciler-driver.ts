@@ -1,11 +1,6 @@
 import type { SaChange, SaView } from '../../connection/ledger.js';
-import {
-  type Command,
-  type ConnectionView,
-  type ReconcileInput,
-  Reconciler,
-  type State,
-} from '../../connection/reconcile.js';
+import { Reconciler } from '../../connection/reconcile.js';
+import type { Command, ConnectionView, ReconcileInput, State } from '../../connection/reconcile-types.js';
 import type { IkeEvent } from '../../ike/events.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';

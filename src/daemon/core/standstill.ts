@@ -1,4 +1,4 @@
-import { STANDSTILL } from '../../connection/lifetimes.js';
+import { STANDSTILL } from '../../connection/projections/lifetimes.js';
 import type { Millis } from '../../util/units.js';
 import { type Clock, sinceBoot } from '../system/clock.js';
 

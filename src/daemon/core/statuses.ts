@@ -1,7 +1,7 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
 import type { ConnectionNote, ConnectionProblem } from '../../connection/document.js';
 import { type Explanation, explain } from '../../connection/explain.js';
-import type { ConnectionView } from '../../connection/reconcile.js';
+import type { ConnectionView } from '../../connection/reconcile-types.js';
 import type { ConnectionStatusDocument } from '../../connection/status.js';
 import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';

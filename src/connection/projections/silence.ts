@@ -1,13 +1,13 @@
-import type { Failure, FailureCause, IkeEvent } from '../ike/events.js';
-import { type Endpoint, formatEndpoint } from '../util/ip.js';
-import type { Millis } from '../util/units.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
-import type { Moment, Projection } from './projection.js';
-import type { StatusFailure } from './reasons.js';
+import type { Failure, FailureCause, IkeEvent } from '../../ike/events.js';
+import { type Endpoint, formatEndpoint } from '../../util/ip.js';
+import type { Millis } from '../../util/units.js';
+import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
+import type { Moment, Projection } from '../projection.js';
+import type { StatusFailure } from '../reasons.js';
 
 /** Endpoints that are named; a host name may stand for many addresses. */
 const MAX_ENDPOINTS = 8;
-/** What a local packet filter makes of a send; other errors tell of a missing way. */
+/** How a local packet filter refuses a send; other errors mean that there is no route. */
 const FORBIDDEN: ReadonlySet<string> = new Set(['EPERM', 'EACCES']);
 
 interface SendError {
@@ -17,8 +17,8 @@ interface SendError {
 }
 
 /**
- * What was sent to a peer since it was last heard, and what ever came from it. Nothing says why nothing comes
- * back: a blocked port, a peer that does not run and a wrong address look the same from here. What else is known
+ * What was sent to a peer since it was last heard, and what was ever received from it. Silence does not say why nothing
+ * comes back: a blocked port, a peer that does not run and a wrong address look the same from here. What else is known
  * narrows it down, and where it does not, the status says so.
  */
 export class PeerContact implements Projection {
@@ -69,7 +69,7 @@ export class PeerContact implements Projection {
     this.#sentTo.clear();
   }
 
-  /** The peer begins by itself: proof that it runs and that its way to us is open, not that ours to it is. */
+  /** The peer initiates: proof that it runs and that its path to us is open, not that ours to it is. */
   began(now: Millis): void {
     this.#beganAt = now;
   }

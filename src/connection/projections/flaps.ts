@@ -1,16 +1,16 @@
-import type { IkeEvent } from '../ike/events.js';
-import type { Millis } from '../util/units.js';
-import { isIntended } from './losses.js';
-import type { Moment, Projection } from './projection.js';
+import type { IkeEvent } from '../../ike/events.js';
+import type { Millis } from '../../util/units.js';
+import { isIntended } from '../losses.js';
+import type { Moment, Projection } from '../projection.js';
 
 /** Losses within this time count as flapping. */
 const WINDOW: Millis = 600_000;
 /** More than this many in the window is too many. */
 const TOLERABLE = 3;
-/** Times that are kept: enough to tell that it flaps, whatever the pace. */
+/** Times that are kept: enough to see that it flaps, whatever the pace. */
 const MAX_TIMES = 64;
 
-/** Counts how often a connection that was up was lost without anybody wanting it. */
+/** Counts unintended losses of a connection that was up. */
 export class FlapCounter implements Projection {
   readonly #times: Millis[] = [];
   #total = 0;

@@ -1,7 +1,7 @@
-import type { Millis } from '../util/units.js';
-import type { Projection } from './projection.js';
+import type { Millis } from '../../util/units.js';
+import type { Projection } from '../projection.js';
 
-/** How long traffic may go unanswered before it is worth a word: some of it never is answered. */
+/** How long traffic may go unanswered before it is reported: some of it is never answered. */
 export const ONE_WAY_AFTER: Millis = 30_000;
 /** Fewer packets are no proof. */
 const ENOUGH_PACKETS = 5;
@@ -46,7 +46,7 @@ export class TrafficWatch implements Projection {
     this.#packets += left;
   }
 
-  /** Undefined while traffic is answered, or there is too little to tell. */
+  /** Undefined while traffic is answered, or there is too little of it to judge. */
   oneWay(now: Millis): OneWay | undefined {
     if (this.#since === undefined || this.#packets < ENOUGH_PACKETS) return undefined;
     return now - this.#since < ONE_WAY_AFTER ? undefined : { since: this.#since, packets: this.#packets };

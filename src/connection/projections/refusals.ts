@@ -1,12 +1,12 @@
-import type { ConnectionConfig } from '../ike/config.js';
-import type { Failure, IkeEvent, Role } from '../ike/events.js';
-import type { Millis } from '../util/units.js';
-import { describeSelector } from '../wire/ike/describe.js';
-import type { TrafficSelector } from '../wire/ike/payloads.js';
-import type { SelectorPair } from './coverage.js';
-import { sameNetworks } from './coverage.js';
-import type { Moment, Projection } from './projection.js';
-import type { Advisory } from './status.js';
+import type { ConnectionConfig } from '../../ike/config.js';
+import type { Failure, IkeEvent, Role } from '../../ike/events.js';
+import type { Millis } from '../../util/units.js';
+import { describeSelector } from '../../wire/ike/describe.js';
+import type { TrafficSelector } from '../../wire/ike/payloads.js';
+import type { SelectorPair } from '../coverage.js';
+import { sameNetworks } from '../coverage.js';
+import type { Moment, Projection } from '../projection.js';
+import type { Advisory } from '../status.js';
 
 /** Why the peer does not carry a pair of networks. */
 export interface Refusal {
@@ -60,12 +60,12 @@ export class PairRefusals implements Projection {
     if (this.#byPair.size > MAX_PAIRS) this.#byPair.delete(this.#byPair.keys().next().value!);
   }
 
-  /** A child SA came to be: what the peer refused as a whole is open again, pair by pair. */
+  /** A child SA is established: what the peer refused as a whole is open again, pair by pair. */
   accepted(): void {
     this.#all = undefined;
   }
 
-  /** A negotiation from the start, or other networks: nothing of this counts any more. */
+  /** A new negotiation, or other networks: earlier refusals do not count any more. */
   clear(): void {
     this.#byPair.clear();
     this.#all = undefined;
@@ -90,7 +90,7 @@ export interface RekeyRefusal {
 /** Rekeyings of child SAs that were refused, by the peer or by us. */
 export class RekeyRefusals implements Projection {
   readonly #byChild = new Map<number, RekeyRefusal>();
-  /** That of the last child SA that could not be rekeyed and went, until one can be. */
+  /** Of the last child SA that could not be rekeyed and is gone, until one is rekeyed. */
   #last: RekeyRefusal | undefined;
 
   on(event: IkeEvent, { change }: Moment): void {
@@ -136,12 +136,12 @@ export class RekeyRefusals implements Projection {
     this.#byChild.delete(childId);
   }
 
-  /** A child SA was rekeyed: what stood against it is out of the way. */
+  /** A child SA was rekeyed: whatever prevented it is resolved. */
   rekeyed(): void {
     this.#last = undefined;
   }
 
-  /** Nothing stands any more. */
+  /** No SA is left. */
   clear(): void {
     this.#byChild.clear();
     this.#last = undefined;
@@ -164,13 +164,13 @@ export class RekeyRefusals implements Projection {
 
 /**
  * Rekeyings of child SAs that were refused, by the peer or by us, while the child SAs still work.
- * @param told codes of what the engine advises by itself: it reports a PFS mismatch of version 2
+ * @param reported codes the engine advises by itself: it reports a PFS mismatch of version 2
  */
-export function rekeyAdvisories(refusals: Iterable<Failure>, told: ReadonlySet<string>): Advisory[] {
+export function rekeyAdvisories(refusals: Iterable<Failure>, reported: ReadonlySet<string>): Advisory[] {
   const messages = new Map<string, Advisory['code']>();
   for (const { cause, message } of refusals) {
     const code = cause === 'pfs_mismatch' ? cause : 'rekey_refused';
-    if (code === 'rekey_refused' || !told.has(code)) messages.set(message, code);
+    if (code === 'rekey_refused' || !reported.has(code)) messages.set(message, code);
   }
   return [...messages].map(([message, code]) => ({
     code,

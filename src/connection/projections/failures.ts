@@ -1,16 +1,16 @@
-import type { ConnectionConfig } from '../ike/config.js';
-import type { CloseReason, Failure, IkeEvent, Role } from '../ike/events.js';
-import type { Millis } from '../util/units.js';
-import { type EventOf, TURNED_AWAY } from './event-catalogue.js';
+import type { ConnectionConfig } from '../../ike/config.js';
+import type { CloseReason, Failure, IkeEvent, Role } from '../../ike/events.js';
+import type { Millis } from '../../util/units.js';
+import { type EventOf, TURNED_AWAY } from '../event-catalogue.js';
+import { CLOSES, isIntended } from '../losses.js';
+import type { Moment, Projection } from '../projection.js';
+import { codeOf, rankOf, type StatusFailure, statusReason } from '../reasons.js';
+import type { StatusReason } from '../status.js';
 import { expiredUnrekeyed, type LifetimeWatch } from './lifetimes.js';
-import { CLOSES, isIntended } from './losses.js';
-import type { Moment, Projection } from './projection.js';
-import { codeOf, rankOf, type StatusFailure, statusReason } from './reasons.js';
 import type { RekeyRefusal, RekeyRefusals } from './refusals.js';
 import type { PeerContact } from './silence.js';
-import type { StatusReason } from './status.js';
 
-/** A failure this much older than the newest one counts less than it: the peer may have been mended since. */
+/** A failure this much older than the newest one counts less: the peer may have been fixed since. */
 const OUTDATED: Millis = 600_000;
 
 /** The last failure in one role, with how often it came in a row. */
@@ -25,7 +25,7 @@ interface Slot {
 /**
  * Why a connection is not up. There is one slot for our own attempts and one for the peer's: an initiator
  * learns little from NO_PROPOSAL_CHOSEN or AUTHENTICATION_FAILED, the responder of the same mistake sees both
- * sides, so the two are joined when they speak of the same thing.
+ * sides, so the two are joined when they are about the same thing.
  */
 export class FailureMemory {
   readonly #slots = new Map<Role, Slot>();
@@ -159,7 +159,7 @@ export class Failures extends FailureMemory implements Projection {
   }
 
   #note(role: Role, failure: StatusFailure, version: 1 | 2, { after, now }: Moment): void {
-    // Giving up on our own wish is no failure, and a stray attempt beside a working tunnel is none of its own.
+    // An attempt given up by us is no failure, and a stray attempt beside a working tunnel is none of the tunnel's.
     if (failure.cause === 'terminated' || after === 'up') return;
     this.record(role, failure, version, now);
   }

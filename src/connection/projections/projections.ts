@@ -1,4 +1,4 @@
-import type { Millis } from '../util/units.js';
+import type { Millis } from '../../util/units.js';
 import { EngineAdvisories, PeerQuirks } from './advisories.js';
 import { Failures } from './failures.js';
 import { FlapCounter } from './flaps.js';

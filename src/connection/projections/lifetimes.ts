@@ -1,12 +1,12 @@
-import type { ConnectionConfig } from '../ike/config.js';
-import type { ChildSaInfo, CloseReason, IkeEvent, IkeSaInfo } from '../ike/events.js';
-import { type Millis, type Seconds, seconds } from '../util/units.js';
-import type { Moment, Projection } from './projection.js';
-import { type StatusFailure, statusReason } from './reasons.js';
+import type { ConnectionConfig } from '../../ike/config.js';
+import type { ChildSaInfo, CloseReason, IkeEvent, IkeSaInfo } from '../../ike/events.js';
+import { type Millis, type Seconds, seconds } from '../../util/units.js';
+import type { Moment, Projection } from '../projection.js';
+import { type StatusFailure, statusReason } from '../reasons.js';
+import type { Advisory } from '../status.js';
 import type { RekeyRefusals } from './refusals.js';
-import type { Advisory } from './status.js';
 
-/** As many SAs that ended early, one after the other and about as old, are no chance and no operator. */
+/** This many SAs in a row that ended early, at about the same age, are neither coincidence nor an operator. */
 const ENOUGH = 3;
 /** Endings that are kept of each kind of SA. */
 const MAX_ENDINGS = 8;
@@ -17,14 +17,14 @@ const ALIKE = 1.3;
 const ALIKE_AT_LEAST: Millis = 3000;
 /** Endings this close together are one. */
 const ONE_EVENT: Millis = 1000;
-/** How long the verdict holds after the last ending: a few lifetimes, and ten minutes at least. */
+/** How long the verdict applies after the last ending: a few lifetimes, and ten minutes at least. */
 const HOLDS_AT_LEAST: Millis = 600_000;
 const HOLDS_LIFETIMES = 3;
-/** A machine that stood still shorter than this is only busy. */
+/** A machine that paused for less than this is only busy. */
 export const STANDSTILL: Millis = 10_000;
-/** A loss this soon after a standstill comes from it: dead peer detection at the default pace, and some. */
+/** A loss this soon after a standstill is attributed to it: dead peer detection at the default pace, and a margin. */
 const AFTER_STANDSTILL: Millis = 60_000;
-/** A lifetime the peer asks for (IKEv1) that leaves this little time to rekey is worth a word. */
+/** A lifetime the peer asks for (IKEv1) that leaves this little time to rekey deserves an advisory. */
 const HARDLY_TIME: Millis = 30_000;
 
 export type SaKind = 'ike' | 'child';
@@ -78,7 +78,7 @@ export class LifetimeWatch implements Projection {
         return;
       }
       case 'child-closed':
-        // One that the peer wanted to rekey, and we refused to, ends with the peer's lifetime: that is no lifetime at odds.
+        // One that the peer wanted to rekey, and we refused to, ends with the peer's lifetime: no conflict of lifetimes.
         if (change.child === undefined || change.superseded || this.#refusals.of(event.childId)?.byPeer)
           return;
         this.lost('child', change.child, event.reason, now);
@@ -153,7 +153,7 @@ export class LifetimeWatch implements Projection {
 }
 
 /**
- * An SA that reached the end of our lifetime because nobody rekeyed it: `peer_only` leaves that to the peer, whose
+ * An SA that reached the end of our lifetime that was not rekeyed: `peer_only` leaves that to the peer, whose
  * lifetime is the longer one.
  */
 export function expiredUnrekeyed(kind: SaKind, life: Seconds): StatusFailure {
@@ -179,7 +179,7 @@ function hardlyTime(
   );
 }
 
-/** What the lifetimes of a connection give reason to say, whether it is up or not. */
+/** Advisories about the lifetimes of a connection, whether it is up or not. */
 export function lifetimeAdvisories(
   watch: LifetimeWatch,
   { ikeLifetime, childLifetime }: ConnectionConfig,
@@ -188,14 +188,14 @@ export function lifetimeAdvisories(
   now: Millis,
 ): Advisory[] {
   const repeated = watch.repeated(now);
-  // Only IKEv1 tells the other end's lifetime (RFC 2407 §4.5.4).
+  // Only IKEv1 announces the other end's lifetime (RFC 2407 §4.5.4).
   const version1 = ikes.some((ike) => ike.version === 1);
   const short = !version1
     ? []
     : [
         ...ikes.map((ike) => hardlyTime('ike', ike, ikeLifetime)),
         ...children.map((child) => hardlyTime('child', child, childLifetime)),
-      ].flatMap((told) => told ?? []);
+      ].flatMap((message) => message ?? []);
   return [...(repeated === undefined ? [] : [statusReason(repeated).message]), ...short.slice(0, 1)].map(
     (message) => ({ code: 'clock_or_lifetime', message }),
   );

@@ -1,7 +1,7 @@
-import type { IkeEvent } from '../ike/events.js';
-import { QUIRKS, type QuirkCode } from '../ike/quirks.js';
-import type { Moment, Projection } from './projection.js';
-import type { Advisory, Quirk } from './status.js';
+import type { IkeEvent } from '../../ike/events.js';
+import { QUIRKS, type QuirkCode } from '../../ike/quirks.js';
+import type { Moment, Projection } from '../projection.js';
+import type { Advisory, Quirk } from '../status.js';
 
 /** What the engine advises of a connection, until it withdraws it or no SA is left. */
 export class EngineAdvisories implements Projection {

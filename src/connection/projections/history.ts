@@ -1,9 +1,9 @@
-import { subjectOf } from '../ike/event-subject.js';
-import type { IkeEvent } from '../ike/events.js';
-import type { IkeId } from '../util/ids.js';
-import type { Millis } from '../util/units.js';
-import { type HistoryKind, historyOf } from './event-catalogue.js';
-import type { Moment, Projection } from './projection.js';
+import { subjectOf } from '../../ike/event-subject.js';
+import type { IkeEvent } from '../../ike/events.js';
+import type { IkeId } from '../../util/ids.js';
+import type { Millis } from '../../util/units.js';
+import { type HistoryKind, historyOf } from '../event-catalogue.js';
+import type { Moment, Projection } from '../projection.js';
 
 /** Entries that are kept of one connection: a few attempts with all their messages. */
 const MAX_ENTRIES = 100;
