@@ -39,8 +39,9 @@ function rekeyChild(world: World, child: V1Child, begin: Begin): void {
   const sa = currentSa(world, child.connection);
   if (sa === undefined) {
     child.awaitsIsakmp = true;
-    if (attemptOf(world, child.connection) === undefined)
-      begin(world.ctx.connection(child.connection)!, false);
+    const connection = world.ctx.connection(child.connection);
+    if (connection !== undefined && attemptOf(world, child.connection) === undefined)
+      begin(connection, false);
     return;
   }
   const underWay = upSasOf(world, child.connection).some((one) =>

@@ -22,7 +22,8 @@ export class ChildTable {
 
   get(id: number): V1Child | undefined {
     const child = this.#byId.get(id);
-    if (child !== undefined) this.#agenda.touch(this.#byConnection.get(child.connection)!);
+    const family = child && this.#byConnection.get(child.connection);
+    if (family !== undefined) this.#agenda.touch(family);
     return child;
   }
 
@@ -54,7 +55,8 @@ export class ChildTable {
   remove(child: V1Child): boolean {
     if (!this.#byId.delete(child.id)) return false;
     this.#bySpiOut.delete(spiKey(child.connection, child.spiOut));
-    const family = this.#byConnection.get(child.connection)!;
+    const family = this.#byConnection.get(child.connection);
+    if (family === undefined) return true;
     family.delete(child);
     this.#agenda.touch(family);
     if (family.size > 0) return true;

@@ -56,7 +56,7 @@ export class OfferMemory {
   /** The message 1, with cookies of zero, that a responder cookie in message 3 was made for. */
   recall(datagram: DatagramInput, responderCookie: Uint8Array, now: Millis): Uint8Array | undefined {
     const offer = this.#offers[readU16(responderCookie, 0)];
-    const version = responderCookie[SLOT_LENGTH]!;
+    const version = responderCookie[SLOT_LENGTH] ?? 0;
     if (offer === undefined) return undefined;
     const mac = this.#jar.reissue(version, subjectOf(datagram, offer), now);
     const expected = mac?.subarray(0, COOKIE_LENGTH - SLOT_LENGTH);

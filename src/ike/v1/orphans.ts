@@ -72,10 +72,12 @@ export function askForSign(
   connection: ConnectionId,
   begin: (connection: ConnectionConfig, renewing: boolean) => void,
 ): void {
-  const orphans = world.orphans.get(connection)!;
+  const orphans = world.orphans.get(connection);
+  const config = world.ctx.connection(connection);
+  if (orphans === undefined || config === undefined) return;
   orphans.notBefore = world.ctx.now + orphans.wait;
   world.askedOrphans.set(connection, Math.min(MAX_WAIT, orphans.wait * 2));
-  if (attemptOf(world, connection) === undefined) begin(world.ctx.connection(connection)!, true);
+  if (attemptOf(world, connection) === undefined) begin(config, true);
 }
 
 /** A main mode was not answered: the peer whose ESP SAs are silent too is gone. */

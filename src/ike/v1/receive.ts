@@ -34,7 +34,7 @@ export function receive(world: World, datagram: DatagramInput): void {
   if (message.sealed?.first === V1PayloadType.FRAGMENT) {
     if (sa !== undefined) noteQuirk(world.ctx, sa, 'encrypted_fragments');
     const bytes = copyOf(datagram.bytes);
-    bytes[FLAGS_AT] = bytes[FLAGS_AT]! & ~ENCRYPTED;
+    bytes[FLAGS_AT] = (bytes[FLAGS_AT] ?? 0) & ~ENCRYPTED;
     receive(world, { ...datagram, bytes });
     return;
   }
