@@ -186,6 +186,8 @@ export class Simulation {
     node.engine = this.#engine(node.config);
     node.ikes.clear();
     node.childInfo.clear();
+    // Another engine knows no ids of SAs that are gone, and may give one again.
+    for (const id of node.activated) if (!node.children.has(id)) node.activated.delete(id);
     const { outputs, refused } = node.engine.adopt(records, this.now);
     for (const record of records) wipeRecord(record);
     if (refused[0] !== undefined) throw new Error(`${node.name}: ${refused[0].reason}`);

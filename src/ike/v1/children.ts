@@ -62,8 +62,11 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
   // What sends meanwhile goes on until the peer is known to have this one, or has overtaken it.
   const carried = childrenOf(world, connection.id).some((other) => other.sends && samePair(other.pair, pair));
   const sends = initiated && !carried;
+  const id = ctx.nextId();
+  const volume = volumeOf(ctx.random, suite, agreed.kilobytes);
+  const times = lifetime(ctx.random, ctx.now, shorter(connection.childLifetime, agreed.peerSeconds));
   const child: V1Child = {
-    id: ctx.nextId(),
+    id,
     connection: connection.id,
     pair,
     localTs: [pair.local],
@@ -76,9 +79,10 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
     order: agreed.order,
     establishedAt: ctx.now,
     negotiatedSeconds: agreed.peerSeconds,
-    volume: volumeOf(ctx.random, suite, agreed.kilobytes),
+    volume,
     spent: false,
-    ...lifetime(ctx.random, ctx.now, shorter(connection.childLifetime, agreed.peerSeconds)),
+    ...times,
+    reported: { ikeId: sa.id, rekeyAt: times.rekeyAt, narrowed: false },
     awaitsIsakmp: false,
     deleteAt: undefined,
     state: 'pending',
@@ -168,6 +172,7 @@ function report(world: World, sa: UpSa, child: V1Child, replaces: V1Child | unde
   const narrowed = pairsAround(sa.connection, child.pair).some(
     (whole) => !isCarried(world, child.connection, whole),
   );
+  child.reported = { ikeId: sa.id, rekeyAt: child.rekeyAt, narrowed };
   reportChild(ctx, sa.id, child, { narrowed, replaces: replaces?.id });
 }
 

@@ -1,11 +1,33 @@
 import type { Millis } from '../../util/units.js';
 
+/** The same as data. */
+export interface DpdRecord {
+  readonly ours: number | undefined;
+  readonly theirs: number | undefined;
+  readonly askedAt: Millis | undefined;
+  readonly askAgainAt: Millis | undefined;
+}
+
 /** Sequence numbers of dead peer detection (RFC 3706 §5.5, §6). */
 export class DpdState {
   #ours: number | undefined;
   #theirs: number | undefined;
   #askedAt: Millis | undefined;
   #askAgainAt: Millis | undefined;
+
+  /** Goes on where another one was. */
+  static from({ ours, theirs, askedAt, askAgainAt }: DpdRecord): DpdState {
+    const made = new DpdState();
+    made.#ours = ours;
+    made.#theirs = theirs;
+    made.#askedAt = askedAt;
+    made.#askAgainAt = askAgainAt;
+    return made;
+  }
+
+  get record(): DpdRecord {
+    return { ours: this.#ours, theirs: this.#theirs, askedAt: this.#askedAt, askAgainAt: this.#askAgainAt };
+  }
 
   /** When the first R-U-THERE that is not acknowledged was sent. */
   get askedAt(): Millis | undefined {

@@ -66,6 +66,7 @@ function begun(
     establishedAt: ctx.now,
     establishedOrder: ctx.nextId(),
     rekeyAt: Number.POSITIVE_INFINITY,
+    reportedRekeyAt: Number.POSITIVE_INFINITY,
     expiresAt: Number.POSITIVE_INFINITY,
     rekeyRefused: undefined,
     lastInbound: ctx.now,
@@ -88,6 +89,7 @@ function inUse(world: World, sa: IsakmpSaIn<'established'>, attempt: Attempt | u
   const { session, terms } = sa.phase;
   setLifetime(world, sa, shorter(connection.ikeLifetime, terms.lifetimes.seconds));
   const replaced = supersede(world, sa);
+  session.reportedRekeyAt = session.rekeyAt;
   reportIke(ctx, 1, connection.id, reported(sa), { replaces: replaced?.id });
   reportQuirks(ctx, sa);
   // The PRF is made of the hash, which is named as the integrity algorithm.

@@ -14,6 +14,10 @@ export class MessageIds {
     return this.#used.size;
   }
 
+  [Symbol.iterator](): IterableIterator<number> {
+    return this.#used.values();
+  }
+
   has(id: number): boolean {
     return this.#used.has(id);
   }

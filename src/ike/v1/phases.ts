@@ -259,6 +259,8 @@ export interface Session {
   readonly establishedAt: Millis;
   readonly establishedOrder: number;
   rekeyAt: Millis;
+  /** The same as it was reported: the time itself is used up when the rekey begins. */
+  reportedRekeyAt: Millis;
   expiresAt: Millis;
   /** Why its last rekeying did not succeed. */
   rekeyRefused: Failure | undefined;

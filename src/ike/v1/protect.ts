@@ -37,6 +37,12 @@ export class IvChain {
   }
 }
 
+/** g^xi and g^xr, as the KE payloads have them. */
+interface PublicValues {
+  readonly initiator: Uint8Array;
+  readonly responder: Uint8Array;
+}
+
 /** The keys of one ISAKMP SA, which it owns, and encryption with them. */
 export class V1Protection {
   readonly #crypto: CryptoBackend;
@@ -47,12 +53,15 @@ export class V1Protection {
   /** Phase 1: its last cipher block is where all later exchanges begin. */
   readonly phase1: IvChain;
 
-  /** @throws RangeError for a suite the backend does not have, or with an AEAD cipher */
+  /**
+   * @param start of phase 1, or the IV that it has come to
+   * @throws RangeError for a suite the backend does not have, or with an AEAD cipher
+   */
   constructor(
     crypto: CryptoBackend,
     suite: IkeSuite,
     keys: V1Keys,
-    publicValues: { readonly initiator: Uint8Array; readonly responder: Uint8Array },
+    start: PublicValues | { readonly iv: Uint8Array },
   ) {
     const cipher = crypto.cipher(suite.encryption.id, suite.encryption.keyBits);
     if (cipher.aead) throw new RangeError('IKEv1 has no AEAD ciphers in phase 1');
@@ -62,7 +71,7 @@ export class V1Protection {
     this.#suite = suite;
     this.keys = keys;
     // RFC 2409 appendix B: the first IV is the front of hash(g^xi | g^xr).
-    this.phase1 = new IvChain(this.#front(publicValues.initiator, publicValues.responder));
+    this.phase1 = new IvChain('iv' in start ? start.iv : this.#front(start.initiator, start.responder));
   }
 
   /** The function that the hashes of phase 2 and informational exchanges are made with. */

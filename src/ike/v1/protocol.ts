@@ -1,4 +1,4 @@
-import type { ChildId, ConnectionId } from '../../util/ids.js';
+import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import { CALM, type Load } from '../admission/source-rate.js';
@@ -7,8 +7,10 @@ import type { Context } from '../context.js';
 import type { CloseReason } from '../events.js';
 import type { DatagramInput, RenewScope } from '../inputs.js';
 import { noteVolume } from '../sa/child.js';
+import type { SaRecord } from '../sa/record.js';
 import type { Volume } from '../sa/volume.js';
 import type { IkeVersion } from '../version.js';
+import { adoptSa } from './adopt.js';
 import { childDeadline, tickChildren } from './child-care.js';
 import { announceDelete, removeChild, switchTo } from './children.js';
 import { endChildren, endSa, forgetSa, isFarewell } from './close.js';
@@ -22,6 +24,7 @@ import { initiateUnlessPeerDid, yieldsToPeer } from './peer-first.js';
 import { workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
+import { exportAll, isV1Record } from './record.js';
 import { followPeer, renew } from './renew.js';
 import { TIMERS } from './timers.js';
 import {
@@ -196,6 +199,16 @@ export class IkeV1 implements IkeVersion {
     if (sa !== undefined) followPeer(this.world, sa, from);
     else followOrphans(this.world, child.connection, from);
     return true;
+  }
+
+  export(ikeId?: IkeId): SaRecord[] {
+    return exportAll(this.world, ikeId);
+  }
+
+  adopt(record: SaRecord): string | undefined {
+    const connection = this.world.ctx.connection(record.connection);
+    if (!isV1Record(record) || connection === undefined) return 'the record lacks what an IKEv1 SA has';
+    return adoptSa(this.world, record, connection);
   }
 
   tick(): void {

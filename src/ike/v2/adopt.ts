@@ -1,7 +1,8 @@
-import type { CryptoBackend, DhExchange, TransformNeed } from '../../crypto/types.js';
+import type { CryptoBackend, TransformNeed } from '../../crypto/types.js';
 import { copyOf, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ConnectionConfig } from '../config.js';
+import { restoreDh } from '../sa/dh-record.js';
 import { idsOf, reportAdoptedChild, reportAdoptedIke } from '../sa/record.js';
 import { Retransmission } from '../sa/retransmission.js';
 import type { ChildRecord } from './child-record.js';
@@ -11,7 +12,6 @@ import type { IkePhase, Link } from './phases.js';
 import { createProtection } from './protect.js';
 import {
   copyKeys,
-  type DhRecord,
   type ExchangeRecord,
   type SentRecord,
   type V2ChildSaRecord,
@@ -140,9 +140,9 @@ function requestOf(crypto: CryptoBackend, { exchange, retransmission, ...sent }:
 }
 
 function exchangeOf(crypto: CryptoBackend, exchange: ExchangeRecord): Exchange {
-  const restore = ({ group, privateValue }: DhRecord): DhExchange => crypto.dh(group).restore(privateValue);
-  if (exchange.kind === 'rekey-ike') return { ...exchange, dh: restore(exchange.dh) };
-  if (exchange.kind === 'create-child') return { ...exchange, dh: exchange.dh && restore(exchange.dh) };
+  if (exchange.kind === 'rekey-ike') return { ...exchange, dh: restoreDh(crypto, exchange.dh) };
+  if (exchange.kind === 'create-child')
+    return { ...exchange, dh: exchange.dh && restoreDh(crypto, exchange.dh) };
   return exchange;
 }
 

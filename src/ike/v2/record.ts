@@ -1,9 +1,8 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
-import type { DhExchange } from '../../crypto/types.js';
 import { copyOf } from '../../util/bytes.js';
 import type { IkeId } from '../../util/ids.js';
-import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
+import { type DhRecord, exportDh } from '../sa/dh-record.js';
 import { type ChildSaRecord, type IkeRecord, RECORD_VERSION, type SaRecord } from '../sa/record.js';
 import type { RetransmissionRecord } from '../sa/retransmission.js';
 import type { ChildRecord } from './child-record.js';
@@ -84,12 +83,6 @@ export type ExchangeRecord =
   | Exclude<Exchange, CreateChildExchange | RekeyIkeExchange>
   | (Omit<CreateChildExchange, 'dh'> & { readonly dh: DhRecord | undefined })
   | (Omit<RekeyIkeExchange, 'dh'> & { readonly dh: DhRecord });
-
-/** One side of a Diffie-Hellman exchange that is under way. */
-export interface DhRecord {
-  readonly group: number;
-  readonly privateValue: SecretKey;
-}
 
 /** The SA as data; undefined while, or after, there is none that could be carried on. The keys are copies. */
 export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
@@ -173,10 +166,6 @@ function exportExchange(exchange: Exchange): ExchangeRecord {
   if (exchange.kind === 'rekey-ike') return { ...exchange, dh: exportDh(exchange.dh) };
   if (exchange.kind === 'create-child') return { ...exchange, dh: exchange.dh && exportDh(exchange.dh) };
   return exchange;
-}
-
-function exportDh(dh: DhExchange): DhRecord {
-  return { group: dh.group, privateValue: dh.exportPrivate() };
 }
 
 function exportChild(child: ChildRecord): V2ChildSaRecord {
