@@ -10,6 +10,8 @@ import { suggestion } from './nearest.js';
 /** What commands need of a running daemon. */
 export interface Control {
   status(): Promise<StatusDocument>;
+  /** The status of one connection, by its name or id. @throws CliError naming the nearest one when there is none */
+  connection(name: string): Promise<ConnectionStatusDocument>;
   /**
    * Asks for the connection to be initiated. Resolves when the daemon has taken the wish on, or with `wait`
    * when the connection is up or has not come up in time.
@@ -52,19 +54,28 @@ export async function openControl({
   } catch (error) {
     throw new CliError(refusal(path, error));
   }
+  /** An answer about a connection. Where there is none of the name, the error has the nearest one. */
+  const found = <T>(name: string, answer: Promise<T>): Promise<T> =>
+    answer.catch(async (error: unknown) => {
+      if (error instanceof ControlError && error.code === 'not_found')
+        connectionNamed(await client.status(), name);
+      throw error;
+    });
   return {
     status: () => answered(client.status()),
+    connection: async (name) => connectionNamed(await answered(found(name, client.status({ name }))), name),
     up: async (name, wait) => {
       const waiting = wait === undefined ? {} : { wait: true, timeout: wait.timeout };
-      const answer = client.up({ name, ...waiting }, wait?.progress).catch((error: unknown) => {
+      const asked = found(name, client.up({ name, ...waiting }, wait?.progress));
+      const answer = asked.catch((error: unknown) => {
         // Whether it is up, and why not, is what the status tells better than this answer.
         if (wait !== undefined && error instanceof ControlError && error.code === 'failed') return;
         throw error;
       });
       await answered(answer, (wait?.timeout ?? 0) + timeout);
     },
-    down: async (name) => void (await answered(client.down({ name }))),
-    explain: (name) => answered(client.explain({ name })),
+    down: async (name) => void (await answered(found(name, client.down({ name })))),
+    explain: (name) => answered(found(name, client.explain({ name }))),
     reload: (dryRun) => answered(client.reload({ dry_run: dryRun })),
     watch: async (changed) => void (await answered(client.watch({}, changed))),
     closed: client.closed,

@@ -269,7 +269,7 @@ t.test('a supervised gateway without a supervisor', async (t) => {
   const control = join(folder(t), 'g.sock');
   const ended = runSupervised({
     control,
-    orphanSeconds: 0.2,
+    orphanSeconds: 1,
     logger: quiet,
     signals: { on() {}, removeListener() {} },
   });
@@ -283,7 +283,7 @@ t.test('a supervised gateway without a supervisor', async (t) => {
   await client.ping();
   await t.rejects(client.status(), { code: 'starting' });
   await t.rejects(client.configure({ nonsense: true }), { code: 'bad_request' });
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
   t.match(await client.attach(), { configured: false }, 'as long as one is attached it lives');
   client.close();
   t.equal(await ended, 0, 'and ends by itself when it is left alone');

@@ -71,6 +71,7 @@ export class FakeDaemon implements ControlHandler {
   }
 
   explain({ name }: ParamsOf<'explain'>): Explanation {
+    this.status({ name });
     const { status } = connection('c', this.state);
     const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
     return { name, status, ...rest, connection: connection('c', this.state) };

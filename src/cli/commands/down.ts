@@ -1,5 +1,4 @@
 import { daemonOptions, defineCommand } from '../command.js';
-import { connectionNamed } from '../control.js';
 import { eachDaemon, oneConnection } from '../daemons.js';
 import { ExitCode } from '../errors.js';
 
@@ -20,9 +19,8 @@ export const downCommand = defineCommand({
     return await eachDaemon(args, [args.name], terminal, async (aim, screen) => {
       const { control } = aim;
       const name = oneConnection(aim);
-      connectionNamed(await control.status(), name);
       await control.down(name);
-      const connection = connectionNamed(await control.status(), name);
+      const connection = await control.connection(name);
       if (args.output === 'json') screen.json({ name, requested: 'down', ok: true, connection });
       else screen.line(`${name}: terminated, until "culvert up" or a restart of the daemon`);
       return ExitCode.done;

@@ -1,6 +1,5 @@
 import type { Explanation, TimelineEntry } from '../../connection/explain.js';
 import { daemonOptions, defineCommand } from '../command.js';
-import { connectionNamed } from '../control.js';
 import { eachDaemon, oneConnection } from '../daemons.js';
 import { ExitCode } from '../errors.js';
 import { renderCoverage, renderEvidence } from '../status-view.js';
@@ -30,7 +29,6 @@ export const explainCommand = defineCommand({
   async run(args, terminal) {
     return await eachDaemon(args, [args.name], terminal, async (aim, screen) => {
       const name = oneConnection(aim);
-      connectionNamed(await aim.control.status(), name);
       const explanation = await aim.control.explain(name);
       if (args.output === 'json') screen.json(explanation);
       else present(explanation, screen);

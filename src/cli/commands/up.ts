@@ -1,6 +1,5 @@
 import type { ConnectionStatusDocument } from '../../connection/status.js';
 import { ANSWER_SECONDS, daemonOptions, defineCommand, timeoutOption } from '../command.js';
-import { connectionNamed } from '../control.js';
 import { eachDaemon, oneConnection } from '../daemons.js';
 import { ExitCode } from '../errors.js';
 import { renderConnection } from '../status-view.js';
@@ -42,12 +41,11 @@ export const upCommand = defineCommand({
     return await eachDaemon(target, [args.name], terminal, async (aim, screen) => {
       const { control } = aim;
       const name = oneConnection(aim);
-      connectionNamed(await control.status(), name);
       const progress = (line: string): void => {
         if (output === 'text') screen.note(screen.errorStyle.dim(line));
       };
       await control.up(name, wait ? { timeout: patience, progress } : undefined);
-      const last = connectionNamed(await control.status(), name);
+      const last = await control.connection(name);
       const done = !wait || last.status === 'up';
       if (output === 'json') screen.json({ name, requested: 'up', ok: done, connection: last });
       else report(last, wait, patience, screen);
