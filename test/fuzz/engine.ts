@@ -34,10 +34,10 @@ class Scene {
   constructor(random: SeededRandom) {
     const version = random.below(2) === 0 ? 1 : 2;
     const speaks = { initiateVersion: version, acceptVersions: [1, 2] } as const;
-    const honest = { ...speaks, initiateVersion: pick(random, [1, 2] as const), name: 'honest' };
+    const honest = { ...speaks, initiateVersion: pick(random, [1, 2] as const), id: 'honest' };
     const evil = {
       ...speaks,
-      name: 'evil',
+      id: 'evil',
       childLifetime: 20 + random.below(40),
       ikeLifetime: 60 + random.below(60),
     };
