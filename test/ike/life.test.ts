@@ -234,7 +234,9 @@ t.test('of connections with the same identities only the first says INITIAL_CONT
   const patch = (side: 'east' | 'west', n: number) => {
     const net = (which: 'east' | 'west') => ({ cidrs: [`10.${which === 'east' ? 1 : 2}.${n}.0/24`] });
     const other = side === 'east' ? 'west' : 'east';
-    return connection(side, { id: `c${n}`, local: net(side), peer: net(other) });
+    // The same names, however they are written (RFC 4343).
+    const identity = `${other}.${n === 1 ? 'example' : 'Example'}`;
+    return connection(side, { id: `c${n}`, local: net(side), peer: { ...net(other), identity } });
   };
   const east = sim.addNode('east', EAST, { connections: [1, 2].map((n) => patch('east', n)) });
   sim.addNode('west', WEST, { connections: [1, 2].map((n) => patch('west', n)) });

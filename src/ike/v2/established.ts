@@ -1,8 +1,7 @@
 import { weakTransforms } from '../../crypto/strength.js';
-import { toHex } from '../../util/bytes.js';
 import type { ConnectionConfig } from '../config.js';
 import { natReport } from '../path/nat-detection.js';
-import { formatIdentity } from '../policy/identity.js';
+import { formatIdentity, identityKey } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from '../sa/advice.js';
 import { lifetime } from '../sa/lifetime.js';
@@ -115,5 +114,5 @@ export function endAbandoned(world: World, connection: ConnectionConfig): void {
 
 /** The pair of identities to which INITIAL_CONTACT refers (RFC 7296 §2.4). */
 export function contactKey({ local, peer }: ConnectionConfig): string {
-  return [local.identity, peer.identity].map((id) => `${id.idType}:${toHex(id.data)}`).join(' ');
+  return [local.identity, peer.identity].map(identityKey).join(' ');
 }
