@@ -1,5 +1,6 @@
 import type { DropCounts } from '../esp/drops.js';
 import type { EspPair } from '../esp/params.js';
+import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 
@@ -16,7 +17,7 @@ export interface ChildCounters {
   readonly sequenceOut: number;
   readonly drops: DropCounts;
   /** Number of its worker, where there are several. */
-  readonly worker?: number;
+  readonly worker?: WorkerIndex;
   /** Octets of the longest outer packet on the way to the peer; left out when it is not known. */
   readonly pathMtu?: number;
   /** Octets of the longest inner packet that fits the path under this suite; left out when it is not known. */
@@ -44,9 +45,9 @@ export interface DataPlane {
    * This end has given out an inbound SPI whose SA is still being agreed on: a few packets that come for it before
    * are kept for 100 ms, and opened when the SA is installed. Until `install` or `forget`.
    */
-  expect(spi: number): void;
+  expect(spi: Spi): void;
   /** No SA will have this SPI. Unknown SPIs are no error. */
-  forget(spi: number): void;
+  forget(spi: Spi): void;
   /** Takes ownership of the keys in `pair` and wipes them when they are consumed. */
   install(pair: EspPair): void;
   /** Outbound traffic matching the pair's selectors uses it from now on. */
@@ -67,9 +68,9 @@ export interface DataPlane {
    * @returns its number, from 1
    * @throws RangeError when there are too many, or what opening it throws
    */
-  addDevice(name: string, worker?: number): number;
+  addDevice(name: string, worker?: WorkerIndex): number;
   /** Closes a further device. Its child SAs must have been removed before. Unknown numbers are no error. */
-  removeDevice(device: number): void;
+  removeDevice(device: DeviceNumber): void;
   /** Counters of every installed child SA. */
   counters(): readonly ChildCounters[];
   /** Drops that belong to no SA (unknown SPI, no policy, …). */
@@ -89,7 +90,7 @@ export interface DataPlaneListener {
    * times a second from worker threads; `destination` is the address in the packet, `device` the number of the
    * device it came from.
    */
-  acquire?(destination: Uint8Array, device: number): void;
+  acquire?(destination: Uint8Array, device: DeviceNumber): void;
   /** An authentic packet of the SA came from an address or port that is not the known one (RFC 7296 §2.23). */
   peerMoved?(id: number, from: Endpoint): void;
   /** The path cannot go on (TUN gone, socket broken). The daemon closes it and reports `reason`. */

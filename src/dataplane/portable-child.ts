@@ -4,6 +4,7 @@ import { InboundSa } from '../esp/open.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../esp/params.js';
 import { OutboundSa } from '../esp/seal.js';
 import { SelectorSet } from '../esp/selectors.js';
+import type { DeviceNumber, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
@@ -12,9 +13,9 @@ import type { ChildCounters } from './dataplane.js';
 /** A pair of ESP SAs with its counters, as the portable data plane keeps it. */
 export class PortableChild {
   readonly id: number;
-  readonly spiIn: number;
+  readonly spiIn: Spi;
   /** Number of its packet device. */
-  readonly device: number;
+  readonly device: DeviceNumber;
   readonly local: Endpoint;
   /** How its packets are sent; both forms are received. */
   readonly encapsulation: 'udp' | 'esp';

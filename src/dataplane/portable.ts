@@ -6,6 +6,7 @@ import { EarlyPackets } from '../esp/early-packets.js';
 import type { EspPair } from '../esp/params.js';
 import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
 import { copyOf, readU32 } from '../util/bytes.js';
+import type { DeviceNumber, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import { wipeSecrets } from '../util/secret.js';
@@ -106,7 +107,7 @@ class Portable implements PortableDataPlane {
     return number;
   }
 
-  removeDevice(device: number): void {
+  removeDevice(device: DeviceNumber): void {
     const lane = this.#lanes.get(device);
     if (device === 0 || lane === undefined) return;
     this.#lanes.delete(device);
@@ -114,11 +115,11 @@ class Portable implements PortableDataPlane {
     lane.close();
   }
 
-  expect(spi: number): void {
+  expect(spi: Spi): void {
     if (!this.#bySpi.has(spi)) this.#early.expect(spi);
   }
 
-  forget(spi: number): void {
+  forget(spi: Spi): void {
     this.#early.forget(spi);
   }
 
@@ -259,7 +260,7 @@ class Portable implements PortableDataPlane {
     }
   }
 
-  #outbound(packet: Uint8Array, device: number): void {
+  #outbound(packet: Uint8Array, device: DeviceNumber): void {
     const view = this.#view;
     if (!readPacket(packet, 0, packet.length, view)) {
       this.#drops.add('malformed');
@@ -279,7 +280,7 @@ class Portable implements PortableDataPlane {
   }
 
   /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */
-  #route(view: PacketView, device: number): number {
+  #route(view: PacketView, device: DeviceNumber): number {
     const id = this.#lanes.get(device)?.table.lookup(view) ?? NO_POLICY;
     if (id >= 0) return id;
     this.#drops.add(id === NO_SA ? 'no_sa' : 'no_policy');

@@ -1,4 +1,5 @@
 import { copyOf } from '../util/bytes.js';
+import type { Spi } from '../util/ids.js';
 import type { Millis } from '../util/units.js';
 
 /** How long a packet may wait for its SA: far longer than an answer that is under way takes to be read. */
@@ -18,7 +19,7 @@ export interface EarlyPacket<From> {
 }
 
 interface Held<From> extends EarlyPacket<From> {
-  readonly spi: number;
+  readonly spi: Spi;
   readonly since: Millis;
 }
 
@@ -45,17 +46,17 @@ export class EarlyPackets<From> {
   }
 
   /** An SPI was given out; packets for it are kept from now on. */
-  expect(spi: number): void {
+  expect(spi: Spi): void {
     if (this.#expected.size < MAX_EXPECTED) this.#expected.add(spi);
   }
 
   /** No SA will have this SPI any more. What waits for it is dropped. */
-  forget(spi: number): void {
+  forget(spi: Spi): void {
     this.#drop(this.#remove(spi).length);
   }
 
   /** Copies a packet that no SA takes, from its SPI on. False when it is not waited for, or there is no room. */
-  hold(spi: number, bytes: Uint8Array, from: From, now: Millis): boolean {
+  hold(spi: Spi, bytes: Uint8Array, from: From, now: Millis): boolean {
     if (!this.#expected.has(spi)) return false;
     this.expire(now);
     if (this.#held.length >= MAX_EARLY || this.#octets + bytes.length > MAX_EARLY_OCTETS) return false;
@@ -67,7 +68,7 @@ export class EarlyPackets<From> {
   }
 
   /** The SA of this SPI is installed: what waits for it and is not too old, in the order of arrival. */
-  take(spi: number, now: Millis): readonly EarlyPacket<From>[] {
+  take(spi: Spi, now: Millis): readonly EarlyPacket<From>[] {
     this.expire(now);
     return this.#remove(spi);
   }
@@ -87,7 +88,7 @@ export class EarlyPackets<From> {
     this.#octets = 0;
   }
 
-  #remove(spi: number): readonly EarlyPacket<From>[] {
+  #remove(spi: Spi): readonly EarlyPacket<From>[] {
     if (!this.#expected.delete(spi) || !this.waiting) return [];
     const mine = this.#held.filter((one) => one.spi === spi);
     this.#held = this.#held.filter((one) => one.spi !== spi);

@@ -7,6 +7,7 @@ import type {
   IntegrityFunction,
 } from '../crypto/types.js';
 import { readU32 } from '../util/bytes.js';
+import type { Spi } from '../util/ids.js';
 import { err, ok, type Result } from '../util/result.js';
 import { createPacketView } from '../wire/ip.js';
 import type { DropReason } from './drops.js';
@@ -18,7 +19,7 @@ import { readInner, refusedBecause } from './trailer.js';
 
 export interface InboundSaOptions {
   /** Our SPI, unsigned. */
-  readonly spi: number;
+  readonly spi: Spi;
   readonly suite: EspSuite;
   /** Taken over: wiped once split. */
   readonly keys: EspKeys;
@@ -35,7 +36,7 @@ const AUTH_FAILED = err<DropReason>('auth_failed');
 
 /** One inbound ESP SA in tunnel mode (RFC 4303 §3.4). */
 export class InboundSa {
-  readonly spi: number;
+  readonly spi: Spi;
   readonly layout: EspLayout;
   readonly #keys: SaKeys;
   readonly #window: ReplayWindow;

@@ -1,4 +1,5 @@
 import type { EspKeys, EspSuite } from '../crypto/types.js';
+import type { DeviceNumber, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
 
@@ -11,8 +12,8 @@ export const DEFAULT_REPLAY_WINDOW = 1024;
  */
 export interface EspPair {
   readonly id: number;
-  readonly spiIn: number;
-  readonly spiOut: number;
+  readonly spiIn: Spi;
+  readonly spiOut: Spi;
   readonly suite: EspSuite;
   readonly keysIn: EspKeys;
   readonly keysOut: EspKeys;
@@ -25,5 +26,5 @@ export interface EspPair {
   /** Packets the anti-replay window spans; `DEFAULT_REPLAY_WINDOW` when left out. */
   readonly replayWindow?: number;
   /** The packet device it belongs to, by its number in the data plane; 0, the first one, when left out. */
-  readonly device?: number;
+  readonly device?: DeviceNumber;
 }

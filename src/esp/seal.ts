@@ -7,6 +7,7 @@ import type {
   IntegrityFunction,
 } from '../crypto/types.js';
 import { writeU32 } from '../util/bytes.js';
+import type { Spi } from '../util/ids.js';
 import type { Random } from '../util/random.js';
 import { err, ok, type Result } from '../util/result.js';
 import type { DropReason } from './drops.js';
@@ -25,7 +26,7 @@ import { nextHeaderOf, writeTrailer } from './trailer.js';
 
 export interface OutboundSaOptions {
   /** The peer's SPI, unsigned. */
-  readonly spi: number;
+  readonly spi: Spi;
   readonly suite: EspSuite;
   /** Taken over: wiped once split. */
   readonly keys: EspKeys;
@@ -41,7 +42,7 @@ const EXHAUSTED = err<DropReason>('sequence_exhausted');
 
 /** One outbound ESP SA in tunnel mode (RFC 4303 §3.3). */
 export class OutboundSa {
-  readonly spi: number;
+  readonly spi: Spi;
   readonly layout: EspLayout;
   readonly #keys: SaKeys;
   readonly #seal: (packet: Uint8Array, bodyEnd: number) => void;

@@ -86,7 +86,7 @@ export type IkeEvent =
       readonly kind: 'rescheduled';
       readonly connection: ConnectionId;
       readonly ikeId: IkeId;
-      readonly childId?: number;
+      readonly childId?: ChildId;
       readonly rekeyAt: Millis;
     }
   | {

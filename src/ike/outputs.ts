@@ -1,5 +1,5 @@
 import type { EspKeys } from '../crypto/types.js';
-import type { ChildId, ConnectionId } from '../util/ids.js';
+import type { ChildId, ConnectionId, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { IkeEvent } from './events.js';
 import type { NegotiatedChild } from './sa/child.js';
@@ -11,9 +11,9 @@ export type Output =
    * A request that gives this inbound SPI to the peer goes out: packets for it may come before the answer is read.
    * Until `install-child` or `forget-esp`.
    */
-  | { readonly kind: 'expect-esp'; readonly spi: number }
+  | { readonly kind: 'expect-esp'; readonly spi: Spi }
   /** There will be no child SA of this SPI. */
-  | { readonly kind: 'forget-esp'; readonly spi: number }
+  | { readonly kind: 'forget-esp'; readonly spi: Spi }
   | { readonly kind: 'install-child'; readonly child: ChildSa }
   /** Outbound traffic of the connection's selectors moves to this child SA (RFC 7296 §2.8). */
   | { readonly kind: 'activate-outbound'; readonly childId: ChildId }

@@ -213,7 +213,7 @@ export function changeConnection(transaction: Transaction, call: Call, context: 
   return connection.id;
 }
 
-/** Whether there was a difference to put. */
+/** Whether there was a difference to put. What it means for running SAs is said where they run (`diffConnections`). */
 function store(
   transaction: Transaction,
   { id, value: before }: StoredObject<ConnectionRecord>,

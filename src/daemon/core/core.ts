@@ -9,7 +9,7 @@ import type { Input } from '../../ike/inputs.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLog } from '../../telemetry/event-log.js';
 import type { Logger } from '../../telemetry/log.js';
-import type { ConnectionId } from '../../util/ids.js';
+import type { ChildId, ConnectionId, DeviceNumber } from '../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
@@ -145,7 +145,7 @@ export class GatewayCore {
   }
 
   /** A packet for this address found no SA that may send; `device` is the number of the device it came from. */
-  acquire(destination: IpBytes, device: number): void {
+  acquire(destination: IpBytes, device: DeviceNumber): void {
     const owner = this.#deps.devices.connectionOf(device);
     const found =
       owner === undefined ? connectionTo(destination, this.#config.connections) : this.#config.find(owner);
@@ -157,7 +157,7 @@ export class GatewayCore {
   }
 
   /** An authentic ESP packet came from elsewhere (RFC 7296 §2.23). */
-  peerMoved(childId: number, from: Endpoint): void {
+  peerMoved(childId: ChildId, from: Endpoint): void {
     this.input({ kind: 'esp-moved', childId, from });
   }
 

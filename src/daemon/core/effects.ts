@@ -1,4 +1,5 @@
 import type { ChildSa, Output, SendOutput } from '../../ike/outputs.js';
+import type { ChildId, Spi } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 
 /** What the core does to its surroundings. One method per output of the engine, and what the daemon adds to them. */
@@ -8,15 +9,15 @@ export interface Effects {
   /** Sends a NAT keepalive (RFC 3948 §4). */
   sendKeepalive(remote: Endpoint): void;
   /** The peer may send with this inbound SPI before its SA is agreed on: until `installChild` or `forgetEsp`. */
-  expectEsp(spi: number): void;
-  forgetEsp(spi: number): void;
+  expectEsp(spi: Spi): void;
+  forgetEsp(spi: Spi): void;
   /** Takes ownership of the keys. @returns why the child SA could not be installed */
   installChild(child: ChildSa): string | undefined;
   /** Outbound traffic of its selectors uses the child SA from now on (RFC 7296 §2.8). */
-  activateOutbound(childId: number): void;
+  activateOutbound(childId: ChildId): void;
   /** `rekeyed`: another child SA carries its traffic, and what the peer sent before may still be on its way. */
-  removeChild(childId: number, rekeyed: boolean): void;
-  updatePeer(childId: number, peer: Endpoint): void;
+  removeChild(childId: ChildId, rekeyed: boolean): void;
+  updatePeer(childId: ChildId, peer: Endpoint): void;
   /** A peer's host name was resolved: its routes may have to change before it is spoken to. */
   peerResolved(addresses: readonly string[]): void;
   /** Does now what was postponed: nothing follows. */

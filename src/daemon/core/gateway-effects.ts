@@ -4,6 +4,7 @@ import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { EspPair } from '../../esp/params.js';
 import type { ChildSa, SendOutput } from '../../ike/outputs.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { ChildId, Spi } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { ConnectionDevices } from '../host/devices.js';
 import type { Effects } from './effects.js';
@@ -37,11 +38,11 @@ export class GatewayEffects implements Effects {
     this.#deps.sockets.sendKeepalive(remote);
   }
 
-  expectEsp(spi: number): void {
+  expectEsp(spi: Spi): void {
     this.#deps.plane.expect(spi);
   }
 
-  forgetEsp(spi: number): void {
+  forgetEsp(spi: Spi): void {
     this.#deps.plane.forget(spi);
   }
 
@@ -65,16 +66,16 @@ export class GatewayEffects implements Effects {
     }
   }
 
-  activateOutbound(childId: number): void {
+  activateOutbound(childId: ChildId): void {
     this.#deps.plane.activateOutbound(childId);
   }
 
-  removeChild(childId: number, rekeyed: boolean): void {
+  removeChild(childId: ChildId, rekeyed: boolean): void {
     if (rekeyed) this.#leaving.add(childId);
     else this.#deps.plane.remove(childId);
   }
 
-  updatePeer(childId: number, peer: Endpoint): void {
+  updatePeer(childId: ChildId, peer: Endpoint): void {
     this.#deps.plane.updatePeer(childId, peer);
   }
 

@@ -1,5 +1,6 @@
 import type { DataPlaneListener } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { DeviceNumber } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { GatewayCore } from '../core/core.js';
 
@@ -30,7 +31,7 @@ export class PathReports implements DataPlaneListener {
     this.#core?.input({ kind: 'datagram', local, remote, natTraversalPort: true, bytes });
   }
 
-  acquire(destination: Uint8Array, device: number): void {
+  acquire(destination: Uint8Array, device: DeviceNumber): void {
     this.#core?.acquire(destination, device);
   }
 

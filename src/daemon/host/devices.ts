@@ -1,7 +1,7 @@
 import type { ConnectionProblem } from '../../connection/document.js';
 import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { GatewayConnection, GatewaySettings } from '../../store/model.js';
-import type { ConnectionId } from '../../util/ids.js';
+import type { ConnectionId, DeviceNumber, WorkerIndex } from '../../util/ids.js';
 import { oneLine } from '../start-error.js';
 
 /** Longest name of a device (IFNAMSIZ without the final zero). */
@@ -10,7 +10,7 @@ const MAX_NAME = 15;
 interface Device {
   readonly name: string;
   /** Its number in the data plane. */
-  readonly number: number;
+  readonly number: DeviceNumber;
 }
 
 /**
@@ -21,14 +21,14 @@ interface Device {
 export class ConnectionDevices {
   readonly #plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>;
   readonly #settings: Pick<GatewaySettings, 'mode' | 'interface'>;
-  readonly #workerOf: (connection: ConnectionId) => number;
+  readonly #workerOf: (connection: ConnectionId) => WorkerIndex;
   readonly #byConnection = new Map<ConnectionId, Device>();
 
   /** @param workerOf the packet worker that a connection's child SAs belong to */
   constructor(
     plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>,
     settings: Pick<GatewaySettings, 'mode' | 'interface'>,
-    workerOf: (connection: ConnectionId) => number = () => 0,
+    workerOf: (connection: ConnectionId) => WorkerIndex = () => 0,
   ) {
     this.#plane = plane;
     this.#settings = settings;
@@ -73,12 +73,12 @@ export class ConnectionDevices {
   }
 
   /** The device's number in the data plane; undefined when it could not be opened. */
-  numberOf(connection: ConnectionId): number | undefined {
+  numberOf(connection: ConnectionId): DeviceNumber | undefined {
     return this.#settings.mode === 'policy' ? 0 : this.#byConnection.get(connection)?.number;
   }
 
   /** The one connection that has this device; undefined in policy mode, where its networks decide. */
-  connectionOf(number: number): ConnectionId | undefined {
+  connectionOf(number: DeviceNumber): ConnectionId | undefined {
     for (const [id, device] of this.#byConnection) if (device.number === number) return id;
     return undefined;
   }

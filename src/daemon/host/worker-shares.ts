@@ -1,4 +1,4 @@
-import type { ConnectionId } from '../../util/ids.js';
+import type { ConnectionId, WorkerIndex } from '../../util/ids.js';
 
 /**
  * Which packet worker each connection has. All its child SAs belong to that one for as long as it is configured:
@@ -7,14 +7,14 @@ import type { ConnectionId } from '../../util/ids.js';
  */
 export class WorkerShares {
   readonly #workers: number;
-  readonly #byConnection = new Map<ConnectionId, number>();
+  readonly #byConnection = new Map<ConnectionId, WorkerIndex>();
 
   constructor(workers: number) {
     this.#workers = workers;
   }
 
   /** The number of the connection's worker, from 0. */
-  of(connection: ConnectionId): number {
+  of(connection: ConnectionId): WorkerIndex {
     const known = this.#byConnection.get(connection);
     if (known !== undefined) return known;
     const loads = new Array<number>(this.#workers).fill(0);

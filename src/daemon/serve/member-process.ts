@@ -287,7 +287,8 @@ export class MemberProcess {
     const done = this.#configuring.then(async () => {
       const launched = this.#process;
       const desired = this.#desired;
-      // Most changes of objects around a gateway are none of its own.
+      // Most changes of objects around a gateway are none of its own. Whether what is sent is the same is all that is
+      // asked here: what a difference means is the process's to say.
       if (launched === undefined || isDeepStrictEqual(this.#given, desired)) return;
       const answer = await launched.client.configure(desired);
       this.#given = desired;

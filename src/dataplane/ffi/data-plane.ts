@@ -7,6 +7,7 @@ import type { EspPair } from '../../esp/params.js';
 import { localEndpoint, pathMtu } from '../../linux/sockets.js';
 import type { TunDevice } from '../../linux/tun.js';
 import { readU32 } from '../../util/bytes.js';
+import type { DeviceNumber, Spi, WorkerIndex } from '../../util/ids.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
@@ -74,15 +75,15 @@ const PATH_MILLIS = 5000;
 interface Device {
   readonly tun: PlaneTun;
   /** Number of the one worker that serves it. */
-  readonly worker: number;
+  readonly worker: WorkerIndex;
   /** Being removed: it stays until the worker has let go of it. */
   leaving: boolean;
 }
 
 interface Installed {
-  readonly worker: number;
+  readonly worker: WorkerIndex;
   readonly block: number;
-  readonly spiIn: number;
+  readonly spiIn: Spi;
   readonly suite: EspSuite;
   readonly encapsulation: 'udp' | 'esp';
   peer: Endpoint;
@@ -150,7 +151,7 @@ class FfiDataPlane implements DataPlane {
     });
   }
 
-  #setupOf(worker: number): WorkerSetup {
+  #setupOf(worker: WorkerIndex): WorkerSetup {
     const { espFds, rawFds, tun, offload = NO_OFFLOAD } = this.#options;
     const group = this.#group.setupOf(worker);
     return {
@@ -163,11 +164,11 @@ class FfiDataPlane implements DataPlane {
     };
   }
 
-  expect(spi: number): void {
+  expect(spi: Spi): void {
     if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.EXPECT, spi));
   }
 
-  forget(spi: number): void {
+  forget(spi: Spi): void {
     if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.FORGET, spi));
   }
 
@@ -340,7 +341,7 @@ class FfiDataPlane implements DataPlane {
     return device;
   }
 
-  removeDevice(device: number): void {
+  removeDevice(device: DeviceNumber): void {
     const known = this.#devices.get(device);
     if (known === undefined || known.leaving) return;
     known.leaving = true;
@@ -382,7 +383,7 @@ class FfiDataPlane implements DataPlane {
     this.#devices.clear();
   }
 
-  #ownerOfSpi(spi: number): PacketWorker {
+  #ownerOfSpi(spi: Spi): PacketWorker {
     return this.#group.workers[this.#group.ownerOf(spi)]!;
   }
 
@@ -399,7 +400,7 @@ class FfiDataPlane implements DataPlane {
     else order.discard?.();
   }
 
-  #hear(worker: number, report: WorkerReport): void {
+  #hear(worker: WorkerIndex, report: WorkerReport): void {
     const { listener, ready } = this.#options;
     if (this.#closing !== undefined) return;
     switch (report.kind) {

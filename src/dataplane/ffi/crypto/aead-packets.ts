@@ -1,5 +1,6 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import { writeU32 } from '../../../util/bytes.js';
+import type { Spi } from '../../../util/ids.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import type { AeadCalls } from './aead-calls.js';
 import { type CallList, listUser } from './call-list.js';
@@ -13,10 +14,10 @@ export class AeadSealer implements PacketSealer {
   readonly #arena: Arena;
   readonly #list: CallList;
   readonly #cipher: AeadCalls;
-  readonly #spi: number;
+  readonly #spi: Spi;
   readonly #salt: Uint8Array;
 
-  constructor(calls: EspCalls, layout: EspLayout, spi: number, salt: Uint8Array, cipher: AeadCalls) {
+  constructor(calls: EspCalls, layout: EspLayout, spi: Spi, salt: Uint8Array, cipher: AeadCalls) {
     this.layout = layout;
     this.#arena = calls.arena;
     this.#list = calls.sealing;

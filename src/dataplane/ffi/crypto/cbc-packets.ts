@@ -1,4 +1,5 @@
 import type { EspLayout } from '../../../esp/layout.js';
+import type { Spi } from '../../../util/ids.js';
 import { ESP_HEADER_LENGTH } from '../../../wire/esp.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import { type CallList, listUser } from './call-list.js';
@@ -18,12 +19,12 @@ export class CbcSealer implements PacketSealer {
   readonly #calls: EspCalls;
   readonly #list: CallList;
   readonly #arena: Arena;
-  readonly #spi: number;
+  readonly #spi: Spi;
   readonly #ivs: IvPool;
   readonly #mac: PacketMac;
   #context: number;
 
-  constructor(calls: EspCalls, layout: EspLayout, spi: number, ivs: IvPool, context: number, mac: PacketMac) {
+  constructor(calls: EspCalls, layout: EspLayout, spi: Spi, ivs: IvPool, context: number, mac: PacketMac) {
     this.layout = layout;
     this.#calls = calls;
     this.#list = calls.sealing;

@@ -1,6 +1,7 @@
 import { ESP_TRAILER_LENGTH, type EspLayout, padLength } from '../../../esp/layout.js';
 import { writeTrailer } from '../../../esp/trailer.js';
 import { writeU32 } from '../../../util/bytes.js';
+import type { Spi } from '../../../util/ids.js';
 import type { Arena } from '../memory/arena.js';
 import type { CallList } from './call-list.js';
 import type { Openssl } from './openssl.js';
@@ -22,7 +23,7 @@ export function completed(made: number, count: number): void {
 export function frame(
   bytes: Uint8Array,
   layout: EspLayout,
-  spi: number,
+  spi: Spi,
   sequence: number,
   innerAt: number,
   innerLength: number,

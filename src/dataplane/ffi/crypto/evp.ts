@@ -4,6 +4,7 @@ import { type EspLayout, espLayout } from '../../../esp/layout.js';
 import { createPacketMemory } from '../../../esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '../../../esp/sa-keys.js';
 import { type CallRunner, callRunner } from '../../../linux/call-runner.js';
+import type { Spi } from '../../../util/ids.js';
 import { Encr } from '../../../wire/ike/registry.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
@@ -146,7 +147,7 @@ export function createEvpCrypto(
     }
   }
 
-  function cbcSealer(suite: EspSuite, layout: EspLayout, spi: number, mac: PacketMac): PacketSealer {
+  function cbcSealer(suite: EspSuite, layout: EspLayout, spi: Spi, mac: PacketMac): PacketSealer {
     const { id, keyBits } = suite.encryption;
     if (multiCbc === undefined || id !== Encr.AES_CBC) {
       return new CbcSealer(calls, layout, spi, ivs, context(suite, ENCRYPT), mac);

@@ -1,6 +1,7 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import type { PacketMemory } from '../../../esp/offload/packet-memory.js';
 import { type NativeFunction, openLibrary } from '../../../linux/ffi.js';
+import type { Spi } from '../../../util/ids.js';
 import { type Arena, CBC_LANE, CBC_LANES, Vaulted, writeAddress } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
 import { type CallList, listUser } from './call-list.js';
@@ -55,7 +56,7 @@ export class MultiCbcSealer implements PacketSealer {
   readonly #list: CallList;
   readonly #slots: KeySlots;
   readonly #slot: number;
-  readonly #spi: number;
+  readonly #spi: Spi;
   readonly #ivs: IvPool;
   readonly #mac: PacketMac;
   /** Where the waiting packets are, and the octets that their ICV covers. */
@@ -71,7 +72,7 @@ export class MultiCbcSealer implements PacketSealer {
     copy: PacketMemory['copy'],
     slots: KeySlots,
     layout: EspLayout,
-    spi: number,
+    spi: Spi,
     ivs: IvPool,
     keyAt: number,
     keyBits: number,

@@ -1,5 +1,6 @@
 import type { EspKeys, EspSuite } from '../../../crypto/types.js';
 import type { EspLayout } from '../../../esp/layout.js';
+import type { Spi } from '../../../util/ids.js';
 
 /** Turns inner packets into ESP packets within an arena. One per child SA; offsets are those of the arena. */
 export interface PacketSealer {
@@ -37,7 +38,7 @@ export interface PacketCrypto {
   readonly name: string;
   supports(suite: EspSuite): boolean;
   /** @throws RangeError for a suite it lacks or keys that do not fit */
-  sealer(suite: EspSuite, spi: number, keys: EspKeys): PacketSealer;
+  sealer(suite: EspSuite, spi: Spi, keys: EspKeys): PacketSealer;
   /** @throws RangeError for a suite it lacks or keys that do not fit */
   opener(suite: EspSuite, keys: EspKeys): PacketOpener;
 }

@@ -4,6 +4,7 @@ import { mssLimit } from '../../../esp/offload/mss.js';
 import { ReplayWindow } from '../../../esp/replay-window.js';
 import { SelectorSet } from '../../../esp/selectors.js';
 import { SOCKADDR_SPACE, writeSockaddr } from '../../../linux/sockaddr.js';
+import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import { type Endpoint, parseIp } from '../../../util/ip.js';
 import type { PacketCrypto, PacketOpener, PacketSealer } from '../crypto/packet-crypto.js';
 import { type Arena, At, NAME_SIZE } from '../memory/arena.js';
@@ -13,13 +14,13 @@ import type { Installation } from '../memory/orders.js';
 /** A pair of ESP SAs in the worker. All of it belongs to that one thread: nothing is locked. */
 export class Child {
   readonly id: number;
-  readonly spiIn: number;
+  readonly spiIn: Spi;
   readonly sealer: PacketSealer;
   readonly opener: PacketOpener;
   readonly window: ReplayWindow;
   readonly selectors: SelectorSet;
   /** Number of its TUN device. */
-  readonly device: number;
+  readonly device: DeviceNumber;
   /** Index of its counters in `arena.f64`. */
   readonly counters: number;
   /** Where the peer's socket address stands in the arena. */

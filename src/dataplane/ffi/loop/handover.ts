@@ -1,4 +1,5 @@
 import { type EventFd, useEventFd } from '../../../linux/eventfd.js';
+import type { Spi, WorkerIndex } from '../../../util/ids.js';
 import { HandoverReader, HandoverWriter } from '../memory/handover-ring.js';
 import type { GroupSetup } from './messages.js';
 
@@ -41,13 +42,13 @@ export class Handover {
   }
 
   /** The worker that SAs with this inbound SPI belong to. */
-  ownerOfSpi(spi: number): number {
+  ownerOfSpi(spi: Spi): number {
     return spi & this.#mask;
   }
 
   /** As `HandoverWriter.put`; `worker` is another than this. False when its ring is full. */
   give(
-    worker: number,
+    worker: WorkerIndex,
     kind: number,
     address: number,
     length: number,
@@ -73,7 +74,7 @@ export class Handover {
   }
 
   /** A system call only where the other has looked since the last one. */
-  #alarm(worker: number, neighbour: Neighbour): void {
+  #alarm(worker: WorkerIndex, neighbour: Neighbour): void {
     neighbour.news = false;
     if (Atomics.exchange(this.#alarms, worker, 1) === 0) neighbour.wake.signal();
   }

@@ -3,6 +3,7 @@ import { decapsulateEcn } from '../../../esp/offload/tos.js';
 import { readInner, refusedBecause } from '../../../esp/trailer.js';
 import { AF_INET, sockaddrAddress, sockaddrPort } from '../../../linux/sockaddr.js';
 import { readU32 } from '../../../util/bytes.js';
+import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import { classifyPort4500, ESP_HEADER_LENGTH, NON_ESP_MARKER_LENGTH } from '../../../wire/esp.js';
 import { createPacketView } from '../../../wire/ip.js';
 import { CONTROL_SPACE, type ReceiveControl, readReceiveControl } from '../io/control-message.js';
@@ -164,7 +165,7 @@ export class Inbound {
   }
 
   /** Opens what came before the SA of this SPI was installed. */
-  openEarly(spi: number): void {
+  openEarly(spi: Spi): void {
     const packets = this.#path.early.take(spi, this.#path.now());
     for (const { bytes, from } of packets) this.takeIn(bytes, from);
     if (packets.length > 0) this.flush();
@@ -284,7 +285,7 @@ export class Inbound {
   }
 
   /** False when the device is not there any more. */
-  #turnTo(device: number): boolean {
+  #turnTo(device: DeviceNumber): boolean {
     const writer = this.#writers[device];
     if (writer === undefined) return false;
     this.#tun.flush();
@@ -294,7 +295,7 @@ export class Inbound {
   }
 
   /** The device goes: what is collected for it is written now. */
-  leave(device: number): void {
+  leave(device: DeviceNumber): void {
     if (this.#device === device) this.#turnTo(0);
   }
 

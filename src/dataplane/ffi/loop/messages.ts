@@ -1,3 +1,4 @@
+import type { DeviceNumber } from '../../../util/ids.js';
 import type { Offload } from '../../offload.js';
 import type { SharedMemory } from '../memory/arena.js';
 
@@ -50,9 +51,9 @@ export type WorkerReport =
       readonly bytes: Uint8Array;
     }
   | { readonly kind: 'moved'; readonly id: number; readonly address: string; readonly port: number }
-  | { readonly kind: 'acquire'; readonly destination: Uint8Array; readonly device: number }
+  | { readonly kind: 'acquire'; readonly destination: Uint8Array; readonly device: DeviceNumber }
   /** A further TUN device is not used any more: its descriptor may be closed. */
-  | { readonly kind: 'released'; readonly device: number }
+  | { readonly kind: 'released'; readonly device: DeviceNumber }
   /** The kernel spoke of another path MTU: to the peer of this child SA, or of any. */
   | { readonly kind: 'path'; readonly id?: number }
   /** An offload turned itself off. */

@@ -11,6 +11,7 @@ import {
   pollEvents,
   writePollFd,
 } from '../../../linux/poll.js';
+import type { DeviceNumber } from '../../../util/ids.js';
 import type { Millis } from '../../../util/units.js';
 import { NO_OFFLOAD } from '../../offload.js';
 import type { PacketCrypto } from '../crypto/packet-crypto.js';
@@ -205,14 +206,14 @@ export class PacketLoop {
     return moved;
   }
 
-  #addDevice(device: number, fd: number, virtioHeader: boolean): void {
+  #addDevice(device: DeviceNumber, fd: number, virtioHeader: boolean): void {
     const { arena, orders, report } = this.#path;
     const setup = { ...this.#setup, tunFd: fd, virtioHeader };
     this.#openLane(new Path(arena, setup, orders, report, { device, first: this.#path }));
     this.#listFurther();
   }
 
-  #removeDevice(device: number): void {
+  #removeDevice(device: DeviceNumber): void {
     this.#inbound.leave(device);
     this.#lanes[device] = undefined;
     this.#writers[device] = undefined;

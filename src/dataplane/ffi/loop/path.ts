@@ -4,6 +4,7 @@ import { VIRTIO_HEADER_LENGTH } from '../../../esp/offload/virtio.js';
 import { createOutboundTable, type OutboundTable } from '../../../esp/policy-table.js';
 import { Errno, linuxError } from '../../../linux/errors.js';
 import { type Libc, lastErrno, libc } from '../../../linux/ffi.js';
+import type { DeviceNumber } from '../../../util/ids.js';
 import type { Millis } from '../../../util/units.js';
 import { type Arena, writePointer } from '../memory/arena.js';
 import type { OrderReader } from '../memory/control-ring.js';
@@ -37,7 +38,7 @@ export class Path {
   /** The monotonic clock. */
   now: () => Millis = monotonicMillis;
   /** Number of the device, and its descriptor. */
-  readonly device: number;
+  readonly device: DeviceNumber;
   readonly tunFd: number;
   readonly espFds: readonly number[];
   /** Socket for ESP without UDP, -1 when there is none. */
@@ -63,7 +64,7 @@ export class Path {
     setup: WorkerSetup,
     orders: OrderReader,
     report: (report: WorkerReport) => void,
-    further?: { readonly device: number; readonly first: Path },
+    further?: { readonly device: DeviceNumber; readonly first: Path },
   ) {
     this.device = further?.device ?? 0;
     this.byId = further?.first.byId ?? new Map();

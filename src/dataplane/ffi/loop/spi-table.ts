@@ -1,3 +1,5 @@
+import type { Spi } from '../../../util/ids.js';
+
 /** Empty place of the table: no SPI below 256 is ever used (RFC 4303 §2.1). */
 const EMPTY = 0;
 
@@ -14,7 +16,7 @@ export class SpiTable<T> {
     return this.#size;
   }
 
-  get(spi: number): T | undefined {
+  get(spi: Spi): T | undefined {
     const key = spi | 0;
     const mask = this.#keys.length - 1;
     for (let i = spread(key) & mask; ; i = (i + 1) & mask) {
@@ -25,7 +27,7 @@ export class SpiTable<T> {
   }
 
   /** @throws RangeError for SPI 0 */
-  set(spi: number, value: T): void {
+  set(spi: Spi, value: T): void {
     const key = spi | 0;
     if (key === EMPTY) throw new RangeError('no SA has the SPI 0');
     if (2 * this.#size >= this.#keys.length) this.#grow();
@@ -37,7 +39,7 @@ export class SpiTable<T> {
     this.#values[i] = value;
   }
 
-  delete(spi: number): void {
+  delete(spi: Spi): void {
     const key = spi | 0;
     const mask = this.#keys.length - 1;
     let i = spread(key) & mask;

@@ -1,3 +1,4 @@
+import type { Spi } from '../../../util/ids.js';
 import { createHandoverRing } from '../memory/handover-ring.js';
 import type { GroupSetup } from './messages.js';
 import { PacketWorker } from './packet-worker.js';
@@ -72,7 +73,7 @@ export class WorkerGroup {
   }
 
   /** The number of the worker that owns SAs with this inbound SPI. */
-  ownerOf(spiIn: number): number {
+  ownerOf(spiIn: Spi): number {
     return (spiIn & (this.size - 1)) >>> 0;
   }
 

@@ -3,6 +3,7 @@ import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../esp/params.js';
 import type { OutboundPolicy } from '../../../esp/policy-table.js';
 import { writeSockaddr } from '../../../linux/sockaddr.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../../util/bytes.js';
+import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../../util/ip.js';
 import { SecretKey } from '../../../util/secret.js';
 import type { TrafficSelector } from '../../../wire/ike/payloads.js';
@@ -29,8 +30,8 @@ export interface Installation {
   /** Number of its counter block. */
   readonly block: number;
   readonly id: number;
-  readonly spiIn: number;
-  readonly spiOut: number;
+  readonly spiIn: Spi;
+  readonly spiOut: Spi;
   readonly suite: EspSuite;
   readonly keysIn: EspKeys;
   readonly keysOut: EspKeys;
@@ -45,7 +46,7 @@ export interface Installation {
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
   readonly mssCeiling: number;
   /** Number of its TUN device. */
-  readonly device: number;
+  readonly device: DeviceNumber;
 }
 
 type SelectorText = readonly [number, number, number, number, string, string];
@@ -231,7 +232,7 @@ export function encodePath(
 
 /** An order to serve a further TUN device: its number, its descriptor and whether packets carry a header, a u32 each. */
 export function encodeDevice(
-  device: number,
+  device: DeviceNumber,
   fd: number,
   virtioHeader: boolean,
 ): { readonly length: number; write(arena: Arena, at: number): void } {
