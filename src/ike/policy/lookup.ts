@@ -1,22 +1,15 @@
 import { equalBytes } from '../../util/bytes.js';
 import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { IdType } from '../../wire/ike/registry.js';
 import { type ConnectionConfig, connectionName, type Identity } from '../config.js';
 import type { Failure } from '../events.js';
 import { type Candidates, candidatesOf, type KeyGroup } from './candidates.js';
 import { addressOfIdentity, formatIdentity, identityOfAddress, sameIdentity } from './identity.js';
-import { haveCommon } from './selectors.js';
+import { haveCommon, type SelectorLists } from './selectors.js';
 
 /** Identities named in one message. */
 const MAX_NAMED = 8;
-
-/** Selectors as a peer proposes them, from this gateway's point of view: as responder `local` is TSr. */
-export interface ProposedSelectors {
-  readonly local: readonly TrafficSelector[];
-  readonly peer: readonly TrafficSelector[];
-}
 
 /**
  * The candidate that the peer means by its identity and, when given, by the one of ours it asks for (IDi
@@ -29,7 +22,7 @@ export function chooseByIdentity(
   idi: Identity,
   idr?: Identity,
   source?: string,
-  proposed?: ProposedSelectors,
+  proposed?: SelectorLists,
 ): Result<ConnectionConfig, Failure> {
   const byPeer = candidates.withPeerIdentity(idi);
   const chosen = byPeer.filter((connection) => asksFor(connection, idr));
@@ -81,10 +74,10 @@ export function isIdentityOfPrivateAddress(expected: Identity, received: Identit
   );
 }
 
-function shares(connection: ConnectionConfig, proposed: ProposedSelectors): boolean {
+function shares(connection: ConnectionConfig, proposed: SelectorLists): boolean {
   return (
-    haveCommon(connection.local.selectors, proposed.local) &&
-    haveCommon(connection.peer.selectors, proposed.peer)
+    haveCommon(connection.local.selectors, proposed.localTs) &&
+    haveCommon(connection.peer.selectors, proposed.peerTs)
   );
 }
 

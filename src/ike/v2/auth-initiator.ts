@@ -8,6 +8,7 @@ import type { Failure } from '../events.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { refuseAnswer } from './answers.js';
 import { basisOfInitiator, ownAuth, verifiesPeerAuth } from './auth.js';
@@ -24,7 +25,7 @@ import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteAuthLifetime } from './reauthentication.js';
 import { sendRequest } from './send.js';
-import { type SelectorLists, wholeOffer } from './tasks.js';
+import { wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, SAi2, TSi, TSr}, RFC 7296 §1.2. */
@@ -47,8 +48,8 @@ export function sendAuth(world: World, sa: IkeSaIn<'auth-sent'>): void {
     { kind: 'idr', ...peer.identity },
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), false) },
-    { kind: 'tsi', selectors: proposed.local },
-    { kind: 'tsr', selectors: proposed.peer },
+    { kind: 'tsi', selectors: proposed.localTs },
+    { kind: 'tsr', selectors: proposed.peerTs },
   ];
   sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
 }
@@ -136,7 +137,7 @@ function takeFirstChild(
 /** All networks, or the first pair of them for a peer known to take one pair a child SA only. */
 function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
   const first = world.perPair.has(connection.id) ? networkPairs(connection)[0] : undefined;
-  if (first !== undefined) return { local: [first.local], peer: [first.peer] };
+  if (first !== undefined) return { localTs: [first.local], peerTs: [first.peer] };
   return wholeOffer(connection);
 }
 

@@ -11,7 +11,7 @@ import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
-import { type GrantedChild, grantChild, type Refusal } from './child-answer.js';
+import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
 import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish } from './established.js';
@@ -133,7 +133,7 @@ function grantFirstChild(
   world: World,
   connection: ConnectionConfig,
   payloads: readonly Payload[],
-): Result<GrantedChild, Refusal> {
+): Result<GrantedChild, ChildRefusal> {
   if (world.ctx.budget.hasPlace(connection.id)) return grantChild(connection, payloads, false);
   return err({
     answer: notify(NotifyType.NO_ADDITIONAL_SAS),
@@ -176,8 +176,8 @@ function authenticate(
     .find(({ psk }) => verifiesPeerAuth(world, basis, idi, auth.data, psk));
   if (proved === undefined) return err(pskMismatch());
   const proposed = {
-    local: find(payloads, 'tsr')?.selectors ?? [],
-    peer: find(payloads, 'tsi')?.selectors ?? [],
+    localTs: find(payloads, 'tsr')?.selectors ?? [],
+    peerTs: find(payloads, 'tsi')?.selectors ?? [],
   };
   const chosen = chooseByIdentity(proved.connections, idi, idr, sa.remote.address, proposed);
   if (!chosen.ok) return chosen;

@@ -8,11 +8,11 @@ import type { Failure } from '../events.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { acceptEspAnswer, type EspSelection, selectEsp } from '../policy/proposals.js';
 import { MAX_PIECES } from '../policy/selector-form.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { covers, narrowWithinBudget } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
 import { exactlyOne, findError, findNotify, notify } from './payloads.js';
-import type { SelectorLists } from './tasks.js';
 
 /** What a responder grants of a child SA request. */
 export interface GrantedChild {
@@ -23,7 +23,7 @@ export interface GrantedChild {
 }
 
 /** Why a child SA request is refused, and what to tell the peer. */
-export interface Refusal {
+export interface ChildRefusal {
   readonly answer: NotifyPayload;
   readonly failure: Failure;
 }
@@ -36,7 +36,7 @@ export function grantChild(
   connection: ConnectionConfig,
   payloads: readonly Payload[],
   withDh: boolean,
-): Result<GrantedChild, Refusal> {
+): Result<GrantedChild, ChildRefusal> {
   const request = exactlyOne(payloads, 'sa', 'tsi', 'tsr');
   if (request === undefined) {
     const reason = failure('invalid_syntax', 'the request lacks one of SA, TSi and TSr, or has one twice');
@@ -46,7 +46,7 @@ export function grantChild(
   if (!selection.ok) {
     return err({ answer: notify(NotifyType.NO_PROPOSAL_CHOSEN), failure: selection.error });
   }
-  const proposed = { peer: request.tsi.selectors, local: request.tsr.selectors };
+  const proposed = { localTs: request.tsr.selectors, peerTs: request.tsi.selectors };
   const granted = grantSelectors(connection, proposed);
   if (!granted.ok) {
     const reason = selectorMismatch(connection, proposed, granted.error);
@@ -61,8 +61,8 @@ function grantSelectors(
   { local, peer }: ConnectionConfig,
   proposed: SelectorLists,
 ): Result<Pick<GrantedChild, 'localTs' | 'peerTs'>, string> {
-  const localTs = narrowWithinBudget(local.selectors, proposed.local);
-  const peerTs = localTs && narrowWithinBudget(peer.selectors, proposed.peer);
+  const localTs = narrowWithinBudget(local.selectors, proposed.localTs);
+  const peerTs = localTs && narrowWithinBudget(peer.selectors, proposed.peerTs);
   if (localTs === undefined || peerTs === undefined) {
     return err(
       `the selectors that the peer proposes cut one another into more than ${MAX_PIECES} pieces: let it propose whole networks`,
@@ -108,12 +108,12 @@ export function acceptChild(
   const subset =
     localTs.length > 0 &&
     peerTs.length > 0 &&
-    covers(proposed.local, localTs) &&
-    covers(proposed.peer, peerTs) &&
+    covers(proposed.localTs, localTs) &&
+    covers(proposed.peerTs, peerTs) &&
     withinFamilies({ localTs, peerTs }).localTs.length > 0;
   if (spiOut === undefined || !subset) {
     const message = 'the peer answered with networks that we did not propose';
-    return err(selectorMismatch(connection, { local: localTs, peer: peerTs }, message));
+    return err(selectorMismatch(connection, { localTs, peerTs }, message));
   }
   return ok({
     spiIn,
@@ -124,7 +124,7 @@ export function acceptChild(
     nonces,
     ...(shared === undefined ? {} : { shared }),
     initiated: true,
-    final: !(covers(localTs, proposed.local) && covers(peerTs, proposed.peer)) && !mayHaveMore(payloads),
+    final: !(covers(localTs, proposed.localTs) && covers(peerTs, proposed.peerTs)) && !mayHaveMore(payloads),
   });
 }
 

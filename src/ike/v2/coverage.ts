@@ -1,12 +1,13 @@
 import type { Millis } from '../../util/units.js';
 import { isEverything } from '../policy/everything.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { containsAddress, covers, haveCommon } from '../policy/selectors.js';
 import { MAX_PAIR_WAIT, pairName, pairWait } from '../sa/pair-schedule.js';
 import type { ChildRecord } from './child-record.js';
 import { failure } from './failures.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { type Gap, isRedundant } from './service.js';
-import { createChildTask, type SelectorLists } from './tasks.js';
+import { createChildTask } from './tasks.js';
 import type { World } from './world.js';
 
 /** A peer that made a child SA, or deleted one, is given this long to ask for the rest by itself. */
@@ -20,7 +21,7 @@ const PUT_OFF: Millis = 2000;
  */
 function uncovered(sa: ServingSa): SelectorLists[] {
   const open = sa.phase.service.children.coverage(sa.connection).open();
-  return open.map(({ local, peer }) => ({ local: [local], peer: [peer] }));
+  return open.map(({ local, peer }) => ({ localTs: [local], peerTs: [peer] }));
 }
 
 /** Whether the child SAs of the IKE SA carry every configured pair. */
@@ -36,14 +37,13 @@ export function isUncovered(sa: ServingSa, pair: SelectorLists): boolean {
 }
 
 function carries(child: ChildRecord, pair: SelectorLists): boolean {
-  return covers(child.localTs, pair.local) && covers(child.peerTs, pair.peer);
+  return covers(child.localTs, pair.localTs) && covers(child.peerTs, pair.peerTs);
 }
 
 /** Another child SA that carries all that this one does. */
 export function redundantTo(sa: ServingSa, made: ChildRecord): ChildRecord | undefined {
-  const lists = { local: made.localTs, peer: made.peerTs };
   for (const child of sa.phase.service.children.values()) {
-    if (child !== made && child.state === 'installed' && carries(child, lists)) return child;
+    if (child !== made && child.state === 'installed' && carries(child, made)) return child;
   }
   return undefined;
 }
@@ -52,7 +52,7 @@ export function redundantTo(sa: ServingSa, made: ChildRecord): ChildRecord | und
  * Whether the peer has narrowed the pair to what a child SA carries, for good. Asked again it would answer the same,
  * and peers whose newest child SA owns the policies do not survive the end of one of the two.
  */
-function isNarrowed(sa: ServingSa, { local, peer }: SelectorLists): boolean {
+function isNarrowed(sa: ServingSa, { localTs: local, peerTs: peer }: SelectorLists): boolean {
   return [...sa.phase.service.children.values()].some(
     (child) =>
       child.final &&
@@ -62,7 +62,7 @@ function isNarrowed(sa: ServingSa, { local, peer }: SelectorLists): boolean {
   );
 }
 
-function reportNarrowed(world: World, sa: ServingSa, { local, peer }: SelectorLists): void {
+function reportNarrowed(world: World, sa: ServingSa, { localTs: local, peerTs: peer }: SelectorLists): void {
   const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
   world.ctx.event({
     kind: 'child-failed',
@@ -157,12 +157,12 @@ export function pairRetryAt(sa: ServingSa, pair: SelectorLists): Millis {
 }
 
 function gapOf(sa: ServingSa, pair: SelectorLists): Gap {
-  const name = pairName({ local: pair.local[0]!, peer: pair.peer[0]! });
+  const name = pairName({ local: pair.localTs[0]!, peer: pair.peerTs[0]! });
   const gap = sa.phase.service.gaps.get(name) ?? { tries: 0, notBefore: 0 };
   sa.phase.service.gaps.set(name, gap);
   return gap;
 }
 
-function rank({ peer }: SelectorLists, destination: Uint8Array): number {
+function rank({ peerTs: peer }: SelectorLists, destination: Uint8Array): number {
   return peer.some((one) => containsAddress(one, destination)) ? 0 : 1;
 }

@@ -5,6 +5,7 @@ import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js
 import type { Failure } from '../events.js';
 import { countPairs } from '../policy/carried-pairs.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { narrow } from '../policy/selectors.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { retryAt } from '../sa/lifetime.js';
@@ -21,13 +22,7 @@ import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
-import {
-  type CreateChildExchange,
-  type CreateChildTask,
-  createChildTask,
-  type SelectorLists,
-  wholeOffer,
-} from './tasks.js';
+import { type CreateChildExchange, type CreateChildTask, createChildTask, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
@@ -56,8 +51,8 @@ export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTa
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), true) },
     { kind: 'nonce', data: nonce },
     ...(dh === undefined ? [] : [{ kind: 'ke', group, data: dh.publicValue } as const]),
-    { kind: 'tsi', selectors: proposed.local },
-    { kind: 'tsr', selectors: proposed.peer },
+    { kind: 'tsi', selectors: proposed.localTs },
+    { kind: 'tsr', selectors: proposed.peerTs },
   ];
   const exchange = { ...task, proposed, spi, nonce, dh, rival: undefined };
   sendRequest(world, sa, exchange, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
@@ -77,8 +72,8 @@ function proposal(sa: ServingSa, task: CreateChildTask, old: ChildRecord | undef
   const all = wholeOffer(sa.connection);
   if (task.pair !== undefined) return task.pair;
   if (old === undefined) return all;
-  const kept = { local: narrow(all.local, old.localTs), peer: narrow(all.peer, old.peerTs) };
-  return kept.local.length === 0 || kept.peer.length === 0 ? all : kept;
+  const kept = { localTs: narrow(all.localTs, old.localTs), peerTs: narrow(all.peerTs, old.peerTs) };
+  return kept.localTs.length === 0 || kept.peerTs.length === 0 ? all : kept;
 }
 
 /** REKEY_SA names the SA by the SPI its sender receives on (RFC 7296 §1.3.3). */
@@ -178,9 +173,8 @@ function keepNewest(world: World, sa: ServingSa, task: CreateChildTask, made: Ch
   if (older === undefined) return;
   sa.phase.service.children.beginDelete(older);
   sa.tasks.push({ kind: 'delete-children', spis: [older.spiIn] });
-  const received = { local: made.localTs, peer: made.peerTs };
   const message = 'the peer gives no more networks than another child SA carries already';
-  reportFailure(world, sa, task, selectorMismatch(sa.connection, received, message));
+  reportFailure(world, sa, task, selectorMismatch(sa.connection, made, message));
 }
 
 function agree(task: CreateChildExchange, payloads: readonly Payload[]): SecretKey | Failure | undefined {
@@ -272,7 +266,7 @@ function reportFailure(world: World, sa: ServingSa, task: CreateChildTask, reaso
     ...(task.pair === undefined
       ? {}
       : {
-          pair: { local: task.pair.local[0]!, peer: task.pair.peer[0]! },
+          pair: { local: task.pair.localTs[0]!, peer: task.pair.peerTs[0]! },
           retryAt: pairRetryAt(sa, task.pair),
         }),
     ...(task.rekeys === undefined ? {} : { rekeys: task.rekeys }),

@@ -6,11 +6,12 @@ import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { KePayload, NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { installChild, isPeerSpiInUse, spiNumber } from './child.js';
-import { type GrantedChild, grantChild, type Refusal } from './child-answer.js';
+import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
 import type { ChildRecord } from './child-record.js';
 import { lowest } from './duplicates.js';
 import { failure } from './failures.js';
@@ -20,7 +21,6 @@ import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
-import type { SelectorLists } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once. */
@@ -139,7 +139,7 @@ function judge(
   world: World,
   sa: EstablishedSa,
   payloads: readonly Payload[],
-): Result<GrantedChild & { readonly nonce: Uint8Array }, Refusal> {
+): Result<GrantedChild & { readonly nonce: Uint8Array }, ChildRefusal> {
   const { connection } = sa;
   const { budget } = world.ctx;
   const nonce = exactlyOne(payloads, 'nonce')?.nonce;
@@ -168,7 +168,7 @@ function refuse(
   world: World,
   sa: EstablishedSa,
   message: Inbound,
-  refusal: Refusal & { readonly old: ChildRecord | undefined },
+  refusal: ChildRefusal & { readonly old: ChildRecord | undefined },
 ): void {
   const { answer, failure: reason, old } = refusal;
   respond(world, sa, message, [answer]);
@@ -192,9 +192,8 @@ function refuse(
  * that were not made at the same time stand side by side (RFC 7296 §2.8).
  */
 function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void {
-  const lists = { local: child.localTs, peer: child.peerTs };
   const task = sa.active?.task;
-  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed, lists)) {
+  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed, child)) {
     task.rival = child.id;
     return;
   }
@@ -204,7 +203,7 @@ function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void
       other.initiated &&
       world.ctx.now - other.establishedAt <= CROSSING &&
       other.state === 'installed' &&
-      isSame({ local: other.localTs, peer: other.peerTs }, lists);
+      isSame(other, child);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;
     sa.phase.service.children.beginDelete(other);
     sa.tasks.push({ kind: 'delete-children', spis: [other.spiIn] });
@@ -212,7 +211,7 @@ function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void
 }
 
 function isSame(a: SelectorLists, b: SelectorLists): boolean {
-  return sameSelectors(a.local, b.local) && sameSelectors(a.peer, b.peer);
+  return sameSelectors(a.localTs, b.localTs) && sameSelectors(a.peerTs, b.peerTs);
 }
 
 /** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */

@@ -1,11 +1,11 @@
 import { describeSelector } from '../../wire/ike/dissect.js';
-import type { NotifyPayload, TrafficSelector } from '../../wire/ike/payloads.js';
+import type { NotifyPayload } from '../../wire/ike/payloads.js';
 import { NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure, FailureCause } from '../events.js';
 import { formatIdentity } from '../policy/identity.js';
 import { describeEspSpecs, describeIkeSpecs } from '../policy/proposals.js';
-import type { SelectorLists } from './tasks.js';
+import type { SelectorLists } from '../policy/selectors.js';
 
 /** What an error notification in answer to IKE_SA_INIT means. Nothing proves that the peer sent it. */
 export function initRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
@@ -120,7 +120,7 @@ export function rekeyRefused(connection: ConnectionConfig, error: NotifyPayload)
 /** The selectors of a request or an answer have nothing, or too much, in common with ours. */
 export function selectorMismatch(
   connection: ConnectionConfig,
-  received: { readonly local: readonly TrafficSelector[]; readonly peer: readonly TrafficSelector[] },
+  received: SelectorLists,
   message: string,
 ): Failure {
   return {
@@ -128,8 +128,8 @@ export function selectorMismatch(
     message,
     details: {
       ...described(ownSelectors(connection)),
-      receivedLocalSelectors: received.local.map(describeSelector),
-      receivedPeerSelectors: received.peer.map(describeSelector),
+      receivedLocalSelectors: received.localTs.map(describeSelector),
+      receivedPeerSelectors: received.peerTs.map(describeSelector),
     },
   };
 }
@@ -149,13 +149,13 @@ export function pfsRefused(connection: ConnectionConfig, refused: Failure): Fail
 }
 
 function ownSelectors(connection: ConnectionConfig): SelectorLists {
-  return { local: connection.local.selectors, peer: connection.peer.selectors };
+  return { localTs: connection.local.selectors, peerTs: connection.peer.selectors };
 }
 
 function described(lists: SelectorLists): { localSelectors: string[]; peerSelectors: string[] } {
   return {
-    localSelectors: lists.local.map(describeSelector),
-    peerSelectors: lists.peer.map(describeSelector),
+    localSelectors: lists.localTs.map(describeSelector),
+    peerSelectors: lists.peerTs.map(describeSelector),
   };
 }
 

@@ -5,12 +5,12 @@ import type { ByteCount, Millis } from '../../util/units.js';
 import type { CloseReason, Failure } from '../events.js';
 import type { IkePath } from '../path/first-path.js';
 import type { Candidates } from '../policy/candidates.js';
+import type { SelectorLists } from '../policy/selectors.js';
 import type { QuirkLedger } from '../quirks.js';
 import type { Refusal } from '../sa/branches.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
 import type { Service } from './service.js';
-import type { SelectorLists } from './tasks.js';
 import type { SentRequest } from './window.js';
 
 /** The way to the peer, what it can do, and our exchanges with it. One phase hands it on to the next. */

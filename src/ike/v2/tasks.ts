@@ -1,7 +1,7 @@
 import type { DhExchange } from '../../crypto/types.js';
-import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import type { ConnectionConfig } from '../config.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
+import type { SelectorLists } from '../policy/selectors.js';
 
 /**
  * The exchanges this end begins on an IKE SA. A task waits in the SA's queue until no other request is
@@ -20,16 +20,10 @@ export type Task =
   /** Tells a responder that its AUTH does not hold (RFC 7296 §2.21.2). */
   | { readonly kind: 'refuse-auth' };
 
-/** Selectors of a child SA, ours and the peer's. */
-export interface SelectorLists {
-  readonly local: readonly TrafficSelector[];
-  readonly peer: readonly TrafficSelector[];
-}
-
 /** All networks of the connection that make pairs, as this end proposes them. */
 export function wholeOffer({ local, peer }: ConnectionConfig): SelectorLists {
   const { localTs, peerTs } = withinFamilies({ localTs: local.selectors, peerTs: peer.selectors });
-  return { local: localTs, peer: peerTs };
+  return { localTs, peerTs };
 }
 
 /** CREATE_CHILD_SA for a new child SA, or for one that replaces `rekeys`. */

@@ -208,12 +208,12 @@ t.test('choosing by identity', async (t) => {
   );
   t.equal(chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:d.example'))), 'admin_down');
   t.equal(chosen(chooseByIdentity(candidatesOf([]), identity('fqdn:b.example'))), 'identity_mismatch');
-  const proposed = { local: second.local.selectors, peer: second.peer.selectors };
+  const proposed = { localTs: second.local.selectors, peerTs: second.peer.selectors };
   t.equal(
     chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:b.example'), undefined, undefined, proposed)),
     'to-b-second',
   );
-  const foreign = { local: second.local.selectors, peer: second.local.selectors };
+  const foreign = { localTs: second.local.selectors, peerTs: second.local.selectors };
   t.equal(
     chosen(chooseByIdentity(candidatesOf(all), identity('fqdn:b.example'), undefined, undefined, foreign)),
     'to-b',
