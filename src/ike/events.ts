@@ -81,7 +81,7 @@ export type IkeEvent =
       readonly from: Endpoint;
       readonly to: Endpoint;
     }
-  /** Another lifetime was configured: the IKE SA, or the child SA when one is named, is rekeyed at `rekeyAt`. */
+  /** Another lifetime was configured, or told by the peer: the IKE SA, or the child SA when one is named, is rekeyed at `rekeyAt`. */
   | {
       readonly kind: 'rescheduled';
       readonly connection: ConnectionId;

@@ -42,3 +42,17 @@ export function lifetime(random: Random, now: Millis, life: Seconds): Lifetime {
   const expiresAt = now + whole;
   return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
 }
+
+/** An SA whose new lifetime is over already still has this long for its rekeying. */
+const MIN_REST: Millis = 30_000;
+
+/**
+ * The same for an SA made at `from` that gets another lifetime now. Its age counts: a shorter lifetime may be over
+ * already, and then it is rekeyed now.
+ */
+export function recountedLifetime(random: Random, from: Millis, life: Seconds, now: Millis): Lifetime {
+  const planned = lifetime(random, from, life);
+  const rekeyAt = Math.max(now, planned.rekeyAt);
+  const expiresAt = Math.max(now + MIN_REST, planned.expiresAt);
+  return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
+}

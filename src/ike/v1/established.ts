@@ -6,7 +6,7 @@ import { networkPairs } from '../policy/carried-pairs.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from '../sa/advice.js';
-import { lifetime } from '../sa/lifetime.js';
+import { type Lifetime, lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
 import { reportIke } from '../sa/report.js';
 import { announceDelete, isCarried } from './children.js';
@@ -87,7 +87,8 @@ function inUse(world: World, sa: IsakmpSaIn<'established'>, attempt: Attempt | u
   const { ctx } = world;
   const { connection } = sa;
   const { session, terms } = sa.phase;
-  setLifetime(world, sa, shorter(connection.ikeLifetime, terms.lifetimes.seconds));
+  const life = shorter(connection.ikeLifetime, terms.lifetimes.seconds);
+  setLifetime(sa, life, lifetime(ctx.random, ctx.now, life));
   const replaced = supersede(world, sa);
   session.reportedRekeyAt = session.rekeyAt;
   reportIke(ctx, 1, connection.id, reported(sa), { replaces: replaced?.id });
@@ -128,12 +129,15 @@ export function reported(sa: UpSa) {
 }
 
 /**
- * When the SA is rekeyed and when it ends. The responder comes a little later than the initiator, so that
+ * When the SA is rekeyed and when it ends, of a lifetime that makes it `planned`. The responder comes a little later than the initiator, so that
  * both seldom begin at once.
  */
-export function setLifetime(world: World, sa: UpSa, life: Seconds): void {
+export function setLifetime(
+  sa: UpSa,
+  life: Seconds,
+  { rekeyAt, expiresAt }: Pick<Lifetime, 'rekeyAt' | 'expiresAt'>,
+): void {
   const { session } = sa.phase;
-  const { rekeyAt, expiresAt } = lifetime(world.ctx.random, session.establishedAt, life);
   const later = sa.role === 'responder' ? Math.floor(seconds(life) * 0.05) : 0;
   session.rekeyAt = Math.min(rekeyAt + later, expiresAt);
   session.expiresAt = expiresAt;

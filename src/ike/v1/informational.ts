@@ -7,6 +7,7 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../sa/lifetime.js';
+import { reportRescheduled } from '../sa/report.js';
 import { askedAgain } from './answers.js';
 import type { V1Child } from './child-record.js';
 import { removeChild, volumeOf } from './children.js';
@@ -26,7 +27,7 @@ import {
 import { refuse, unreadable } from './main-initiator.js';
 import { done } from './quick.js';
 import { failQuick } from './quick-initiator.js';
-import { followPeer } from './renew.js';
+import { followSource } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
 import { childrenOf, drop, type Inbound, upSasOf, type World } from './world.js';
@@ -114,7 +115,7 @@ function probed(world: World, sa: KeyedSa, payload: V1NotifyPayload, datagram: D
   const { dpd } = sa.phase.session;
   const number = readU32(payload.data, 0);
   const follow = (): void => {
-    if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+    if (datagram.natTraversalPort) followSource(world, sa, datagram.remote);
   };
   if (payload.type === V1Notify.R_U_THERE_ACK) {
     const answers = dpd.acknowledged(number);
@@ -171,8 +172,10 @@ function shorten(world: World, sa: UpSa, payload: V1NotifyPayload): void {
   const life = decodeLifetime('isakmp', payload.data).seconds;
   if (life === undefined) return;
   const told = Math.max(MIN_LIFETIME, life);
-  const { establishedAt, expiresAt } = sa.phase.session;
-  if (establishedAt + seconds(told) < expiresAt) setLifetime(world, sa, told);
+  const { session } = sa.phase;
+  if (session.establishedAt + seconds(told) >= session.expiresAt) return;
+  setLifetime(sa, told, lifetime(world.ctx.random, session.establishedAt, told));
+  reportRescheduled(world.ctx, sa.connection.id, sa.id, session);
 }
 
 /** The same of an ESP SA, named by the SPI of either direction. */
@@ -187,7 +190,9 @@ function shortenChild(world: World, sa: UpSa, payload: V1NotifyPayload): void {
   const told = Math.max(MIN_LIFETIME, life.seconds ?? Number.POSITIVE_INFINITY);
   if (child.establishedAt + seconds(told) < child.expiresAt) {
     child.negotiatedSeconds = told;
-    Object.assign(child, lifetime(ctx.random, child.establishedAt, told));
+    const { rekeyAt, expiresAt } = lifetime(ctx.random, child.establishedAt, told);
+    Object.assign(child, { rekeyAt, expiresAt });
+    if (child.state !== 'pending') reportRescheduled(ctx, child.connection, sa.id, child, child.id);
   }
   const kilobytes = Math.max(MIN_KILOBYTES, life.kilobytes ?? Number.POSITIVE_INFINITY);
   if (kilobytes * 1024 < child.volume.expiresAt.bytes) {

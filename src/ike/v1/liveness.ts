@@ -1,17 +1,14 @@
 import { readU32 } from '../../util/bytes.js';
-import { type Millis, seconds } from '../../util/units.js';
+import type { Millis } from '../../util/units.js';
 import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { Failure } from '../events.js';
 import { spiBytes } from '../sa/esp-spi.js';
+import { deathTime, maxWait, probeTime } from '../sa/liveness.js';
 import { closeSa, endChildren } from './close.js';
 import { type IsakmpSa, type IsakmpSaIn, isIn } from './isakmp-sa.js';
 import { isakmpSpi, notify, sendInformational } from './send.js';
 import { upSasOf, type World } from './world.js';
 
-/** However short the timeout, a question gets this long for its answer before the peer counts as dead. */
-const MIN_PATIENCE: Millis = 3000;
-/** Questions before the timeout, about. */
-const TRIES_WITHIN_TIMEOUT = 4;
 const MIN_WAIT: Millis = 500;
 
 /** Whether the connection wants its peer watched and the peer can answer (RFC 3706 §5.1). */
@@ -19,17 +16,15 @@ function isWatched(sa: IsakmpSa): sa is IsakmpSaIn<'established'> {
   return isIn(sa, 'established') && sa.phase.terms.dpd && sa.connection.dpd.action !== 'none';
 }
 
-/** When to ask for a sign of life, if none comes by itself: IKE or ESP, any authentic packet counts. */
+/** When to ask for a sign of life, or to ask again. */
 function askAt({ connection, phase: { session } }: IsakmpSaIn<'established'>): Millis {
-  return session.dpd.askAgainAt ?? session.lastInbound + seconds(connection.dpd.interval);
+  return session.dpd.askAgainAt ?? probeTime(connection.dpd, session.lastInbound);
 }
 
-/** When the peer counts as dead: silence alone is no proof, only an unanswered question is. */
 function deadAt({ connection, phase: { session } }: IsakmpSaIn<'established'>): Millis {
   const { askedAt } = session.dpd;
   if (askedAt === undefined) return Number.POSITIVE_INFINITY;
-  const timeout = seconds(connection.dpd.timeout);
-  return Math.max(session.lastInbound + timeout, askedAt + Math.min(timeout, MIN_PATIENCE));
+  return deathTime(connection.dpd, session.lastInbound, askedAt);
 }
 
 export function livenessDeadline(sa: IsakmpSa): Millis {
@@ -49,8 +44,7 @@ export function watch(world: World, sa: IsakmpSa): void {
   }
   if (ctx.now < askAt(sa)) return;
   const first = dpd.askedAt === undefined;
-  const { timeout } = connection.dpd;
-  const again = Math.max(MIN_WAIT, seconds(timeout) / TRIES_WITHIN_TIMEOUT);
+  const again = Math.max(MIN_WAIT, maxWait(connection.dpd));
   const start = readU32(ctx.random.bytes(4), 0);
   const number = dpd.ask(start, ctx.now, Math.min(again, ctx.limits.retransmit.ceiling));
   if (first) {

@@ -2,7 +2,7 @@ import type { ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
-import { movesPeer } from '../path/peer-path.js';
+import { followPeer } from '../path/peer-path.js';
 import { removeChild } from './children.js';
 import type { UpSa } from './isakmp-sa.js';
 import { attemptOf, childrenOf, mayRekey, type World } from './world.js';
@@ -45,12 +45,9 @@ export function heardEsp(world: World, connection: ConnectionId, at: Millis): vo
 /** Their peer sends ESP from elsewhere. */
 export function followOrphans(world: World, connection: ConnectionId, to: Endpoint): void {
   const path = world.orphans.get(connection)?.path;
-  if (path === undefined || !movesPeer(path, to)) return;
-  const { ikeId, remote: from } = path;
-  path.remote = to;
-  world.ctx.event({ kind: 'peer-moved', connection, ikeId, from, to });
-  for (const child of childrenOf(world, connection))
-    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
+  if (path === undefined) return;
+  const { ikeId } = path;
+  if (followPeer(world.ctx, path, to, { connection, ikeId }, childrenOf(world, connection))) path.remote = to;
 }
 
 /** When the peer of silent ESP SAs is asked for a sign of life; infinite where this end does not ask. */

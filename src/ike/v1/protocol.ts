@@ -25,7 +25,7 @@ import { workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
 import { exportAll, isV1Record } from './record.js';
-import { followPeer, renew } from './renew.js';
+import { followSource, renew } from './renew.js';
 import { TIMERS } from './timers.js';
 import {
   attemptOf,
@@ -196,7 +196,7 @@ export class IkeV1 implements IkeVersion {
     const child = this.world.children.get(childId);
     if (child === undefined) return false;
     const sa = currentSa(this.world, child.connection);
-    if (sa !== undefined) followPeer(this.world, sa, from);
+    if (sa !== undefined) followSource(this.world, sa, from);
     else followOrphans(this.world, child.connection, from);
     return true;
   }

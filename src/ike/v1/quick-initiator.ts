@@ -32,7 +32,7 @@ import { heard, isIn, type UpSa } from './isakmp-sa.js';
 import { shortest } from './lifetimes.js';
 import { askAgain } from './pair-retries.js';
 import { isOpen, type QuickAbandoned, type QuickAnswered, type QuickSent } from './quick.js';
-import { followPeer } from './renew.js';
+import { followSource } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
 import { drop, find, type Inbound, only, type World } from './world.js';
@@ -128,7 +128,7 @@ export function quickAnswered(
   quick.chain.adopt(nextIv);
   heard(sa, ctx.now);
   // HASH(2) covers our nonce of this exchange: it cannot have been recorded before.
-  if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+  if (datagram.natTraversalPort) followSource(world, sa, datagram.remote);
   if (quick.state === 'abandoned') {
     announceDelete(world, sa, [quick.spiIn]);
     return;

@@ -34,7 +34,7 @@ import { heard, type UpSa } from './isakmp-sa.js';
 import type { IvChain } from './protect.js';
 import { done, noncesOf, type QuickAnswered, type QuickSent } from './quick.js';
 import { REPETITIONS } from './quick-initiator.js';
-import { followPeer } from './renew.js';
+import { followSource } from './renew.js';
 import { encodeLifetime } from './responder-lifetime.js';
 import {
   noteExchange,
@@ -388,7 +388,7 @@ export function quickConfirmed(
   quick.chain.adopt(opened.value.nextIv);
   heard(sa, world.ctx.now);
   // HASH(3) covers the nonce of this exchange that this end chose: it cannot have been recorded before.
-  if (datagram.natTraversalPort) followPeer(world, sa, datagram.remote);
+  if (datagram.natTraversalPort) followSource(world, sa, datagram.remote);
   confirm(world, sa, quick);
 }
 

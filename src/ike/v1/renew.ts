@@ -1,12 +1,13 @@
 import type { Endpoint } from '../../util/ip.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
-import { movesPeer } from '../path/peer-path.js';
+import { followPeer } from '../path/peer-path.js';
 import { allowsPair } from '../policy/quick-identities-v1.js';
-import { lifetime } from '../sa/lifetime.js';
+import { recountedLifetime } from '../sa/lifetime.js';
+import { reportRescheduled } from '../sa/report.js';
 import { deleteChild } from './children.js';
 import { setLifetime, wantAll } from './established.js';
-import { type IsakmpSa, isIn, isUp } from './isakmp-sa.js';
+import { type IsakmpSa, isIn, isUp, type UpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
 import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.js';
@@ -18,12 +19,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
   if (sa === undefined && childrenOf(world, connection.id).length === 0) return;
   switch (scope) {
     case 'lifetimes':
-      if (sa !== undefined)
-        setLifetime(world, sa, shorter(connection.ikeLifetime, sa.phase.terms.lifetimes.seconds));
-      for (const child of childrenOf(world, connection.id)) {
-        const life = shorter(connection.childLifetime, child.negotiatedSeconds);
-        Object.assign(child, lifetime(world.ctx.random, child.establishedAt, life));
-      }
+      reschedule(world, connection, sa);
       return;
     case 'networks':
       for (const child of childrenOf(world, connection.id)) {
@@ -49,22 +45,37 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
   }
 }
 
+/** The present lifetimes count, from the age of each SA, and those that the peer has told. */
+function reschedule(world: World, connection: ConnectionConfig, sa: UpSa | undefined): void {
+  const { ctx } = world;
+  const { id, ikeLifetime, childLifetime } = connection;
+  if (sa !== undefined) {
+    const { session, terms } = sa.phase;
+    const life = shorter(ikeLifetime, terms.lifetimes.seconds);
+    setLifetime(sa, life, recountedLifetime(ctx.random, session.establishedAt, life, ctx.now));
+    reportRescheduled(ctx, id, sa.id, session);
+  }
+  const ikeId = sa?.id ?? world.orphans.get(id)?.path.ikeId;
+  for (const child of childrenOf(world, id)) {
+    const life = shorter(childLifetime, child.negotiatedSeconds);
+    const { rekeyAt, expiresAt } = recountedLifetime(ctx.random, child.establishedAt, life, ctx.now);
+    Object.assign(child, { rekeyAt, expiresAt });
+    if (child.state !== 'pending' && ikeId !== undefined) reportRescheduled(ctx, id, ikeId, child, child.id);
+  }
+}
+
 function begin(world: World, connection: ConnectionConfig, renewing: boolean): void {
   if (mayRekey(connection) && attemptOf(world, connection.id) === undefined)
     initiate(world, connection, { renewing });
 }
 
-/** The peer's address as ESP or a fresh message (a new R-U-THERE, an answer to ours) shows it, see `movesPeer`. */
-export function followPeer(world: World, sa: IsakmpSa, to: Endpoint): void {
+/** The peer's address as ESP or a fresh message (a new R-U-THERE, an answer to ours) shows it, see `followPeer`. */
+export function followSource(world: World, sa: IsakmpSa, to: Endpoint): void {
   if (!isUp(sa)) return;
-  const { remote: from, natTraversalPort } = sa;
+  const { remote, natTraversalPort, id: ikeId } = sa;
   const { natReport } = sa.phase.session;
-  if (!movesPeer({ remote: from, natTraversalPort, natReport }, to)) return;
-  sa.remote = to;
   const connection = sa.connection.id;
-  world.ctx.event({ kind: 'peer-moved', connection, ikeId: sa.id, from, to });
-  if (!isIn(sa, 'established')) return;
-  for (const child of childrenOf(world, connection)) {
-    world.ctx.emit({ kind: 'update-peer', childId: child.id, peer: to });
-  }
+  const children = isIn(sa, 'established') ? childrenOf(world, connection) : [];
+  const path = { remote, natTraversalPort, natReport };
+  if (followPeer(world.ctx, path, to, { connection, ikeId }, children)) sa.remote = to;
 }

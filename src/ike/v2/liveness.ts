@@ -1,18 +1,15 @@
 import { type Millis, seconds } from '../../util/units.js';
 import type { RetransmitPolicy } from '../limits.js';
+import { deathTime, maxWait, probeTime } from '../sa/liveness.js';
 import { type IkeSa, type IkeSaIn, isEstablished } from './ike-sa.js';
 import type { World } from './world.js';
 
-/** However short the timeout, a request gets this long for its answer before the peer counts as dead. */
-const MIN_PATIENCE = 3000;
 /**
  * A request that a living peer does not answer for so long never will be: its messages are too large for the
  * path, or the peer is at fault. As nothing else can be asked meanwhile (window size 1), and the child SAs run out,
  * the IKE SA has failed (RFC 7296 §2.1, §2.4).
  */
 const MAX_PATIENCE = 60_000;
-/** A request under dead peer detection is sent about this often at least before the timeout. */
-const TRIES_WITHIN_TIMEOUT = 4;
 
 /** Whether the connection wants its peer watched. */
 function isWatched(sa: IkeSa): sa is IkeSaIn<'established'> {
@@ -26,8 +23,8 @@ function isWatched(sa: IkeSa): sa is IkeSaIn<'established'> {
 export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
   const policy = world.ctx.limits.retransmit;
   if (!isWatched(sa)) return policy;
-  const ceiling = seconds(sa.connection.dpd.timeout) / TRIES_WITHIN_TIMEOUT;
-  return { ...policy, ceiling: Math.min(policy.ceiling, ceiling), tries: Number.POSITIVE_INFINITY };
+  const ceiling = Math.min(policy.ceiling, maxWait(sa.connection.dpd));
+  return { ...policy, ceiling, tries: Number.POSITIVE_INFINITY };
 }
 
 /**
@@ -36,9 +33,10 @@ export function exchangePolicy(world: World, sa: IkeSa): RetransmitPolicy {
  */
 export function deadAt(sa: IkeSa): Millis {
   if (!isWatched(sa) || sa.active === undefined) return Number.POSITIVE_INFINITY;
-  const timeout = seconds(sa.connection.dpd.timeout);
-  const silent = Math.max(sa.lastInbound + timeout, sa.active.sentAt + Math.min(timeout, MIN_PATIENCE));
-  return Math.min(silent, sa.active.sentAt + Math.max(timeout, MAX_PATIENCE));
+  const { dpd } = sa.connection;
+  const { sentAt } = sa.active;
+  const silent = deathTime(dpd, sa.lastInbound, sentAt);
+  return Math.min(silent, sentAt + Math.max(seconds(dpd.timeout), MAX_PATIENCE));
 }
 
 /** Whether the peer was heard within the timeout of dead peer detection, where there is one. */
@@ -46,8 +44,8 @@ export function isAlive(world: World, sa: IkeSa): boolean {
   return !isWatched(sa) || world.ctx.now < sa.lastInbound + seconds(sa.connection.dpd.timeout);
 }
 
-/** When to ask for a sign of life, if none comes by itself: IKE or ESP, any authentic packet counts. */
+/** When to ask for a sign of life. */
 export function probeAt(sa: IkeSa): Millis {
   if (!isWatched(sa) || sa.active !== undefined || sa.tasks.length > 0) return Number.POSITIVE_INFINITY;
-  return sa.lastInbound + seconds(sa.connection.dpd.interval);
+  return probeTime(sa.connection.dpd, sa.lastInbound);
 }

@@ -19,7 +19,7 @@ import { beginNext } from './exchanges.js';
 import { failure } from './failures.js';
 import { isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
-import { followPeer } from './peer-path.js';
+import { followSource } from './peer-path.js';
 import { receive } from './receive.js';
 import { exportSa, isV2Record } from './record.js';
 import { renew, renewWaiting } from './renew.js';
@@ -145,7 +145,7 @@ export class IkeV2 implements IkeVersion {
   espMoved(childId: ChildId, from: Endpoint): boolean {
     const sa = ownerOf(this.world, childId);
     if (sa === undefined) return false;
-    followPeer(this.world, sa, from);
+    followSource(this.world, sa, from);
     return true;
   }
 

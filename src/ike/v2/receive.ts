@@ -17,7 +17,7 @@ import { failure } from './failures.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing } from './ike-sa.js';
 import { initRequested, mayBeDecoded } from './init-responder.js';
 import { notify } from './payloads.js';
-import { followPeer } from './peer-path.js';
+import { followSource } from './peer-path.js';
 import { decodeInner, type OpenError, type Protection } from './protect.js';
 import { type Placed, Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
@@ -382,7 +382,7 @@ function followPath(world: World, sa: IkeSa, datagram: DatagramInput): void {
     sa.natTraversalPort = natTraversalPort;
     return;
   }
-  if (natTraversalPort) followPeer(world, sa, remote);
+  if (natTraversalPort) followSource(world, sa, remote);
 }
 
 function report(world: World, message: Inbound, sa: IkeSa | undefined): void {

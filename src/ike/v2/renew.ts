@@ -1,8 +1,8 @@
-import type { Millis, Seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { RenewScope } from '../inputs.js';
 import { covers, haveCommon } from '../policy/selectors.js';
-import { type Lifetime, lifetime, renewAt } from '../sa/lifetime.js';
+import { recountedLifetime } from '../sa/lifetime.js';
+import { reportRescheduled } from '../sa/report.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import { type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
@@ -10,9 +10,6 @@ import { initiate } from './init-initiator.js';
 import { isRedundant } from './service.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
-
-/** An SA whose new lifetime is over already still has this long for its rekeying. */
-const MIN_REST: Millis = 30_000;
 
 /** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
@@ -98,27 +95,18 @@ function touches(configured: ConnectionConfig['local']['selectors'], held: Child
   return haveCommon(configured, held);
 }
 
-/** The age of an SA counts: a shorter lifetime may be over already, then it is rekeyed now. */
+/** The present lifetimes count, from the age of each SA. */
 function reschedule(world: World, sa: EstablishedSa, connection: ConnectionConfig): void {
   const { ctx } = world;
   const { id: name, ikeLifetime, childLifetime } = connection;
   const { service } = sa.phase;
-  Object.assign(service, counted(world, service.establishedAt, ikeLifetime));
+  Object.assign(service, recountedLifetime(ctx.random, service.establishedAt, ikeLifetime, ctx.now));
   service.reportedRekeyAt = service.rekeyAt;
-  ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, rekeyAt: service.rekeyAt });
+  reportRescheduled(ctx, name, sa.id, service);
   for (const child of service.children.values()) {
     if (child.state !== 'installed') continue;
-    Object.assign(child, counted(world, child.establishedAt, childLifetime));
-    const { id: childId, rekeyAt } = child;
-    child.reported = { ...child.reported, rekeyAt };
-    ctx.event({ kind: 'rescheduled', connection: name, ikeId: sa.id, childId, rekeyAt });
+    Object.assign(child, recountedLifetime(ctx.random, child.establishedAt, childLifetime, ctx.now));
+    child.reported = { ...child.reported, rekeyAt: child.rekeyAt };
+    reportRescheduled(ctx, name, sa.id, child, child.id);
   }
-}
-
-function counted(world: World, from: Millis, life: Seconds): Lifetime {
-  const { now, random } = world.ctx;
-  const planned = lifetime(random, from, life);
-  const rekeyAt = Math.max(now, planned.rekeyAt);
-  const expiresAt = Math.max(now + MIN_REST, planned.expiresAt);
-  return { rekeyAt, renewAt: renewAt(rekeyAt, expiresAt), expiresAt };
 }

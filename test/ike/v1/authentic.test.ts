@@ -196,6 +196,8 @@ t.test('informational exchanges by their effects', async (t) => {
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: shorter })], (west) => {
     const [shortened] = west.ike.world.children.of('site');
     t.ok(shortened!.expiresAt <= 600_000 && shortened!.rekeyAt < 600_000, 'the ESP SAs end with it');
+    const { id: childId, rekeyAt } = shortened!;
+    t.match(west.events.at(-1), { kind: 'rescheduled', connection: 'site', childId, rekeyAt });
     const [sa] = west.ike.world.table.values();
     t.ok(isUp(sa!) && sa.phase.session.expiresAt > 600_000, 'and not the ISAKMP SA');
   });
@@ -207,6 +209,15 @@ t.test('informational exchanges by their effects', async (t) => {
   );
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, spi: spi(7777), data: shorter })], (west) => {
     t.equal(west.ike.world.children.of('site')[0]!.expiresAt, 3_600_000, 'an SPI that is none of ours');
+  });
+  const ofIsakmp = { spi: isakmpSpi(donor.sa), data: encodeLifetime('isakmp', 600) };
+  inform([notify(V1Notify.RESPONDER_LIFETIME, ofIsakmp)], (west) => {
+    const [sa] = west.ike.world.table.values();
+    const session = isUp(sa!) ? sa.phase.session : undefined;
+    t.ok(session!.expiresAt <= 600_000 && session!.rekeyAt < 600_000, 'the ISAKMP SA ends with it');
+    const news = { kind: 'rescheduled', connection: 'site', ikeId: sa!.id, rekeyAt: session!.rekeyAt };
+    t.match(west.events.at(-1), news, 'and its rekeying is reported for when it will be');
+    t.equal(west.ike.world.children.of('site')[0]!.expiresAt, 3_600_000, 'and not the ESP SAs');
   });
   const tenMegabytes = Uint8Array.from([0x80, 1, 0, 2, 0x80, 2, 0x28, 0]);
   inform([notify(V1Notify.RESPONDER_LIFETIME, { ...ofChild, data: tenMegabytes })], (west) => {
