@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+
+/** A function, method or arrow function with a name, as `FILE:NAME`. */
+export interface SurveyedFunction {
+  readonly name: string;
+  readonly lines: number;
+  readonly parameters: number;
+}
+
+/** Something that a file exports. */
+export interface SurveyedExport {
+  readonly file: string;
+  readonly name: string;
+  readonly kind: 'interface' | 'type' | 'function' | 'class' | 'const';
+  readonly documented: boolean;
+}
+
+/** What `test/architecture` asks about the source as a whole. */
+export interface Survey {
+  /** Lines by file, relative to `src`. */
+  readonly lines: ReadonlyMap<string, number>;
+  readonly functions: readonly SurveyedFunction[];
+  readonly exports: readonly SurveyedExport[];
+  /** By file: the words in it that could name something, to see who uses what. */
+  readonly words: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+const src = fileURLToPath(new URL('../../src/', import.meta.url));
+
+/** Reads all of `src`. */
+export function surveySource(): Survey {
+  const lines = new Map<string, number>();
+  const words = new Map<string, ReadonlySet<string>>();
+  const functions: SurveyedFunction[] = [];
+  const exports: SurveyedExport[] = [];
+  for (const entry of readdirSync(src, { withFileTypes: true, recursive: true })) {
+    if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+    const path = join(entry.parentPath, entry.name);
+    const file = relative(src, path).split(sep).join('/');
+    const text = readFileSync(path, 'utf8');
+    lines.set(file, text.split('\n').length - 1);
+    words.set(file, new Set(text.match(/[A-Za-z_$][\w$]*/g)));
+    const source = ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true);
+    collectFunctions(source, file, functions);
+    for (const statement of source.statements) exports.push(...exportsOf(statement, file));
+  }
+  return { lines, words, functions, exports };
+}
+
+function collectFunctions(source: ts.SourceFile, file: string, into: SurveyedFunction[]): void {
+  const lineAt = (position: number): number => source.getLineAndCharacterOfPosition(position).line;
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
+      into.push({
+        name: `${file}:${nameOf(node)}`,
+        lines: lineAt(node.end) - lineAt(node.getStart(source)) + 1,
+        parameters: node.parameters.length,
+      });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+}
+
+function nameOf(node: ts.SignatureDeclaration): string {
+  if (ts.isConstructorDeclaration(node)) return `${node.parent.name?.text ?? ''}.constructor`;
+  const named = node.name ?? ('name' in node.parent ? (node.parent.name as ts.Node) : undefined);
+  return named?.getText() ?? 'function';
+}
+
+function exportsOf(statement: ts.Statement, file: string): SurveyedExport[] {
+  const modifiers = ts.canHaveModifiers(statement) ? (ts.getModifiers(statement) ?? []) : [];
+  if (!modifiers.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) return [];
+  const documented = ts.getJSDocCommentsAndTags(statement).length > 0;
+  const one = (name: string, kind: SurveyedExport['kind']): SurveyedExport => ({
+    file,
+    name,
+    kind,
+    documented,
+  });
+  if (ts.isInterfaceDeclaration(statement)) return [one(statement.name.text, 'interface')];
+  if (ts.isTypeAliasDeclaration(statement)) return [one(statement.name.text, 'type')];
+  if (ts.isFunctionDeclaration(statement)) return [one(statement.name?.text ?? 'default', 'function')];
+  if (ts.isClassDeclaration(statement)) return [one(statement.name?.text ?? 'default', 'class')];
+  if (!ts.isVariableStatement(statement)) return [];
+  return statement.declarationList.declarations.map(({ name }) => one(name.getText(), 'const'));
+}
