@@ -22,7 +22,7 @@ import type { Effects } from './effects.js';
 import { EngineDriver, type EngineLike } from './engine-driver.js';
 import { EventBus } from './event-bus.js';
 import { Keepalives } from './keepalives.js';
-import { PeerNames } from './peer-names.js';
+import { isElsewhere, PeerNames, unresolvedAttempt } from './peer-names.js';
 import { type Orders, ReconcilerDriver } from './reconciler-driver.js';
 import { Statuses } from './statuses.js';
 import { TrafficReports } from './traffic-reports.js';
@@ -178,11 +178,9 @@ export class GatewayCore {
   async shutdown(patience: Millis): Promise<void> {
     this.#reconciler.end();
     this.input({ kind: 'shutdown' });
-    const deadline = this.#deps.clock.now() + patience;
-    while (
-      this.#deps.clock.now() < deadline &&
-      (this.#ledger.ikeCount > 0 || this.#deps.engine.closing === true)
-    ) {
+    const { clock, engine } = this.#deps;
+    const deadline = clock.now() + patience;
+    while (clock.now() < deadline && (this.#ledger.ikeCount > 0 || engine.closing === true)) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.stop();
@@ -238,29 +236,22 @@ export class GatewayCore {
   }
 
   #unresolved(connection: ConnectionId, problem: string): void {
-    const known = this.#config.find(connection)?.peer;
-    const fqdn = known?.fqdn ?? this.#deps.names.nameOf(connection);
-    const failure = {
-      cause: 'dns_failed',
-      message: `The host name ${fqdn} cannot be resolved: ${problem}`,
-    } as const;
-    const peer = { address: fqdn, port: known?.port ?? DEFAULTS.peerPort };
-    this.#publish([{ kind: 'ike-failed', connection, role: 'initiator', peer, failure }]);
+    const { fqdn, port } = this.#config.find(connection)?.peer ?? {};
+    const host = fqdn ?? this.#deps.names.nameOf(connection);
+    this.#publish([unresolvedAttempt(connection, host, port ?? DEFAULTS.peerPort, problem)]);
     this.#driver.arm();
   }
 
-  /** A peer's host name stands for other addresses: the engine learns them, and SAs with the old ones move. */
+  /** A peer's host name has other addresses: the engine learns them, and SAs with the old ones move. */
   #peerResolved(connection: ConnectionId, fqdn: string, addresses: readonly string[]): void {
     if (this.#reconciler.ended) return;
     const { names, logger } = this.#deps;
-    const name = names.nameOf(connection);
-    logger.info({ connection: name, fqdn, addresses }, `${fqdn} is ${addresses.join(', ')}`);
+    const line = { connection: names.nameOf(connection), fqdn, addresses };
+    logger.info(line, `${fqdn} is ${addresses.join(', ')}`);
     this.#deps.effects.peerResolved(addresses);
     this.#configure();
-    const left = [...this.#ledger.of(connection).ikes.values()].some(
-      // Behind a NAT the address that packets come from need not be the one in the name.
-      ({ nat, peer }) => (!nat.peer || nat.peerMayForce) && !addresses.includes(peer.address),
-    );
+    const { ikes } = this.#ledger.of(connection);
+    const left = [...ikes.values()].some((ike) => isElsewhere(ike, addresses));
     const waits = this.#reconciler.view(connection)?.state === 'due';
     if (left) this.#reconciler.handle({ kind: 'renew', connection });
     else if (waits) this.#reconciler.handle({ kind: 'retry', connection });

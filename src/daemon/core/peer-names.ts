@@ -1,3 +1,4 @@
+import type { IkeEvent, IkeSaInfo } from '../../ike/events.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { Resolve } from '../system/names-service.js';
@@ -95,4 +96,22 @@ export class PeerNames {
       return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     }
   }
+}
+
+/** An attempt that was not made: the peer's host name has no address. */
+export function unresolvedAttempt(
+  connection: ConnectionId,
+  fqdn: string,
+  port: number,
+  problem: string,
+): IkeEvent {
+  const message = `The host name ${fqdn} cannot be resolved: ${problem}`;
+  const failure = { cause: 'dns_failed', message } as const;
+  return { kind: 'ike-failed', connection, role: 'initiator', peer: { address: fqdn, port }, failure };
+}
+
+/** Whether the peer of an IKE SA is at none of these addresses, which its host name has now. */
+export function isElsewhere({ nat, peer }: IkeSaInfo, addresses: readonly string[]): boolean {
+  // Behind a NAT the address that packets come from need not be the one in the name.
+  return (!nat.peer || nat.peerMayForce) && !addresses.includes(peer.address);
 }
