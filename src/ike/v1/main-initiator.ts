@@ -1,37 +1,35 @@
 import { equalConstantTime } from '../../crypto/compare.js';
 import { hashI, hashR } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
+import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
-import { IKE_PORT, NAT_TRAVERSAL_PORT, NONCE_LENGTH } from '../../wire/ike/constants.js';
+import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
-import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
-import { V1Exchange, V1Notify } from '../../wire/ike/v1/registry.js';
+import type { V1DataPayload, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
-import { firstPath, floatToNatTraversalPort, takePath } from '../path/first-path.js';
+import { firstPath, floatToNatTraversalPort } from '../path/first-path.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
 import { MAX_ANSWERS, REFUSAL_GRACE } from '../sa/branches.js';
-import { forkAnswer, isKnownResponder, leaveSilent, onDue } from './answers.js';
+import { forkAnswer, isKnownResponder } from './answers.js';
 import { announceIsakmpDelete, failSa, isFarewell } from './close.js';
 import { establish } from './established.js';
 import { mainFailure, pskLikely, pskMismatch } from './failures.js';
 import { begin, enter, type IsakmpSa, type IsakmpSaIn, isStarting, type StartingSa } from './isakmp-sa.js';
 import { hashOf, protectionOf } from './keys.js';
 import { detectNatV1, natDPayloads } from './nat.js';
-import type { Attempt, Transcript } from './phases.js';
-import { probePort } from './port-probe.js';
+import type { Attempt, NatFacts, Transcript } from './phases.js';
 import {
   clearMain,
   isakmpSpi,
   notify,
   reportOpened,
-  reportRetransmission,
   sealedMain,
   sendInformational,
   sendPending,
-  transmit,
 } from './send.js';
 import { termsOf, withVendors } from './terms.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
@@ -102,7 +100,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
   sendPending(world, sa, clearMain(world, sa, [payload, ...offeredVendorIds()]));
 }
 
-function reportInitiating(world: World, sa: StartingSa): void {
+export function reportInitiating(world: World, sa: StartingSa): void {
   if (isFarewell(sa)) return;
   const connection = sa.connection.id;
   world.ctx.event({ kind: 'ike-initiating', connection, ikeId: sa.id, version: 1, peer: sa.remote });
@@ -214,33 +212,51 @@ export function keAnswered(world: World, sa: IsakmpSaIn<'ke-sent'>, message: Inb
     refuse(world, sa, mainFailure('invalid_syntax', reason));
     return;
   }
-  forkAnswer(world, sa);
-  const transcript: Transcript = {
-    saBody: asked.attempt.saBody,
-    initiatorPublic: asked.initiatorPublic,
-    responderPublic: copyOf(publicValue),
-    initiatorNonce: asked.attempt.nonce,
-    responderNonce: copyOf(nonce.data),
-  };
-  const agreement = { suite, cookies: sa.cookies, transcript, shared: shared.value };
-  const protection = protectionOf(world, agreement, connection.psk);
+  const facts = { natTraversal, nat: { local: finding.local, peer: finding.peer } };
+  const next = keyed(world, sa, message, { ke, nonce, shared: shared.value, facts });
   shared.value.wipe();
-  const next = enter(sa, {
-    at: 'id-sent',
-    // The Diffie-Hellman exchange stays with the branch that may use it again.
-    link: { ...asked.link },
-    attempt: asked.attempt,
-    pending: undefined,
-    terms: withVendors(asked.terms, payloads),
-    last: { message: copyOf(datagram.bytes), answer: undefined },
-    transcript,
-    protection,
-    natTraversal,
-    nat: { local: finding.local, peer: finding.peer },
-    portProven: asked.portProven,
-  });
   if (form === 'udp') floatToNatTraversalPort(next);
   sendIdentity(world, next);
+}
+
+/** What message 4 agrees on: a branch of its own, with keys. */
+interface KeyAgreement {
+  readonly ke: V1DataPayload;
+  readonly nonce: V1DataPayload;
+  readonly shared: SecretKey;
+  readonly facts: NatFacts;
+}
+
+/** The Diffie-Hellman exchange stays with the branch that may use it again. */
+function keyed(
+  world: World,
+  sa: IsakmpSaIn<'ke-sent'>,
+  { payloads, datagram }: Inbound,
+  { ke, nonce, shared, facts }: KeyAgreement,
+): IsakmpSaIn<'id-sent'> {
+  const { link, attempt, terms, initiatorPublic, portProven } = sa.phase;
+  const cookies = sa.cookies;
+  forkAnswer(world, sa);
+  const transcript: Transcript = {
+    saBody: attempt.saBody,
+    initiatorPublic,
+    responderPublic: copyOf(ke.data),
+    initiatorNonce: attempt.nonce,
+    responderNonce: copyOf(nonce.data),
+  };
+  const agreement = { suite: terms.suite, cookies, transcript, shared };
+  return enter(sa, {
+    at: 'id-sent',
+    link: { ...link },
+    attempt,
+    pending: undefined,
+    terms: withVendors(terms, payloads),
+    last: { message: copyOf(datagram.bytes), answer: undefined },
+    transcript,
+    protection: protectionOf(world, agreement, sa.connection.psk),
+    ...facts,
+    portProven,
+  });
 }
 
 /** Message 5: HDR*, IDii, HASH_I. */
@@ -321,70 +337,4 @@ export function unreadable(world: World, sa: IsakmpSa): void {
     pskLikely('the peer answers our authentication with a message that our key does not open', sa.connection),
     RUBBISH_GRACE,
   );
-}
-
-/** Repeats our messages, goes on with the peer's next address, or gives up. */
-export function mainOverdue(world: World, sa: IsakmpSa): void {
-  onDue(sa, world.ctx.now, () => {
-    if (isStarting(sa)) repeat(world, sa);
-  });
-}
-
-function repeat(world: World, sa: StartingSa): void {
-  const { connection, phase } = sa;
-  const { pending } = phase;
-  if (pending === undefined) return;
-  if (pending.retransmission.expire(world.ctx.now) === 'send') {
-    reportRetransmission(world, sa, V1Exchange.MAIN_MODE, pending.retransmission.sent);
-    transmit(world, sa, pending.bytes);
-    if (phase.at === 'id-sent' && sa.natTraversalPort && !phase.portProven) probePort(world, sa);
-    return;
-  }
-  if (leaveSilent(sa)) return;
-  const tries = pending.retransmission.sent;
-  const { addresses } = connection.peer;
-  const name = connection.id;
-  const turn = (world.addressTurn.get(name) ?? 0) + 1;
-  world.addressTurn.set(name, turn);
-  const next = addresses[turn % Math.max(1, addresses.length)];
-  if (phase.at === 'sa-sent' && phase.addressesLeft > 0 && next !== undefined) {
-    phase.addressesLeft--;
-    takePath(sa, firstPath(connection, next));
-    reportInitiating(world, sa);
-    sendPending(world, sa, pending.bytes);
-    return;
-  }
-  failSa(world, sa, silent(sa, tries));
-}
-
-function silent(sa: StartingSa, tries: number): Failure {
-  const { connection, phase } = sa;
-  const details = { exchange: 'MAIN_MODE', tries };
-  if (phase.at === 'sa-sent') {
-    const addresses = connection.peer.addresses.join(', ');
-    return {
-      cause: 'peer_silent',
-      message: `${addresses} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
-      details: { ...details, unanswered: 'message 1' },
-    };
-  }
-  if (phase.at === 'ke-sent') {
-    return {
-      cause: 'peer_silent',
-      message:
-        'the peer answered message 1 of main mode but not message 3: larger packets may be lost on the way',
-      details,
-    };
-  }
-  if (sa.natTraversalPort && !phase.portProven) {
-    return {
-      cause: 'port_4500_blocked',
-      message: `the peer answered on UDP port ${IKE_PORT} but not on ${NAT_TRAVERSAL_PORT}: let both through every firewall on the way; or its pre-shared key differs, or the identity it expects, at which IKEv1 peers stay silent`,
-      details,
-    };
-  }
-  const evidence = sa.natTraversalPort
-    ? `the peer answers on UDP port ${NAT_TRAVERSAL_PORT}, but not our authentication`
-    : 'the peer does not answer our authentication';
-  return { ...pskLikely(evidence, connection), details };
 }

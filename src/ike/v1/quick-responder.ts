@@ -2,37 +2,26 @@ import { equalConstantTime } from '../../crypto/compare.js';
 import { hash1, hash2, hash3 } from '../../crypto/keymat-v1.js';
 import type { DhError } from '../../crypto/types.js';
 import { compareBytes, copyOf, readU32 } from '../../util/bytes.js';
-import { err, ok, type Result } from '../../util/result.js';
+import { ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
-import { describeSelector } from '../../wire/ike/describe.js';
-import { Dh } from '../../wire/ike/registry.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
-import { type ConnectionConfig, connectionName } from '../config.js';
-import type { Failure } from '../events.js';
-import { natTraversalUnsupported } from '../path/carriage.js';
+import type { ConnectionConfig } from '../config.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
-import { sameIdentity } from '../policy/identity.js';
-import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
-import {
-  allowsPair,
-  hostSelector,
-  pairMismatch,
-  samePair,
-  selectorOfIdentity,
-} from '../policy/quick-identities-v1.js';
+import type { V1EspSelection } from '../policy/proposals-v1.js';
+import { samePair } from '../policy/quick-identities-v1.js';
 import { isUdpTunnel, lacksKeyLength } from '../policy/transforms-v1.js';
 import { noteQuirk } from '../quirks.js';
-import { tooManyChildren } from '../sa/child-limit.js';
 import { releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { Retransmission } from '../sa/retransmission.js';
-import { establishChild, installChild, isPeerSpiInUse } from './children.js';
+import { establishChild, installChild } from './children.js';
 import { quickFailure } from './failures.js';
 import { heard, type UpSa } from './isakmp-sa.js';
 import type { IvChain } from './protect.js';
 import { done, noncesOf, type QuickAnswered, type QuickSent } from './quick.js';
+import { type Granted, grant, proposedPair, type Refusal } from './quick-grant.js';
 import { REPETITIONS } from './quick-initiator.js';
 import { followSource } from './renew.js';
 import { encodeLifetime } from './responder-lifetime.js';
@@ -45,26 +34,12 @@ import {
   sendInformational,
   transmit,
 } from './send.js';
-import { childrenOf, drop, find, type Inbound, only, type World } from './world.js';
+import { childrenOf, drop, find, type Inbound, type World } from './world.js';
 
 /** Quick modes of one ISAKMP SA that are remembered at once. */
 const MAX_QUICKS = 256;
 /** How long our own quick mode for a pair goes before one that the peer began at the same time. */
 const OWN_FIRST: Millis = 5_000;
-
-interface Refusal {
-  readonly type: number;
-  readonly failure: Failure;
-}
-
-interface Granted {
-  readonly pair: NetworkPair;
-  readonly selection: V1EspSelection;
-  /** The peer's. */
-  readonly nonce: Uint8Array;
-  /** The peer's public value, with PFS. */
-  readonly ke: Uint8Array | undefined;
-}
 
 /** Message 1: HDR*, HASH(1), SA, Ni, [KE,] [IDci, IDcr] (RFC 2409 §5.5). */
 export function quickOffered(world: World, sa: UpSa, message: Inbound, sealed: V1Sealed): void {
@@ -146,90 +121,6 @@ function ownFor(sa: UpSa, pair: NetworkPair): QuickSent | undefined {
   return undefined;
 }
 
-function grant(world: World, sa: UpSa, payloads: readonly V1Payload[]): Result<Granted, Refusal> {
-  const { connection } = sa;
-  const [offered, nonce] = [only(payloads, 'sa'), only(payloads, 'nonce')];
-  if (offered === undefined || nonce === undefined) {
-    const failure = quickFailure(
-      'invalid_syntax',
-      'message 1 of quick mode has not exactly one SA and nonce payload',
-    );
-    return err({ type: V1Notify.PAYLOAD_MALFORMED, failure });
-  }
-  const { budget } = world.ctx;
-  if (!budget.hasPlace(connection.id)) {
-    // No notification of IKEv1 says that there are too many; this one ends the attempt.
-    const failure = tooManyChildren(budget.childLimit(connection.id));
-    return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure });
-  }
-  const pair = proposedPair(sa, payloads);
-  if (!pair.ok) return err({ type: V1Notify.INVALID_ID_INFORMATION, failure: pair.error });
-  if (!allowsPair(connection, pair.value)) {
-    const [local, peer] = [describeSelector(pair.value.local), describeSelector(pair.value.peer)];
-    const asked = `the peer asks for ${peer} at its side and ${local} at ours`;
-    const meant = twinWith(world, connection, pair.value);
-    const message =
-      meant === undefined
-        ? `${asked}, which is not configured here: its local and remote CIDRs must mirror ours`
-        : `${asked}, which connection ${connectionName(meant)} has; but its IKE identities are those of connection ${connectionName(connection)}, to which an ISAKMP SA belongs as a whole (RFC 2409 §5.4): let the peer use IKEv2, put all networks into one connection, or give one of the two other IKE identities`;
-    const failure = pairMismatch(connection, { local, peer }, message);
-    return err({ type: V1Notify.INVALID_ID_INFORMATION, failure });
-  }
-  const selection = selectEspV1(connection.espProposals, offered.proposals);
-  if (!selection.ok) return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: selection.error });
-  if (connection.encapsulation === 'always' && !isUdpTunnel(selection.value.mode)) {
-    return err({ type: V1Notify.NO_PROPOSAL_CHOSEN, failure: natTraversalUnsupported('QUICK_MODE') });
-  }
-  if (isPeerSpiInUse(world, connection.id, readU32(selection.value.peerSpi, 0))) {
-    const failure = quickFailure('invalid_syntax', 'the peer offers the SPI of an ESP SA that stands');
-    return err({ type: V1Notify.INVALID_SPI, failure });
-  }
-  const { dh } = selection.value.suite;
-  const granted = { pair: pair.value, selection: selection.value, nonce: copyOf(nonce.data) };
-  if (dh === Dh.NONE) return ok({ ...granted, ke: undefined });
-  const ke = find(payloads, 'ke')?.data;
-  if (ke?.length !== world.ctx.crypto.dh(dh).publicLength) {
-    const failure = quickFailure(
-      'invalid_syntax',
-      'the peer offers PFS without a public value of that group',
-    );
-    return err({ type: V1Notify.INVALID_KEY_INFORMATION, failure });
-  }
-  return ok({ ...granted, ke });
-}
-
-/**
- * Another connection that allows the pair and that main mode could not tell from this one. IKEv2 learns the
- * networks together with the identities and chooses by them; version 1 learns them when the choice is made.
- */
-function twinWith(
-  world: World,
-  { id, local, peer }: ConnectionConfig,
-  pair: NetworkPair,
-): ConnectionConfig | undefined {
-  return world.ctx.config.connections.find(
-    (one) =>
-      one.id !== id &&
-      one.adminUp &&
-      one.acceptVersions.includes(1) &&
-      sameIdentity(one.local.identity, local.identity) &&
-      sameIdentity(one.peer.identity, peer.identity) &&
-      allowsPair(one, pair),
-  );
-}
-
-/** IDci is the initiator's network, IDcr ours; without them the two gateways are meant (RFC 2409 §5.5). */
-function proposedPair(sa: UpSa, payloads: readonly V1Payload[]): Result<NetworkPair, Failure> {
-  const ids = payloads.flatMap((one) => (one.kind === 'id' ? [one] : []));
-  if (ids.length === 0) {
-    return ok({ local: hostSelector(sa.local.address), peer: hostSelector(sa.remote.address) });
-  }
-  const [peer, local] = ids.map(selectorOfIdentity);
-  if (ids.length === 2 && typeof peer === 'object' && typeof local === 'object') return ok({ local, peer });
-  const words = [peer, local].find((one) => typeof one === 'string') ?? `${ids.length} identities`;
-  return err(pairMismatch(sa.connection, undefined, `the peer proposes ${words} for quick mode`));
-}
-
 /** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. The SAs receive from now on. */
 function answer(
   world: World,
@@ -259,7 +150,6 @@ function answer(
   const responderNonce = ctx.random.bytes(NONCE_LENGTH);
   const spiIn = reserveSpi(world, connection.id);
   const order = ctx.nextId();
-  const { seconds } = selection.lifetimes;
   const child = installChild(world, sa, {
     pair,
     spiIn,
@@ -271,24 +161,14 @@ function answer(
     initiated: false,
     order,
     kilobytes: selection.lifetimes.kilobytes,
-    peerSeconds: seconds,
+    peerSeconds: selection.lifetimes.seconds,
   });
-  const ids = taken.payloads.filter((one) => one.kind === 'id');
-  const ourShorter = (seconds ?? Number.POSITIVE_INFINITY) > connection.childLifetime;
   const payloads: V1Payload[] = [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: responderNonce },
     ...(agreed.value === undefined ? [] : [{ kind: 'ke', data: agreed.value.publicValue } as const]),
-    ...ids,
-    ...(ourShorter
-      ? [
-          notify(V1Notify.RESPONDER_LIFETIME, {
-            protocol: V1Protocol.ESP,
-            spi: spiBytes(spiIn),
-            data: encodeLifetime('ipsec', connection.childLifetime),
-          }),
-        ]
-      : []),
+    ...taken.payloads.filter((one) => one.kind === 'id'),
+    ...shorterLifetime(connection, selection, spiIn),
   ];
   const { prf, keys } = protection;
   const exchange = { protection, type: V1Exchange.QUICK_MODE, messageId, chain };
@@ -309,6 +189,17 @@ function answer(
     retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
   });
   transmit(world, sa, lastOut, routeOf(message.datagram));
+}
+
+/** RESPONDER-LIFETIME, where ours is the shorter one (RFC 2407 §4.6.3.1). */
+function shorterLifetime(
+  { childLifetime }: ConnectionConfig,
+  { lifetimes }: V1EspSelection,
+  spiIn: number,
+): V1Payload[] {
+  if ((lifetimes.seconds ?? Number.POSITIVE_INFINITY) <= childLifetime) return [];
+  const data = encodeLifetime('ipsec', childLifetime);
+  return [notify(V1Notify.RESPONDER_LIFETIME, { protocol: V1Protocol.ESP, spi: spiBytes(spiIn), data })];
 }
 
 interface Agreed {

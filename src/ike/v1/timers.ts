@@ -18,7 +18,8 @@ import {
   type UpSa,
 } from './isakmp-sa.js';
 import { livenessDeadline, watch } from './liveness.js';
-import { initiate, mainOverdue } from './main-initiator.js';
+import { initiate } from './main-initiator.js';
+import { mainOverdue } from './main-overdue.js';
 import { goOnTrying } from './main-responder.js';
 import { buryOrphans } from './orphans.js';
 import { wantDue } from './pair-retries.js';
