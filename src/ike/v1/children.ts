@@ -1,7 +1,7 @@
 import type { NoncePair } from '../../crypto/keymat.js';
 import { deriveV1EspKeys } from '../../crypto/keymat-v1.js';
 import type { EspSuite } from '../../crypto/types.js';
-import type { ConnectionId } from '../../util/ids.js';
+import type { ConnectionId, IkeId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis, Seconds } from '../../util/units.js';
@@ -12,7 +12,7 @@ import type { NetworkPair } from '../policy/carried-pairs.js';
 import { pairsAround, samePair } from '../policy/quick-identities-v1.js';
 import { releaseSpi, spiBytes, useSpi } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
-import { emitInstall, reportChild } from '../sa/report.js';
+import { emitInstall, reportChild, reportRescheduled } from '../sa/report.js';
 import { type VolumeLimit, volumeLimit } from '../sa/volume.js';
 import type { V1Child } from './child-record.js';
 import { type IsakmpSa, isKeyed, type UpSa } from './isakmp-sa.js';
@@ -174,6 +174,13 @@ function report(world: World, sa: UpSa, child: V1Child, replaces: V1Child | unde
   );
   child.reported = { ikeId: sa.id, rekeyAt: child.rekeyAt, narrowed };
   reportChild(ctx, sa.id, child, { narrowed, replaces: replaces?.id });
+}
+
+/** The ESP SAs are rekeyed at another time than was reported; before that, nothing is to be corrected. */
+export function reportMovedChild({ ctx }: World, child: V1Child, ikeId: IkeId): void {
+  if (child.state === 'pending') return;
+  child.reported = { ...child.reported, rekeyAt: child.rekeyAt };
+  reportRescheduled(ctx, child.connection, ikeId, child, child.id);
 }
 
 /**

@@ -8,7 +8,7 @@ import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from '../sa/advice.js';
 import { type Lifetime, lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
-import { reportIke } from '../sa/report.js';
+import { reportIke, reportRescheduled } from '../sa/report.js';
 import { announceDelete, isCarried } from './children.js';
 import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
 import { DpdState } from './dpd-state.js';
@@ -141,6 +141,13 @@ export function setLifetime(
   const later = sa.role === 'responder' ? Math.floor(seconds(life) * 0.05) : 0;
   session.rekeyAt = Math.min(rekeyAt + later, expiresAt);
   session.expiresAt = expiresAt;
+}
+
+/** The SA in use is rekeyed at another time than was reported. */
+export function reportMoved({ ctx }: World, sa: UpSa): void {
+  const { session } = sa.phase;
+  session.reportedRekeyAt = session.rekeyAt;
+  reportRescheduled(ctx, sa.connection.id, sa.id, session);
 }
 
 /** Asks for SAs of every pair of networks that has none. */

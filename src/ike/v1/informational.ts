@@ -7,12 +7,11 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../sa/lifetime.js';
-import { reportRescheduled } from '../sa/report.js';
 import { askedAgain } from './answers.js';
 import type { V1Child } from './child-record.js';
-import { removeChild, volumeOf } from './children.js';
+import { removeChild, reportMovedChild, volumeOf } from './children.js';
 import { closeSa, dropForgotten, failSa } from './close.js';
-import { setLifetime } from './established.js';
+import { reportMoved, setLifetime } from './established.js';
 import { FIRST_STATUS_NOTIFY, mainRefused, quickRefused } from './failures.js';
 import {
   heard,
@@ -175,7 +174,7 @@ function shorten(world: World, sa: UpSa, payload: V1NotifyPayload): void {
   const { session } = sa.phase;
   if (session.establishedAt + seconds(told) >= session.expiresAt) return;
   setLifetime(sa, told, lifetime(world.ctx.random, session.establishedAt, told));
-  reportRescheduled(world.ctx, sa.connection.id, sa.id, session);
+  reportMoved(world, sa);
 }
 
 /** The same of an ESP SA, named by the SPI of either direction. */
@@ -192,7 +191,7 @@ function shortenChild(world: World, sa: UpSa, payload: V1NotifyPayload): void {
     child.negotiatedSeconds = told;
     const { rekeyAt, expiresAt } = lifetime(ctx.random, child.establishedAt, told);
     Object.assign(child, { rekeyAt, expiresAt });
-    if (child.state !== 'pending') reportRescheduled(ctx, child.connection, sa.id, child, child.id);
+    reportMovedChild(world, child, sa.id);
   }
   const kilobytes = Math.max(MIN_KILOBYTES, life.kilobytes ?? Number.POSITIVE_INFINITY);
   if (kilobytes * 1024 < child.volume.expiresAt.bytes) {

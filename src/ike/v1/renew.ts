@@ -4,9 +4,8 @@ import type { RenewScope } from '../inputs.js';
 import { followPeer } from '../path/peer-path.js';
 import { allowsPair } from '../policy/quick-identities-v1.js';
 import { recountedLifetime } from '../sa/lifetime.js';
-import { reportRescheduled } from '../sa/report.js';
-import { deleteChild } from './children.js';
-import { setLifetime, wantAll } from './established.js';
+import { deleteChild, reportMovedChild } from './children.js';
+import { reportMoved, setLifetime, wantAll } from './established.js';
 import { type IsakmpSa, isIn, isUp, type UpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
@@ -53,14 +52,13 @@ function reschedule(world: World, connection: ConnectionConfig, sa: UpSa | undef
     const { session, terms } = sa.phase;
     const life = shorter(ikeLifetime, terms.lifetimes.seconds);
     setLifetime(sa, life, recountedLifetime(ctx.random, session.establishedAt, life, ctx.now));
-    reportRescheduled(ctx, id, sa.id, session);
+    reportMoved(world, sa);
   }
-  const ikeId = sa?.id ?? world.orphans.get(id)?.path.ikeId;
   for (const child of childrenOf(world, id)) {
     const life = shorter(childLifetime, child.negotiatedSeconds);
     const { rekeyAt, expiresAt } = recountedLifetime(ctx.random, child.establishedAt, life, ctx.now);
     Object.assign(child, { rekeyAt, expiresAt });
-    if (child.state !== 'pending' && ikeId !== undefined) reportRescheduled(ctx, id, ikeId, child, child.id);
+    reportMovedChild(world, child, sa?.id ?? child.reported.ikeId);
   }
 }
 
