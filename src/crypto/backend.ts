@@ -7,6 +7,7 @@ export { createOpensslBackend, createPortableBackend };
 /** The names under which an operator chooses a backend; the first is the default. */
 export const BACKEND_NAMES = ['openssl', 'portable'] as const;
 
+/** One of these names. */
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** The backend of this name. */

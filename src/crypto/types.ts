@@ -24,6 +24,7 @@ export interface EspSuite {
   readonly esn: boolean;
 }
 
+/** Hash functions, as the backends name them. */
 export type HashName = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512';
 
 /** A keyed pseudo-random function (RFC 7296 §2.13). Lengths in octets. */
@@ -75,6 +76,7 @@ export interface AeadCipher {
   open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
 }
 
+/** The encryption of an SA: with an integrity algorithm of its own, or with one beside it. */
 export type Cipher = CbcCipher | AeadCipher;
 
 /**
@@ -116,6 +118,7 @@ export interface DhExchange {
   wipe(): void;
 }
 
+/** One Diffie-Hellman group by its IANA number (RFC 7296 §3.3.2). Lengths in octets. */
 export interface DhGroup {
   readonly id: number;
   readonly publicLength: number;

@@ -8,9 +8,11 @@ export const TunGate = {
   STOP: 2,
 } as const;
 
+/** What the thread that waits for a TUN device is made with: the descriptor, and the gate it shares with main. */
 export interface TunWatchData {
   readonly fd: number;
   readonly gate: SharedArrayBuffer;
 }
 
+/** What that thread reports: there are packets, or the device is gone. */
 export type TunWatchReport = 'readable' | 'gone';

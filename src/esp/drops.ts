@@ -39,6 +39,7 @@ export const DROP_REASONS = [
   'early',
 ] as const;
 
+/** One of the reasons for which a packet is dropped. */
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /** Counts by reason; all reasons are present. */

@@ -17,6 +17,7 @@ import { type SaKeys, splitKeys, wipeKeys } from './sa-keys.js';
 import type { SelectorSet } from './selectors.js';
 import { readInner, refusedBecause } from './trailer.js';
 
+/** What an inbound ESP SA is made of (RFC 4301 §4.4.2.1). */
 export interface InboundSaOptions {
   /** Our SPI, unsigned. */
   readonly spi: Spi;

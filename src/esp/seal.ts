@@ -24,6 +24,7 @@ import { RandomIv } from './random-iv.js';
 import { type SaKeys, splitKeys, wipeKeys } from './sa-keys.js';
 import { nextHeaderOf, writeTrailer } from './trailer.js';
 
+/** What an outbound ESP SA is made of (RFC 4301 §4.4.2.1). */
 export interface OutboundSaOptions {
   /** The peer's SPI, unsigned. */
   readonly spi: Spi;

@@ -23,6 +23,7 @@ interface KoffiLibrary {
   symbol(name: string): unknown;
 }
 
+/** Whether functions of libc can be called here, or why not. */
 export type FfiSupport = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 /** The libc calls, by their C names. All but memcpy answer -1 and set errno on failure. */

@@ -15,6 +15,7 @@ export interface LinkEnd {
   readonly addresses?: readonly string[];
 }
 
+/** Whether network namespaces can be made here, and if only in a user namespace; or why not. */
 export type LabSupport =
   | { readonly ok: true; readonly userNamespace: boolean }
   | { readonly ok: false; readonly reason: string };

@@ -137,6 +137,7 @@ export const getTable = (table: string, flags: number): Uint8Array =>
 /** An expression of a rule: loads, compares or decides. A rule ends at the first comparison that fails. */
 export type Expression = Attribute;
 
+/** The message that appends a rule to a chain (NFT_MSG_NEWRULE). */
 export function newRule(table: string, chain: string, expressions: readonly Expression[]): Uint8Array {
   const flags = NLM_F_CREATE | NLM_F_APPEND;
   return nftMessage(NFT_MSG.newRule, flags, [name(1, table), name(2, chain), nested(4, expressions)]);

@@ -51,6 +51,7 @@ export const SOCKET_BUFFER = 7 * 1024 * 1024;
 /** Kernels before this one lose datagrams with UDP_GRO on sockets of several flows. */
 const GRO_SINCE = [5, 12] as const;
 
+/** What a group of sockets on one UDP port is opened with. */
 export interface PortGroupOptions {
   /** An address of this host, IPv4 or IPv6, or the unspecified address of the family. */
   readonly address: string;

@@ -7,6 +7,7 @@ export type { Logger } from 'pino';
 /** `json`: one object a line. `text`: one line for people. */
 export type LogFormat = 'json' | 'text';
 
+/** What a logger writes, in which form, and where to. */
 export interface LogOptions {
   readonly level?: LogLevel;
   /** Text when the destination is a terminal, JSON when not, unless given. */
@@ -15,6 +16,7 @@ export interface LogOptions {
   readonly destination?: LogDestination;
 }
 
+/** Takes the lines of a log, whole ones. */
 export interface LogDestination {
   write(line: string): unknown;
   readonly isTTY?: boolean;

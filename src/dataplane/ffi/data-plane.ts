@@ -34,6 +34,7 @@ import {
 /** What the data plane needs of a TUN device. */
 export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'fds' | 'virtioHeader'>>;
 
+/** What the fast data plane is made with. */
 export interface FfiDataPlaneOptions {
   /** Threads, a power of two up to `MAX_WORKERS`; 1 by default. */
   readonly workers?: number;

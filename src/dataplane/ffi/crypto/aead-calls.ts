@@ -54,6 +54,7 @@ abstract class EvpCalls implements AeadCalls {
   }
 }
 
+/** The calls that seal one packet by EVP: encryption, then the tag is read. */
 export class EvpSealCalls extends EvpCalls {
   prepare(list: CallList, nonceAt: number): void {
     const { context, arena } = this;
@@ -77,6 +78,7 @@ export class EvpSealCalls extends EvpCalls {
   }
 }
 
+/** The calls that open one packet by EVP: the tag is set, then decryption, whose end verifies it. */
 export class EvpOpenCalls extends EvpCalls {
   prepare(list: CallList, nonceAt: number): void {
     const { context, arena } = this;

@@ -59,6 +59,7 @@ export class AeadSealer implements PacketSealer {
   }
 }
 
+/** Opens ESP packets of one SA under an AEAD cipher (RFC 4106 §3, RFC 7634 §2). */
 export class AeadOpener implements PacketOpener {
   readonly layout: EspLayout;
   readonly #user = listUser();

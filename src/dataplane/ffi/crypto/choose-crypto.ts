@@ -15,6 +15,7 @@ import { hmacMaker, type MacMaker, stateMaker } from './packet-mac.js';
 import { processorFlags } from './processor.js';
 import { macHolds, runSelfTest, sealAlike, sealsBatches } from './self-test.js';
 
+/** The cryptography that a packet worker uses. */
 export interface CryptoChoice {
   readonly crypto: PacketCrypto;
   /** Why EVP is not used, or not for everything; undefined when all is well. */

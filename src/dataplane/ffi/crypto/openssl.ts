@@ -89,6 +89,7 @@ const PACKET_CALLS: readonly Exclude<PacketCall, 'memcpy'>[] = [
 
 const LIBRARIES: readonly (string | null)[] = [null, 'libcrypto.so.3'];
 
+/** The OpenSSL that was found, or why there is none to be used. */
 export type OpensslProbe =
   | {
       readonly ok: true;

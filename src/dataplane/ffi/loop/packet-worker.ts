@@ -24,6 +24,7 @@ export interface PendingOrder {
   discard?(): void;
 }
 
+/** The work of a packet thread, and who hears from it. */
 export interface PacketWorkerOptions {
   readonly setup: WorkerSetup;
   /** What the thread tells; room in its control ring is seen to here. */
