@@ -6,6 +6,7 @@ import { type ApiContext, View } from '../context.js';
 import { ApiError } from '../errors.js';
 import type { Call, Operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
+import type { ReservedIpAnswer, ResourceGroupAnswer, SubnetAnswer, VpcAnswer } from '../schemas/answers.js';
 import { PAGE_QUERY } from './shared.js';
 
 /** What gateways are made in. It comes from the server's configuration, so clients only read it. */
@@ -174,7 +175,7 @@ function find<T extends { readonly id: string }>(items: readonly T[], id: string
   return found;
 }
 
-function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): object {
+function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): VpcAnswer {
   return {
     ...call.links.vpc(id),
     classic_access: false,
@@ -183,7 +184,7 @@ function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): o
   };
 }
 
-function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): object {
+function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): SubnetAnswer {
   const { id, cidr: text, zone } = subnet;
   const cidr = cidrOf(text);
   const v4 = cidr.address.length === 4;
@@ -195,7 +196,7 @@ function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiConte
     ...call.links.subnet(id),
     available_ipv4_address_count: free,
     ip_version: v4 ? 'ipv4' : 'ipv6',
-    [v4 ? 'ipv4_cidr_block' : 'ipv6_cidr_block']: text,
+    ...(v4 ? { ipv4_cidr_block: text } : { ipv6_cidr_block: text }),
     resource_group: call.links.resourceGroup(site.resourceGroups[0]!.id),
     status: 'available',
     total_ipv4_address_count: total,
@@ -214,7 +215,7 @@ function reservedIps(subnet: string, view: View): readonly ReservedIp[] {
   return gateways.flatMap((gateway) => gateway.value.members.map((member) => ({ gateway, member })));
 }
 
-function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { links }: Call): object {
+function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { links }: Call): ReservedIpAnswer {
   const { privateIp } = member;
   return {
     address: privateIp.address,
@@ -239,7 +240,7 @@ function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { link
 function groupAnswer(
   { id, name }: ResourceGroup,
   site: { account: string; resourceGroups: readonly ResourceGroup[] },
-): object {
+): ResourceGroupAnswer {
   return {
     id,
     crn: `crn:v1:bluemix:public:resource-controller::a/${site.account}::resource-group:${id}`,

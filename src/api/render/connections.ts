@@ -5,6 +5,13 @@ import type { StoredObject } from '../../store/store.js';
 import type { View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import type { GatewayObservation } from '../runner.js';
+import type {
+  ConnectionAnswer,
+  FlatPolicyConnectionAnswer,
+  FlatRouteConnectionAnswer,
+  PolicyConnectionAnswer,
+  RouteConnectionAnswer,
+} from '../schemas/answers.js';
 import { type Links, reasonAnswer } from './links.js';
 
 export function connectionReference(
@@ -27,13 +34,13 @@ export function connectionAnswer(
   dialect: Dialect,
   observation: GatewayObservation | undefined,
   withPsk: boolean,
-): object {
+): ConnectionAnswer {
   const gateway = view.gateway(value.gateway)?.value;
   if (gateway === undefined) throw new Error(`connection ${id} has no gateway`);
   const status = new ConnectionView(id, value, gateway, observation);
   const common = {
     admin_state_up: value.adminStateUp,
-    authentication_mode: 'psk',
+    authentication_mode: 'psk' as const,
     created_at: value.createdAt,
     dead_peer_detection: value.deadPeerDetection,
     href: links.connection(value.gateway, id),
@@ -44,55 +51,93 @@ export function connectionAnswer(
     status: status.whole,
     status_reasons: status.reasons.map((reason) => reasonAnswer(reason, links)),
   };
-  const routes =
-    gateway.mode === 'route'
-      ? {
-          routing_protocol: 'none',
-          distribute_traffic: value.distributeTraffic,
-          tunnels: gateway.members.map(({ publicAddress }, index) => ({
-            public_ip: { address: publicAddress ?? '0.0.0.0' },
-            status: status.ofMember(index),
-            status_reasons: status.reasonsOf(index).map((reason) => reasonAnswer(reason, links)),
-          })),
-        }
-      : {};
-  const resourceType = dialect.early ? {} : { resource_type: 'vpn_gateway_connection' };
-  const mode = dialect.modes ? { mode: gateway.mode } : {};
-  const { local, peer } = value;
-  if (dialect.flatConnections) {
-    return {
-      ...common,
-      ...mode,
-      ...(dialect.early ? { route_mode: 'policy' } : {}),
-      ...resourceType,
-      ...(gateway.mode === 'policy' ? { local_cidrs: local.cidrs, peer_cidrs: peer.cidrs } : {}),
-      peer_address: peer.address ?? status.peerAddress ?? peer.fqdn,
-      ...(gateway.mode === 'route' ? { mode: 'route', ...routes } : {}),
-    };
+  const members = gateway.mode === 'route' ? gateway.members : [];
+  const tunnels = members.map(({ publicAddress }, index) => ({
+    public_ip: { address: publicAddress ?? '0.0.0.0' },
+    status: status.ofMember(index),
+    status_reasons: status.reasonsOf(index).map((reason) => reasonAnswer(reason, links)),
+  }));
+  const routes = {
+    routing_protocol: 'none' as const,
+    distribute_traffic: value.distributeTraffic,
+    tunnels,
+  };
+  const parts = { common, routes, value, gateway };
+  if (!dialect.flatConnections) return nestedAnswer(parts);
+  return flatAnswer(parts, dialect, value.peer.address ?? status.peerAddress ?? value.peer.fqdn!);
+}
+
+interface Parts {
+  readonly common: Omit<FlatRouteConnectionAnswer, 'peer_address' | 'mode' | keyof Routes>;
+  readonly routes: Routes;
+  readonly value: ConnectionRecord;
+  readonly gateway: GatewayRecord;
+}
+type Routes = Pick<RouteConnectionAnswer, 'routing_protocol' | 'distribute_traffic' | 'tunnels'>;
+
+/** Until 2024-04-29. */
+function flatAnswer(
+  { common, routes, value, gateway }: Parts,
+  { early, modes }: Dialect,
+  peerAddress: string,
+): FlatPolicyConnectionAnswer | FlatRouteConnectionAnswer {
+  const form = {
+    ...(early ? { route_mode: 'policy' as const } : {}),
+    ...(early ? {} : { resource_type: 'vpn_gateway_connection' as const }),
+  };
+  if (gateway.mode === 'route') {
+    const mode = modes ? { mode: 'route' as const } : {};
+    return { ...common, ...mode, ...form, peer_address: peerAddress, mode: 'route', ...routes };
   }
-  const policyMode = gateway.mode === 'policy';
   return {
     ...common,
-    ...mode,
-    ...resourceType,
-    establish_mode: value.establishMode,
-    local: {
-      ...(policyMode ? { cidrs: local.cidrs } : {}),
-      ike_identities: localIdentities(value, gateway),
-    },
-    peer: {
-      ...(peer.fqdn === undefined
-        ? { address: peer.address, type: 'address' }
-        : { fqdn: peer.fqdn, type: 'fqdn' }),
-      ...(policyMode ? { cidrs: peer.cidrs } : {}),
-      ike_identity: peerIdentity(value),
-    },
+    ...(modes ? { mode: 'policy' as const } : {}),
+    ...form,
+    local_cidrs: value.local.cidrs,
+    peer_cidrs: value.peer.cidrs,
+    peer_address: peerAddress,
+  };
+}
+
+function nestedAnswer({
+  common,
+  routes,
+  value,
+  gateway,
+}: Parts): PolicyConnectionAnswer | RouteConnectionAnswer {
+  const { local, peer, establishMode: establish_mode } = value;
+  const resource_type = 'vpn_gateway_connection' as const;
+  const ike_identities = localIdentities(value, gateway);
+  const host =
+    peer.fqdn === undefined
+      ? { address: peer.address!, type: 'address' as const }
+      : { fqdn: peer.fqdn, type: 'fqdn' as const };
+  const ike_identity = peerIdentity(value);
+  if (gateway.mode === 'policy') {
+    return {
+      ...common,
+      mode: 'policy',
+      resource_type,
+      establish_mode,
+      local: { cidrs: local.cidrs, ike_identities },
+      peer: { ...host, cidrs: peer.cidrs, ike_identity },
+    };
+  }
+  return {
+    ...common,
+    mode: 'route',
+    resource_type,
+    establish_mode,
+    local: { ike_identities },
+    peer: { ...host, ike_identity },
     ...routes,
   };
 }
 
-function policyReferences(value: ConnectionRecord, view: View, links: Links): Record<string, object> {
-  const out: Record<string, object> = {};
+type Policies = Pick<PolicyConnectionAnswer, 'ike_policy' | 'ipsec_policy'>;
+
+function policyReferences(value: ConnectionRecord, view: View, links: Links): Policies {
+  const out: { -readonly [K in keyof Policies]: Policies[K] } = {};
   const ike = view.ikePolicies().find(({ id }) => id === value.ikePolicy);
   if (ike !== undefined) {
     const { id, value: policy } = ike;

@@ -3,9 +3,15 @@ import type { StoredObject } from '../../store/store.js';
 import type { View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import type { GatewayObservation } from '../runner.js';
+import type { GatewayAnswer, MemberAnswer } from '../schemas/answers.js';
 import { connectionReference } from './connections.js';
 import { type GatewayHealth, type HealthState, healthOf, healthReasons } from './health.js';
 import type { Links } from './links.js';
+
+type States = Pick<
+  MemberAnswer,
+  'health_reasons' | 'health_state' | 'lifecycle_reasons' | 'lifecycle_state' | 'status'
+>;
 
 /** Stands for "no address" on a standby. */
 const NO_ADDRESS = '0.0.0.0';
@@ -16,7 +22,7 @@ export function gatewayAnswer(
   links: Links,
   dialect: Dialect,
   observation: GatewayObservation | undefined,
-): object {
+): GatewayAnswer {
   const health: GatewayHealth = { gateway: value, view, links, observation };
   const first = value.members[0]!;
   if (dialect.early) {
@@ -61,7 +67,7 @@ function memberAnswer(
   index: number,
   health: GatewayHealth,
   dialect: Dialect,
-): object {
+): MemberAnswer {
   const { gateway, links } = health;
   const { address, id, name } = privateIp;
   return {
@@ -78,7 +84,7 @@ function memberAnswer(
   };
 }
 
-function statesOf(health: GatewayHealth, dialect: Dialect, index?: number): Record<string, unknown> {
+function statesOf(health: GatewayHealth, dialect: Dialect, index?: number): States {
   const { lifecycle } = health.gateway;
   const state = healthOf(health, index);
   const reasons = healthReasons(health, index);
@@ -93,7 +99,10 @@ function statesOf(health: GatewayHealth, dialect: Dialect, index?: number): Reco
   };
 }
 
-function oldStatus(lifecycle: GatewayRecord['lifecycle'], health: HealthState): string {
+function oldStatus(
+  lifecycle: GatewayRecord['lifecycle'],
+  health: HealthState,
+): NonNullable<GatewayAnswer['status']> {
   if (lifecycle === 'failed' || lifecycle === 'pending' || lifecycle === 'deleting') return lifecycle;
   return health === 'faulted' ? 'failed' : 'available';
 }

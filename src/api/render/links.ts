@@ -1,5 +1,6 @@
 import type { StatusReason } from '../../connection/status.js';
 import type { Site } from '../../store/site.js';
+import type { ReasonAnswer } from '../schemas/answers.js';
 
 /** Addresses and names of things as a client sees them. */
 export class Links {
@@ -91,7 +92,7 @@ export class Links {
 export const DOCS_PATH = '/culvert/v1/docs';
 
 /** A status reason in the contract's form: without our details, its link absolute. */
-export function reasonAnswer({ code, message, more_info }: StatusReason, links: Links): object {
+export function reasonAnswer({ code, message, more_info }: StatusReason, links: Links): ReasonAnswer {
   if (more_info === undefined) return { code, message };
   return { code, message, more_info: links.docs(more_info) };
 }

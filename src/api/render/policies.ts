@@ -2,6 +2,7 @@ import { type IkePolicyRecord, type IpsecPolicyRecord, KIND } from '../../store/
 import type { StoredObject } from '../../store/store.js';
 import type { View } from '../context.js';
 import type { Dialect } from '../dialect.js';
+import type { IkePolicyAnswer, IpsecPolicyAnswer } from '../schemas/answers.js';
 import { connectionReference } from './connections.js';
 import type { Links } from './links.js';
 
@@ -9,18 +10,22 @@ import type { Links } from './links.js';
 const MULTIPLE = 'multiple';
 const MULTIPLE_GROUPS = 65_535;
 
+type Cipher = IkePolicyAnswer['encryption_algorithms'][number];
+type IkeHash = IkePolicyAnswer['authentication_algorithms'][number];
+type IpsecHash = IpsecPolicyAnswer['authentication_algorithms'][number];
+
 export function ikePolicyAnswer(
   { id, value }: StoredObject<IkePolicyRecord>,
   view: View,
   links: Links,
   dialect: Dialect,
-): object {
-  const groups = value.dhGroups;
+): IkePolicyAnswer {
+  const groups = stored<IkePolicyAnswer['dh_groups'][number]>(value.dhGroups);
   return {
-    ...algorithms(value.encryption, value.authentication, dialect),
+    ...algorithms(stored<Cipher>(value.encryption), stored<IkeHash>(value.authentication), dialect),
     connections: connectionsUsing(KIND.ikePolicy, id, view, links),
     created_at: value.createdAt,
-    dh_group: groups.length === 1 ? groups[0] : MULTIPLE_GROUPS,
+    dh_group: one(groups, MULTIPLE_GROUPS),
     dh_groups: groups,
     href: links.ikePolicy(id),
     id,
@@ -38,12 +43,12 @@ export function ipsecPolicyAnswer(
   view: View,
   links: Links,
   dialect: Dialect,
-): object {
+): IpsecPolicyAnswer {
   // AEAD ciphers authenticate by themselves.
-  const authentication = value.authentication.length === 0 ? ['disabled'] : value.authentication;
-  const groups = value.pfsGroups;
+  const hashes = value.authentication.length === 0 ? ['disabled'] : value.authentication;
+  const groups = stored<IpsecPolicyAnswer['pfs_groups'][number]>(value.pfsGroups);
   return {
-    ...algorithms(value.encryption, authentication, dialect),
+    ...algorithms(stored<Cipher>(value.encryption), stored<IpsecHash>(hashes), dialect),
     connections: connectionsUsing(KIND.ipsecPolicy, id, view, links),
     created_at: value.createdAt,
     encapsulation_mode: 'tunnel',
@@ -51,7 +56,7 @@ export function ipsecPolicyAnswer(
     id,
     key_lifetime: value.keyLifetime,
     name: value.name,
-    pfs: groups.length === 1 ? groups[0] : MULTIPLE,
+    pfs: one(groups, MULTIPLE),
     pfs_groups: groups,
     resource_group: links.resourceGroup(value.resourceGroup),
     resource_type: 'ipsec_policy',
@@ -59,27 +64,33 @@ export function ipsecPolicyAnswer(
   };
 }
 
-function algorithms(
-  encryption: readonly string[],
-  authentication: readonly string[],
+/** The names of a stored policy, which the schemas of the bodies let in: no others are in the store. */
+function stored<T>(names: readonly (string | number)[]): readonly T[] {
+  return names as readonly unknown[] as readonly T[];
+}
+
+function algorithms<Hash extends string>(
+  encryption: readonly Cipher[],
+  authentication: readonly Hash[],
   dialect: Dialect,
-): Record<string, unknown> {
-  const ciphers = encryption.map((name) =>
-    name === '3des' || name === 'triple_des' ? (dialect.early ? '3des' : 'triple_des') : name,
+) {
+  const ciphers = encryption.map(
+    (name): Cipher =>
+      name === '3des' || name === 'triple_des' ? (dialect.early ? '3des' : 'triple_des') : name,
   );
   return {
-    authentication_algorithm: one(authentication),
+    authentication_algorithm: one(authentication, MULTIPLE),
     authentication_algorithms: authentication,
-    encryption_algorithm: one(ciphers),
+    encryption_algorithm: one(ciphers, MULTIPLE),
     encryption_algorithms: ciphers,
   };
 }
 
-function one(names: readonly string[]): string {
-  return names.length === 1 ? names[0]! : MULTIPLE;
+function one<T, const M>(names: readonly T[], multiple: M): T | M {
+  return names.length === 1 ? names[0]! : multiple;
 }
 
-function connectionsUsing(kind: string, id: string, view: View, links: Links): object[] {
+function connectionsUsing(kind: string, id: string, view: View, links: Links) {
   return view
     .connections()
     .filter(({ value }) => (kind === KIND.ikePolicy ? value.ikePolicy : value.ipsecPolicy) === id)
