@@ -135,15 +135,15 @@ t.test('SAs by connection, state and address, whatever becomes of them', async (
   a.connection = { id: 'site' };
   t.same(table.ofConnection('site'), [a, c], 'in the order of the table');
   t.same(table.ofConnection('other'), []);
-  b.phase = { ...b.phase, at: 'up' };
-  a.phase = { ...a.phase, at: 'up' };
+  b.moveTo({ ...b.phase, at: 'up' });
+  a.moveTo({ ...a.phase, at: 'up' });
   t.same([...table.oldest('up')], [b, a], 'in the order of entering the state');
   a.remote = { address: '192.0.2.3', port: 500 };
   t.equal(table.count(['up']), 2);
   t.equal(table.count(['up', 'new'], '192.0.2.2'), 2);
   t.same([...table.oldest('up', '192.0.2.3')], [a]);
   table.remove(a);
-  a.phase = { ...a.phase, at: 'gone' };
+  a.moveTo({ ...a.phase, at: 'gone' });
   t.equal(table.count(['up', 'gone']), 1, 'what was removed does not come back by a change');
   t.same(table.ofConnection('site'), [c]);
   c.connection = undefined;

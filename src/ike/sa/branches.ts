@@ -39,20 +39,18 @@ export interface Refusal {
   readonly effectiveAt: Millis;
 }
 
-/** An SA of either version. It is in one branch at a time. */
+/** An SA of either version. The phase it is in is the present branch. */
 interface Branching<B> {
-  /** The present branch. Setting it replaces all that differs between branches. */
-  branch: B;
-  /** The same to look at only. */
-  readonly present: B;
+  readonly phase: B;
+  moveTo(phase: B): void;
 }
 
 /**
  * The first messages of IKE are not protected: whoever is on the path can answer them as well as the peer, and only
  * later messages tell who did (RFC 7296 §2.4: an initiator may accept several answers and discard those that come to
  * nothing; RFC 2409 has no more to prove itself by). So an initiator goes on with several answers beside each other,
- * until one proves to be the peer's. What differs between them is a branch. The SA has one branch in its own fields,
- * the one that is worked on at present; the others wait here.
+ * until one proves to be the peer's. Each is a branch, and a phase of the SA. The SA is in one of them, which is worked
+ * on at present; the others wait here.
  */
 export class Branches<B> {
   readonly #sa: Branching<B>;
@@ -70,24 +68,24 @@ export class Branches<B> {
     return this.#waiting;
   }
 
-  /** The present branch stays as it is and waits; what becomes of the SA's fields from now on is another one. */
+  /** The present branch stays as it is and waits; the SA moves on to another one. */
   fork(): void {
-    this.#waiting.push(this.#sa.branch);
+    this.#waiting.push(this.#sa.phase);
   }
 
   /** Makes a waiting branch the present one, and lets that one wait. */
   enter(branch: B): void {
     const at = this.#waiting.indexOf(branch);
     if (at < 0) throw new Error('the branch does not wait');
-    this.#waiting[at] = this.#sa.branch;
-    this.#sa.branch = branch;
+    this.#waiting[at] = this.#sa.phase;
+    this.#sa.moveTo(branch);
   }
 
   /** Ends the present branch for the sake of a waiting one. */
   leaveFor(branch: B): void {
-    const left = this.#sa.branch;
+    const left = this.#sa.phase;
     this.#waiting = this.#waiting.filter((one) => one !== branch);
-    this.#sa.branch = branch;
+    this.#sa.moveTo(branch);
     this.#wipe(left);
   }
 
@@ -99,7 +97,7 @@ export class Branches<B> {
 
   /** The earliest point in time that any branch has. */
   earliest(timeOf: (branch: B) => Millis | undefined): Millis {
-    let at = timeOf(this.#sa.present) ?? Number.POSITIVE_INFINITY;
+    let at = timeOf(this.#sa.phase) ?? Number.POSITIVE_INFINITY;
     for (const branch of this.#waiting) at = Math.min(at, timeOf(branch) ?? at);
     return at;
   }
@@ -107,7 +105,7 @@ export class Branches<B> {
   /** Enters each branch that something holds for and acts, after which it must not hold any more. */
   onEach(holds: (branch: B) => boolean, act: () => void): void {
     for (;;) {
-      if (!holds(this.#sa.present)) {
+      if (!holds(this.#sa.phase)) {
         const next = this.#waiting.find(holds);
         if (next === undefined) return;
         this.enter(next);

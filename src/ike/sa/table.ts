@@ -47,10 +47,6 @@ export class TabledSa<
     return this.#phase;
   }
 
-  set phase(phase: P) {
-    this.moveTo(phase);
-  }
-
   /** From now on it is in this phase: whoever knew it as `InPhase` of another one no longer may. */
   moveTo(phase: P): void {
     this.#watcher?.leaving(this);

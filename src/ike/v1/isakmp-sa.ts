@@ -49,18 +49,6 @@ export class IsakmpSa extends TabledSa<Phase, ConnectionConfig> {
     this.connection = init.connection;
   }
 
-  get branch(): Phase {
-    return this.phase;
-  }
-
-  set branch(branch: Phase) {
-    this.phase = branch;
-  }
-
-  get present(): Phase {
-    return this.phase;
-  }
-
   get responderCookie(): Uint8Array {
     return this.phase.link.responderCookie;
   }
@@ -89,7 +77,7 @@ export class IsakmpSa extends TabledSa<Phase, ConnectionConfig> {
   end(): void {
     this.branches.settle();
     wipePhase(this.phase);
-    this.phase = { at: 'gone', link: this.phase.link };
+    this.moveTo({ at: 'gone', link: this.phase.link });
     this.messageIds.clear();
     this.fragments = undefined;
   }
@@ -145,7 +133,7 @@ export function enter<At extends IsakmpState>(
   sa: IsakmpSa,
   phase: Extract<Phase, { readonly at: At }>,
 ): IsakmpSaIn<At> {
-  sa.phase = phase;
+  sa.moveTo(phase);
   return sa as IsakmpSaIn<At>;
 }
 

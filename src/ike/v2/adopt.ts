@@ -97,15 +97,15 @@ function needsOf({ suite, active }: V2IkeRecord): TransformNeed[] {
 }
 
 function phaseOf(world: World, { ike, children }: V2SaRecord, { id }: ConnectionConfig): IkePhase {
-  const { crypto, random } = world.ctx;
+  const { ctx } = world;
   const keys = copyKeys(ike.keys);
-  const protection = createProtection(crypto, random, ike.suite, keys, ike.role);
+  const protection = createProtection(ctx, ike.suite, keys, ike.role, ike.sealed);
   const { peerIdentity, natReport, establishedAt, establishedOrder, expiresAt, service } = ike;
   const set = new ChildSet();
   for (const child of children) set.add(childOf(child, id));
   return {
     ...ike.phase,
-    link: linkOf(crypto, ike),
+    link: linkOf(ctx.crypto, ike),
     keyed: { suite: ike.suite, keys, protection, nonces: ike.nonces.map(copyOf) },
     service: {
       ...service,

@@ -52,7 +52,8 @@ export function grantChild(
     const reason = selectorMismatch(connection, proposed, granted.error);
     return err({ answer: notify(NotifyType.TS_UNACCEPTABLE), failure: reason });
   }
-  const spiOut = spiNumber(selection.value.peerSpi)!;
+  const spiOut = spiNumber(selection.value.peerSpi);
+  if (spiOut === undefined) throw new Error('an ESP proposal was selected whose SPI has not 4 octets');
   return ok({ selection: selection.value, spiOut, ...granted.value });
 }
 

@@ -1,4 +1,5 @@
 import type { Millis } from '../../util/units.js';
+import type { NetworkPair } from '../policy/carried-pairs.js';
 import { isEverything } from '../policy/everything.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import { containsAddress, covers, haveCommon } from '../policy/selectors.js';
@@ -19,9 +20,8 @@ const PUT_OFF: Millis = 2000;
  * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair a child SA narrow an offer
  * of all without a word (RFC 7296 §2.9); what they leave out is found by this list.
  */
-function uncovered(sa: ServingSa): SelectorLists[] {
-  const open = sa.phase.service.children.coverage(sa.connection).open();
-  return open.map(({ local, peer }) => ({ localTs: [local], peerTs: [peer] }));
+function uncovered(sa: ServingSa): NetworkPair[] {
+  return sa.phase.service.children.coverage(sa.connection).open();
 }
 
 /** Whether the child SAs of the IKE SA carry every configured pair. */
@@ -30,9 +30,10 @@ export function isComplete(sa: ServingSa): boolean {
 }
 
 /** Whether no child SA carries this pair. */
-export function isUncovered(sa: ServingSa, pair: SelectorLists): boolean {
+export function isUncovered(sa: ServingSa, { local, peer }: NetworkPair): boolean {
+  const lists = { localTs: [local], peerTs: [peer] };
   return ![...sa.phase.service.children.values()].some(
-    (child) => child.state !== 'deleting' && carries(child, pair),
+    (child) => child.state !== 'deleting' && carries(child, lists),
   );
 }
 
@@ -52,17 +53,17 @@ export function redundantTo(sa: ServingSa, made: ChildRecord): ChildRecord | und
  * Whether the peer has narrowed the pair to what a child SA carries, for good. Asked again it would answer the same,
  * and peers whose newest child SA owns the policies do not survive the end of one of the two.
  */
-function isNarrowed(sa: ServingSa, { localTs: local, peerTs: peer }: SelectorLists): boolean {
+function isNarrowed(sa: ServingSa, { local, peer }: NetworkPair): boolean {
   return [...sa.phase.service.children.values()].some(
     (child) =>
       child.final &&
       child.state !== 'deleting' &&
-      haveCommon(local, child.localTs) &&
-      haveCommon(peer, child.peerTs),
+      haveCommon([local], child.localTs) &&
+      haveCommon([peer], child.peerTs),
   );
 }
 
-function reportNarrowed(world: World, sa: ServingSa, { localTs: local, peerTs: peer }: SelectorLists): void {
+function reportNarrowed(world: World, sa: ServingSa, pair: NetworkPair): void {
   const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
   world.ctx.event({
     kind: 'child-failed',
@@ -70,7 +71,7 @@ function reportNarrowed(world: World, sa: ServingSa, { localTs: local, peerTs: p
     ikeId: sa.id,
     role: 'initiator',
     failure: failure('ts_mismatch', message, 'CREATE_CHILD_SA'),
-    pair: { local: local[0]!, peer: peer[0]! },
+    pair,
   });
 }
 
@@ -144,7 +145,7 @@ export function wantDestination(world: World, sa: ServingSa, destination: Uint8A
 }
 
 /** The peer was only busy: this try does not count. */
-export function putOffPair(world: World, sa: ServingSa, pair: SelectorLists, wait: Millis): void {
+export function putOffPair(world: World, sa: ServingSa, pair: NetworkPair, wait: Millis): void {
   const gap = gapOf(sa, pair);
   gap.tries = Math.max(0, gap.tries - 1);
   gap.notBefore = world.ctx.now + wait;
@@ -152,17 +153,17 @@ export function putOffPair(world: World, sa: ServingSa, pair: SelectorLists, wai
 }
 
 /** When the pair is asked for again, if nothing carries it until then. */
-export function pairRetryAt(sa: ServingSa, pair: SelectorLists): Millis {
+export function pairRetryAt(sa: ServingSa, pair: NetworkPair): Millis {
   return gapOf(sa, pair).notBefore;
 }
 
-function gapOf(sa: ServingSa, pair: SelectorLists): Gap {
-  const name = pairName({ local: pair.localTs[0]!, peer: pair.peerTs[0]! });
+function gapOf(sa: ServingSa, pair: NetworkPair): Gap {
+  const name = pairName(pair);
   const gap = sa.phase.service.gaps.get(name) ?? { tries: 0, notBefore: 0 };
   sa.phase.service.gaps.set(name, gap);
   return gap;
 }
 
-function rank({ peerTs: peer }: SelectorLists, destination: Uint8Array): number {
-  return peer.some((one) => containsAddress(one, destination)) ? 0 : 1;
+function rank({ peer }: NetworkPair, destination: Uint8Array): number {
+  return containsAddress(peer, destination) ? 0 : 1;
 }

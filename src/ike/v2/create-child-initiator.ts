@@ -70,7 +70,7 @@ function childRekeyed(sa: ServingSa, { rekeys }: CreateChildTask): ChildRecord |
  */
 function proposal(sa: ServingSa, task: CreateChildTask, old: ChildRecord | undefined): SelectorLists {
   const all = wholeOffer(sa.connection);
-  if (task.pair !== undefined) return task.pair;
+  if (task.pair !== undefined) return { localTs: [task.pair.local], peerTs: [task.pair.peer] };
   if (old === undefined) return all;
   const kept = { localTs: narrow(all.localTs, old.localTs), peerTs: narrow(all.peerTs, old.peerTs) };
   return kept.localTs.length === 0 || kept.peerTs.length === 0 ? all : kept;
@@ -266,7 +266,7 @@ function reportFailure(world: World, sa: ServingSa, task: CreateChildTask, reaso
     ...(task.pair === undefined
       ? {}
       : {
-          pair: { local: task.pair.localTs[0]!, peer: task.pair.peerTs[0]! },
+          pair: task.pair,
           retryAt: pairRetryAt(sa, task.pair),
         }),
     ...(task.rekeys === undefined ? {} : { rekeys: task.rekeys }),

@@ -134,19 +134,6 @@ export class IkeSa extends TabledSa<IkePhase, ConnectionConfig> {
     return 'service' in this.phase ? this.phase.service : undefined;
   }
 
-  /** The present branch, see `Branches`. */
-  get branch(): IkePhase {
-    return this.phase;
-  }
-
-  set branch(branch: IkePhase) {
-    this.moveTo(branch);
-  }
-
-  get present(): IkePhase {
-    return this.phase;
-  }
-
   /** Forgets all that is secret. */
   end(forgetAt?: Millis): void {
     const { phase, link } = this;

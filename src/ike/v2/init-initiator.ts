@@ -118,8 +118,8 @@ export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
     notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),
   ];
   const task = { kind: 'init' } as const;
-  const bytes = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
-  negotiation.requests.push({ dh: negotiation.dh, bytes });
+  const [bytes] = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
+  if (bytes !== undefined) negotiation.requests.push({ dh: negotiation.dh, bytes });
 }
 
 /**

@@ -34,10 +34,10 @@ export function keysFrom(
   nonces: NoncePair,
   skeyseed: SecretKey,
 ): Keyed {
-  const { crypto, random } = world.ctx;
+  const { ctx } = world;
   const spis = { initiator: owner.initiatorSpi, responder: owner.responderSpi };
-  const keys = deriveIkeKeys(crypto.prf(suite.prf), suite, skeyseed, nonces, spis);
+  const keys = deriveIkeKeys(ctx.crypto.prf(suite.prf), suite, skeyseed, nonces, spis);
   skeyseed.wipe();
-  const protection = createProtection(crypto, random, suite, keys, owner.role);
+  const protection = createProtection(ctx, suite, keys, owner.role);
   return { suite, keys, protection, nonces: [nonces.initiator, nonces.responder] };
 }

@@ -1,3 +1,4 @@
+import { readU16 } from '../../util/bytes.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { FIRST_STATUS_NOTIFY, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 
@@ -41,7 +42,7 @@ export function invalidKe(group: number): NotifyPayload {
 
 /** The group that an INVALID_KE_PAYLOAD asks for; undefined when its data are not two octets. */
 export function wantedGroup(payload: NotifyPayload): number | undefined {
-  return payload.data.length === 2 ? (payload.data[0]! << 8) | payload.data[1]! : undefined;
+  return payload.data.length === 2 ? readU16(payload.data, 0) : undefined;
 }
 
 /**

@@ -31,6 +31,8 @@ export type OpenError =
 
 /** Seals and opens the encrypted payload of one IKE SA (RFC 7296 §3.14, RFC 5282, RFC 7383). */
 export interface Protection {
+  /** Counts what was sealed with an IV that is a number: none is ever used again under one key (RFC 5282 §3.1). */
+  readonly sealed: number;
   /** A whole datagram with `payloads` inside an SK payload. */
   seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array;
   /** The same as one datagram, or as several fragments when it would be longer than `longest` octets. */
@@ -48,11 +50,17 @@ const SK_HEADER_LENGTH = 4;
 /** Keys of one direction. */
 interface Direction {
   readonly encryption: SecretKey;
-  readonly integrity: SecretKey | undefined;
+}
+
+/** The same for a cipher with a MAC beside it. */
+interface MacDirection extends Direction {
+  readonly integrity: SecretKey;
 }
 
 /** What both kinds of ciphers do for one SK or SKF payload. */
 interface BodyCipher {
+  /** See `Protection.sealed`; 0 where chance makes the IV. */
+  readonly sealed: number;
   /** Octets of IV and ICV, and the multiple that plaintext with padding and pad length must be of. */
   readonly overhead: ByteCount;
   readonly block: ByteCount;
@@ -62,24 +70,32 @@ interface BodyCipher {
 }
 
 /**
- * Protection with the keys of an SA; `role` is this end's. The keys stay the SA's, which wipes them.
- * @throws RangeError for a suite the backend does not have
+ * Protection with the keys of an SA; `role` is this end's. The keys stay the SA's, which wipes them. `sealed`: what
+ * `Protection.sealed` said where these keys were used before.
+ * @throws RangeError for a suite the backend does not have, or keys that do not fit it
  */
 export function createProtection(
-  crypto: CryptoBackend,
-  random: Random,
+  { crypto, random }: { readonly crypto: CryptoBackend; readonly random: Random },
   suite: IkeSuite,
   keys: IkeKeys,
   role: Role,
+  sealed = 0,
 ): Protection {
-  const initiator: Direction = { encryption: keys.skEi, integrity: keys.skAi };
-  const responder: Direction = { encryption: keys.skEr, integrity: keys.skAr };
+  const initiator = { encryption: keys.skEi, integrity: keys.skAi };
+  const responder = { encryption: keys.skEr, integrity: keys.skAr };
   const [out, inward] = role === 'initiator' ? [initiator, responder] : [responder, initiator];
   const cipher = crypto.cipher(suite.encryption.id, suite.encryption.keyBits);
-  const body = cipher.aead
-    ? new AeadBody(cipher, out, inward)
-    : new CbcBody(cipher, crypto.integrity(suite.integrity), random, out, inward);
-  return new SkProtection(body);
+  if (cipher.aead) return new SkProtection(new AeadBody(cipher, out, inward, sealed));
+  const integrity = crypto.integrity(suite.integrity);
+  return new SkProtection(new CbcBody(cipher, integrity, random, withIntegrity(out), withIntegrity(inward)));
+}
+
+function withIntegrity({
+  encryption,
+  integrity,
+}: Direction & { readonly integrity: SecretKey | undefined }): MacDirection {
+  if (integrity === undefined) throw new RangeError('a cipher without integrity of its own needs a MAC key');
+  return { encryption, integrity };
 }
 
 class SkProtection implements Protection {
@@ -87,6 +103,10 @@ class SkProtection implements Protection {
 
   constructor(body: BodyCipher) {
     this.#body = body;
+  }
+
+  get sealed(): number {
+    return this.#body.sealed;
   }
 
   seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array {
@@ -151,7 +171,7 @@ function padded(text: Uint8Array, block: number): Uint8Array {
 }
 
 function unpad(plaintext: Uint8Array, offset: number): Result<Uint8Array, OpenError> {
-  const padLength = plaintext[plaintext.length - 1]!;
+  const padLength = plaintext.at(-1) ?? 0;
   const end = plaintext.length - 1 - padLength;
   if (end < 0) {
     const message = `pad length ${padLength} in a text of ${plaintext.length} octets`;
@@ -172,20 +192,21 @@ const UNAUTHENTIC: Result<never, OpenError> = err({ kind: 'unauthentic' });
 
 /** Block cipher and MAC: body = IV | ciphertext | ICV over the whole message in front of it. */
 class CbcBody implements BodyCipher {
+  readonly sealed = 0;
   readonly overhead: ByteCount;
   readonly block: ByteCount;
   readonly #cipher: CbcCipher;
   readonly #integrity: IntegrityFunction;
   readonly #random: Random;
-  readonly #out: Direction;
-  readonly #in: Direction;
+  readonly #out: MacDirection;
+  readonly #in: MacDirection;
 
   constructor(
     cipher: CbcCipher,
     integrity: IntegrityFunction,
     random: Random,
-    out: Direction,
-    inward: Direction,
+    out: MacDirection,
+    inward: MacDirection,
   ) {
     this.overhead = cipher.ivLength + integrity.icvLength;
     this.block = cipher.blockLength;
@@ -201,7 +222,7 @@ class CbcBody implements BodyCipher {
     const iv = this.#random.bytes(this.#cipher.ivLength);
     const ciphertext = this.#cipher.encrypt(this.#out.encryption.expose(), iv, plaintext);
     const prefix = prefixFor(iv.length + ciphertext.length + this.#integrity.icvLength);
-    const icv = this.#integrity.compute(this.#out.integrity!.expose(), prefix, iv, ciphertext);
+    const icv = this.#integrity.compute(this.#out.integrity.expose(), prefix, iv, ciphertext);
     return concat(prefix, iv, ciphertext, icv);
   }
 
@@ -211,7 +232,7 @@ class CbcBody implements BodyCipher {
     if (ciphertextLength < blockLength || ciphertextLength % blockLength !== 0) return undefined;
     const end = bytes.length - this.#integrity.icvLength;
     const authentic = this.#integrity.verify(
-      this.#in.integrity!.expose(),
+      this.#in.integrity.expose(),
       bytes.subarray(end),
       bytes.subarray(0, end),
     );
@@ -228,13 +249,18 @@ class AeadBody implements BodyCipher {
   readonly #cipher: AeadCipher;
   readonly #out: Direction;
   readonly #in: Direction;
-  #sent = 0;
+  #sealed: number;
 
-  constructor(cipher: AeadCipher, out: Direction, inward: Direction) {
+  constructor(cipher: AeadCipher, out: Direction, inward: Direction, sealed: number) {
+    this.#sealed = sealed;
     this.overhead = cipher.ivLength + cipher.icvLength;
     this.#cipher = cipher;
     this.#out = out;
     this.#in = inward;
+  }
+
+  get sealed(): number {
+    return this.#sealed;
   }
 
   seal(prefixFor: (bodyLength: number) => Uint8Array, plaintext: Uint8Array): Uint8Array {
@@ -254,9 +280,9 @@ class AeadBody implements BodyCipher {
   /** RFC 5282 §3.1: an IV never repeats under one key. Each direction has its own key, so a counter will do. */
   #nextIv(): Uint8Array {
     const iv = new Uint8Array(this.#cipher.ivLength);
-    this.#sent++;
-    writeU32(iv, iv.length - 8, Math.floor(this.#sent / 2 ** 32));
-    writeU32(iv, iv.length - 4, this.#sent);
+    this.#sealed++;
+    writeU32(iv, iv.length - 8, Math.floor(this.#sealed / 2 ** 32));
+    writeU32(iv, iv.length - 4, this.#sealed);
     return iv;
   }
 

@@ -70,10 +70,10 @@ export class Reassembly {
       this.#first = skf.first;
       this.#firstDatagram = copyOf(datagram);
     }
-    if (this.#pieces.size < this.#total) return { kind: 'stored' };
-    const pieces = Array.from({ length: this.#total }, (_, n) => this.#pieces.get(n + 1)!);
-    const whole = { kind: 'complete', first: this.#first, firstDatagram: this.#firstDatagram! } as const;
-    const joined = concat(...pieces);
+    if (this.#pieces.size < this.#total || this.#firstDatagram === undefined) return { kind: 'stored' };
+    const inOrder = [...this.#pieces].sort(([a], [b]) => a - b).map(([, piece]) => piece);
+    const whole = { kind: 'complete', first: this.#first, firstDatagram: this.#firstDatagram } as const;
+    const joined = concat(...inOrder);
     this.clear();
     return { ...whole, text: joined };
   }

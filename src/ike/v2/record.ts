@@ -36,6 +36,8 @@ export interface V2SaRecord extends SaRecord {
 /** `rekeyAt` is as it was reported; when this end rekeys is in `service`. */
 export interface V2IkeRecord extends IkeRecord {
   readonly keys: IkeKeys;
+  /** What `Protection.sealed` counts: going on from less would use an IV twice under one key (RFC 5282 §3.1). */
+  readonly sealed: number;
   /** Nonces of the exchange that made the SA, initiator's first. */
   readonly nonces: readonly Uint8Array[];
   readonly phase: OwnPart<Established> | OwnPart<Rekeyed> | OwnPart<Closing>;
@@ -118,6 +120,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
       expiresAt,
       lastInbound: sa.lastInbound,
       keys: copyKeys(keyed.keys),
+      sealed: keyed.protection.sealed,
       nonces: keyed.nonces.map(copyOf),
       phase: own,
       fragmentation: link.fragmentation,

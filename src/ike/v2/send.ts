@@ -51,7 +51,7 @@ export function statelessAnswerHeader(request: IkeHeader): IkeHeader {
   };
 }
 
-/** Sends a request for the first time and keeps it until it is answered. Returns its (first) datagram. */
+/** Sends a request for the first time and keeps it until it is answered. Returns its datagrams. */
 export function sendRequest(
   world: World,
   sa: IkeSa,
@@ -59,7 +59,7 @@ export function sendRequest(
   exchangeType: number,
   payloads: readonly Payload[],
   policy: RetransmitPolicy,
-): Uint8Array {
+): readonly Uint8Array[] {
   const header = headerOf(sa, exchangeType, sa.nextMessageId, false);
   const datagrams = encode(world, sa, header, payloads);
   sa.active = {
@@ -72,7 +72,7 @@ export function sendRequest(
   };
   report(world, sa, header, payloads, datagrams.length);
   transmit(world, sa, datagrams);
-  return datagrams[0]!;
+  return datagrams;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { DhExchange } from '../../crypto/types.js';
 import type { ConnectionConfig } from '../config.js';
-import { withinFamilies } from '../policy/carried-pairs.js';
+import { type NetworkPair, withinFamilies } from '../policy/carried-pairs.js';
 import type { SelectorLists } from '../policy/selectors.js';
 
 /**
@@ -31,7 +31,7 @@ export interface CreateChildTask {
   readonly kind: 'create-child';
   readonly rekeys: number | undefined;
   /** One pair of networks that no child SA carries; undefined for all that are configured. */
-  readonly pair: SelectorLists | undefined;
+  readonly pair: NetworkPair | undefined;
   /** Rekeys early to find out whether both ends agree on PFS. */
   readonly verifies: boolean;
   /** Group to use, when the peer asked for it by INVALID_KE_PAYLOAD; else the first configured. */

@@ -5,7 +5,7 @@ import { type SaRecord, wipeRecord } from '../../../src/ike/sa/record.js';
 import { isV2Record, type V2SaRecord } from '../../../src/ike/v2/record.js';
 import { toHex } from '../../../src/util/bytes.js';
 import { SecretKey } from '../../../src/util/secret.js';
-import { Dh, Encr, Integ } from '../../../src/wire/ike/registry.js';
+import { Dh, Encr, ExchangeType, Integ, Prf } from '../../../src/wire/ike/registry.js';
 import { establishedPair, faults, type Pair, type SimNode } from '../../helpers/engine-pair.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { createToyBackend } from '../../helpers/toy-crypto.js';
@@ -123,3 +123,38 @@ t.test('an SA that is being deleted is carried on until the peer has answered', 
   for (const node of [east, west]) t.equal(node.ikes.size + node.children.size + node.childInfo.size, 0);
   t.notOk(east.engine.closing);
 });
+
+t.test(
+  'an IV is used once under one key, also where another engine seals (RFC 5282 section 3.1)',
+  async (t) => {
+    const ikeProposals = [
+      {
+        encryption: [{ id: Encr.AES_GCM_16, keyBits: 128 }],
+        integrity: [],
+        prf: [Prf.HMAC_SHA2_256],
+        dh: [Dh.CURVE25519],
+      },
+    ];
+    const made = establishedPair({ east: { ikeProposals }, west: { ikeProposals } });
+    const { sim, east, west } = made;
+    for (const node of [east, west, east]) {
+      sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+      sim.run(sim.now + 5000);
+      sim.handOver(node);
+    }
+    sim.input(west, { kind: 'renew', connection: 'site', scope: 'children' });
+    sim.run(sim.now + 5000);
+    const seen = new Map<string, string>();
+    let sealed = 0;
+    for (const { from, bytes } of sim.net.sent) {
+      if (bytes[18] === ExchangeType.IKE_SA_INIT) continue;
+      // SPIs tell the keys, and the sender which of them; the IV is behind the headers of the message and of SK.
+      const iv = [from.address, toHex(bytes.subarray(0, 16)), toHex(bytes.subarray(32, 40))].join();
+      const text = toHex(bytes);
+      t.equal(seen.get(iv) ?? text, text, `IV ${iv}`);
+      seen.set(iv, text);
+      sealed++;
+    }
+    t.ok(sealed >= 18, `${sealed} messages`);
+  },
+);

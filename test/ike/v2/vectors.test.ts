@@ -68,7 +68,7 @@ t.test(
           new Context({ crypto, random: new SeededRandom(1), limits: DEFAULT_LIMITS, config }),
         );
         const received = role === 'initiator' ? bytes[3]! : bytes[2]!;
-        const protection = createProtection(crypto, new SeededRandom(1), PSK_SUITE, keys, role);
+        const protection = createProtection({ crypto, random: new SeededRandom(1) }, PSK_SUITE, keys, role);
         const basis = {
           role,
           keyed: { suite: PSK_SUITE, keys, protection, nonces: [nonces.initiator, nonces.responder] },
@@ -153,7 +153,7 @@ t.test('captures of other implementations open', { skip: skipWithoutVectors }, a
       for (const message of v.messages) {
         if (message.inner_payloads === undefined) continue;
         const role = message.from_initiator ? 'responder' : 'initiator';
-        const protection = createProtection(crypto, new SeededRandom(1), suite, keysOf(v), role);
+        const protection = createProtection({ crypto, random: new SeededRandom(1) }, suite, keysOf(v), role);
         const payloads = open(protection, message.ike_message);
         if (typeof payloads === 'string') {
           t.fail(`${file}: ${payloads}`);
@@ -198,7 +198,7 @@ t.test('SK payloads of Android', { skip: skipWithoutVectors }, async (t) => {
     const a = one.SK_a ?? '';
     const keys = keysOf({ SK_ei: one.SK_e, SK_er: one.SK_e, SK_ai: a, SK_ar: a });
     const payloads = open(
-      createProtection(crypto!, new SeededRandom(1), suite, keys, 'initiator'),
+      createProtection({ crypto: crypto!, random: new SeededRandom(1) }, suite, keys, 'initiator'),
       one.ike_message,
     );
     if (typeof payloads === 'string') t.fail(`${one.encr}: ${payloads}`);
@@ -218,7 +218,12 @@ t.test('an SKF payload of Android: one fragment opened', { skip: skipWithoutVect
     dh: 2,
   };
   const keys = keysOf({ SK_ei: one.SK_e, SK_er: one.SK_e, SK_ai: one.SK_a!, SK_ar: one.SK_a! });
-  const protection = createProtection(BACKENDS[0]!, new SeededRandom(1), suite, keys, 'initiator');
+  const protection = createProtection(
+    { crypto: BACKENDS[0]!, random: new SeededRandom(1) },
+    suite,
+    keys,
+    'initiator',
+  );
   const bytes = fromHex(one.ike_message);
   const message = decodeMessage(bytes);
   const skf = message.ok ? message.value.payloads.at(-1) : undefined;
@@ -283,8 +288,8 @@ t.test('what is sealed opens again, with every IV its own', async (t) => {
       SK_ar: key('44', cipher.mac),
     };
     const random = new SeededRandom(8);
-    const sender = createProtection(crypto!, random, suite, keysOf(v), 'initiator');
-    const receiver = createProtection(crypto!, random, suite, keysOf(v), 'responder');
+    const sender = createProtection({ crypto: crypto!, random }, suite, keysOf(v), 'initiator');
+    const receiver = createProtection({ crypto: crypto!, random }, suite, keysOf(v), 'responder');
     const ivs = new Set<string>();
     for (let length = 0; length < 40; length++) {
       const payloads: Payload[] = length === 0 ? [] : [{ kind: 'vendor', data: random.bytes(length) }];
