@@ -18,10 +18,10 @@ export function decodePsk(text: string, encoding: PskEncoding): Result<Uint8Arra
   }
   const bare = text.replace(/\s+/g, '');
   const octets = encoding === 'hex' ? hexOctets(bare) : base64Octets(bare);
-  if (typeof octets === 'string') return err(octets);
-  const { length } = octets;
-  if (length >= PSK_LENGTH.min && length <= PSK_LENGTH.max) return ok(octets);
-  octets.fill(0);
+  if (!octets.ok) return octets;
+  const { length } = octets.value;
+  if (length >= PSK_LENGTH.min && length <= PSK_LENGTH.max) return octets;
+  octets.value.fill(0);
   return err(`stands for ${length} octets: ${PSK_LENGTH.min} to ${PSK_LENGTH.max} are needed`);
 }
 
@@ -37,20 +37,21 @@ function textProblem(text: string): string | undefined {
   return `${problem}; any other key can be written in hexadecimal or base64, with psk_encoding: hex or base64`;
 }
 
-function hexOctets(text: string): Uint8Array | string {
+function hexOctets(text: string): Result<Uint8Array, string> {
   const digits = text.replace(/^0x/i, '');
   const bad = digits.search(/[^0-9a-f]/i);
-  if (bad >= 0) return `holds a character that is no hexadecimal digit, number ${bad + 1} of them`;
-  if (digits.length % 2 === 1) return `has ${digits.length} hexadecimal digits: two stand for an octet`;
-  return fromHex(digits);
+  if (bad >= 0) return err(`holds a character that is no hexadecimal digit, number ${bad + 1} of them`);
+  if (digits.length % 2 === 1) return err(`has ${digits.length} hexadecimal digits: two stand for an octet`);
+  return ok(fromHex(digits));
 }
 
 /** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is distinguished from one behind that prefix. */
-function base64Octets(text: string): Uint8Array | string {
+function base64Octets(text: string): Result<Uint8Array, string> {
   const code = text.length % 4 === 2 ? text.replace(/^0s/, '') : text;
   const bad = code.replace(/={1,2}$/, '').search(/[^A-Za-z0-9+/]/);
-  if (bad >= 0) return `holds a character that is not in base64 (A-Z a-z 0-9 + /), number ${bad + 1} of them`;
+  if (bad >= 0)
+    return err(`holds a character that is not in base64 (A-Z a-z 0-9 + /), number ${bad + 1} of them`);
   if (code.length % 4 !== 0)
-    return `has ${code.length} characters of base64: they come in fours, filled up with =`;
-  return Uint8Array.from(Buffer.from(code, 'base64'));
+    return err(`has ${code.length} characters of base64: they come in fours, filled up with =`);
+  return ok(Uint8Array.from(Buffer.from(code, 'base64')));
 }

@@ -142,14 +142,14 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     return undefined;
   }
   const listener = listen === undefined ? undefined : readListener(listen);
-  if (typeof listener === 'string') issues.push({ path: ['listen'], message: listener });
+  if (listener?.ok === false) issues.push({ path: ['listen'], message: listener.error });
   const credentials = (list: string, items: readonly CredentialInput[]): Credential[] => {
     checkUnique(list, items, issues);
     return items.flatMap((item, index) => readCredential(item, [list, index], path, issues) ?? []);
   };
   return {
     site: site.value,
-    ...(listener === undefined || typeof listener === 'string' ? {} : { listen: listener }),
+    ...(listener?.ok === true ? { listen: listener.value } : {}),
     socket: path(socket ?? SERVE_DEFAULTS.socket),
     plainHttp,
     trustProxy,
@@ -167,15 +167,17 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   };
 }
 
-/** `address:port`, `[v6]:port` or `localhost:port`; the reason as text when it is none. */
-function readListener(text: string): TcpListener | string {
+/** `address:port`, `[v6]:port` or `localhost:port`; else why it is none. */
+function readListener(text: string): Result<TcpListener, string> {
   const found = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
   const host = found?.[1] ?? found?.[2];
   const port = Number(found?.[3]);
   if (host === undefined || !(port <= 65_535) || (host !== 'localhost' && parseIp(host) === undefined)) {
-    return `"${text.slice(0, 60)}" is no address with a port: write for example 127.0.0.1:8080 or [::1]:8080`;
+    return err(
+      `"${text.slice(0, 60)}" is no address with a port: write for example 127.0.0.1:8080 or [::1]:8080`,
+    );
   }
-  return { host, port };
+  return ok({ host, port });
 }
 
 function checkUnique(list: string, items: readonly CredentialInput[], issues: ConfigIssue[]): void {
