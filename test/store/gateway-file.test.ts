@@ -8,6 +8,7 @@ import { describeEspSpecs, describeIkeSpecs } from '../../src/ike/policy/proposa
 import { formatConfigErrors } from '../../src/store/config-error.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
+import { connectionIdOf } from '../../src/store/hashed-id.js';
 import type { GatewayFile } from '../../src/store/model.js';
 import { readPsks } from '../../src/store/psk.js';
 import { PSK_PATTERN, pskProblem } from '../../src/store/psk-rule.js';
@@ -84,9 +85,9 @@ connections:
     t.same(
       connections.map(({ id: name, peer, encapsulation }) => [name, peer.port, encapsulation]),
       [
-        ['b', 4500, 'always'],
-        ['c', 500, 'auto'],
-        ['d', 500, 'auto'],
+        [connectionIdOf('b'), 4500, 'always'],
+        [connectionIdOf('c'), 500, 'auto'],
+        [connectionIdOf('d'), 500, 'auto'],
       ],
     );
   },
@@ -134,6 +135,7 @@ connections:
   const { psk, ...connection } = connections[0]!;
   t.equal(psk.kind === 'inline' ? fromUtf8(psk.key.expose()) : '', 'correct-horse');
   t.same(connection, {
+    id: connectionIdOf('b'),
     name: 'b',
     adminStateUp: true,
     establishMode: 'bidirectional',
@@ -150,9 +152,12 @@ connections:
 });
 
 t.test('every field, and what the engine is told', async (t) => {
-  const [b, c, d, e, f] = engineOf(EVERY_FIELD, new Map([['to-c', ['198.51.100.1', '198.51.100.2']]]));
+  const [b, c, d, e, f] = engineOf(
+    EVERY_FIELD,
+    new Map([[connectionIdOf('to-c'), ['198.51.100.1', '198.51.100.2']]]),
+  );
   t.match(b, {
-    id: 'to-b',
+    id: connectionIdOf('to-b'),
     adminUp: false,
     establishMode: 'peer_only',
     initiateVersion: 2,
@@ -329,7 +334,7 @@ connections:
   for (const [name, key, problem] of cases) {
     const psks = readPsks(file(name));
     if (psks.ok) {
-      t.equal(fromUtf8(psks.value.get('b')!.expose()), key, name);
+      t.equal(fromUtf8(psks.value.get(connectionIdOf('b'))!.expose()), key, name);
     } else {
       t.equal(psks.error[0]!.path, 'connections[0].psk_file', name);
       t.match(psks.error[0]!.message, `"${name}" ${problem ?? 'nothing'}`, name);
@@ -337,7 +342,10 @@ connections:
   }
   t.throws(() => toEngineConfig(file('plain'), new Map(), new Map()), /readPsks comes first/);
   const given = new SecretKey(utf8('correct-horse'));
-  t.equal(toEngineConfig(file('plain'), new Map([['b', given]]), new Map()).connections[0]!.psk, given);
+  t.equal(
+    toEngineConfig(file('plain'), new Map([[connectionIdOf('b'), given]]), new Map()).connections[0]!.psk,
+    given,
+  );
 });
 
 t.test('the rule for keys and its pattern say the same', async () => {
