@@ -12,6 +12,7 @@ export interface WireError {
   readonly payloadType?: number;
 }
 
+/** Why octets could not be decoded. */
 export type WireErrorCode =
   /** The octets end before the structure does. */
   | 'truncated'

@@ -51,10 +51,12 @@ interface Common {
   readonly critical?: boolean;
 }
 
+/** Security Association payload (RFC 7296 §3.3). */
 export interface SaPayload extends Common {
   readonly kind: 'sa';
   readonly proposals: readonly Proposal[];
 }
+/** Key Exchange payload: the group and the sender's public value (RFC 7296 §3.4). */
 export interface KePayload extends Common {
   readonly kind: 'ke';
   readonly group: number;
@@ -67,25 +69,30 @@ export interface IdPayload extends Common {
   readonly data: Uint8Array;
   readonly reserved?: number;
 }
+/** Certificate payload (RFC 7296 §3.6); `data` in the form that `encoding` says. */
 export interface CertPayload extends Common {
   readonly kind: 'cert';
   readonly encoding: number;
   readonly data: Uint8Array;
 }
+/** Certificate Request payload (RFC 7296 §3.7); `authorities` are SHA-1 hashes of 20 octets each, concatenated. */
 export interface CertReqPayload extends Common {
   readonly kind: 'certreq';
   readonly encoding: number;
   readonly authorities: Uint8Array;
 }
+/** Authentication payload (RFC 7296 §3.8). */
 export interface AuthPayload extends Common {
   readonly kind: 'auth';
   readonly method: number;
   readonly data: Uint8Array;
 }
+/** Nonce payload, of 16 to 256 octets (RFC 7296 §3.9). */
 export interface NoncePayload extends Common {
   readonly kind: 'nonce';
   readonly data: Uint8Array;
 }
+/** Notify payload (RFC 7296 §3.10). `spi` is empty unless it is about an SA; `protocol` is 0 then. */
 export interface NotifyPayload extends Common {
   readonly kind: 'notify';
   readonly protocol: number;
@@ -99,19 +106,23 @@ export interface DeletePayload extends Common {
   readonly protocol: number;
   readonly spis: readonly Uint8Array[];
 }
+/** Vendor ID payload, of any octets (RFC 7296 §3.12). */
 export interface VendorPayload extends Common {
   readonly kind: 'vendor';
   readonly data: Uint8Array;
 }
+/** Traffic Selector payload of the initiator or the responder (RFC 7296 §3.13). */
 export interface TsPayload extends Common {
   readonly kind: 'tsi' | 'tsr';
   readonly selectors: readonly TrafficSelector[];
 }
+/** Configuration payload (RFC 7296 §3.15). */
 export interface ConfigPayload extends Common {
   readonly kind: 'cp';
   readonly cfgType: number;
   readonly attributes: readonly ConfigAttribute[];
 }
+/** EAP payload (RFC 7296 §3.16); `data` is a whole EAP message. */
 export interface EapPayload extends Common {
   readonly kind: 'eap';
   readonly data: Uint8Array;
@@ -142,6 +153,7 @@ export interface UnknownPayload extends Common {
   readonly body: Uint8Array;
 }
 
+/** Any payload of IKEv2, told apart by `kind`. */
 export type Payload =
   | SaPayload
   | KePayload
@@ -176,6 +188,7 @@ export interface IkeHeader {
   readonly messageId: number;
 }
 
+/** A message of IKEv2: its header and the payloads of its chain, in order (RFC 7296 §3.1 and §3.2). */
 export interface IkeMessage {
   readonly header: IkeHeader;
   readonly payloads: readonly Payload[];

@@ -180,7 +180,7 @@ const TYPES = {
 } as const;
 
 /** The payload type number of a record. */
-export function v1PayloadTypeOf(payload: V1Payload): number {
+function v1PayloadTypeOf(payload: V1Payload): number {
   switch (payload.kind) {
     case 'unknown':
       return payload.type;

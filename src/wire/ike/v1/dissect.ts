@@ -120,7 +120,7 @@ function detail(payload: V1Payload): [string, ...string[]] {
 }
 
 /** One line a transform: alternatives of one proposal share its number. */
-export function describeV1Proposal(proposal: V1Proposal): string[] {
+function describeV1Proposal(proposal: V1Proposal): string[] {
   const spi = proposal.spi.length === 0 ? '' : ` spi ${toHex(proposal.spi)}`;
   const name = `${v1NameOf('protocol', proposal.protocol)} #${proposal.number}${spi}`;
   if (proposal.transforms.length === 0) return [`${name}: no transforms`];

@@ -36,6 +36,7 @@ export interface V1IdPayload {
   readonly port: number;
   readonly data: Uint8Array;
 }
+/** Certificate or Certificate Request payload (RFC 2408 §3.9 and §3.10). */
 export interface V1CertPayload {
   readonly kind: 'cert' | 'certreq';
   readonly encoding: number;
@@ -93,6 +94,7 @@ export interface V1UnknownPayload {
   readonly body: Uint8Array;
 }
 
+/** Any payload of IKEv1, told apart by `kind`. */
 export type V1Payload =
   | V1SaPayload
   | V1IdPayload

@@ -131,7 +131,7 @@ function readBody(reader: Reader, type: number, next: number, critical: boolean,
 }
 
 /** The payload type number of a record. */
-export function payloadTypeOf(payload: Payload): number {
+function payloadTypeOf(payload: Payload): number {
   return payload.kind === 'unknown' ? payload.type : TYPES[payload.kind];
 }
 

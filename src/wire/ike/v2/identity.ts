@@ -15,6 +15,7 @@ export function readId(reader: Reader): Omit<IdPayload, 'kind'> {
   return reserved === 0 ? { idType, data } : { idType, data, reserved };
 }
 
+/** Writes the body of IDi or IDr: type, three reserved octets, identification data (RFC 7296 §3.5). */
 export function writeId(writer: Writer, payload: Omit<IdPayload, 'kind'>): void {
   writer.u8(payload.idType);
   writer.u24(payload.reserved ?? 0);
@@ -28,6 +29,7 @@ export function readAuth(reader: Reader): Omit<AuthPayload, 'kind'> {
   return { method, data: reader.rest() };
 }
 
+/** Writes the body of AUTH: method, three reserved octets, authentication data (RFC 7296 §3.8). */
 export function writeAuth(writer: Writer, payload: AuthPayload): void {
   writer.u8(payload.method);
   writer.u24(0);
@@ -40,6 +42,7 @@ export function readCert(reader: Reader): Omit<CertPayload, 'kind'> {
   return { encoding, data: reader.rest() };
 }
 
+/** Writes the body of CERT: encoding, certificate data (RFC 7296 §3.6). */
 export function writeCert(writer: Writer, payload: CertPayload): void {
   writer.u8(payload.encoding);
   writer.bytes(payload.data);
@@ -51,6 +54,7 @@ export function readCertReq(reader: Reader): Omit<CertReqPayload, 'kind'> {
   return { encoding, authorities: reader.rest() };
 }
 
+/** Writes the body of CERTREQ: encoding, certification authorities (RFC 7296 §3.7). */
 export function writeCertReq(writer: Writer, payload: CertReqPayload): void {
   writer.u8(payload.encoding);
   writer.bytes(payload.authorities);

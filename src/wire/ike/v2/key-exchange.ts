@@ -10,6 +10,7 @@ export function readKe(reader: Reader): Omit<KePayload, 'kind'> {
   return { group, data: reader.rest() };
 }
 
+/** Writes the body of KE: group, two reserved octets, public value (RFC 7296 §3.4). */
 export function writeKe(writer: Writer, payload: KePayload): void {
   writer.u16(payload.group);
   writer.u16(0);

@@ -13,6 +13,7 @@ export function readNotify(reader: Reader): Omit<NotifyPayload, 'kind'> {
   return { protocol, spi, type, data: reader.rest() };
 }
 
+/** Writes the body of N: protocol, SPI size, type in two octets, SPI, notification data (RFC 7296 §3.10). */
 export function writeNotify(writer: Writer, payload: NotifyPayload): void {
   writer.u8(payload.protocol);
   writer.u8(payload.spi.length);

@@ -91,6 +91,7 @@ function readTransform(reader: Reader): Transform {
   return keyBits === undefined ? { type, id, attributes } : { type, id, keyBits, attributes };
 }
 
+/** Writes the body of SA: proposals with their transforms (RFC 7296 §3.3). Lengths are derived. */
 export function writeSa(writer: Writer, payload: SaPayload): void {
   const { proposals } = payload;
   for (const [i, proposal] of proposals.entries()) {
