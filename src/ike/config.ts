@@ -37,7 +37,9 @@ export interface EspProposalSpec {
   readonly dh: readonly number[];
 }
 
+/** Whether we initiate a connection, or wait for the peer to. */
 export type EstablishMode = 'bidirectional' | 'peer_only';
+/** What follows on a dead peer: initiate again, close, initiate at the next packet, or nothing, as without DPD. */
 export type DpdAction = 'restart' | 'clear' | 'hold' | 'none';
 
 /** Where an initiator may begin: port 4500 is for a peer that port 500 does not reach (RFC 7296 §2.23). */
@@ -50,6 +52,7 @@ export interface DpdConfig {
   readonly timeout: Seconds;
 }
 
+/** A connection as the engine has it: addresses, identities, selectors, proposals and lifetimes. Times in seconds. */
 export interface ConnectionConfig {
   /** By which inputs and events speak of the connection. It stays when the connection gets another name. */
   readonly id: ConnectionId;

@@ -146,6 +146,7 @@ export type IkeEvent =
       readonly summary: string;
     };
 
+/** Which end of an exchange or an SA we are; for an IKE SA, the end of the exchange that made it. */
 export type Role = 'initiator' | 'responder';
 
 /** An established IKE SA. SPIs in hexadecimal. */
@@ -181,6 +182,7 @@ export interface ChildSaInfo extends NegotiatedChild {
   readonly replaces?: number;
 }
 
+/** Why an SA ended. */
 export type CloseReason =
   /** A command of ours. */
   | 'terminated'
@@ -243,6 +245,7 @@ export interface Failure {
   readonly details?: FailureDetails;
 }
 
+/** Evidence of a failure, for people: both sides of what did not match. Never key material. */
 export interface FailureDetails {
   /** Proposals in readable form, one string a proposal: `AES_CBC-256 HMAC_SHA2_256_128 PRF… MODP_2048`. */
   readonly ours?: readonly string[];
@@ -268,6 +271,7 @@ export interface FailureDetails {
   readonly unanswered?: 'message 1';
 }
 
+/** What an operator should know about an SA that works all the same. */
 export type AdvisoryCode =
   | 'weak_algorithm'
   | 'ts_narrowed'
@@ -276,6 +280,7 @@ export type AdvisoryCode =
   | 'pfs_mismatch'
   | 'rekey_refused';
 
+/** Why a datagram was discarded. */
 export type DatagramDropReason =
   | 'malformed'
   | 'unknown_spi'

@@ -15,6 +15,7 @@ export const QUIRKS = {
   encrypted_fragments: 'the peer sets the encryption flag on fragments, which are not encrypted themselves',
 } as const satisfies Readonly<Record<string, string>>;
 
+/** A deviation of a peer that is tolerated, as the status shows it. */
 export type QuirkCode = keyof typeof QUIRKS;
 
 /** Every quirk there is. */

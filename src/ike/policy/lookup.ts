@@ -63,7 +63,7 @@ export function checkPeerIdentity(
  * Whether a peer seems to sit behind a NAT and to name itself by its private address: it sends an IPv4
  * identity that is not the address its packets come from, where that address is the identity expected.
  */
-export function isIdentityOfPrivateAddress(expected: Identity, received: Identity, source: string): boolean {
+function isIdentityOfPrivateAddress(expected: Identity, received: Identity, source: string): boolean {
   const from = parseIp(source);
   return (
     from !== undefined &&

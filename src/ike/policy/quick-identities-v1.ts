@@ -22,6 +22,7 @@ export function pairsAround({ local, peer }: ConnectionConfig, pair: NetworkPair
   );
 }
 
+/** Returns whether two pairs have the same networks, protocols and ports at both ends. */
 export function samePair(a: NetworkPair, b: NetworkPair): boolean {
   return equalSelector(a.peer, b.peer) && equalSelector(a.local, b.local);
 }

@@ -74,12 +74,13 @@ class PieceBudget {
   }
 }
 
+/** Returns whether selectors of this TS type can be compared: ranges of IPv4 and IPv6 (RFC 7296 §3.13.1). */
 export function isKnownType(tsType: number): boolean {
   return tsType === TsType.IPV4_ADDR_RANGE || tsType === TsType.IPV6_ADDR_RANGE;
 }
 
 /** Undefined for a selector that matches nothing: of an unknown type, or with an end before its start. */
-export function toBox(selector: TrafficSelector): Box | undefined {
+function toBox(selector: TrafficSelector): Box | undefined {
   const { tsType, protocol, startPort, endPort } = selector;
   if (!isKnownType(tsType)) return undefined;
   // RFC 7296 §3.13.1: 65535 to 0 is OPAQUE, 0 to 65535 is ANY.
@@ -106,6 +107,7 @@ export function portsOf({ lowPort, highPort }: Box): {
   return { startPort: lowPort, endPort: Math.min(highPort, MAX_PORT) };
 }
 
+/** Returns the boxes of all selectors that match anything; the others have none. */
 export function boxesOf(selectors: readonly TrafficSelector[]): Box[] {
   const out: Box[] = [];
   for (const selector of selectors) {

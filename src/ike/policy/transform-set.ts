@@ -116,7 +116,7 @@ function plain(ids: readonly number[]): Choice[] {
  * transform unacceptable (RFC 7296 §3.3.6): Key Length must be there for AES and must not be there for
  * ciphers of fixed key length, hashes and groups (§3.3.5).
  */
-export function isChoice(transform: Transform, choice: Choice): boolean {
+function isChoice(transform: Transform, choice: Choice): boolean {
   if (transform.id !== choice.id || (transform.attributes?.length ?? 0) > 0) return false;
   if (choice.keyBits !== 0) return transform.keyBits === choice.keyBits;
   return transform.keyBits === undefined || isNeedlessKeyLength(transform);

@@ -147,6 +147,7 @@ export function isTunnel(mode: number): boolean {
   return mode === V1Mode.TUNNEL || isUdpTunnel(mode);
 }
 
+/** Returns whether the encapsulation mode is tunnel in UDP, by RFC 3947 §5.1 or as the drafts before it number it. */
 export function isUdpTunnel(mode: number): boolean {
   return mode === V1Mode.UDP_TUNNEL || mode === V1Mode.UDP_TUNNEL_DRAFT;
 }

@@ -59,6 +59,7 @@ export function useSpi({ espSpis, expectedSpis }: EspSpiPool, spi: number): void
   expectedSpis.delete(spi);
 }
 
+/** Frees an inbound SPI, with `forget-esp` where packets were expected on it already. */
 export function releaseSpi({ ctx, espSpis, expectedSpis }: EspSpiPool, spi: number): void {
   espSpis.delete(spi);
   if (expectedSpis.delete(spi)) ctx.emit({ kind: 'forget-esp', spi });

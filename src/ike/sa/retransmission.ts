@@ -2,7 +2,7 @@ import type { Millis } from '../../util/units.js';
 import type { RetransmitPolicy } from '../limits.js';
 
 /** Wait between sending number `sent` (from 1) and the next one. */
-export function waitAfter(policy: RetransmitPolicy, sent: number): Millis {
+function waitAfter(policy: RetransmitPolicy, sent: number): Millis {
   return Math.min(policy.ceiling, policy.initial * policy.factor ** (sent - 1));
 }
 

@@ -32,6 +32,7 @@ export function failSa(world: World, sa: IsakmpSa, failure: Failure): void {
   retire(world, sa);
 }
 
+/** Raises `ike-failed`, except for an SA made only to deliver a DELETE: no connection depends on that one. */
 export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): void {
   if (isFarewell(sa)) return;
   const connection = sa.connection ?? (isHalfOpen(sa) ? sa.phase.offer.candidates.only : undefined);
@@ -97,6 +98,7 @@ export function deleteSa(world: World, sa: UpSa, reason: CloseReason, failure?: 
   closeSa(world, sa, reason, failure);
 }
 
+/** Removes all child SAs of a connection without telling the peer. */
 export function endChildren(world: World, connection: ConnectionId, reason: CloseReason): void {
   for (const child of childrenOf(world, connection)) removeChild(world, child, reason);
 }
@@ -138,6 +140,7 @@ export function isFarewell(sa: IsakmpSa): boolean {
   return isStarting(sa) && sa.phase.attempt.farewell !== undefined;
 }
 
+/** Sends a DELETE for the ISAKMP SA itself (RFC 2408 §3.15). */
 export function announceIsakmpDelete(world: World, sa: KeyedSa): void {
   sendInformational(world, sa, [
     { kind: 'delete', doi: IPSEC_DOI, protocol: V1Protocol.ISAKMP, spis: [isakmpSpi(sa)] },

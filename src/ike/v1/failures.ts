@@ -167,6 +167,7 @@ export function mainFailure(cause: Failure['cause'], message: string): Failure {
   return { cause, message, details: { exchange: MAIN_MODE } };
 }
 
+/** Returns a failure in quick mode. */
 export function quickFailure(cause: Failure['cause'], message: string): Failure {
   return { cause, message, details: { exchange: QUICK_MODE } };
 }

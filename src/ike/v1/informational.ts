@@ -48,6 +48,7 @@ export function informationalInClear(world: World, sa: StartingSa, message: Inbo
 
 const WAITING_FOR = { 'sa-sent': 'message 2', 'ke-sent': 'message 4', 'id-sent': 'message 6' } as const;
 
+/** Drops an informational exchange without protection: anyone could have sent it (RFC 2409 §5.7). */
 export function unprotected(world: World, _sa: IsakmpSa, { datagram }: Inbound): void {
   drop(world, datagram, 'unexpected', 'an informational exchange without protection');
 }

@@ -10,6 +10,7 @@ import type { FragmentBuffer } from './fragments.js';
 import { MessageIds } from './message-ids.js';
 import { type IsakmpState, type Phase, type Session, wipePhase } from './phases.js';
 
+/** What an ISAKMP SA has from its first moment on. */
 export interface IsakmpSaInit {
   readonly id: number;
   readonly role: Role;
@@ -99,23 +100,28 @@ export type UpSa = IsakmpSaIn<'established' | 'superseded'>;
 /** It has keys. */
 export type KeyedSa = IsakmpSaIn<'id-sent' | 'established' | 'superseded' | 'closing'>;
 
+/** Narrows an SA to the phase it is in. */
 export function isIn<At extends IsakmpState>(sa: IsakmpSa, at: At): sa is IsakmpSaIn<At> {
   return sa.phase.at === at;
 }
 
+/** Narrows to an initiator's SA before main mode is complete. */
 export function isStarting(sa: IsakmpSa): sa is StartingSa {
   const { at } = sa.phase;
   return at === 'sa-sent' || at === 'ke-sent' || at === 'id-sent';
 }
 
+/** Narrows to a responder's SA whose peer has not authenticated. */
 export function isHalfOpen(sa: IsakmpSa): sa is HalfOpenSa {
   return sa.phase.at === 'sa-answered' || sa.phase.at === 'ke-answered';
 }
 
+/** Narrows to an SA that is established, whether or not a newer one of its connection is. */
 export function isUp(sa: IsakmpSa): sa is UpSa {
   return sa.phase.at === 'established' || sa.phase.at === 'superseded';
 }
 
+/** Narrows to an SA that can encrypt: from message 5 on, until its keys are wiped. */
 export function isKeyed(sa: IsakmpSa): sa is KeyedSa {
   return 'protection' in sa.phase;
 }

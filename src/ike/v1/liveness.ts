@@ -27,6 +27,7 @@ function deadAt({ connection, phase: { session } }: IsakmpSaIn<'established'>): 
   return deathTime(connection.dpd, session.lastInbound, askedAt);
 }
 
+/** When `watch` has work next; infinity where the peer is not watched. */
 export function livenessDeadline(sa: IsakmpSa): Millis {
   return isWatched(sa) ? Math.min(askAt(sa), deadAt(sa)) : Number.POSITIVE_INFINITY;
 }

@@ -100,6 +100,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
   sendPending(world, sa, clearMain(world, sa, [payload, ...offeredVendorIds()]));
 }
 
+/** Raises `ike-initiating`, except for an SA made only to deliver a DELETE. */
 export function reportInitiating(world: World, sa: StartingSa): void {
   if (isFarewell(sa)) return;
   const connection = sa.connection.id;

@@ -87,6 +87,7 @@ export function saOffered(world: World, message: Inbound): void {
   else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection);
 }
 
+/** The failure of a message 1 from an address that no connection with IKEv1 is configured for. */
 export function nobodyKnown(): Failure {
   return mainFailure('no_matching_connection', 'no connection is configured for this peer address and IKEv1');
 }

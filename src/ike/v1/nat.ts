@@ -9,7 +9,7 @@ import type { NatFinding } from '../path/nat-detection.js';
 import type { NatDialect } from './vendor-ids.js';
 
 /** HASH(CKY-I | CKY-R | address | port) with the negotiated hash, RFC 3947 §3.2. @throws RangeError */
-export function natDHash(
+function natDHash(
   crypto: CryptoBackend,
   hash: HashName,
   cookies: CookiePair,

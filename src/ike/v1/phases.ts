@@ -38,6 +38,7 @@ export type Phase =
   | Closing
   | Gone;
 
+/** The name of a phase. */
 export type IsakmpState = Phase['at'];
 
 export const ISAKMP_STATES = [
@@ -121,12 +122,14 @@ interface Starting {
   pending: PendingMessage | undefined;
 }
 
+/** Initiator: message 1, the offer, was sent. */
 export interface SaSent extends Starting {
   readonly at: 'sa-sent';
   /** Further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
 }
 
+/** Initiator: message 3, key exchange and nonce, was sent. */
 export interface KeSent extends Starting {
   readonly at: 'ke-sent';
   readonly terms: Terms;
@@ -139,6 +142,7 @@ export interface KeSent extends Starting {
   portProven: boolean;
 }
 
+/** Initiator: message 5, identity and hash, was sent under the new keys. */
 export interface IdSent extends Starting, NatFacts {
   readonly at: 'id-sent';
   readonly terms: Terms;
@@ -181,12 +185,14 @@ interface Answering {
   readonly terms: Terms;
 }
 
+/** Responder: message 2, the choice from the offer, was sent. */
 export interface SaAnswered extends Answering {
   readonly at: 'sa-answered';
   /** Undefined where message 2 was sent before there was an SA, see `OfferMemory`. */
   last: LastMessage | undefined;
 }
 
+/** Responder: message 4 was sent. Message 5 decides between the candidates, and so between their keys. */
 export interface KeAnswered extends Answering, NatFacts {
   readonly at: 'ke-answered';
   last: LastMessage | undefined;
@@ -228,21 +234,25 @@ export interface Authenticated extends NatFacts {
   readonly session: Session;
 }
 
+/** Both ends have authenticated, and no newer SA of the connection has. */
 export interface Established extends Authenticated {
   readonly at: 'established';
 }
 
+/** Established, but a newer SA of the connection carries our exchanges. */
 export interface Superseded extends Authenticated {
   readonly at: 'superseded';
   /** When it is deleted at the peer; without a time it lasts until it expires. */
   deleteAt: Millis | undefined;
 }
 
+/** Deleted by the peer, and kept for a moment for the DELETEs of its ESP SAs. */
 export interface Closing extends Authenticated {
   readonly at: 'closing';
   readonly forgetAt: Millis;
 }
 
+/** Removed from the table; the path stays for the last log lines. */
 export interface Gone {
   readonly at: 'gone';
   readonly link: Link;

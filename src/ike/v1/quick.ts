@@ -28,6 +28,7 @@ interface Begun {
   readonly lastOut: Uint8Array;
 }
 
+/** Initiator: message 1 of quick mode was sent. */
 export interface QuickSent extends Begun {
   readonly state: 'sent';
   /** Place of its start in the order of all ids: decides which of two SAs for one pair is the newer. */
@@ -40,6 +41,7 @@ export interface QuickSent extends Begun {
   readonly retransmission: Retransmission;
 }
 
+/** Responder: message 2 was sent, and the outbound SA waits for message 3. */
 export interface QuickAnswered extends Begun {
   readonly state: 'answered';
   readonly responderNonce: Uint8Array;
@@ -50,11 +52,13 @@ export interface QuickAnswered extends Begun {
   readonly retransmission: Retransmission;
 }
 
+/** Initiator: given up for the peer's exchange about the same networks; a late answer to ours is withdrawn. */
 export interface QuickAbandoned extends Begun {
   readonly state: 'abandoned';
   readonly forgetAt: Millis;
 }
 
+/** A finished exchange, kept to answer what the peer retransmits. */
 export interface QuickDone {
   readonly state: 'done';
   readonly messageId: number;
@@ -80,6 +84,7 @@ export function quickDeadline(quick: QuickExchange): Millis {
   return isOpen(quick) ? quick.retransmission.nextAt : quick.forgetAt;
 }
 
+/** Returns both nonces in the roles of this exchange, for its hashes and keys (RFC 2409 §5.5). */
 export function noncesOf({ initiatorNonce, responderNonce }: QuickAnswered): NoncePair {
   return { initiator: initiatorNonce, responder: responderNonce };
 }

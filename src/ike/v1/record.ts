@@ -159,6 +159,7 @@ function exportIke(sa: Exportable): V1IkeRecord {
   };
 }
 
+/** Clones the keys of an ISAKMP SA for a record that outlives it. The caller wipes them. */
 export function copyKeys({ skeyid, skeyidD, skeyidA, encryption }: V1Keys): V1Keys {
   return {
     skeyid: skeyid.clone(),
@@ -168,6 +169,7 @@ export function copyKeys({ skeyid, skeyidD, skeyidA, encryption }: V1Keys): V1Ke
   };
 }
 
+/** Copies the last message and its answer out of the datagrams they are views of. */
 export function copyLast({ message, answer }: LastMessage): LastMessage {
   return { message: copyOf(message), answer: answer && copyOf(answer) };
 }

@@ -20,6 +20,7 @@ export interface Route {
   readonly natTraversalPort: boolean;
 }
 
+/** Returns the ISAKMP header of a message of ours, in the clear (RFC 2408 §3.1). */
 export function headerOf(sa: IsakmpSa, exchangeType: number, messageId: number): V1Header {
   return {
     initiatorCookie: sa.initiatorCookie,
@@ -142,6 +143,7 @@ export function routeOf({ local, remote, natTraversalPort }: DatagramInput): Rou
   return { local, remote, natTraversalPort };
 }
 
+/** Raises `retransmit` for the attempt that is about to be sent. */
 export function reportRetransmission(world: World, sa: IsakmpSa, exchange: number, attempt: number): void {
   world.ctx.event({
     kind: 'retransmit',

@@ -39,6 +39,7 @@ export function answeredVendorIds(found: VendorFinding): V1Payload[] {
   return [...(found.dialectId === undefined ? [] : [found.dialectId]), DPD, FRAGMENTATION].map(vendor);
 }
 
+/** Reads what the peer's vendor ids announce; of several dialects of NAT traversal, the newest counts. */
 export function readVendorIds(payloads: readonly V1Payload[]): VendorFinding {
   const ids = payloads.flatMap((one) => (one.kind === 'vendor' ? [one.data] : []));
   const has = (wanted: Uint8Array): boolean => ids.some((id) => equalBytes(id, wanted));

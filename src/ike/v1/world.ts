@@ -73,6 +73,7 @@ export interface World extends SharedTables {
   readonly addressTurn: Map<string, number>;
 }
 
+/** Returns the empty state of IKEv1, which shares half-open limits and SPIs with IKEv2. */
 export function createWorld(ctx: Context, shared: SharedTables): World {
   return {
     ctx,
@@ -133,6 +134,7 @@ export function mayRekey({ establishMode }: ConnectionConfig): boolean {
   return establishMode === 'bidirectional';
 }
 
+/** Returns the child SAs of a connection, whichever ISAKMP SA made them. */
 export function childrenOf(world: World, connection: ConnectionId): V1Child[] {
   return world.children.of(connection);
 }

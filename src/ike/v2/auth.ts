@@ -28,11 +28,13 @@ export interface AuthBasis {
   readonly responderNonce: Uint8Array;
 }
 
+/** Returns what AUTH payloads are computed from, at the end that initiated (RFC 7296 §2.15). */
 export function basisOfInitiator({ phase }: IkeSaIn<'auth-sent'>): AuthBasis {
   const { keyed, init, negotiation } = phase;
   return { role: 'initiator', keyed, ...init, initiatorNonce: negotiation.nonce };
 }
 
+/** Returns what AUTH payloads are computed from, at the end that responded (RFC 7296 §2.15). */
 export function basisOfResponder({ phase }: IkeSaIn<'init-answered'>, keyed: Keyed): AuthBasis {
   const { request, response, initiatorNonce, responderNonce } = phase.negotiation;
   return { role: 'responder', keyed, request, response, initiatorNonce, responderNonce };

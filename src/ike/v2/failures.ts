@@ -173,6 +173,7 @@ export function pskMismatch(): Failure {
   );
 }
 
+/** The failure of a peer that authenticates by anything but a pre-shared key. */
 export function wrongMethod(method: number): Failure {
   const name = nameOf('authMethod', method);
   return failure(

@@ -26,6 +26,7 @@ export type ServingSa = IkeSaIn<'established' | 'rekeyed'>;
 /** Our negotiation is under way: in one of the branches, see `answers.ts`. */
 export type InitiatingSa = IkeSaIn<'init-sent' | 'auth-sent'>;
 
+/** What an IKE SA has from its first moment on. */
 export interface IkeSaInit {
   readonly id: number;
   readonly role: Role;
@@ -173,6 +174,7 @@ export function isServing(sa: IkeSa): sa is ServingSa {
   return sa.state === 'established' || sa.state === 'rekeyed';
 }
 
+/** Narrows to an SA of ours whose IKE_SA_INIT or IKE_AUTH is not answered yet. */
 export function isInitiating(sa: IkeSa): sa is InitiatingSa {
   return sa.state === 'init-sent' || sa.state === 'auth-sent';
 }

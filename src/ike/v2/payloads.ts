@@ -21,6 +21,7 @@ type PayloadOf<K extends Payload['kind']> = Payload extends infer P
     : never
   : never;
 
+/** Returns the first notify of this type. */
 export function findNotify(payloads: readonly Payload[], type: number): NotifyPayload | undefined {
   return payloads.find((p): p is NotifyPayload => p.kind === 'notify' && p.type === type);
 }

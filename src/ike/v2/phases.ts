@@ -213,6 +213,7 @@ export type IkePhase =
   | Withdrawn
   | Gone;
 
+/** The name of a phase. */
 export type IkeSaState = IkePhase['at'];
 
 /** The phases by name, in the order of a life. */

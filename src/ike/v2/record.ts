@@ -81,6 +81,7 @@ export interface SentRecord extends Omit<SentRequest, 'task' | 'retransmission'>
   readonly retransmission: RetransmissionRecord;
 }
 
+/** An exchange as a snapshot holds it: its Diffie-Hellman private value as data. */
 export type ExchangeRecord =
   | Exclude<Exchange, CreateChildExchange | RekeyIkeExchange>
   | (Omit<CreateChildExchange, 'dh'> & { readonly dh: DhRecord | undefined })
@@ -144,6 +145,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
   };
 }
 
+/** Clones the keys of an IKE SA for a record that outlives it. The caller wipes them. */
 export function copyKeys({ skAi, skAr, ...keys }: IkeKeys): IkeKeys {
   return {
     skD: keys.skD.clone(),

@@ -39,7 +39,7 @@ export function headerOf(
 }
 
 /** Header of an answer that is given without an SA. */
-export function statelessAnswerHeader(request: IkeHeader): IkeHeader {
+function statelessAnswerHeader(request: IkeHeader): IkeHeader {
   return {
     ...request,
     majorVersion: 2,

@@ -32,6 +32,7 @@ export function failRefused(world: World, sa: InitiatingSa, failure: Failure): v
   else failSa(world, sa, failure);
 }
 
+/** Closes an SA whose peer gives no sign of life; the failure says whether a request stayed unanswered. */
 export function peerDead(world: World, sa: IkeSaIn<'established' | 'rekeyed'>): void {
   closeSa(world, sa, 'peer-dead', unanswered(world, sa) ?? noSignOfLife(world, sa));
 }

@@ -69,11 +69,13 @@ export interface RekeyIkeExchange extends RekeyIkeTask {
 /** A task whose request waits for its answer. */
 export type Exchange = Exclude<Task, CreateChildTask | RekeyIkeTask> | CreateChildExchange | RekeyIkeExchange;
 
+/** Returns a CREATE_CHILD_SA task; without a wish, a further child SA for all networks in the default group. */
 export function createChildTask(wish: Partial<Omit<CreateChildTask, 'kind'>> = {}): CreateChildTask {
   const { rekeys, pair, verifies = false, group, groupsTried = [] } = wish;
   return { kind: 'create-child', rekeys, pair, verifies, group, groupsTried };
 }
 
+/** Returns a task that rekeys the IKE SA, in `group` where the peer asked for another one (INVALID_KE_PAYLOAD). */
 export function rekeyIkeTask(group?: number, groupsTried: readonly number[] = []): RekeyIkeTask {
   return { kind: 'rekey-ike', group, groupsTried };
 }

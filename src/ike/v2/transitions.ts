@@ -24,6 +24,7 @@ export const MESSAGE_KINDS = [
   'other response',
 ] as const;
 
+/** An exchange and its direction, as the table of transitions distinguishes them. */
 export type MessageKind = (typeof MESSAGE_KINDS)[number];
 
 /** What is done with a message by an SA in one of the phases `At`. */

@@ -47,6 +47,7 @@ export interface World {
   readonly addressTurn: Map<string, number>;
 }
 
+/** Returns the empty state of IKEv2. */
 export function createWorld(ctx: Context): World {
   return {
     ctx,
