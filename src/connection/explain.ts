@@ -29,6 +29,7 @@ export interface Explanation {
   readonly timeline: readonly TimelineEntry[];
 }
 
+/** The moment an explanation is given at, and how it prints points on the monotonic clock. */
 export interface ExplainTime {
   readonly now: Millis;
   /** The RFC 3339 form, in UTC, of a point on the clock. */

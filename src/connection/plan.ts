@@ -16,6 +16,7 @@ export interface PlannedConnection {
   readonly interface?: string;
 }
 
+/** A field that differs between two configurations, and what the reload does about it. */
 export interface FieldChange {
   readonly field: ReloadField;
   readonly action: ReloadAction;
@@ -108,6 +109,7 @@ export function knownIds(
   });
 }
 
+/** Returns the change of a field with its row of the reload table. */
 export function changeOf(field: ReloadField): FieldChange {
   return { field, ...RELOAD_TABLE[field] };
 }

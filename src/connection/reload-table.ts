@@ -93,4 +93,5 @@ export const RELOAD_TABLE = {
   limits: { action: 'next_start', effect: AT_NEXT_START },
 } as const satisfies Readonly<Record<string, ReloadRule>>;
 
+/** A row of the reload table: the path of a field, as the configuration file has it. */
 export type ReloadField = keyof typeof RELOAD_TABLE;

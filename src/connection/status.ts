@@ -15,6 +15,7 @@ export type StatusReasonCode =
   | 'peer_not_responding'
   | 'internal_error';
 
+/** Why a connection is not up, as `status_reasons` carries it. */
 export interface StatusReason {
   readonly code: StatusReasonCode;
   /** One or two sentences: what is wrong and what to do. */
@@ -43,6 +44,7 @@ export const ADVISORY_CODES = [
   'weak_psk',
 ] as const;
 
+/** What an operator should know about a connection that works all the same, as `advisories` carries it. */
 export interface Advisory {
   readonly code: (typeof ADVISORY_CODES)[number];
   readonly message: string;
@@ -128,8 +130,10 @@ export interface CoverageStatus {
 /** What the daemon is doing about a connection. */
 export const ACTIVITIES = ['disabled', 'stopped', 'passive', 'trapped', 'due', 'connecting', 'up'] as const;
 
+/** What the gateway is doing about a connection at the moment. */
 export type ActivityState = (typeof ACTIVITIES)[number];
 
+/** The status of one connection. Scripts read it: fields are added, never changed. Times are RFC 3339, in UTC. */
 export interface ConnectionStatusDocument {
   /** It stays when the connection gets another name. */
   readonly id: ConnectionId;
@@ -177,6 +181,7 @@ export interface ClearPacketStatus {
   readonly reason?: string;
 }
 
+/** The status of a gateway and all its connections, as `culvert status --output json` prints it. */
 export interface StatusDocument {
   readonly gateway: {
     readonly name: string;

@@ -166,7 +166,7 @@ export class Failures extends FailureMemory implements Projection {
 }
 
 /** A child SA ended with its lifetime because rekeying it was refused: that refusal is the cause. */
-export function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
+function expiredAfter(refused: Failure | undefined): StatusFailure | undefined {
   if (refused === undefined) return undefined;
   const known = refused.cause.endsWith('_mismatch');
   return {
@@ -177,7 +177,7 @@ export function expiredAfter(refused: Failure | undefined): StatusFailure | unde
 }
 
 /** Why a child SA came to the end of a lifetime, ours or the peer's; undefined when it ended otherwise. */
-export function unrekeyedChild(
+function unrekeyedChild(
   reason: CloseReason,
   refused: RekeyRefusal | undefined,
   { establishMode, childLifetime }: ConnectionConfig,

@@ -15,6 +15,7 @@ const MAX_LINES = 8;
 /** How far back an equal entry is looked for, so that repetitions are counted and not listed. */
 const FOLD_DEPTH = 4;
 
+/** A line of a connection's history; equal events in a row share one. */
 export interface HistoryEntry {
   readonly kind: HistoryKind;
   readonly text: string;

@@ -27,6 +27,7 @@ const AFTER_STANDSTILL: Millis = 60_000;
 /** A lifetime the peer asks for (IKEv1) that leaves this little time to rekey deserves an advisory. */
 const HARDLY_TIME: Millis = 30_000;
 
+/** Which of the two kinds of SA an ending was of: they have different lifetimes. */
 export type SaKind = 'ike' | 'child';
 
 interface Ending {

@@ -2,7 +2,7 @@ import type { Millis } from '../../util/units.js';
 import type { Projection } from '../projection.js';
 
 /** How long traffic may go unanswered before it is reported: some of it is never answered. */
-export const ONE_WAY_AFTER: Millis = 30_000;
+const ONE_WAY_AFTER: Millis = 30_000;
 /** Fewer packets are no proof. */
 const ENOUGH_PACKETS = 5;
 
