@@ -47,7 +47,9 @@ export const BACKUP_FIELDS = {
 };
 const BackupSchema = Type.Object(BACKUP_FIELDS, closed);
 
+/** A backup file after its schema was checked; its objects are not. */
 export type Backup = Type.Static<typeof BackupSchema>;
+/** One object of a backup, with its secrets where they were asked for. */
 export type BackupObject = Type.Static<typeof BackupObjectSchema>;
 
 /** Where and when a backup is made. */

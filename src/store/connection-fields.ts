@@ -250,6 +250,7 @@ export const CONNECTION_FIELDS = {
   },
 } as const satisfies Readonly<Record<string, ConnectionField>>;
 
+/** The path of a connection's field, as in the configuration file. */
 export type FieldPath = keyof typeof CONNECTION_FIELDS;
 
 /** Fields that are written below another one. */
@@ -257,6 +258,7 @@ export const GROUPS = ['dead_peer_detection', 'local', 'peer'] as const;
 
 export const FIELD_PATHS = Object.keys(CONNECTION_FIELDS) as readonly FieldPath[];
 
+/** Returns the entry of a field, typed as what all entries have in common. */
 export function fieldOf(path: FieldPath): ConnectionField {
   return CONNECTION_FIELDS[path];
 }

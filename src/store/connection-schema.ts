@@ -89,5 +89,7 @@ export const ConfigFileSchema = Type.Object(
   closed,
 );
 
+/** An entry of `connections` as the file spells it, after its schema was checked and defaults were filled in. */
 export type ConnectionInput = Type.Static<typeof ConnectionSchema>;
+/** A whole gateway file as it is spelled, after its schema was checked and defaults were filled in. */
 export type ConfigFileInput = Type.Static<typeof ConfigFileSchema>;

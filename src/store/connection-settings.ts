@@ -155,7 +155,7 @@ export function identityOfAddress(address: string): IkeIdentity {
 }
 
 /** The identity that a host name stands for by itself: one without a dot is no fully qualified one. */
-export function identityOfName(name: string): IkeIdentity {
+function identityOfName(name: string): IkeIdentity {
   const type: IdentityTypeName = name.includes('.') ? 'fqdn' : 'hostname';
   return { type, value: name };
 }

@@ -79,7 +79,7 @@ function toConnection(
 }
 
 /** The proposal that an IKE policy stands for: every combination of its lists, in its order. */
-export function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
+function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
   return {
     encryption: policy.encryption.map(cipher),
     integrity: isAeadPolicy(policy) ? [] : policy.authentication.map((hash) => integrityFromName(hash)!),
@@ -89,7 +89,7 @@ export function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
 }
 
 /** As `toIkeProposal`. PFS `disabled` alone is an empty list, beside groups it is DH NONE. */
-export function toEspProposal(policy: IpsecPolicy): EspProposalSpec {
+function toEspProposal(policy: IpsecPolicy): EspProposalSpec {
   return {
     encryption: policy.encryption.map(cipher),
     integrity: policy.authentication.map((hash) => integrityFromName(hash)!),

@@ -38,6 +38,7 @@ export type GatewayLimits = Pick<
   | 'requestsPerConnection'
 >;
 
+/** The `gateway` section of a configuration, whoever wrote it: a file or the server. */
 export interface GatewaySettings {
   readonly name: string;
   readonly mode: 'policy' | 'route';
@@ -78,15 +79,18 @@ export interface IpsecPolicy {
   readonly keyLifetime: Seconds;
 }
 
+/** An identity of phase 1 in the configuration's words; the engine has it as octets. */
 export interface IkeIdentity {
   readonly type: IdentityTypeName;
   readonly value: string;
 }
 
+/** Where a pre-shared key comes from. A file is read when the gateway starts or reloads. */
 export type PskSource =
   | { readonly kind: 'inline'; readonly key: SecretKey }
   | { readonly kind: 'file'; readonly path: string; readonly encoding: PskEncoding };
 
+/** A connection as every part of the program after the readers has it. */
 export interface GatewayConnection {
   /** What everything but people knows it by: it stays when the connection gets another name. */
   readonly id: ConnectionId;

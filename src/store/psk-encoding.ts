@@ -4,6 +4,7 @@ import { PSK_LENGTH, pskProblem } from './psk-rule.js';
 
 /** How a gateway's file and its key files write a key down. The API knows texts only. */
 export const PSK_ENCODINGS = ['text', 'hex', 'base64'] as const;
+/** How the text of a pre-shared key becomes octets. */
 export type PskEncoding = (typeof PSK_ENCODINGS)[number];
 
 /**

@@ -15,6 +15,7 @@ export const KIND = {
 /** For the store's `secretFields`. */
 export const SECRET_FIELDS: Readonly<Record<string, readonly string[]>> = { [KIND.connection]: ['psk'] };
 
+/** One of the two members of a gateway, and its addresses. */
 export interface GatewayMember {
   /** An address of the subnet that is reserved for the member. */
   readonly privateIp: { readonly id: string; readonly name: string; readonly address: string };
@@ -22,6 +23,7 @@ export interface GatewayMember {
   readonly publicAddress?: string;
 }
 
+/** A gateway as the store keeps it. References are ids; times are RFC 3339, in UTC. */
 export interface GatewayRecord {
   readonly name: string;
   readonly createdAt: string;
@@ -37,6 +39,7 @@ export interface GatewayRecord {
   readonly lifecycle: 'pending' | 'stable' | 'failed' | 'deleting';
 }
 
+/** A connection as the store keeps it. `gateway` is an id; its key is stored apart from the rest, sealed. */
 export interface ConnectionRecord extends ApiSettings {
   readonly gateway: string;
   readonly createdAt: string;
@@ -52,11 +55,13 @@ interface PolicyRecord {
   readonly keyLifetime: Seconds;
 }
 
+/** An IKE policy as the store keeps it. */
 export interface IkePolicyRecord extends PolicyRecord {
   readonly ikeVersion: 1 | 2;
   readonly dhGroups: readonly number[];
 }
 
+/** An IPsec policy as the store keeps it. */
 export interface IpsecPolicyRecord extends PolicyRecord {
   /** `disabled`, `group_14` and so on. */
   readonly pfsGroups: readonly string[];

@@ -217,8 +217,13 @@ export const LimitsSchema = Type.Object(
   closed,
 );
 
+/** The `gateway` section as the file spells it, after its schema was checked and defaults were filled in. */
 export type GatewayInput = Type.Static<typeof GatewaySchema>;
+/** An entry of `ike_policies` as the file spells it. */
 export type IkePolicyInput = Type.Static<typeof IkePolicySchema>;
+/** An entry of `ipsec_policies` as the file spells it. */
 export type IpsecPolicyInput = Type.Static<typeof IpsecPolicySchema>;
+/** An identity as the file spells it. */
 export type IkeIdentityInput = Type.Static<typeof IkeIdentitySchema>;
+/** The `limits` section as the file spells it; what is left out keeps its default. */
 export type LimitsInput = Type.Static<typeof LimitsSchema>;

@@ -90,7 +90,8 @@ export const SITE_FIELDS = {
   ),
 };
 
-export const SiteSchema = Type.Object(SITE_FIELDS, closed);
+const SiteSchema = Type.Object(SITE_FIELDS, closed);
+/** The `site` section of the server's file as it is spelled, after its schema was checked. */
 export type SiteInput = Type.Static<typeof SiteSchema>;
 
 export const DEFAULT_QUOTAS = {
@@ -106,13 +107,16 @@ export const DEFAULT_QUOTAS = {
   advertised_cidrs_per_vpc: 15,
 } as const;
 
+/** How many objects there may be, by the name of the quota. */
 export type Quotas = { readonly [name in keyof typeof DEFAULT_QUOTAS]: number };
 
+/** A label that objects carry for their owner. It has no effect on packets. */
 export interface ResourceGroup {
   readonly id: string;
   readonly name: string;
 }
 
+/** A network that gateways connect: on this machine, a network namespace. */
 export interface Vpc {
   readonly id: string;
   readonly name: string;
@@ -120,6 +124,7 @@ export interface Vpc {
   readonly namespace?: string;
 }
 
+/** The part of a VPC that a gateway is created in. It says where the gateway may listen. */
 export interface Subnet {
   readonly id: string;
   readonly name: string;
@@ -131,6 +136,7 @@ export interface Subnet {
   readonly publicAddresses: readonly string[];
 }
 
+/** The surroundings that the operator of the server declares and that clients of the API only read. */
 export interface Site {
   readonly region: string;
   readonly account: string;

@@ -11,6 +11,7 @@ export interface SqlDatabase {
   close(): void;
 }
 
+/** A prepared statement with positional parameters; `get` returns undefined when there is no row. */
 export interface SqlStatement {
   run(...values: unknown[]): unknown;
   get(...values: unknown[]): unknown;

@@ -21,6 +21,7 @@ import {
 } from './store.js';
 import { Watchers } from './watchers.js';
 
+/** Where the store lives and how it keeps secrets. */
 export interface SqliteStoreOptions {
   /** The file; it is made with mode 0600 when it is not there, and brought to that mode when it is. */
   readonly path: string;

@@ -16,6 +16,7 @@ export type Json =
   | readonly Json[]
   | { readonly [field: string]: Json | undefined };
 
+/** An object at one revision of the store. */
 export interface StoredObject<T = unknown> {
   readonly kind: string;
   /** Unique within its kind. */
@@ -35,6 +36,7 @@ export interface Snapshot {
   list<T = unknown>(kind: string): readonly StoredObject<T>[];
 }
 
+/** One change of a commit. `expect` compares first, and fails the whole commit when it differs. */
 export type Change =
   | {
       readonly type: 'put';
@@ -54,6 +56,7 @@ export type Change =
       readonly expect?: Revision;
     };
 
+/** What applies to a commit as a whole. */
 export interface CommitOptions {
   /** Only if nothing at all was committed since this revision: for rules over many objects. */
   readonly at?: Revision;
@@ -63,11 +66,13 @@ export interface CommitOptions {
   readonly above?: Revision;
 }
 
+/** A note with the revision of the commit that it was made with. */
 export interface Note {
   readonly revision: Revision;
   readonly note: unknown;
 }
 
+/** What a commit did to one object, for watchers. */
 export type StoreEvent =
   | { readonly type: 'put'; readonly object: StoredObject; readonly before: StoredObject | undefined }
   | { readonly type: 'delete'; readonly before: StoredObject };
@@ -78,6 +83,7 @@ export interface Commit {
   readonly events: readonly StoreEvent[];
 }
 
+/** Objects with revisions: commits are atomic and serialised, readers take snapshots, watchers follow commits. */
 export interface Store {
   snapshot(): Promise<Snapshot>;
 
@@ -103,6 +109,7 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Why the store refused or failed. */
 export type StoreErrorCode =
   /** An object or the store is not at the expected revision. */
   | 'conflict'
