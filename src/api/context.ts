@@ -52,6 +52,7 @@ export interface ServerReload {
   readonly errors: readonly string[];
 }
 
+/** Reads the server's file again and applies it; a dry run only reports what would change. */
 export type ReloadServer = (dryRun: boolean) => Promise<ServerReload>;
 
 /** Who asks for a change, for the audit log. */

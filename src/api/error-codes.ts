@@ -79,4 +79,5 @@ export const ERROR_CODES = {
   precondition_failed: [412],
 } as const satisfies Readonly<Record<string, readonly number[]>>;
 
+/** A code of the contract, as `errors[].code` carries it. */
 export type ErrorCode = keyof typeof ERROR_CODES;

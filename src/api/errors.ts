@@ -1,12 +1,14 @@
 import { type ConfigIssue, type ConfigPath, formatPath, type IssueRule } from '../store/config-error.js';
 import type { ErrorCode } from './error-codes.js';
 
+/** The part of a request that an error is about, as `errors[].target` carries it. */
 export interface ErrorTarget {
   /** A dotted path in the body (`peer.address`), or the name of a header or parameter. */
   readonly name: string;
   readonly type: 'field' | 'header' | 'parameter';
 }
 
+/** One entry of `errors` in the body of every answer from 400 on. */
 export interface ErrorItem {
   readonly code: ErrorCode;
   readonly message: string;

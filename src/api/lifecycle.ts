@@ -8,6 +8,7 @@ import { desiredGateway } from './desired.js';
 import { removeGateway } from './operations/gateways.js';
 import type { GatewayRunner } from './runner.js';
 
+/** What the life cycle of gateways works on: the store it writes through and the runner it starts gateways with. */
 export interface LifecycleOptions {
   readonly store: Store;
   readonly writes: WriteQueue;

@@ -5,6 +5,7 @@ import { listenUnixSocket, MAX_SOCKET_PATH, type UnixListenError } from '../linu
 import { parseIp } from '../util/ip.js';
 import { ApiError } from './errors.js';
 
+/** An address and TCP port to listen on, as `listen` in the server's file names them. */
 export interface TcpListener {
   /** IP address, or `localhost`. */
   readonly host: string;

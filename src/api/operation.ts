@@ -16,6 +16,7 @@ export interface Call {
   readonly actor: Actor;
 }
 
+/** What an operation returns, before it is checked against its schema and serialised. */
 export interface Answer {
   readonly status: number;
   readonly body?: object;

@@ -1,5 +1,6 @@
 import { ApiError } from './errors.js';
 
+/** The page that a request asks for: at most `limit` items from the token `start` on, or from the first. */
 export interface PageQuery {
   readonly start?: string;
   readonly limit: number;
@@ -8,6 +9,7 @@ export interface PageQuery {
 /** What a list is ordered by, most significant first; the last one is unique. */
 export type SortKey = readonly [string, string];
 
+/** An item of a list with the key that gives it its place. */
 export interface Sorted<T> {
   readonly item: T;
   readonly key: SortKey;

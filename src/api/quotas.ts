@@ -9,6 +9,7 @@ export function gatewaysInZone(view: View, zone: string): number {
   return view.gateways().filter(({ value }) => value.zone === zone).length;
 }
 
+/** Counts the route-mode gateways of a VPC in one zone, for `route_gateways_per_zone_and_vpc`. */
 export function routeGatewaysIn(view: View, zone: string, vpc: string): number {
   return view
     .gateways()
@@ -25,6 +26,7 @@ export function networksOfGateway(view: View, gateway: string): number {
   return view.connectionsOf(gateway).reduce((sum, { value }) => sum + networksOf(value), 0);
 }
 
+/** Counts the CIDRs that all gateways of a VPC advertise together, for `advertised_cidrs_per_vpc`. */
 export function advertisedInVpc(view: View, vpc: string): number {
   const gateways = view.gateways().filter(({ value }) => value.vpc === vpc);
   return gateways.reduce((sum, { value }) => sum + value.advertisedCidrs.length, 0);
@@ -42,6 +44,7 @@ export interface QuotaScope {
   readonly zone?: string;
 }
 
+/** How much of a quota is used in one region, zone, VPC, gateway or connection. */
 export interface QuotaUse {
   readonly name: keyof Quotas;
   readonly limit: number;

@@ -38,6 +38,7 @@ export interface DesiredGateway {
   readonly members: readonly GatewayFile[];
 }
 
+/** What a runner sees of a gateway: the state of its processes and, by member, their status or why there is none. */
 export interface GatewayObservation {
   /**
    * `starting`: not yet listening for the first time. `running`: every member listens. `degraded`: some do.

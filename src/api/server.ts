@@ -37,11 +37,13 @@ import type { GatewayRunner } from './runner.js';
 import { ANSWERS } from './schemas/answers.js';
 import { registerTokenRoute } from './token-route.js';
 
+/** How callers on TCP authenticate. Callers on the Unix socket never do: its mode admits root only. */
 export type ApiAuth =
   | ({ readonly mode: 'tokens' } & Omit<AuthOptions, 'account'>)
   /** Everybody may do everything: on a loopback address only, and only when asked for by this value. */
   | { readonly mode: 'none' };
 
+/** What the REST server is made of. */
 export interface ApiOptions {
   readonly store: Store;
   readonly runner: GatewayRunner;
@@ -58,6 +60,7 @@ export interface ApiOptions {
   readonly trustProxy?: readonly string[];
 }
 
+/** Where the server listens: on TCP, on a Unix socket, or on both. */
 export interface ListenOptions {
   readonly tcp?: TcpListener;
   /** Tokens and keys may cross a network in the clear: there is a proxy in front that speaks TLS. */

@@ -8,6 +8,7 @@ import { holderOf, LoginLimit } from './login-limit.js';
 import type { Principal } from './principal.js';
 import type { RefusalLog } from './refusal-log.js';
 
+/** Who may authenticate, and what signs the tokens that are issued. */
 export interface AuthOptions {
   /** Taken as they are in `Authorization: Bearer`. */
   readonly tokens: readonly Credential[];
@@ -19,6 +20,7 @@ export interface AuthOptions {
   readonly account: string;
 }
 
+/** The answer of `/identity/token`, with the field names of OAuth 2.0 (RFC 6749 §5.1). */
 export interface IssuedToken {
   readonly access_token: string;
   readonly refresh_token: string;

@@ -20,6 +20,7 @@ export function newSecret(): string {
   return `culvert_${randomBytes(32).toString('base64url')}`;
 }
 
+/** Returns the form in which the server's file holds a token or key: `sha256:` and 64 hexadecimal digits. */
 export function hashSecret(secret: string): string {
   return `sha256:${createHash('sha256').update(secret, 'utf8').digest('hex')}`;
 }

@@ -1,3 +1,4 @@
+/** What a principal may do: a viewer reads, an editor writes as well. */
 export type Role = 'viewer' | 'editor';
 
 /** Who a request comes from. */

@@ -20,6 +20,7 @@ export function byAge({ created, id }: StoredObject): SortKey {
   return [String(created).padStart(15, '0'), id];
 }
 
+/** Returns the gateway with this id. @throws ApiError 404 `vpn_gateway_not_found` */
 export function findGateway(view: View, id: string): StoredObject<GatewayRecord> {
   const gateway = view.gateway(id);
   if (gateway === undefined) {
@@ -28,6 +29,10 @@ export function findGateway(view: View, id: string): StoredObject<GatewayRecord>
   return gateway;
 }
 
+/**
+ * Returns a connection of this gateway, and the gateway.
+ * @throws ApiError 404 `vpn_gateway_not_found`, or `vpn_connection_not_found`, also for a connection of another gateway
+ */
 export function findConnection(
   view: View,
   gateway: string,
@@ -67,6 +72,10 @@ export function idOf(reference: Reference, field: string): string {
   return first;
 }
 
+/**
+ * Returns the id of the resource group that a body names; the site's first when it names none.
+ * @throws ApiError 404 `not_found` for a group that the site does not have
+ */
 export function resourceGroupOf(reference: { readonly id: string } | undefined, site: Site): string {
   if (reference === undefined) return site.resourceGroups[0]!.id;
   if (site.resourceGroups.some(({ id }) => id === reference.id)) return reference.id;
@@ -96,6 +105,7 @@ export function checkName(
   throw new ApiError(409, code, message, { name: 'name', type: 'field' });
 }
 
+/** Returns the names that are taken, for the choice of a new one. */
 export function namesOf(objects: readonly StoredObject<{ readonly name: string }>[]): ReadonlySet<string> {
   return new Set(objects.map(({ value }) => value.name));
 }

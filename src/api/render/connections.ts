@@ -14,6 +14,7 @@ import type {
 } from '../schemas/answers.js';
 import { type Links, reasonAnswer } from './links.js';
 
+/** Renders a connection as other objects refer to it. */
 export function connectionReference(
   { id, value }: StoredObject<ConnectionRecord>,
   links: Links,

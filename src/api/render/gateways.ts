@@ -16,6 +16,7 @@ type States = Pick<
 /** Stands for "no address" on a standby. */
 const NO_ADDRESS = '0.0.0.0';
 
+/** Renders a gateway in the form of the dialect; without an observation its health is `faulted`. */
 export function gatewayAnswer(
   { id, value }: StoredObject<GatewayRecord>,
   view: View,

@@ -3,6 +3,7 @@ import type { View } from '../context.js';
 import type { GatewayFault, GatewayObservation } from '../runner.js';
 import type { Links } from './links.js';
 
+/** `health_state` of the contract; `inapplicable` while the gateway is being made or deleted. */
 export type HealthState = 'ok' | 'degraded' | 'faulted' | 'inapplicable';
 
 /** The codes of `health_reasons` in the contract. */

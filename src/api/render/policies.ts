@@ -14,6 +14,7 @@ type Cipher = IkePolicyAnswer['encryption_algorithms'][number];
 type IkeHash = IkePolicyAnswer['authentication_algorithms'][number];
 type IpsecHash = IpsecPolicyAnswer['authentication_algorithms'][number];
 
+/** Renders an IKE policy with the connections that use it; older dialects have one algorithm of each kind. */
 export function ikePolicyAnswer(
   { id, value }: StoredObject<IkePolicyRecord>,
   view: View,
@@ -38,6 +39,7 @@ export function ikePolicyAnswer(
   };
 }
 
+/** Renders an IPsec policy with the connections that use it; older dialects have one algorithm of each kind. */
 export function ipsecPolicyAnswer(
   { id, value }: StoredObject<IpsecPolicyRecord>,
   view: View,

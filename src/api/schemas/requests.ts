@@ -32,11 +32,13 @@ function lifetimeOf(dialect: Dialect) {
 const text = Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' }));
 
 /** How a body points at another object: one of the fields is given. */
-export const ReferenceSchema = Type.Object({ id: text, crn: text, href: text }, closed);
+const ReferenceSchema = Type.Object({ id: text, crn: text, href: text }, closed);
+/** Names another object in a body, by its id. */
 export type Reference = Type.Static<typeof ReferenceSchema>;
 
 const ResourceGroupSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 512 }) }, closed);
 
+/** Returns the schemas of the bodies that create and patch an IKE policy, as of the dialect. */
 export function ikePolicyBodies(dialect: Dialect) {
   const { name: _name, key_lifetime: _lifetime, ike_version, ...algorithms } = IkePolicySchema.properties;
   const common = {
@@ -53,6 +55,7 @@ export function ikePolicyBodies(dialect: Dialect) {
   };
 }
 
+/** Returns the schemas of the bodies that create and patch an IPsec policy, as of the dialect. */
 export function ipsecPolicyBodies(dialect: Dialect) {
   const { name: _name, key_lifetime: _lifetime, ...algorithms } = IpsecPolicySchema.properties;
   const common = {
@@ -70,6 +73,7 @@ const LocalAsn = Type.Optional(
   Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'a number of an autonomous system' }),
 );
 
+/** Returns the schemas of the bodies that create and patch a gateway; modes are not in every dialect. */
 export function gatewayBodies(dialect: Dialect) {
   const name = Type.Optional(nameOf(dialect));
   const common = {
@@ -135,6 +139,7 @@ export function flatConnectionBodies(dialect: Dialect) {
   };
 }
 
+/** Returns the schemas for a connection whose fields are grouped in `local` and `peer`; see `flatConnectionBodies`. */
 export function nestedConnectionBodies(dialect: Dialect) {
   const common = commonFields(dialect);
   return {

@@ -49,7 +49,7 @@ export const Vpc = named('VPC', {
   resource_group: ref(ResourceGroupReference),
   resource_type: constant('vpc'),
 });
-export const regionFields = { href: Href, name: Name };
+const regionFields = { href: Href, name: Name };
 /** The region of the site. */
 export const Region = named('Region', { ...regionFields, endpoint: Href, status: constant('available') });
 /** A zone of the region. */
