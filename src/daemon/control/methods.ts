@@ -170,13 +170,16 @@ export const METHODS = {
   ),
 };
 
+/** The name of a method of the control socket. */
 export type ControlMethod = keyof typeof METHODS;
 type TypesOf<M extends ControlMethod> = NonNullable<(typeof METHODS)[M]['types']>;
 /** What a handler gets. */
 export type ParamsOf<M extends ControlMethod> = ReturnType<(typeof METHODS)[M]['read']>;
 /** What a client gives. */
 export type GivenTo<M extends ControlMethod> = TypesOf<M>['given'];
+/** What the method returns. */
 export type AnswerOf<M extends ControlMethod> = TypesOf<M>['answer'];
+/** What the method sends before its answer, any number of times; `never` for most. */
 export type NoticeOf<M extends ControlMethod> = Notices[(typeof METHODS)[M]['notices']];
 
 /** A request under way, as its handler sees it. */
@@ -207,6 +210,7 @@ export type ControlHandler = Handlers<MethodsBy<'gateway'>>;
 /** What its process answers, before the gateway runs, too. */
 export type ProcessHandler = Handlers<MethodsBy<'process'>>;
 
+/** The names that people know the gateway and its connections by. */
 export interface NamesAnswer {
   /** Null before it is configured, and for a daemon that has its names from a file. */
   readonly gateway: string | null;
@@ -214,6 +218,7 @@ export interface NamesAnswer {
   readonly connections: Readonly<Record<string, string>>;
 }
 
+/** What a supervisor learns of the process that it attaches to. */
 export interface AttachAnswer {
   readonly pid: number;
   /** Of the program: another one's desired state may have another form. */
@@ -222,6 +227,7 @@ export interface AttachAnswer {
   readonly configured: boolean;
 }
 
+/** What became of a desired state. */
 export interface ConfigureAnswer {
   /** False when the change is not possible while it runs: the supervisor starts a new process. */
   readonly ok: boolean;
@@ -229,6 +235,7 @@ export interface ConfigureAnswer {
   readonly report?: ReloadReport;
 }
 
+/** A request whose method is known and whose parameters have not been checked yet. */
 export interface ControlRequest {
   readonly method: ControlMethod;
   readonly params: RawParams;

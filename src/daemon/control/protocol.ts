@@ -20,6 +20,7 @@ export interface ControlMessage {
   readonly message?: string;
 }
 
+/** Why a request failed, as `error.code` carries it on the control socket. */
 export type ControlErrorCode =
   | 'bad_request'
   | 'unknown_method'

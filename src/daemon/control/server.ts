@@ -33,6 +33,7 @@ const GATHER_MS = 20;
 const MAX_UNREAD = 4 * 1024 * 1024;
 const tooLong = `the path of a Unix socket has ${MAX_SOCKET_PATH} octets at most: set a shorter gateway.control`;
 
+/** The listening control socket. It is there before the gateway, so that clients learn that it is starting. */
 export interface ControlServer {
   /** From now on requests are answered by it; before, with the error `starting`. */
   serve(handler: ControlHandler): void;

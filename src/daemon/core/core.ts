@@ -29,6 +29,7 @@ import { TrafficReports } from './traffic-reports.js';
 import { Upkeep } from './upkeep.js';
 import { Watchers } from './watchers.js';
 
+/** What the core is made of, beside the configuration it starts with. */
 export interface CoreDeps extends CoreConfig {
   readonly engine: EngineLike;
   readonly effects: Effects;

@@ -21,6 +21,7 @@ export interface Sleeper {
   wake(): void;
 }
 
+/** What the driver needs: the engine, who carries out its outputs, and who hears of its events. */
 export interface EngineDriverDeps {
   readonly engine: EngineLike;
   readonly effects: Effects;

@@ -10,6 +10,7 @@ import type { ConnectionDevices } from '../host/devices.js';
 import type { Effects } from './effects.js';
 import { LeavingChildren } from './leaving-children.js';
 
+/** The parts of a real gateway that the engine's outputs act on. */
 export interface GatewayEffectsDeps {
   readonly plane: DataPlane;
   readonly devices: Pick<ConnectionDevices, 'numberOf'>;

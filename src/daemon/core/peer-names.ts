@@ -10,6 +10,7 @@ const MAX_LIFE: Millis = 3_600_000;
 /** After a look-up that failed. Attempts to connect look up by themselves. */
 const AFTER_FAILURE: Millis = 30_000;
 
+/** How host names of peers are resolved, and who hears of changed addresses. Only addresses of `family` count. */
 export interface PeerNamesOptions {
   readonly resolve: Resolve;
   readonly family: 4 | 6;

@@ -24,6 +24,7 @@ export interface Orders {
   done(): void;
 }
 
+/** What the reconciler reads, and who carries out its commands. */
 export interface ReconcilerDriverDeps {
   readonly random: Random;
   readonly ledger: SaView;

@@ -11,6 +11,7 @@ import { type Clock, utcText } from '../system/clock.js';
 import type { ConfigInForce } from './config-in-force.js';
 import { trafficById } from './upkeep.js';
 
+/** Everything that a status document is put together from. All of it is read when a document is asked for. */
 export interface StatusesDeps {
   readonly tracker: Pick<ConnectionTracker, 'status' | 'statusOf' | 'history'>;
   readonly config: Pick<ConfigInForce, 'connections' | 'isStopped'>;

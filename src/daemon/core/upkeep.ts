@@ -12,6 +12,7 @@ import type { PeerNames } from './peer-names.js';
 import { StandstillWatch } from './standstill.js';
 import type { TrafficReports } from './traffic-reports.js';
 
+/** The parts of the core that are visited every second. */
 export interface UpkeepDeps {
   readonly clock: Clock;
   readonly logger: Logger;

@@ -22,6 +22,7 @@ import { type Ports, STANDARD_PORTS } from '../system/ports.js';
 import { systemRandom } from '../system/random.js';
 import type { Reread } from './reload.js';
 
+/** What a gateway is started with. All but the file, the keys and the logger has a default: see `setupOf`. */
 export interface GatewayOptions {
   readonly file: GatewayFile;
   /** By connection id, from `readPsks`. The caller wipes them after `stop`. */
@@ -78,6 +79,7 @@ export type GatewaySetup = Required<Omit<GatewayOptions, Optional | 'host'>> &
   Pick<GatewayOptions, Optional> & { readonly host: Host | undefined };
 type Optional = 'device' | 'reread' | 'control' | 'prepared';
 
+/** Fills in the defaults. Where several sources state a value, the options win over the file. */
 export function setupOf(options: GatewayOptions): GatewaySetup {
   const { file, dataPlane = 'auto' } = options;
   const { gateway } = file;

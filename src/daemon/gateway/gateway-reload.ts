@@ -11,6 +11,7 @@ import type { WorkerShares } from '../host/worker-shares.js';
 import { FreshConfig } from './fresh-config.js';
 import { planReload, type ReloadReport, type Reread, withKnownIds } from './reload.js';
 
+/** The parts of a running gateway that a reload changes. */
 export interface GatewayReloadDeps {
   readonly core: Pick<GatewayCore, 'reload'> & { engineConfig(config: CoreConfig): EngineConfig };
   readonly devices: ConnectionDevices;

@@ -12,7 +12,7 @@ import type { AfterStop, GatewaySetup } from './gateway-options.js';
 import { PathReports } from './path-reports.js';
 
 /** What the end of a gateway does to the host. */
-export class HostEnding {
+class HostEnding {
   /** Undefined as long as nobody has stopped it: its start failed. */
   how: AfterStop | undefined;
   /** Undefined as long as nothing was done to the host. */

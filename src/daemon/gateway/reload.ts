@@ -32,11 +32,13 @@ export interface ReloadReport {
   readonly problems: readonly string[];
 }
 
+/** What a reload does to one connection, as it is reported: without its id and the steps inside. */
 export type ReportedPlan = Omit<ConnectionPlan, 'id' | 'steps'>;
 
 /** Reads the configuration again. */
 export type Reread = () => Result<FreshConfig, readonly ConfigError[]>;
 
+/** What differs between the configuration in force and a new one. */
 export interface ReloadPlan {
   readonly gateway: readonly FieldChange[];
   readonly connections: readonly ConnectionPlan[];

@@ -20,6 +20,7 @@ export interface Host {
   readonly filter: PacketFilter;
 }
 
+/** What devices, routes and the guard of a gateway are made from. */
 export interface HostSideOptions {
   readonly host: Host;
   readonly gateway: GatewaySettings;

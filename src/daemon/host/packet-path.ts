@@ -24,6 +24,7 @@ import type { UndoStack } from '../undo.js';
 /** `auto` is `ffi`; the portable path, which is slower, is taken only when it is asked for. */
 export type DataPlaneChoice = 'auto' | 'ffi' | 'portable';
 
+/** What the packet path is opened with. */
 export interface PacketPathOptions {
   readonly choice: DataPlaneChoice;
   readonly address: string;
@@ -53,6 +54,7 @@ export interface PacketPathOptions {
   readonly listener: DataPlaneListener;
 }
 
+/** The open data plane, with the IKE sockets that share port 4500 with it. */
 export interface PacketPath {
   readonly plane: DataPlane;
   readonly sockets: IkeSockets;

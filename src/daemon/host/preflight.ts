@@ -10,7 +10,7 @@ import type { SecretKey } from '../../util/secret.js';
 /** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
 export type ReadSysctl = (name: string) => string | undefined;
 
-export const readSysctl: ReadSysctl = (name) => {
+const readSysctl: ReadSysctl = (name) => {
   try {
     // A device name may hold a dot: a slash stands for it in the dotted form (sysctl(8)).
     const path = name.split('.').map((part) => part.replaceAll('/', '.'));
@@ -44,6 +44,7 @@ export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string
   return out;
 }
 
+/** A finding about one connection that does not prevent the start. */
 export interface ConnectionWarning {
   /** Its name. */
   readonly connection: string;

@@ -9,6 +9,7 @@ import type { Clock } from '../system/clock.js';
 /** Problems of this host by the connection whose traffic they keep back. */
 export type HostProblems = ReadonlyMap<ConnectionId, readonly ConnectionProblem[]>;
 
+/** How missing parts of the host are tried again, and who hears of the result. */
 export interface HostRepairDeps {
   readonly clock: Clock;
   readonly random: Random;

@@ -9,6 +9,7 @@ import type { AfterStop } from '../gateway/gateway-options.js';
 import { StartError } from '../start-error.js';
 import { addressMark, deviceMark } from '../supervised/run-supervised.js';
 
+/** The command line, namespace and log settings of a gateway's process. */
 export interface LaunchOptions {
   /** For log lines of the process. */
   readonly id: string;
@@ -60,7 +61,7 @@ export class SilentProcessError extends StartError {
 }
 
 /** The file that stands for a network namespace. */
-export function namespacePath(namespace: string): string {
+function namespacePath(namespace: string): string {
   return isAbsolute(namespace) ? namespace : `/run/netns/${namespace}`;
 }
 

@@ -21,6 +21,7 @@ import { PULSE_PACE, Pulse, type PulsePace } from './pulse.js';
 /** See `GatewayObservation`; a member is never degraded. A `silent` one runs and does not answer. */
 export type MemberState = 'starting' | 'running' | 'silent' | 'down' | 'failed';
 
+/** How the process of a gateway's member is launched and watched. */
 export interface MemberOptions {
   readonly launch: LaunchOptions;
   readonly logger: Logger;

@@ -9,6 +9,7 @@ import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { MemberProcess } from './member-process.js';
 import { memberOf, memberSocket } from './run-folder.js';
 
+/** What all gateway processes of a server have in common. */
 export interface ProcessRunnerOptions {
   /** Folder of the control sockets, for this server alone. It is made with mode 0700. */
   readonly folder: string;
@@ -164,7 +165,7 @@ export class ProcessRunner implements GatewayRunner {
  * Makes the folder, or sees to it that it is ours alone: keys are sent to what answers in it.
  * @throws StartError when it is another user's, or no folder
  */
-export function ownFolder(path: string): void {
+function ownFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const { uid } = lstatSync(path);
   if (!lstatSync(path).isDirectory() || uid !== process.geteuid?.()) {

@@ -10,6 +10,7 @@ export interface PulsePace {
 
 export const PULSE_PACE: PulsePace = { beat: 2000, silent: 5000, dead: 60_000 };
 
+/** The process that is watched, and what is done about its silence. */
 export interface PulseHooks {
   /** A question that costs the process next to nothing. Its answer is the sign of life; rejects when there can be none. */
   ask(): Promise<unknown>;
@@ -21,6 +22,7 @@ export interface PulseHooks {
   dead(): void;
 }
 
+/** Time for the pulse: monotonic to measure silence, of the day to report it. */
 export interface PulseClock {
   /** Milliseconds, monotonic. */
   now(): number;

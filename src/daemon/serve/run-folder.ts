@@ -6,12 +6,14 @@ export const RUN_FOLDER = '/run/culvert/gateways';
 /** Names of a member's control socket and of the files beside it: id of the gateway, number of the member. */
 const MEMBER_FILE = /^(.+)-([0-9]+)\.sock(\.[a-z]+)?$/;
 
+/** A file in the run folder that belongs to member `index` of gateway `id`. */
 export interface MemberFile {
   readonly id: string;
   readonly index: number;
   readonly isSocket: boolean;
 }
 
+/** Returns the path of a member's control socket: `FOLDER/ID-INDEX.sock`. */
 export function memberSocket(folder: string, id: string, index: number): string {
   return join(folder, `${id}-${index}.sock`);
 }

@@ -41,7 +41,7 @@ export interface ServeFile {
   readonly logLevel?: LogLevel;
 }
 
-export const SERVE_DEFAULTS = {
+const SERVE_DEFAULTS = {
   socket: '/run/culvert/api.sock',
   store: '/var/lib/culvert/store.db',
   runFolder: RUN_FOLDER,

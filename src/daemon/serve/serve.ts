@@ -18,6 +18,7 @@ import { serveChanges } from './serve-changes.js';
 import type { ServeFile } from './serve-file.js';
 import { readTlsFiles } from './tls-files.js';
 
+/** What `culvert serve` starts with: the server's file, as it was read, and what the command line adds. */
 export interface ServeOptions {
   readonly file: ServeFile;
   /** Reads the file again. */

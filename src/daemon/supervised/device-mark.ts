@@ -17,6 +17,7 @@ export function readDeviceMark(mark: string): string | undefined {
   }
 }
 
+/** Removes the mark; it is no error when there is none. */
 export function removeDeviceMark(mark: string): void {
   rmSync(mark, { force: true });
 }

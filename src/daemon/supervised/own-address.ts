@@ -11,7 +11,7 @@ export interface AddressTable {
   remove(device: string, address: string): void;
 }
 
-export const linuxAddresses: AddressTable = {
+const linuxAddresses: AddressTable = {
   list: () => listAddresses().map((one) => ({ ...one, device: findLink(one.index)?.name ?? '' })),
   add(device, address) {
     if (findLink(device)?.up === false) setLink(device, { up: true });

@@ -18,6 +18,7 @@ import { decodeDesired } from './desired-state.js';
 import { readDeviceMark, removeDeviceMark, writeDeviceMark } from './device-mark.js';
 import { ensureAddress, removeMarked } from './own-address.js';
 
+/** What a process starts with that a supervisor will configure. */
 export interface SupervisedOptions {
   /** Path of the control socket, where the supervisor attaches and configures. */
   readonly control: string;

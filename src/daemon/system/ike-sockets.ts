@@ -26,6 +26,7 @@ const SEND_ERRORS: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: 'this host does not have the local address (EADDRNOTAVAIL)',
 };
 
+/** Where the two UDP sockets of IKE are bound. */
 export interface IkeSocketOptions {
   /** An address of this host, in canonical text. */
   readonly address: string;

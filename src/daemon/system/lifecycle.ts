@@ -4,6 +4,7 @@ import { rereadFile } from '../gateway/reread-file.js';
 import { oneLine } from '../start-error.js';
 import { EndRequest, type SignalSource, withSignals } from './signals.js';
 
+/** What a daemon of its own is started with: the options of its gateway, and how it ends. */
 export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
   /** Where signals come from; the process unless given. */
   readonly signals?: SignalSource;

@@ -1,3 +1,4 @@
+/** Signals that the daemon handles: SIGHUP reloads, SIGUSR2 leaves networks closed or open, the others stop it. */
 export type DaemonSignal = 'SIGTERM' | 'SIGINT' | 'SIGUSR2' | 'SIGHUP';
 
 /** The part of `process` that delivers signals. */
