@@ -2,6 +2,7 @@ import type { InferredOptionType, Options, PositionalOptions } from 'yargs';
 import { type ExitCode, UsageError } from './errors.js';
 import type { Terminal } from './terminal.js';
 
+/** The values of `--output`. */
 export type OutputFormat = 'text' | 'json';
 
 type Arguments<O extends Record<string, Options>, P extends Record<string, PositionalOptions>> = {
@@ -53,7 +54,7 @@ export const outputOption = {
 export const DEFAULT_CONTROL = '/run/culvert/control.sock';
 
 /** `--control`, which every command that talks to a running daemon has. */
-export const controlOption = {
+const controlOption = {
   type: 'string',
   requiresArg: true,
   describe: `Control socket of the daemon (gateway.control in its file; default ${DEFAULT_CONTROL})`,

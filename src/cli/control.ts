@@ -28,6 +28,7 @@ export interface Control {
   close(): void;
 }
 
+/** How long `culvert up` waits for a connection, and where it reports progress. */
 export interface UpWait {
   /** Seconds. */
   readonly timeout: number;

@@ -8,6 +8,7 @@ import { suggestion } from './nearest.js';
 import type { Terminal } from './terminal.js';
 import { isMeant } from './wildcards.js';
 
+/** The options by which a command finds one daemon, or all those of a server. */
 export interface DaemonArguments {
   readonly control?: string | undefined;
   readonly timeout?: number | undefined;

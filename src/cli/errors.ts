@@ -2,6 +2,7 @@ import type { Terminal } from './terminal.js';
 
 /** Exit codes of every command. */
 export const ExitCode = { done: 0, failed: 1, usage: 2 } as const;
+/** One of these. */
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /**

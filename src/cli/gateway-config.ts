@@ -27,6 +27,7 @@ export interface ConfigAdvisory {
   readonly message: string;
 }
 
+/** A configuration file that was checked, with the keys it names, by connection id. */
 export interface LoadedConfig {
   readonly file: GatewayFile;
   /** The caller wipes them. */

@@ -42,6 +42,7 @@ export interface StatusSummary {
 
 const MAX_EXAMPLES = 3;
 
+/** Counts connections by status, and those that are not up by their cause, the most frequent first. */
 export function summaryOf(connections: readonly ConnectionStatusDocument[]): StatusSummary {
   const count = (status: string): number => connections.filter((one) => one.status === status).length;
   const causes = new Map<string, string[]>();

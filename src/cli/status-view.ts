@@ -11,6 +11,7 @@ import { summaryOf } from './status-filter.js';
 import type { Style } from './style.js';
 import { type Column, renderPairs, renderTable, wrapText } from './table.js';
 
+/** How a status is printed on this terminal. */
 export interface ViewOptions {
   readonly style: Style;
   /** Columns of the screen; undefined for a pipe. */

@@ -10,6 +10,7 @@ export interface Column {
   readonly spare?: number;
 }
 
+/** How wide a table may get, and how its cells are decorated. */
 export interface TableOptions {
   /** Columns of the screen. Leave out for no limit: a pipe has no width. */
   readonly width?: number;

@@ -8,6 +8,7 @@ export function isMeant(pattern: string, name: string): boolean {
   return new RegExp(`^${source}$`).test(name);
 }
 
+/** Returns whether the text has wildcards, and so does not name one thing. */
 export function isPattern(text: string): boolean {
   return /[*?]/.test(text);
 }

@@ -19,11 +19,13 @@ export interface Current {
   readonly leaving: readonly string[];
 }
 
+/** An object of the server in the form that a file would wish for it, with its id. */
 export interface Known<T> {
   readonly id: string;
   readonly wish: T;
 }
 
+/** A gateway of the server with its connections, and what defaults of the file are derived from. */
 export interface KnownGateway extends Known<Omit<GatewayWish, 'connections'>> {
   readonly vpc: string;
   /** Public addresses of its members, in their order: what its IKE identities are unless others are given. */
@@ -31,6 +33,7 @@ export interface KnownGateway extends Known<Omit<GatewayWish, 'connections'>> {
   readonly connections: readonly Known<ConnectionWish>[];
 }
 
+/** Reads everything that a file can declare from the server. @throws CliError when a request fails */
 export async function readCurrent(api: ApiClient): Promise<Current> {
   const [ike, ipsec, gateways, subnets] = await Promise.all([
     api.list('/ike_policies', 'ike_policies'),

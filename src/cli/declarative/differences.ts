@@ -1,5 +1,6 @@
 type Fields = Readonly<Record<string, unknown>>;
 
+/** Returns the value of a field of any object; undefined when it has none. */
 export function at(object: object, field: string): unknown {
   return (object as Fields)[field];
 }

@@ -26,6 +26,7 @@ export interface Document {
   readonly locate: (path: ConfigPath) => string;
 }
 
+/** An IKE policy that the file declares, with all defaults filled in. */
 export interface IkePolicyWish {
   readonly name: string;
   readonly ike_version: number;
@@ -35,6 +36,7 @@ export interface IkePolicyWish {
   readonly key_lifetime: number;
 }
 
+/** An IPsec policy that the file declares, with all defaults filled in. */
 export interface IpsecPolicyWish {
   readonly name: string;
   readonly encryption_algorithms: readonly string[];
@@ -43,11 +45,13 @@ export interface IpsecPolicyWish {
   readonly key_lifetime: number;
 }
 
+/** An IKE identity, in the words of the API. */
 export interface Identity {
   readonly type: string;
   readonly value: string;
 }
 
+/** A connection that the file declares, with all defaults filled in. */
 export interface ConnectionWish {
   readonly name: string;
   /** Absent: the key that is there stays. */
@@ -73,6 +77,7 @@ export interface ConnectionWish {
   };
 }
 
+/** A gateway that the file declares, with its connections. */
 export interface GatewayWish {
   readonly name: string;
   /** Name or id. */
@@ -219,6 +224,7 @@ export function ikePolicyWish(policy: object): IkePolicyWish {
   };
 }
 
+/** Reads an IPsec policy, as the file or the server spells it, to the form in which the two are compared. */
 export function ipsecPolicyWish(policy: object): IpsecPolicyWish {
   const fields = policy as Fields;
   const groups = (fields.pfs_groups as string[] | undefined) ?? [String(fields.pfs ?? DEFAULTS.pfs)];

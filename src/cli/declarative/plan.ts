@@ -17,6 +17,7 @@ export interface StepRequest {
   readonly body?: object;
 }
 
+/** One request of a plan, with the words for it. */
 export interface Step {
   readonly request: StepRequest;
   /** What it changes, in words. */
@@ -25,6 +26,7 @@ export interface Step {
   readonly place?: ConfigPath;
 }
 
+/** What happens to an object; `replace` deletes it and creates it with the same name. */
 export type Verb = 'create' | 'update' | 'replace' | 'delete';
 
 /** What happens to one object, in words. */
@@ -34,6 +36,7 @@ export interface PlannedChange {
   readonly changes: readonly string[];
 }
 
+/** What brings a server to what a file declares, in the order in which it is done. */
 export interface Plan {
   readonly changes: readonly PlannedChange[];
   /** Gateways that have to be gone before the rest: their names and addresses are needed again. */

@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 import type { Suite } from '../suite.js';
 import type { Site } from './site-network.js';
 
+/** What differs between the configuration files of a pair's two gateways. */
 export interface PairGatewayOptions {
   readonly control: string;
   readonly pskFile: string;

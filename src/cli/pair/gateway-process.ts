@@ -12,6 +12,7 @@ const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5000;
 const KEPT_LINES = 40;
 
+/** How a gateway of the pair is started. */
 export interface GatewayProcessOptions {
   /** Name for messages. */
   readonly name: string;

@@ -14,6 +14,7 @@ import { createSiteNetwork, SITE_A, SITE_B, type Site } from './site-network.js'
 const UP_TIMEOUT_MS = 20_000;
 const LOOK_EVERY_MS = 10;
 
+/** What the two gateways of a pair negotiate, and whether their logs are kept. */
 export interface PairOptions {
   readonly suite?: Suite | undefined;
   /** 2 when left out. */

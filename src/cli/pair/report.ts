@@ -4,12 +4,14 @@ import { espSuiteText, ikeSuiteText, renderStatus, type ViewOptions } from '../s
 import { renderTable } from '../table.js';
 import type { PingFigures, TransferFigures } from './traffic-protocol.js';
 
+/** Figures of pings from one host of the pair to the other. */
 export interface PairPing extends PingFigures {
   readonly from: string;
   readonly to: string;
   readonly address: string;
 }
 
+/** Figures of a transfer from one host of the pair to the other. */
 export interface PairTransfer extends TransferFigures {
   readonly from: string;
   readonly to: string;

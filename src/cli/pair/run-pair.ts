@@ -4,6 +4,7 @@ import { agreedSuite, type PairPing, type PairReport, type PairTransfer } from '
 import { SITE_A, SITE_B } from './site-network.js';
 import { TrafficHost } from './traffic.js';
 
+/** What `culvert pair` does with the pair, and for how long. Durations are in seconds. */
 export interface RunPairOptions extends PairOptions {
   readonly suiteText: string | null;
   readonly seconds: number;

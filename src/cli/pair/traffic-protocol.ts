@@ -7,6 +7,7 @@ export type TrafficRequest =
   /** One TCP stream of zeros to a process that serves. */
   | { readonly kind: 'send'; readonly address: string; readonly port: number; readonly seconds: number };
 
+/** How many pings came back, and how fast. */
 export interface PingFigures {
   /** `icmp`: echo requests answered by the other host's kernel. `udp`: datagrams echoed by our process there. */
   readonly method: 'icmp' | 'udp';
@@ -23,6 +24,7 @@ export interface TransferFigures {
   readonly mbit_per_s: number;
 }
 
+/** What a traffic process in a host's namespace answers its parent with. */
 export type TrafficAnswer =
   | { readonly kind: 'serving'; readonly port: number }
   | ({ readonly kind: 'pinged' } & PingFigures)

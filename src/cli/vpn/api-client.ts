@@ -11,6 +11,7 @@ export type ApiObject = { readonly [field: string]: unknown } & {
   readonly name: string;
 };
 
+/** The server of the API, and how to authenticate there. */
 export interface ApiTarget {
   /** `unix:PATH`, or the URL of the server without `/v1`. */
   readonly endpoint: string;
@@ -23,6 +24,7 @@ export interface ApiTarget {
   readonly caFile?: string;
 }
 
+/** A successful answer; `etag` is what a later `If-Match` compares. */
 export interface ApiReply {
   readonly status: number;
   readonly body: unknown;
@@ -36,12 +38,14 @@ const PAGE = 100;
 /** Seconds that what concerns many objects is given at least: its work grows with their number. */
 const WHOLE_SECONDS = 60;
 
+/** The body of `POST /culvert/v1/restore`. */
 export interface RestoreRequest {
   readonly backup: Backup;
   readonly replace: boolean;
   readonly dry_run: boolean;
 }
 
+/** What a restore did, or would do in a dry run. */
 export interface RestoreReport {
   readonly dry_run: boolean;
   /** Numbers of objects. */
@@ -77,6 +81,7 @@ export class RefusedError extends CliError {
 /** No server answers at the endpoint: there may be one in a moment. */
 export class UnreachableError extends CliError {}
 
+/** Speaks to the API over TCP or a Unix socket. Errors are CliErrors in the words of the server. */
 export class ApiClient {
   readonly #target: ApiTarget;
   #token: Promise<string | undefined> | undefined;

@@ -26,6 +26,7 @@ export const apiOptions = {
   timeout: timeoutOption,
 } as const satisfies Record<string, Options>;
 
+/** The options by which a command finds the API and authenticates there. */
 export interface ApiArguments {
   readonly endpoint?: string | undefined;
   readonly 'token-file'?: string | undefined;

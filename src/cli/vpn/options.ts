@@ -10,6 +10,7 @@ export function operand(describe: string): PositionalOptions {
   return { type: 'string', demandOption: true, describe };
 }
 
+/** Returns an option that takes a text. */
 export function textOption(describe: string): Options {
   return { type: 'string', requiresArg: true, describe };
 }
@@ -76,6 +77,7 @@ export async function looseJson(option: string, text: string): Promise<unknown> 
   }
 }
 
+/** Reads a file that an option names. @throws CliError */
 export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');

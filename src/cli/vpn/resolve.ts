@@ -11,6 +11,7 @@ export const KINDS = {
   vpc: { path: '/vpcs', list: 'vpcs', word: 'VPC' },
   resource_group: { path: '/resource_groups', list: 'resource_groups', word: 'resource group' },
 } as const;
+/** A kind of object that commands find by name or id. */
 export type Kind = keyof typeof KINDS;
 
 /** The object of this name or id. @throws CliError when there is none, or more than one of the name */
@@ -35,6 +36,7 @@ export async function resolveGateway(
   );
 }
 
+/** Finds a connection of a gateway by its name or id. @throws CliError when there is none, or more than one */
 export async function resolveConnection(
   api: ApiClient,
   gateway: ApiObject,

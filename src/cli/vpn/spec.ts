@@ -67,6 +67,7 @@ export type Outcome =
   | { readonly kind: 'values'; readonly title: string; readonly values: readonly string[] }
   | { readonly kind: 'done'; readonly text: string; readonly json: object };
 
+/** A command of `culvert vpn`: how it is called, and what it requests. */
 export interface VpnCommand {
   readonly name: string;
   readonly operands: string;
@@ -86,6 +87,7 @@ export interface DeleteCommand extends Omit<VpnCommand, 'run'> {
   find(api: ApiClient, given: Given): Promise<readonly Deletion[]>;
 }
 
+/** An object that is deleted once the question about it is answered. */
 export interface Deletion {
   readonly object: ApiObject;
   readonly path: string;

@@ -71,6 +71,7 @@ export const serviceConnectionView: View = [
   id,
 ];
 
+/** Renders objects as a table, without the columns that a screen of this width has no room for, and names those. */
 export function renderList(
   items: readonly ApiObject[],
   view: View,
