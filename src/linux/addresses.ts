@@ -26,7 +26,7 @@ export interface InterfaceAddress {
 }
 
 /** `address/prefix`, host bits allowed. @throws RangeError when the text is something else */
-export function parseInterfaceAddress(value: string): { address: IpBytes; prefix: number } {
+function parseInterfaceAddress(value: string): { address: IpBytes; prefix: number } {
   const [host = '', digits = '', ...rest] = value.split('/');
   const address = parseIp(host);
   const prefix = Number(digits);

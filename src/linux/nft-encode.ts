@@ -10,7 +10,7 @@ const NLM_F_APPEND = 0x800;
 /** NFNL_SUBSYS_NFTABLES: the high octet of a message's type. */
 const SUBSYSTEM = 10;
 
-export const NFT_MSG = {
+const NFT_MSG = {
   newTable: 0,
   getTable: 1,
   delTable: 2,
@@ -23,7 +23,7 @@ export const NFT_MSG = {
 } as const;
 
 /** NFPROTO_INET: a table for IPv4 and IPv6 together. */
-export const INET = 1;
+const INET = 1;
 /** struct nfgenmsg: family u8, version u8, resource id u16. */
 export const NFGENMSG_SIZE = 4;
 const BATCH_BEGIN = 16;
@@ -56,7 +56,7 @@ const number = (type: number, value: number): Attribute => ({ type, value: be32(
 const data = (type: number, value: Uint8Array): Attribute => nested(type, [{ type: 1, value }]);
 
 /** One message of nf_tables. */
-export function nftMessage(message: number, flags: number, attributes: readonly Attribute[]): Uint8Array {
+function nftMessage(message: number, flags: number, attributes: readonly Attribute[]): Uint8Array {
   const fixed = Uint8Array.of(INET, 0, 0, 0);
   return encodeRequest((SUBSYSTEM << 8) | message, flags, fixed, attributes);
 }

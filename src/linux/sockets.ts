@@ -46,7 +46,7 @@ const UDP_GRO = 104;
  * Octets asked for each socket buffer. The kernel's default of 212,992 overflows in the bursts of one fast
  * flow; the kernel counts more than the payload, so this is room for some 3,000 full datagrams.
  */
-export const SOCKET_BUFFER = 7 * 1024 * 1024;
+const SOCKET_BUFFER = 7 * 1024 * 1024;
 
 /** Kernels before this one lose datagrams with UDP_GRO on sockets of several flows. */
 const GRO_SINCE = [5, 12] as const;
@@ -155,7 +155,7 @@ function openUdp(ip: IpBytes): number {
  * What ESP sockets need: the outer TOS of what arrives (RFC 6040), and datagrams that carry DF unless they are
  * longer than the path, of which ICMP then tells.
  */
-export function prepareEsp(fd: number, ip: IpBytes): void {
+function prepareEsp(fd: number, ip: IpBytes): void {
   if (ip.length === 16) {
     trySetOption(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     trySetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_WANT);
@@ -238,7 +238,7 @@ export function closeSocket(fd: number): void {
 }
 
 /** Whether the running kernel is `major.minor` or newer. */
-export function kernelIsAtLeast([major, minor]: readonly [number, number], release = osRelease()): boolean {
+function kernelIsAtLeast([major, minor]: readonly [number, number], release = osRelease()): boolean {
   const [, a, b] = /^(\d+)\.(\d+)/.exec(release) ?? [];
   return Number(a) > major || (Number(a) === major && Number(b) >= minor);
 }

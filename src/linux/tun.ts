@@ -64,7 +64,7 @@ export interface TunDevice {
 }
 
 /** Whether the kernel takes this as a device name. */
-export function isDeviceName(name: string): boolean {
+function isDeviceName(name: string): boolean {
   return /^[^\s/:%]{1,15}$/.test(name) && name !== '.' && name !== '..';
 }
 

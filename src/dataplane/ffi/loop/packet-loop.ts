@@ -43,7 +43,7 @@ const TUN_AT = WAKE_AT + POLLFD_SIZE;
 const SOCKETS_AT = TUN_AT + POLLFD_SIZE;
 
 /** More sockets than this one thread does not serve. */
-export const MAX_SOCKETS = 16;
+const MAX_SOCKETS = 16;
 /** TUN devices beside the first. All descriptors together fit in front of the send queue's (`WAIT_AT`). */
 export const MAX_FURTHER_DEVICES = 13;
 

@@ -110,7 +110,7 @@ export class Path {
 }
 
 /** Whether a descriptor is gone for good, so that going on makes no sense. */
-export function isFatal(errno: number): boolean {
+function isFatal(errno: number): boolean {
   // EBADFD is what a TUN descriptor answers after its device was removed.
   return errno === Errno.EBADF || errno === Errno.EBADFD || errno === Errno.ENOTSOCK;
 }
