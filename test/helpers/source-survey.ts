@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
@@ -33,9 +33,10 @@ const src = fileURLToPath(new URL('../../src/', import.meta.url));
 /** Reads all of `src`. */
 export function surveySource(): Survey {
   const lines = new Map<string, number>();
-  const words = new Map<string, ReadonlySet<string>>();
+  const words = new Map<string, Set<string>>();
   const functions: SurveyedFunction[] = [];
   const exports: SurveyedExport[] = [];
+  const passedOn: (readonly [door: string, file: string])[] = [];
   for (const entry of readdirSync(src, { withFileTypes: true, recursive: true })) {
     if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
     const path = join(entry.parentPath, entry.name);
@@ -45,7 +46,17 @@ export function surveySource(): Survey {
     words.set(file, new Set(text.match(/[A-Za-z_$][\w$]*/g)));
     const source = ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true);
     collectFunctions(source, file, functions);
-    for (const statement of source.statements) exports.push(...exportsOf(statement, file));
+    passedOn.push(...starsOf(source, file));
+    const before = exports.length;
+    for (const statement of source.statements) {
+      // The comment of a function is on its first signature.
+      const isOverload = ({ name }: SurveyedExport): boolean =>
+        ts.isFunctionDeclaration(statement) && exports.slice(before).some((one) => one.name === name);
+      exports.push(...exportsOf(statement, file).filter((one) => !isOverload(one)));
+    }
+  }
+  for (const [door, file] of passedOn) {
+    for (const word of words.get(file) ?? []) words.get(door)?.add(word);
   }
   return { lines, words, functions, exports };
 }
@@ -86,5 +97,22 @@ function exportsOf(statement: ts.Statement, file: string): SurveyedExport[] {
   if (ts.isFunctionDeclaration(statement)) return [one(statement.name?.text ?? 'default', 'function')];
   if (ts.isClassDeclaration(statement)) return [one(statement.name?.text ?? 'default', 'class')];
   if (!ts.isVariableStatement(statement)) return [];
-  return statement.declarationList.declarations.map(({ name }) => one(name.getText(), 'const'));
+  return statement.declarationList.declarations
+    .flatMap(({ name }) => (ts.isIdentifier(name) ? [name] : name.elements.flatMap(namesOfElement)))
+    .map((name) => one(name.text, 'const'));
+}
+
+/** The names that one element of a destructuring pattern introduces; those of nested patterns are left out. */
+function namesOfElement(element: ts.ArrayBindingElement): ts.Identifier[] {
+  return ts.isBindingElement(element) && ts.isIdentifier(element.name) ? [element.name] : [];
+}
+
+/** What a file passes on as a whole by `export * from`: all its names are in use. */
+function starsOf(source: ts.SourceFile, file: string): (readonly [door: string, file: string])[] {
+  return source.statements.flatMap((statement) => {
+    if (!ts.isExportDeclaration(statement) || statement.isTypeOnly || statement.exportClause !== undefined)
+      return [];
+    const { text } = statement.moduleSpecifier as ts.StringLiteral;
+    return [[file, join(dirname(file), text).replace(/\.js$/, '.ts')] as const];
+  });
 }
