@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Node answers SIGUSR1 by opening its inspector to every user of the machine, unless somebody listens for it: the
+// Node answers SIGUSR1 by opening its inspector to every user of the machine, unless a listener is installed: the
 // listener comes before everything else is loaded, which takes its time.
 process.on('SIGUSR1', () => undefined);
 
-// Libraries that are loaded below need it, and say so in a way that nobody understands.
+// Libraries that are loaded below need it, and say so in words that do not help.
 if (!('WebAssembly' in globalThis)) {
   process.stderr.write(
     'culvert: this Node has no WebAssembly, which the program needs; start it without --jitless\n',

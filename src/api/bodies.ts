@@ -11,7 +11,7 @@ const MAX_DEPTH = 16;
 export const tooLarge = (limit: number): ApiError =>
   new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${limit} octets`);
 
-/** The octets of a body behind its Content-Encoding: identity or gzip. @throws ApiError 400, 413, 415 */
+/** The octets of a body without its Content-Encoding: identity or gzip. @throws ApiError 400, 413, 415 */
 export function decodeBody(body: Buffer, encoding: string | undefined, limit = BODY_LIMIT): Buffer {
   switch (encoding?.trim().toLowerCase() ?? 'identity') {
     case 'identity':
@@ -49,7 +49,7 @@ export function parseJson(body: Buffer): unknown {
   try {
     value = JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, which may hold a key.
+    // The parser's own message quotes the text, which may contain a key.
     throw new ApiError(400, 'bad_request', 'the body is not JSON: look for a missing comma or quote');
   }
   refuseInherited(value);

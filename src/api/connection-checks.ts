@@ -146,7 +146,7 @@ function remoteOf({ peer }: ConnectionRecord): string {
 }
 
 /**
- * Connections that their IKE policy leaves with nothing to tell them apart: IKEv1 needs more than IKEv2 does.
+ * Connections that their IKE policy leaves with nothing to distinguish them: IKEv1 needs more than IKEv2 does.
  * @throws ApiError 400
  */
 export function checkPolicyVersion(id: string, view: View, site: Site): void {

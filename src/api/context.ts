@@ -86,7 +86,7 @@ export type FaultPlace = (error: ApiError) => ApiError;
 
 /**
  * A change in the making: begins with one state of the store and shows it as the changes collected so far leave it.
- * Rules that look at several objects (names, quotas, overlaps) are deferred: they are held against the state behind
+ * Rules that look at several objects (names, quotas, overlaps) are deferred: they are checked against the state after
  * the last change, so that the order of the changes does not matter and nothing in between has to be legal.
  */
 export class Transaction {
@@ -103,7 +103,7 @@ export class Transaction {
     this.#overlay = new Overlay(snapshot);
   }
 
-  /** The state as it is behind the changes so far. */
+  /** The state as it is after the changes so far. */
   get view(): View {
     return new View(this.#overlay);
   }
@@ -246,7 +246,7 @@ export class View {
 }
 
 /**
- * The writers of this process, one after the other: rules that look at many objects (names, quotas, overlaps) hold
+ * The writers of this process, one after the other: rules that look at many objects (names, quotas, overlaps) apply
  * because a change is worked out and committed against the same state. A writer in another process makes the commit
  * fail, and the change is worked out again.
  */
@@ -266,7 +266,7 @@ export class WriteQueue {
 
   /**
    * Runs `work` against the newest state, commits what it collected with its audit record, and gives what `answer`
-   * makes of its result and the state behind it.
+   * makes of its result and the state after it.
    */
   run<T, A>(
     actor: Actor,

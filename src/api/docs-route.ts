@@ -4,7 +4,7 @@ import { HEALTH_CODES } from './render/health.js';
 import { DOCS_PATH } from './render/links.js';
 
 /**
- * The page that `more_info` in answers leads to: what the codes of status reasons mean and what to do. It holds
+ * The page that `more_info` in answers leads to: what the codes of status reasons mean and what to do. It has
  * nothing of this site and may be read without a token, so that the link opens in any browser.
  */
 export function registerDocsRoute(app: FastifyInstance): void {

@@ -34,7 +34,7 @@ export function entityTag(id: string, revision: number): string {
 }
 
 /**
- * Whether an If-Match header holds the tag. Tags are compared weakly, since the service has no strong ones, and
+ * Whether an If-Match header contains the tag. Tags are compared weakly, since the service has no strong ones, and
  * `*` is any; text that is no list of tags matches nothing (RFC 9110 §13.1.1).
  */
 export function tagMatches(header: string, tag: string): boolean {

@@ -47,7 +47,7 @@ export function checkListener(
   );
 }
 
-/** Whether a host name or address stands for this machine only. */
+/** Whether a host name or address means this machine only. */
 export function isLoopbackHost(host: string): boolean {
   const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (name === 'localhost' || name.endsWith('.localhost')) return true;

@@ -4,7 +4,7 @@ import type { Actor, ApiContext } from './context.js';
 import type { Dialect } from './dialect.js';
 import type { Links } from './render/links.js';
 
-/** A request behind authentication and the checks that all of them have. */
+/** A request after authentication and the checks that all of them have. */
 export interface Call {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, unknown>>;
@@ -26,7 +26,7 @@ export interface Answer {
 /** One operation of the contract: how it is reached, what the OpenAPI document says of it, and what it does. */
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Path behind the API's versions, parameters as `:name`. */
+  /** Path after the API's versions, parameters as `:name`. */
   readonly path: string;
   readonly id: string;
   readonly summary: string;

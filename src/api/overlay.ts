@@ -2,7 +2,7 @@ import type { Change, Revision, Snapshot, StoredObject } from '../store/store.js
 
 /**
  * A state of the store with changes on top that are not committed yet. However often an object is changed, it
- * becomes one change, which holds only if the object is still as the state below has it.
+ * becomes one change, which is made only if the object is still as the state below has it.
  */
 export class Overlay implements Snapshot {
   readonly base: Snapshot;

@@ -65,7 +65,7 @@ export interface ListenOptions {
   readonly tcp?: TcpListener;
   /** Tokens and keys may cross a network in the clear: there is a proxy in front that speaks TLS. */
   readonly plainHttp?: boolean;
-  /** A Unix socket with mode 0600: whoever can open it is taken for root. */
+  /** A Unix socket with mode 0600: who can open it is treated as root. */
   readonly socketPath?: string;
 }
 
@@ -84,7 +84,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 /**
  * The control plane's REST server: API, tokens and OpenAPI document over a store, and the lifecycle of the gateways
- * over a runner. It owns neither: whoever made them closes them.
+ * over a runner. It owns neither: the caller, which made them, closes them.
  */
 export class ApiServer {
   /** For tests: `inject` goes through everything but the network. */
@@ -99,7 +99,7 @@ export class ApiServer {
     this.#parts = parts;
   }
 
-  /** Makes the server and brings the stored gateways up; nobody is listened to before `listen`. */
+  /** Makes the server and brings the stored gateways up; no request is accepted before `listen`. */
   static async create(options: ApiOptions): Promise<ApiServer> {
     const { store, runner, site, logger } = options;
     const now = options.now ?? (() => new Date());
@@ -152,7 +152,7 @@ export class ApiServer {
 
   /**
    * Opens the listeners. Gives back the URL of the TCP one, with the address that was bound.
-   * @throws ListenError when a listener would be open to everybody, or an address cannot be had
+   * @throws ListenError when a listener would admit callers without authentication, or an address cannot be had
    */
   async listen({ tcp, socketPath, plainHttp = false }: ListenOptions): Promise<string | undefined> {
     const { auth, tls } = this.#options;

@@ -12,7 +12,7 @@ type Arguments<O extends Record<string, Options>, P extends Record<string, Posit
 /** One subcommand as yargs needs it, and what it does. */
 export interface CliCommand {
   readonly name: string;
-  /** Positional arguments as they stand behind the name, `<needed>` and `[optional]`. */
+  /** Positional arguments as they follow the name, `<needed>` and `[optional]`. */
   readonly operands: string;
   readonly description: string;
   readonly options: Readonly<Record<string, Options>>;

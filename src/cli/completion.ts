@@ -8,13 +8,13 @@ export const COMPLETIONS_FLAG = '--get-yargs-completions';
 
 /** Options that every command has and that take no value from a list. */
 const PLAIN = ['--help', '--version'];
-/** Nobody waits longer behind a Tab. */
+/** A person does not wait longer after Tab. */
 const PATIENCE_SECONDS = 1;
 /** Commands whose operands are connections of a daemon. */
 const CONNECTION_COMMANDS: ReadonlySet<string> = new Set(['status', 'explain', 'up', 'down']);
 
 /**
- * What may stand in place of the last of `words`, the words of a command line without the program's. None where a file
+ * What may take the place of the last of `words`, the words of a command line without the program's. None where a file
  * is due: shells complete these themselves.
  */
 export async function completions(

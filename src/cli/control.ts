@@ -19,7 +19,7 @@ export interface Control {
   up(name: string, wait?: UpWait): Promise<void>;
   down(name: string): Promise<void>;
   explain(name: string): Promise<Explanation>;
-  /** Applies the difference in the configuration file, or only tells it. */
+  /** Applies the difference in the configuration file, or only reports it. */
   reload(dryRun: boolean): Promise<ReloadReport>;
   /** `changed` is called whenever a status may have changed. */
   watch(changed: () => void): Promise<void>;
@@ -69,7 +69,7 @@ export async function openControl({
       const waiting = wait === undefined ? {} : { wait: true, timeout: wait.timeout };
       const asked = found(name, client.up({ name, ...waiting }, wait?.progress));
       const answer = asked.catch((error: unknown) => {
-        // Whether it is up, and why not, is what the status tells better than this answer.
+        // Whether it is up, and why not, is what the status says better than this answer.
         if (wait !== undefined && error instanceof ControlError && error.code === 'failed') return;
         throw error;
       });
@@ -137,7 +137,7 @@ function refusal(path: string, error: unknown): string {
     case 'EACCES':
     case 'EPERM':
       return `the control socket ${path} may not be used by this user; run the command as the user of the daemon`;
-    // Its queue of connections is full: nobody accepts them.
+    // Its queue of connections is full: they are not being accepted.
     case 'EAGAIN':
       return `the daemon does not answer: it takes no connection at ${path}; see whether its process is stopped`;
     case 'ENOTSOCK':

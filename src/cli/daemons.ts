@@ -14,7 +14,7 @@ export interface DaemonArguments {
   readonly timeout?: number | undefined;
   readonly 'run-folder'?: string | undefined;
   readonly output?: string;
-  /** It goes on and on: with one daemon at a time. */
+  /** It does not end by itself, so it follows one daemon only. */
   readonly watch?: boolean;
 }
 
@@ -36,8 +36,8 @@ interface Member {
 
 /**
  * Does something with each daemon that the operands of a command line mean: the one with a file, whose connections they
- * name; or, where there is none or an operand is `GATEWAY/CONNECTION`, gateways of `culvert serve`. With several daemons
- * a person reads a heading for each, and a program gets a list.
+ * name; or, where there is none or an operand is `GATEWAY/CONNECTION`, gateways of `culvert serve`. With several
+ * daemons a person reads a heading for each, and a program gets a list.
  * @throws CliError
  */
 export async function eachDaemon(

@@ -33,7 +33,7 @@ export function messageOf(thrown: unknown): string {
 }
 
 /**
- * Tells what a command has thrown: an expected failure as one line, with `hint` behind it, anything else with its
+ * Prints what a command has thrown: an expected failure as one line, with `hint` after it, anything else with its
  * stack, since it is a bug. @returns the exit code
  */
 export function reportError(thrown: unknown, terminal: Terminal, hint = ''): ExitCode {

@@ -45,13 +45,16 @@ export function loadConfig(path: string): Result<LoadedConfig, readonly ConfigEr
   return psks.ok ? ok({ file: file.value, psks: psks.value }) : err(psks.error);
 }
 
-/** The errors for people: `FILE:LINE:COLUMN: path: message`, one a line, and how many there are. */
+/** The errors for people: `FILE:LINE:COLUMN: path: message`, one per line, and how many there are. */
 export function describeErrors(path: string, errors: readonly ConfigError[]): string {
   const count = errors.length === 1 ? '1 error' : `${errors.length} errors`;
   return `${formatConfigErrors(errors, path)}\nculvert: ${count} in ${path}; correct the file and check it again`;
 }
 
-/** Networks and addresses that will not pass the tunnel, keys that are easy to guess, and weak algorithms, named or what auto-negotiation may fall back to. */
+/**
+ * Networks and addresses that will not pass the tunnel, keys that are easy to guess, and weak algorithms, named or what
+ * auto-negotiation may fall back to.
+ */
 export function adviseConfig({ file, psks }: LoadedConfig): ConfigAdvisory[] {
   const { connections } = toEngineConfig(file, psks, new Map());
   const networks = networkWarnings(file).map((warning) => ({

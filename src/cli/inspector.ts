@@ -5,8 +5,8 @@ import { CliError } from './errors.js';
 const INSPECT = /(^|\s)--inspect(?!-port|-publish-uid)/;
 
 /**
- * Sees to it that nobody can attach a debugger to a process that holds keys and rights: whoever reaches the inspector
- * may run any code in it.
+ * Makes sure that no process can attach a debugger to a process that holds keys and rights: whoever reaches the
+ * inspector may run any code in it.
  * @throws CliError when Node was started with its inspector
  */
 export function refuseInspector(

@@ -14,8 +14,8 @@ import { basename, dirname, join } from 'node:path';
 import { CliError, messageOf } from './errors.js';
 
 /**
- * Writes a file for nobody else to read. It is whole or not there: what had the name before stays until the new text
- * is on the disk. A device or a pipe is written to as it is. @throws CliError
+ * Writes a file that no other user can read. It is whole or not there: what had the name before stays until the new
+ * text is on the disk. A device or a pipe is written to as it is. @throws CliError
  */
 export function writePrivate(path: string, text: string): void {
   try {

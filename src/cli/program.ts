@@ -63,7 +63,7 @@ interface Chosen {
  */
 export async function runProgram(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
   if (argv[0] === COMPLETIONS_FLAG) {
-    // The first word behind it is the program's.
+    // The first word after it is the program's.
     terminal.lines(await completions(COMMANDS, argv.slice(2)));
     return ExitCode.done;
   }

@@ -249,7 +249,7 @@ function explain(connection: ConnectionStatusDocument, options: ViewOptions): st
   return lines;
 }
 
-/** What `details` holds: both offers side by side, the nearest miss, identities, selectors, the rest. */
+/** What `details` has: both offers side by side, the nearest miss, identities, selectors, the rest. */
 function evidence(reason: StatusReason, options: ViewOptions): string[] {
   const details: Readonly<Record<string, unknown>> = reason.details ?? {};
   const { cause, ours, theirs, nearest, advice, ...rest } = details;

@@ -35,7 +35,7 @@ const DEFAULT_GROUP = 14;
 /**
  * Reads `aes256-sha256-modp2048`, `aes128gcm16`, `3des-md5` or, with ESP on its own,
  * `aes256-sha256-x25519/aes128gcm16`.
- * @throws UsageError that names the word nobody knows, or what is missing
+ * @throws UsageError that names the unknown word, or what is missing
  */
 export function parseSuite(text: string): Suite {
   const parts = text.split('/');

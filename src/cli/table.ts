@@ -2,7 +2,7 @@
 
 export interface Column {
   readonly title: string;
-  /** Figures stand to the right, everything else to the left, which is the default. */
+  /** Figures are aligned to the right, everything else to the left, which is the default. */
   readonly align?: 'left' | 'right';
   /** Never broken over lines, as figures are not: names and addresses that people copy. */
   readonly whole?: boolean;
@@ -25,8 +25,8 @@ const GAP = '  ';
 const NARROWEST = 8;
 
 /**
- * The lines of a table: titles, a rule of dashes, one or more lines a row. Cells may hold line breaks.
- * Plain ASCII but for what the cells hold; no line ends in a space.
+ * The lines of a table: titles, a rule of dashes, one or more lines per row. Cells may contain line breaks.
+ * Plain ASCII but for what the cells contain; no line ends in a space.
  */
 export function renderTable(
   columns: readonly Column[],
@@ -120,7 +120,7 @@ export function renderPairs(
   );
 }
 
-/** Breaks a text behind spaces, commas and slashes into lines of at most `width` characters; longer words are cut. */
+/** Breaks a text after spaces, commas and slashes into lines of at most `width` characters; longer words are cut. */
 export function wrapText(text: string, width: number): string[] {
   return wrap(text.split('\n'), width);
 }
@@ -164,7 +164,7 @@ function joinCells(
   const lines: string[] = [];
   for (let i = 0; i < height; i++) {
     const present = cells.map((cell, c) => pad(cell[i] ?? '', widths[c]!, columns[c]!.align ?? 'left'));
-    // Spaces behind the last text are dropped before painting, so that an escape cannot hide them.
+    // Spaces after the last text are dropped before painting, so that an escape cannot hide them.
     let last = present.length - 1;
     while (last > 0 && present[last]!.trim() === '') last--;
     lines.push(
@@ -202,7 +202,7 @@ function wrapLine(line: string, width: number): string[] {
   return out.length === 0 ? [''] : out;
 }
 
-/** What a line may be broken into: behind a space, a comma or a slash, but for that of a network such as 10.0.0.0/8. */
+/** What a line may be broken into: after a space, a comma or a slash, but for that of a network such as 10.0.0.0/8. */
 function pieces(line: string): string[] {
   return line.match(/(?:[^ ,/]|\/(?=[0-9]))*(?:[ ,]+|\/+(?![0-9]))|(?:[^ ,/]|\/(?=[0-9]))+$/g) ?? [];
 }

@@ -1,4 +1,4 @@
-/** Whether a name is meant: by itself, or by a pattern in which `*` stands for any text and `?` for one character. */
+/** Whether a name is meant: by itself, or by a pattern in which `*` matches any text and `?` for one character. */
 export function isMeant(pattern: string, name: string): boolean {
   if (!isPattern(pattern)) return pattern === name;
   const source = pattern

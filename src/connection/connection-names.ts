@@ -9,7 +9,7 @@ interface Named {
 }
 
 /**
- * The names that people know connections by. Everything else goes by ids: through this map alone texts for people are
+ * The names that people know connections by. Everything else uses ids: through this map alone texts for people are
  * written, and what people say is read. Another name is another entry here, and no change anywhere else.
  */
 export class ConnectionNames {
@@ -28,7 +28,7 @@ export class ConnectionNames {
     return this.#names.get(id) ?? this.#former.get(id) ?? id;
   }
 
-  /** The configured connection that somebody means by its name, or by its id. */
+  /** The configured connection that a person means by its name, or by its id. */
   find(text: string): ConnectionId | undefined {
     for (const [id, name] of this.#names) if (name === text) return id;
     return this.#names.has(text) ? text : undefined;

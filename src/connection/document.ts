@@ -130,7 +130,7 @@ function reasonsOf(
   const out = projections.failures.reasons(peer, toUtc);
   const version = newest(sas.ikes.values())?.version ?? 2;
   if (carried === 'degraded') {
-    // The refusal of a single pair has the same code and tells less: it stays with its pair.
+    // The refusal of a single pair has the same code and says less: it stays with its pair.
     const reason = narrowedReason(coverage, version, peer);
     const same = out.findIndex((other) => other.code === reason.code);
     if (same < 0) out.push(reason);

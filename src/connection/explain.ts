@@ -43,7 +43,7 @@ const ADVISORY_CAUSES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What advisories tell of a connection that is up and yet not well: the cause of what is going to happen, where it
+ * What advisories say about a connection that is up and yet not well: the cause of what is going to happen, where it
  * has one.
  */
 const THREATS: Readonly<Record<string, string | null>> = {

@@ -5,7 +5,7 @@ import { parseIp, rangeContains } from '../util/ip.js';
 import { describeSelector } from '../wire/ike/describe.js';
 
 /**
- * A network of the peer holds the peer's own outer address. IKE and ESP have to go there around the tunnel, so
+ * A network of the peer contains the peer's own outer address. IKE and ESP have to go there around the tunnel, so
  * nothing else for that address can go through it: what an operator should know of it, or undefined.
  */
 export function peerAddressBesideTunnel(config: ConnectionConfig): string | undefined {

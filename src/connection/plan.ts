@@ -81,9 +81,9 @@ export function planConnections(
 }
 
 /**
- * The ids of connections that were read anew from where they have only names, in the order of `after`: one with the name
- * of a known connection is that one, and so is one that differs in nothing but the name from a known one that is gone.
- * A further one keeps the id that it was read with, or gets another where that is taken.
+ * The ids of connections that were read again from where they have only names, in the order of `after`: one with the
+ * name of a known connection is that one, and so is one that differs in nothing but the name from a known one that is
+ * gone. A further one keeps the id that it was read with, or gets another where that is taken.
  */
 export function knownIds(
   before: readonly PlannedConnection[],

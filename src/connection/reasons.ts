@@ -34,7 +34,7 @@ export interface StatusEvidence extends FailureDetails {
   /** Ages at which the SAs of a connection ended, and the age at which we would have rekeyed them, in seconds. */
   readonly endedAfter?: readonly number[];
   readonly rekeyAfter?: number;
-  /** How long this machine stood still, in seconds, and when it went on. */
+  /** How long this machine was paused, in seconds, and when it went on. */
   readonly stoodStill?: number;
   readonly wentOn?: string;
 }
@@ -60,7 +60,7 @@ export interface Occurrence {
 
 interface CauseInfo {
   readonly code: StatusReasonCode;
-  /** How much the cause tells: of two failures with one public code the more telling one is shown. */
+  /** How much the cause says: of two failures with one public code the more telling one is shown. */
   readonly rank: number;
   /** What to do, in one sentence. */
   readonly advice: string;
@@ -257,7 +257,7 @@ export function codeOf(cause: StatusCause, version: 1 | 2 = 2): StatusReasonCode
     : code;
 }
 
-/** How much a cause tells; see `CauseInfo.rank`. Evidence from the peer's own offer counts on top. */
+/** How much a cause says; see `CauseInfo.rank`. Evidence from the peer's own offer counts on top. */
 export function rankOf(failure: StatusFailure): number {
   const { rank } = CAUSES[failure.cause];
   return failure.details?.theirs !== undefined || failure.details?.nearest !== undefined ? rank + 10 : rank;
@@ -266,7 +266,7 @@ export function rankOf(failure: StatusFailure): number {
 /** The status reason of a failure: public code, one or two sentences with advice, and the evidence. */
 export function statusReason(failure: StatusFailure, seen: Occurrence = {}): StatusReason {
   const nearest = failure.details?.nearest?.advice;
-  // A message that tells the nearest miss already needs to be told what to do, not the same again.
+  // A message that names the nearest miss already only lacks what to do.
   const advice =
     nearest === undefined || failure.message.includes(nearest) ? CAUSES[failure.cause].advice : nearest;
   return {

@@ -63,7 +63,7 @@ export interface ReconcilePolicy {
   readonly afterDelete: Millis;
   /**
    * This long after the peer deleted the last child SA and left the IKE SA established. Long enough for the DELETE of
-   * the IKE SA that IKEv1 peers send behind it: there each has a message of its own (RFC 2408 §3.15).
+   * the IKE SA that IKEv1 peers send after it: there each has a message of its own (RFC 2408 §3.15).
    */
   readonly afterChildDelete: Millis;
   /** A connection that was up this long has proven itself: the next failure starts with short waits again. */

@@ -7,7 +7,7 @@
  * - `add_networks`: a further child SA for the new pairs of networks
  * - `remove_networks`: child SAs of the removed networks end, or are rekeyed without them
  * - `rekey_children`, `rekey_ike`: by rekeying, new SA first, then the old one is deleted
- * - `new_connection_sa`: a new IKE SA is negotiated from the start; when it stands the old one is deleted
+ * - `new_connection_sa`: a new IKE SA is negotiated from the start; when it is established the old one is deleted
  * - `renegotiate`: the SAs are deleted at the peer, then negotiated again
  * - `start`, `stop`: brought up; deleted at the peer
  * - `restart`: not possible while the daemon runs: the whole change is refused

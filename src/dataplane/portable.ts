@@ -39,7 +39,7 @@ interface PortableDeps {
 export type PortableOptions = PortableDeps &
   ({ readonly socket: Socket; readonly send?: never } | { readonly send: SendEsp; readonly socket?: never });
 
-/** The data plane of the main thread, to which somebody else reads the sockets. */
+/** The data plane of the main thread, whose sockets another part reads. */
 export interface PortableDataPlane extends DataPlane {
   readonly kind: 'portable';
   /** An ESP packet, from the SPI on, that arrived as IP protocol 50. Nothing in it can make this throw. */

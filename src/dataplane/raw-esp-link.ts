@@ -10,7 +10,7 @@ const PACKET_SIZE = 65_535;
 /** A raw socket for ESP without UDP on the main thread, one packet a system call. */
 export interface RawEspLink {
   readonly send: SendEsp;
-  /** ESP packets from the SPI on, valid during the call; undefined: nobody takes them. */
+  /** ESP packets from the SPI on, valid during the call; undefined: they are discarded. */
   onPacket(receiver: ((packet: Uint8Array) => void) | undefined): void;
   /** Resolves when the thread behind it has ended; then the socket, which stays open, may be closed. */
   close(): Promise<void>;

@@ -33,7 +33,7 @@ export const DROP_REASONS = [
   'send_error',
   /** A queue between threads was full. */
   'queue_full',
-  /** Inbound: marked by a congested router outside, and the inner transport cannot be told (RFC 6040 §4.2). */
+  /** Inbound: marked by a congested router outside, and the inner transport does not support ECN (RFC 6040 §4.2). */
   'congestion',
   /** Inbound: came before its SA was agreed on, and the SA did not follow in time (RFC 7296 §2.8). */
   'early',

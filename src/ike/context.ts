@@ -63,7 +63,7 @@ export class Context {
   configure(config: EngineConfig): EngineConfig {
     const supports = (need: TransformNeed): boolean => this.crypto.supports(need);
     const lists = new Map<string, readonly IkeProposalSpec[]>();
-    // Connections that accept the same are told by it that they do: a stranger's offer is looked at once for all.
+    // It shows which connections accept the same: a stranger's offer is looked at once for all.
     const oneObject = (specs: readonly IkeProposalSpec[]): readonly IkeProposalSpec[] => {
       const text = JSON.stringify(specs);
       if (!lists.has(text)) lists.set(text, specs);

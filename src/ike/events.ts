@@ -81,7 +81,10 @@ export type IkeEvent =
       readonly from: Endpoint;
       readonly to: Endpoint;
     }
-  /** Another lifetime was configured, or told by the peer: the IKE SA, or the child SA when one is named, is rekeyed at `rekeyAt`. */
+  /**
+   * Another lifetime was configured, or told by the peer: the IKE SA, or the child SA when one is named, is rekeyed at
+   * `rekeyAt`.
+   */
   | {
       readonly kind: 'rescheduled';
       readonly connection: ConnectionId;
@@ -247,7 +250,7 @@ export interface Failure {
 
 /** Evidence of a failure, for people: both sides of what did not match. Never key material. */
 export interface FailureDetails {
-  /** Proposals in readable form, one string a proposal: `AES_CBC-256 HMAC_SHA2_256_128 PRF… MODP_2048`. */
+  /** Proposals in readable form, one string per proposal: `AES_CBC-256 HMAC_SHA2_256_128 PRF… MODP_2048`. */
   readonly ours?: readonly string[];
   readonly theirs?: readonly string[];
   /** The offer that came closest and the transform types in which it differs. */

@@ -29,7 +29,7 @@ export type Input =
     }
   /** A packet, to `destination` when that is known, met a policy without an SA. */
   | { readonly kind: 'acquire'; readonly connection: ConnectionId; readonly destination?: Uint8Array }
-  /** The data plane could not install what it was told to: the child SA must go at the peer too. */
+  /** The data plane could not install a child SA: it must be deleted at the peer too. */
   | { readonly kind: 'install-failed'; readonly childId: ChildId; readonly reason: string }
   /** Puts SAs with the present configuration in the place of those that stand, without a gap in between. */
   | { readonly kind: 'renew'; readonly connection: ConnectionId; readonly scope: RenewScope }

@@ -28,10 +28,10 @@ export interface IkeVersion {
   trafficVolume?(childId: ChildId, passed: { readonly bytes: ByteCount; readonly packets: number }): boolean;
   /** Traffic to an address for which a standing connection has no child SA. False when it does not stand here. */
   acquire?(connection: ConnectionId, destination: Uint8Array): boolean;
-  /** The data plane does not have a child SA it was told to install. False when it is not of this version. */
+  /** The data plane does not have a child SA that it was ordered to install. False when it is not of this version. */
   installFailed(childId: ChildId, reason: string): boolean;
   /**
-   * Makes the SAs of a connection anew by its present configuration; see `RenewScope`. A version that cannot
+   * Re-establishes the SAs of a connection with its present configuration; see `RenewScope`. A version that cannot
    * do it without a gap leaves it out: then its SAs end and the connection is initiated again.
    */
   renew?(connection: ConnectionConfig, scope: RenewScope): void;

@@ -12,7 +12,7 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_FLAGS = 8;
 
-/** Skip duplicate address detection: on a TUN there is nobody to ask, and the address must work at once. */
+/** Skip duplicate address detection: on a TUN there is no neighbour to ask, and the address must work at once. */
 const IFA_F_NODAD = 0x02;
 
 /** struct ifaddrmsg: family u8, prefix length u8, flags u8, scope u8, index u32. */

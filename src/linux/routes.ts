@@ -62,7 +62,7 @@ export interface RouteDecision {
   readonly device: string;
   readonly gateway?: IpBytes;
   readonly source?: IpBytes;
-  /** The path MTU in octets when the kernel has learned or was told one. */
+  /** The path MTU in octets when the kernel has learned or was given one. */
   readonly mtu?: number;
 }
 

@@ -69,7 +69,7 @@ function isDeviceName(name: string): boolean {
 }
 
 /**
- * Makes a TUN device for bare IP packets, one a read, without blocking. It is down and has no address.
+ * Makes a TUN device for bare IP packets, one per read, without blocking. It is down and has no address.
  * Offloads that the kernel does not know are left out: see the answer.
  * @throws LinuxError with the remedy: rights, missing /dev/net/tun, name in use
  */

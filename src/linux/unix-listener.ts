@@ -13,7 +13,7 @@ const SO_PEERCRED = 17;
 const UCRED_SIZE = 12;
 
 /**
- * Why a Unix socket cannot be listened on: its path is too long, somebody answers there, what is there is no socket
+ * Why a Unix socket cannot be listened on: its path is too long, a process answers there, what is there is no socket
  * and is left alone, or the system refuses (`cause` is its error).
  */
 export class UnixListenError extends Error {
@@ -33,7 +33,7 @@ const WORDS: Readonly<Partial<Record<UnixListenError['reason'], string>>> = {
 };
 
 /**
- * Listens on a Unix socket of mode 0600. One that is there and nobody answers on is the rest of a crash and is
+ * Listens on a Unix socket of mode 0600. One that is there and no process answers on is left from a crash and is
  * replaced; anything else that is there is left alone.
  * @param stale called before such a rest is removed
  * @throws UnixListenError
@@ -99,7 +99,7 @@ function answers(path: string): Promise<boolean> {
     };
     socket.setTimeout(PROBE_MS, () => end(true));
     socket.once('connect', () => end(true));
-    // Only a refusal proves that nobody listens; with no right to ask, assume that somebody does.
+    // Only a refusal proves that no process listens; with no right to ask, assume that one does.
     socket.once('error', (error: NodeJS.ErrnoException) => end(error.code !== 'ECONNREFUSED'));
   });
 }
@@ -128,7 +128,7 @@ function peerCredentials(socket: Socket): DataView | undefined {
   return libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, at, at + UCRED_SIZE) < 0 ? undefined : view;
 }
 
-/** Whether a process of this user may tell us what to do, or be told keys: root and our own may. */
+/** Whether a process of this user may give us orders, or get keys: root and our own may. */
 export function isTrustedUser(uid: number | undefined): boolean {
   return uid === undefined || uid === 0 || uid === process.geteuid?.();
 }

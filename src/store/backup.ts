@@ -8,7 +8,7 @@ import { isSealedBy, type Sealer } from './sealing.js';
 import { type Snapshot, type StoredObject, StoreError } from './store.js';
 
 /*
- * A backup: every object of a store in JSON, whatever engine keeps it. Secrets stand apart from the values, as they
+ * A backup: every object of a store in JSON, whatever engine keeps it. Secrets are apart from the values, as they
  * do at rest: in clear, sealed (base64 of what a `Sealer` writes), or not at all.
  */
 
@@ -117,7 +117,7 @@ export function readBackup(text: string): Backup {
   try {
     value = JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, which may hold a key.
+    // The parser's own message quotes the text, which may contain a key.
     throw damaged('it ends early, or is no backup of Culvert');
   }
   return checkBackup(value);

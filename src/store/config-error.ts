@@ -11,7 +11,7 @@ export type IssueRule =
   | 'too_large'
   | 'list_size'
   | 'listed_twice'
-  /** Two fields stand beside each other of which one may. */
+  /** Two fields are given that exclude each other. */
   | 'only_one'
   | 'bad_name'
   | 'bad_psk'
@@ -21,7 +21,7 @@ export type IssueRule =
   | 'cidr_duplicated'
   | 'cidr_overlap'
   | 'cidr_pair_duplicated'
-  /** Nothing tells two connections apart that differ in what is settled before their networks are known. */
+  /** Nothing distinguishes two connections that differ in what is settled before their networks are known. */
   | 'ends_alike'
   /** The profile refuses an algorithm. */
   | 'weak'
@@ -37,13 +37,13 @@ export interface ConfigIssue {
   readonly atName?: boolean;
 }
 
-/** One fault of a configuration file. `line` and `column` count from 1. Never holds a secret. */
+/** One fault of a configuration file. `line` and `column` count from 1. Never contains a secret. */
 export interface ConfigError {
   /** `connections[0].peer.address`; empty when the fault is of the file as a whole. */
   readonly path: string;
   readonly line?: number;
   readonly column?: number;
-  /** What is wrong and what to do, to be read behind the path: `is missing`. */
+  /** What is wrong and what to do, to be read after the path: `is missing`. */
   readonly message: string;
 }
 
@@ -52,7 +52,7 @@ export function under(path: ConfigPath, ...steps: readonly (string | number)[]):
   return [...path, ...steps];
 }
 
-/** A field name may be shown when it looks like one: behind a forgotten blank (`psk:secret`) it holds a value. */
+/** A field name may be shown when it looks like one: with a forgotten blank (`psk:secret`) it contains a value. */
 export function isShowableName(name: string): boolean {
   return /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(name);
 }

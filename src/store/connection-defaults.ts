@@ -13,7 +13,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** A file whose connections have what `defaults` gives them. */
 export interface WithDefaults {
   readonly value: unknown;
-  /** Where what stands at this place was written: in the connection, or in `defaults`. */
+  /** Where the value at this place was written: in the connection, or in `defaults`. */
   origin(path: ConfigPath): ConfigPath;
 }
 
@@ -63,7 +63,7 @@ function mergeOne(defaults: Fields, own: Fields): Fields {
   return merged;
 }
 
-/** Whether what stands at a path below a connection is that of `defaults`. */
+/** Whether the value at a path below a connection is that of `defaults`. */
 function isInherited(path: ConfigPath, own: unknown, defaults: unknown): boolean {
   let mine = own;
   let theirs = defaults;

@@ -15,7 +15,7 @@ export interface ConnectionField {
   readonly only?: Origin;
   /** The model does not have it: it is a way to write another field, or known only to be refused. */
   readonly unkept?: readonly Origin[];
-  /** It tells connections apart, so that it is not in `defaults` of the file. */
+  /** It distinguishes connections, so that it is not in `defaults` of the file. */
   readonly own?: true;
   /** Its value when it is left out. */
   readonly default?: unknown;
@@ -40,7 +40,7 @@ const BGP = 'Needs dynamic routes (BGP), which are not offered';
 
 /**
  * Every field of a connection, by its name in the file and in the API (there it is that of the newest version). From
- * here come the schemas of both, the reader, the mapping to the model, what `defaults` may hold, the options of the
+ * here come the schemas of both, the reader, the mapping to the model, what `defaults` may contain, the options of the
  * command line, and the table of docs/configuration.md. In the model a field has its name in camel case.
  */
 export const CONNECTION_FIELDS = {
@@ -53,7 +53,7 @@ export const CONNECTION_FIELDS = {
     help: 'New name',
   },
   psk: {
-    // By the rule that goes with psk_encoding.
+    // By the rule of psk_encoding.
     schema: Type.Optional(Type.String({ description: 'the pre-shared key' })),
     unkept: ['file'],
     changes: ['psk'],

@@ -14,8 +14,8 @@ export interface ConnectionSurroundings {
 }
 
 /**
- * The rules between the fields of a connection. `path` is where it stands; below, its fields have the same names
- * wherever it was written. What breaks a rule goes to `issues`.
+ * The rules between the fields of a connection. `path` is its place; below, its fields have the same names
+ * wherever it was written. What breaks a rule is added to `issues`.
  */
 export function checkConnection(
   path: ConfigPath,

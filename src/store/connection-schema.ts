@@ -19,7 +19,7 @@ type Fields = typeof CONNECTION_FIELDS;
 type Of<O extends Origin> = {
   [K in FieldPath as Fields[K] extends { only: Exclude<Origin, O> } ? never : K]: Fields[K]['schema'];
 };
-/** Of these, those that stand below a group, by their names in it; and those that stand below none. */
+/** Of these, those that are below a group, by their names in it; and those that are below none. */
 type Inner<F extends Type.TProperties, G extends string> = {
   [K in keyof F as K extends `${G}.${infer Rest}` ? Rest : never]: F[K];
 };
@@ -71,7 +71,7 @@ export const ApiConnectionSchema = Type.Object(
   closed,
 );
 
-/** What connections may have in common: all but what tells them apart. */
+/** What connections may have in common: all but what distinguishes them. */
 export const ConnectionDefaultsSchema = Type.Object(
   nested((field) => inFile(field) && field.own !== true, isPeer) as Omit<Nested<Shared<Of<'file'>>>, 'peer'>,
   closed,

@@ -25,7 +25,7 @@ export interface ConnectionSettings {
   readonly local: {
     /** Empty in route mode. */
     readonly cidrs: readonly string[];
-    /** Empty stands for the addresses of the gateway. */
+    /** Empty means the addresses of the gateway. */
     readonly ikeIdentities: readonly IkeIdentity[];
   };
   readonly peer: {
@@ -35,7 +35,7 @@ export interface ConnectionSettings {
     /** UDP port of the first message, where the default is not meant. */
     readonly port?: FirstPort;
     readonly cidrs: readonly string[];
-    /** Absent stands for the address or the name. */
+    /** Absent means the address or the name. */
     readonly ikeIdentity?: IkeIdentity;
   };
   readonly interface?: string;
@@ -149,12 +149,12 @@ export function bareName(fqdn: string): string {
   return fqdn.endsWith('.') ? fqdn.slice(0, -1) : fqdn;
 }
 
-/** The identity that an address stands for by itself. */
+/** The identity that follows from an address. */
 export function identityOfAddress(address: string): IkeIdentity {
   return { type: address.includes(':') ? 'ipv6_address' : 'ipv4_address', value: address };
 }
 
-/** The identity that a host name stands for by itself: one without a dot is no fully qualified one. */
+/** The identity that follows from a host name: one without a dot is no fully qualified one. */
 function identityOfName(name: string): IkeIdentity {
   const type: IdentityTypeName = name.includes('.') ? 'fqdn' : 'hostname';
   return { type, value: name };
@@ -206,7 +206,7 @@ function put(settings: Fields, path: FieldPath, value: unknown): void {
   else owner[name ?? group] = value;
 }
 
-/** Two levels deep, which is as deep as fields stand. */
+/** Two levels deep, which is as deep as fields are nested. */
 function copyOf(settings: object): Fields {
   return Object.fromEntries(
     Object.entries(settings).map(([name, value]) => [

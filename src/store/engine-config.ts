@@ -20,7 +20,7 @@ import { DEFAULTS } from './schema.js';
 
 /**
  * The desired state of the engine. `psks` comes from `readPsks`; `addresses` are those that a peer's host name
- * was resolved to, by connection id (a missing entry stands for "not resolved"); a connection with
+ * was resolved to, by connection id (a missing entry means "not resolved"); a connection with
  * `peer.address` needs none.
  * @throws Error when a connection has no key or the file was not made by `readGatewayFile`: both are bugs
  */
@@ -78,7 +78,7 @@ function toConnection(
   };
 }
 
-/** The proposal that an IKE policy stands for: every combination of its lists, in its order. */
+/** The proposal that an IKE policy makes: every combination of its lists, in its order. */
 function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
   return {
     encryption: policy.encryption.map(cipher),

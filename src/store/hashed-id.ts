@@ -10,8 +10,9 @@ export function hashedId(text: string): string {
 }
 
 /**
- * The id of a connection that was read from where it has only a name. It looks like no name, so that none is taken for
- * the other, and it is the same at every start. A gateway that runs keeps the first one through a change of the name.
+ * The id of a connection that was read from where it has only a name. It looks like no name, so that none is mistaken
+ * for the other, and it is the same at every start. A gateway that runs keeps the first one through a change of the
+ * name.
  */
 export function connectionIdOf(name: string): ConnectionId {
   return hashedId(`culvert connection ${name}`);

@@ -3,7 +3,7 @@ import { pskWeakness } from '../crypto/psk-strength.js';
 import { utf8 } from '../util/bytes.js';
 import { PSK_LENGTH, pskProblem } from './psk-rule.js';
 
-/** Random octets that a new key may be made of: four of its characters stand for three. */
+/** Random octets that a new key may be made of: four of its characters encode three. */
 export const PSK_BYTES = { min: 12, max: (PSK_LENGTH.max / 4) * 3 } as const;
 
 /**

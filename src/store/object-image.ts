@@ -14,7 +14,7 @@ type Kind = ReadonlyMap<string, StoredObject>;
 type Kinds = ReadonlyMap<string, Kind>;
 
 /**
- * All objects of a store in memory: checks compares and works out the events of a commit. The image behind a
+ * All objects of a store in memory: checks compares and works out the events of a commit. The image after a
  * commit is a new one that shares what did not change, so a snapshot is one reference.
  */
 export class ObjectImage implements Snapshot {
@@ -45,7 +45,7 @@ export class ObjectImage implements Snapshot {
   }
 
   /**
-   * The image behind the changes, and what watchers hear of them. This image stays as it is.
+   * The image after the changes, and what watchers hear of them. This image stays as it is.
    * @throws StoreError `conflict`
    */
   after(changes: readonly Change[], options: CommitOptions): { image: ObjectImage; commit: Commit } {

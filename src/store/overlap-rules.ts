@@ -4,7 +4,7 @@ import { type Cidr, cidrRange, type IpRange, intersectRanges, parseCidr } from '
 import { type ConfigIssue, type ConfigPath, formatPath, under } from './config-error.js';
 import type { GatewayConnection, IkeIdentity, PskSource } from './model.js';
 
-/** A network of a connection, and where it stands. */
+/** A network of a connection, and its place. */
 interface PlacedCidr {
   readonly path: ConfigPath;
   readonly text: string;
@@ -12,11 +12,11 @@ interface PlacedCidr {
   readonly range: IpRange;
 }
 
-/** A connection that was read, where it stands, and what it is compared by. */
+/** A connection that was read, its place, and what it is compared by. */
 export interface PlacedConnection {
   readonly path: ConfigPath;
   readonly connection: GatewayConnection;
-  /** Peer and both identities: equal when nothing in IKE tells two connections apart. */
+  /** Peer and both identities: equal when nothing in IKE distinguishes two connections. */
   readonly ends: string;
   readonly local: readonly PlacedCidr[];
   readonly peer: readonly PlacedCidr[];
@@ -77,7 +77,7 @@ export function checkOwnNetworks({ local, peer }: PlacedConnection, issues: Conf
 
 /**
  * Two connections: networks of different peers may not overlap, since a packet could go to either; to one
- * peer the same pair of networks may not be there twice; and two connections that no identity tells apart
+ * peer the same pair of networks may not be there twice; and two connections that no identity distinguishes
  * must agree in all that is settled before their networks are known (RFC 7296 §2.9, §2.15). In IKEv1 that is
  * the whole of phase 1, which belongs to one connection (RFC 2409 §5.4): there nothing else may be alike.
  */
@@ -147,7 +147,7 @@ function placed(path: ConfigPath, side: 'local' | 'peer', cidrs: readonly string
 }
 
 /**
- * 0.0.0.0/0 and ::/0 stand for "all the rest": beside them every other network is more specific and goes
+ * 0.0.0.0/0 and ::/0 mean "all the rest": beside them every other network is more specific and goes
  * first, so they clash only with themselves.
  */
 function clashes(a: PlacedCidr, b: PlacedCidr): boolean {

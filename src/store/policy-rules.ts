@@ -18,13 +18,13 @@ interface Algorithms {
   readonly groups: readonly (string | number)[];
 }
 
-/** Where the algorithms of a category stand, for what is said of them. */
+/** The place of the algorithms of a category, for what is said of them. */
 export type CategoryPlace = (category: CategoryName) => ConfigPath;
 
 /** What an IKE policy asks for: `authentication` may be left out beside AEAD ciphers. */
 export type IkePolicySettings = IkePolicy;
 
-/** What an IPsec policy asks for; `disabled` stands for no authentication beside AEAD ciphers, and for no PFS. */
+/** What an IPsec policy asks for; `disabled` means no authentication beside AEAD ciphers, and for no PFS. */
 export interface IpsecPolicySettings extends Omit<IpsecPolicy, 'pfsGroups'> {
   readonly pfsGroups: readonly string[];
 }
@@ -48,7 +48,7 @@ const IPSEC_NAMES: Readonly<Record<CategoryName, Names>> = {
 /** Both forms of each category, as they are written. */
 export const ALGORITHM_FIELDS = { ike: IKE_NAMES, ipsec: IPSEC_NAMES } as const;
 
-/** A policy as it was asked for, and where its algorithms stand. */
+/** A policy as it was asked for, and the place of its algorithms. */
 export interface WrittenPolicy<S> {
   readonly settings: S;
   readonly place: CategoryPlace;
@@ -96,7 +96,7 @@ export function readIpsecPolicy(
   return { settings, place };
 }
 
-/** Where the algorithms of a stored policy stand: it has them as lists. */
+/** The place of the algorithms in a stored policy: it has them as lists. */
 export function placeOfStored(kind: keyof typeof ALGORITHM_FIELDS, policy: Omit<Algorithms, 'groups'>) {
   const names = ALGORITHM_FIELDS[kind];
   return (category: CategoryName): ConfigPath => {
@@ -105,7 +105,7 @@ export function placeOfStored(kind: keyof typeof ALGORITHM_FIELDS, policy: Omit<
   };
 }
 
-/** The rules between the fields of an IKE policy; what breaks one goes to `issues`. */
+/** The rules between the fields of an IKE policy; what breaks one is added to `issues`. */
 export function checkIkePolicy(
   policy: IkePolicySettings,
   place: CategoryPlace,

@@ -8,9 +8,9 @@ export const PSK_ENCODINGS = ['text', 'hex', 'base64'] as const;
 export type PskEncoding = (typeof PSK_ENCODINGS)[number];
 
 /**
- * The octets of a key as it is written in a gateway's file. `text` is the API's rule. `hex` and `base64` stand for any
- * octets; the prefixes that strongSwan's files have, `0x` and `0s`, may stand before them, and white space within
- * them. An error is the rest of a sentence, and holds no character of the key.
+ * The octets of a key as it is written in a gateway's file. `text` is the API's rule. `hex` and `base64` encode any
+ * octets; the prefixes that strongSwan's files have, `0x` and `0s`, may precede them, and white space within
+ * them. An error is the rest of a sentence, and contains no character of the key.
  */
 export function decodePsk(text: string, encoding: PskEncoding): Result<Uint8Array, string> {
   if (encoding === 'text') {
@@ -46,7 +46,7 @@ function hexOctets(text: string): Result<Uint8Array, string> {
   return ok(fromHex(digits));
 }
 
-/** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is distinguished from one behind that prefix. */
+/** Padded (RFC 4648 §4), so that a key that itself begins with `0s` is distinguished from one after that prefix. */
 function base64Octets(text: string): Result<Uint8Array, string> {
   const code = text.length % 4 === 2 ? text.replace(/^0s/, '') : text;
   const bad = code.replace(/={1,2}$/, '').search(/[^A-Za-z0-9+/]/);

@@ -13,7 +13,7 @@ const MAX_OCTETS = 4 * PSK_LENGTH.max + 2;
 
 /**
  * The pre-shared keys by connection id: those in the file itself, and those that `psk_file` names, relative
- * to the folder of the configuration file. One line end behind a key is no part of it. A key file that its
+ * to the folder of the configuration file. One line end after a key is no part of it. A key file that its
  * group or others may read is refused. The caller owns the keys and wipes them.
  */
 export function readPsks(file: GatewayFile): Result<Map<ConnectionId, SecretKey>, ConfigError[]> {

@@ -22,7 +22,7 @@ import {
  * objects are not here.
  */
 
-/** An id of an object. Some of them name folders and sockets: they hold nothing that a path could be made of. */
+/** An id of an object. Some of them name folders and sockets: they contain nothing that a path could be made of. */
 export const ObjectId = Type.String({
   pattern: '^[0-9a-z][-0-9a-z]{0,63}$',
   description: 'an id of 1 to 64 lower-case letters, digits and hyphens',

@@ -2,7 +2,7 @@ import type { Seconds } from '../util/units.js';
 import type { ApiSettings } from './connection-settings.js';
 
 /**
- * The objects of the control plane as the store keeps them. They hold what was asked for and nothing that follows
+ * The objects of the control plane as the store keeps them. They have what was asked for and nothing that follows
  * from it: defaults that depend on other objects (identities, addresses of peers) are worked out when read.
  */
 export const KIND = {

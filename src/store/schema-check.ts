@@ -166,7 +166,7 @@ function wantedOf(schema: SchemaNode): string {
   }
 }
 
-/** What stands there instead. Numbers and the like where a text is due only lack quotes. */
+/** What is there instead. Numbers and the like where a text is due only lack quotes. */
 function kindOf(value: unknown, schema: SchemaNode, path: ConfigPath): string {
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
@@ -187,7 +187,7 @@ function notListed(value: unknown, list: readonly unknown[], path: ConfigPath): 
   return `${shown(value, path)} is not one of ${names.join(', ')}${hint}`;
 }
 
-/** Group numbers and group names go by their number, all else by spelling. */
+/** Group numbers and group names are compared by number, all else by spelling. */
 function closest(text: string, names: readonly string[]): string | undefined {
   const digits = /^(?:(?:dh|group|modp)[_-]?)?([0-9]+)$/i.exec(text)?.[1];
   if (digits !== undefined) return names.find((name) => name === digits || name === `group_${digits}`);

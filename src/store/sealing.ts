@@ -4,7 +4,7 @@ import { readSecretFile } from './secret-file.js';
 import { StoreError } from './store.js';
 
 /**
- * The form of secrets at rest: octet 0 is PLAIN (the rest is UTF-8) or SEALED (then 8 octets that tell which key
+ * The form of secrets at rest: octet 0 is PLAIN (the rest is UTF-8) or SEALED (then 8 octets that say which key
  * was used, a nonce of 12, the ciphertext, a tag of 16; AES-256-GCM). What a secret belongs to is authenticated
  * with it, so a sealed value cannot be moved to another object.
  */

@@ -5,9 +5,9 @@ import { err, ok, type Result } from '../util/result.js';
 const OPEN_MODE = 0o077;
 
 /**
- * The octets of a file that holds a secret: a regular file, with no access for group and others, of at most
- * `maxOctets`; `what` it holds. The caller wipes them. An error is the rest of a sentence that begins with the file's name and says
- * what to do.
+ * The octets of a file that contains a secret: a regular file, with no access for group and others, of at most
+ * `maxOctets`; `what` it contains. The caller wipes them. An error is the rest of a sentence that begins with the
+ * file's name and says what to do.
  */
 export function readSecretFile(path: string, maxOctets: number, what: string): Result<Buffer, string> {
   let handle: number;
@@ -36,7 +36,7 @@ export function readSecretFile(path: string, maxOctets: number, what: string): R
 
 /**
  * What is to be said of a file with a secret in it that was read all the same: the rest of a sentence that begins with
- * its name. Undefined when nobody else can read it, and for what is no file.
+ * its name. Undefined when no other user can read it, and for what is no file.
  */
 export function exposure(path: string): string | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });

@@ -246,7 +246,7 @@ function unique(
   }
 }
 
-/** An address is given out by one subnet only; inside a namespace or not, a client could not tell two apart. */
+/** An address is given out by one subnet only; inside a namespace or not, a client could not distinguish two. */
 function checkAddresses(subnets: readonly Subnet[], issues: ConfigIssue[]): void {
   const seen = new Set<string>();
   for (const [index, { publicAddresses }] of subnets.entries()) {

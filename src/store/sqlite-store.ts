@@ -201,7 +201,7 @@ class SqliteStore implements Store {
   /**
    * Brings file and memory together after a write that failed. SQLite rolls back by itself after some errors and not
    * after others (https://sqlite.org/lang_transaction.html, section 3.1), and an error of COMMIT does not say whether
-   * the transaction took place. @throws StoreError `full`, `unavailable` while the cause stands
+   * the transaction took place. @throws StoreError `full`, `unavailable` while the cause lasts
    */
   #settle(): void {
     if (!this.#unsettled) return;

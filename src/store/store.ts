@@ -4,7 +4,7 @@
  * revision) can keep as well as an embedded one.
  */
 
-/** Counts the commits of a store from 1; 0 stands for "before the first", and for "is not there". */
+/** Counts the commits of a store from 1; 0 means "before the first", and "is not there". */
 export type Revision = number;
 
 /** What JSON can say. Objects in the store are never changed in place. */
@@ -28,7 +28,7 @@ export interface StoredObject<T = unknown> {
   readonly value: T;
 }
 
-/** A consistent view of all objects as they were behind one commit; later commits do not change it. */
+/** A consistent view of all objects as they were after one commit; later commits do not change it. */
 export interface Snapshot {
   readonly revision: Revision;
   get<T = unknown>(kind: string, id: string): StoredObject<T> | undefined;
@@ -90,22 +90,22 @@ export interface Store {
   /**
    * Makes all changes or none, as one new revision, which is given back. When it resolves, the changes survive
    * the death of the process and of the machine (as far as the engine stores at all).
-   * @throws StoreError `conflict` when a compare does not hold; `full` or `unavailable` when nothing was written: reads
-   * go on, and the same commit succeeds once the cause is gone
+   * @throws StoreError `conflict` when an object is not at the expected revision; `full` or `unavailable` when nothing
+   * was written: reads go on, and the same commit succeeds once the cause is gone
    */
   commit(changes: readonly Change[], options?: CommitOptions): Promise<Revision>;
 
   /**
-   * Every commit behind `after`, in order and once each, beginning with those already made. The listener is
+   * Every commit after the revision `after`, in order and once each, beginning with those already made. The listener is
    * never called from within `commit` and may throw without harm to others. Gives back the way to stop.
-   * @throws StoreError `compacted` when commits behind `after` are no longer known: take a snapshot, watch from it
+   * @throws StoreError `compacted` when commits after that are no longer known: take a snapshot, watch from it
    */
   watch(after: Revision, listener: (commit: Commit) => void): () => void;
 
-  /** Notes of commits behind `after`, oldest first. */
+  /** Notes of commits after the revision `after`, oldest first. */
   notes(after: Revision, limit: number): Promise<readonly Note[]>;
 
-  /** Ends all watches. Safe to call twice; every other call behind it throws StoreError `closed`. */
+  /** Ends all watches. Safe to call twice; every other call after it throws StoreError `closed`. */
   close(): Promise<void>;
 }
 

@@ -1,10 +1,10 @@
 import { type Commit, type Revision, StoreError } from './store.js';
 
-/** Commits that a watch may still begin behind. */
+/** Commits that a watch may still begin after. */
 const MAX_KEPT = 1000;
 
 interface Watcher {
-  /** The last commit it was told of. */
+  /** The last commit it was notified of. */
   seen: Revision;
   readonly listener: (commit: Commit) => void;
 }
@@ -13,7 +13,9 @@ interface Watcher {
 export class Watchers {
   readonly #watchers = new Set<Watcher>();
   #kept: Commit[] = [];
-  /** The newest commit that is no longer kept. Revisions may leap, so that the oldest kept one does not tell it. */
+  /**
+   * The newest commit that is no longer kept. Revisions may leap, so that it does not follow from the oldest kept one.
+   */
   #forgotten: Revision;
   #scheduled = false;
 

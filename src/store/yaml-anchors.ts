@@ -13,7 +13,7 @@ import {
   type Scalar,
 } from 'yaml';
 
-/** Values that all aliases together stand for: a few lines can stand for billions otherwise. */
+/** Values that all aliases together expand to: a few lines can expand to billions otherwise. */
 export const MAX_ALIASED = 100_000;
 /** Faults that are reported: one slip often causes many. */
 const MAX_FAULTS = 3;
@@ -25,7 +25,7 @@ export interface AnchorFault {
   readonly message: string;
 }
 
-/** The nodes that aliases stand for. */
+/** The nodes that aliases refer to. */
 export type AliasTargets = ReadonlyMap<Alias, Node>;
 
 const NO_ANCHOR =
@@ -42,7 +42,7 @@ export class AnchorWalk {
   readonly faults: AnchorFault[] = [];
   readonly targets = new Map<Alias, Node>();
   readonly #anchors = new Map<string, Node>();
-  /** How many values an anchored node stands for. */
+  /** How many values an anchored node expands to. */
   readonly #weights = new Map<Node, number>();
   #aliased = 0;
 
@@ -50,7 +50,7 @@ export class AnchorWalk {
     if (isNode(document.contents)) this.#walk(document.contents, undefined);
   }
 
-  /** How many values the node stands for. `field`: the pair whose value it is, which is easier to find. */
+  /** How many values the node expands to. `field`: the pair whose value it is, which is easier to find. */
   #walk(node: Node, field: Pair | undefined): number {
     const place = startOf(field?.key) ?? startOf(node) ?? 0;
     if (isAlias(node)) return this.#follow(node, place);
@@ -87,7 +87,7 @@ export class AnchorWalk {
     }
     const weight = this.#weights.get(target);
     if (weight === undefined) {
-      // What it stands for is not at its end yet.
+      // What it refers to is not at its end yet.
       this.#fault(place, CIRCLE);
       return 1;
     }
@@ -117,7 +117,7 @@ export function fieldOf(map: Node, name: string | number, targets: AliasTargets)
   return undefined;
 }
 
-/** What an alias stands for, everything else as it is. */
+/** What an alias refers to, everything else as it is. */
 export function resolved(node: unknown, targets: AliasTargets): unknown {
   return isAlias(node) ? targets.get(node) : node;
 }

@@ -42,7 +42,7 @@ const MEANING: Readonly<Partial<Record<YAMLError['code'], string>>> = {
   UNEXPECTED_TOKEN: 'something unexpected stands here: check the indentation, colons and quotes',
 };
 
-/** A parsed file that still knows where everything stands. */
+/** A parsed file that still knows the place of everything. */
 export interface YamlSource {
   readonly value: unknown;
   /** Gives an issue its line and column: those of the nearest place that exists. */
@@ -96,11 +96,11 @@ export function readYaml(text: string): Result<YamlSource, ConfigError[]> {
       message: issue.message,
     };
   };
-  // The walk has bounded what aliases stand for.
+  // The walk has bounded what aliases expand to.
   return ok({ value: settingsOf(document.toJS({ maxAliasCount: -1 })), locate });
 }
 
-/** An editor that indents by tabs does so in every line: the first one tells it. */
+/** An editor that indents by tabs does so in every line: the first one shows it. */
 function oncePerFault(errors: readonly ConfigError[]): ConfigError[] {
   return errors.filter(
     ({ message }, index) => errors.findIndex((other) => other.message === message) === index,

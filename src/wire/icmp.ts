@@ -95,7 +95,7 @@ export function isIcmpError(view: PacketView): boolean {
   );
 }
 
-/** Multicast, limited broadcast or the unspecified address: nobody that an error could be sent to. */
+/** Multicast, limited broadcast or the unspecified address: no host that an error could be sent to. */
 function isGroupOrNone(bytes: Uint8Array, at: number, length: number): boolean {
   const first = bytes[at]!;
   if (length === 4 ? first >= 0xe0 || first === 0 : first === 0xff) return true;

@@ -18,7 +18,7 @@ const OBJECTS: readonly (readonly [RegExp, string, string])[] = [
   [/^\/ipsec_policies/, 'ipsec-policy', KIND.ipsecPolicy],
 ];
 
-/** Operations that the documents do not have. What gateways are made in is read by everybody, and not noted. */
+/** Operations that the documents do not have. What gateways are made in is read by every principal, and not noted. */
 const OWN: Readonly<Record<string, string>> = {
   create_transaction: 'culvert.transaction.create',
   list_quotas: 'culvert.quota.list',

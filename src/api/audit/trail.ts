@@ -12,7 +12,7 @@ export interface Initiator {
   readonly address?: string;
 }
 
-/** One entry of the audit trail. It never holds a secret: neither values of objects nor bodies of requests. */
+/** One entry of the audit trail. It never contains a secret: neither values of objects nor bodies of requests. */
 export interface AuditEntry {
   /** RFC 3339, UTC. */
   readonly at: string;
@@ -24,11 +24,11 @@ export interface AuditEntry {
   /** Why it failed. */
   readonly reason?: { readonly status: number; readonly code: string };
   readonly requestId?: string;
-  /** How many of its kind it stands for, since the entry before it; left out for an entry of one. */
+  /** How many of its kind it sums up, since the entry before it; left out for an entry of one. */
   readonly repeats?: number;
 }
 
-/** What stands in the store's note of a commit, see `WriteQueue`. */
+/** What the store's note of a commit contains, see `WriteQueue`. */
 export interface AuditNote {
   readonly at: string;
   readonly who: string;
@@ -57,7 +57,7 @@ type Class = keyof typeof KEPT;
 
 /**
  * The newest entries of who did what: changes, which the store keeps too, so that they are there again after a restart;
- * reads and refused requests; refused logins. It is bounded, and holds up nothing: what is older goes.
+ * reads and refused requests; refused logins. It is bounded, and delays nothing: the oldest entries are removed.
  */
 export class AuditTrail {
   readonly #kept: Readonly<Record<Class, NumberedEntry[]>> = { change: [], request: [], login: [] };

@@ -3,7 +3,7 @@ import type { Role } from './principal.js';
 
 /** A token or API key as the configuration has it: never in its own form. */
 export interface Credential {
-  /** Who holds it: stands in the audit log. */
+  /** Who has it: the audit log names them. */
   readonly name: string;
   readonly role: Role;
   /** `sha256:` and 64 hexadecimal digits: `hashSecret` of the token or key. */
@@ -25,7 +25,7 @@ export function hashSecret(secret: string): string {
   return `sha256:${createHash('sha256').update(secret, 'utf8').digest('hex')}`;
 }
 
-/** The credential that a secret belongs to. Looks at all of them, so that time tells nothing. */
+/** The credential that a secret belongs to. Compares all of them, so that the time it takes reveals nothing. */
 export function findCredential(credentials: readonly Credential[], secret: string): Credential | undefined {
   const given = Buffer.from(hashSecret(secret), 'latin1');
   let found: Credential | undefined;

@@ -5,7 +5,7 @@ import { type Rate, TokenBuckets } from '../../util/token-bucket.js';
 const FAILURES: Rate = { burst: 10, perSecond: 1 / 6 };
 /** Addresses that are remembered; the oldest go first. */
 const MAX_ADDRESSES = 10_000;
-/** Octets of an IPv6 address that stand for its holder: whoever has one address has the /64 around it. */
+/** Octets of an IPv6 address that identify its holder: who has one address has the /64 around it. */
 const V6_PREFIX_OCTETS = 8;
 
 /**

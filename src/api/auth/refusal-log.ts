@@ -17,8 +17,8 @@ interface Refusals {
 }
 
 /**
- * Writes refused logins and refused changes into the log, folded, so that guessing cannot flood it; logins also into the
- * audit trail, where refused changes are noted with all other refused requests.
+ * Writes refused logins and refused changes into the log, folded, so that guessing cannot flood it; logins also into
+ * the audit trail, where refused changes are noted with all other refused requests.
  */
 export class RefusalLog {
   readonly #logger: Logger;
@@ -41,7 +41,7 @@ export class RefusalLog {
   }
 
   #write(kind: string, line: string, now: number): void {
-    // What was held back for others is due when somebody else fails: no timer is needed for it.
+    // What was held back for others is due when another login fails: no timer is needed for it.
     for (const held of this.#folder.due(now)) this.#warn(held, now);
     const { write, repeats } = this.#folder.admit(kind, line, now);
     if (write) this.#warn({ kind, line, repeats }, now);

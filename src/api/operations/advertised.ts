@@ -10,7 +10,7 @@ import { advertisedInVpc } from '../quotas.js';
 import { findGateway, PAGE_QUERY, refuseDeleting } from './shared.js';
 
 /**
- * Networks that a route mode gateway would tell its peers of. They are kept and given back; without BGP nobody
+ * Networks that a route mode gateway would announce to its peers. They are kept and returned; without BGP no peer
  * hears of them.
  */
 const tag = 'VPN gateway';

@@ -101,7 +101,9 @@ function readable(given: object): Backup {
   return backup;
 }
 
-/** @throws ApiError 409 when there is something already that is not to be replaced, 400 for what cannot hold here */
+/**
+ * @throws ApiError 409 when there is something already that is not to be replaced, 400 for what cannot be valid here
+ */
 function restore(transaction: Transaction, body: Type.Static<typeof schema>, context: ApiContext): object {
   const { replace = false, dry_run: dryRun = false } = body;
   const backup = readable(body.backup);

@@ -21,8 +21,8 @@ interface StepKind {
 }
 
 /**
- * The operations that a transaction can hold, in the order in which they are worked out whatever the order of the
- * steps: what is gone stands in nobody's way, and what is named by others is there before they are.
+ * The operations that a transaction can contain, in the order in which they are worked out whatever the order of the
+ * steps: what is gone is in no other step's way, and what is named by others is there before they are.
  */
 const STEPS = {
   delete_vpn_gateway_connection: { needs: ['gateway', 'id'], work: deleteConnection },
@@ -133,7 +133,7 @@ function workOutStep(
     (error) => error.within(place, `${place}.body`),
     () => {
       if (step.operation !== 'delete_vpn_gateway' || !dryRun) return work(transaction, inner, context);
-      // It ends at some later time, when it is no longer pending either: what counts is the state behind that.
+      // It ends at some later time, when it is no longer pending either: what counts is the state after that.
       const { id } = findGateway(transaction.view, step.id!);
       removeGateway(transaction, id);
       return id;

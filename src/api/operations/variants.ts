@@ -3,7 +3,7 @@ import { BodyReader } from '../bodies.js';
 import { type Dialect, dialectOf } from '../dialect.js';
 import type { IssueNames } from '../errors.js';
 
-/** Dates that stand for the forms that bodies have had; the newest first. */
+/** Dates of the forms that bodies have had; the newest first. */
 const DATES = ['2026-01-01', '2024-04-29', '2020-11-12', '2019-01-01'] as const;
 
 /** The form that bodies have now. */

@@ -219,7 +219,7 @@ export class ConnectionView {
     return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? this.#silence) : [];
   }
 
-  /** Address that the peer's host name stands for now; undefined before it was spoken to. */
+  /** Address that the peer's host name resolves to now; undefined before it was spoken to. */
   get peerAddress(): string | undefined {
     const endpoint = this.#documents.map((one) => one?.ike?.peer_endpoint).find((one) => one !== undefined);
     return endpoint?.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1');

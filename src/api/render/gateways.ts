@@ -27,7 +27,7 @@ export function gatewayAnswer(
   const health: GatewayHealth = { gateway: value, view, links, observation };
   const first = value.members[0]!;
   if (dialect.early) {
-    // Order and fields as the service of 2019 printed them, and the two states that stand for its `status` since.
+    // Order and fields as the service of 2019 printed them, and the two states that have replaced its `status` since.
     const { id: subnet, name, href } = links.subnet(value.subnet);
     const group = links.resourceGroup(value.resourceGroup);
     return {

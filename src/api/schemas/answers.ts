@@ -273,7 +273,7 @@ export const ANSWERS: readonly Type.TSchema[] = [
   named('PeerCIDRs', { peer_cidrs: Cidrs }),
   named('Transaction', {
     dry_run: Type.Boolean(),
-    // As asked for; the id where the object is there behind the transaction.
+    // As asked for; the id where the object exists after the transaction.
     steps: Type.Array(Type.Object({ operation: Text, id: optional(Id) }, closed)),
   }),
   named('Backup', BACKUP_FIELDS),

@@ -64,7 +64,7 @@ export const gatewayProcessCommand = defineCommand({
   },
 });
 
-/** As many packet threads as a gateway has unless it is told otherwise; none without FFI, which the start reports. */
+/** As many packet threads as a gateway has by default; none without FFI, which the start reports. */
 async function prepareWorkers(): Promise<PreparedWorkers | undefined> {
   const { defaultWorkers, PreparedWorkers } = await import('../../dataplane/ffi/loop/worker-group.js');
   const { ffiAvailable } = await import('../../linux/ffi.js');

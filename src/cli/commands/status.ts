@@ -83,7 +83,7 @@ function present(document: StatusDocument, look: Look, terminal: Terminal): Exit
   return mayBeDown || chosen.every(({ status }) => status === 'up') ? ExitCode.done : ExitCode.failed;
 }
 
-/** Shows the status until the daemon goes away or the person has seen enough (SIGINT, SIGTERM). */
+/** Shows the status until the daemon ends or the person has seen enough (SIGINT, SIGTERM). */
 async function watchStatus(show: () => Promise<ExitCode>, control: Control): Promise<ExitCode> {
   let stopped = false;
   let wake = (): void => {};

@@ -122,7 +122,7 @@ function networkDifference(
     ...wanted.filter((cidr) => !old.includes(cidr)).map((cidr) => `${side}.cidrs: + ${cidr}`),
     ...old.filter((cidr) => !wanted.includes(cidr)).map((cidr) => `${side}.cidrs: - ${cidr}`),
   ];
-  // One that stands in the list twice is for the server to refuse.
+  // One that is in the list twice is for the server to refuse.
   if (texts.length === 0 && wanted.length !== old.length) texts.push(told(`${side}.cidrs`, old, wanted));
   return texts;
 }

@@ -22,7 +22,7 @@ export interface Document {
   readonly ikePolicies: readonly IkePolicyWish[];
   readonly ipsecPolicies: readonly IpsecPolicyWish[];
   readonly gateways: readonly GatewayWish[];
-  /** Where something stands in the file, `vpn.yaml:12:5`, or the nearest place to it that is there. */
+  /** Where something is in the file, `vpn.yaml:12:5`, or the nearest place to it that is there. */
   readonly locate: (path: ConfigPath) => string;
 }
 
@@ -188,7 +188,7 @@ function checkNames(input: DocumentInput, issues: ConfigIssue[]): void {
       });
     }
   };
-  // Gateways of one name may stand in two VPCs: the subnet tells them apart.
+  // Gateways of one name may be in two VPCs: the subnet distinguishes them.
   for (const list of lists.slice(0, 2)) look(input[list] ?? [], [list]);
   const gateways = input.vpn_gateways ?? [];
   look(

@@ -220,7 +220,7 @@ class Planner {
   #connections({ wish, place }: PlacedGateway, { id, addresses, connections }: KnownGateway): void {
     const owner = { name: wish.name, reference: { id } };
     const wanted = wish.connections.map((one, index) => ({
-      // In policy mode the field is taken for nothing.
+      // In policy mode the field is accepted and ignored.
       wish: wish.mode === 'policy' ? { ...one, distribute_traffic: false } : one,
       place: [...place, 'connections', index],
     }));

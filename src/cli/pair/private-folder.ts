@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * A folder of mode 0700 that goes away with this process, however it ends: a small shell in a session of
+ * A folder of mode 0700 that is removed with this process, however it ends: a small shell in a session of
  * its own waits for its standard input to close, which even SIGKILL of this process cannot prevent.
  */
 export class PrivateFolder {

@@ -39,7 +39,7 @@ export interface PairReport {
   readonly transfer: readonly PairTransfer[];
 }
 
-/** The suite as the connection's status tells it, or null when there is no tunnel. */
+/** The suite as the connection's status names it, or null when there is no tunnel. */
 export function agreedSuite(connection: ConnectionStatusDocument | undefined): PairReport['suite'] {
   const child = connection?.children[0];
   if (connection?.ike == null || child === undefined) return null;

@@ -1,4 +1,4 @@
-/** What the demonstration tells its traffic processes, and what they answer, as messages of Node's IPC. */
+/** What the demonstration asks its traffic processes, and what they answer, as messages of Node's IPC. */
 
 export type TrafficRequest =
   /** Accept TCP connections, and answer UDP datagrams with the same octets, on one port number. */

@@ -90,7 +90,7 @@ export class ApiClient {
     this.#target = target;
   }
 
-  /** One object, or whatever else the path stands for. @throws CliError in the words of the server */
+  /** One object, or whatever else is at the path. @throws CliError in the words of the server */
   async get(path: string): Promise<ApiObject> {
     return (await this.call('GET', path)).body as ApiObject;
   }
@@ -248,7 +248,7 @@ export class ApiClient {
   }
 }
 
-/** The endpoint as it is used. A path behind the server's name, such as `/v1`, is dropped. @throws CliError */
+/** The endpoint as it is used. A path after the server's name, such as `/v1`, is dropped. @throws CliError */
 export function readEndpoint(text: string): string {
   if (/^unix:.+/.test(text)) return text;
   if (text.startsWith('/')) return `unix:${text}`;

@@ -57,7 +57,7 @@ export async function ofGroup(
 }
 
 /**
- * JSON in an argument or, behind `@`, in a file. Quotes around names and plain values may be left out, as in examples
+ * JSON in an argument or, after `@`, in a file. Quotes around names and plain values may be left out, as in examples
  * of the reference CLI; every plain value is a text then.
  * @throws UsageError, CliError
  */
@@ -66,7 +66,7 @@ export async function looseJson(option: string, text: string): Promise<unknown> 
   try {
     return JSON.parse(source);
   } catch {
-    // YAML's flow form is JSON without quotes but wants a space behind the colon.
+    // YAML's flow form is JSON without quotes but wants a space after the colon.
     const { parse } = await import('yaml');
     const spaced = source.replace(/([{,]\s*"?[A-Za-z_]+"?)\s*:\s*/g, '$1: ');
     try {

@@ -29,7 +29,7 @@ export class Given {
     return value === undefined ? undefined : String(value);
   }
 
-  /** A repeatable option; several values may also stand in one, separated by commas. */
+  /** A repeatable option; several values may also be in one, separated by commas. */
   list(name: string): string[] | undefined {
     const value = this.#args[name];
     if (value === undefined) return undefined;
@@ -83,7 +83,7 @@ export interface VpnCommand {
 
 /** A command that deletes the objects of its last operand, with a question before it. */
 export interface DeleteCommand extends Omit<VpnCommand, 'run'> {
-  /** What is to be deleted. @throws CliError when it is not there, so that nobody is asked in vain */
+  /** What is to be deleted. @throws CliError when it is not there, so that no question is asked in vain */
   find(api: ApiClient, given: Given): Promise<readonly Deletion[]>;
 }
 

@@ -2,7 +2,7 @@ import type { Style } from '../style.js';
 import { type Column, keptColumns, renderPairs, renderTable, wrapText } from '../table.js';
 import type { ApiObject } from './api-client.js';
 
-/** How a list is shown: a column and what stands in it. */
+/** How a list is shown: a column and what its cells show. */
 export type View = readonly (Column & {
   readonly cell: (object: ApiObject) => string;
 })[];

@@ -25,7 +25,7 @@ export interface HistoryEntry {
   readonly count: number;
 }
 
-/** What happened to one connection lately, in a bounded memory. Holds no secrets, since events hold none. */
+/** What happened to one connection lately, in a bounded memory. It contains no secrets, since events contain none. */
 export class ConnectionHistory implements Projection {
   readonly #entries: HistoryEntry[] = [];
 

@@ -5,7 +5,7 @@ import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { Moment, Projection } from '../projection.js';
 import type { StatusFailure } from '../reasons.js';
 
-/** Endpoints that are named; a host name may stand for many addresses. */
+/** Endpoints that are named; a host name may resolve to many addresses. */
 const MAX_ENDPOINTS = 8;
 /** How a local packet filter refuses a send; other errors mean that there is no route. */
 const FORBIDDEN: ReadonlySet<string> = new Set(['EPERM', 'EACCES']);

@@ -42,7 +42,7 @@ export interface ControlServer {
 }
 
 /**
- * Listens at a Unix socket of mode 0600. A socket that nobody answers on is the rest of a crash and is replaced.
+ * Listens at a Unix socket of mode 0600. A socket that no process answers on is left from a crash and is replaced.
  * With `supervision` a supervisor may attach and configure, from the moment it listens.
  * @throws StartError when a daemon answers there, the path is no socket, or it cannot be made
  */

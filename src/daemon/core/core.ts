@@ -207,7 +207,7 @@ export class GatewayCore {
     this.#peerNames.refreshDue();
   }
 
-  /** Tells status and engine the configuration as it is now. @returns it without what an operator holds down */
+  /** Gives status and engine the configuration as it is now. @returns it without what an operator holds down */
   #configure(): EngineConfig {
     const { wanted, effective, tracked } = this.#config.views();
     this.#tracker.configure(tracked);

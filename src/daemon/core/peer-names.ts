@@ -3,7 +3,7 @@ import type { ConnectionId } from '../../util/ids.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { Resolve } from '../system/names-service.js';
 
-/** When a resolver tells no time to live, or an odd one. */
+/** When a resolver reports no time to live, or an odd one. */
 const USUAL_LIFE: Millis = 300_000;
 const MIN_LIFE: Millis = 5000;
 const MAX_LIFE: Millis = 3_600_000;

@@ -29,7 +29,7 @@ export interface ReconcilerDriverDeps {
   readonly random: Random;
   readonly ledger: SaView;
   readonly clock: Pick<Clock, 'now'>;
-  /** The peers that go by host name. */
+  /** The peers that are configured by host name. */
   readonly peerNames: {
     has(connection: ConnectionId): boolean;
     refresh(connection: ConnectionId): Promise<string | undefined>;

@@ -1,9 +1,9 @@
 import type { CoreConfig } from '../core/config-in-force.js';
 
 /**
- * A configuration that was read and is not in force. It owns its keys: they go over to whoever takes it, or are wiped
- * with it. What is in force was taken before and cannot be one of these, so that discarding one never wipes a key in
- * use.
+ * A configuration that was read and is not in force. It owns its keys: they pass to the gateway that takes it, or are
+ * wiped with it. What is in force was taken before and cannot be one of these, so that discarding one never wipes a key
+ * in use.
  */
 export class FreshConfig {
   #config: CoreConfig | undefined;

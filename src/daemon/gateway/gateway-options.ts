@@ -64,13 +64,13 @@ export interface GatewayOptions {
 /**
  * What becomes of the networks behind the peers when the gateway has stopped. `open`: the host is as it was before,
  * as an operator wants it who stops the gateway. `closed`: they stay unreachable, and clear packets from them are
- * discarded, until the next start takes both over: for a restart, and where nobody asked for the end.
+ * discarded, until the next start takes both over: for a restart, and where no operator asked for the end.
  */
 export type AfterStop = 'open' | 'closed';
 
 /**
  * Inner MTU when nothing else is said: fits a path of 1500 octets with every suite, UDP encapsulation included
- * (AES-CBC with a 32-octet ICV leaves 1406 behind IPv4 and 1390 behind IPv6).
+ * (AES-CBC with a 32-octet ICV leaves 1406 after IPv4 and 1390 after IPv6).
  */
 const INNER_MTU = { 4: 1400, 6: 1380 } as const;
 

@@ -70,7 +70,7 @@ export class GatewayReload {
     return logReload({ ...about, gateway, connections, unchanged, problems }, logger);
   }
 
-  /** A file tells connections by their names: those that run already are found in it. */
+  /** A file knows connections by their names: those that run already are found in it. */
   #recognised(fresh: FreshConfig): FreshConfig {
     const { core } = this.#deps;
     const toConfig = (config: CoreConfig): EngineConfig => core.engineConfig(config);

@@ -13,7 +13,7 @@ import { PathReports } from './path-reports.js';
 
 /** What the end of a gateway does to the host. */
 class HostEnding {
-  /** Undefined as long as nobody has stopped it: its start failed. */
+  /** Undefined until it is stopped: its start failed. */
   how: AfterStop | undefined;
   /** Undefined as long as nothing was done to the host. */
   side: HostSide | undefined;

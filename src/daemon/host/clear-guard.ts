@@ -31,7 +31,7 @@ export function guardTable(device: string): string {
 }
 
 /**
- * Discards clear packets that match a connection's networks and come from anywhere but its TUN device. The rules stand
+ * Discards clear packets that match a connection's networks and come from anywhere but its TUN device. The rules apply
  * from before the first route to the end that an operator asks for, beyond a crash, too.
  */
 export class ClearGuard {

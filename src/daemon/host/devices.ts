@@ -16,7 +16,7 @@ interface Device {
 /**
  * Which TUN device each connection has. In policy mode all share the gateway's. In route mode each has one of
  * its own, named by its `interface`; the first that names none has the gateway's, the others get the next free
- * number behind its letters (culvert1, culvert2, …) and keep it as long as they are configured.
+ * number after its letters (culvert1, culvert2, …) and keep it as long as they are configured.
  */
 export class ConnectionDevices {
   readonly #plane: Pick<DataPlane, 'addDevice' | 'removeDevice'>;

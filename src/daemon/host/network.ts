@@ -41,8 +41,8 @@ type Attempt = (connection: ConnectionId | undefined, change: () => void) => voi
 
 /**
  * The routes of one gateway: to the networks of its peers through a TUN device, around it to peers whose own address
- * lies in such a network, and the fence that remains when the device is gone. They stand from start to stop, whether
- * the tunnel is up or not, so that nothing meant for the tunnel leaves in the clear.
+ * lies in such a network, and the fence that remains when the device is gone. They are in force from start to stop,
+ * whether the tunnel is up or not, so that nothing meant for the tunnel leaves in the clear.
  */
 export class GatewayRoutes {
   readonly #network: HostNetwork;
@@ -324,7 +324,7 @@ function sourceIn(own: readonly IpBytes[], networks: readonly Cidr[]): IpBytes |
   return undefined;
 }
 
-/** The connection whose peer networks hold this address; the most specific network wins. */
+/** The connection whose peer networks contain this address; the most specific network wins. */
 export function connectionTo(
   destination: IpBytes,
   connections: readonly GatewayConnection[],

@@ -12,7 +12,7 @@ export type ReadSysctl = (name: string) => string | undefined;
 
 const readSysctl: ReadSysctl = (name) => {
   try {
-    // A device name may hold a dot: a slash stands for it in the dotted form (sysctl(8)).
+    // A device name may contain a dot: a slash replaces it in the dotted form (sysctl(8)).
     const path = name.split('.').map((part) => part.replaceAll('/', '.'));
     return readFileSync(`/proc/sys/${path.join('/')}`, 'utf8').trim();
   } catch {
@@ -53,7 +53,7 @@ export interface ConnectionWarning {
 
 /**
  * Networks of a peer that this host cannot lead through the tunnel, as far as the file shows it: the peer's own
- * address alone, and networks that hold the gateway's own address, which are its uplink as a rule.
+ * address alone, and networks that contain the gateway's own address, which are its uplink as a rule.
  */
 export function networkWarnings({ gateway, connections }: GatewayFile): ConnectionWarning[] {
   const own = parseIp(gateway.address);

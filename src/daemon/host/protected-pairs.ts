@@ -24,7 +24,7 @@ const UNICAST: readonly IpRange[] = [
  * From where to where packets must not come in the clear (RFC 4301 §5.2). In policy mode the networks of a connection
  * say so: from the peer's to ours. In route mode its selectors are everything, and routes decide what goes through it:
  * from the networks in its `routes` nothing may come beside the tunnel. Our own networks are no source, also where the
- * peer's are wider and hold them.
+ * peer's are wider and include them.
  */
 export function protectedPairs(
   mode: GatewaySettings['mode'],

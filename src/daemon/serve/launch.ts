@@ -60,7 +60,7 @@ export class SilentProcessError extends StartError {
   }
 }
 
-/** The file that stands for a network namespace. */
+/** The file that represents a network namespace. */
 function namespacePath(namespace: string): string {
   return isAbsolute(namespace) ? namespace : `/run/netns/${namespace}`;
 }

@@ -104,7 +104,7 @@ export class MemberProcess {
 
   /**
    * Resolves when a running process has taken it over; one that does not run begins with it. One that does not answer
-   * takes it over when it answers again, which nobody waits for.
+   * takes it over when it answers again, which nothing waits for.
    */
   async patch(desired: DesiredState): Promise<void> {
     this.#desired = desired;

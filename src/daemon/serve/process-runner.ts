@@ -179,7 +179,7 @@ function ownFolder(path: string): void {
 
 /**
  * A name of a network device, which has 15 octets at most and is the same at every start. It holds no digits: further
- * devices of a route mode gateway are numbered behind it.
+ * devices of a route mode gateway have numbers after it.
  */
 function deviceName(id: string, index: number): string {
   const digest = createHash('sha256').update(id).digest('hex').slice(0, 8);

@@ -12,7 +12,9 @@ export const PULSE_PACE: PulsePace = { beat: 2000, silent: 5000, dead: 60_000 };
 
 /** The process that is watched, and what is done about its silence. */
 export interface PulseHooks {
-  /** A question that costs the process next to nothing. Its answer is the sign of life; rejects when there can be none. */
+  /**
+   * A question that costs the process next to nothing. Its answer is the sign of life; rejects when there can be none.
+   */
   ask(): Promise<unknown>;
   /** It has not answered for `pace.silent`; `since` is when it last did, milliseconds since 1970. */
   silent(since: number): void;
@@ -54,7 +56,7 @@ export class Pulse {
   beat(): void {
     const now = this.#clock.now();
     const { beat, silent, dead } = this.#pace;
-    // When this process itself stood still, the answers of that time are yet to be read: that is no silence of theirs.
+    // When this process itself was paused, the answers of that time are yet to be read: that is no silence of theirs.
     this.#silence += Math.min(now - this.#beatAt, beat * 1.5);
     this.#beatAt = now;
     if (this.#silence > silent && !this.#isSilent) {

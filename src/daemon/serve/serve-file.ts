@@ -210,7 +210,7 @@ function readCredential(
 /** Octets of the longest token that is read from a file. */
 const MAX_TOKEN_OCTETS = 4096;
 
-/** One line of a file that nobody else may read; the reason as text when it is not like that. */
+/** One line of a file that no other user may read; the reason as text when it is not like that. */
 function readSecret(path: string): Result<string, string> {
   const read = readSecretFile(path, MAX_TOKEN_OCTETS, 'a token');
   if (!read.ok) return read;

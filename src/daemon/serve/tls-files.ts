@@ -14,7 +14,7 @@ export interface TlsMaterial {
 }
 
 /**
- * Reads certificate and key and holds one against the other, so that a fault names its file here and not by the words
+ * Reads certificate and key and checks that they match, so that a fault names its file here and not by the words
  * of OpenSSL at the first connection. A key that others may read and a certificate that expires are warned of.
  * @throws StartError naming file and remedy
  */

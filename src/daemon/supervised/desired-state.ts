@@ -6,7 +6,7 @@ import { ControlError } from '../control/protocol.js';
 import { FreshConfig } from '../gateway/fresh-config.js';
 import { desiredIssues, type PlainFile } from './desired-schema.js';
 
-/** What a supervisor tells its gateway to be: a configuration in plain JSON, keys in it as base64. */
+/** What a supervisor wants its gateway to be: a configuration in plain JSON, keys in it as base64. */
 export interface DesiredState {
   readonly file: PlainFile;
 }

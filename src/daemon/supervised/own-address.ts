@@ -6,7 +6,7 @@ import { formatIp, type IpBytes, parseIp } from '../../util/ip.js';
 /** What of the machine's addresses this looks at and changes. */
 export interface AddressTable {
   list(): readonly (InterfaceAddress & { readonly device: string })[];
-  /** Brings the device up when it is down: an address on a device that is down answers nobody. */
+  /** Brings the device up when it is down: an address on a device that is down answers no packet. */
   add(device: string, address: string): void;
   remove(device: string, address: string): void;
 }
@@ -41,7 +41,7 @@ export function ensureAddress(
   const holder = present.find((one) => formatIp(one.address) === address);
   if (holder === undefined) {
     const device = deviceFor(ip, present);
-    // The mark first: at no moment is there an address that nobody would remove.
+    // The mark first: at no moment is there an address that no process would remove.
     writeFileSync(mark, `${device} ${address}\n`, { mode: 0o600 });
     table.add(device, `${address}/${ip.length * 8}`);
   }

@@ -52,7 +52,7 @@ export function removeLeftovers(control: string): void {
 /**
  * Runs a gateway that has no file: its supervisor connects to the control socket, attaches, and sends the desired
  * state. The tunnels outlive a supervisor that crashes and is started again; without one for too long the gateway
- * ends in good order, and its networks stay closed: nobody has asked for its end. SIGTERM ends it and opens them,
+ * ends in good order, and its networks stay closed: no operator has asked for its end. SIGTERM ends it and opens them,
  * SIGUSR2 ends it for a restart and does not.
  * @returns the exit code
  */
@@ -167,7 +167,7 @@ class Supervised {
     const { gateway } = config.file;
     const { control, logger, prepared } = this.#options;
     try {
-      // The mark first: at no moment is there something that nobody would remove.
+      // The mark first: at no moment is there something that no process would remove.
       writeDeviceMark(deviceMark(control), gateway.interface);
       this.#takeAddress(gateway.address);
       this.#gateway = await startGateway({
@@ -195,7 +195,7 @@ class Supervised {
     }
   }
 
-  /** The log goes by names: it says once which ids of the API these have. */
+  /** The log has names: it says once which ids of the API these have. */
   #logIds({ connections }: GatewayFile): void {
     const logged = new Map(this.#file?.connections.map(({ id, name }) => [id, name]));
     for (const { id, name } of connections) {

@@ -48,7 +48,7 @@ export const systemClock: Clock = {
   get epoch() {
     return processClock.epoch;
   },
-  // Linux: CLOCK_BOOTTIME, where `performance.now` is CLOCK_MONOTONIC, which stands still in suspend.
+  // Linux: CLOCK_BOOTTIME, where `performance.now` is CLOCK_MONOTONIC, which stops in suspend.
   sinceBoot: () => Math.floor(uptime() * 1000),
 };
 

@@ -2,10 +2,10 @@ import { lookup, Resolver } from 'node:dns/promises';
 import { formatIp, parseIp } from '../../util/ip.js';
 import type { Seconds } from '../../util/units.js';
 
-/** What a host name stands for, in canonical text, in the resolver's order. */
+/** What a host name resolves to, in canonical text, in the resolver's order. */
 export interface ResolvedName {
   readonly addresses: readonly string[];
-  /** How long that holds, when the resolver tells. */
+  /** How long that is valid, when the resolver says. */
   readonly ttl?: Seconds;
 }
 
@@ -16,8 +16,8 @@ export type Resolve = (name: string, family: 4 | 6) => Promise<ResolvedName>;
 const TTL_TIMEOUT_MS = 1000;
 
 /**
- * The system's resolver: /etc/hosts, DNS, whatever nsswitch.conf says. It does not tell how long an answer
- * holds, so the name servers are asked for that beside it.
+ * The system's resolver: /etc/hosts, DNS, whatever nsswitch.conf says. It does not say how long an answer
+ * is valid, so the name servers are asked for that as well.
  */
 export const systemResolve: Resolve = async (name, family) => {
   const [found, ttl] = await Promise.all([

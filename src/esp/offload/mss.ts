@@ -16,7 +16,7 @@ const MAXIMUM_SEGMENT_SIZE = 2;
 const MSS_OPTION_LENGTH = 4;
 
 /**
- * The largest MSS by default. It leaves room for tunnels and PPPoE on the way that nobody told us of.
+ * The largest MSS by default. It leaves room for tunnels and PPPoE on the way that we do not know of.
  */
 export const DEFAULT_MSS_CEILING = 1360;
 

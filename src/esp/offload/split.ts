@@ -45,7 +45,7 @@ export type SplitRefusal =
 
 /**
  * Turns what a TUN device with virtio-net header hands over into packets as they belong on the wire: a plain
- * packet gets its checksum completed, a super-packet becomes segments, one a call of `next`, without bound on
+ * packet gets its checksum completed, a super-packet becomes segments, one per call of `next`, without bound on
  * their number. Works in place: each segment's header is written in front of its payload, over the segment
  * before, which the caller has sealed by then. Nothing is allocated or copied but headers.
  *
@@ -87,7 +87,7 @@ export class Splitter {
   /** Sum of the pseudo-header without the length. */
   #pseudoSum = 0;
 
-  /** @param scratch offset of `SPLITTER_SPACE` octets that nobody else uses */
+  /** @param scratch offset of `SPLITTER_SPACE` octets for the splitter alone */
   constructor(memory: PacketMemory, scratch: number) {
     this.#memory = memory;
     this.#template = scratch;

@@ -27,7 +27,7 @@ export function outerTrafficClass(inner: number, ecn = true): number {
 
 /** RFC 6040 §4.2, figure 4, by inner × 4 + outer. */
 const DECAPSULATED = [
-  // Inner Not-ECT: the transport cannot be told of congestion but by a loss.
+  // Inner Not-ECT: only a loss can inform the transport of congestion.
   [Ecn.NOT_ECT, Ecn.NOT_ECT, Ecn.NOT_ECT, ECN_DROP],
   // Inner ECT(1)
   [Ecn.ECT_1, Ecn.ECT_1, Ecn.ECT_1, Ecn.CE],

@@ -31,8 +31,8 @@ export function espForm(
 }
 
 /**
- * The ends of ESP in this form. ESP in UDP has port 4500 at both ends (RFC 3948 §2.1, RFC 7296 §2.23), also from an IKE SA that stays on port 500, and never
- * to that one, where it could not be told from IKE.
+ * The ends of ESP in this form. ESP in UDP has port 4500 at both ends (RFC 3948 §2.1, RFC 7296 §2.23), also from an IKE
+ * SA that stays on port 500, and never to that one, where it could not be distinguished from IKE.
  */
 export function espEnds(
   { local, remote, natTraversalPort }: Pick<PeerPath, 'local' | 'remote' | 'natTraversalPort'>,

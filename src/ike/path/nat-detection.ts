@@ -37,7 +37,7 @@ export interface NatReport {
 }
 
 /**
- * A peer that sends a wrong hash to have ESP encapsulated cannot be told from one behind a NAT by that hash
+ * A peer that sends a wrong hash to have ESP encapsulated cannot be distinguished from one behind a NAT by that hash
  * (RFC 7296 §2.23, RFC 3947 §3.2), but where its packets come from may prove the NAT.
  * @param expected addresses the peer is configured with
  */

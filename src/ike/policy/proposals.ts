@@ -70,7 +70,7 @@ export function selectIke(
   return selected === undefined ? err(ikeMismatch(specs, offered)) : ok(selected);
 }
 
-/** As `selectIke`, without a word when there is nothing in common: `ikeMismatch` says why, to those who are told. */
+/** As `selectIke`, without a word when there is nothing in common: `ikeMismatch` says why, where that is reported. */
 export function findIke(
   specs: readonly IkeProposalSpec[],
   offered: readonly Proposal[],
@@ -237,7 +237,10 @@ function usable(set: TransformSet, proposal: Proposal): boolean {
   );
 }
 
-/** IKE: a rekey has 8 octets, a first proposal none, which is not held against a peer. ESP: 4 octets, not one of the reserved 0 to 255 (RFC 4303 §2.1). */
+/**
+ * IKE: a rekey has 8 octets, a first proposal none, which is not held against a peer. ESP: 4 octets, not one of the
+ * reserved 0 to 255 (RFC 4303 §2.1).
+ */
 function usableSpi(protocol: number, spi: Uint8Array): boolean {
   if (protocol === ProtocolId.IKE) return true;
   return spi.length === 4 && (spi[0] !== 0 || spi[1] !== 0 || spi[2] !== 0);

@@ -1,6 +1,6 @@
 import type { Millis } from '../../util/units.js';
 
-/** An item with its place in the order of all, and when it was to be looked after next. */
+/** An item with its place in the order of all, and when it was due next. */
 interface Slot<T> {
   readonly item: T;
   readonly order: number;
@@ -15,7 +15,7 @@ interface Slot<T> {
 }
 
 /**
- * Which of many items are to be looked after, and when. An item that is handed out to a caller that may change it
+ * Which of many items need attention, and when. An item that is handed out to a caller that may change it
  * counts as touched until `earliest` has asked for its deadline again. An input that is about one of thousands of
  * items costs the logarithm of their number, not their number: anyone can send datagrams.
  */
@@ -74,7 +74,7 @@ export class Agenda<T> {
   }
 
   /**
-   * The items that are to be looked after by now, in the order in which they were added, each judged when its turn
+   * The items that are due by now, in the order in which they were added, each judged when its turn
    * comes: what is done for one may change another.
    * @param deadlineOf depends on nothing but the item
    */
@@ -98,8 +98,8 @@ export class Agenda<T> {
   }
 
   /**
-   * When an item is to be looked after next, infinite when none is. From now on no item is touched: it may be
-   * called only when nobody holds one any more.
+   * When the next item is due, infinite when none is. From now on no item is touched: it may be
+   * called only when no caller holds one any more.
    */
   earliest(deadlineOf: (item: T) => Millis): Millis {
     for (const slot of this.#touched) {

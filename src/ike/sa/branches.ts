@@ -8,7 +8,7 @@ import { Retransmission } from './retransmission.js';
  * and a message; whatever comes after them is dropped unread.
  */
 export const MAX_ANSWERS = 4;
-/** Answers in the clear that may cost an agreement and come to nothing. */
+/** Answers in the clear that may cost an agreement in vain. */
 export const MAX_FRUITLESS = 12;
 /** How long a real answer may still overtake a refusal that nothing proves. */
 export const REFUSAL_GRACE: Millis = 1000;

@@ -86,7 +86,7 @@ export class Deferred {
     return due;
   }
 
-  /** The next turn, infinite when nobody waits. */
+  /** The next turn, infinite when nothing waits. */
   earliest(): Millis {
     return this.#agenda.earliest(deadlineOf);
   }

@@ -23,7 +23,7 @@ export interface EspSpiPool {
     emit(output: Output): void;
   };
   readonly espSpis: Set<number>;
-  /** Those of them that the packet path was told to expect: our request names them, and is not answered yet. */
+  /** Those of them that the packet path expects by our order: our request names them, and is not answered yet. */
   readonly expectedSpis: Set<number>;
 }
 

@@ -18,7 +18,7 @@ export interface Phase {
   readonly link: { remote: Endpoint };
 }
 
-/** An SA that is in one of these phases, for as long as nobody moves it on. */
+/** An SA that is in one of these phases, until `moveTo` moves it on. */
 export type InPhase<Sa extends { readonly phase: Phase }, At extends Sa['phase']['at']> = Sa & {
   readonly phase: Extract<Sa['phase'], { readonly at: At }>;
 };
@@ -197,12 +197,12 @@ export class SaTable<T extends TabledSa> {
     return this.#agenda.touched();
   }
 
-  /** The SAs that are to be looked after by now, oldest first. @see Agenda.due */
+  /** The SAs that are due by now, oldest first. @see Agenda.due */
   due(now: Millis, deadlineOf: (sa: T) => Millis): IterableIterator<T> {
     return this.#agenda.due(now, deadlineOf);
   }
 
-  /** When an SA is to be looked after next, infinite when none is. @see Agenda.earliest */
+  /** When the next SA is due, infinite when none is. @see Agenda.earliest */
   earliest(deadlineOf: (sa: T) => Millis): Millis {
     return this.#agenda.earliest(deadlineOf);
   }

@@ -11,7 +11,7 @@ import { attemptOf, currentSa, mayRekey, upSasOf, type World } from './world.js'
 /** Begins a main mode for a connection whose ESP SAs need one. */
 type Begin = (connection: ConnectionConfig, renewing: boolean) => void;
 
-/** When an ESP SA is to be looked after next. */
+/** When an ESP SA needs attention next. */
 export function childDeadline(world: World, child: V1Child): Millis {
   if (child.state === 'pending') return Number.POSITIVE_INFINITY;
   return Math.min(endOf(child), rekeyTime(world, child), askTime(world, child.connection));

@@ -26,7 +26,7 @@ export interface V1Child extends LiveChild {
   awaitsIsakmp: boolean;
   deleteAt: Millis | undefined;
   state: V1ChildState;
-  /** The data plane was told that outbound traffic may use it. */
+  /** The data plane was ordered to use it for outbound traffic. */
   sends: boolean;
   /** When outbound traffic moves to it, if nothing shows before that the peer has it. */
   switchAt: Millis | undefined;

@@ -88,7 +88,7 @@ export class ChildTable {
     return [...this.#agenda.due(now, familyDeadline(deadlineOf))].flatMap((family) => [...family]);
   }
 
-  /** When one is to be looked after next, infinite when none is. @see Agenda.earliest */
+  /** When one needs attention next, infinite when none is. @see Agenda.earliest */
   earliest(deadlineOf: (child: V1Child) => Millis): Millis {
     return this.#agenda.earliest(familyDeadline(deadlineOf));
   }

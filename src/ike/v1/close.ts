@@ -125,8 +125,8 @@ export function isLost(world: World, sa: UpSa, quick: QuickExchange): boolean {
 }
 
 /**
- * The peer does not answer quick mode on this SA and shows no other sign that it still has it. It is told in case it
- * has. Says whether ESP SAs are left for a new ISAKMP SA to replace, since the peer may have lost those too.
+ * The peer does not answer quick mode on this SA and shows no other sign that it still has it. It gets a DELETE in case
+ * it has. Says whether ESP SAs are left for a new ISAKMP SA to replace, since the peer may have lost those too.
  */
 export function loseSa(world: World, sa: UpSa, failure: Failure): boolean {
   const { connection } = sa;

@@ -1,4 +1,4 @@
-/** Exchanges after which an ISAKMP SA is replaced, and the most that it takes where nobody replaces it. */
+/** Exchanges after which an ISAKMP SA is replaced, and the most that it takes where neither end replaces it. */
 export const REKEY_AT = 2 ** 16;
 export const MAX_EXCHANGES = 2 ** 17;
 

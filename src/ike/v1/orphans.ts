@@ -24,7 +24,7 @@ export function orphan(world: World, sa: UpSa): void {
   world.orphans.set(name, { path, lastInbound, notBefore, wait: Math.max(wait, before) });
 }
 
-/** An ISAKMP SA of the connection stands again, and looks after its ESP SAs. */
+/** An ISAKMP SA of the connection is established again and takes charge of its ESP SAs. */
 export function adopt(world: World, connection: ConnectionId): void {
   world.orphans.delete(connection);
   for (const child of childrenOf(world, connection)) {

@@ -24,7 +24,7 @@ function peerBegan({ table }: World, { id }: ConnectionConfig): Millis | undefin
   return oldestBegin(
     table,
     ['sa-answered', 'ke-answered'],
-    // Rubbish in message 5 shows that one will come to nothing.
+    // Rubbish in message 5 shows that one will fail.
     ({ phase }) =>
       'offer' in phase && !(phase.at === 'ke-answered' && phase.reported) && phase.offer.candidates.has(id),
   );

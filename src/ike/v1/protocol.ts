@@ -87,7 +87,7 @@ export class IkeV1 implements IkeVersion {
     for (const name of this.world.children.connections()) this.#takeLeave(name, reason);
   }
 
-  /** Whether the peer is still to be told of ESP SAs that were ended without an ISAKMP SA to do so. */
+  /** Whether the peer has still to be informed of ESP SAs that were ended without an ISAKMP SA to do so. */
   get closing(): boolean {
     for (const sa of this.world.table.values()) if (isFarewell(sa)) return true;
     return false;

@@ -11,7 +11,7 @@ import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
 import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.js';
 
-/** Makes SAs anew by the present configuration, without a gap; see `RenewScope`. */
+/** Re-establishes SAs with the present configuration, without a gap; see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
   const { now } = world.ctx;
   const sa = currentSa(world, connection.id);

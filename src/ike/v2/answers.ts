@@ -9,7 +9,7 @@ import type { Inbound, World } from './world.js';
 
 // An initiator goes on with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
 // itself, in phase `init-sent`, and each answer is another one, in phase `auth-sent`: with its request under way, or
-// without one when it did not prove right and its sender may have to be told so. They share one negotiation.
+// without one when it did not prove right and its sender may have to be answered so. They share one negotiation.
 
 /** The branch of IKE_SA_INIT; undefined when no answer to it is waited for any more. */
 export function firstOf(sa: IkeSa): InitSent | undefined {
@@ -118,7 +118,7 @@ function isRefused({ at, link }: IkePhase): boolean {
   return at === 'auth-sent' && link.active === undefined;
 }
 
-/** The refused answer whose sender is to be told becomes the present branch, if there is one. */
+/** The refused answer whose sender is owed a notify becomes the present branch, if there is one. */
 export function enterRefused(sa: IkeSa): sa is IkeSaIn<'auth-sent'> {
   if (isRefused(sa.phase)) return true;
   const refused = sa.branches.waiting.find(isRefused);

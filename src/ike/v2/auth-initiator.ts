@@ -134,7 +134,7 @@ function takeFirstChild(
   notePerPair(world, sa, child.error);
 }
 
-/** All networks, or the first pair of them for a peer known to take one pair a child SA only. */
+/** All networks, or the first pair of them for a peer known to take only one pair per child SA. */
 function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
   const first = world.perPair.has(connection.id) ? networkPairs(connection)[0] : undefined;
   if (first !== undefined) return { localTs: [first.local], peerTs: [first.peer] };
@@ -142,7 +142,7 @@ function firstOffer(world: World, connection: ConnectionConfig): SelectorLists {
 }
 
 /**
- * The responder believes the SA to be established. It is told by an exchange of its own that it is not
+ * The responder believes the SA to be established. An exchange of its own informs it that it is not
  * (RFC 7296 §2.21.2).
  */
 export function refusePeer(world: World, sa: IkeSaIn<'auth-sent'>, reason: Failure): void {

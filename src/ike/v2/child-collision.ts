@@ -7,7 +7,7 @@ import type { World } from './world.js';
 
 /**
  * Our rekey of `old` is done and made `made`. When the peer rekeyed the same SA at the same time, its `rival`
- * stands too: of the two the one with the lowest of the four nonces is redundant and goes by the hand of
+ * is established too: of the two, the one with the lowest of the four nonces is redundant and goes by the hand of
  * the end that asked for it, and the other end deletes the old SA (RFC 7296 §2.8.1).
  */
 export function settleChildRekey(

@@ -138,7 +138,7 @@ function hasSending({ service }: IkeSa): boolean {
   return false;
 }
 
-/** Takes a child SA out of use here. The peer is told by a DELETE, or knows. */
+/** Takes a child SA out of use here. The peer learns of it by a DELETE, or knows already. */
 export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason: CloseReason): void {
   const { service } = sa;
   const heirs = service?.children.heirsOf(child) ?? [];

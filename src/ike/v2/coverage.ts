@@ -17,7 +17,7 @@ export const PEER_FILLS_FIRST: Millis = 10_000;
 const PUT_OFF: Millis = 2000;
 
 /**
- * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair a child SA narrow an offer
+ * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair per child SA narrow an offer
  * of all without a word (RFC 7296 §2.9); what they leave out is found by this list.
  */
 function uncovered(sa: ServingSa): NetworkPair[] {
@@ -83,7 +83,7 @@ export function noteCoverage(world: World, sa: IkeSa, patience: Millis): void {
   else service.gapsAt = Math.min(service.gapsAt, world.ctx.now + patience);
 }
 
-/** One try is over, or the peer takes one pair a child SA only: on with what is not carried. */
+/** One try is over, or the peer takes only one pair per child SA: on with what is not carried. */
 export function nextPair(world: World, sa: ServingSa): void {
   if (isEstablished(sa) && !isComplete(sa)) sa.phase.service.gapsAt = world.ctx.now;
 }

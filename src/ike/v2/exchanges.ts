@@ -75,7 +75,7 @@ export function answered(world: World, sa: ServingSa, message: Inbound): void {
   }
 }
 
-/** What was under way when the SA was told to end does not matter any more, save a new IKE SA at the peer. */
+/** What was under way when the SA was ordered to end does not matter any more, save a new IKE SA at the peer. */
 export function answeredWhileDeleting(world: World, sa: IkeSaIn<'deleting'>, message: Inbound): void {
   const task = endExchange(sa);
   switch (task?.kind) {

@@ -16,7 +16,7 @@ import { RequestWindow, type SentRequest } from './window.js';
 /** Phases in which it is known which connection the SA is of. */
 type Named = Exclude<IkeSaState, 'init-answered' | 'gone'>;
 
-/** An IKE SA that is in one of these phases, for as long as nobody moves it on. */
+/** An IKE SA that is in one of these phases, until `moveTo` moves it on. */
 export type IkeSaIn<At extends IkeSaState> = InPhase<IkeSa, At> &
   ([At] extends [Named] ? { readonly connection: ConnectionConfig } : unknown);
 

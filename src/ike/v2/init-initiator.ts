@@ -100,7 +100,7 @@ export function freshIkeSpi(world: World): Uint8Array {
   }
 }
 
-/** The IKE_SA_INIT request, also when it is sent anew with a cookie or another group (RFC 7296 §1.2, §2.6). */
+/** The IKE_SA_INIT request, also when it is sent again with a cookie or another group (RFC 7296 §1.2, §2.6). */
 export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
   const { crypto, random, limits } = world.ctx;
   const { connection } = sa;

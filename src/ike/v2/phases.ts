@@ -100,7 +100,9 @@ export interface InitiatorNegotiation {
   child: { readonly spi: number; readonly proposed: SelectorLists } | undefined;
 }
 
-/** The IKE_SA_INIT messages of an initiator, and the responder's nonce in the second. AUTH covers them (RFC 7296 §2.15). */
+/**
+ * The IKE_SA_INIT messages of an initiator, and the responder's nonce in the second. AUTH covers them (RFC 7296 §2.15).
+ */
 export interface InitExchange {
   readonly request: Uint8Array;
   readonly response: Uint8Array;
@@ -187,7 +189,7 @@ export interface Closing {
   readonly forgetAt: Millis;
 }
 
-/** The attempt has failed, which was reported; the peer, which may have the SA, is still to be told. */
+/** The attempt has failed, which was reported; the peer, which may have the SA, has yet to get a DELETE. */
 export interface Withdrawn {
   readonly at: 'deleting';
   readonly link: Link;

@@ -71,7 +71,9 @@ function unknownSpi(world: World, message: Pick<Inbound, 'header' | 'datagram'>)
   drop(world, message.datagram, 'unknown_spi', `no IKE SA has the SPIs of this ${name}`);
 }
 
-/** A first request with an unknown critical payload is answered with that notification (RFC 7296 §2.5), without state. */
+/**
+ * A first request with an unknown critical payload is answered with that notification (RFC 7296 §2.5), without state.
+ */
 function refuseCritical(world: World, datagram: DatagramInput, error: WireError): void {
   const { payloadType } = error;
   if (error.code !== 'unsupported_critical_payload' || payloadType === undefined) return;
@@ -248,7 +250,7 @@ function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
 }
 
 /**
- * The last request once more, encrypted anew: a repetition has to be the same octets (RFC 7296 §2.1), but some peers
+ * The last request once more, encrypted again: a repetition has to be the same octets (RFC 7296 §2.1), but some peers
  * seal it again. Only one that is authentic and says the same is one.
  */
 function isEncryptedAnew(world: World, sa: IkeSa, message: Inbound): boolean {

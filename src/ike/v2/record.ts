@@ -24,7 +24,7 @@ export interface V2SaRecord extends SaRecord {
   readonly children: readonly V2ChildSaRecord[];
   /** What is known of the peer of the connection, whichever of its IKE SAs showed it. */
   readonly peer: {
-    /** It takes one pair of networks a child SA only (RFC 7296 §2.9). */
+    /** It takes only one pair of networks per child SA (RFC 7296 §2.9). */
     readonly perPair: boolean;
     /** The connection is re-established when an IKE SA that the peer has just made is confirmed. */
     readonly renewing: boolean;

@@ -11,7 +11,7 @@ import { isRedundant } from './service.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
 import { sasOf, type World } from './world.js';
 
-/** Makes what stands of a connection anew by its present configuration, see `RenewScope`. */
+/** Re-establishes what a connection has with its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
   const standing = sasOf(world, connection.id)
     .filter(isEstablished)

@@ -33,7 +33,7 @@ export function decodeHeader(bytes: Uint8Array): Result<DecodedHeader, WireError
   }
 }
 
-/** Zero octets after a message that are taken for padding (some peers fill up to a multiple of four). */
+/** Zero octets after a message that are treated as padding (some peers fill up to a multiple of four). */
 const MAX_TRAILING_ZEROS = 3;
 
 /** Number of zero octets after the message that are forgiven, by its length field; 0 when there is anything else. */

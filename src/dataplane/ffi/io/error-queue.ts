@@ -55,7 +55,7 @@ export class ErrorQueue {
   }
 }
 
-/** A message without room for data, which nobody needs. */
+/** A message without room for data, which is not needed. */
 function prepare(arena: Arena): void {
   const { u32, bytes } = arena;
   bytes.fill(0, At.errors, At.errors + MSGHDR);

@@ -135,7 +135,7 @@ export class Child {
     this.#arena.f64[at] = this.#arena.f64[at]! + amount;
   }
 
-  /** Forgets the keys; the counters then belong to nobody. */
+  /** Forgets the keys; the counters are then free. */
   free(): void {
     this.sealer.free();
     this.opener.free();

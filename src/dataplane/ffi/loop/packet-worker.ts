@@ -29,7 +29,7 @@ export interface PacketWorkerOptions {
   readonly setup: WorkerSetup;
   /** What the thread tells; room in its control ring is seen to here. */
   report(report: WorkerReport): void;
-  /** The thread ended though nobody wanted it to. */
+  /** The thread ended unintentionally. */
   broke(reason: string): void;
 }
 
@@ -38,7 +38,7 @@ export class PacketWorker {
   readonly arena: Arena = createArena();
   readonly #orders = new OrderWriter(this.arena);
   readonly #wake: EventFd = openEventFd();
-  /** Counter blocks nobody uses; taken from the front, given back at the end. */
+  /** Counter blocks that are free; taken from the front, given back at the end. */
   readonly #blocks: number[] = Array.from({ length: MAX_CHILDREN }, (_, i) => i + 1);
   /** Orders that found the ring full, oldest first. */
   readonly #pending: PendingOrder[] = [];

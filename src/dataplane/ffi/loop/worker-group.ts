@@ -6,7 +6,7 @@ import { PacketWorker } from './packet-worker.js';
 /** Each worker has a ring from every other one: their memory grows with the square of the number. */
 export const MAX_WORKERS = 16;
 
-/** Workers that nobody asks for by number: beyond this the kernel's part of the work is the limit. */
+/** The most workers by default: beyond this the kernel's part of the work is the limit. */
 const MAX_BY_DEFAULT = 4;
 
 /** Whether a gateway can have so many workers: a power of two up to `MAX_WORKERS`. */
@@ -17,7 +17,7 @@ export function isWorkerCount(workers: number): boolean {
 }
 
 /**
- * Workers on a machine with so many processors when nobody says how many: half of them, rounded down to a power
+ * Workers on a machine with so many processors by default: half of them, rounded down to a power
  * of two. The other half is for the kernel, which spends as much time on a packet as the worker does, and for
  * IKE. Hence 1 on up to three processors, 2 on four to seven, and 4 from eight on.
  */
@@ -110,7 +110,7 @@ export class PreparedWorkers {
     this.#group.load();
   }
 
-  /** The threads, if they are as many and nobody has taken them; otherwise they are ended. */
+  /** The threads, if they are as many and have not been taken; otherwise they are ended. */
   take(workers: number): WorkerGroup | undefined {
     const group = this.#group;
     this.#group = undefined;
@@ -119,7 +119,7 @@ export class PreparedWorkers {
     return undefined;
   }
 
-  /** Ends those that nobody has taken. */
+  /** Ends those that have not been taken. */
   async close(): Promise<void> {
     await this.#group?.close();
     this.#group = undefined;

@@ -12,7 +12,7 @@ import { CONTROL_SPACE } from '../io/control-message.js';
  * same octets at the same address.
  *
  * What is derived from keys, and the lists of C functions to call, stand in a second memory, the vault. V8 maps
- * each such memory by itself, with gigabytes of address space around it that nobody may touch, so that no stray
+ * each such memory by itself, with gigabytes of address space around it that must not be touched, so that no stray
  * write among packets reaches the vault, neither by a wrong offset in JavaScript nor by a C function.
  */
 

@@ -149,7 +149,7 @@ export function decodeInstall({ bytes, view }: Arena, at: number): Installation 
   };
 }
 
-/** The child SA of another worker, as far as outbound packets are to be told by. */
+/** What decides whether an outbound packet belongs to another worker's child SA. */
 export interface ForeignPolicy extends OutboundPolicy {
   /** Number of the worker that owns it. */
   readonly owner: number;
@@ -230,7 +230,9 @@ export function encodePath(
   };
 }
 
-/** An order to serve a further TUN device: its number, its descriptor and whether packets carry a header, a u32 each. */
+/**
+ * An order to serve a further TUN device: its number, its descriptor and whether packets carry a header, a u32 each.
+ */
 export function encodeDevice(
   device: DeviceNumber,
   fd: number,
