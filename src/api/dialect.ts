@@ -1,6 +1,6 @@
 import { ApiError } from './errors.js';
 
-/** What a request's `version` date makes different. There is one model behind all of them. */
+/** What a request's `version` date makes different. All of them have one model. */
 export interface Dialect {
   /** `YYYY-MM-DD`. */
   readonly version: string;

@@ -40,7 +40,7 @@ import { registerTokenRoute } from './token-route.js';
 /** How callers on TCP authenticate. Callers on the Unix socket never do: its mode admits root only. */
 export type ApiAuth =
   | ({ readonly mode: 'tokens' } & Omit<AuthOptions, 'account'>)
-  /** Everybody may do everything: on a loopback address only, and only when asked for by this value. */
+  /** Every caller may do everything: on a loopback address only, and only when asked for by this value. */
   | { readonly mode: 'none' };
 
 /** What the REST server is made of. */

@@ -84,7 +84,7 @@ export async function openControl({
   };
 }
 
-/** Talks to the daemon behind a control socket and hangs up, whatever happens. */
+/** Talks to the daemon at a control socket and hangs up, whatever happens. */
 export async function withControl<T>(
   target: ControlTarget,
   talk: (control: Control) => Promise<T>,

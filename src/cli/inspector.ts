@@ -5,7 +5,7 @@ import { CliError } from './errors.js';
 const INSPECT = /(^|\s)--inspect(?!-port|-publish-uid)/;
 
 /**
- * Makes sure that no process can attach a debugger to a process that holds keys and rights: whoever reaches the
+ * Makes sure that no process can attach a debugger to a process that holds keys and rights: a process that reaches the
  * inspector may run any code in it.
  * @throws CliError when Node was started with its inspector
  */

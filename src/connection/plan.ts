@@ -188,7 +188,7 @@ function stepsOf(changes: readonly FieldChange[], { establishMode, adminUp }: Co
   return steps;
 }
 
-/** Plain data in a fixed order of fields: the text tells whether they are equal. */
+/** Plain data in a fixed order of fields: the texts are equal when they are. */
 function differ(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) !== JSON.stringify(b);
 }

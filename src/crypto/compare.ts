@@ -1,6 +1,6 @@
 /**
  * Whether two byte strings are the same, in a time that depends on their lengths only: for MACs, AUTH data
- * and cookies, where an early exit would tell a forger how far the guess was right.
+ * and cookies, where an early exit would show a forger how far the guess was right.
  */
 export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

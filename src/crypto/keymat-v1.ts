@@ -64,7 +64,7 @@ export function deriveSkeyids(
 /**
  * The cipher key: the front of SKEYID_e, or when that is too short the front of K1 | K2 | ... with
  * K1 = prf(SKEYID_e, 0), Kn = prf(SKEYID_e, Kn-1), RFC 2409 appendix B. Weak DES keys are not looked for:
- * nobody meets one by chance.
+ * none is met by chance.
  */
 export function expandCipherKey(prf: PrfFunction, skeyidE: SecretKey, length: number): SecretKey {
   if (skeyidE.length >= length) return new SecretKey(skeyidE.expose().slice(0, length));

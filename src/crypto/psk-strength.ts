@@ -1,7 +1,7 @@
 /*
- * How hard a pre-shared key is to guess. An attacker who answers in place of a peer, and with
- * IKEv1 one who only records traffic, can try keys offline (RFC 7296 §2.15 and §5; CVE-2018-5389): the key needs as much
- * unpredictability as the ciphers that it stands for. Works on octets and makes no text of a key.
+ * How hard a pre-shared key is to guess. An attacker who answers in place of a peer, and with IKEv1 one who only
+ * records traffic, can try keys offline (RFC 7296 §2.15 and §5; CVE-2018-5389): the key needs as much unpredictability
+ * as the ciphers that it keys. Works on octets and makes no text of a key.
  */
 
 /** Bits below which a key can be found by trying: what 13 random characters of the permitted alphabet have. */

@@ -50,7 +50,7 @@ export function weakTransforms(suite: {
   return all.filter(isWeak);
 }
 
-/** Order of two ciphers, the stronger first; AEAD goes before CBC. Unknown ones go last. For `Array.sort`. */
+/** Order of two ciphers, the stronger first; AEAD comes before CBC. Unknown ones go last. For `Array.sort`. */
 export function compareEncryption(a: CipherId, b: CipherId): number {
   const rank = (cipher: CipherId): number => {
     const found = findEncryption(cipher.id, cipher.keyBits);

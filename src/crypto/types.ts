@@ -72,7 +72,7 @@ export interface AeadCipher {
   readonly icvLength: number;
   /** Ciphertext followed by the ICV. `nonce` is salt and IV, 12 octets. */
   seal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
-  /** The plaintext, or undefined when the ICV does not hold. */
+  /** The plaintext, or undefined when the ICV does not verify. */
   open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
 }
 
@@ -97,7 +97,7 @@ export interface DhError {
 /** One side of one Diffie-Hellman exchange. */
 export interface DhExchange {
   readonly group: number;
-  /** As it stands in the KE payload, always `publicLength` octets. */
+  /** As the KE payload has it, always `publicLength` octets. */
   readonly publicValue: Uint8Array;
   /**
    * g^ir, padded to `sharedLength` octets, after the checks of RFC 6989. May be called once: a second call is
@@ -110,8 +110,8 @@ export interface DhExchange {
    */
   tryAgree(peerPublic: Uint8Array): Result<SecretKey, DhError>;
   /**
-   * A copy of the private value, for `DhGroup.restore`: the exchange can be finished elsewhere. Whoever asks for it
-   * wipes it. @throws Error when the exchange is over
+   * A copy of the private value, for `DhGroup.restore`: the exchange can be finished elsewhere. The caller that asks
+   * for it wipes it. @throws Error when the exchange is over
    */
   exportPrivate(): SecretKey;
   /** Forgets the private value. */

@@ -77,11 +77,11 @@ export interface DataPlane {
   drops(): DropCounts;
   /** One entry per worker: the portable path has one. */
   workers(): readonly WorkerState[];
-  /** Stops the threads and closes what was opened. Resolves when nothing is left behind. */
+  /** Stops the threads and closes what was opened. Resolves when nothing is left open. */
   close(): Promise<void>;
 }
 
-/** What the packet path tells the daemon. Called on the main thread. */
+/** What the packet path reports to the daemon. Called on the main thread. */
 export interface DataPlaneListener {
   /** An IKE datagram that arrived at an ESP socket, non-ESP marker removed. */
   ikeDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;

@@ -12,7 +12,7 @@ export interface RawEspLink {
   readonly send: SendEsp;
   /** ESP packets from the SPI on, valid during the call; undefined: they are discarded. */
   onPacket(receiver: ((packet: Uint8Array) => void) | undefined): void;
-  /** Resolves when the thread behind it has ended; then the socket, which stays open, may be closed. */
+  /** Resolves when its thread has ended; then the socket, which stays open, may be closed. */
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@
 export const TunGate = {
   /** The thread waits for packets. */
   WATCH: 0,
-  /** There are packets: the main thread reads, the thread stands still. */
+  /** There are packets: the main thread reads, the thread pauses. */
   DRAIN: 1,
   /** The thread ends. */
   STOP: 2,

@@ -14,7 +14,7 @@ const BURST = 64;
 
 /** A TUN device as the portable data plane takes it. Closing it leaves the TUN device itself to its owner. */
 export interface TunPacketDevice extends PacketDevice {
-  /** Resolves when the thread behind it has ended; then the TUN device may be closed. */
+  /** Resolves when its thread has ended; then the TUN device may be closed. */
   close(): Promise<void>;
 }
 

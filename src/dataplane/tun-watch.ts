@@ -5,7 +5,7 @@ import { TunGate, type TunWatchData, type TunWatchReport } from './tun-gate.js';
 
 /**
  * Thread that waits until a TUN device has packets, for the main thread, which must not block. It reads
- * nothing itself: after a report it stands still until the main thread has emptied the device.
+ * nothing itself: after a report it pauses until the main thread has emptied the device.
  */
 const { fd, gate } = workerData as TunWatchData;
 const state = new Int32Array(gate);

@@ -25,7 +25,7 @@ export interface Port4500Receiver {
 /** A bound node:dgram socket as the way to the peers. */
 export interface UdpLink {
   readonly send: SendEsp;
-  /** Stops listening. The socket stays open: it belongs to whoever made it. */
+  /** Stops listening. The socket stays open: it belongs to its maker. */
   detach(): void;
 }
 

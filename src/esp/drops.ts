@@ -11,7 +11,7 @@ export const DROP_REASONS = [
   'unknown_spi',
   /** Inbound: sequence number seen before, or left of the window (RFC 4303 §3.4.3). */
   'replay',
-  /** Inbound: the ICV does not hold. */
+  /** Inbound: the ICV does not verify. */
   'auth_failed',
   /** Inbound: padding octets are not 1, 2, 3… or their length is impossible (RFC 4303 §2.4). */
   'bad_padding',

@@ -20,8 +20,8 @@ const ERRORS_6: ReadonlySet<number> = new Set([
  * and destination exchanged. A router's error about a packet of the tunnel comes from an address that no selector
  * covers as a rule; it belongs to the SA that carries the answer (RFC 4301 §6.2, §7). Allocates nothing.
  *
- * Only errors count, never queries, and only those that go to the sender of the packet they quote: whoever
- * forges one reaches nobody whom the SA does not connect already.
+ * Only errors count, never queries, and only those that go to the sender of the packet they quote: one who
+ * forges one reaches no host that the SA does not connect already.
  * @returns false when `error` is nothing of the kind; `answer` is then undefined in content
  */
 export function readAnswered(error: PacketView, answer: PacketView): boolean {

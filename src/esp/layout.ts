@@ -9,13 +9,13 @@ import { UDP_HEADER_LENGTH } from '../wire/udp.js';
  *
  *     0  SPI (4)   4  sequence number (4)   8  IV (ivLength)   8 + ivLength  ciphertext   end - icvLength  ICV
  *
- * The ciphertext holds the inner packet, padding, pad length (1) and next header (1). All lengths in octets.
+ * The ciphertext contains the inner packet, padding, pad length (1) and next header (1). All lengths in octets.
  */
 export interface EspLayout {
   readonly aead: boolean;
   /** The cipher key without the salt. */
   readonly keyLength: number;
-  /** Behind the cipher key in the key material (RFC 4106 §8.1, RFC 7634 §4); 0 with CBC. */
+  /** After the cipher key in the key material (RFC 4106 §8.1, RFC 7634 §4); 0 with CBC. */
   readonly saltLength: number;
   readonly integrityKeyLength: number;
   readonly ivLength: number;

@@ -72,7 +72,7 @@ export class InboundSa {
   }
 
   /**
-   * The inner packet of an ESP packet, from SPI to ICV. Never throws for what a packet holds. Nothing looks at
+   * The inner packet of an ESP packet, from SPI to ICV. Never throws for what a packet contains. Nothing looks at
    * plaintext before the ICV held, and a packet that fails leaves the anti-replay window as it was.
    */
   open(packet: Uint8Array): Result<Uint8Array, DropReason> {
@@ -110,7 +110,7 @@ function openAead(
   };
 }
 
-/** RFC 4303 §3.4.4.1: the ICV first, and only when it holds the decryption. */
+/** RFC 4303 §3.4.4.1: the ICV first, and only when it verifies the decryption. */
 function openCbc(
   layout: EspLayout,
   keys: SaKeys,

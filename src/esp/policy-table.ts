@@ -22,7 +22,7 @@ export interface OutboundPolicy {
 /**
  * Which child SA carries an outbound packet (RFC 4301 §5.1). The most specific selectors win; among equal
  * ones the child SA that was activated last, so that a rekeyed pair takes over when it is switched to. A
- * pair that may not send yet hides nothing: until its activation traffic goes as if it were not there.
+ * pair that may not send yet hides nothing: until its activation traffic flows as if it were not there.
  */
 export interface OutboundTable {
   /** @throws RangeError when the id is not a whole number from 0, or is in the table already */
@@ -69,7 +69,7 @@ interface Placement {
 
 /**
  * A trie over the peer's address, in each of its places one over the local address, and there the rows. A
- * range of addresses stands at the prefixes it consists of, or at the one that covers it when these are many:
+ * range of addresses is at the prefixes it consists of, or at the one that covers it when these are many:
  * a row is only taken after its own ranges, protocol and ports were compared.
  */
 class TrieTable implements OutboundTable {
@@ -254,7 +254,7 @@ function specificity(local: TrafficSelector, peer: TrafficSelector): number[] {
   ];
 }
 
-/** How many addresses the range holds; beyond 2^53 rounded, which keeps the order of networks. */
+/** How many addresses are in the range; beyond 2^53 rounded, which keeps the order of networks. */
 function addressCount(selector: TrafficSelector): number {
   let count = 0;
   for (let at = 0; at + 4 <= selector.startAddress.length; at += 4) {

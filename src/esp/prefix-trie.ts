@@ -8,7 +8,7 @@ export interface Prefix {
 const MAX_PREFIXES = 8;
 
 /**
- * Prefixes that together hold all addresses from `start` to `end`: exactly these when they are few, as for
+ * Prefixes that together contain all addresses from `start` to `end`: exactly these when they are few, as for
  * every network, else one prefix around them. Empty when the range is.
  */
 export function coveringPrefixes(start: Uint8Array, end: Uint8Array): Prefix[] {
@@ -54,7 +54,7 @@ const VALUE = 2;
 
 /**
  * Binary tries over address bits, several in one array, each with a root of its own. A place is a node's
- * offset; what a value other than 0 means is the owner's business. Nodes that hold nothing are given back by
+ * offset; what a value other than 0 means is the owner's business. Nodes that are empty are given back by
  * `prune`, so memory follows the contents.
  */
 export class PrefixTrie {
@@ -102,7 +102,7 @@ export class PrefixTrie {
     return node;
   }
 
-  /** Gives back the nodes of a prefix that hold nothing; never the root. */
+  /** Gives back the nodes of a prefix that are empty; never the root. */
   prune(root: number, { address, length }: Prefix): void {
     let node = root;
     let depth = 0;

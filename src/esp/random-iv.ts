@@ -4,7 +4,7 @@ import type { Random } from '../util/random.js';
 const BATCH = 256;
 
 /**
- * Initialization vectors for CBC. RFC 3602 §3 wants them unpredictable to whoever chooses the plaintext, which
+ * Initialization vectors for CBC. RFC 3602 §3 wants them unpredictable to one who chooses the plaintext, which
  * rules out counters and the last ciphertext block (RFC 2451 §3 still allowed that). They come straight from
  * the injected generator; drawing many at once changes nothing about that, since the stock never leaves this
  * object before it is used and no octet is used twice.

@@ -88,7 +88,7 @@ class SelectorList {
     this.#rows6 = compile(selectors, 6);
   }
 
-  /** `offset` is where the end's address stands in `packet.bytes`, `port` its port. */
+  /** `offset` is where the end's address is in `packet.bytes`, `port` its port. */
   covers(packet: PacketView, offset: number, port: number): boolean {
     const { bytes, protocol } = packet;
     if (packet.version === 4) {

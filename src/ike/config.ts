@@ -20,7 +20,7 @@ export interface Identity {
 }
 
 /**
- * One proposal with a choice per transform type, most preferred first: it stands for every combination of
+ * One proposal with a choice per transform type, most preferred first: it means every combination of
  * its parts. AEAD and other ciphers never share one (RFC 7296 §3.3); with AEAD `integrity` is empty.
  */
 export interface IkeProposalSpec {

@@ -101,7 +101,7 @@ export class Context {
     return id > this.#lastOwnId && !this.#adoptedIds.has(id);
   }
 
-  /** An SA keeps the id that it was given elsewhere; `nextId` goes on behind it. */
+  /** An SA keeps the id that it was given elsewhere; `nextId` continues after it. */
   keepId(id: number): void {
     this.#adoptedIds.add(id);
     this.passId(id);

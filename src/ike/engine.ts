@@ -110,7 +110,7 @@ export class Engine {
 
   /**
    * The established SAs as data that another engine can carry on, those of one IKE SA or all; oldest first. The
-   * keys of IKE SAs are copies: whoever calls it wipes them (`wipeRecord`). Those of ESP SAs are with the data plane.
+   * keys of IKE SAs are copies: the caller wipes them (`wipeRecord`). Those of ESP SAs are with the data plane.
    */
   export(ikeId?: IkeId): SaRecord[] {
     return this.#versions.flatMap((version) => version.export?.(ikeId) ?? []);
@@ -122,10 +122,10 @@ export class Engine {
    *
    * SAs keep their ids and SPIs. There is no `install-child` for a child SA: the engine has no ESP keys, and the data
    * plane that has them keeps its SAs or gets them from the other data plane, under the same ids. An adopted SA is
-   * reported by `ike-established` and `child-established` with `adopted`: whoever follows which SAs there are needs
-   * to know no other event, and whoever tells what has happened can tell the two apart.
+   * reported by `ike-established` and `child-established` with `adopted`: a consumer that follows which SAs there are
+   * needs to know no other event, and one that reports what has happened can distinguish the two.
    *
-   * Points in time in the records count on the clock of `now`: whoever brings records from another clock shifts them.
+   * Points in time in the records count on the clock of `now`: a caller with records from another clock shifts them.
    */
   adopt(records: readonly SaRecord[], now: Millis): Adoption {
     const ctx = this.#ctx;
@@ -139,13 +139,13 @@ export class Engine {
     return { outputs: ctx.drain(), refused };
   }
 
-  /** Whether SAs that are given up still wait for their peers: a daemon that goes down waits for them a while. */
+  /** Whether SAs that are given up still wait for their peers: a daemon that stops waits for them a while. */
   get closing(): boolean {
     for (const sa of this.#v2.world.table.values()) if (sa.state === 'deleting') return true;
     return this.#v1.closing;
   }
 
-  /** Sizes of the tables that peers can make grow, to hold them against the limits. */
+  /** Sizes of the tables that peers can make grow, to compare them with the limits. */
   get sizes(): {
     readonly ikeSas: number;
     readonly halfOpen: number;
@@ -187,7 +187,7 @@ export class Engine {
     }
     const busy = first && !this.#requests.take(this.#ctx.now);
     const crowded = first && !this.#sources.take(datagram.remote.address, this.#ctx.now);
-    // An attacker may forge the address of an honest peer, which a cookie can tell apart (RFC 7296 §2.6, and for
+    // An attacker may forge the address of an honest peer, which a cookie can distinguish (RFC 7296 §2.6, and for
     // version 1 RFC 2408 §2.5.3).
     const takesCookie =
       (majorVersion === 2 && exchangeType === ExchangeType.IKE_SA_INIT) ||
@@ -226,7 +226,7 @@ export class Engine {
     this.#ctx.emit({ kind: 'send', local, remote, natTraversalPort, bytes: encodeMessage(header, payloads) });
   }
 
-  /** A connection that stands may lack only the child SA of these networks. */
+  /** An established connection may lack only the child SA of these networks. */
   #acquire(name: string, destination: Uint8Array | undefined): void {
     const standing =
       destination !== undefined &&

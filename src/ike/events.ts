@@ -9,7 +9,7 @@ import type { NegotiatedChild } from './sa/child.js';
 
 /**
  * All that the engine reports, as a closed union. Log lines, metrics, status and the API are made of these
- * and of nothing else. Events hold no secrets. Points in time are on the engine's clock.
+ * and of nothing else. Events contain no secrets. Points in time are on the engine's clock.
  */
 export type IkeEvent =
   | {
@@ -128,7 +128,7 @@ export type IkeEvent =
       readonly code: AdvisoryCode;
       readonly message: string;
     }
-  /** What the advisories of this code said of the connection holds no more. */
+  /** What the advisories of this code said of the connection no longer applies. */
   | { readonly kind: 'advisory-withdrawn'; readonly connection: ConnectionId; readonly code: AdvisoryCode }
   /** The peer deviates from the RFCs in a way that is forgiven. Once per IKE SA and code. */
   | { readonly kind: 'quirk'; readonly connection: ConnectionId; readonly code: QuirkCode }
@@ -167,7 +167,7 @@ export interface IkeSaInfo {
   readonly peerIdentity: string;
   readonly establishedAt: Millis;
   readonly rekeyAt: Millis;
-  /** Names of vendors the peer's vendor ids tell, or their octets in hexadecimal. */
+  /** Names of vendors the peer's vendor ids announce, or their octets in hexadecimal. */
   readonly peerVendors: readonly string[];
   /** The IKE SA this one takes over from, with all its child SAs (RFC 7296 §2.18). */
   readonly replaces?: number;

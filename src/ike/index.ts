@@ -12,7 +12,7 @@
  * The SAs of one engine can be carried on by another: `engine.export()` returns them as records, `adopt` takes them.
  *
  * One engine belongs to one thread and is never entered twice. It wipes the keys of IKE SAs; those of ESP SAs pass to
- * whoever gets `install-child`. `handle` throws only on a bug, never on what a peer sends.
+ * the receiver of `install-child`. `handle` throws only on a bug, never on what a peer sends.
  */
 export { parseCidr } from '../util/ip.js';
 export type { Random } from '../util/random.js';

@@ -31,7 +31,7 @@ export type Input =
   | { readonly kind: 'acquire'; readonly connection: ConnectionId; readonly destination?: Uint8Array }
   /** The data plane could not install a child SA: it must be deleted at the peer too. */
   | { readonly kind: 'install-failed'; readonly childId: ChildId; readonly reason: string }
-  /** Puts SAs with the present configuration in the place of those that stand, without a gap in between. */
+  /** Puts SAs with the present configuration in the place of those that are established, without a gap in between. */
   | { readonly kind: 'renew'; readonly connection: ConnectionId; readonly scope: RenewScope }
   /** An authentic, newest ESP packet of this child SA came from another address or port (RFC 7296 §2.23). */
   | { readonly kind: 'esp-moved'; readonly childId: ChildId; readonly from: Endpoint };

@@ -1,6 +1,6 @@
 import type { ByteCount, Millis } from '../util/units.js';
 
-/** Bounds on what peers, known or not, can make the engine hold or do. */
+/** Bounds on what peers, known or not, can make the engine keep or do. */
 export interface EngineLimits {
   /** Half-open IKE SAs as responder, in all: further requests are dropped. */
   readonly halfOpenTotal: number;
@@ -14,7 +14,7 @@ export interface EngineLimits {
   readonly ikeSas: number;
   /** IKE SAs with one peer address, in any state: further requests from there are dropped. */
   readonly ikeSasPerPeer: number;
-  /** Octets that half-open SAs hold, in all. */
+  /** Octets that half-open SAs occupy, in all. */
   readonly halfOpenBytes: ByteCount;
   /**
    * Requests for new IKE SAs a second from all sources together, refused ones too, in the long run. Of those beyond,

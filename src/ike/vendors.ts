@@ -16,7 +16,7 @@ const BY_PREFIX: readonly (readonly [hex: string, name: string])[] = [
   ['4a131c81070358455c5728f20e95452f', 'NAT-T (RFC 3947)'],
 ];
 
-/** Names of the vendors that a message's vendor ids tell, else their octets (RFC 7296 §3.12). */
+/** Names of the vendors that a message's vendor ids announce, else their octets (RFC 7296 §3.12). */
 export function vendorNames(payloads: readonly Payload[]): string[] {
   const ids = payloads.flatMap((p) => (p.kind === 'vendor' ? [p.data] : [])).slice(0, MAX_IDS);
   return [...new Set(ids.map(vendorName))];

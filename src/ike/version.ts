@@ -26,7 +26,9 @@ export interface IkeVersion {
   inboundTraffic(childId: ChildId, at: Millis): boolean;
   /** What has passed on a child SA, in the direction with more of it. False when it is not of this version. */
   trafficVolume?(childId: ChildId, passed: { readonly bytes: ByteCount; readonly packets: number }): boolean;
-  /** Traffic to an address for which a standing connection has no child SA. False when it does not stand here. */
+  /**
+   * Traffic to an address for which an established connection has no child SA. False when it is not established here.
+   */
   acquire?(connection: ConnectionId, destination: Uint8Array): boolean;
   /** The data plane does not have a child SA that it was ordered to install. False when it is not of this version. */
   installFailed(childId: ChildId, reason: string): boolean;
@@ -39,14 +41,14 @@ export interface IkeVersion {
   espMoved?(childId: ChildId, from: Endpoint): boolean;
   /**
    * The established IKE SAs with their child SAs as data, oldest first, or the one of this id alone. The keys are
-   * copies, which whoever calls it wipes. A negotiation that has not authenticated the peer is no SA yet: it is left
+   * copies, which the caller wipes. A negotiation that has not authenticated the peer is no SA yet: it is left
    * out, and either end begins it again.
    */
   export?(ikeId?: IkeId): SaRecord[];
   /**
    * Carries on what a record of this version says, which the engine has found sound in its common part: puts the SA
-   * into the tables, its SPIs into the pool and its ids behind it (`Context.keepId`, `passId`), and reports it by
-   * `reportAdoptedIke` and `reportAdoptedChild`. Returns why not, and has changed nothing then.
+   * into the tables, its SPIs into the pool, continues the ids after its own (`Context.keepId`, `passId`), and reports
+   * it by `reportAdoptedIke` and `reportAdoptedChild`. Returns why not, and has changed nothing then.
    */
   adopt?(record: SaRecord): string | undefined;
   /** Does what is due at the current time. */

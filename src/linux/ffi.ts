@@ -149,7 +149,7 @@ let taken = 0;
 
 /**
  * Address of the first octet of `bytes`. Valid while the array is reachable: enough for a call that follows at
- * once; whoever keeps the address keeps the array, too. Only for arrays that own memory outside of the
+ * once; a caller that keeps the address keeps the array, too. Only for arrays that own memory outside of the
  * JavaScript heap: those of `hostBuffer` or of a WebAssembly.Memory.
  */
 export function addressOf(bytes: Uint8Array): number {

@@ -27,7 +27,7 @@ export class IcmpEcho {
   readonly #identifier: number;
 
   /**
-   * @param identifier 16 bits that tell our answers from those to other programs
+   * @param identifier 16 bits that distinguish our answers from those to other programs
    * @param dataLength octets after the ICMP header; 56 makes the usual packet of 84 octets
    * @throws LinuxError when there is no FFI or no right to a raw socket (CAP_NET_RAW)
    */

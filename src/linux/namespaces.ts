@@ -1,7 +1,7 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 
-/** What a finished command left behind. */
+/** Exit code and output of a finished command. */
 export interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;

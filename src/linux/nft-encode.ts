@@ -91,7 +91,7 @@ export function newChain(
   return nftMessage(NFT_MSG.newChain, NLM_F_CREATE, [name(1, table), name(3, chain), ...hook]);
 }
 
-/** A set of address ranges; `id` stands for it in rules of the same batch. */
+/** A set of address ranges; `id` names it in rules of the same batch. */
 export function newRangeSet(table: string, set: string, id: number, octets: 4 | 16): Uint8Array {
   // The type of the key is for nft(8), which shows it: ipv4_addr or ipv6_addr.
   const attributes = [number(3, SET_INTERVAL), number(4, octets === 4 ? 7 : 8), number(5, octets)];
@@ -157,7 +157,7 @@ export const loadMeta = (key: keyof typeof META): Expression =>
 export const loadPayload = (base: keyof typeof BASE, offset: number, octets: number): Expression =>
   expression('payload', [number(1, REGISTER), number(2, BASE[base]), number(3, offset), number(4, octets)]);
 
-/** Loads the field of the IPv6 fragment header (44) that holds offset and flags; no match without such a header. */
+/** Loads the field of the IPv6 fragment header (44) that has offset and flags; no match without such a header. */
 export const loadFragmentOffset = (): Expression =>
   expression('exthdr', [
     number(1, REGISTER),

@@ -171,7 +171,7 @@ function familyRules(family: Family, plan: GuardPlan, reversePath: boolean): Exp
   ];
 }
 
-/** Pairs whose source holds the outer address of a peer, and these addresses. */
+/** Pairs whose source contains the outer address of a peer, and these addresses. */
 function bypassedPairs({ pairs, peers }: GuardPlan): Pick<GuardPlan, 'pairs' | 'peers'> {
   const numbered = [4, 16].map((octets) =>
     peers
@@ -238,7 +238,7 @@ function leaving(table: string, plan: GuardPlan, pairs: readonly ProtectedPair[]
   return messages;
 }
 
-/** Discards what goes from the source to the destination of a pair, or for `leaving` the other way. */
+/** Discards what is sent from the source to the destination of a pair, or for `leaving` the other way. */
 function pairRules(
   family: Family,
   pairs: readonly ProtectedPair[],
@@ -267,9 +267,9 @@ function loadAddress(family: Family, end: 'source' | 'destination'): Expression[
 
 /**
  * The tunnel's own packets, which are no traffic of it although a peer may lie in its own network and this gateway in
- * ours: IKE, ESP, and the ICMP errors that tell the path MTU (RFC 4301 §8.2). IPv4 is reassembled before it comes
+ * ours: IKE, ESP, and the ICMP errors that report the path MTU (RFC 4301 §8.2). IPv4 is reassembled before it comes
  * here, IPv6 is not: fragments after the first name no port, and nothing can be made of them without the first.
- * @param whose what tells that a packet is between the outer addresses
+ * @param whose what shows that a packet is between the outer addresses
  * @param portAt where the port of this end is in the UDP header
  */
 function outerRules(

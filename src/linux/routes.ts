@@ -141,7 +141,7 @@ function changeUnreachable(type: number, flags: number, cidr: Cidr, metric: numb
 }
 
 /**
- * Adds a route that refuses packets to a network for which no route with a lower metric stands. It belongs to no
+ * Adds a route that refuses packets to a network for which there is no route with a lower metric. It belongs to no
  * device and no process. @throws LinuxError, EEXIST when there is a route to this network with this metric
  */
 export function addUnreachable(cidr: Cidr, metric: number): void {

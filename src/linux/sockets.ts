@@ -55,7 +55,7 @@ const GRO_SINCE = [5, 12] as const;
 export interface PortGroupOptions {
   /** An address of this host, IPv4 or IPv6, or the unspecified address of the family. */
   readonly address: string;
-  /** 0: a free one, the same for all sockets; `localEndpoint` tells which. */
+  /** 0: a free one, the same for all sockets; `localEndpoint` says which. */
   readonly port: number;
   /** ESP sockets, a power of two. */
   readonly workers: number;
@@ -153,7 +153,7 @@ function openUdp(ip: IpBytes): number {
 
 /**
  * What ESP sockets need: the outer TOS of what arrives (RFC 6040), and datagrams that carry DF unless they are
- * longer than the path, of which ICMP then tells.
+ * longer than the path, which ICMP then reports.
  */
 function prepareEsp(fd: number, ip: IpBytes): void {
   if (ip.length === 16) {

@@ -4,7 +4,7 @@ import { addressOf, ffiAvailable, hostBuffer, libc } from './ffi.js';
 
 /** sun_path without the final zero octet (unix(7)). */
 export const MAX_SOCKET_PATH = 107;
-/** How long a process behind an existing socket may take to show that it lives. */
+/** How long a process at an existing socket may take to show that it lives. */
 const PROBE_MS = 1000;
 
 const SOL_SOCKET = 1;

@@ -7,7 +7,7 @@ import { Cidrs, DeviceName, FIRST_PORTS, IkeIdentitySchema, Name } from './schem
 /** Where a field can be written: in the configuration file of a gateway, or in a body of the API. */
 export type Origin = 'file' | 'api';
 
-/** What is known of one field of a connection, whoever asks. */
+/** All that is known of one field of a connection, in one place. */
 export interface ConnectionField {
   /** What may be written. Its `description` is also the remedy in an error message. */
   readonly schema: Type.TSchema;

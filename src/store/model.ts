@@ -38,7 +38,7 @@ export type GatewayLimits = Pick<
   | 'requestsPerConnection'
 >;
 
-/** The `gateway` section of a configuration, whoever wrote it: a file or the server. */
+/** The `gateway` section of a configuration, be it from a file or from the server. */
 export interface GatewaySettings {
   readonly name: string;
   readonly mode: 'policy' | 'route';

@@ -109,7 +109,7 @@ function conflict(message: string): StoreError {
   return new StoreError('conflict', message, 'read again and repeat the change');
 }
 
-/** Objects are shared by snapshots: whoever changed one in place would change the past. */
+/** Objects are shared by snapshots: a caller that changed one in place would change the past. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);

@@ -49,7 +49,7 @@ function readFrom(handle: number): Result<string, string> {
   return err(`is longer than ${MAX_TEXT} octets, the most that are read: is it the right file?`);
 }
 
-/** Standard input may be set not to wait, by whoever has it open beside us. */
+/** Standard input may be set not to wait, by another process that has it open. */
 function readPiece(handle: number, into: Buffer): number {
   for (;;) {
     try {

@@ -26,7 +26,7 @@ export interface LogDestination {
 const SECRET_FIELDS = ['psk', 'secret', 'password', 'token', 'keys', 'keysIn', 'keysOut', 'skeyseed'];
 
 /**
- * A logger. Fields that could hold a secret are replaced by `[redacted]`, octet strings by their length; keys
+ * A logger. Fields that could contain a secret are replaced by `[redacted]`, octet strings by their length; keys
  * proper are `SecretKey` objects, which show no octets in any form.
  */
 export function createLogger(options: LogOptions = {}): Logger {

@@ -167,7 +167,7 @@ export function rangeContains(range: IpRange, ip: IpBytes): boolean {
   );
 }
 
-/** The addresses that both ranges hold, or undefined when there are none or the families differ. */
+/** The addresses that both ranges contain, or undefined when there are none or the families differ. */
 export function intersectRanges(a: IpRange, b: IpRange): IpRange | undefined {
   if (a.start.length !== b.start.length) return undefined;
   const start = compareBytes(a.start, b.start) >= 0 ? a.start : b.start;

@@ -1,7 +1,7 @@
 /*
  * What of a JSON value does not fit a JSON Schema (draft 7), for the keywords that `json-schema.ts` writes. Loading a
- * general validator and having it compile its code takes a tenth of a second of a start; a test holds the findings
- * and their order against Ajv's.
+ * general validator and having it compile its code takes a tenth of a second of a start; a test compares the findings
+ * and their order with Ajv's.
  */
 
 /** One finding, in Ajv's terms. */

@@ -33,7 +33,7 @@ const builders = {
   unsafe: (schema: object): object => schema,
 };
 
-// The compiler follows TypeBox's declarations from here on; a test holds the schemas against TypeBox's own.
+// The compiler follows TypeBox's declarations from here on; a test compares the schemas with TypeBox's own.
 const { object, optional, array, record, oneOf, literal, string, integer, boolean, unsafe } =
   builders as unknown as {
     readonly object: typeof typebox.Object;

@@ -24,14 +24,14 @@ export function finishChecksum(sum: number): number {
   return ~folded & 0xffff;
 }
 
-/** The checksum over one run of octets. Over data that holds a right checksum the result is 0. */
+/** The checksum over one run of octets. Over data that contains a correct checksum the result is 0. */
 export function checksum(bytes: Uint8Array, offset: number, length: number): number {
   return finishChecksum(addToChecksum(0, bytes, offset, length));
 }
 
 /**
  * The sum of the pseudo-header in front of a TCP, UDP or ICMPv6 packet: RFC 793 §3.1, RFC 8200 §8.1.
- * @param addresses octets that hold source and destination address one after the other, as IP headers do
+ * @param addresses octets that contain source and destination address one after the other, as IP headers do
  * @param at where the source address begins
  * @param addressLength 4 or 16
  * @param length octets of upper-layer header and data

@@ -22,7 +22,7 @@ export type WireErrorCode =
   | 'bad_version'
   /** An unknown payload with the critical bit (RFC 7296 §2.5). */
   | 'unsupported_critical_payload'
-  /** A field holds a value that the RFC forbids. */
+  /** A field has a value that the RFC forbids. */
   | 'bad_value'
   /** More items than `LIMITS` allows: refused to bound the work one datagram can cause. */
   | 'too_many'

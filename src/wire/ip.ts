@@ -41,7 +41,7 @@ export interface PacketView {
   version: 4 | 6;
   /** Octets of the IP header with options or extension headers. */
   headerLength: number;
-  /** Octets of the packet by its own header; the buffer may hold more after it. */
+  /** Octets of the packet by its own header; the buffer may have more after it. */
   totalLength: number;
   /** The upper-layer protocol, after all extension headers. */
   protocol: number;
@@ -157,7 +157,7 @@ function readIpv6(bytes: Uint8Array, offset: number, length: number, view: Packe
   let at = offset + IPV6_HEADER_LENGTH;
   let next = bytes[offset + 6]!;
   let walked = 0;
-  // Behind the header of a later fragment is data, not another header.
+  // After the header of a later fragment comes data, not another header.
   while (view.fragmentOffset === 0 && isExtension(next)) {
     if (++walked > MAX_EXTENSION_HEADERS || at + 8 > end) return false;
     let size = 8;

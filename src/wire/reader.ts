@@ -14,7 +14,7 @@ export class WireFault {
 
 /**
  * Reads a part of a datagram from front to back and never beyond its end. A reader made by `sub` knows the
- * structure that it stands for; the text of the path to it is only built when something fails.
+ * structure that it reads; the text of the path to it is only built when something fails.
  */
 export class Reader {
   readonly bytes: Uint8Array;

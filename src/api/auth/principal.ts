@@ -11,7 +11,7 @@ export interface Principal {
 
 /** The server itself, when it changes objects on its own account. */
 export const SERVER: Principal = { name: 'culvert', role: 'editor', by: 'server' };
-/** Whoever may open the Unix socket. */
+/** The users who may open the Unix socket. */
 export const SOCKET: Principal = { name: 'root', role: 'editor', by: 'socket' };
-/** Everybody on this machine, when authentication is switched off. */
+/** Every caller on this machine, when authentication is switched off. */
 export const ANYBODY: Principal = { name: 'anonymous', role: 'editor', by: 'none' };

@@ -58,7 +58,7 @@ export class GatewayProcess {
           reject(new CliError(`gateway ${this.name} ${ending(code, signal)}${this.#why()}`));
       });
     });
-    // Whoever waits for it handles it; until then it is no unhandled rejection.
+    // A caller that waits for it handles it; until then it is no unhandled rejection.
     this.lost.catch(() => {});
   }
 

@@ -37,7 +37,7 @@ export class Pair {
     this.#folder = folder;
   }
 
-  /** Starts both daemons; `pair.waitUntilUp` is the next step. Leaves nothing behind when it fails. */
+  /** Starts both daemons; `pair.waitUntilUp` is the next step. Leaves nothing running when it fails. */
   static async start(options: PairOptions): Promise<Pair> {
     const folder = new PrivateFolder('culvert-pair-');
     let pair: Pair | undefined;

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { CliError, messageOf } from '../errors.js';
 
-/** Nobody whom this machine trusts has signed the certificate (codes of X509_verify_cert, as Node names them). */
+/** No authority that this machine trusts has signed the certificate (codes of X509_verify_cert, as Node names them). */
 const UNTRUSTED: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',

@@ -7,7 +7,7 @@ import type { ReloadReport } from '../gateway/reload.js';
 import type { Call, ControlHandler, ParamsOf } from './methods.js';
 import { ControlError } from './protocol.js';
 
-/** The gateway behind the commands. */
+/** The gateway that the commands act on. */
 export interface Commanded {
   readonly core: GatewayCore;
   readonly names: ConnectionNames;

@@ -26,7 +26,7 @@ export interface GatewayReloadDeps {
 /** The configuration in force, and how another one takes its place. */
 export class GatewayReload {
   readonly #deps: GatewayReloadDeps;
-  /** Of the start: whoever started the gateway wipes its keys. */
+  /** Of the start: the caller that started the gateway wipes its keys. */
   readonly #first: CoreConfig;
   readonly #retired = new RetiredKeys();
   #current: CoreConfig;

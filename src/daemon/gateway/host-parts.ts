@@ -50,7 +50,7 @@ export class HostParts {
   }
 
   /**
-   * Takes all of it. Each step is noted in `undo` at once, so that whoever calls can take back what was done before a
+   * Takes all of it. Each step is noted in `undo` at once, so that the caller can take back what was done before a
    * failure.
    * @throws StartError or LinuxError
    */

@@ -6,7 +6,7 @@ const METRICS_BELOW = 0xfe00_0000;
 
 /**
  * The metric of routes that outlive the process which laid them. It differs from gateway to gateway, so that several
- * in one network namespace tell their routes apart and each recognises its own after a crash.
+ * in one network namespace distinguish their routes and each recognises its own after a crash.
  * @param device the gateway's TUN device, of which there is one of this name in a network namespace
  */
 export function ownerMetric(device: string): number {
@@ -82,7 +82,7 @@ export class Fence {
   }
 }
 
-/** Takes away every route that gateways of these devices have left behind. @throws LinuxError */
+/** Takes away every route that gateways of these devices have left. @throws LinuxError */
 export function removeOwnedRoutes(network: HostNetwork, device: string): void {
   const metric = ownerMetric(device);
   for (const { cidr, kind, device: through } of network.routesOf(metric)) {

@@ -64,7 +64,7 @@ export interface PacketPath {
 
 /**
  * Opens the sockets of IKE and ESP and the packet path on them. What is opened is noted in `undo` at once, so
- * that a failure in the middle leaves nothing behind.
+ * that a failure in the middle leaves nothing open.
  * @throws LinuxError or StartError, each with its remedy
  */
 export async function openPacketPath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {

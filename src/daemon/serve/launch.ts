@@ -188,7 +188,7 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
 }
 
 /**
- * Takes away what a gateway that has ended left behind: its address, routes around its tunnels, and what keeps clear
+ * Takes away what a gateway that has ended has left: its address, routes around its tunnels, and what keeps clear
  * packets from leaving and coming. The rest of it, the TUN devices and the routes through them, goes with the process.
  */
 export async function cleanUp(options: LaunchOptions): Promise<void> {

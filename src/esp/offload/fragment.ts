@@ -35,7 +35,7 @@ export class Fragmenter {
   #mtu = 0;
   /** Offset of the next fragment in the original datagram, in units. */
   #offset = 0;
-  /** Flags as they stood, with MF when this is a fragment already and not the last one. */
+  /** Flags as they were, with MF when this is a fragment already and not the last one. */
   #flags = 0;
 
   constructor(memory: PacketMemory) {
@@ -55,7 +55,7 @@ export class Fragmenter {
     const { bytes, offset, headerLength, totalLength } = view;
     const field = readU16(bytes, offset + 6);
     const payload = totalLength - headerLength;
-    // Would end beyond the longest datagram: nobody could put it together.
+    // Would end beyond the longest datagram: no host could reassemble it.
     if ((field & MAX_OFFSET) * UNIT + payload > MAX_DATAGRAM) return 0;
     const first = Math.min(payload, unitsOf(mtu - headerLength));
     if (totalLength > mtu && first < UNIT) return 0;
@@ -133,7 +133,7 @@ export class Fragmenter {
   }
 }
 
-/** Octets that fit when all but the last fragment hold whole units. */
+/** Octets that fit when all but the last fragment consist of whole units. */
 function unitsOf(room: number): number {
   return room < 0 ? 0 : room & ~(UNIT - 1);
 }

@@ -1,13 +1,13 @@
 import { swapHalves } from './ones-complement.js';
 import { simdModule } from './simd-module.js';
 
-/** A WebAssembly.Memory, or anything else that holds a buffer. */
+/** A WebAssembly.Memory, or anything else that has a buffer. */
 export interface LinearMemory {
   readonly buffer: ArrayBufferLike;
 }
 
 /**
- * Memory that packets stand in, addressed by offsets, with the two operations that touch many octets. The
+ * Memory that packets are in, addressed by offsets, with the two operations that touch many octets. The
  * caller has checked that the octets are within the memory.
  */
 export interface PacketMemory {

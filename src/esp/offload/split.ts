@@ -123,7 +123,7 @@ export class Splitter {
     const index = this.#index;
     if (index === this.#count) return false;
     this.#index = index + 1;
-    // A plain packet stands where it is, complete.
+    // A plain packet stays where it is, complete.
     if (this.#headerLength > 0) this.#segment(index);
     return true;
   }

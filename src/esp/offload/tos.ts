@@ -3,7 +3,7 @@ import type { PacketView } from '../../wire/ip.js';
 import { updateChecksum } from './ones-complement.js';
 
 /**
- * What the outer and the inner IP header tell each other: DSCP, ECN, DF and TTL (RFC 4301 §5.1.2, RFC 6040,
+ * What the outer and the inner IP header take from each other: DSCP, ECN, DF and TTL (RFC 4301 §5.1.2, RFC 6040,
  * RFC 2983).
  */
 
@@ -104,7 +104,7 @@ export function decrementTtl(view: PacketView): boolean {
 /** How the outer DF comes about (RFC 4301 §5.1.2.1 note 4, §8.1). */
 export type DfPolicy = 'copy' | 'set' | 'clear';
 
-/** DF of the outer IPv4 header. An inner IPv6 packet counts as one with DF: nobody may fragment it. */
+/** DF of the outer IPv4 header. An inner IPv6 packet counts as one with DF: routers may not fragment it. */
 export function outerDontFragment(view: PacketView, policy: DfPolicy): boolean {
   return policy === 'copy' ? view.dontFragment : policy === 'set';
 }

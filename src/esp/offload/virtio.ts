@@ -11,7 +11,7 @@
 export const VIRTIO_HEADER_LENGTH = 10;
 
 export const VirtioFlag = {
-  /** The checksum field holds the sum of the pseudo-header only; the reader completes it. */
+  /** The checksum field contains the sum of the pseudo-header only; the reader completes it. */
   NEEDS_CSUM: 1,
   /** The kernel has verified the checksum. */
   DATA_VALID: 2,

@@ -58,7 +58,7 @@ export const asm = {
   load8U: (offset = 0): Code => [0x2d, ...access(offset)],
   load16U: (offset = 0): Code => [0x2f, ...access(offset)],
   memoryCopy: [0xfc, 10, 0, 0] as Code,
-  /** Runs `body` while the condition that it leaves on the stack holds. */
+  /** Runs `body` while the condition that it leaves on the stack is true. */
   repeatWhile: (...body: Code[]): Code => [0x03, EMPTY_BLOCK, ...body.flat(), 0x0d, 0, 0x0b],
   /** Runs `body` when the value on the stack is not zero. */
   when: (...body: Code[]): Code => [0x04, EMPTY_BLOCK, ...body.flat(), 0x0b],

@@ -27,12 +27,12 @@ export class HalfOpenLedger {
     return this.#total;
   }
 
-  /** Octets that half-open SAs hold. */
+  /** Octets that half-open SAs occupy. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Counts octets that a half-open SA is about to hold; false when there is no room for them. */
+  /** Counts octets that a half-open SA is about to occupy; false when there is no room for them. */
   hold(bytes: ByteCount): boolean {
     if (this.#bytes + bytes > this.#limits.halfOpenBytes) return false;
     this.#bytes += bytes;
@@ -65,7 +65,7 @@ export class HalfOpenLedger {
     return crowded || this.#total >= this.#limits.cookieThreshold ? 'demand-cookie' : 'admit';
   }
 
-  /** `proven`: the source address is real; else `prove` may tell so later. */
+  /** `proven`: the source address is real; else `prove` may confirm it later. */
   opened(source: string, proven: boolean): void {
     this.#total++;
     this.#bySource.set(source, (this.#bySource.get(source) ?? 0) + 1);

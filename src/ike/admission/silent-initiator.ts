@@ -5,7 +5,7 @@ import type { Failure } from '../events.js';
 export interface SilentInitiator {
   /** The exchange that never came. */
   readonly exchange: string;
-  /** A NAT was found, or pretended: the initiator goes on on port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
+  /** A NAT was found, or pretended: the initiator continues on port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
   readonly movesPort: boolean;
   /** It began on port 4500, where it then stays. */
   readonly natTraversalPort: boolean;
@@ -14,13 +14,13 @@ export interface SilentInitiator {
 }
 
 /**
- * Repetitions that show nothing: of an answer that was lost, and of an initiator that goes on with our answer and asks
- * again meanwhile, in case a stranger has given it.
+ * Repetitions that show nothing: of an answer that was lost, and of an initiator that continues with our answer and
+ * asks again meanwhile, in case a stranger has given it.
  */
 const STRAY_REPEATS = 2;
 
 /**
- * Which way is closed, as far as the responder can tell. An initiator that repeats its request has not got the
+ * Which way is closed, as far as the responder can see. An initiator that repeats its request has not got the
  * answer; one that does not has got it, and what it sends next does not arrive, or it does not want to go on.
  */
 export function initiatorSilent(initiator: SilentInitiator): Failure {

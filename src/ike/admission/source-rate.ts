@@ -6,7 +6,7 @@ const MAX_SOURCES = 4096;
 /** A source may send this many seconds' worth at once, so that many connections of one peer start together. */
 export const BURST_SECONDS = 2;
 
-/** Answers a second to those who have not proved anything: to tell them, not to serve them. */
+/** Answers per second to those who have not proved anything: to inform them, not to serve them. */
 export const UNAUTHENTICATED_ANSWERS: Rate = { burst: 20, perSecond: 10 };
 
 /** What the rates say of a first request. */

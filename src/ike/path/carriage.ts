@@ -13,7 +13,7 @@ export interface PeerPath {
   /** The peer can do UDP encapsulation. */
   readonly natTraversal: boolean;
   readonly nat: { readonly local: boolean; readonly peer: boolean };
-  /** IKE goes over port 4500. */
+  /** IKE uses port 4500. */
   readonly natTraversalPort: boolean;
 }
 

@@ -26,14 +26,14 @@ export function firstPath(
   };
 }
 
-/** An IKE SA goes on along `path`. */
+/** An IKE SA continues along `path`. */
 export function takePath(sa: IkePath, { local, remote, natTraversalPort }: Readonly<IkePath>): void {
   sa.local = local;
   sa.remote = remote;
   sa.natTraversalPort = natTraversalPort;
 }
 
-/** With a NAT in between all that follows goes over port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
+/** With a NAT in between all that follows uses port 4500 (RFC 7296 §2.23, RFC 3947 §4). */
 export function floatToNatTraversalPort(sa: IkePath): void {
   if (sa.natTraversalPort) return;
   const port = NAT_TRAVERSAL_PORT;

@@ -15,7 +15,7 @@ export interface HeaderSpis {
   readonly responderSpi: Uint8Array;
 }
 
-/** What the notifications of one message tell. */
+/** What the notifications of one message show. */
 export interface NatFinding {
   /** The peer sent NAT detection: it can do UDP encapsulation. */
   readonly supported: boolean;
@@ -25,7 +25,7 @@ export interface NatFinding {
   readonly peer: boolean;
 }
 
-/** What is reported of a standing IKE SA. */
+/** What is reported of an established IKE SA. */
 export interface NatReport {
   readonly local: boolean;
   readonly peer: boolean;

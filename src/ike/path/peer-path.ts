@@ -15,7 +15,7 @@ export interface PeerPath {
  * Whether an authentic packet that came from `to` moves the peer there, in either version: behind a NAT its mapping
  * may have changed (RFC 7296 §2.23, RFC 3947 §6). The caller vouches that the packet is no replay, or anyone who has
  * recorded one could send the tunnel's traffic wherever they like. A peer that only asks for ESP in UDP has no NAT
- * whose mapping could change: following it would serve nobody but someone on the path who delays a packet.
+ * whose mapping could change: following it would serve only an attacker on the path who delays a packet.
  */
 function movesPeer({ remote, natTraversalPort, natReport }: PeerPath, to: Endpoint): boolean {
   if (!natTraversalPort || natReport?.peer !== true || natReport.peerMayForce) return false;

@@ -122,7 +122,9 @@ export class Candidates {
 
 export const NO_CANDIDATES = new Candidates([]);
 
-/** What the first proposal list gives that gives anything: each list is asked once, whoever shares it. */
+/**
+ * What the first proposal list gives that gives anything: each list is asked once, however many connections share it.
+ */
 export function firstMatch<T>(
   candidates: Candidates,
   find: (specs: readonly IkeProposalSpec[]) => T | undefined,
@@ -145,7 +147,7 @@ function groupByKey(connections: readonly ConnectionConfig[]): KeyGroup[] {
     order,
     key: connection.psk.expose(),
   }));
-  // No peer is waiting for this: that the order takes its time does not tell anything about a key.
+  // No peer is waiting for this: the time that the order takes reveals nothing about a key.
   sorted.sort((a, b) => compareBytes(a.key, b.key) || a.order - b.order);
   const groups: (typeof sorted)[] = [];
   for (const one of sorted) {

@@ -36,7 +36,7 @@ export function withinFamilies<T extends SelectorLists>(lists: T): SelectorLists
   };
 }
 
-/** Places of the configured networks that a child SA holds. It carries their pairs. */
+/** Places of the configured networks that a child SA includes. It carries their pairs. */
 interface Held {
   readonly local: readonly number[];
   readonly peer: readonly number[];
@@ -45,7 +45,7 @@ interface Held {
 /**
  * Counts, for every configured pair of networks of one family, the child SAs that carry it, as they come and go:
  * one more costs a look at each network, not at each pair and each other child SA. A pair counts as carried when
- * one child SA holds both of its sides; a side may be spread over several selectors of that child.
+ * one child SA includes both of its sides; a side may be spread over several selectors of that child.
  */
 export class CarriedPairs<T extends SelectorLists = SelectorLists> {
   /** Lists of one network each, so that their form is known. */

@@ -25,7 +25,7 @@ export function byNumber(offered: readonly V1Proposal[]): { single: V1Proposal[]
   };
 }
 
-/** `ESP AES_CBC-256 HMAC_SHA2_256_128 NO_ESN with IPCOMP`: one proposal of a bundle stands for its others. */
+/** `ESP AES_CBC-256 HMAC_SHA2_256_128 NO_ESN with IPCOMP`: one proposal of a bundle represents the others. */
 export function describeCombined(bundle: readonly V1Proposal[]): string {
   return bundle
     .map(({ protocol, transforms, spi }) => {

@@ -38,7 +38,7 @@ export function makeIdentity(type: IdentityTypeName, value: string): Result<Iden
   }
 }
 
-/** The identity that an address stands for: ID_IPV4_ADDR or ID_IPV6_ADDR. @throws RangeError for another text */
+/** The identity that an address makes: ID_IPV4_ADDR or ID_IPV6_ADDR. @throws RangeError for another text */
 export function identityOfAddress(address: string): Identity {
   const data = parseIp(address);
   if (data === undefined) throw new RangeError(`"${address}" is no IP address`);

@@ -58,7 +58,7 @@ function everyMeeting(
   act: (common: Box) => boolean,
 ): boolean {
   const ours = [...configured].sort((a, b) => order(a.low, b.low));
-  // The highest address up to each place: configured networks may hold one another.
+  // The highest address up to each place: configured networks may include one another.
   const reach: bigint[] = [];
   for (const { high } of ours) reach.push(reach.length > 0 ? greater(reach[reach.length - 1]!, high) : high);
   let comparisons = 0;
@@ -83,7 +83,7 @@ function firstReaching(reach: readonly bigint[], address: bigint): number {
   return from;
 }
 
-/** Sweeps over the addresses: what holds a box begins with it or before it, and is larger. */
+/** Sweeps over the addresses: what includes a box begins with it or before it, and is larger. */
 function withoutInner(found: readonly Common[]): Common[] | undefined {
   const sorted = [...found].sort(
     (a, b) => order(a.box.low, b.box.low) || order(b.box.high, a.box.high) || layers(b.box) - layers(a.box),

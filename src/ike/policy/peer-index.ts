@@ -127,7 +127,7 @@ function poolsOf(
   ];
 }
 
-/** An unspecified local address (0.0.0.0, ::) stands for any of its family. */
+/** An unspecified local address (0.0.0.0, ::) means any of its family. */
 function isLocal(local: Uint8Array | undefined, here: Uint8Array): boolean {
   if (local?.length !== here.length) return false;
   return equalBytes(local, here) || local.every((octet) => octet === 0);

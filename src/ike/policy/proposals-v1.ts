@@ -64,7 +64,7 @@ export interface V1EspOffer {
 
 /**
  * The SA payload of main mode: one proposal with one transform a combination, since a transform of version 1
- * holds one value an attribute (RFC 2408 §4.2). Combinations that phase 1 cannot say (AEAD ciphers, groups
+ * has one value per attribute (RFC 2408 §4.2). Combinations that phase 1 cannot say (AEAD ciphers, groups
  * and hashes without a number, a PRF of another hash) are left out; empty when none is left.
  */
 export function ikeOfferV1(specs: readonly IkeProposalSpec[], seconds: number): V1Proposal[] {

@@ -57,7 +57,7 @@ function offer(set: TransformSet, number: number, spi: Uint8Array): Proposal {
 }
 
 /**
- * As responder: the first combination in our own order that any proposal of the peer holds. Our
+ * As responder: the first combination in our own order that any proposal of the peer includes. Our
  * specification order comes first, then encryption, integrity, PRF and DH group in this order; among equal
  * matches the peer's earlier proposal wins. `suite.dh` is the group to ask for by INVALID_KE_PAYLOAD when
  * the KE payload is of another one (RFC 7296 §1.3).
@@ -207,7 +207,7 @@ function select(sets: readonly TransformSet[], offered: readonly Proposal[]): Fo
   return undefined;
 }
 
-/** A proposal stands for all combinations of its transforms, so the best of each type make the best of all. */
+/** A proposal means all combinations of its transforms, so the best of each type make the best of all. */
 function matchProposal(
   set: TransformSet,
   proposal: Proposal,

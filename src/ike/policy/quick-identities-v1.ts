@@ -52,7 +52,7 @@ export function quickIdentity(selector: TrafficSelector): V1IdPayload {
   return { ...common, idType, data: joined(startAddress, endAddress) };
 }
 
-/** The addresses an identity of quick mode stands for; a reason in words when it stands for none. */
+/** The addresses that an identity of quick mode means; a reason in words when it means none. */
 export function selectorOfIdentity(id: Omit<V1IdPayload, 'kind'>): TrafficSelector | string {
   const range = rangeOf(id);
   if (typeof range === 'string') return range;
@@ -109,7 +109,7 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
   return out;
 }
 
-/** The whole of one address, which both ends mean when quick mode goes without identities (RFC 2409 §5.5). */
+/** The whole of one address, which both ends mean when quick mode has no identities (RFC 2409 §5.5). */
 export function hostSelector(address: string): TrafficSelector {
   const bytes = parseIp(address)!;
   return selectorOfIdentity({
@@ -120,7 +120,7 @@ export function hostSelector(address: string): TrafficSelector {
   }) as TrafficSelector;
 }
 
-/** Whether the configured networks hold the proposed pair: version 1 cannot narrow, so all of it or nothing. */
+/** Whether the configured networks include the proposed pair: version 1 cannot narrow, so all of it or nothing. */
 export function allowsPair(connection: ConnectionConfig, pair: NetworkPair): boolean {
   return covers(connection.local.selectors, [pair.local]) && covers(connection.peer.selectors, [pair.peer]);
 }

@@ -5,7 +5,7 @@ import { TsType } from '../../wire/ike/registry.js';
 const MAX_PROTOCOL = 0xff;
 const MAX_PORT = 0xffff;
 /**
- * Stands behind all ports for "this packet has none to look at": the OPAQUE of RFC 4301 §4.4.1.1, which ANY
+ * Follows all ports and means "this packet has none to look at": the OPAQUE of RFC 4301 §4.4.1.1, which ANY
  * includes and a range of ports does not.
  */
 const OPAQUE = MAX_PORT + 1;
@@ -13,11 +13,11 @@ const OPAQUE = MAX_PORT + 1;
 /** Pieces into which the selectors of one list may cut one another. Plain networks are one piece each at most. */
 export const MAX_PIECES = 1024;
 
-/** Pieces looked at since the start. Only grows: tests and benchmarks hold the difference against a bound. */
+/** Pieces looked at since the start. Only grows: tests and benchmarks compare the difference with a bound. */
 export const selectorWork = { pieces: 0 };
 
 /**
- * A selector as a box of numbers, all bounds included. Protocol "any" is 0 to 255, since it holds every
+ * A selector as a box of numbers, all bounds included. Protocol "any" is 0 to 255, since it includes every
  * single one.
  */
 export interface Box {
@@ -260,7 +260,7 @@ function intervalsCover(outer: readonly Interval[], inner: readonly Interval[]):
   return true;
 }
 
-/** Place of the first interval that ends at the address or behind it. */
+/** Place of the first interval that ends at the address or after it. */
 function firstReaching(intervals: readonly Interval[], address: bigint): number {
   let [from, to] = [0, intervals.length];
   while (from < to) {

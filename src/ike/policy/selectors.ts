@@ -60,7 +60,7 @@ export function packetSelector(address: IpBytes, protocol: number, port: number)
 }
 
 /**
- * What both lists hold (RFC 7296 §2.9): the intersections of each configured selector with each proposed
+ * What both lists include (RFC 7296 §2.9): the intersections of each configured selector with each proposed
  * one, without those that lie inside another. Empty when nothing is common: TS_UNACCEPTABLE. The result is
  * all that is common, so the initiator's first selector, made from a packet, is in it whenever it may be; should
  * it outgrow what one child SA may have, its first selectors stay. Selectors of unknown types match nothing.

@@ -4,7 +4,7 @@ import type { Proposal, Transform } from '../../wire/ike/payloads.js';
 import { Dh, Encr, Esn, Integ, ProtocolId, TransformType } from '../../wire/ike/registry.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 
-/** A transform type of which a proposal holds one choice. The order is that of preference: the first dominates. */
+/** A transform type of which a proposal has one choice. The order is that of preference: the first dominates. */
 export type Axis = 'encryption' | 'integrity' | 'prf' | 'dh_group' | 'esn';
 
 /** One acceptable transform: number and key length in bits (0 when the attribute must be absent). */
@@ -29,7 +29,7 @@ export interface TransformSet {
   readonly protocol: number;
   readonly aead: boolean;
   readonly axes: readonly AxisSet[];
-  /** Types of which a proposal may hold transforms that are not looked at. */
+  /** Types of which a proposal may have transforms that are not looked at. */
   readonly ignored: readonly number[];
 }
 
@@ -136,7 +136,7 @@ export function transformOf(type: number, choice: Choice): Transform {
   return choice.keyBits === 0 ? { type, id: choice.id } : { type, id: choice.id, keyBits: choice.keyBits };
 }
 
-/** What a proposal gives for one axis: how far down our list the match stands, and the transform to answer. */
+/** What a proposal gives for one axis: how far down our list the match is, and the transform to answer. */
 export interface AxisMatch {
   readonly rank: number;
   /** Absent when both sides leave the type out. */

@@ -131,7 +131,7 @@ export function espAttributes(
   ];
 }
 
-/** Lifetimes that two octets cannot hold go in the long form (RFC 2407 §4.5). */
+/** Lifetimes that two octets cannot express are in the long form (RFC 2407 §4.5). */
 export function duration(seconds: number): number | Uint8Array {
   if (seconds <= 0xffff) return seconds;
   return Uint8Array.of(
@@ -250,7 +250,7 @@ function isOnce(attributes: readonly TransformAttribute[], free: ReadonlySet<num
   return new Set(types).size === types.length;
 }
 
-/** Each life type stands in front of its duration (RFC 2409 appendix A, RFC 2407 §4.5). */
+/** Each life type precedes its duration (RFC 2409 appendix A, RFC 2407 §4.5). */
 export function lifetimesOf(
   attributes: readonly TransformAttribute[],
   typeAttribute: number,

@@ -4,7 +4,7 @@ import type { RetransmitPolicy } from '../limits.js';
 import { Retransmission } from './retransmission.js';
 
 /**
- * Answers to one message in the clear that an initiator goes on with, in all. Each costs a Diffie-Hellman agreement
+ * Answers to one message in the clear that an initiator continues with, in all. Each costs a Diffie-Hellman agreement
  * and a message; whatever comes after them is dropped unread.
  */
 export const MAX_ANSWERS = 4;
@@ -46,9 +46,9 @@ interface Branching<B> {
 }
 
 /**
- * The first messages of IKE are not protected: whoever is on the path can answer them as well as the peer, and only
- * later messages tell who did (RFC 7296 §2.4: an initiator may accept several answers and discard those that come to
- * nothing; RFC 2409 has no more to prove itself by). So an initiator goes on with several answers beside each other,
+ * The first messages of IKE are not protected: an attacker on the path can answer them as well as the peer, and only
+ * later messages show who did (RFC 7296 §2.4: an initiator may accept several answers and discard those that come to
+ * nothing; RFC 2409 has no more to prove itself by). So an initiator continues with several answers beside each other,
  * until one proves to be the peer's. Each is a branch, and a phase of the SA. The SA is in one of them, which is worked
  * on at present; the others wait here.
  */
@@ -102,7 +102,7 @@ export class Branches<B> {
     return at;
   }
 
-  /** Enters each branch that something holds for and acts, after which it must not hold any more. */
+  /** Enters each branch that a condition is true of and acts, after which it must be false. */
   onEach(holds: (branch: B) => boolean, act: () => void): void {
     for (;;) {
       if (!holds(this.#sa.phase)) {

@@ -34,7 +34,7 @@ const deadlineOf = ({ at }: Entry): Millis => at;
  * given some time before one of ours begins.
  */
 export class Deferred {
-  /** How long a negotiation of the peer goes first. */
+  /** How long a negotiation of the peer has priority. */
   readonly #patience: Millis;
   readonly #entries = new Map<string, Entry>();
   readonly #agenda = new Agenda<Entry>();
@@ -48,7 +48,7 @@ export class Deferred {
     return began === undefined ? Number.NEGATIVE_INFINITY : began + this.#patience;
   }
 
-  /** Puts the connection off when the peer's negotiation still goes first. Says whether it was put off. */
+  /** Puts the connection off when the peer's negotiation still has priority. Says whether it was put off. */
   yields(name: string, began: Millis | undefined, now: Millis): boolean {
     const at = this.turn(began);
     if (at <= now) return false;

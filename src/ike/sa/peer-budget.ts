@@ -9,11 +9,11 @@ import { countPairs } from '../policy/carried-pairs.js';
 const PER_PAIR = 4;
 /** And this many beside, so that a handful of pairs can be agreed on in another cut. */
 const BESIDE = 8;
-/** Pairs that are counted: nobody brings up more of them one by one. */
+/** Pairs that are counted: no real peer brings up more of them one by one. */
 const MAX_PAIRS = 1024;
 /**
  * IKE SAs of one connection, the ones that were replaced and wait for their end included: one, and those that crossed
- * with it or came before it. Beyond, the oldest goes at once: a peer that starts over must always get in.
+ * with it or came before it. Beyond, the oldest is closed at once: a peer that starts over must always get in.
  */
 export const MAX_IKE_SAS = 8;
 /** Requests at once, or as many as bring up every child SA twice: many pairs are brought up together. */

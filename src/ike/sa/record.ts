@@ -109,7 +109,7 @@ export function idsOf({ ike, children }: SaRecord): number[] {
   return [...(ike === undefined ? [] : [ike.id]), ...children.map(({ id }) => id)];
 }
 
-/** Wipes all keys of a record. Whoever holds one does so when it is used up: `adopt` takes copies. */
+/** Wipes all keys of a record. Its owner does so when it is used up: `adopt` takes copies. */
 export function wipeRecord(record: SaRecord): void {
   wipeSecrets(record);
 }

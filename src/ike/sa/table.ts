@@ -47,7 +47,7 @@ export class TabledSa<
     return this.#phase;
   }
 
-  /** From now on it is in this phase: whoever knew it as `InPhase` of another one no longer may. */
+  /** From now on it is in this phase: a reference typed as `InPhase` of another one is void. */
   moveTo(phase: P): void {
     this.#watcher?.leaving(this);
     this.#phase = phase;
@@ -102,7 +102,7 @@ export class TabledSa<
  * identities:
  * whatever a datagram leads to is found without a walk over all. Knows which of them may have changed: an SA that is
  * got from the table, other than by `values` and `oldest`, counts as touched until `earliest` has looked at it.
- * Whoever gets hold of an SA in another way and changes it says so by `touch`.
+ * A caller that has an SA from elsewhere and changes it says so by `touch`.
  */
 export class SaTable<T extends TabledSa> {
   readonly #bySpi = new Map<string, T>();
@@ -154,7 +154,7 @@ export class SaTable<T extends TabledSa> {
     return this.select(() => true);
   }
 
-  /** The SAs that it holds for, oldest first. A copy. Looks at all: not for what a datagram may cause. */
+  /** The SAs that it is true of, oldest first. A copy. Looks at all: not for what a datagram may cause. */
   select(wanted: (sa: T) => boolean): T[] {
     return this.#handOut([...this.#bySpi.values()].filter(wanted));
   }

@@ -8,7 +8,7 @@ import type { IsakmpState, Phase } from './phases.js';
 import type { V1Protection } from './protect.js';
 import { find, type Inbound, type World } from './world.js';
 
-// Messages 2 and 4 of main mode are in the clear. An initiator goes on with several of each (see `Branches`): one
+// Messages 2 and 4 of main mode are in the clear. An initiator continues with several of each (see `Branches`): one
 // branch is that of message 1, each message 2 makes one in phase `ke-sent`, and each message 4 to it one in `id-sent`.
 // What is said of the peer's key is said under that key, and shows in the branch that is the peer's alone.
 
@@ -72,7 +72,10 @@ export function isKnownResponder(sa: IsakmpSa, cookie: Uint8Array): boolean {
   );
 }
 
-/** What an answer that is taken was sent for waits for others, and is repeated in doubt; the SA enters the answer's branch next. */
+/**
+ * What an answer that is taken was sent for waits for others, and is repeated in doubt; the SA enters the answer's
+ * branch next.
+ */
 export function forkAnswer({ ctx }: World, sa: StartingSa): void {
   const { phase } = sa;
   if (phase.pending !== undefined)
@@ -90,7 +93,9 @@ export function enterFarthest(sa: IsakmpSa): void {
   if (farthest !== undefined) sa.branches.enter(farthest);
 }
 
-/** Whether message 1 or 3 was repeated although it had an answer: what the peer says about that is no news of its key. */
+/**
+ * Whether message 1 or 3 was repeated although it had an answer: what the peer says about that is no news of its key.
+ */
 export function askedAgain({ branches }: IsakmpSa): boolean {
   return branches.waiting.some((one) => (pendingOf(one)?.retransmission.sent ?? 2) > 1);
 }

@@ -33,9 +33,9 @@ export interface V1Child extends LiveChild {
 }
 
 /**
- * ESP SAs that stand without an ISAKMP SA. An ISAKMP SA may end while they go on (RFC 2408 §2.1; RFC 2409 §8 even
- * wants it for identities): a DELETE takes what it names (RFC 2408 §3.15), and no more. What they need of an ISAKMP
- * SA (to be rekeyed, to ask whether the peer lives, to be deleted) begins a main mode then.
+ * ESP SAs that are established without an ISAKMP SA. An ISAKMP SA may end while they go on (RFC 2408 §2.1; RFC 2409 §8
+ * even wants it for identities): a DELETE takes what it names (RFC 2408 §3.15), and no more. What they need of an
+ * ISAKMP SA (to be rekeyed, to ask whether the peer lives, to be deleted) begins a main mode then.
  */
 export interface Orphans {
   /** Where ESP goes, and whether a packet from elsewhere moves it; the ISAKMP SA is the one that is gone. */

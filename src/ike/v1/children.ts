@@ -59,7 +59,7 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
   const keysIn = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiIn), nonces, shared);
   const keysOut = deriveV1EspKeys(prf, skeyidD, suite, spiBytes(spiOut), nonces, shared);
   shared?.wipe();
-  // What sends meanwhile goes on until the peer is known to have this one, or has overtaken it.
+  // What sends meanwhile continues until the peer is known to have this one, or has overtaken it.
   const carried = childrenOf(world, connection.id).some((other) => other.sends && samePair(other.pair, pair));
   const sends = initiated && !carried;
   const id = ctx.nextId();
@@ -96,7 +96,7 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
   return child;
 }
 
-/** Whether the peer receives on this SPI already: packets of the two SAs could not be told apart there. */
+/** Whether the peer receives on this SPI already: packets of the two SAs could not be distinguished there. */
 export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
   return world.children.byOutboundSpi(connection, spi) !== undefined;
 }
@@ -115,7 +115,7 @@ export function volumeOf(random: Random, suite: EspSuite, kilobytes: number | un
 
 /**
  * Both ends have the SAs. Of several for one pair of networks the one whose quick mode began last sends. The
- * initiator of that quick mode deletes those that stood before it; all others live on until they expire, so
+ * initiator of that quick mode deletes those that were established before it; all others live on until they expire, so
  * that no end deletes what the other still sends on.
  */
 export function establishChild(world: World, sa: UpSa, child: V1Child): void {
@@ -219,7 +219,7 @@ export function announceDelete(world: World, sa: IsakmpSa, spis: readonly number
   ]);
 }
 
-/** Removes SAs and tells the peer. */
+/** Removes SAs and sends the peer a DELETE. */
 export function deleteChild(world: World, child: V1Child, reason: CloseReason): void {
   const sa = currentSa(world, child.connection);
   if (sa !== undefined) announceDelete(world, sa, [child.spiIn]);

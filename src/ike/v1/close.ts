@@ -104,8 +104,8 @@ export function endChildren(world: World, connection: ConnectionId, reason: Clos
 }
 
 /**
- * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that stood when it
- * began are gone at its end, so they go here without a word; later ones are not meant.
+ * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that were established when
+ * it began are gone at its end, so they go here without a word; later ones are not meant.
  */
 export function dropForgotten(world: World, sa: IsakmpSa, { id: name }: ConnectionConfig): void {
   for (const child of childrenOf(world, name)) if (child.order < sa.id) removeChild(world, child, 'replaced');
@@ -116,7 +116,8 @@ export function dropForgotten(world: World, sa: IsakmpSa, { id: name }: Connecti
 
 /**
  * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
- * networks that they do not have without a word too: while other ESP SAs stand only the rekeying of one tells.
+ * networks that they do not have without a word too: while other ESP SAs are established only the rekeying of one shows
+ * it.
  */
 export function isLost(world: World, sa: UpSa, quick: QuickExchange): boolean {
   const { at, session } = sa.phase;

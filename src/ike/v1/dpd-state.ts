@@ -65,7 +65,7 @@ export class DpdState {
 
   /**
    * What the peer's R-U-THERE is worth: a `repeated` one is answered, since its acknowledgement may be lost, an `old`
-   * one is not (RFC 3706 §5.5). Only a `new` one, with a number above all before, tells where the peer is.
+   * one is not (RFC 3706 §5.5). Only a `new` one, with a number above all before, shows where the peer is.
    */
   asked(number: number): 'new' | 'repeated' | 'old' {
     const ahead = this.#theirs === undefined ? 1 : (number - this.#theirs) | 0;

@@ -129,8 +129,8 @@ export function reported(sa: UpSa) {
 }
 
 /**
- * When the SA is rekeyed and when it ends, of a lifetime that makes it `planned`. The responder comes a little later than the initiator, so that
- * both seldom begin at once.
+ * When the SA is rekeyed and when it ends, of a lifetime that makes it `planned`. The responder comes a little later
+ * than the initiator, so that both seldom begin at once.
  */
 export function setLifetime(
   sa: UpSa,
@@ -159,9 +159,10 @@ export function wantAll(world: World, sa: UpSa): void {
 }
 
 /**
- * The newest SA of a connection carries its exchanges. Those that stood when it began are deleted, by its initiator
- * or, when that one does not or its DELETE is lost (RFC 2408 §3.15: nothing answers it), by the responder; SAs made at the same time from both sides live on beside it until they expire, so that no
- * end deletes what the other still uses.
+ * The newest SA of a connection carries its exchanges. Those that were established when it began are deleted, by its
+ * initiator or, when that one does not or its DELETE is lost (RFC 2408 §3.15: nothing answers it), by the responder;
+ * SAs made at the same time from both sides live on beside it until they expire, so that no end deletes what the other
+ * still uses.
  */
 function supersede(world: World, sa: IsakmpSaIn<'established'>): IsakmpSa | undefined {
   const { now } = world.ctx;

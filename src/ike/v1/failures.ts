@@ -88,7 +88,7 @@ export function pskLikely(evidence: string, named?: ConnectionConfig): Failure {
   };
 }
 
-/** The peer's HASH does not hold although its message is well-formed under our key. */
+/** The peer's HASH does not verify although its message is well-formed under our key. */
 export function pskMismatch(): Failure {
   return {
     cause: 'psk_mismatch',

@@ -17,7 +17,7 @@ const MAX_FRAGMENTS = 255;
  * Puts the fragments of one message together. They are not protected one by one, only the message is: a
  * forged fragment costs one reassembly, which the sender's next repetition makes up for.
  *
- * Senders may give every message the same fragment id, so that the id alone does not tell whether a fragment belongs
+ * Senders may give every message the same fragment id, so that the id alone does not show whether a fragment belongs
  * to the message that is done or to the next one: its octets do.
  */
 export class FragmentBuffer {

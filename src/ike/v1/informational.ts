@@ -33,7 +33,7 @@ import { childrenOf, drop, type Inbound, upSasOf, type World } from './world.js'
 
 /** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
 const MAX_PAYLOADS = 16;
-/** A lifetime the peer tells us counts down to this much. */
+/** The shortest lifetime announced by the peer that counts as it is. */
 const MIN_LIFETIME = 60;
 const MIN_KILOBYTES = 1024;
 
@@ -133,7 +133,7 @@ function probed(world: World, sa: KeyedSa, payload: V1NotifyPayload, datagram: D
 
 function notified(world: World, sa: KeyedSa, payload: V1NotifyPayload): void {
   if (sa.state === 'id-sent') {
-    // The peer has our key and tells us under it that it does not take us.
+    // The peer has our key and says, protected by it, that it refuses us.
     if (payload.type < FIRST_STATUS_NOTIFY)
       failSa(world, sa, mainRefused(sa.connection, payload, 'message 6'));
     return;

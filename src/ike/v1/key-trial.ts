@@ -54,7 +54,7 @@ export function mayTry(world: World, sa: IsakmpSaIn<'ke-answered'>, { datagram }
 }
 
 /**
- * Begins to look for the key of message 5. Which key it is stands in nothing but the encryption (RFC 2409 §5.4), so
+ * Begins to look for the key of message 5. Only the encryption shows which key it is (RFC 2409 §5.4), so
  * all of those have to be tried that the peer may have: a stranger's rubbish costs as much as there are keys. So there
  * are few trials, in turns, and within a budget.
  */
@@ -67,7 +67,7 @@ export function beginTrial(
 ): KeyTrial {
   const { named, others } = sa.phase.offer.candidates.keys;
   return {
-    // Views of the datagram hold for this input only, and the trial may go on after it.
+    // Views of the datagram are valid for this input only, and the trial may go on after it.
     ...ownCopy(message, sealed),
     shared,
     groups: [...named, ...others],

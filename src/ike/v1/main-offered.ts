@@ -21,9 +21,9 @@ import { termsOf } from './terms.js';
 import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
 import { drop, freshCookie, type Inbound, only, type World } from './world.js';
 
-/** What a half-open SA holds beside message 1, about: messages 2 to 4, DH values, nonces. */
+/** What a half-open SA has beside message 1, about: messages 2 to 4, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 4096;
-/** How long our own main mode goes before one that the peer began at the same time. */
+/** How long our own main mode has priority over one that the peer began at the same time. */
 const OWN_FIRST: Millis = 5_000;
 /** Main modes of ours with one address that are looked at for that. */
 const MAX_ATTEMPTS = 16;
@@ -73,7 +73,7 @@ export function saOffered(world: World, message: Inbound): void {
     return;
   }
   const { proposals } = offered;
-  // The first list with a proposal in common decides the suite; message 5 then tells which connection is meant.
+  // The first list with a proposal in common decides the suite; message 5 then shows which connection is meant.
   const selection = firstMatch(candidates, (specs) => findIkeV1(specs, proposals));
   if (selection === undefined) {
     const { first } = candidates;
@@ -199,7 +199,7 @@ export function refuse(
     peer: datagram.remote,
     failure,
   });
-  // Nobody we know: not even told that there is a gateway.
+  // A stranger: it gets no answer that would show that there is a gateway.
   if (failure.cause !== 'no_matching_connection') refuseInClear(world, message, type);
 }
 
@@ -222,7 +222,10 @@ function answer(world: World, message: Inbound, offered: V1SaPayload, choice: Ch
   transmit(world, sa, out, routeOf(message.datagram));
 }
 
-/** The SA that a message 1 begins, if there is room for it, under a responder cookie that the peer has or is about to get. */
+/**
+ * The SA that a message 1 begins, if there is room for it, under a responder cookie that the peer has or is about to
+ * get.
+ */
 export function respondingSa(
   world: World,
   { header, payloads, datagram }: Inbound,

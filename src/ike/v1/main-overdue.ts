@@ -11,7 +11,7 @@ import { probePort } from './port-probe.js';
 import { reportRetransmission, sendPending, transmit } from './send.js';
 import type { World } from './world.js';
 
-/** Repeats our messages, goes on with the peer's next address, or gives up. */
+/** Repeats our messages, continues with the peer's next address, or gives up. */
 export function mainOverdue(world: World, sa: IsakmpSa): void {
   onDue(sa, world.ctx.now, () => {
     if (isStarting(sa)) repeat(world, sa);

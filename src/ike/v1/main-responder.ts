@@ -129,8 +129,8 @@ export function keOffered(world: World, sa: IsakmpSaIn<'sa-answered'>, message: 
 }
 
 /**
- * Message 5: HDR*, IDii, HASH_I, [INITIAL-CONTACT]. The key stands in the encryption, so those of all connections
- * that may be meant are tried, in turns, until one opens the message and its HASH_I holds. Rubbish changes nothing: it
+ * Message 5: HDR*, IDii, HASH_I, [INITIAL-CONTACT]. Only the encryption shows the key, so those of all connections that
+ * may be meant are tried, in turns, until one opens the message and its HASH_I verifies. Rubbish changes nothing: it
  * may not even be the peer's.
  */
 export function idOffered(

@@ -4,8 +4,8 @@ export const MAX_EXCHANGES = 2 ** 17;
 
 /**
  * The message ids that an ISAKMP SA has seen, of both ends, for its whole life. RFC 2408 §3.1 wants them unique, and
- * nothing else in version 1 tells a replay from a new exchange: a message says neither when it was made nor who made
- * it, so that our own, sent back to us, would be authentic too.
+ * nothing else in version 1 distinguishes a replay from a new exchange: a message says neither when it was made nor who
+ * made it, so that our own, sent back to us, would be authentic too.
  */
 export class MessageIds {
   readonly #used = new Set<number>();

@@ -18,7 +18,7 @@ import type { QuickExchange } from './quick.js';
 import type { NatDialect } from './vendor-ids.js';
 
 /**
- * The life of an ISAKMP SA: a phase holds what is known in it and in no other.
+ * The life of an ISAKMP SA: a phase has what is known in it and in no other.
  *
  * - `sa-sent`, `ke-sent`, `id-sent`: initiator, message 1, 3 or 5 of main mode is on its way
  * - `sa-answered`, `ke-answered`: responder, half-open: message 2 or 4 was sent
@@ -77,7 +77,7 @@ export interface NatFacts {
 
 /** What the keys and both hashes are made of, beside the pre-shared key (RFC 2409 §5). */
 export interface Transcript {
-  /** The SA payload of message 1 behind its generic header. */
+  /** The SA payload of message 1 without its generic header. */
   readonly saBody: Uint8Array;
   readonly initiatorPublic: Uint8Array;
   readonly responderPublic: Uint8Array;

@@ -19,7 +19,7 @@ export interface OpenedV1 {
 /**
  * Initialization vectors of one exchange (RFC 2409 appendix B): each message begins with the last cipher
  * block of the one before. Repetitions and foreign messages must not move it, so opening does not: the
- * caller adopts the next IV once the message's HASH holds.
+ * caller adopts the next IV once the message's HASH verifies.
  */
 export class IvChain {
   #iv: Uint8Array;

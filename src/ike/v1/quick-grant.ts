@@ -88,7 +88,7 @@ export function grant(world: World, sa: UpSa, payloads: readonly V1Payload[]): R
 }
 
 /**
- * Another connection that allows the pair and that main mode could not tell from this one. IKEv2 learns the
+ * Another connection that allows the pair and that main mode could not distinguish from this one. IKEv2 learns the
  * networks together with the identities and chooses by them; version 1 learns them when the choice is made.
  */
 function twinWith(

@@ -38,7 +38,7 @@ import { childrenOf, drop, find, type Inbound, type World } from './world.js';
 
 /** Quick modes of one ISAKMP SA that are remembered at once. */
 const MAX_QUICKS = 256;
-/** How long our own quick mode for a pair goes before one that the peer began at the same time. */
+/** How long our own quick mode for a pair has priority over one that the peer began at the same time. */
 const OWN_FIRST: Millis = 5_000;
 
 /** Message 1: HDR*, HASH(1), SA, Ni, [KE,] [IDci, IDcr] (RFC 2409 §5.5). */
@@ -87,7 +87,7 @@ export function quickOffered(world: World, sa: UpSa, message: Inbound, sealed: V
   const { nonce } = granted.value;
   const own = ownFor(sa, granted.value.pair);
   if (own !== undefined) {
-    // Both ends began at once: the one with the higher nonce goes on, the other one is not answered.
+    // Both ends began at once: the one with the higher nonce continues, the other one is not answered.
     if (compareBytes(own.initiatorNonce, nonce) > 0 && ctx.now < own.startedAt + OWN_FIRST) {
       drop(world, datagram, 'unexpected', 'our own quick mode for these networks goes first');
       return;

@@ -11,7 +11,7 @@ import type { IvChain } from './protect.js';
  *
  * - `sent`: initiator, message 1 is on its way
  * - `answered`: responder, message 2 is on its way
- * - `abandoned`: initiator, the peer's own for the same networks goes on; should ours be answered all the same,
+ * - `abandoned`: initiator, the peer's own for the same networks continues; should ours be answered all the same,
  *   the answer is withdrawn
  * - `done`: only repetitions are answered
  */

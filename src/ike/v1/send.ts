@@ -61,7 +61,7 @@ export interface ProtectedExchange {
   readonly chain: IvChain;
 }
 
-/** A quick mode or informational message whose payloads stand behind a HASH made of them. */
+/** A quick mode or informational message whose payloads follow a HASH over them. */
 export function sealedWithHash(
   world: World,
   sa: IsakmpSa,
@@ -155,7 +155,7 @@ export function reportRetransmission(world: World, sa: IsakmpSa, exchange: numbe
   });
 }
 
-/** An error in the clear to someone without an SA, bounded in number: a hint, nobody can rely on it. */
+/** An error in the clear to someone without an SA, bounded in number: a hint that the sender cannot rely on. */
 export function refuseInClear(
   world: World,
   message: Inbound,

@@ -12,7 +12,7 @@ export const UNSPOKEN = `an exchange of type ${NAME}, which is not spoken here`;
 
 /**
  * HDR*, HASH, ATTR: Mode Config, and XAUTH on top of it (draft-dukes-ike-mode-cfg-02 §3.1). Neither is spoken here. A
- * peer that wants one of them holds everything else back until it is answered, dead peer detection too: so the end of
+ * peer that wants one of them delays everything else until it is answered, dead peer detection too: so the end of
  * the SA, which is near, has this for its reason.
  */
 export function transaction(world: World, sa: UpSa, message: Inbound, sealed: V1Sealed): void {

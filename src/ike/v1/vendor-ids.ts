@@ -11,15 +11,15 @@ export type NatDialect = 'rfc' | 'draft';
 
 const RFC_3947 = fromHex('4a131c81070358455c5728f20e95452f');
 const DRAFT_03 = fromHex('7d9419a65310ca6f2c179d9215529d56');
-/** Of "draft-ietf-ipsec-nat-t-ike-02" with and without a newline behind it: peers send either. */
+/** Of "draft-ietf-ipsec-nat-t-ike-02" with and without a newline after it: peers send either. */
 const DRAFT_02_NEWLINE = fromHex('90cb80913ebb696e086381b5ec427b1f');
 const DRAFT_02 = fromHex('cd60464335df21f87cfdb2fc68b6a448');
 /** RFC 3706 §5.1, version 1.0. */
 const DPD = fromHex('afcad71368a1f1c96b8696fc77570100');
-/** "FRAGMENTATION"; some peers put four octets of capabilities behind it. */
+/** "FRAGMENTATION"; some peers put four octets of capabilities after it. */
 const FRAGMENTATION = fromHex('4048b7d56ebce88525e7de7f00d6c2d3');
 
-/** What the peer's vendor ids tell. */
+/** What the peer's vendor ids announce. */
 export interface VendorFinding {
   readonly dialect: NatDialect | undefined;
   /** The id that named the dialect: a responder answers with the same. */

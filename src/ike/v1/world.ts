@@ -30,7 +30,7 @@ const CROWDED_ANSWERS: Rate = { burst: 2000, perSecond: 2000 };
 /** Keys "from anywhere" that are tried a second, for all SAs together, and at once when none were for a while. */
 const KEY_RATE = { burst: 1000, perSecond: 1000 };
 
-/** How long a main mode that the peer began goes before one of ours. */
+/** How long a main mode that the peer began has priority over one of ours. */
 const PEER_FIRST: Millis = 3_000;
 
 /** What both versions of IKE count together. */

@@ -7,7 +7,7 @@ import { type IkeSa, type IkeSaIn, type InitiatingSa, isIn } from './ike-sa.js';
 import type { AuthSent, IkePhase, InitSent, Link } from './phases.js';
 import type { Inbound, World } from './world.js';
 
-// An initiator goes on with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
+// An initiator continues with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
 // itself, in phase `init-sent`, and each answer is another one, in phase `auth-sent`: with its request under way, or
 // without one when it did not prove right and its sender may have to be answered so. They share one negotiation.
 
@@ -63,7 +63,7 @@ export function forkAnswer({ ctx }: World, sa: IkeSaIn<'init-sent'>): Link {
   negotiation.answers++;
   negotiation.answeredAt ??= ctx.now;
   negotiation.refusal = undefined;
-  // Whoever asked for it may not be the peer, which would take the other request for a second one.
+  // The sender that asked for it may not be the peer, which would take the other request for a second one.
   if (negotiation.revision !== undefined)
     negotiation.revision.at = Math.max(negotiation.revision.at, ctx.now + DOUBT);
   return { ...link, active: undefined, reassembly: undefined, quirks: new Map(link.quirks) };

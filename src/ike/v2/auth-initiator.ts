@@ -183,7 +183,7 @@ export function authSilent(world: World, sa: IkeSaIn<'auth-sent'>): void {
 
 /**
  * INFORMATIONAL with AUTHENTICATION_FAILED, usually with no other payloads (RFC 7296 §2.21.2): some peers keep the IKE
- * SA, and send into it, unless a DELETE stands beside it.
+ * SA, and send into it, unless a DELETE comes with it.
  */
 export function sendAuthRefusal(world: World, sa: IkeSaIn<'deleting'>): void {
   const payloads: Payload[] = [

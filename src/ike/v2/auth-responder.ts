@@ -30,7 +30,7 @@ const MAX_KEYS = 8;
 
 /**
  * Completes the Diffie-Hellman exchange of a half-open SA, once, when the first protected message arrives:
- * whoever only sends first requests costs half of the arithmetic. Undefined when the SA is given up.
+ * a sender of first requests alone costs half of the arithmetic. Undefined when the SA is given up.
  */
 export function completeKeys(world: World, sa: IkeSaIn<'init-answered'>): Keyed | undefined {
   const { phase } = sa;
@@ -96,7 +96,7 @@ function answerAuth(
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
   ];
   if (!granted.ok) {
-    // The IKE SA stands without a child SA (RFC 7296 §1.2).
+    // The IKE SA is established without a child SA (RFC 7296 §1.2).
     respond(world, sa, message, [...answer, granted.error.answer]);
     world.ctx.event({
       kind: 'child-failed',
@@ -143,7 +143,7 @@ function grantFirstChild(
 
 /**
  * Finds the connections that the identities name and checks AUTH. Only what a key has proved is looked at further:
- * the networks of the first child SA, which tell connections with the same identities apart, and the proposal.
+ * the networks of the first child SA, which distinguish connections with the same identities, and the proposal.
  * Sets `sa.connection` as soon as it is known.
  */
 function authenticate(
@@ -201,7 +201,7 @@ function allowsSuite({ ikeProposals }: ConnectionConfig, suite: IkeSuite): Resul
 
 /**
  * INITIAL_CONTACT: the peer knows no other SA with these identities (RFC 7296 §2.4). Those of this connection
- * that stood when the peer began are gone at its end, so they go here without a DELETE. One that came to be
+ * that were established when the peer began are gone at its end, so they go here without a DELETE. One that came to be
  * while this exchange was under way is not meant, nor is one of other identities, which the configuration had
  * before: that one is replaced without a gap.
  */

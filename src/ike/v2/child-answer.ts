@@ -22,7 +22,7 @@ export interface GrantedChild {
   readonly peerTs: readonly TrafficSelector[];
 }
 
-/** Why a child SA request is refused, and what to tell the peer. */
+/** Why a child SA request is refused, and what to answer the peer. */
 export interface ChildRefusal {
   readonly answer: NotifyPayload;
   readonly failure: Failure;

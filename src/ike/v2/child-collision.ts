@@ -7,7 +7,7 @@ import type { World } from './world.js';
 
 /**
  * Our rekey of `old` is done and made `made`. When the peer rekeyed the same SA at the same time, its `rival`
- * is established too: of the two, the one with the lowest of the four nonces is redundant and goes by the hand of
+ * is established too: of the two, the one with the lowest of the four nonces is redundant and is deleted by
  * the end that asked for it, and the other end deletes the old SA (RFC 7296 §2.8.1).
  */
 export function settleChildRekey(
@@ -32,8 +32,8 @@ export function settleChildRekey(
 }
 
 /**
- * Both ends asked for the same networks at the same time. Of the two child SAs ours goes when it has the lowest nonce,
- * else the peer sees to it; until then, and if it does not, they stand side by side (RFC 7296 §2.8.1, §2.8).
+ * Both ends asked for the same networks at the same time. Of the two child SAs ours is deleted when it has the lowest
+ * nonce, else the peer sees to it; until then, and if it does not, both are in use (RFC 7296 §2.8.1, §2.8).
  */
 export function settleCrossing(world: World, sa: ServingSa, made: ChildRecord, rivalId: number): void {
   const rival = sa.phase.service.children.get(rivalId);

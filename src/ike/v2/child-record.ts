@@ -10,7 +10,7 @@ export interface ChildRecord extends LiveChild {
   renewAt: Millis;
   /** When it is rekeyed early, to find out whether both ends agree on PFS. */
   verifyPfsAt: Millis | undefined;
-  /** Nonces of the exchange that made it: they decide which of two redundant SAs goes (RFC 7296 §2.8.1). */
+  /** Nonces of the exchange that made it: they decide which of two redundant SAs is deleted (RFC 7296 §2.8.1). */
   readonly nonces: readonly Uint8Array[];
   /** The peer narrowed it and did not say that there is more: it is not asked again for the same networks. */
   readonly final: boolean;

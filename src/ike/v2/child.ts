@@ -32,7 +32,7 @@ export interface AgreedChild extends Omit<NegotiatedChild, 'encapsulation'> {
   readonly standby?: boolean;
 }
 
-/** Whether we send to the peer under this SPI already: a peer that names one twice could not tell the two apart. */
+/** Whether we send to the peer under this SPI already: a peer that names one twice could not distinguish the two. */
 export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
   return sasOf(world, connection).some(({ service }) => service?.children.byOutboundSpi(spi) !== undefined);
 }
@@ -54,7 +54,7 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
   const keys = deriveChildKeys(prf, keyed.keys.skD, agreed.suite, agreed.nonces, agreed.shared);
   agreed.shared?.wipe();
   const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
-  // Whoever cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
+  // A peer that cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
   const encapsulation = espForm(sa, connection) ?? 'udp';
   const times = lifetime(ctx.random, ctx.now, connection.childLifetime);
   const child: ChildRecord = {

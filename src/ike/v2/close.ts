@@ -79,7 +79,7 @@ function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
   withdraw(world, sa);
 }
 
-/** The attempt has failed and was reported. What is under way, or comes, tells the peer. */
+/** The attempt has failed and was reported. What is under way, or comes, informs the peer. */
 export function withdraw(world: World, sa: IkeSaIn<'auth-sent'>): void {
   const { link, keyed, negotiation } = sa.phase;
   if (negotiation.child !== undefined) releaseSpi(world, negotiation.child.spi);
@@ -95,7 +95,7 @@ export function finishDelete(world: World, sa: IkeSaIn<'deleting'>, leave: Leave
   else closeSa(world, sa, phase.reason, phase.failure, leave);
 }
 
-/** An SA that failed its negotiation was reported then; it only had to tell the peer. */
+/** An SA that failed its negotiation was reported then; it only had to inform the peer. */
 function forgetWithdrawn(world: World, sa: IkeSa): void {
   sa.end();
   world.table.remove(sa);

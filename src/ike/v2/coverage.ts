@@ -96,7 +96,7 @@ export function recheckCoverage(world: World, sa: IkeSa): void {
 
 /**
  * Asks for the next pair that nothing carries: the one that traffic waits for first. One exchange at a time, so
- * that rekeys and DELETEs need not queue behind many.
+ * that rekeys and DELETEs need not queue after many.
  */
 export function fillGaps(world: World, sa: IkeSaIn<'established'>): void {
   const { now, shuttingDown } = world.ctx;
@@ -137,7 +137,7 @@ export function fillGaps(world: World, sa: IkeSaIn<'established'>): void {
   if (next !== Number.POSITIVE_INFINITY) service.gapsAt = next;
 }
 
-/** Traffic to this address found no child SA. An attempt that waits for its time goes on waiting. */
+/** Traffic to this address found no child SA. An attempt that waits for its time continues to wait. */
 export function wantDestination(world: World, sa: ServingSa, destination: Uint8Array): void {
   if (isComplete(sa)) return;
   sa.phase.service.wanted = destination;

@@ -165,8 +165,8 @@ function refusalOf(
 }
 
 /**
- * The peer answered a pair of networks with those of a child SA that stands: it has no more for us. The older of the
- * two goes: with some peers the newest child SA owns the policies, and they would go with it.
+ * The peer answered a pair of networks with those of a child SA that is established: it has no more for us. The older
+ * of the two is deleted: with some peers the newest child SA owns the policies, and they would go with it.
  */
 function keepNewest(world: World, sa: ServingSa, task: CreateChildTask, made: ChildRecord): void {
   const older = redundantTo(sa, made);

@@ -23,7 +23,9 @@ import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
 import type { Inbound, World } from './world.js';
 
-/** A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once. */
+/**
+ * A request that was sent before the peer had ours arrives this long after our answer at the latest, if repeated once.
+ */
 const CROSSING: Millis = 5000;
 
 type EstablishedSa = IkeSaIn<'established'>;
@@ -36,7 +38,7 @@ export function createChildRequested(world: World, sa: EstablishedSa, message: I
     rekeyIkeRequested(world, sa, message);
     return;
   }
-  // RFC 7296 §2.25.2: children stand still while the IKE SA is being replaced.
+  // RFC 7296 §2.25.2: children are left alone while the IKE SA is being replaced.
   if (sa.active?.task.kind === 'rekey-ike') {
     refuseForNow(world, sa, message);
     return;
@@ -189,7 +191,7 @@ function refuse(
  * The peer asks for networks that we have asked for too, at the same time: of the two child SAs one is redundant
  * by the rule of RFC 7296 §2.8.1. While our request waits for its answer, the answer decides; when ours was the
  * quicker one, it is decided here, and the peer judges alike when it has our answer. Child SAs with equal selectors
- * that were not made at the same time stand side by side (RFC 7296 §2.8).
+ * that were not made at the same time are both in use (RFC 7296 §2.8).
  */
 function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void {
   const task = sa.active?.task;

@@ -15,8 +15,8 @@ const IN_FLIGHT: Millis = 2_000;
  *
  * - An attempt of ours that has not got an answer yet is given up: its peer is there already.
  * - An SA that was established before `sa` began is one that the peer replaces, or has lost: it is deleted when
- *   the peer is known to have the new one, so that no packet is sent to where nobody receives it any more.
- * - Otherwise both ends initiated at the same time, and both SAs stand or will stand at both ends. Both judge
+ *   the peer is known to have the new one, so that no packet is sent to where it is no longer received.
+ * - Otherwise both ends initiated at the same time, and both SAs are or will be established at both ends. Both judge
  *   alike, by the rule of RFC 7296 §2.8.1: the SA with the lowest of the four nonces is redundant, and the end
  *   that initiated it deletes it. It first makes sure, by a probe, that the other end has the surviving one.
  *
@@ -60,7 +60,7 @@ function settlePair(world: World, older: EstablishedSa, newer: ServingSa): void 
 
 /**
  * Another IKE SA stays in place of this one, which the peer made and is to delete. It may never have had our
- * last answer, and then nobody would: so it is forgotten after a while.
+ * last answer, and then neither end would: so it is forgotten after a while.
  */
 export function supersede(world: World, sa: ServingSa): void {
   takeOver(world, sa, true);

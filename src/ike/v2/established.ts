@@ -88,8 +88,8 @@ function makeRoom(world: World, sa: IkeSaIn<'established'>): void {
 
 /**
  * Whether INITIAL_CONTACT applies: this SA is the only one with its pair of identities (RFC 7296 §2.4). So it is at
- * the start, and also after the peer was declared dead: it may have lived on behind a broken path and then
- * keeps SAs that nobody else has. One whose IKE_AUTH is on its way counts, for the peer may have it already.
+ * the start, and also after the peer was declared dead: it may have lived on beyond a broken path and then
+ * keeps SAs that the other end has lost. One whose IKE_AUTH is on its way counts, for the peer may have it already.
  */
 export function isOnlyContact(world: World, sa: IkeSaIn<'auth-sent'>): boolean {
   return !world.table

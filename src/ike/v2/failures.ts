@@ -164,7 +164,7 @@ export function failure(cause: FailureCause, message: string, exchange?: string)
   return exchange === undefined ? { cause, message } : { cause, message, details: { exchange } };
 }
 
-/** The peer's AUTH does not hold although its identity is the right one. */
+/** The peer's AUTH does not verify although its identity is the right one. */
 export function pskMismatch(): Failure {
   return failure(
     'psk_mismatch',

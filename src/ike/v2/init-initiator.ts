@@ -29,8 +29,8 @@ import { drop, type Inbound, type World } from './world.js';
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
 const MAX_COOKIES = 5;
 /**
- * How long a cookie waits for a real answer that it has overtaken: one is owed to whoever demands none, and which of
- * two requests an answer is to, with the cookie or without, it does not say.
+ * How long a cookie waits for a real answer that it has overtaken: one is owed to a peer that demands none, and which
+ * of two requests an answer is to, with the cookie or without, it does not say.
  */
 const COOKIE_GRACE: Millis = 200;
 
@@ -146,7 +146,7 @@ function answerCookie(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, 
     return;
   }
   if (negotiation.cookie !== undefined && equalBytes(negotiation.cookie, cookie.data)) {
-    // Most likely the answer to an earlier copy of the request without cookie. Retransmission goes on.
+    // Most likely the answer to an earlier copy of the request without cookie. Retransmission continues.
     negotiation.cookieRepeats++;
     drop(world, message.datagram, 'unexpected', 'the cookie is the one already sent');
     return;
@@ -179,7 +179,7 @@ export function revise(world: World, sa: IkeSaIn<'init-sent'>): void {
     // The one before stays: an answer to its request may still come, and be the peer's.
     negotiation.dh = ctx.crypto.dh(group).generate(ctx.random);
     negotiation.groupsTried.add(group);
-    // The nonce and the cookie stay, so that a cookie already given holds for this request too (§2.6.1).
+    // The nonce and the cookie stay, so that a cookie already given is valid for this request too (§2.6.1).
     ctx.event({ kind: 'ke-group-changed', connection, ikeId: sa.id, from, to: group });
   }
   sendInit(world, sa);

@@ -23,7 +23,7 @@ import { headerOf, reply, replyStateless, sendAnswer } from './send.js';
 import { RequestWindow } from './window.js';
 import { drop, type Inbound, type World } from './world.js';
 
-/** What a half-open SA holds beside the request, about: answer, DH values, nonces. */
+/** What a half-open SA has beside the request, about: answer, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 2048;
 
 /** What is known of a request before it is decoded. */
@@ -68,7 +68,7 @@ export function initRequested(world: World, message: Inbound): void {
     return;
   }
   const { proposals } = offer.sa;
-  // The first list with a proposal in common decides the suite; IKE_AUTH then tells which connection is meant.
+  // The first list with a proposal in common decides the suite; IKE_AUTH then shows which connection is meant.
   const selection = firstMatch(candidates, (specs) => findIke(specs, proposals));
   if (selection === undefined) {
     const { first } = candidates;
@@ -141,7 +141,7 @@ function withinRates(world: World, message: Bare, request: FirstRequest, valid: 
 
 /**
  * The same from the octets alone, so that a flood is not even decoded. True for what may go on: `initRequested`
- * looks at it again with all it holds.
+ * looks at it again with all its payloads.
  */
 export function mayBeDecoded(world: World, message: Bare): boolean {
   if (world.byFirstRequest.has(firstRequestKey(message))) return true;
@@ -150,7 +150,7 @@ export function mayBeDecoded(world: World, message: Bare): boolean {
     drop(world, message.datagram, 'malformed', 'IKE_SA_INIT without a chain of payloads that has a nonce');
     return false;
   }
-  // What goes on is counted when it is decoded.
+  // What is continued is counted when it is decoded.
   if (hasValidCookie(world, message, request)) return true;
   withinRates(world, message, request, false);
   return false;
@@ -281,7 +281,7 @@ function answer(world: World, message: Inbound, granted: Granted): void {
         peerPublic: copyOf(granted.ke.data),
         initiatorNonce: copyOf(nonce),
         responderNonce,
-        // The copy that tells repetitions: there is no second one.
+        // The copy that repetitions are recognised by: there is no second one.
         request: inbound.answered(datagram.bytes, [response]),
         response,
         candidates,

@@ -19,7 +19,7 @@ function wantsPfs({ espProposals }: ConnectionConfig): boolean {
   return espProposals.some((spec) => spec.dh.some((group) => group !== 0));
 }
 
-/** The first child SA of an IKE SA stands: that its rekeying will work is not known yet. */
+/** The first child SA of an IKE SA is established: that its rekeying will work is not known yet. */
 export function notePfsUnverified(world: World, sa: ServingSa, child: ChildRecord): void {
   const { ctx } = world;
   const { connection } = sa;

@@ -24,7 +24,7 @@ import type { Role } from '../events.js';
 
 /** Why a protected message was not read. */
 export type OpenError =
-  /** The ICV does not hold, or the octets cannot be those of this cipher: anyone may have sent it. */
+  /** The ICV does not verify, or the octets cannot be those of this cipher: anyone may have sent it. */
   | { readonly kind: 'unauthentic' }
   /** It is the peer's own, and yet not well-formed. */
   | { readonly kind: 'malformed'; readonly error: WireError };
@@ -37,7 +37,9 @@ export interface Protection {
   seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array;
   /** The same as one datagram, or as several fragments when it would be longer than `longest` octets. */
   sealWithin(header: IkeHeader, payloads: readonly Payload[], longest: ByteCount): Uint8Array[];
-  /** The payloads inside `sk`, the SK payload of the datagram `bytes`. Nothing is decrypted before the ICV holds. */
+  /**
+   * The payloads inside `sk`, the SK payload of the datagram `bytes`. Nothing is decrypted before the ICV is verified.
+   */
   open(bytes: Uint8Array, sk: SkPayload): Result<Payload[], OpenError>;
   /** The piece of a payload chain inside one fragment (RFC 7383 §2.5). Same rule. */
   openText(bytes: Uint8Array, sealed: SkPayload | SkfPayload): Result<Uint8Array, OpenError>;
@@ -65,7 +67,7 @@ interface BodyCipher {
   readonly overhead: ByteCount;
   readonly block: ByteCount;
   seal(prefix: (bodyLength: number) => Uint8Array, plaintext: Uint8Array): Uint8Array;
-  /** The plaintext with its padding, or undefined when the ICV does not hold. */
+  /** The plaintext with its padding, or undefined when the ICV does not verify. */
   open(bytes: Uint8Array, body: Uint8Array, offset: number): Uint8Array | undefined;
 }
 
@@ -123,7 +125,7 @@ class SkProtection implements Protection {
     const out: Uint8Array[] = [];
     for (let n = 0; n < total; n++) {
       const piece = inner.bytes.subarray(n * room, (n + 1) * room);
-      // RFC 7383 §2.5: the type of the first payload stands in the first fragment only.
+      // RFC 7383 §2.5: only the first fragment has the type of the first payload.
       out.push(this.#sealText(header, n === 0 ? inner.first : 0, piece, { fragment: n + 1, total }));
     }
     return out;
@@ -182,7 +184,7 @@ function unpad(plaintext: Uint8Array, offset: number): Result<Uint8Array, OpenEr
   return ok(plaintext.subarray(0, end));
 }
 
-/** The payloads of an opened text, or of the texts of all fragments one behind the other. */
+/** The payloads of an opened text, or of the texts of all fragments in order. */
 export function decodeInner(first: number, text: Uint8Array, offset: number): Result<Payload[], OpenError> {
   const inner = decodePayloads(first, text, offset);
   return inner.ok ? inner : err({ kind: 'malformed', error: inner.error });
@@ -286,7 +288,7 @@ class AeadBody implements BodyCipher {
     return iv;
   }
 
-  /** RFC 5282 §7.1: the salt stands behind the key; nonce = salt | IV. */
+  /** RFC 5282 §7.1: the salt follows the key; nonce = salt | IV. */
   #keyAndNonce(direction: Direction, iv: Uint8Array): { key: Uint8Array; nonce: Uint8Array } {
     const material = direction.encryption.expose();
     const key = material.subarray(0, this.#cipher.keyLength);

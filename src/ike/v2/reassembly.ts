@@ -1,7 +1,7 @@
 import { concat, copyOf } from '../../util/bytes.js';
 import type { SkfPayload } from '../../wire/ike/payloads.js';
 
-/** Fragments that one message may have. 64 of 1280 octets hold more than any message that is read here. */
+/** Fragments that one message may have. 64 of 1280 octets are more than any message that is read here. */
 const MAX_FRAGMENTS = 64;
 
 /** What becomes of an authentic fragment. */
@@ -18,7 +18,7 @@ export type Placed =
 
 /**
  * Puts the fragments of one message together (RFC 7383 §2.6): one message at a time, in bounded memory. Only
- * authentic fragments may be given to `place`; `wants` tells beforehand which ones are worth opening.
+ * authentic fragments may be given to `place`; `wants` says beforehand which ones are worth opening.
  */
 export class Reassembly {
   readonly #mostBytes: number;
@@ -50,7 +50,7 @@ export class Reassembly {
     return undefined;
   }
 
-  /** Stores an authentic fragment. `text` is what it holds, `datagram` the whole of it. */
+  /** Stores an authentic fragment. `text` is what it contains, `datagram` the whole of it. */
   place(messageId: number, skf: SkfPayload, text: Uint8Array, datagram: Uint8Array): Placed {
     const refused = this.refuses(messageId, skf);
     if (refused !== undefined) return { kind: 'refused', why: refused };

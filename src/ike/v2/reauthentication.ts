@@ -8,7 +8,7 @@ import { findNotify } from './payloads.js';
 import { isWorthRekeying, startOver } from './revival.js';
 import type { World } from './world.js';
 
-/** Less than this the peer may say, but nobody authenticates again every few seconds on its word. */
+/** Less than this the peer may say, but we do not authenticate again every few seconds on its word. */
 const MIN_LIFETIME: Seconds = 60;
 /** Wait before the next try, where one could not be begun or did not take over. */
 const TRY_AGAIN: Millis = 30_000;
@@ -16,7 +16,7 @@ const TRY_AGAIN: Millis = 30_000;
 /**
  * The responder says how long our authentication lasts, in four octets of seconds (RFC 4478 §3): in its answer to
  * IKE_AUTH, or later in an INFORMATIONAL request. Only who was the initiator when both ends were authenticated can
- * authenticate again, whoever has rekeyed the IKE SA since: from an initiator it means nothing.
+ * authenticate again, whichever end has rekeyed the IKE SA since: from an initiator it means nothing.
  */
 export function noteAuthLifetime(world: World, sa: ServingSa, payloads: readonly Payload[]): void {
   const data = findNotify(payloads, NotifyType.AUTH_LIFETIME)?.data;

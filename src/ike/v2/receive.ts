@@ -43,7 +43,7 @@ export function receive(world: World, datagram: DatagramInput): void {
 }
 
 /**
- * What the header alone can tell: a message must be of an SA that is here, and while many first requests come, one
+ * What the header alone can show: a message must be of an SA that is here, and while many first requests come, one
  * without a cookie gets one and is read no further.
  */
 function isWorthDecoding(world: World, datagram: DatagramInput): boolean {
@@ -190,7 +190,7 @@ function collect(
   if (placed.kind === 'refused') drop(world, datagram, 'unexpected', placed.why);
   else sa.lastInbound = world.ctx.now;
   if (placed.kind !== 'complete') return;
-  // The answer is kept for repetitions of the first fragment, and goes where the last one came from.
+  // The answer is kept for repetitions of the first fragment, and is sent to where the last one came from.
   const whole: Inbound = { ...message, datagram: { ...datagram, bytes: placed.firstDatagram } };
   open(world, sa, whole, decodeInner(placed.first, placed.text, skf.offset));
 }
@@ -322,7 +322,7 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
  */
 function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {
   const { connection } = sa;
-  // Whoever answered our first request has shown nothing yet that would make its requests the peer's.
+  // The sender that answered our first request has shown nothing yet that would make its requests the peer's.
   const verdict =
     connection === undefined || sa.state === 'auth-sent'
       ? 'serve'
@@ -369,7 +369,7 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
 /**
  * The path of an authentic, new message becomes the SA's when the peer may have moved: with IKE_AUTH, where an
  * initiator changes to port 4500, and later for a peer behind a NAT, whose mapping may change (RFC 7296 §2.23).
- * An end behind a NAT itself is advised not to follow; with NATs at both ends nobody else would.
+ * An end behind a NAT itself is advised not to follow; with NATs at both ends neither end would otherwise.
  */
 function followPath(world: World, sa: IkeSa, datagram: DatagramInput): void {
   const { local, remote, natTraversalPort } = datagram;

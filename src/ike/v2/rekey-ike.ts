@@ -55,7 +55,7 @@ export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): b
 }
 
 /**
- * Whether another IKE SA of the connection stands or is on its way: both ends will judge by the nonces which one
+ * Whether another IKE SA of the connection is established or on its way: both ends will judge by the nonces which one
  * stays, so none of them may be exchanged for another meanwhile.
  */
 function isContested(world: World, sa: ServingSa): boolean {
@@ -287,7 +287,8 @@ function handOver(world: World, old: ReplacedSa, next: IkeSaIn<'established'>, r
   to.childlessSince = from.childlessSince;
   to.refusal ??= from.refusal;
   to.retryChildAt = to.retryChildAt === Number.POSITIVE_INFINITY ? from.retryChildAt : to.retryChildAt;
-  // What was to go in favour of the old SA goes in favour of the new one, which is to be confirmed in its turn.
+  // What was to be deleted in favour of the old SA is deleted in favour of the new one, which is to be confirmed in its
+  // turn.
   for (const { service } of sasOf(world, old.connection.id)) {
     if (service === undefined || !isRedundantTo(service, old.id)) continue;
     makeRedundant(service, next.id);
@@ -309,7 +310,7 @@ function handOver(world: World, old: ReplacedSa, next: IkeSaIn<'established'>, r
   }
 }
 
-/** One SA waits for the peer's DELETE at most: a peer that goes on without it is not to fill the table. */
+/** One SA waits for the peer's DELETE at most: a peer that continues without it is not to fill the table. */
 function dropPredecessors(world: World, sa: ReplacedSa): void {
   for (const other of sasOf(world, sa.connection.id)) {
     if (other !== sa && isIn(other, 'rekeyed') && !isSuperseded(other)) closeSa(world, other, 'rekeyed');

@@ -40,7 +40,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
           if (sa.active === undefined && sa.tasks.length === 0) sa.tasks.push({ kind: 'probe' });
         return;
       }
-      // The old IKE SA goes when the new one stands (`settleDuplicates`).
+      // The old IKE SA is closed when the new one is established (`settleDuplicates`).
       initiate(world, connection);
     }
   }
@@ -74,7 +74,7 @@ function rekeyIke(sa: EstablishedSa): void {
 }
 
 /**
- * A child SA outside the configured networks goes; one that is partly inside is rekeyed, which leaves the rest.
+ * A child SA outside the configured networks is deleted; one that is partly inside is rekeyed, which leaves the rest.
  */
 function fitNetworks(world: World, sa: EstablishedSa, { local, peer }: ConnectionConfig): void {
   for (const child of [...sa.phase.service.children.values()]) {

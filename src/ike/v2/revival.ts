@@ -22,7 +22,8 @@ const PACE: Millis = 10_000;
 
 /**
  * Negotiates a new IKE SA beside one that cannot go on: a child SA of it cannot be rekeyed in time, or it cannot be
- * rekeyed itself (RFC 7296 §2.8). What stands goes on until the new one has taken over. Says whether it was begun.
+ * rekeyed itself (RFC 7296 §2.8). What is established stays in use until the new one has taken over. Says whether it
+ * was begun.
  */
 export function startOver(world: World, sa: ServingSa): boolean {
   const { ctx, startedOver } = world;
@@ -55,7 +56,7 @@ export function reviveChildless(world: World, sa: IkeSaIn<'established'>): boole
   return true;
 }
 
-/** No child SA can be made on this IKE SA: it goes, and where it ever carried one, a new one comes at once. */
+/** No child SA can be made on this IKE SA: it is closed, and where it ever carried one, a new one comes at once. */
 function giveUp(world: World, sa: ServingSa, reason: Failure): void {
   if (sa.phase.service.carried) startOver(world, sa);
   beginDelete(world, sa, 'failed', reason);

@@ -76,7 +76,7 @@ export function sendRequest(
 }
 
 /**
- * Answers a request and keeps the answer for its repetitions. It goes where the request came from
+ * Answers a request and keeps the answer for its repetitions. It is sent to where the request came from
  * (RFC 7296 §2.11), which need not be where our own requests go.
  */
 export function respond(world: World, sa: IkeSa, request: Inbound, payloads: readonly Payload[]): void {

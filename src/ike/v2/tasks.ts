@@ -17,7 +17,7 @@ export type Task =
   | { readonly kind: 'delete-ike' }
   /** An empty INFORMATIONAL: is the peer alive (RFC 7296 §2.4)? */
   | { readonly kind: 'probe' }
-  /** Tells a responder that its AUTH does not hold (RFC 7296 §2.21.2). */
+  /** Informs a responder that its AUTH does not verify (RFC 7296 §2.21.2). */
   | { readonly kind: 'refuse-auth' };
 
 /** All networks of the connection that make pairs, as this end proposes them. */

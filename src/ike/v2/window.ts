@@ -66,8 +66,8 @@ export class RequestWindow {
 
   /**
    * The answer to the last request, when `request` repeats it octet by octet (RFC 7296 §2.1). Anything else
-   * under the same id is no repetition, and nobody needs to open it to see that. Of a fragmented request the
-   * first fragment stands for all: it is answered once, not once a fragment (RFC 7383 §2.6.1).
+   * under the same id is no repetition, and it need not be opened to see that. Of a fragmented request the
+   * first fragment represents all: it is answered once, not once per fragment (RFC 7383 §2.6.1).
    */
   answerTo(request: Uint8Array): readonly Uint8Array[] | undefined {
     return this.#request !== undefined && equalBytes(this.#request, request) ? this.#answer : undefined;
@@ -83,7 +83,9 @@ export class RequestWindow {
     return this.#answer;
   }
 
-  /** The request with the id `next` was handled and is answered by the datagrams `answer`. Returns the copy it keeps. */
+  /**
+   * The request with the id `next` was handled and is answered by the datagrams `answer`. Returns the copy it keeps.
+   */
   answered(request: Uint8Array, answer: readonly Uint8Array[]): Uint8Array {
     this.#next++;
     this.#request = copyOf(request);

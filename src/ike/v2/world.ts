@@ -75,7 +75,7 @@ export interface Inbound extends IkeMessage {
   readonly header: IkeHeader;
   readonly payloads: readonly Payload[];
   readonly datagram: DatagramInput;
-  /** Zero octets stood behind it, which `datagram` is without. */
+  /** Zero octets followed it, which `datagram` is without. */
   readonly padded?: boolean;
 }
 

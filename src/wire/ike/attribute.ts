@@ -2,7 +2,7 @@ import type { Reader } from '../reader.js';
 import type { Writer } from '../writer.js';
 import type { TransformAttribute } from './payloads.js';
 
-/** Attribute format bit: set when the value stands in the length field's place (RFC 7296 §3.3.5). */
+/** Attribute format bit: set when the value takes the length field's place (RFC 7296 §3.3.5). */
 const FIXED_FORM = 0x8000;
 
 /** One attribute in fixed or variable form: RFC 7296 §3.3.5, RFC 2408 §3.3. */

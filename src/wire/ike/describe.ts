@@ -33,7 +33,7 @@ export function textOrHex(data: Uint8Array, most = 64): string {
   return data.length > most ? `${text}…` : text;
 }
 
-/** Length and, unless `prefix` is 0, the first octets: enough to tell two values apart in a log. */
+/** Length and, unless `prefix` is 0, the first octets: enough to distinguish two values in a log. */
 export function octets(data: Uint8Array, prefix = 4): string {
   const size = `${data.length} ${data.length === 1 ? 'octet' : 'octets'}`;
   if (data.length === 0 || prefix === 0) return size;

@@ -39,7 +39,7 @@ export function summarize(first: IkeMessage | IkeHeader, second?: readonly Paylo
 }
 
 /**
- * Several lines: the summary, SPIs and direction, then each payload with its content. Octets may hold either
+ * Several lines: the summary, SPIs and direction, then each payload with its content. Octets may be of either
  * version; those that are no IKE message give a text that says why, with the first octets.
  */
 export function dissect(what: Uint8Array | IkeMessage): string {
@@ -155,7 +155,7 @@ function detail(payload: Payload): [string, ...string[]] {
     case 'cp':
       return ['', ...payload.attributes.map(configAttribute)];
     case 'eap':
-      // The data may hold a password (for example in GTC): code and length are enough.
+      // The data may contain a password (for example in GTC): code and length are enough.
       return [`code ${payload.data[0] ?? 'missing'}, ${octets(payload.data, 0)}`];
     case 'sk':
     case 'skf':

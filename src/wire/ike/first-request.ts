@@ -17,8 +17,8 @@ export interface FirstRequest {
 
 /**
  * Nonce and cookie of an IKE_SA_INIT request, found by the generic payload headers alone: while many requests come,
- * nothing else in one is read before its source has shown that it is real. Undefined when the chain of payloads does
- * not hold or has no nonce.
+ * nothing else in one is read before its source has shown that it is real. Undefined when the chain of payloads is
+ * broken or has no nonce.
  */
 export function scanFirstRequest(bytes: Uint8Array): FirstRequest | undefined {
   let type = bytes[NEXT_PAYLOAD_OFFSET] ?? PayloadType.NONE;

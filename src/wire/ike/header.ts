@@ -21,7 +21,7 @@ const FLAG_RESPONSE = 0x20;
 export type DecodedHeader = IkeHeader & { readonly nextPayload: number; readonly length: number };
 
 /**
- * Reads the header of an IKE datagram (without non-ESP marker) of any major version and holds its length
+ * Reads the header of an IKE datagram (without non-ESP marker) of any major version and checks its length
  * field against the datagram. SPIs are views. Errors: `truncated`, `bad_length`, `trailing_octets`.
  */
 export function decodeHeader(bytes: Uint8Array): Result<DecodedHeader, WireError> {

@@ -1,5 +1,5 @@
 /**
- * The most items of each kind that one message may hold. Real peers stay far below; beyond them a decoder
+ * The most items of each kind that one message may have. Real peers stay far below; beyond them a decoder
  * answers `too_many`, so that the records made from one datagram are bounded by more than its length.
  */
 export const LIMITS = {

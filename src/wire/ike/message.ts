@@ -38,7 +38,7 @@ export function decodeMessage(bytes: Uint8Array): Result<IkeMessage, WireError> 
 
 /**
  * Reads the payloads inside an encrypted payload. `bytes` is the decrypted text without padding and pad
- * length and must hold exactly the chain that begins with type `first`.
+ * length and must contain exactly the chain that begins with type `first`.
  * @param baseOffset where the chain begins in the datagram, for error offsets
  */
 export function decodePayloads(

@@ -18,7 +18,7 @@ export interface OpensslInventory {
   readonly ciphers: readonly string[];
   readonly hashes: readonly string[];
   readonly curves: readonly string[];
-  /** In FIPS mode each DH group is tried out, since no list tells which ones are left. */
+  /** In FIPS mode each DH group is tried out, since no list says which ones are left. */
   readonly fips: boolean;
 }
 

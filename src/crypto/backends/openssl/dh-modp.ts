@@ -59,7 +59,7 @@ export function modpObjectHalf(group: ModpGroup, value: Uint8Array): DhHalf {
  * Node 20 checks the subgroup of a key object's peer: 2.5, 17 and 124 ms;
  * Node 22 checks it for the shared object, as long, and throws;
  * Node 24 and 26 test the primes when the shared object is made: 0.2, 8 and 54 s, in which every other tunnel
- * of the gateway would stand still.
+ * of the gateway would stop meanwhile.
  */
 const KEY_OBJECTS_SINCE = 22;
 

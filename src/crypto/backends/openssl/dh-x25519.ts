@@ -12,7 +12,7 @@ const PRIVATE_PREFIX = fromHex('302e020100300506032b656e04220420');
 
 const LENGTH = 32;
 
-/** By DER and not by JWK, which would be faster but leaves the private value behind in a string. */
+/** By DER and not by JWK, which would be faster but leaves the private value in a string. */
 function importPrivate(value: Uint8Array): KeyObject {
   const der = concat(PRIVATE_PREFIX, value);
   try {

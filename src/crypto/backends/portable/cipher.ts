@@ -36,7 +36,7 @@ function portableAead(transform: EncryptionTransform, algorithm: NobleAead): Cip
       try {
         return algorithm(key, nonce, aad).decrypt(sealed);
       } catch {
-        // All lengths were checked before, so the one cause left is a tag that does not hold.
+        // All lengths were checked before, so the one cause left is a tag that does not verify.
         return undefined;
       }
     },

@@ -7,7 +7,7 @@ import type { Openssl } from './openssl.js';
 export interface AeadCalls {
   /** How many it takes. Of those that open a packet the last one is the check of the tag. */
   readonly calls: number;
-  /** Writes them into the list; the nonce of every packet will stand at the vault's `nonceAt`. */
+  /** Writes them into the list; the nonce of every packet will be at the vault's `nonceAt`. */
   prepare(list: CallList, nonceAt: number): void;
   /** Lets prepared calls work on `body` octets from `from` to `to`, the eight octets at `aadAt` and the tag. */
   aim(list: CallList, aadAt: number, from: number, body: number, to: number, tagAt: number): void;

@@ -80,7 +80,7 @@ export class CbcSealer implements PacketSealer {
 }
 
 /**
- * RFC 4303 §3.4.4.1: the ICV first, and only when it holds the decryption. The IV is decrypted as if it were
+ * RFC 4303 §3.4.4.1: the ICV first, and only when it verifies the decryption. The IV is decrypted as if it were
  * the first block: what comes of it is meaningless, and the blocks after it come out right. The octets in
  * front of the plaintext are put back.
  */

@@ -20,9 +20,9 @@ import type { PacketCrypto, PacketSealer } from './packet-crypto.js';
 import type { MacMaker, PacketMac } from './packet-mac.js';
 
 /**
- * ESP by OpenSSL's EVP interface, called by FFI on the arena's octets. Each SA has contexts of its own that
- * are keyed once; a packet sets only the IV, and all its calls are made together. That is four to seven times faster than node:crypto, which
- * builds a context, wraps buffers and collects garbage for every packet.
+ * ESP by OpenSSL's EVP interface, called by FFI on the arena's octets. Each SA has contexts of its own that are keyed
+ * once; a packet sets only the IV, and all its calls are made together. That is four to seven times faster than
+ * node:crypto, which builds a context, wraps buffers and collects garbage for every packet.
  */
 
 const ENCRYPT = 1;
@@ -100,7 +100,7 @@ export function createEvpCrypto(
     opening: new CallList(arena, Vaulted.openCalls, runner),
   };
 
-  /** Splits the keys, lends them to `use` as octets in the vault, and leaves nothing behind. */
+  /** Splits the keys, lends them to `use` as octets in the vault, and erases them. */
   function withKeys<T>(
     suite: EspSuite,
     keys: EspKeys,

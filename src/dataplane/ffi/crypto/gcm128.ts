@@ -8,7 +8,7 @@ import type { CallList } from './call-list.js';
 /**
  * AES-GCM by CRYPTO_gcm128_*(3) over OpenSSL's AES-NI functions. OpenSSL 3.0's EVP looks up parameters by
  * name, dozens of string comparisons for a packet: a quarter of what AES-GCM costs at 1400 octets. Below it
- * stand these functions, which the Node binary exports as well. Where they are missing EVP does the work.
+ * are these functions, which the Node binary exports as well. Where they are missing EVP does the work.
  */
 export interface Gcm128 {
   readonly setKey: NativeFunction;

@@ -25,7 +25,7 @@ export interface PacketOpener {
   /**
    * Checks the ICV of the ESP packet of `length` octets at `packetAt`, which is at least `minimumLength` and
    * aligned, and decrypts it to `outAt`. Returns the octets of plaintext, trailer included, or -1 when
-   * the ICV does not hold; nothing at `outAt` may be read then.
+   * the ICV does not verify; nothing at `outAt` may be read then.
    */
   open(packetAt: number, length: number, outAt: number): number;
   /** Forgets the keys. Safe to call twice. */

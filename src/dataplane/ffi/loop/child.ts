@@ -23,7 +23,7 @@ export class Child {
   readonly device: DeviceNumber;
   /** Index of its counters in `arena.f64`. */
   readonly counters: number;
-  /** Where the peer's socket address stands in the arena. */
+  /** Where the peer's socket address is in the arena. */
   readonly peerAt: number;
   peerLength = 0;
   /** The run of the send queue that its last packet joined; the queue knows whether it still is one. */

@@ -15,7 +15,7 @@ interface Neighbour {
 
 /**
  * One worker's dealings with the others. An SA is in one worker only, but its packets may reach any: the kernel
- * spreads what is routed to TUN over the queues by flow, and one train of datagrams (UDP_GRO) may hold several
+ * spreads what is routed to TUN over the queues by flow, and one train of datagrams (UDP_GRO) may contain several
  * SPIs. Such packets go to the owner through a ring, and the owner is woken once a burst.
  */
 export class Handover {
@@ -85,7 +85,7 @@ export class Handover {
    * @returns how many there were
    */
   takeAll(take: (reader: HandoverReader) => void): number {
-    // Before the look at the rings: whoever gives something from here on wakes us again.
+    // Before the look at the rings: a worker that gives something from here on wakes us again.
     Atomics.store(this.#alarms, this.index, 0);
     let taken = 0;
     let more = false;

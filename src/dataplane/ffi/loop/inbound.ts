@@ -47,7 +47,7 @@ const LOOKS = 3;
 /** From the peers to TUN. */
 export class Inbound {
   readonly #path: Path;
-  /** The writers of all TUN devices, by number. They share one memory, so one at a time holds packets. */
+  /** The writers of all TUN devices, by number. They share one memory, so one at a time has packets. */
   readonly #writers: readonly (TunWriter | undefined)[];
   /** The device that the last packet went to, and its writer. */
   #device = 0;
@@ -294,7 +294,7 @@ export class Inbound {
     return true;
   }
 
-  /** The device goes: what is collected for it is written now. */
+  /** The device is removed: what is collected for it is written now. */
   leave(device: DeviceNumber): void {
     if (this.#device === device) this.#turnTo(0);
   }

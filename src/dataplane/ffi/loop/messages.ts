@@ -38,7 +38,7 @@ export interface WorkerSetup {
   readonly group?: GroupSetup;
 }
 
-/** What the worker tells main. `socket` is the index of the ESP socket; addresses are canonical text. */
+/** What the worker reports to main. `socket` is the index of the ESP socket; addresses are canonical text. */
 export type WorkerReport =
   | { readonly kind: 'ready'; readonly crypto: string; readonly note?: string }
   /** The control ring has room again. */

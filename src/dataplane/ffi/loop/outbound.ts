@@ -140,7 +140,7 @@ export class Outbound {
     if (segments === 0) {
       path.drop(Drop.malformed);
     } else if (segments === 1 || splitter.longest > child.innerMtu) {
-      // The view of a single packet still holds; that of a super-packet was changed in place.
+      // The view of a single packet is still valid; that of a super-packet was changed in place.
       while (splitter.next()) {
         if (segments === 1 || readPacket(bytes, splitter.at, splitter.length, view)) this.#whole(child);
       }
@@ -164,7 +164,7 @@ export class Outbound {
     this.#seal(child, view.offset, view.totalLength, nextHeader, outerTrafficClass(view.trafficClass));
   }
 
-  /** Fragments what may be fragmented (RFC 4301 §8.2), and tells the sender of the rest. */
+  /** Fragments what may be fragmented (RFC 4301 §8.2), and sends ICMP errors about the rest. */
   #tooBig(child: Child): void {
     const path = this.#path;
     const view = this.#view;
@@ -232,7 +232,7 @@ export class Outbound {
   }
 }
 
-/** Whether the packet opens a TCP connection: only there stands an MSS. */
+/** Whether the packet opens a TCP connection: only there is an MSS. */
 export function isSyn(view: PacketView): boolean {
   if (view.protocol !== IpProtocol.TCP || view.fragmentOffset !== 0) return false;
   const at = view.payloadOffset + TCP_FLAGS_OFFSET;

@@ -275,7 +275,7 @@ export class PacketLoop {
       case Order.ACTIVATE: {
         const id = arena.view.getUint32(at, true);
         const child = path.byId.get(id);
-        // The first device's table holds the child SAs of the other workers too.
+        // The first device's table has the child SAs of the other workers too.
         const table = child === undefined ? path.table : this.#tableOf(child);
         table?.activate(id);
         return;

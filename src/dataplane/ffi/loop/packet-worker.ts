@@ -27,7 +27,7 @@ export interface PendingOrder {
 /** The work of a packet thread, and who hears from it. */
 export interface PacketWorkerOptions {
   readonly setup: WorkerSetup;
-  /** What the thread tells; room in its control ring is seen to here. */
+  /** What the thread reports; room in its control ring is handled here. */
   report(report: WorkerReport): void;
   /** The thread ended unintentionally. */
   broke(reason: string): void;

@@ -11,7 +11,7 @@ import { CONTROL_SPACE } from '../io/control-message.js';
  * allocated for a packet. The memory never grows, hence its base address never moves. Main and worker see the
  * same octets at the same address.
  *
- * What is derived from keys, and the lists of C functions to call, stand in a second memory, the vault. V8 maps
+ * What is derived from keys, and the lists of C functions to call, are in a second memory, the vault. V8 maps
  * each such memory by itself, with gigabytes of address space around it that must not be touched, so that no stray
  * write among packets reaches the vault, neither by a wrong offset in JavaScript nor by a C function.
  */
@@ -64,7 +64,7 @@ export const KEY_SLOTS = 3 * MAX_CHILDREN;
 
 /** Calls that a list has room for: see call-list.ts. */
 export const MAX_CALLS = 16;
-/** The calls, and a word that tells whose they are. */
+/** The calls, and a word that says whose they are. */
 const CALL_LIST_SIZE = MAX_CALLS * CALL_SIZE + 64;
 
 /** Random octets drawn at a time. */

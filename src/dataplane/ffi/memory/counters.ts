@@ -16,7 +16,7 @@ export const Counter = {
   /** On the kernel's monotonic clock in milliseconds, 0 for never. */
   LAST_INBOUND: 4,
   SEQUENCE_OUT: 5,
-  /** Id of the child SA plus one: until the worker has written it the block tells of another SA, or none. */
+  /** Id of the child SA plus one: until the worker has written it the block is about another SA, or none. */
   OWNER: 6,
   DROPS: 8,
 } as const;

@@ -31,7 +31,7 @@ export const HANDOVER_ROOM = 1024 * 1024;
 /** The longest packet that always finds room in an empty ring, wherever its head is. */
 export const MAX_HANDOVER = HANDOVER_ROOM / 2 - PACKET;
 
-/** What a record holds. */
+/** What a record contains. */
 export const Handed = {
   /** What one read from TUN gave, from the virtio-net header on if there is one. */
   INNER: 1,
@@ -95,7 +95,7 @@ export class HandoverWriter extends End {
   }
 }
 
-/** The end that takes. `kind`, `length` and `trafficClass` tell of the record at hand. */
+/** The end that takes. `kind`, `length` and `trafficClass` are those of the current record. */
 export class HandoverReader extends End {
   kind = 0;
   length = 0;

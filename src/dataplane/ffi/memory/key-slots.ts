@@ -18,7 +18,7 @@ export class KeySlots {
     return slot;
   }
 
-  /** Where it stands in the vault: KEY_SLOT_SIZE octets, aligned to 64. */
+  /** Where it is in the vault: KEY_SLOT_SIZE octets, aligned to 64. */
   at(slot: number): number {
     return Vaulted.keySlots + slot * KEY_SLOT_SIZE;
   }

@@ -67,7 +67,7 @@ export function decodeV1Message(bytes: Uint8Array): Result<V1Message, WireError>
 }
 
 /**
- * Reads decrypted payloads. Octets after the last one are padding, whatever they hold: RFC 2409 appendix B
+ * Reads decrypted payloads. Octets after the last one are padding, whatever they contain: RFC 2409 appendix B
  * lets the sender pad with zeros, and peers differ in what they put there. The part that a HASH payload at
  * the front covers is `bytes` from after it up to `length` (RFC 2409 §5.5).
  * @param baseOffset where the chain begins in the datagram, for error offsets
