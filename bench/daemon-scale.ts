@@ -184,7 +184,7 @@ interface ScaleFile {
   readonly [section: string]: unknown;
 }
 
-/** For a profile of the daemons: CULVERT_BENCH_NODE_ARGS, in which %n stands for the gateway. */
+/** For a profile of the daemons: CULVERT_BENCH_NODE_ARGS, in which %n is the gateway. */
 function nodeArguments(node: string): string[] {
   const words = (process.env.CULVERT_BENCH_NODE_ARGS ?? '').split(' ').filter((word) => word !== '');
   return words.map((word) => word.replaceAll('%n', node));

@@ -44,7 +44,7 @@ export interface EspBenchOptions {
 const SPI = 0x1234_5678;
 /** Part of the time that goes to `openssl speed`: it counts in hundredths of a second. */
 const YARDSTICK_SHARE = 0.55;
-/** Packets opened under one SA before the anti-replay window is begun anew. */
+/** Packets opened under one SA before the anti-replay window is reset. */
 const OPEN_BATCH = 128;
 
 type Operation = 'seal' | 'open';

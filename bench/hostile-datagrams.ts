@@ -1,6 +1,6 @@
 /**
  * The worst that a stranger may send in each exchange, octet by octet. Nothing is imported: the benchmark and the
- * standing test of the engine build the same datagrams.
+ * permanent test of the engine build the same datagrams.
  */
 
 /** Numbers of transforms that no gateway has. */
@@ -39,7 +39,7 @@ function payload(next: number, body: number[]): number[] {
   return [next, 0, ...u16(4 + body.length), ...body];
 }
 
-/** 32 proposals of eight transforms each that nobody knows: all that a decoder takes. */
+/** 32 proposals of eight transforms each that are unknown: all that a decoder takes. */
 function strangeProposals(): number[] {
   const proposals: number[] = [];
   for (let p = 1; p <= 32; p++) {
@@ -63,7 +63,7 @@ export function strangeInit(number: number): Uint8Array {
   return message({ number, version: 2, exchange: 34, flags: 0x08, first: 33 }, body);
 }
 
-/** Message 1 of main mode (RFC 2409 §5) with 256 transforms of ciphers that nobody knows. */
+/** Message 1 of main mode (RFC 2409 §5) with 256 transforms of unknown ciphers. */
 export function strangeMain(number: number): Uint8Array {
   const proposals: number[] = [];
   for (let p = 1; p <= 2; p++) {
@@ -88,7 +88,7 @@ export function aggressive(number: number): Uint8Array {
   return main;
 }
 
-/** A protected message of an IKE SA that nobody has, as long as UDP carries. */
+/** A protected message of an IKE SA that does not exist, as long as UDP carries. */
 export function unknownSpi(number: number): Uint8Array {
   const body = payload(33, ascending(65_000));
   const responder = Uint8Array.from(ascending(8));

@@ -12,7 +12,7 @@ import { SecretKey } from '#culvert/util/secret.js';
 
 export const GATEWAY = '192.0.2.1';
 export const STRANGER = '203.0.113.77';
-/** The moment at which all happens: virtual time stands still, so that limits hold as in a flood. */
+/** The moment at which all happens: virtual time does not advance, so that limits apply as in a flood. */
 export const NOW = 10;
 
 export const crypto = createOpensslBackend();

@@ -32,13 +32,13 @@ const REKEYS = 16;
 /** What one datagram makes the gateway do, with all that went before it. */
 interface Attack {
   readonly name: string;
-  /** Whether one of the connections is with whoever sends it. */
+  /** Whether one of the connections is with its sender. */
   readonly known: boolean;
   /** Datagrams whose time is measured together; what the gateway answered to them comes back. */
   batches(gateway: Engine): Generator<readonly Uint8Array[], void, readonly Uint8Array[]>;
 }
 
-/** A datagram of somebody who has proved nothing. */
+/** A datagram of a sender who has proved nothing. */
 interface Strange {
   readonly name: string;
   /** Version of the half-open SA that it is sent on, when it is sent on one. */
@@ -86,7 +86,7 @@ function* strangeBatch(gateway: Engine, one: Strange): ReturnType<Attack['batche
   yield Array.from({ length: BATCH }, (_, n) => numbered(one, n, halfOpen));
 }
 
-/** The same request, sealed anew each time, of a peer that has its key. */
+/** The same request, sealed again each time, of a peer that has its key. */
 function ofPeer(request: (peer: HostilePeer) => () => Uint8Array): Attack['batches'] {
   return function* (gateway) {
     const next = request(new HostilePeer(gateway).connect());
@@ -102,7 +102,7 @@ function* rekeyChain(gateway: Engine): ReturnType<Attack['batches']> {
 
 /**
  * CPU time a gateway spends on the worst datagram of each exchange, of strangers and of a peer that has its key,
- * beside 1, 100 and 1,000 connections that have keys of their own. Virtual time stands still, so that the limits on
+ * beside 1, 100 and 1,000 connections that have keys of their own. Virtual time does not advance, so that the limits on
  * answers hold as in a flood.
  */
 export function benchHostile(): BenchRow[] {

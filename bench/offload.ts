@@ -91,7 +91,7 @@ export function benchOffload(): BenchRow[] {
   return rows;
 }
 
-/** Keeps the optimiser from leaving out what nobody uses. */
+/** Keeps the optimiser from leaving out what is not used. */
 const sink = new Int32Array(1);
 function keep(value: number): void {
   sink[0] = sink[0]! ^ value;
@@ -131,7 +131,7 @@ function repeat(run: () => void): number {
   return REPEAT;
 }
 
-/** A TCPv4 super-packet as the kernel hands it over; splitting it destroys it, so each round writes it anew. */
+/** A TCPv4 super-packet as the kernel hands it over; splitting it destroys it, so each round writes it again. */
 function splitting(memory: PacketMemory): () => void {
   const { bytes } = memory;
   const splitter = new Splitter(memory, SCRATCH_AT);

@@ -30,7 +30,7 @@ export interface PacketGatewaySetup {
   readonly transform: 'aes128gcm16' | 'null';
 }
 
-/** AES-128-GCM. The keys are known to everybody: nothing but benchmark traffic passes here. */
+/** AES-128-GCM. The keys are public: nothing but benchmark traffic passes here. */
 const SUITE: EspSuite = { encryption: { id: 20, keyBits: 128 }, integrity: 0, dh: 0, esn: false };
 const MTU = 1400;
 const CHURN_MS = 10;
@@ -51,7 +51,7 @@ function selector(text: string) {
   };
 }
 
-/** Child SA 0 and its successors carry the traffic; the others are for networks that nobody asks for. */
+/** Child SA 0 and its successors carry the traffic; the others are for networks that get no packets. */
 function childSa(id: number, successor = false): EspPair {
   const layout = espLayout(SUITE);
   const key = () => ({

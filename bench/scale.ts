@@ -12,7 +12,7 @@ export interface ScaleBenchOptions {
   progress?(text: string): void;
 }
 
-/** What stands beside the SA that carries the stream. */
+/** What there is beside the SA that carries the stream. */
 const SETTINGS = [
   ...[1, 100, 1000, 10_000].map((children) => ({ children, churn: false, name: `${children} child SAs` })),
   { children: 10_000, churn: true, name: '10000 child SAs, one replaced 100 times a second' },

@@ -46,7 +46,7 @@ const FIGURES: Readonly<Record<Figure, { readonly name: string; readonly unit: s
   memory: { name: 'memory', unit: 'MiB' },
 };
 
-/** As long as round trips beside a TCP stream are measured, at the most: some hundreds of them are enough. */
+/** As long as round trips beside a TCP stream are measured, at most: some hundreds of them are enough. */
 const MAX_LOADED_SECONDS = 3;
 
 interface Result {
@@ -97,7 +97,7 @@ interface Entrant {
 const CEILING = 'Culvert without cryptography';
 const ALL = Object.keys(FIGURES) as Figure[];
 
-/** In the order they are measured: what is compared stands side by side. */
+/** In the order they are measured: what is compared is side by side. */
 function listContenders(options: TunnelBenchOptions): Entrant[] {
   const program = findWireguardGo(options.wireguardGo);
   const noStrongswan = strongswanMissing();

@@ -14,6 +14,27 @@ const UNUSUAL: readonly (readonly [pattern: RegExp, instead: string])[] = [
   [/\b(one|a word|an entry|a queue|a socket) a (worker|second|child|connection)\b/i, 'per'],
 ];
 
+/** The same in comments alone: texts for operators and names of the API have words of their own. */
+const UNUSUAL_IN_COMMENTS: typeof UNUSUAL = [
+  [/\banew\b/, 'again'],
+  [/\b(stands?|stood|standing)\b/, 'is, is established, means'],
+  [/\b(is|are|was|were|be) told\b/, 'is reported, is informed'],
+  [/\b(some|no|every)body\b|\bwhoever\b/i, 'the one who acts'],
+  [/\bgo(es)? by (the )?(names?|ids?|hand|number)\b/, 'uses'],
+  [/\blook(s|ed)? after\b/, 'needs attention, takes charge of'],
+  [/\bat the most\b/, 'at most'],
+  [/\b(comes?|coming) to nothing\b/, 'fails, in vain'],
+  [/\btaken for\b/, 'treated as'],
+  [/\b(MAC|ICV|HASH(_[IR])?|AUTH|tag|cookie) (does not )?holds?\b/, 'verifies'],
+  [
+    /\bbehind (this|that|them|one|after|the (name|path|prefix|key|header|space|colon|transaction))\b/,
+    'after',
+  ],
+];
+
+/** What a line says to a reader of the source. */
+const COMMENT = /^\s*(\/?\*|\/\/).*|\/\*\* .*|\s\/\/ .*/;
+
 t.test('names and comments use the usual words', async (t) => {
   const files = ['src', 'bench'].flatMap((folder) =>
     readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
@@ -25,9 +46,10 @@ t.test('names and comments use the usual words', async (t) => {
     readFileSync(file, 'utf8')
       .split('\n')
       .flatMap((line, index) =>
-        UNUSUAL.filter(([pattern]) => pattern.test(line)).map(
-          ([, instead]) => `${relative(root, file)}:${index + 1}: ${line.trim()} (${instead})`,
-        ),
+        [
+          ...UNUSUAL.filter(([pattern]) => pattern.test(line)),
+          ...UNUSUAL_IN_COMMENTS.filter(([pattern]) => pattern.test(COMMENT.exec(line)?.[0] ?? '')),
+        ].map(([, instead]) => `${relative(root, file)}:${index + 1}: ${line.trim()} (${instead})`),
       ),
   );
   t.same(found, []);
