@@ -1,9 +1,12 @@
 import type { Millis } from '../util/units.js';
 import type { PacketView } from '../wire/ip.js';
 
-/** Between two reports of one destination. */
+/** Between two reports of one destination: the sender repeats itself anyway. */
 const PAUSE: Millis = 1000;
-/** Destinations are distinguished by a hash of this many values: a power of two. */
+/**
+ * Destinations share this many clocks, by a hash: a flood to one does not hide the others, nor does a flood to many
+ * keep the daemon busy. A power of two.
+ */
 const CLOCKS = 64;
 
 /** Keeps a host that sends into a missing tunnel from reporting every packet. Bounded, and allocates nothing. */

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:dgram';
 import type { CryptoBackend } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts } from '../esp/drops.js';
@@ -15,14 +14,17 @@ import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
 import { AcquireLimit } from './acquire-limit.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from './dataplane.js';
+import type { SendEsp } from './esp-sender.js';
 import type { PacketDevice } from './packet-device.js';
 import { PortableChild } from './portable-child.js';
-import { attachUdpSocket, type SendEsp, type UdpLink } from './udp-link.js';
 
-interface PortableDeps {
+/** What the portable data plane is made with. The caller has the sockets, and brings ESP to `espDatagram`. */
+export interface PortableOptions {
   readonly crypto: CryptoBackend;
   readonly random: Random;
   readonly device: PacketDevice;
+  /** Sends an ESP packet in UDP. */
+  readonly send: SendEsp;
   /** Sends an ESP packet as IP protocol 50; left out where there is no raw socket. */
   readonly sendRaw?: SendEsp;
   /** Opens a further device of this name; `close` ends it. */
@@ -32,14 +34,7 @@ interface PortableDeps {
   readonly now: () => Millis;
 }
 
-/**
- * `socket`: a bound UDP socket on port 4500; ESP is taken from it and IKE handed to the listener. `send`: the
- * caller has the sockets, sends what it is given and brings ESP to `espDatagram`.
- */
-export type PortableOptions = PortableDeps &
-  ({ readonly socket: Socket; readonly send?: never } | { readonly send: SendEsp; readonly socket?: never });
-
-/** The data plane of the main thread, whose sockets another part reads. */
+/** The data plane of the main thread, whose sockets the caller reads. */
 export interface PortableDataPlane extends DataPlane {
   readonly kind: 'portable';
   /** An ESP packet, from the SPI on, that arrived as IP protocol 50. Nothing in it can make this throw. */
@@ -64,9 +59,7 @@ export function createPortableDataPlane(options: PortableOptions): PortableDataP
 
 class Portable implements PortableDataPlane {
   readonly kind = 'portable';
-  readonly #deps: PortableDeps;
-  readonly #send: SendEsp;
-  readonly #link: UdpLink | undefined;
+  readonly #deps: PortableOptions;
   readonly #children = new Map<number, PortableChild>();
   readonly #bySpi = new Map<number, PortableChild>();
   /** Outbound tables and devices by number; 0 is the device it was made with. */
@@ -80,16 +73,6 @@ class Portable implements PortableDataPlane {
 
   constructor(options: PortableOptions) {
     this.#deps = options;
-    if (options.send !== undefined) {
-      this.#send = options.send;
-    } else {
-      this.#link = attachUdpSocket(options.socket, {
-        espDatagram: (local, remote, bytes) => this.espDatagram(local, remote, bytes),
-        ikeDatagram: (local, remote, bytes) => options.listener.ikeDatagram(local, remote, bytes),
-        runt: () => this.#drops.add('malformed'),
-      });
-      this.#send = this.#link.send;
-    }
     this.#openLane(0, options.device, () => undefined);
   }
 
@@ -205,7 +188,6 @@ class Portable implements PortableDataPlane {
     this.#closed = true;
     this.#deps.device.onPacket(undefined);
     for (const device of [...this.#lanes.keys()]) this.removeDevice(device);
-    this.#link?.detach();
     this.#early.clear();
     for (const id of [...this.#children.keys()]) this.remove(id);
   }
@@ -276,7 +258,7 @@ class Portable implements PortableDataPlane {
     }
     child.packetsOut++;
     child.bytesOut += view.totalLength;
-    const send = child.encapsulation === 'udp' ? this.#send : this.#deps.sendRaw!;
+    const send = child.encapsulation === 'udp' ? this.#deps.send : this.#deps.sendRaw!;
     send(child.local, child.peer, sealed.value, (reason) => child.drops.add(reason));
   }
 

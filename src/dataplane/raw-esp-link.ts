@@ -1,8 +1,8 @@
 import { addressOf, hostBuffer, libc } from '../linux/ffi.js';
 import { SOCKADDR_SPACE, writeSockaddr } from '../linux/sockaddr.js';
 import { parseIp } from '../util/ip.js';
+import type { SendEsp } from './esp-sender.js';
 import { createTunPacketDevice } from './tun-packet-device.js';
-import type { SendEsp } from './udp-link.js';
 
 /** No ESP packet is longer than an IP packet. */
 const PACKET_SIZE = 65_535;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
+import type { DataPlane } from '../../src/dataplane/dataplane.js';
 import { createPortableDataPlane } from '../../src/dataplane/portable.js';
 import { toHex } from '../../src/util/bytes.js';
 import type { Endpoint } from '../../src/util/ip.js';
@@ -10,6 +11,7 @@ import { natKeepalive, withNonEspMarker } from '../../src/wire/esp.js';
 import { Encr } from '../../src/wire/ike/registry.js';
 import { findSuite, innerPacket, seededRandom } from '../helpers/esp.js';
 import { pairEnds, TestDevice, TestListener } from '../helpers/portable-plane.js';
+import { attachUdpSocket } from '../helpers/udp-link.js';
 
 const crypto = createOpensslBackend();
 const CHACHA = findSuite(Encr.CHACHA20_POLY1305, 0);
@@ -25,15 +27,24 @@ async function bound(family: 'udp4' | 'udp6'): Promise<{ socket: Socket; at: End
 function site(socket: Socket) {
   const device = new TestDevice();
   const listener = new TestListener();
-  const plane = createPortableDataPlane({
+  const link = attachUdpSocket(socket, {
+    espDatagram: (local, remote, bytes) => plane.espDatagram(local, remote, bytes),
+    ikeDatagram: (local, remote, bytes) => listener.ikeDatagram(local, remote, bytes),
+    runt: (local, remote, bytes) => plane.espDatagram(local, remote, bytes),
+  });
+  const plane: DataPlane = createPortableDataPlane({
     crypto,
     random: seededRandom('iv'),
     device,
     listener,
     now: () => 1,
-    socket,
+    send: link.send,
   });
-  return { device, listener, plane };
+  const close = async () => {
+    link.detach();
+    await plane.close();
+  };
+  return { device, listener, plane, close };
 }
 
 /** Until `done`, at most five seconds: datagrams on loopback arrive when the kernel has time. */
@@ -77,8 +88,8 @@ async function tunnelOver(t: Tap, family: 'udp4' | 'udp6'): Promise<void> {
   t.equal(countersA?.bytesOut, countersB?.bytesIn);
   t.equal(countersA?.bytesIn, countersB?.bytesOut);
   t.same([...siteA.listener.moved, ...siteB.listener.moved], [], 'each sees the other where it is');
-  await siteA.plane.close();
-  await siteB.plane.close();
+  await siteA.close();
+  await siteB.close();
   t.equal(a.socket.listenerCount('message'), 0, 'the socket is let go, not closed');
 }
 
@@ -92,7 +103,7 @@ t.test('a pair over loopback UDP and IPv6', { skip }, async (t) => tunnelOver(t 
 t.test('port 4500 is shared with IKE', async (t) => {
   const { socket, at } = await bound('udp4');
   const peer = await bound('udp4');
-  const { listener, plane } = site(socket);
+  const { listener, plane, close } = site(socket);
   t.teardown(() => {
     socket.close();
     peer.socket.close();
@@ -110,37 +121,37 @@ t.test('port 4500 is shared with IKE', async (t) => {
   t.same(listener.ike[0]!.local, at);
   t.same(listener.ike[0]!.remote, peer.at);
   t.match(plane.drops(), { malformed: 3, unknown_spi: 1 });
-  await plane.close();
+  await close();
 });
 
 t.test('a socket that is closed under the data plane costs packets, nothing more', async (t) => {
   const { socket, at } = await bound('udp4');
-  const { device, plane } = site(socket);
+  const { device, plane, close } = site(socket);
   plane.install(pairEnds(CHACHA, { a: at, b: at }).a);
   socket.close();
   device.inject(innerPacket('10.1.0.1', '10.2.0.1', 100));
   t.equal(plane.counters()[0]?.drops.send_error, 1);
-  await plane.close();
+  await close();
 });
 
 t.test('packets are dropped when too many wait in the socket', async (t) => {
   const { socket, at } = await bound('udp4');
-  const { device, plane } = site(socket);
+  const { device, plane, close } = site(socket);
   t.teardown(() => socket.close());
   plane.install(pairEnds(CHACHA, { a: at, b: at }).a);
   socket.getSendQueueSize = () => 5 * 1024 * 1024;
   device.inject(innerPacket('10.1.0.1', '10.2.0.1', 100));
   t.match(plane.counters()[0], { packetsOut: 1, drops: { queue_full: 1, send_error: 0 } });
-  await plane.close();
+  await close();
 });
 
 t.test('a datagram too big for UDP is a send error', async (t) => {
   const { socket, at } = await bound('udp4');
-  const { device, plane } = site(socket);
+  const { device, plane, close } = site(socket);
   t.teardown(() => socket.close());
   plane.install(pairEnds(CHACHA, { a: at, b: at }).a);
   device.inject(innerPacket('10.1.0.1', '10.2.0.1', 65500));
   await until(() => plane.counters()[0]?.drops.send_error === 1);
   t.equal(plane.counters()[0]?.drops.send_error, 1);
-  await plane.close();
+  await close();
 });

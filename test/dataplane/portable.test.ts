@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import type { CryptoBackend } from '../../src/crypto/types.js';
+import type { SendEsp } from '../../src/dataplane/esp-sender.js';
 import {
   type ClosablePacketDevice,
   createPortableDataPlane,
   type PortableDataPlane,
 } from '../../src/dataplane/portable.js';
-import type { SendEsp } from '../../src/dataplane/udp-link.js';
 import { equalBytes, readU32, toHex, writeU32 } from '../../src/util/bytes.js';
 import { type Endpoint, formatIp } from '../../src/util/ip.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';

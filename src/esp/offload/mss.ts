@@ -1,5 +1,5 @@
 import { readU16, writeU16 } from '../../util/bytes.js';
-import { IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH, type PacketView } from '../../wire/ip.js';
+import { IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH, IpProtocol, type PacketView } from '../../wire/ip.js';
 import {
   TCP_CHECKSUM_OFFSET,
   TCP_FLAGS_OFFSET,
@@ -31,6 +31,13 @@ const MIN_MSS = 28;
 export function mssLimit(innerMtu: number, version: 4 | 6, ceiling: number = DEFAULT_MSS_CEILING): number {
   const headers = (version === 4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH) + TCP_HEADER_LENGTH;
   return Math.max(MIN_MSS, Math.min(innerMtu - headers, ceiling));
+}
+
+/** Whether the packet opens a TCP connection: only such a segment carries an MSS option (RFC 9293 §3.7.1). */
+export function isSyn(view: PacketView): boolean {
+  if (view.protocol !== IpProtocol.TCP || view.fragmentOffset !== 0) return false;
+  const at = view.payloadOffset + TCP_FLAGS_OFFSET;
+  return at < view.offset + view.totalLength && (view.bytes[at]! & TcpFlag.SYN) !== 0;
 }
 
 /**

@@ -21,8 +21,9 @@ export interface AeadCalls {
  */
 export type GcmMaker = (keyAt: number, keyBits: number, seals: boolean) => AeadCalls;
 
-const EVP_CTRL_AEAD_GET_TAG = 0x10;
-const EVP_CTRL_AEAD_SET_TAG = 0x11;
+/** Commands of EVP_CIPHER_CTX_ctrl (openssl/evp.h). */
+export const EVP_CTRL_AEAD_GET_TAG = 0x10;
+export const EVP_CTRL_AEAD_SET_TAG = 0x11;
 const ENCRYPT = 1;
 const DECRYPT = 0;
 

@@ -4,6 +4,7 @@ import { equalBytes, fromHex } from '../../../util/bytes.js';
 import { SecretKey } from '../../../util/secret.js';
 import { Encr, Integ } from '../../../wire/ike/registry.js';
 import { type Arena, type Region, rxPacket, txPacket, Vaulted } from '../memory/arena.js';
+import { EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG } from './aead-calls.js';
 import { CallList } from './call-list.js';
 import { cipherContext, evpCipherName } from './evp.js';
 import type { Openssl } from './openssl.js';
@@ -136,13 +137,18 @@ function crypt(
   count(arena.vault, Vaulted.nonce, 16, 0x40);
   count(arena, aadAt, AAD, 0x20);
   if (openssl.EVP_CipherInit_ex(context, 0, 0, 0, arena.vault.base + Vaulted.nonce, -1) !== 1) return false;
-  if (tag === 'set' && openssl.EVP_CIPHER_CTX_ctrl(context, 0x11, TAG, base + from + TEXT) !== 1)
+  if (
+    tag === 'set' &&
+    openssl.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG, base + from + TEXT) !== 1
+  )
     return false;
   if (tag !== undefined && openssl.EVP_CipherUpdate(context, 0, outLength, base + aadAt, AAD) !== 1)
     return false;
   if (openssl.EVP_CipherUpdate(context, base + to, outLength, base + from, TEXT) !== 1) return false;
   if (openssl.EVP_CipherFinal_ex(context, base + to + TEXT, outLength) !== 1) return false;
-  return tag !== 'get' || openssl.EVP_CIPHER_CTX_ctrl(context, 0x10, TAG, base + to + TEXT) === 1;
+  return (
+    tag !== 'get' || openssl.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG, base + to + TEXT) === 1
+  );
 }
 
 /** Whether two messages in a row get the known code of this hash. */

@@ -1,4 +1,4 @@
-import { clampMss } from '../../../esp/offload/mss.js';
+import { clampMss, isSyn } from '../../../esp/offload/mss.js';
 import { decapsulateEcn } from '../../../esp/offload/tos.js';
 import { readInner, refusedBecause } from '../../../esp/trailer.js';
 import { AF_INET, sockaddrAddress, sockaddrPort } from '../../../linux/sockaddr.js';
@@ -21,7 +21,6 @@ import {
 import { Counter, Drop, GlobalCounter } from '../memory/counters.js';
 import { Handed, type HandoverReader } from '../memory/handover-ring.js';
 import type { Child } from './child.js';
-import { isSyn } from './outbound.js';
 import { type Arrival, type Form, type Path, survivable } from './path.js';
 
 const MSG_DONTWAIT = 0x40;

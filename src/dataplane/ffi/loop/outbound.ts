@@ -1,19 +1,13 @@
 import { espLength } from '../../../esp/layout.js';
 import { Fragmenter } from '../../../esp/offload/fragment.js';
 import { writeTooBig } from '../../../esp/offload/icmp-too-big.js';
-import { clampMss } from '../../../esp/offload/mss.js';
+import { clampMss, isSyn } from '../../../esp/offload/mss.js';
 import { Splitter } from '../../../esp/offload/split.js';
 import { outerTrafficClass } from '../../../esp/offload/tos.js';
 import { NO_POLICY, NO_SA } from '../../../esp/policy-table.js';
 import { Errno } from '../../../linux/errors.js';
-import {
-  createPacketView,
-  destinationOf,
-  IpProtocol,
-  type PacketView,
-  readPacket,
-} from '../../../wire/ip.js';
-import { TCP_FLAGS_OFFSET, TcpFlag } from '../../../wire/tcp.js';
+import { createPacketView, destinationOf, IpProtocol, readPacket } from '../../../wire/ip.js';
+import { AcquireLimit } from '../../acquire-limit.js';
 import { MAX_PAYLOAD, type SendQueue } from '../io/send-queue.js';
 import type { TunWriter } from '../io/tun-writer.js';
 import { At, innerPacket, MAX_PACKET } from '../memory/arena.js';
@@ -25,14 +19,6 @@ import { type Path, survivable } from './path.js';
 /** Packets and octets read from TUN before the other direction has its turn. */
 const MAX_READS = 64;
 const MAX_OCTETS = 4 * 65536;
-
-/**
- * Pause between two requests for an SA to one destination, in milliseconds: the sender repeats itself anyway.
- * Destinations share this many clocks, so that a flood to one does not hide the others, nor a flood to many
- * keeps main busy.
- */
-const ACQUIRE_PAUSE = 1000;
-const ACQUIRE_CLOCKS = 64;
 
 /** Answers to packets that are too big: so many in so many milliseconds (RFC 1812 §4.3.2.8). */
 const ANSWERS = 100;
@@ -51,7 +37,7 @@ export class Outbound {
   readonly #splitter: Splitter;
   readonly #fragmenter: Fragmenter;
   readonly #view = createPacketView();
-  readonly #nextAcquire = new Float64Array(ACQUIRE_CLOCKS);
+  readonly #acquires = new AcquireLimit();
   #answers = 0;
   #answerPeriod = 0;
 
@@ -220,21 +206,8 @@ export class Outbound {
 
   #acquire(): void {
     const path = this.#path;
-    const now = monotonicMillis();
-    const { bytes, destinationOffset, addressLength } = this.#view;
-    let hash = 0;
-    for (let i = 0; i < addressLength; i++) hash = (hash * 31 + bytes[destinationOffset + i]!) | 0;
-    const clock = hash & (ACQUIRE_CLOCKS - 1);
-    if (now < this.#nextAcquire[clock]!) return;
-    this.#nextAcquire[clock] = now + ACQUIRE_PAUSE;
+    if (!this.#acquires.allows(this.#view, path.now())) return;
     const destination = Uint8Array.from(destinationOf(this.#view));
     path.report({ kind: 'acquire', destination, device: path.device });
   }
-}
-
-/** Whether the packet opens a TCP connection: only there is an MSS. */
-export function isSyn(view: PacketView): boolean {
-  if (view.protocol !== IpProtocol.TCP || view.fragmentOffset !== 0) return false;
-  const at = view.payloadOffset + TCP_FLAGS_OFFSET;
-  return at < view.offset + view.totalLength && (view.bytes[at]! & TcpFlag.SYN) !== 0;
 }

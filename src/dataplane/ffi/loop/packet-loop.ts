@@ -50,7 +50,7 @@ export const MAX_FURTHER_DEVICES = 13;
 /** What tests put in the place of the kernel. */
 export interface Seams {
   readonly calls?: Libc | undefined;
-  /** The monotonic clock, by which inbound packets are reported and kept. */
+  /** The monotonic clock, by which inbound packets are reported and kept, and acquires are limited. */
   readonly now?: () => Millis;
 }
 

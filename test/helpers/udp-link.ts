@@ -1,17 +1,10 @@
 import type { Socket } from 'node:dgram';
-import { type Endpoint, formatIp, parseIp } from '../util/ip.js';
-import { classifyPort4500, NON_ESP_MARKER_LENGTH } from '../wire/esp.js';
+import type { SendEsp } from '../../src/dataplane/esp-sender.js';
+import { type Endpoint, formatIp, parseIp } from '../../src/util/ip.js';
+import { classifyPort4500, NON_ESP_MARKER_LENGTH } from '../../src/wire/esp.js';
 
 /** Octets that may wait in the socket for the kernel: beyond that packets are dropped, not kept. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
-
-/** Sends one ESP packet in UDP (RFC 3948 §2.1). `dropped` is called, at once or later, when it did not leave. */
-export type SendEsp = (
-  local: Endpoint,
-  remote: Endpoint,
-  packet: Uint8Array,
-  dropped: (reason: 'send_error' | 'queue_full') => void,
-) => void;
 
 /** What arrives on port 4500, sorted (RFC 3948 §2). */
 export interface Port4500Receiver {
@@ -19,7 +12,7 @@ export interface Port4500Receiver {
   /** The non-ESP marker is removed. */
   ikeDatagram(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
   /** Too short to be anything. */
-  runt(): void;
+  runt(local: Endpoint, remote: Endpoint, bytes: Uint8Array): void;
 }
 
 /** A bound node:dgram socket as the way to the peers. */
@@ -38,7 +31,7 @@ export function attachUdpSocket(socket: Socket, receiver: Port4500Receiver): Udp
     const kind = classifyPort4500(bytes);
     if (kind === 'esp') receiver.espDatagram(local, remote, bytes);
     else if (kind === 'ike') receiver.ikeDatagram(local, remote, bytes.subarray(NON_ESP_MARKER_LENGTH));
-    else if (kind === 'runt') receiver.runt();
+    else if (kind === 'runt') receiver.runt(local, remote, bytes);
   };
   socket.on('message', onMessage);
   return {
