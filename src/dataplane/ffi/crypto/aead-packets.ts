@@ -4,7 +4,7 @@ import type { Spi } from '../../../util/ids.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import type { AeadCalls } from './aead-calls.js';
 import { type CallList, listUser } from './call-list.js';
-import { completed, type EspCalls, frame } from './esp-calls.js';
+import { completed, type EspCalls, EspFramer } from './esp-calls.js';
 import type { PacketOpener, PacketSealer } from './packet-crypto.js';
 
 /** ESP packets of a combined mode: AES-GCM (RFC 4106), ChaCha20-Poly1305 (RFC 7634). */
@@ -14,7 +14,7 @@ export class AeadSealer implements PacketSealer {
   readonly #arena: Arena;
   readonly #list: CallList;
   readonly #cipher: AeadCalls;
-  readonly #spi: Spi;
+  readonly #framer: EspFramer;
   readonly #salt: Uint8Array;
 
   constructor(calls: EspCalls, layout: EspLayout, spi: Spi, salt: Uint8Array, cipher: AeadCalls) {
@@ -22,7 +22,7 @@ export class AeadSealer implements PacketSealer {
     this.#arena = calls.arena;
     this.#list = calls.sealing;
     this.#cipher = cipher;
-    this.#spi = spi;
+    this.#framer = new EspFramer(calls.arena, layout, spi);
     this.#salt = salt;
   }
 
@@ -32,7 +32,7 @@ export class AeadSealer implements PacketSealer {
     const list = this.#list;
     const cipher = this.#cipher;
     if (!list.isOf(this.#user)) this.#prepare();
-    const body = frame(bytes, layout, this.#spi, sequence, innerAt, innerLength, nextHeader, outAt);
+    const body = this.#framer.write(innerAt, innerLength, nextHeader, sequence, outAt);
     // RFC 4106 §3.1, RFC 7634 §2: unique under the key, which the sequence number is.
     writeU32(bytes, outAt + 8, 0);
     writeU32(bytes, outAt + 12, sequence);

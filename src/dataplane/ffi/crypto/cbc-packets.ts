@@ -1,12 +1,22 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import type { Spi } from '../../../util/ids.js';
 import { ESP_HEADER_LENGTH } from '../../../wire/esp.js';
-import { type Arena, Vaulted } from '../memory/arena.js';
+import { Vaulted } from '../memory/arena.js';
 import { type CallList, listUser } from './call-list.js';
-import { completed, type EspCalls, frame } from './esp-calls.js';
+import { completed, type EspCalls, EspFramer } from './esp-calls.js';
 import type { IvPool } from './iv-pool.js';
 import type { PacketOpener, PacketSealer } from './packet-crypto.js';
 import type { PacketMac } from './packet-mac.js';
+
+/** What sealing by CBC with a MAC takes for one SA, whichever way the cipher is called. */
+export interface CbcParts {
+  readonly layout: EspLayout;
+  /** Of the SA that the packets go out on. */
+  readonly spi: Spi;
+  readonly ivs: IvPool;
+  /** Keyed; the sealer takes it over. */
+  readonly mac: PacketMac;
+}
 
 /**
  * ESP packets of CBC with a MAC (RFC 3602). The cipher goes on where the packet before ended, with a random
@@ -18,18 +28,17 @@ export class CbcSealer implements PacketSealer {
   readonly #user = listUser();
   readonly #calls: EspCalls;
   readonly #list: CallList;
-  readonly #arena: Arena;
-  readonly #spi: Spi;
+  readonly #framer: EspFramer;
   readonly #ivs: IvPool;
   readonly #mac: PacketMac;
   #context: number;
 
-  constructor(calls: EspCalls, layout: EspLayout, spi: Spi, ivs: IvPool, context: number, mac: PacketMac) {
+  /** `context`: keyed for encryption, taken over. */
+  constructor(calls: EspCalls, { layout, spi, ivs, mac }: CbcParts, context: number) {
     this.layout = layout;
     this.#calls = calls;
     this.#list = calls.sealing;
-    this.#arena = calls.arena;
-    this.#spi = spi;
+    this.#framer = new EspFramer(calls.arena, layout, spi);
     this.#ivs = ivs;
     this.#context = context;
     this.#mac = mac;
@@ -40,16 +49,7 @@ export class CbcSealer implements PacketSealer {
     const list = this.#list;
     const mac = this.#mac;
     if (!list.isOf(this.#user)) this.#prepare();
-    const body = frame(
-      this.#arena.bytes,
-      layout,
-      this.#spi,
-      sequence,
-      innerAt,
-      innerLength,
-      nextHeader,
-      outAt,
-    );
+    const body = this.#framer.write(innerAt, innerLength, nextHeader, sequence, outAt);
     const { ivLength } = layout;
     this.#ivs.write(innerAt - ivLength, ivLength);
     list.point(0, 1, outAt + ESP_HEADER_LENGTH);

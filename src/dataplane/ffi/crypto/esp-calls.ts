@@ -19,20 +19,25 @@ export function completed(made: number, count: number): void {
   if (made !== count) throw new Error(`OpenSSL failed in call ${made + 1} of ${count} of a packet`);
 }
 
-/** Writes the trailer after the inner packet and the ESP header at `outAt`; returns the body's length. */
-export function frame(
-  bytes: Uint8Array,
-  layout: EspLayout,
-  spi: Spi,
-  sequence: number,
-  innerAt: number,
-  innerLength: number,
-  nextHeader: number,
-  outAt: number,
-): number {
-  const padding = padLength(layout, innerLength);
-  writeTrailer(bytes, innerAt + innerLength, padding, nextHeader);
-  writeU32(bytes, outAt, spi);
-  writeU32(bytes, outAt + 4, sequence);
-  return innerLength + padding + ESP_TRAILER_LENGTH;
+/** Writes ESP headers and trailers of one SA into the arena (RFC 4303 §2). */
+export class EspFramer {
+  readonly #bytes: Uint8Array;
+  readonly #layout: EspLayout;
+  readonly #spi: Spi;
+
+  constructor({ bytes }: Arena, layout: EspLayout, spi: Spi) {
+    this.#bytes = bytes;
+    this.#layout = layout;
+    this.#spi = spi;
+  }
+
+  /** Writes the trailer after the inner packet and the header at `outAt`. Returns the octets of the body. */
+  write(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number {
+    const bytes = this.#bytes;
+    const padding = padLength(this.#layout, innerLength);
+    writeTrailer(bytes, innerAt + innerLength, padding, nextHeader);
+    writeU32(bytes, outAt, this.#spi);
+    writeU32(bytes, outAt + 4, sequence);
+    return innerLength + padding + ESP_TRAILER_LENGTH;
+  }
 }

@@ -7,16 +7,15 @@ import { type CallRunner, callRunner } from '../../../linux/call-runner.js';
 import type { Spi } from '../../../util/ids.js';
 import { Encr } from '../../../wire/ike/registry.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
-import type { KeySlots } from '../memory/key-slots.js';
 import { type AeadCalls, EvpOpenCalls, EvpSealCalls, type GcmMaker } from './aead-calls.js';
 import { AeadOpener, AeadSealer } from './aead-packets.js';
 import { CallList } from './call-list.js';
 import { CbcOpener, CbcSealer } from './cbc-packets.js';
 import type { EspCalls } from './esp-calls.js';
 import { IvPool } from './iv-pool.js';
-import { type MultiCbc, MultiCbcSealer } from './multi-cbc.js';
+import { type CbcLanes, MultiCbcSealer } from './multi-cbc.js';
 import type { Openssl } from './openssl.js';
-import type { PacketCrypto, PacketSealer } from './packet-crypto.js';
+import type { PacketCrypto, PacketOpener, PacketSealer } from './packet-crypto.js';
 import type { MacMaker, PacketMac } from './packet-mac.js';
 
 /**
@@ -81,7 +80,7 @@ export interface EvpOptions {
   /** For AES-GCM instead of EVP. */
   readonly gcm?: GcmMaker | undefined;
   /** For sealing by AES-CBC. */
-  readonly multiCbc?: { readonly functions: MultiCbc; readonly slots: KeySlots } | undefined;
+  readonly multiCbc?: Omit<CbcLanes, 'copy'> | undefined;
 }
 
 /** The EVP implementation on this arena. `supports` is by name only: see self-test.ts for proof. */
@@ -89,56 +88,103 @@ export function createEvpCrypto(
   openssl: Openssl,
   arena: Arena,
   macs: MacMaker,
-  { runner = callRunner(), gcm, multiCbc }: EvpOptions = {},
+  options: EvpOptions = {},
 ): PacketCrypto {
-  const ivs = new IvPool(openssl, arena);
-  const { copy } = createPacketMemory(arena.memory);
-  const calls: EspCalls = {
-    openssl,
-    arena,
-    sealing: new CallList(arena, Vaulted.sealCalls, runner),
-    opening: new CallList(arena, Vaulted.openCalls, runner),
-  };
+  return new EvpCrypto(openssl, arena, macs, options);
+}
+
+class EvpCrypto implements PacketCrypto {
+  readonly name = 'evp';
+  readonly #macs: MacMaker;
+  readonly #gcm: GcmMaker | undefined;
+  readonly #lanes: CbcLanes | undefined;
+  readonly #ivs: IvPool;
+  readonly #calls: EspCalls;
+
+  constructor(
+    openssl: Openssl,
+    arena: Arena,
+    macs: MacMaker,
+    { runner = callRunner(), gcm, multiCbc }: EvpOptions,
+  ) {
+    this.#macs = macs;
+    this.#gcm = gcm;
+    this.#lanes =
+      multiCbc === undefined ? undefined : { ...multiCbc, copy: createPacketMemory(arena.memory).copy };
+    this.#ivs = new IvPool(openssl, arena);
+    this.#calls = {
+      openssl,
+      arena,
+      sealing: new CallList(arena, Vaulted.sealCalls, runner),
+      opening: new CallList(arena, Vaulted.openCalls, runner),
+    };
+  }
+
+  supports(suite: EspSuite): boolean {
+    return evpCipherName(suite.encryption.id, suite.encryption.keyBits) !== undefined && !suite.esn;
+  }
+
+  sealer(suite: EspSuite, spi: Spi, keys: EspKeys): PacketSealer {
+    return this.#withKeys(suite, keys, (layout, salt, integrity) =>
+      integrity === undefined
+        ? new AeadSealer(this.#calls, layout, spi, salt, this.#aead(suite, layout, ENCRYPT))
+        : this.#withMac(suite, integrity, (mac) => this.#cbcSealer(suite, layout, spi, mac)),
+    );
+  }
+
+  opener(suite: EspSuite, keys: EspKeys): PacketOpener {
+    return this.#withKeys(suite, keys, (layout, salt, integrity) =>
+      integrity === undefined
+        ? new AeadOpener(this.#calls, layout, salt, this.#aead(suite, layout, DECRYPT))
+        : this.#withMac(
+            suite,
+            integrity,
+            (mac) => new CbcOpener(this.#calls, layout, this.#context(suite, DECRYPT), mac),
+          ),
+    );
+  }
 
   /** Splits the keys, lends them to `use` as octets in the vault, and erases them. */
-  function withKeys<T>(
+  #withKeys<T>(
     suite: EspSuite,
     keys: EspKeys,
     use: (layout: EspLayout, salt: Uint8Array, integrity: number | undefined) => T,
   ): T {
+    const { bytes } = this.#calls.arena.vault;
     const layout = espLayout(suite);
     const split = splitKeys(layout, keys);
     try {
-      arena.vault.bytes.set(split.cipher.expose(), Vaulted.keys);
-      if (split.integrity !== undefined)
-        arena.vault.bytes.set(split.integrity.expose(), Vaulted.keys + INTEGRITY_KEY);
+      bytes.set(split.cipher.expose(), Vaulted.keys);
+      if (split.integrity !== undefined) bytes.set(split.integrity.expose(), Vaulted.keys + INTEGRITY_KEY);
       return use(layout, split.nonce.slice(0, layout.saltLength), split.integrity?.length);
     } finally {
-      arena.vault.bytes.fill(0, Vaulted.keys, Vaulted.keys + 2 * INTEGRITY_KEY);
+      bytes.fill(0, Vaulted.keys, Vaulted.keys + 2 * INTEGRITY_KEY);
       wipeKeys(split);
     }
   }
 
-  function context({ encryption: { id, keyBits } }: EspSuite, direction: number): number {
+  #context({ encryption: { id, keyBits } }: EspSuite, direction: number): number {
     const name = evpCipherName(id, keyBits);
     if (name === undefined) throw new RangeError(`OpenSSL has no cipher for transform ${id}`);
-    return cipherContext(openssl, arena, name, Vaulted.keys, direction);
+    return cipherContext(this.#calls.openssl, this.#calls.arena, name, Vaulted.keys, direction);
   }
 
-  function aead(suite: EspSuite, layout: EspLayout, direction: number): AeadCalls {
+  #aead(suite: EspSuite, layout: EspLayout, direction: number): AeadCalls {
     const { id, keyBits } = suite.encryption;
-    if (gcm !== undefined && id === Encr.AES_GCM_16) {
-      return gcm(Vaulted.keys, keyBits, direction === ENCRYPT);
+    if (this.#gcm !== undefined && id === Encr.AES_GCM_16) {
+      return this.#gcm(Vaulted.keys, keyBits, direction === ENCRYPT);
     }
-    const keyed = context(suite, direction);
+    const { openssl, arena } = this.#calls;
+    const keyed = this.#context(suite, direction);
     return direction === ENCRYPT
       ? new EvpSealCalls(openssl, arena, layout, keyed)
       : new EvpOpenCalls(openssl, arena, layout, keyed);
   }
 
   /** What `use` makes of the MAC, or neither. */
-  function withMac<T>(suite: EspSuite, keyLength: number, use: (mac: PacketMac) => T): T {
-    const mac = macs.make(integrityTransform(suite.integrity).hash, Vaulted.keys + INTEGRITY_KEY, keyLength);
+  #withMac<T>(suite: EspSuite, keyLength: number, use: (mac: PacketMac) => T): T {
+    const { hash } = integrityTransform(suite.integrity);
+    const mac = this.#macs.make(hash, Vaulted.keys + INTEGRITY_KEY, keyLength);
     try {
       return use(mac);
     } catch (error) {
@@ -147,30 +193,11 @@ export function createEvpCrypto(
     }
   }
 
-  function cbcSealer(suite: EspSuite, layout: EspLayout, spi: Spi, mac: PacketMac): PacketSealer {
+  #cbcSealer(suite: EspSuite, layout: EspLayout, spi: Spi, mac: PacketMac): PacketSealer {
     const { id, keyBits } = suite.encryption;
-    if (multiCbc === undefined || id !== Encr.AES_CBC) {
-      return new CbcSealer(calls, layout, spi, ivs, context(suite, ENCRYPT), mac);
-    }
-    const { functions, slots } = multiCbc;
-    return new MultiCbcSealer(functions, calls, copy, slots, layout, spi, ivs, Vaulted.keys, keyBits, mac);
+    const parts = { layout, spi, ivs: this.#ivs, mac };
+    return this.#lanes === undefined || id !== Encr.AES_CBC
+      ? new CbcSealer(this.#calls, parts, this.#context(suite, ENCRYPT))
+      : new MultiCbcSealer(this.#calls, this.#lanes, parts, Vaulted.keys, keyBits);
   }
-
-  return {
-    name: 'evp',
-    supports: (suite) =>
-      evpCipherName(suite.encryption.id, suite.encryption.keyBits) !== undefined && !suite.esn,
-    sealer: (suite, spi, keys) =>
-      withKeys(suite, keys, (layout, salt, integrity) =>
-        integrity === undefined
-          ? new AeadSealer(calls, layout, spi, salt, aead(suite, layout, ENCRYPT))
-          : withMac(suite, integrity, (mac) => cbcSealer(suite, layout, spi, mac)),
-      ),
-    opener: (suite, keys) =>
-      withKeys(suite, keys, (layout, salt, integrity) =>
-        integrity === undefined
-          ? new AeadOpener(calls, layout, salt, aead(suite, layout, DECRYPT))
-          : withMac(suite, integrity, (mac) => new CbcOpener(calls, layout, context(suite, DECRYPT), mac)),
-      ),
-  };
 }

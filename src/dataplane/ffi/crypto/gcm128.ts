@@ -56,18 +56,37 @@ export function loadGcm128(
   const missing = Object.values(FUNCTIONS).filter(([name]) => !library.has(name));
   if (missing.length > 0)
     return `the Node binary does not export ${missing.map(([name]) => name).join(', ')}`;
-  const bound = Object.entries(FUNCTIONS).map(([key, [name, result, ...args]]) => [
-    key,
-    library.native(name, result, args),
-  ]);
-  return Object.fromEntries(bound) as unknown as Gcm128;
+  const bind = (key: keyof Gcm128): NativeFunction => {
+    const [name, result, ...args] = FUNCTIONS[key];
+    return library.native(name, result, args);
+  };
+  return {
+    setKey: bind('setKey'),
+    block: bind('block'),
+    counter: bind('counter'),
+    init: bind('init'),
+    release: bind('release'),
+    setIv: bind('setIv'),
+    aad: bind('aad'),
+    encrypt: bind('encrypt'),
+    decrypt: bind('decrypt'),
+    tag: bind('tag'),
+    finish: bind('finish'),
+  };
 }
 
 const TAG_LENGTH = 16;
 
 /** AES-GCM by these functions. */
 export function gcm128Maker(functions: Gcm128, arena: Arena, slots: KeySlots): GcmMaker {
-  return (keyAt, keyBits, seals) => new GcmCalls(functions, arena, slots, keyAt, keyBits, seals);
+  return (...key) => new GcmCalls({ functions, arena, slots }, ...key);
+}
+
+interface GcmParts {
+  readonly functions: Gcm128;
+  readonly arena: Arena;
+  /** Where key schedules are kept. */
+  readonly slots: KeySlots;
 }
 
 /** One direction of one key. The key schedule lies in a slot of the vault, wiped by `free`. */
@@ -81,14 +100,7 @@ class GcmCalls implements AeadCalls {
   #context: number;
 
   /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
-  constructor(
-    functions: Gcm128,
-    arena: Arena,
-    slots: KeySlots,
-    keyAt: number,
-    keyBits: number,
-    seals: boolean,
-  ) {
+  constructor({ functions, arena, slots }: GcmParts, keyAt: number, keyBits: number, seals: boolean) {
     this.#functions = functions;
     this.#arena = arena;
     this.#slots = slots;

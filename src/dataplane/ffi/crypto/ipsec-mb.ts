@@ -45,9 +45,9 @@ const KEY_BITS = [128, 192, 256];
 
 const P = 'uintptr_t';
 
-const FUNCTIONS: Readonly<
-  Record<keyof GcmFunctions, (bits: number, variant: string) => readonly [name: string, ...args: string[]]>
-> = {
+type Signature = (bits: number, variant: string) => readonly [name: string, ...args: string[]];
+
+const FUNCTIONS: Readonly<Record<keyof GcmFunctions, Signature>> = {
   setKey: (bits, variant) => [`aes_gcm_pre_${bits}_${variant}`, P, P],
   init: (bits, variant) => [`aes_gcm_init_${bits}_${variant}`, P, P, P, P, 'uint64_t'],
   encrypt: (bits, variant) => [`aes_gcm_enc_${bits}_update_${variant}`, P, P, P, P, 'uint64_t'],
@@ -72,11 +72,19 @@ export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Ips
     if (!version.startsWith(VERSION))
       return `${path} ${version} is not ${VERSION}x, whose keys have the length known`;
     const ciphers = KEY_BITS.map((bits) => {
-      const bound = Object.entries(FUNCTIONS).map(([key, signature]) => {
-        const [name, ...args] = signature(bits, variant);
-        return [key, library.native(name, 'void', args)];
-      });
-      return [bits, Object.fromEntries(bound) as unknown as GcmFunctions] as const;
+      const bind = (key: keyof GcmFunctions): NativeFunction => {
+        const [name, ...args] = FUNCTIONS[key](bits, variant);
+        return library.native(name, 'void', args);
+      };
+      const functions: GcmFunctions = {
+        setKey: bind('setKey'),
+        init: bind('init'),
+        encrypt: bind('encrypt'),
+        decrypt: bind('decrypt'),
+        sealed: bind('sealed'),
+        opened: bind('opened'),
+      };
+      return [bits, functions] as const;
     });
     return {
       name: `libIPSec_MB ${version}`,
@@ -98,7 +106,13 @@ const TAG_LENGTH = 16;
 
 /** AES-GCM by this library. */
 export function ipsecMbMaker(library: IpsecMb, openssl: Openssl, arena: Arena): GcmMaker {
-  return (keyAt, keyBits, seals) => new IpsecMbCalls(library, openssl, arena, keyAt, keyBits, seals);
+  return (...key) => new IpsecMbCalls({ library, openssl, arena }, ...key);
+}
+
+interface IpsecMbParts {
+  readonly library: IpsecMb;
+  readonly openssl: Openssl;
+  readonly arena: Arena;
 }
 
 /** One direction of one key. What is derived from the key lies outside of both memories, wiped by `free`. */
@@ -112,14 +126,7 @@ class IpsecMbCalls implements AeadCalls {
   #keyData: number;
 
   /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
-  constructor(
-    library: IpsecMb,
-    openssl: Openssl,
-    arena: Arena,
-    keyAt: number,
-    keyBits: number,
-    seals: boolean,
-  ) {
+  constructor({ library, openssl, arena }: IpsecMbParts, keyAt: number, keyBits: number, seals: boolean) {
     const functions = library.ciphers.get(keyBits);
     if (functions === undefined) throw new RangeError(`AES refuses a key of ${keyBits} bits`);
     this.#library = library;

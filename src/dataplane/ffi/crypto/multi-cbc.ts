@@ -1,11 +1,11 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import type { PacketMemory } from '../../../esp/offload/packet-memory.js';
 import { type NativeFunction, openLibrary } from '../../../linux/ffi.js';
-import type { Spi } from '../../../util/ids.js';
 import { type Arena, CBC_LANE, CBC_LANES, Vaulted, writeAddress } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
 import { type CallList, listUser } from './call-list.js';
-import { completed, type EspCalls, frame } from './esp-calls.js';
+import type { CbcParts } from './cbc-packets.js';
+import { completed, type EspCalls, EspFramer } from './esp-calls.js';
 import type { IvPool } from './iv-pool.js';
 import type { PacketSealer } from './packet-crypto.js';
 import type { PacketMac } from './packet-mac.js';
@@ -23,6 +23,14 @@ export interface MultiCbc {
    * (u32), four octets unused, IV. A lane without blocks is left alone.
    */
   readonly encrypt: NativeFunction;
+}
+
+/** What the sealers of one arena share to encrypt several packets at a time. */
+export interface CbcLanes {
+  readonly functions: MultiCbc;
+  /** Where key schedules are kept. */
+  readonly slots: KeySlots;
+  readonly copy: PacketMemory['copy'];
 }
 
 const P = 'uintptr_t';
@@ -49,14 +57,14 @@ const BLOCK_SHIFT = 4;
 export class MultiCbcSealer implements PacketSealer {
   readonly layout: EspLayout;
   readonly #user = listUser();
-  readonly #functions: MultiCbc;
+  readonly #encrypt: NativeFunction;
   readonly #arena: Arena;
   readonly #copy: PacketMemory['copy'];
   readonly #memcpy: NativeFunction;
   readonly #list: CallList;
   readonly #slots: KeySlots;
   readonly #slot: number;
-  readonly #spi: Spi;
+  readonly #framer: EspFramer;
   readonly #ivs: IvPool;
   readonly #mac: PacketMac;
   /** Where the waiting packets are, and the octets that their ICV covers. */
@@ -65,27 +73,21 @@ export class MultiCbcSealer implements PacketSealer {
   #waiting = 0;
   #held = true;
 
-  /** `keyAt`: the key of `keyBits` bits in the vault, which is only read. @throws RangeError when it is refused */
-  constructor(
-    functions: MultiCbc,
-    calls: EspCalls,
-    copy: PacketMemory['copy'],
-    slots: KeySlots,
-    layout: EspLayout,
-    spi: Spi,
-    ivs: IvPool,
-    keyAt: number,
-    keyBits: number,
-    mac: PacketMac,
-  ) {
+  /**
+   * `keyAt`: the key of `keyBits` bits in the vault, which is only read.
+   * @throws RangeError when it is refused, or there is no room for another
+   */
+  constructor(calls: EspCalls, lanes: CbcLanes, parts: CbcParts, keyAt: number, keyBits: number) {
+    const { functions, slots, copy } = lanes;
+    const { layout, spi, ivs, mac } = parts;
     this.layout = layout;
-    this.#functions = functions;
+    this.#encrypt = functions.encrypt;
     this.#arena = calls.arena;
     this.#copy = copy;
     this.#memcpy = calls.openssl.native.memcpy;
     this.#list = calls.sealing;
     this.#slots = slots;
-    this.#spi = spi;
+    this.#framer = new EspFramer(calls.arena, layout, spi);
     this.#ivs = ivs;
     this.#mac = mac;
     this.#slot = slots.take();
@@ -98,12 +100,11 @@ export class MultiCbcSealer implements PacketSealer {
 
   seal(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number {
     const { layout } = this;
-    const { bytes } = this.#arena;
     const { bodyOffset } = layout;
     const i = this.#waiting;
     const bodyAt = outAt + bodyOffset;
     this.#copy(bodyAt, innerAt, innerLength);
-    const body = frame(bytes, layout, this.#spi, sequence, bodyAt, innerLength, nextHeader, outAt);
+    const body = this.#framer.write(bodyAt, innerLength, nextHeader, sequence, outAt);
     const { ivLength } = layout;
     this.#ivs.write(bodyAt - ivLength, ivLength);
     this.#at[i] = outAt;
@@ -123,7 +124,7 @@ export class MultiCbcSealer implements PacketSealer {
     const lanes = count > half ? CBC_LANES : half;
     for (let i = 0; i < count; i++) this.#fillLane(i);
     for (let i = count; i < lanes; i++) u32[(Vaulted.cbcLanes + i * CBC_LANE + 16) >>> 2] = 0;
-    this.#functions.encrypt.call(base + Vaulted.cbcLanes, base + this.#slots.at(this.#slot), lanes / 4);
+    this.#encrypt.call(base + Vaulted.cbcLanes, base + this.#slots.at(this.#slot), lanes / 4);
     const list = this.#list;
     const mac = this.#mac;
     if (!list.isOf(this.#user)) {

@@ -1,7 +1,7 @@
 import { HASH_LENGTHS } from '../../../crypto/transforms.js';
 import type { HashName } from '../../../crypto/types.js';
 import type { NativeFunction } from '../../../linux/ffi.js';
-import { type Arena, Vaulted } from '../memory/arena.js';
+import { type Arena, type Region, Vaulted } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
 import type { CallList } from './call-list.js';
 import { HASH_STATE, type HashCalls } from './low-level-hash.js';
@@ -68,32 +68,37 @@ export function hmacMaker(openssl: Openssl, { vault: { base } }: Arena): MacMake
   };
 }
 
+/** RFC 2104 §2: ipad and opad. */
+const INNER_PAD = 0x36;
+const OUTER_PAD = 0x5c;
+
+/** Begins a hash at the vault's `stateAt` with one block of the padded key. Leaves nothing of the key elsewhere. */
+function beginHash(
+  calls: HashCalls,
+  { base, bytes }: Region,
+  stateAt: number,
+  { keyAt, keyLength, block }: { readonly keyAt: number; readonly keyLength: number; readonly block: number },
+  pad: number,
+): void {
+  const padded = Vaulted.saved;
+  bytes.fill(pad, padded, padded + block);
+  for (let i = 0; i < keyLength; i++) bytes[padded + i] = bytes[keyAt + i]! ^ pad;
+  must(calls.init(base + stateAt), 'hash init');
+  must(calls.update.call(base + stateAt, base + padded, block), 'hash update');
+  bytes.fill(0, padded, padded + block);
+}
+
 /**
  * MACs on hash states in the vault: a slot has the state after the inner pad and the one after the outer
  * pad (RFC 2104 §4); a message begins with a copy of them.
  */
 export function stateMaker(
   hashes: ReadonlyMap<HashName, HashCalls>,
-  { vault: { base, bytes } }: Arena,
+  { vault }: Arena,
   slots: KeySlots,
   memcpy: NativeFunction,
 ): MacMaker {
-  function begin(
-    calls: HashCalls,
-    stateAt: number,
-    keyAt: number,
-    keyLength: number,
-    block: number,
-    pad: number,
-  ) {
-    const padded = Vaulted.saved;
-    bytes.fill(pad, padded, padded + block);
-    for (let i = 0; i < keyLength; i++) bytes[padded + i] = bytes[keyAt + i]! ^ pad;
-    must(calls.init(base + stateAt), 'hash init');
-    must(calls.update.call(base + stateAt, base + padded, block), 'hash update');
-    bytes.fill(0, padded, padded + block);
-  }
-
+  const { base } = vault;
   return {
     name: 'hash states',
     make(hash, keyAt, keyLength) {
@@ -105,8 +110,9 @@ export function stateMaker(
       const slot = slots.take();
       const inner = slots.at(slot);
       const outer = inner + HASH_STATE;
-      begin(calls, inner, keyAt, keyLength, block, 0x36);
-      begin(calls, outer, keyAt, keyLength, block, 0x5c);
+      const key = { keyAt, keyLength, block };
+      beginHash(calls, vault, inner, key, INNER_PAD);
+      beginHash(calls, vault, outer, key, OUTER_PAD);
       const work = base + Vaulted.macState;
       const { update, final } = calls;
       let held = true;

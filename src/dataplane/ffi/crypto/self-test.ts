@@ -104,17 +104,19 @@ function testCipher(openssl: Openssl, arena: Arena, name: string, keyLength: num
   const plain = rxPacket(0);
   const sealed = txPacket(0);
   const opened = rxPacket(1);
+  const sealing = { from: plain, to: sealed, tag: aead ? 'get' : undefined } as const;
+  const opening = { from: sealed, to: opened, tag: aead ? 'set' : undefined } as const;
   try {
     for (let round = 0; round < 2; round++) {
       count(arena, plain, TEXT, 0x80);
       arena.bytes.fill(0, sealed, sealed + TEXT + TAG);
-      if (!crypt(openssl, arena, encrypt, plain, sealed, aead ? 'get' : undefined)) return false;
+      if (!crypt(openssl, arena, encrypt, sealing)) return false;
       if (!answerIs(arena, sealed, wanted)) return false;
-      if (!crypt(openssl, arena, decrypt, sealed, opened, aead ? 'set' : undefined)) return false;
+      if (!crypt(openssl, arena, decrypt, opening)) return false;
       for (let i = 0; i < TEXT; i++) if (arena.bytes[opened + i] !== 0x80 + i) return false;
       if (!aead) continue;
       arena.bytes[sealed + TEXT] = arena.bytes[sealed + TEXT]! ^ 1;
-      if (crypt(openssl, arena, decrypt, sealed, opened, 'set')) return false;
+      if (crypt(openssl, arena, decrypt, opening)) return false;
     }
     return true;
   } finally {
@@ -123,13 +125,12 @@ function testCipher(openssl: Openssl, arena: Arena, name: string, keyLength: num
   }
 }
 
+/** One message through `context`; `tag`: what an AEAD cipher does with the tag after the text. */
 function crypt(
   openssl: Openssl,
   arena: Arena,
   context: number,
-  from: number,
-  to: number,
-  tag: 'get' | 'set' | undefined,
+  { from, to, tag }: { readonly from: number; readonly to: number; readonly tag: 'get' | 'set' | undefined },
 ): boolean {
   const { base } = arena;
   const outLength = arena.vault.base + Vaulted.outLength;

@@ -194,11 +194,7 @@ interface MemoryDescriptor {
   readonly shared: true;
 }
 
-const { Memory } = (
-  globalThis as unknown as {
-    readonly WebAssembly: { readonly Memory: new (descriptor: MemoryDescriptor) => SharedMemory };
-  }
-).WebAssembly;
+declare const WebAssembly: { readonly Memory: new (descriptor: MemoryDescriptor) => SharedMemory };
 
 /** A memory with its views. */
 export interface Region {
@@ -226,7 +222,7 @@ export function createArena(): Arena {
 
 function allocate(octets: number): SharedMemory {
   const pages = Math.ceil(octets / PAGE);
-  return new Memory({ initial: pages, maximum: pages, shared: true });
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
 function regionOf(memory: SharedMemory): Region {
