@@ -1,5 +1,6 @@
 import type { BenchRow } from '#culvert/cli/bench-row.js';
-import { Coalescer, coalescerSpace } from '#culvert/esp/offload/coalesce.js';
+import { Coalescer } from '#culvert/esp/offload/coalesce.js';
+import { coalescerSpace } from '#culvert/esp/offload/coalescer-space.js';
 import { checksumOf, foldSum } from '#culvert/esp/offload/ones-complement.js';
 import { createPacketMemory, type PacketMemory } from '#culvert/esp/offload/packet-memory.js';
 import { Splitter } from '#culvert/esp/offload/split.js';

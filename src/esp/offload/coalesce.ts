@@ -1,21 +1,19 @@
-import { readU16, readU32, writeU16 } from '../../util/bytes.js';
+import { readU16, readU32 } from '../../util/bytes.js';
+import { IpProtocol, NO_PORT, type PacketView } from '../../wire/ip.js';
+import { TCP_CHECKSUM_OFFSET, TCP_FLAGS_OFFSET, TCP_SEQUENCE_OFFSET, TcpFlag } from '../../wire/tcp.js';
+import { UDP_CHECKSUM_OFFSET } from '../../wire/udp.js';
+import { MAX_LENGTH, PACKET_OFFSET, SAVED_SPACE, SLOT, TRAILER_ROOM } from './coalescer-space.js';
 import {
-  IPV4_HEADER_LENGTH,
-  IPV6_HEADER_LENGTH,
-  IpProtocol,
-  NO_PORT,
-  type PacketView,
-} from '../../wire/ip.js';
-import {
-  TCP_CHECKSUM_OFFSET,
-  TCP_FLAGS_OFFSET,
-  TCP_HEADER_LENGTH,
-  TCP_SEQUENCE_OFFSET,
-  TcpFlag,
-} from '../../wire/tcp.js';
-import { UDP_CHECKSUM_OFFSET, UDP_HEADER_LENGTH, UDP_LENGTH_OFFSET } from '../../wire/udp.js';
-import { checksumOf, foldSum } from './ones-complement.js';
+  checksumsHold,
+  flowHash,
+  IPV4_ADDRESSES,
+  IPV6_ADDRESSES,
+  sameOctets,
+  sameTcpHeader,
+} from './flow-match.js';
+import { type CoalesceSwitches, mergeableHeader } from './mergeable.js';
 import type { PacketMemory } from './packet-memory.js';
+import { completeSuperPacket } from './super-packet.js';
 import {
   clearVirtioHeader,
   createVirtioHeader,
@@ -24,24 +22,6 @@ import {
   VirtioFlag,
   writeVirtioHeader,
 } from './virtio.js';
-
-/** The longest packet, merged or not: what a 16-bit length can say. */
-const MAX_LENGTH = 0xffff;
-
-/** Octets a packet may have after its own end while it is being decrypted: padding, trailer, ICV. */
-const TRAILER_ROOM = 512;
-
-/** Where an item's packet begins in its slot: after the virtio-net header, aligned for the IP header. */
-const PACKET_OFFSET = 16;
-
-/**
- * Distance of the slots: a multiple of a cache line but not of a page, else the headers of all items compete
- * for the same lines of the cache.
- */
-const SLOT = ((PACKET_OFFSET + MAX_LENGTH + TRAILER_ROOM + 63) & ~63) + 1408;
-
-/** Room for the longest header that is ever overlapped: IPv6 and TCP with all options. */
-const SAVED_SPACE = 128;
 
 /** The kernel refuses a longer train (UDP_MAX_SEGMENTS of linux/udp.h, before it was raised to 128). */
 const MAX_UDP_SEGMENTS = 64;
@@ -56,22 +36,6 @@ const CLOSED = 0;
 const OPEN = 1;
 
 const NONE = -1;
-
-/** Where the IPv4 addresses are; the octets between them and the transport are none. */
-const IPV4_ADDRESSES = 12;
-const IPV6_ADDRESSES = 8;
-
-/** Octets of memory that a coalescer of `items` items needs. */
-export function coalescerSpace(items: number): number {
-  return SAVED_SPACE + items * SLOT;
-}
-
-/** Which packets are merged. Both can be changed between two flushes, when a kernel refuses merged packets. */
-export interface CoalesceSwitches {
-  tcp: boolean;
-  /** Off unless asked for: some kernels damage what was merged. */
-  udp: boolean;
-}
 
 /**
  * Merges consecutive TCP segments (and UDP datagrams) of a burst into super-packets for one write to TUN. It
@@ -269,7 +233,7 @@ export class Coalescer {
   /** Finds out what the packet is and whether it may be merged at all: then its payload length is not 0. */
   #classify(view: PacketView): void {
     const { bytes } = this.#memory;
-    const { protocol, payloadOffset } = view;
+    const { protocol } = view;
     this.#packetPayload = 0;
     this.#packetKind = OTHER;
     if (protocol !== IpProtocol.TCP && protocol !== IpProtocol.UDP) return;
@@ -280,30 +244,10 @@ export class Coalescer {
     }
     this.#packetKind = protocol === IpProtocol.TCP ? TCP : UDP;
     this.#packetHash = flowHash(bytes, view);
-    if (view.moreFragments) return;
-    if (view.version === 4) {
-      // No options, and the reserved flag as it should be.
-      if (view.headerLength !== IPV4_HEADER_LENGTH || (bytes[view.offset + 6]! & 0x80) !== 0) return;
-    } else if (view.headerLength !== IPV6_HEADER_LENGTH) {
-      return;
-    }
-    const size = view.totalLength - view.headerLength;
-    if (protocol === IpProtocol.TCP) {
-      if (!this.#switches.tcp || size <= TCP_HEADER_LENGTH) return;
-      const header = (bytes[payloadOffset + 12]! >>> 4) << 2;
-      const flags = bytes[payloadOffset + TCP_FLAGS_OFFSET]!;
-      if (header < TCP_HEADER_LENGTH || header >= size) return;
-      if ((flags & ~TcpFlag.PSH) !== TcpFlag.ACK) return;
-      this.#packetHeader = view.headerLength + header;
-      this.#packetPayload = size - header;
-    } else {
-      if (!this.#switches.udp || size <= UDP_HEADER_LENGTH) return;
-      if (readU16(bytes, payloadOffset + UDP_LENGTH_OFFSET) !== size) return;
-      // Without a checksum there is nothing to verify, and merging would add one.
-      if (readU16(bytes, payloadOffset + UDP_CHECKSUM_OFFSET) === 0) return;
-      this.#packetHeader = view.headerLength + UDP_HEADER_LENGTH;
-      this.#packetPayload = size - UDP_HEADER_LENGTH;
-    }
+    const header = mergeableHeader(bytes, view, this.#switches);
+    if (header === 0) return;
+    this.#packetHeader = header;
+    this.#packetPayload = view.totalLength - header;
   }
 
   #newestOfFlow(view: PacketView): number {
@@ -338,11 +282,8 @@ export class Coalescer {
     if (this.#packetKind === TCP) {
       const sequence = readU32(bytes, view.payloadOffset + TCP_SEQUENCE_OFFSET) | 0;
       if (sequence !== this.#nextSequence[item]) return false;
-      // Acknowledgment and data offset; flags were looked at; window; urgent pointer and options.
-      if (!sameOctets(bytes, transport + 8, view.payloadOffset + 8, 5)) return false;
-      if (!sameOctets(bytes, transport + 14, view.payloadOffset + 14, 2)) return false;
-      const rest = this.#packetHeader - view.headerLength - 18;
-      if (!sameOctets(bytes, transport + 18, view.payloadOffset + 18, rest)) return false;
+      const header = this.#packetHeader - view.headerLength;
+      if (!sameTcpHeader(bytes, transport, view.payloadOffset, header)) return false;
     } else if (this.#segments[item]! >= MAX_UDP_SEGMENTS) {
       return false;
     }
@@ -352,7 +293,7 @@ export class Coalescer {
     } else if (!sameOctets(bytes, first, at, 4) || bytes[first + 7] !== bytes[at + 7]) {
       return false;
     }
-    return this.#verifyItem(item) && this.#checksumsHold(at, view.totalLength, view.version);
+    return this.#verifyItem(item) && checksumsHold(this.#memory, at, view.totalLength, view.version);
   }
 
   /**
@@ -372,24 +313,12 @@ export class Coalescer {
   /** Whether the item's first packet was intact. Asked once; an item that was not takes no more. */
   #verifyItem(item: number): boolean {
     if (this.#verified[item] === 1) return true;
-    if (!this.#checksumsHold(this.packetAt(item), this.#length[item]!, this.#version[item]!)) {
+    if (!checksumsHold(this.#memory, this.packetAt(item), this.#length[item]!, this.#version[item]!)) {
       this.#state[item] = CLOSED;
       return false;
     }
     this.#verified[item] = 1;
     return true;
-  }
-
-  /** For packets without options and extension headers: there the addresses lie right before the transport. */
-  #checksumsHold(at: number, length: number, version: number): boolean {
-    const { bytes, sum } = this.#memory;
-    if (version === 4) {
-      if (sum(at, IPV4_HEADER_LENGTH) !== 0xffff) return false;
-      const size = length - IPV4_HEADER_LENGTH;
-      return foldSum(sum(at + IPV4_ADDRESSES, size + 8) + bytes[at + 9]! + size) === 0xffff;
-    }
-    const size = length - IPV6_HEADER_LENGTH;
-    return foldSum(sum(at + IPV6_ADDRESSES, size + 32) + bytes[at + 6]! + size) === 0xffff;
   }
 
   #append(item: number, view: PacketView): void {
@@ -449,48 +378,19 @@ export class Coalescer {
     this.count = item + 1;
   }
 
-  /** Lengths, IPv4 header checksum, sum of the pseudo-header and virtio-net header of a merged packet. */
+  /** Lengths, checksums and virtio-net header of a merged packet. */
   #complete(item: number): void {
-    const { bytes, sum } = this.#memory;
-    const at = this.packetAt(item);
-    const length = this.#length[item]!;
+    const { bytes } = this.#memory;
     const tcp = this.#kind[item] === TCP;
     const v4 = this.#version[item] === 4;
-    const ipLength = this.#transport[item]!;
-    const size = length - ipLength;
     const header = this.#virtio;
-    let pseudo = size + (tcp ? IpProtocol.TCP : IpProtocol.UDP);
-    if (v4) {
-      writeU16(bytes, at + 2, length);
-      writeU16(bytes, at + 10, 0);
-      writeU16(bytes, at + 10, checksumOf(sum(at, IPV4_HEADER_LENGTH)));
-      pseudo += sum(at + IPV4_ADDRESSES, 8);
-    } else {
-      writeU16(bytes, at + 4, size);
-      pseudo += sum(at + IPV6_ADDRESSES, 32);
-    }
-    if (!tcp) writeU16(bytes, at + ipLength + UDP_LENGTH_OFFSET, size);
     header.flags = VirtioFlag.NEEDS_CSUM;
     header.gsoType = tcp ? (v4 ? GsoType.TCPV4 : GsoType.TCPV6) : GsoType.UDP_L4;
     header.headerLength = this.#headerLength[item]!;
     header.gsoSize = this.#gsoSize[item]!;
-    header.checksumStart = ipLength;
+    header.checksumStart = this.#transport[item]!;
     header.checksumOffset = tcp ? TCP_CHECKSUM_OFFSET : UDP_CHECKSUM_OFFSET;
-    writeU16(bytes, at + ipLength + header.checksumOffset, foldSum(pseudo));
+    completeSuperPacket(this.#memory, this.packetAt(item), this.#length[item]!, header);
     writeVirtioHeader(bytes, this.itemAt(item), header);
   }
-}
-
-function sameOctets(bytes: Uint8Array, a: number, b: number, length: number): boolean {
-  for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false;
-  return true;
-}
-
-/** Tells most flows apart: ports and the low parts of the addresses. */
-function flowHash(bytes: Uint8Array, view: PacketView): number {
-  const { sourceOffset, destinationOffset, addressLength } = view;
-  const ports = (view.sourcePort << 16) | view.destinationPort;
-  const source = readU32(bytes, sourceOffset + addressLength - 4);
-  const destination = readU32(bytes, destinationOffset + addressLength - 4);
-  return ports ^ source ^ ((destination << 7) | (destination >>> 25));
 }

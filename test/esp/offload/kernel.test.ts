@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { Coalescer, coalescerSpace } from '../../../src/esp/offload/coalesce.js';
+import { Coalescer } from '../../../src/esp/offload/coalesce.js';
+import { coalescerSpace } from '../../../src/esp/offload/coalescer-space.js';
 import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
 import { SPLITTER_SPACE, Splitter, TAIL_ROOM } from '../../../src/esp/offload/split.js';
 import {

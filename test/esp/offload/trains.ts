@@ -1,4 +1,6 @@
-import { Coalescer, type CoalesceSwitches, coalescerSpace } from '../../../src/esp/offload/coalesce.js';
+import { Coalescer } from '../../../src/esp/offload/coalesce.js';
+import { coalescerSpace } from '../../../src/esp/offload/coalescer-space.js';
+import type { CoalesceSwitches } from '../../../src/esp/offload/mergeable.js';
 import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
 import { Splitter } from '../../../src/esp/offload/split.js';
 import {

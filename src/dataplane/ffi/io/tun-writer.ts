@@ -1,4 +1,5 @@
-import { Coalescer, type CoalesceSwitches } from '../../../esp/offload/coalesce.js';
+import { Coalescer } from '../../../esp/offload/coalesce.js';
+import type { CoalesceSwitches } from '../../../esp/offload/mergeable.js';
 import { Splitter } from '../../../esp/offload/split.js';
 import { clearVirtioHeader } from '../../../esp/offload/virtio.js';
 import { Errno } from '../../../linux/errors.js';

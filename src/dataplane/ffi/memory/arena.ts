@@ -1,4 +1,4 @@
-import { coalescerSpace } from '../../../esp/offload/coalesce.js';
+import { coalescerSpace } from '../../../esp/offload/coalescer-space.js';
 import { SPLITTER_SPACE } from '../../../esp/offload/split.js';
 import { CALL_SIZE } from '../../../linux/call-runner.js';
 import { addressOf } from '../../../linux/ffi.js';
