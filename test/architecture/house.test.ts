@@ -12,15 +12,13 @@ const MAX_PARAMETERS = 5;
 
 /** Files that are longer, none of them than so many lines. */
 const LONG_FILE_LINES = 520;
-const LONG_FILES: readonly string[] = ['dataplane/ffi/data-plane.ts', 'esp/offload/coalesce.ts'];
+const LONG_FILES: readonly string[] = ['dataplane/ffi/data-plane.ts'];
 
 const LONG_FUNCTIONS: readonly string[] = [
   'api/operations/cidrs.ts:family',
   'api/operations/policies.ts:operationsOf',
   'cli/vpn/policies.ts:commandsOf',
   'connection/reconcile.ts:#makeTable',
-  'dataplane/ffi/crypto/evp.ts:createEvpCrypto',
-  'dataplane/ffi/crypto/packet-mac.ts:stateMaker',
   'dataplane/ffi/loop/packet-loop.ts:#obey',
   'ike/v1/quick-responder.ts:answer',
   'ike/v2/create-child-initiator.ts:createChildAnswered',
@@ -28,27 +26,26 @@ const LONG_FUNCTIONS: readonly string[] = [
   'ike/v2/init-responder.ts:initRequested',
 ];
 
-/** On the way of a packet some are deliberate: an object per call would be allocated per packet. */
+/**
+ * On the way of every packet, and meant to stay: offsets and lengths of one packet or one run, which as an object would
+ * be allocated for each.
+ */
+const PARAMETERS_PER_PACKET: readonly string[] = [
+  'dataplane/ffi/crypto/aead-calls.ts:aim',
+  'dataplane/ffi/crypto/gcm128.ts:aim',
+  'dataplane/ffi/crypto/ipsec-mb.ts:aim',
+  'dataplane/ffi/loop/handover.ts:give',
+  'dataplane/ffi/loop/inbound.ts:#esp',
+  'dataplane/ffi/memory/arena.ts:setRun',
+  'esp/selectors.ts:rowMatches6',
+];
+
 const MANY_PARAMETERS: readonly string[] = [
   'api/operations/connection-list.ts:pageOfConnections',
   'api/render/connections.ts:connectionAnswer',
   'crypto/keymat-v1.ts:deriveV1EspKeys',
   'crypto/keymat-v1.ts:deriveV1Keys',
   'crypto/keymat-v1.ts:quickModeKeymat',
-  'dataplane/ffi/crypto/aead-calls.ts:aim',
-  'dataplane/ffi/crypto/cbc-packets.ts:CbcSealer.constructor',
-  'dataplane/ffi/crypto/esp-calls.ts:frame',
-  'dataplane/ffi/crypto/gcm128.ts:GcmCalls.constructor',
-  'dataplane/ffi/crypto/gcm128.ts:aim',
-  'dataplane/ffi/crypto/ipsec-mb.ts:IpsecMbCalls.constructor',
-  'dataplane/ffi/crypto/ipsec-mb.ts:aim',
-  'dataplane/ffi/crypto/multi-cbc.ts:MultiCbcSealer.constructor',
-  'dataplane/ffi/crypto/packet-mac.ts:begin',
-  'dataplane/ffi/crypto/self-test.ts:crypt',
-  'dataplane/ffi/loop/handover.ts:give',
-  'dataplane/ffi/loop/inbound.ts:#esp',
-  'dataplane/ffi/memory/arena.ts:setRun',
-  'esp/selectors.ts:rowMatches6',
   'ike/v1/nat.ts:natDPayloads',
   'ike/v2/send.ts:sendRequest',
   'linux/netlink.ts:netlinkRequest',
@@ -76,7 +73,8 @@ t.test('files are read in one go, functions at one glance', async (t) => {
   const functions = survey.functions.filter(({ lines }) => lines > MAX_FUNCTION_LINES);
   t.same(namesOf(functions), LONG_FUNCTIONS, `functions of more than ${MAX_FUNCTION_LINES} lines`);
   const wide = survey.functions.filter(({ parameters }) => parameters > MAX_PARAMETERS);
-  t.same(namesOf(wide), MANY_PARAMETERS, `functions of more than ${MAX_PARAMETERS} parameters`);
+  const known = [...MANY_PARAMETERS, ...PARAMETERS_PER_PACKET].sort();
+  t.same(namesOf(wide), known, `functions of more than ${MAX_PARAMETERS} parameters`);
 });
 
 t.test('what is exported says what it is', async (t) => {
