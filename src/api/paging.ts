@@ -1,4 +1,5 @@
 import { ApiError } from './errors.js';
+import type { PageFrame } from './schemas/answer-parts.js';
 
 /** The page that a request asks for: at most `limit` items from the token `start` on, or from the first. */
 export interface PageQuery {
@@ -54,7 +55,7 @@ export function pageOf<T>(
   descending: boolean,
   url: string,
   filters: Readonly<Record<string, string>>,
-): { readonly items: readonly T[]; readonly frame: object } {
+): { readonly items: readonly T[]; readonly frame: PageFrame } {
   const order = descending ? 1 : -1;
   const rows = [...sorted].sort((a, b) => order * compareKeys(b.key, a.key));
   const scope = [new URL(url).pathname, ...Object.entries(filters).flat()].join('|');

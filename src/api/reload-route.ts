@@ -4,6 +4,7 @@ import { BodyReader, decodeBody, parseJson } from './bodies.js';
 import type { ApiContext } from './context.js';
 import { ApiError } from './errors.js';
 import { noteRequest } from './routes.js';
+import type { AnswerOf } from './schemas/answer-parts.js';
 
 const closed = { additionalProperties: false } as const;
 const Body = Type.Object({ dry_run: Type.Optional(Type.Boolean()) }, closed);
@@ -38,7 +39,7 @@ export function registerReloadRoute(app: FastifyInstance, context: ApiContext): 
         ]),
       },
     },
-    async (request) => {
+    async (request): Promise<AnswerOf<typeof Report>> => {
       if (request.principal?.by !== 'socket') {
         const message =
           "the server's file is reloaded by its Unix socket only: run culvert serve-reload on its machine";

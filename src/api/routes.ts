@@ -152,9 +152,9 @@ function schemaOf(operation: Operation, prefix: string): object {
   const writes = operation.method === 'GET' ? [] : WRITE_ERRORS;
   const statuses = new Set([...COMMON_ERRORS, ...writes, ...errors]);
   const failures = [...statuses].map((status) => [status, { $ref: 'Errors#' }]);
-  const answers = Object.entries({ ...never, ...success }).map(([status, name]) => [
+  const answers = Object.entries({ ...never, ...success }).map(([status, schema]) => [
     status,
-    name === null ? { description: 'Done', type: 'null' } : { $ref: `${name}#` },
+    schema === null ? { description: 'Done', type: 'null' } : { $ref: `${schema.$id}#` },
   ]);
   return {
     operationId: prefix === mainPrefix ? operation.id : `${operation.id}_${prefix.slice(1)}`,

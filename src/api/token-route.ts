@@ -5,6 +5,7 @@ import { decodeBody } from './bodies.js';
 import type { ApiContext } from './context.js';
 import { ApiError } from './errors.js';
 import { originOf } from './routes.js';
+import type { TokenAnswer } from './schemas/surroundings-answers.js';
 
 const API_KEY_GRANT = 'urn:ibm:params:oauth:grant-type:apikey';
 
@@ -37,7 +38,7 @@ export function registerTokenRoute(
       },
       config: { public: true },
     },
-    async (request, reply) => {
+    async (request, reply): Promise<TokenAnswer> => {
       const raw = Buffer.isBuffer(request.body)
         ? decodeBody(request.body, request.headers['content-encoding'])
         : Buffer.alloc(0);

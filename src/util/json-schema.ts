@@ -6,7 +6,7 @@ import type * as typebox from 'typebox';
  * used of its builders is here under the same names: `import * as Type from '…/util/json-schema.js'`.
  */
 
-export type { TObject, TOptional, TProperties, TSchema } from 'typebox';
+export type { TObject, TOptional, TProperties, TSchema, TUnsafe } from 'typebox';
 
 /** The type of the values that a schema describes. */
 export type Static<Schema extends typebox.TSchema> = typebox.Static<Schema>;

@@ -4,9 +4,11 @@ import type { StoredObject } from '../../store/store.js';
 import { formatCidr, parseCidr } from '../../util/ip.js';
 import { type Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
-import { NO_CONTENT, type Operation } from '../operation.js';
+import { answered, done, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
 import { advertisedInVpc } from '../quotas.js';
+import { AdvertisedCidrs } from '../schemas/answers.js';
+import { ServiceConnection, ServiceConnections } from '../schemas/surroundings-answers.js';
 import { findGateway, PAGE_QUERY, refuseDeleting } from './shared.js';
 
 /**
@@ -17,20 +19,20 @@ const tag = 'VPN gateway';
 const PATH = '/vpn_gateways/:id/advertised_cidrs';
 
 export const advertisedOperations: readonly Operation[] = [
-  {
+  operation({
     tag,
     method: 'GET',
     path: PATH,
     id: 'list_vpn_gateway_advertised_cidrs',
     summary: 'List the networks that a VPN gateway advertises',
-    success: { 200: 'AdvertisedCIDRs' },
+    success: { 200: AdvertisedCidrs },
     errors: [400, 404],
     async handle(call, { store }) {
       const { value } = routeGateway(new View(await store.snapshot()), call.params.id!);
-      return { status: 200, body: { advertised_cidrs: value.advertisedCidrs } };
+      return answered(200, { advertised_cidrs: value.advertisedCidrs });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: `${PATH}/:cidr`,
@@ -41,10 +43,10 @@ export const advertisedOperations: readonly Operation[] = [
     async handle(call, { store }) {
       const { value } = routeGateway(new View(await store.snapshot()), call.params.id!);
       if (!value.advertisedCidrs.includes(cidrParameter(call.params.cidr!))) throw notAdvertised();
-      return NO_CONTENT;
+      return done(204);
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'PUT',
     path: `${PATH}/:cidr`,
@@ -66,11 +68,11 @@ export const advertisedOperations: readonly Operation[] = [
           const after: GatewayRecord = { ...value, advertisedCidrs };
           transaction.put(KIND.gateway, gateway.id, after, 'is.vpn.vpn-gateway.update');
         },
-        () => NO_CONTENT,
+        () => done(204),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'DELETE',
     path: `${PATH}/:cidr`,
@@ -90,40 +92,45 @@ export const advertisedOperations: readonly Operation[] = [
           const after: GatewayRecord = { ...gateway.value, advertisedCidrs: kept };
           transaction.put(KIND.gateway, gateway.id, after, 'is.vpn.vpn-gateway.update');
         },
-        () => NO_CONTENT,
+        () => done(204),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/vpn_gateways/:id/service_connections',
     id: 'list_vpn_gateway_service_connections',
     summary: 'List the service connections of a VPN gateway: there are none without a transit gateway',
     query: PAGE_QUERY,
-    success: { 200: 'VPNGatewayServiceConnectionCollection' },
+    success: { 200: ServiceConnections },
     errors: [400, 404],
     async handle(call, { store }) {
       const { id } = findGateway(new View(await store.snapshot()), call.params.id!);
       const url = `${call.links.gateway(id)}/service_connections`;
       const { frame } = pageOf([], readPage(call.query, 50), true, url, {});
-      return { status: 200, body: { ...frame, service_connections: [] } };
+      return answered(200, {
+        first: frame.first,
+        limit: frame.limit,
+        total_count: 0 as const,
+        service_connections: [],
+      });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/vpn_gateways/:id/service_connections/:sid',
     id: 'get_vpn_gateway_service_connection',
     summary: 'Retrieve a service connection of a VPN gateway',
     success: {},
-    never: { 200: 'VPNGatewayServiceConnection' },
+    never: { 200: ServiceConnection },
     errors: [404],
     async handle(call, { store }) {
       findGateway(new View(await store.snapshot()), call.params.id!);
       throw new ApiError(404, 'not_found', 'there is no service connection with this id');
     },
-  },
+  }),
 ];
 
 /** The list of a new gateway, canonical and without repetitions. @throws ApiError 400 */

@@ -1,11 +1,12 @@
 import * as Type from '../../util/json-schema.js';
 import type { AuditEntry, NumberedEntry } from '../audit/trail.js';
-import type { Operation } from '../operation.js';
+import { answered, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
+import * as Schemas from '../schemas/surroundings-answers.js';
 import { choice, PAGE_QUERY } from './shared.js';
 
 export const auditOperations: readonly Operation[] = [
-  {
+  operation({
     tag: 'Server',
     method: 'GET',
     path: '/audit',
@@ -19,7 +20,7 @@ export const auditOperations: readonly Operation[] = [
       target: Type.Optional(Type.String({ description: 'as in target.id' })),
       outcome: Type.Optional(Type.Enum(['success', 'failure'])),
     },
-    success: { 200: 'AuditEntryCollection' },
+    success: { 200: Schemas.AuditEntries },
     errors: [400],
     async handle(call, { audit }) {
       const outcome = choice(call, 'outcome', ['success', 'failure']);
@@ -34,9 +35,9 @@ export const auditOperations: readonly Operation[] = [
         key: [String(item.number).padStart(15, '0'), ''] as const,
       }));
       const page = pageOf(rows, readPage(call.query, 50), true, call.links.own('audit'), filters);
-      return { status: 200, body: { ...page.frame, entries: page.items.map(answer) } };
+      return answered(200, { ...page.frame, entries: page.items.map(answer) });
     },
-  },
+  }),
 ];
 
 function fits(entry: AuditEntry, { action = '', who, target, outcome }: Record<string, string>): boolean {
@@ -48,7 +49,7 @@ function fits(entry: AuditEntry, { action = '', who, target, outcome }: Record<s
   );
 }
 
-function answer({ entry }: NumberedEntry): object {
+function answer({ entry }: NumberedEntry): Schemas.AuditEntryAnswer {
   const { at, action, outcome, initiator, target, reason, requestId, repeats } = entry;
   return {
     at,

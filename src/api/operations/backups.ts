@@ -6,8 +6,9 @@ import * as Type from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import type { ApiContext, BackedUp, Transaction } from '../context.js';
 import { ApiError } from '../errors.js';
-import type { Operation } from '../operation.js';
+import { answered, type BodyOf, type Operation, operation } from '../operation.js';
 import { checkRestoredLater } from '../restore-checks.js';
+import * as Schemas from '../schemas/answers.js';
 import { choice } from './shared.js';
 
 /** Octets of the longest backup: some ten thousand connections. */
@@ -34,14 +35,14 @@ const WORDS: Readonly<Record<string, string>> = {
 const shared = { tag: 'Backup', prefixes: ['/culvert/v1'] } as const;
 
 export const backupOperations: readonly Operation[] = [
-  {
+  operation({
     ...shared,
     method: 'GET',
     path: '/backup',
     id: 'get_backup',
     summary: 'Retrieve every object in a form for restore_backup, with the pre-shared keys or without them',
     query: { keys: Type.Optional(Type.Enum(['include', 'omit'])) },
-    success: { 200: 'Backup' },
+    success: { 200: Schemas.Backup },
     errors: [400],
     async handle(call, { store, site, logger, now, program }) {
       const withKeys = choice(call, 'keys', ['include', 'omit']) !== 'omit';
@@ -58,10 +59,10 @@ export const backupOperations: readonly Operation[] = [
         { audit: true, action, who: principal.name, request_id: requestId, keys: body.keys },
         action,
       );
-      return { status: 200, body, headers: { 'cache-control': 'no-store' } };
+      return answered(200, body, { 'cache-control': 'no-store' });
     },
-  },
-  {
+  }),
+  operation({
     ...shared,
     method: 'POST',
     path: '/restore',
@@ -70,16 +71,16 @@ export const backupOperations: readonly Operation[] = [
       'Make the objects of a backup again with their ids, all or none. Where there are objects already, replace is needed',
     body: schema,
     bodyLimit: BODY_LIMIT,
-    success: { 200: 'Restore' },
+    success: { 200: Schemas.RestoreOutcome },
     errors: [400, 409],
     async handle(call, context) {
       return context.writes.run(
         call.actor,
         (transaction) => restore(transaction, reader.read(call.body()), context),
-        (body) => ({ status: 200, body }),
+        (body) => answered(200, body),
       );
     },
-  },
+  }),
 ];
 
 /** @throws ApiError 400 */
@@ -101,10 +102,12 @@ function readable(given: object): Backup {
   return backup;
 }
 
-/**
- * @throws ApiError 409 when there is something already that is not to be replaced, 400 for what cannot be valid here
- */
-function restore(transaction: Transaction, body: Type.Static<typeof schema>, context: ApiContext): object {
+/** @throws ApiError 409 when there is something already that is not to be replaced, 400 for what cannot be valid here */
+function restore(
+  transaction: Transaction,
+  body: Type.Static<typeof schema>,
+  context: ApiContext,
+): BodyOf<typeof Schemas.RestoreOutcome> {
   const { replace = false, dry_run: dryRun = false } = body;
   const backup = readable(body.backup);
   const { snapshot } = transaction.view;

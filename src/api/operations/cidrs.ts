@@ -2,9 +2,11 @@ import { type ConnectionRecord, type GatewayRecord, KIND } from '../../store/rec
 import type { StoredObject } from '../../store/store.js';
 import { formatCidr, parseCidr } from '../../util/ip.js';
 import { checkCidrQuotasLater, checkConnectionLater } from '../connection-checks.js';
-import { View } from '../context.js';
+import { type ApiContext, type Transaction, View } from '../context.js';
 import { ApiError } from '../errors.js';
-import { type Call, NO_CONTENT, type Operation } from '../operation.js';
+import { answered, type BodyOf, type Call, done, type Operation, operation } from '../operation.js';
+import type { NamedSchema } from '../schemas/answer-parts.js';
+import { LocalCidrs, NestedCidrs, PeerCidrs } from '../schemas/answers.js';
 import { findConnection, refuseDeleting } from './shared.js';
 
 type Side = 'local' | 'peer';
@@ -17,41 +19,56 @@ const tag = 'VPN gateway connection';
  * older `/local_cidrs/{address}/{length}`. Both are there at every version, since documents mix them.
  */
 export const cidrOperations: readonly Operation[] = (['local', 'peer'] as const).flatMap((side) => [
-  ...family(side, {
+  ...operationsOf({
+    side,
     list: `${CONNECTION}/${side}/cidrs`,
     item: `${CONNECTION}/${side}/cidrs/:cidr`,
-    field: 'cidrs',
-    schema: 'CIDRs',
+    schema: NestedCidrs,
+    answer: (cidrs) => ({ cidrs }),
     suffix: '',
     added: 201,
     cidr: ({ params }) => params.cidr!,
   }),
-  ...family(side, {
-    list: `${CONNECTION}/${side}_cidrs`,
-    item: `${CONNECTION}/${side}_cidrs/:prefix_address/:prefix_length`,
-    field: `${side}_cidrs`,
-    schema: side === 'local' ? 'LocalCIDRs' : 'PeerCIDRs',
-    suffix: '_by_prefix',
-    added: 204,
-    cidr: ({ params }) => `${params.prefix_address}/${params.prefix_length}`,
-  }),
+  ...(side === 'local'
+    ? byPrefix(side, LocalCidrs, (cidrs) => ({ local_cidrs: cidrs }))
+    : byPrefix(side, PeerCidrs, (cidrs) => ({ peer_cidrs: cidrs }))),
 ]);
 
-interface Family {
+/** One way to the networks of one side. */
+interface Family<S extends NamedSchema> {
+  readonly side: Side;
   readonly list: string;
   readonly item: string;
-  readonly field: string;
-  readonly schema: string;
+  readonly schema: S;
   readonly suffix: string;
   /** Status of a PUT that adds. */
-  readonly added: number;
+  readonly added: 201 | 204;
+  answer(cidrs: readonly string[]): BodyOf<S>;
+  /** The network that a request names, as it is written there. */
   cidr(call: Call): string;
 }
 
-function family(side: Side, paths: Family): readonly Operation[] {
-  const { list, item, field, schema, suffix, added } = paths;
+function byPrefix<S extends NamedSchema>(
+  side: Side,
+  schema: S,
+  answer: Family<S>['answer'],
+): readonly Operation[] {
+  return operationsOf({
+    side,
+    list: `${CONNECTION}/${side}_cidrs`,
+    item: `${CONNECTION}/${side}_cidrs/:prefix_address/:prefix_length`,
+    schema,
+    answer,
+    suffix: '_by_prefix',
+    added: 204,
+    cidr: ({ params }) => `${params.prefix_address}/${params.prefix_length}`,
+  });
+}
+
+function operationsOf<S extends NamedSchema>(family: Family<S>): readonly Operation[] {
+  const { side, list, item, schema, suffix, added } = family;
   return [
-    {
+    operation<{ readonly 200: S }>({
       tag,
       method: 'GET',
       path: list,
@@ -61,10 +78,10 @@ function family(side: Side, paths: Family): readonly Operation[] {
       errors: [400, 404],
       async handle(call, { store }) {
         const { connection } = cidrsOwner(call, new View(await store.snapshot()));
-        return { status: 200, body: { [field]: connection.value[side].cidrs } };
+        return answered(200, family.answer(connection.value[side].cidrs));
       },
-    },
-    {
+    }),
+    operation({
       tag,
       method: 'GET',
       path: item,
@@ -74,11 +91,11 @@ function family(side: Side, paths: Family): readonly Operation[] {
       errors: [400, 404],
       async handle(call, { store }) {
         const { connection } = cidrsOwner(call, new View(await store.snapshot()));
-        if (!connection.value[side].cidrs.includes(readCidr(paths.cidr(call)))) throw notThere(side);
-        return NO_CONTENT;
+        if (!connection.value[side].cidrs.includes(readCidr(family.cidr(call)))) throw notThere(side);
+        return done(204);
       },
-    },
-    {
+    }),
+    operation<{ readonly 201?: null; readonly 204: null }>({
       tag,
       method: 'PUT',
       path: item,
@@ -86,31 +103,14 @@ function family(side: Side, paths: Family): readonly Operation[] {
       summary: `Add a ${side} network to a connection`,
       success: added === 201 ? { 201: null, 204: null } : { 204: null },
       errors: [400, 404, 409],
-      async handle(call, context) {
-        return context.writes.run(
+      handle: (call, context) =>
+        context.writes.run(
           call.actor,
-          (transaction) => {
-            const { gateway, connection } = cidrsOwner(call, transaction.view);
-            refuseDeleting(gateway);
-            const cidr = readCidr(paths.cidr(call));
-            const { value } = connection;
-            if (value[side].cidrs.includes(cidr)) return false;
-            const after = withCidrs(value, side, [...value[side].cidrs, cidr]);
-            checkConnectionLater(transaction, connection.id, context, call.dialect);
-            checkCidrQuotasLater(transaction, connection.id, side, context);
-            transaction.put(
-              KIND.connection,
-              connection.id,
-              after,
-              `is.vpn.vpn-connection_${side}-cidr.create`,
-            );
-            return true;
-          },
-          (isNew) => ({ status: isNew ? added : 204 }),
-        );
-      },
-    },
-    {
+          (transaction) => addCidr(transaction, call, family, context),
+          (isNew) => done(isNew ? added : 204),
+        ),
+    }),
+    operation({
       tag,
       method: 'DELETE',
       path: item,
@@ -118,35 +118,58 @@ function family(side: Side, paths: Family): readonly Operation[] {
       summary: `Remove a ${side} network from a connection`,
       success: { 204: null },
       errors: [400, 404, 409],
-      async handle(call, context) {
-        return context.writes.run(
+      handle: (call, context) =>
+        context.writes.run(
           call.actor,
-          (transaction) => {
-            const { gateway, connection } = cidrsOwner(call, transaction.view);
-            refuseDeleting(gateway);
-            const cidr = readCidr(paths.cidr(call));
-            const { cidrs } = connection.value[side];
-            if (!cidrs.includes(cidr)) throw notThere(side);
-            if (cidrs.length === 1) {
-              const message = `${cidr} is the last ${side} network of the connection: add another one first`;
-              throw new ApiError(400, 'vpn_connection_cidr_not_deleted', message);
-            }
-            const kept = cidrs.filter((one) => one !== cidr);
-            const after = withCidrs(connection.value, side, kept);
-            // The network may have been the only one of its family.
-            checkConnectionLater(transaction, connection.id, context, call.dialect);
-            transaction.put(
-              KIND.connection,
-              connection.id,
-              after,
-              `is.vpn.vpn-connection_${side}-cidr.delete`,
-            );
-          },
-          () => NO_CONTENT,
-        );
-      },
-    },
+          (transaction) => removeCidr(transaction, call, family, context),
+          () => done(204),
+        ),
+    }),
   ];
+}
+
+type Named = Pick<Family<NamedSchema>, 'side' | 'cidr'>;
+
+/** Whether the network is new to the connection. @throws ApiError */
+function addCidr(
+  transaction: Transaction,
+  call: Call,
+  { side, cidr: of }: Named,
+  context: ApiContext,
+): boolean {
+  const { gateway, connection } = cidrsOwner(call, transaction.view);
+  refuseDeleting(gateway);
+  const cidr = readCidr(of(call));
+  const { value } = connection;
+  if (value[side].cidrs.includes(cidr)) return false;
+  const after = withCidrs(value, side, [...value[side].cidrs, cidr]);
+  checkConnectionLater(transaction, connection.id, context, call.dialect);
+  checkCidrQuotasLater(transaction, connection.id, side, context);
+  transaction.put(KIND.connection, connection.id, after, `is.vpn.vpn-connection_${side}-cidr.create`);
+  return true;
+}
+
+/** @throws ApiError */
+function removeCidr(
+  transaction: Transaction,
+  call: Call,
+  { side, cidr: of }: Named,
+  context: ApiContext,
+): void {
+  const { gateway, connection } = cidrsOwner(call, transaction.view);
+  refuseDeleting(gateway);
+  const cidr = readCidr(of(call));
+  const { cidrs } = connection.value[side];
+  if (!cidrs.includes(cidr)) throw notThere(side);
+  if (cidrs.length === 1) {
+    const message = `${cidr} is the last ${side} network of the connection: add another one first`;
+    throw new ApiError(400, 'vpn_connection_cidr_not_deleted', message);
+  }
+  const kept = cidrs.filter((one) => one !== cidr);
+  const after = withCidrs(connection.value, side, kept);
+  // The network may have been the only one of its family.
+  checkConnectionLater(transaction, connection.id, context, call.dialect);
+  transaction.put(KIND.connection, connection.id, after, `is.vpn.vpn-connection_${side}-cidr.delete`);
 }
 
 function cidrsOwner(

@@ -1,8 +1,9 @@
 import * as Type from '../../util/json-schema.js';
 import { type ApiContext, View } from '../context.js';
 import { entityTag } from '../ids.js';
-import type { Answer, Call, Operation } from '../operation.js';
+import { type Call, done, type Operation, operation } from '../operation.js';
 import { ConnectionView } from '../render/connections.js';
+import * as Schemas from '../schemas/answers.js';
 import { nestedConnectionBodies } from '../schemas/requests.js';
 import { createConnection, deleteConnection, patchConnection } from './connection-changes.js';
 import { pageOfConnections, renderConnection } from './connection-list.js';
@@ -16,14 +17,14 @@ const PATH = '/vpn_gateways/:gateway/connections';
 const newestBodies = nestedConnectionBodies(NEWEST);
 
 export const connectionOperations: readonly Operation[] = [
-  {
+  operation({
     tag,
     method: 'GET',
     path: PATH,
     id: 'list_vpn_gateway_connections',
     summary: 'List the connections of a VPN gateway',
     query: { ...PAGE_QUERY, status: Type.Optional(Type.Enum(['up', 'down'])) },
-    success: { 200: 'VPNGatewayConnectionCollection' },
+    success: { 200: Schemas.Connections },
     errors: [400, 404],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
@@ -39,15 +40,15 @@ export const connectionOperations: readonly Operation[] = [
       const filters: Record<string, string> = status === undefined ? {} : { status };
       return pageOfConnections(chosen, view, call, context, url, usual, filters);
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'POST',
     path: PATH,
     id: 'create_vpn_gateway_connection',
     summary: 'Create a connection on a VPN gateway',
     body: newestBodies.create,
-    success: { 201: 'VPNGatewayConnection' },
+    success: { 201: Schemas.Connection },
     errors: [400, 404, 409],
     async handle(call, context) {
       return context.writes.run(
@@ -56,14 +57,14 @@ export const connectionOperations: readonly Operation[] = [
         (id, view) => answer(201, id, view, call, context),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: `${PATH}/:id`,
     id: 'get_vpn_gateway_connection',
     summary: 'Retrieve a connection of a VPN gateway',
-    success: { 200: 'VPNGatewayConnection' },
+    success: { 200: Schemas.Connection },
     errors: [404],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
@@ -75,8 +76,8 @@ export const connectionOperations: readonly Operation[] = [
         context,
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'PATCH',
     path: `${PATH}/:id`,
@@ -84,7 +85,7 @@ export const connectionOperations: readonly Operation[] = [
     summary: 'Update a connection of a VPN gateway',
     ifMatch: true,
     body: newestBodies.patch,
-    success: { 200: 'VPNGatewayConnection' },
+    success: { 200: Schemas.Connection },
     errors: [400, 404, 409, 412],
     async handle(call, context) {
       return context.writes.run(
@@ -93,8 +94,8 @@ export const connectionOperations: readonly Operation[] = [
         (id, view) => answer(200, id, view, call, context),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'DELETE',
     path: `${PATH}/:id`,
@@ -107,13 +108,19 @@ export const connectionOperations: readonly Operation[] = [
       return context.writes.run(
         call.actor,
         (transaction) => deleteConnection(transaction, call),
-        () => ({ status: call.dialect.early ? 204 : 202 }),
+        () => done(call.dialect.early ? 204 : 202),
       );
     },
-  },
+  }),
 ];
 
-function answer(status: number, id: string, view: View, call: Call, context: ApiContext): Answer {
+function answer<Status extends 200 | 201>(
+  status: Status,
+  id: string,
+  view: View,
+  call: Call,
+  context: ApiContext,
+) {
   const connection = view.connection(id);
   if (connection === undefined) throw new Error(`connection ${id} is gone right behind its change`);
   const etag = entityTag(connection.id, connection.revision);

@@ -7,10 +7,11 @@ import { type ApiContext, type Transaction, View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import { ApiError, badField } from '../errors.js';
 import { newId, newName } from '../ids.js';
-import type { Answer, Call, Operation } from '../operation.js';
+import { answered, type Call, done, type Operation, operation } from '../operation.js';
 import { pageOf, readPage, type SortKey } from '../paging.js';
 import { gatewaysInZone, routeGatewaysIn } from '../quotas.js';
 import { gatewayAnswer } from '../render/gateways.js';
+import * as Schemas from '../schemas/answers.js';
 import { gatewayBodies } from '../schemas/requests.js';
 import { checkAdvertisedLater, readAdvertised } from './advertised.js';
 import {
@@ -51,7 +52,7 @@ const tag = 'VPN gateway';
 const newestBodies = gatewayBodies(readers.newest);
 
 export const gatewayOperations: readonly Operation[] = [
-  {
+  operation({
     tag,
     method: 'GET',
     path: '/vpn_gateways',
@@ -63,7 +64,7 @@ export const gatewayOperations: readonly Operation[] = [
       sort: Type.Optional(Type.Enum(SORTS)),
       mode: Type.Optional(Type.Enum(['policy', 'route'])),
     },
-    success: { 200: 'VPNGatewayCollection' },
+    success: { 200: Schemas.Gateways },
     errors: [400],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
@@ -86,17 +87,17 @@ export const gatewayOperations: readonly Operation[] = [
       const url = `${call.links.base}/vpn_gateways`;
       const page = pageOf(rows, readPage(call.query, 50), sort.startsWith('-'), url, filters);
       const list = page.items.map((item) => render(item, view, call, context));
-      return { status: 200, body: { ...page.frame, vpn_gateways: list } };
+      return answered(200, { ...page.frame, vpn_gateways: list });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'POST',
     path: '/vpn_gateways',
     id: 'create_vpn_gateway',
     summary: 'Create a VPN gateway',
     body: newestBodies.create,
-    success: { 201: 'VPNGateway' },
+    success: { 201: Schemas.Gateway },
     errors: [400, 404, 409],
     async handle(call, context) {
       return context.writes.run(
@@ -105,27 +106,27 @@ export const gatewayOperations: readonly Operation[] = [
         (id, view) => answer(201, id, view, call, context),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/vpn_gateways/:id',
     id: 'get_vpn_gateway',
     summary: 'Retrieve a VPN gateway',
-    success: { 200: 'VPNGateway' },
+    success: { 200: Schemas.Gateway },
     errors: [404],
     async handle(call, context) {
       return answer(200, call.params.id!, new View(await context.store.snapshot()), call, context);
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'PATCH',
     path: '/vpn_gateways/:id',
     id: 'update_vpn_gateway',
     summary: 'Update a VPN gateway',
     body: newestBodies.patch,
-    success: { 200: 'VPNGateway' },
+    success: { 200: Schemas.Gateway },
     errors: [400, 404, 409],
     async handle(call, context) {
       return context.writes.run(
@@ -134,8 +135,8 @@ export const gatewayOperations: readonly Operation[] = [
         (id, view) => answer(200, id, view, call, context),
       );
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'DELETE',
     path: '/vpn_gateways/:id',
@@ -147,17 +148,28 @@ export const gatewayOperations: readonly Operation[] = [
       return context.writes.run(
         call.actor,
         (transaction) => deleteGateway(transaction, call),
-        () => ({ status: call.dialect.early ? 204 : 202 }),
+        () => done(call.dialect.early ? 204 : 202),
       );
     },
-  },
+  }),
 ];
 
-function render(gateway: StoredObject<GatewayRecord>, view: View, call: Call, context: ApiContext): object {
+function render(
+  gateway: StoredObject<GatewayRecord>,
+  view: View,
+  call: Call,
+  context: ApiContext,
+): Schemas.GatewayAnswer {
   return gatewayAnswer(gateway, view, call.links, call.dialect, context.runner.observe(gateway.id));
 }
 
-function answer(status: number, id: string, view: View, call: Call, context: ApiContext): Answer {
+function answer<Status extends 200 | 201>(
+  status: Status,
+  id: string,
+  view: View,
+  call: Call,
+  context: ApiContext,
+) {
   return { status, body: render(findGateway(view, id), view, call, context) };
 }
 

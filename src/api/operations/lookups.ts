@@ -4,9 +4,9 @@ import type { StoredObject } from '../../store/store.js';
 import { cidrOf } from '../../util/ip.js';
 import { type ApiContext, View } from '../context.js';
 import { ApiError } from '../errors.js';
-import type { Call, Operation } from '../operation.js';
+import { answered, type Call, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
-import type { ReservedIpAnswer, ResourceGroupAnswer, SubnetAnswer, VpcAnswer } from '../schemas/answers.js';
+import * as Schemas from '../schemas/surroundings-answers.js';
 import { PAGE_QUERY } from './shared.js';
 
 /** What gateways are made in. It comes from the server's configuration, so clients only read it. */
@@ -15,65 +15,65 @@ const tag = 'Surroundings';
 const GROUP_PREFIXES = ['/v1', '/v2'];
 
 export const lookupOperations: readonly Operation[] = [
-  {
+  operation({
     tag,
     method: 'GET',
     path: '/vpcs',
     id: 'list_vpcs',
     summary: 'List the VPCs',
     query: PAGE_QUERY,
-    success: { 200: 'VPCCollection' },
+    success: { 200: Schemas.Vpcs },
     errors: [400],
     async handle(call, { site }) {
       const page = pageUnder('/vpcs', call, site.vpcs, byName);
       const vpcs = page.items.map((vpc) => vpcAnswer(vpc, call, site.resourceGroups));
-      return { status: 200, body: { ...page.frame, vpcs } };
+      return answered(200, { ...page.frame, vpcs });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/vpcs/:id',
     id: 'get_vpc',
     summary: 'Retrieve a VPC',
-    success: { 200: 'VPC' },
+    success: { 200: Schemas.Vpc },
     errors: [404],
     async handle(call, { site }) {
       const vpc = find(site.vpcs, call.params.id!, 'VPC');
-      return { status: 200, body: vpcAnswer(vpc, call, site.resourceGroups) };
+      return answered(200, vpcAnswer(vpc, call, site.resourceGroups));
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/subnets',
     id: 'list_subnets',
     summary: 'List the subnets',
     query: PAGE_QUERY,
-    success: { 200: 'SubnetCollection' },
+    success: { 200: Schemas.Subnets },
     errors: [400],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
       const page = pageUnder('/subnets', call, context.site.subnets, byName);
       const subnets = page.items.map((subnet) => subnetAnswer(subnet, view, call, context));
-      return { status: 200, body: { ...page.frame, subnets } };
+      return answered(200, { ...page.frame, subnets });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/subnets/:id',
     id: 'get_subnet',
     summary: 'Retrieve a subnet',
-    success: { 200: 'Subnet' },
+    success: { 200: Schemas.Subnet },
     errors: [404],
     async handle(call, context) {
       const view = new View(await context.store.snapshot());
       const subnet = find(context.site.subnets, call.params.id!, 'subnet');
-      return { status: 200, body: subnetAnswer(subnet, view, call, context) };
+      return answered(200, subnetAnswer(subnet, view, call, context));
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'DELETE',
     path: '/subnets/:id',
@@ -94,68 +94,68 @@ export const lookupOperations: readonly Operation[] = [
       const message = `subnet ${subnet.name} comes from the server's configuration: remove it there`;
       throw new ApiError(403, 'not_authorized', message);
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/subnets/:subnet/reserved_ips',
     id: 'list_subnet_reserved_ips',
     summary: 'List the addresses of a subnet that VPN gateways have',
     query: PAGE_QUERY,
-    success: { 200: 'ReservedIPCollection' },
+    success: { 200: Schemas.ReservedIps },
     errors: [400, 404],
     async handle(call, { store, site }) {
       const { id } = find(site.subnets, call.params.subnet!, 'subnet');
       const all = reservedIps(id, new View(await store.snapshot()));
       const page = pageUnder(`/subnets/${id}/reserved_ips`, call, all, byAddress);
       const list = page.items.map((item) => reservedIpAnswer(item, call));
-      return { status: 200, body: { ...page.frame, reserved_ips: list } };
+      return answered(200, { ...page.frame, reserved_ips: list });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/subnets/:subnet/reserved_ips/:id',
     id: 'get_subnet_reserved_ip',
     summary: 'Retrieve an address of a subnet that a VPN gateway has',
-    success: { 200: 'ReservedIP' },
+    success: { 200: Schemas.ReservedIp },
     errors: [404],
     async handle(call, { store, site }) {
       const subnet = find(site.subnets, call.params.subnet!, 'subnet');
       const all = reservedIps(subnet.id, new View(await store.snapshot()));
       const found = all.find(({ member }) => member.privateIp.id === call.params.id);
       if (found === undefined) throw new ApiError(404, 'not_found', 'there is no reserved IP with this id');
-      return { status: 200, body: reservedIpAnswer(found, call) };
+      return answered(200, reservedIpAnswer(found, call));
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/resource_groups',
     prefixes: GROUP_PREFIXES,
     id: 'list_resource_groups',
     summary: 'List the resource groups',
-    success: { 200: 'ResourceGroupCollection' },
+    success: { 200: Schemas.ResourceGroups },
     errors: [],
     async handle(_call, { site }) {
       const resources = site.resourceGroups.map((group) => groupAnswer(group, site));
-      return { status: 200, body: { resources } };
+      return answered(200, { resources });
     },
-  },
-  {
+  }),
+  operation({
     tag,
     method: 'GET',
     path: '/resource_groups/:id',
     prefixes: GROUP_PREFIXES,
     id: 'get_resource_group',
     summary: 'Retrieve a resource group',
-    success: { 200: 'ResourceGroup' },
+    success: { 200: Schemas.ResourceGroup },
     errors: [404],
     async handle(call, { site }) {
       const group = find(site.resourceGroups, call.params.id!, 'resource group');
-      return { status: 200, body: groupAnswer(group, site) };
+      return answered(200, groupAnswer(group, site));
     },
-  },
+  }),
 ];
 
 type KeyOf<T> = (item: T) => readonly [string, string];
@@ -175,7 +175,7 @@ function find<T extends { readonly id: string }>(items: readonly T[], id: string
   return found;
 }
 
-function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): VpcAnswer {
+function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): Schemas.VpcAnswer {
   return {
     ...call.links.vpc(id),
     classic_access: false,
@@ -184,7 +184,7 @@ function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): V
   };
 }
 
-function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): SubnetAnswer {
+function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): Schemas.SubnetAnswer {
   const { id, cidr: text, zone } = subnet;
   const cidr = cidrOf(text);
   const v4 = cidr.address.length === 4;
@@ -215,7 +215,10 @@ function reservedIps(subnet: string, view: View): readonly ReservedIp[] {
   return gateways.flatMap((gateway) => gateway.value.members.map((member) => ({ gateway, member })));
 }
 
-function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { links }: Call): ReservedIpAnswer {
+function reservedIpAnswer(
+  { gateway: { id, value }, member }: ReservedIp,
+  { links }: Call,
+): Schemas.ReservedIpAnswer {
   const { privateIp } = member;
   return {
     address: privateIp.address,
@@ -240,7 +243,7 @@ function reservedIpAnswer({ gateway: { id, value }, member }: ReservedIp, { link
 function groupAnswer(
   { id, name }: ResourceGroup,
   site: { account: string; resourceGroups: readonly ResourceGroup[] },
-): ResourceGroupAnswer {
+): Schemas.ResourceGroupAnswer {
   return {
     id,
     crn: `crn:v1:bluemix:public:resource-controller::a/${site.account}::resource-group:${id}`,

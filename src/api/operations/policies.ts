@@ -19,11 +19,12 @@ import { type ApiContext, type Transaction, View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import { ApiError, badField, refuseIssues } from '../errors.js';
 import { newId, newName } from '../ids.js';
-import type { Call, Operation } from '../operation.js';
-import { NO_CONTENT } from '../operation.js';
+import { answered, type BodyOf, type Call, done, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
 import type { Links } from '../render/links.js';
 import { ikePolicyAnswer, ipsecPolicyAnswer } from '../render/policies.js';
+import type { NamedSchema, PageFrame } from '../schemas/answer-parts.js';
+import { Connections, IkePolicies, IkePolicy, IpsecPolicies, IpsecPolicy } from '../schemas/answers.js';
 import { ikePolicyBodies, ipsecPolicyBodies } from '../schemas/requests.js';
 import { pageOfConnections } from './connection-list.js';
 import { byAge, checkName, checkQuota, namesOf, PAGE_QUERY, resourceGroupOf } from './shared.js';
@@ -45,8 +46,6 @@ interface PolicyKind<R extends Common, B extends PolicyBody> {
   readonly path: 'ike_policies' | 'ipsec_policies';
   /** `ike_policy`: in error codes. */
   readonly word: 'ike_policy' | 'ipsec_policy';
-  /** `IKEPolicy`: in operation ids and schema names. */
-  readonly title: string;
   readonly label: string;
   readonly quota: 'ike_policies' | 'ipsec_policies';
   readonly audit: string;
@@ -65,7 +64,14 @@ interface PolicyKind<R extends Common, B extends PolicyBody> {
   ): { record: R; issues: ConfigIssue[] };
   /** Refuses what connections that use the policy could not bear. @throws ApiError 400 */
   checkUsers?(id: string, view: View, site: Site): void;
-  answer(object: StoredObject<R>, view: View, links: Links, dialect: Dialect): object;
+}
+
+/** How policies of one kind are answered. */
+interface PolicyAnswers<R, One extends NamedSchema, Page extends NamedSchema> {
+  readonly schema: One;
+  readonly pageSchema: Page;
+  answer(object: StoredObject<R>, view: View, links: Links, dialect: Dialect): BodyOf<One>;
+  page(frame: PageFrame, policies: readonly BodyOf<One>[]): BodyOf<Page>;
 }
 
 interface Reader<B> {
@@ -82,7 +88,6 @@ const IKE: PolicyKind<IkePolicyRecord, IkeBody> = {
   kind: KIND.ikePolicy,
   path: 'ike_policies',
   word: 'ike_policy',
-  title: 'IKEPolicy',
   label: 'IKE policy',
   quota: 'ike_policies',
   audit: 'is.vpn.ike-policy',
@@ -97,14 +102,19 @@ const IKE: PolicyKind<IkePolicyRecord, IkeBody> = {
     return { record: { ...completedIkePolicy(settings), ...common }, issues };
   },
   checkUsers: checkPolicyVersion,
+};
+
+const IKE_ANSWERS: PolicyAnswers<IkePolicyRecord, typeof IkePolicy, typeof IkePolicies> = {
+  schema: IkePolicy,
+  pageSchema: IkePolicies,
   answer: ikePolicyAnswer,
+  page: (frame, policies) => ({ ...frame, ike_policies: policies }),
 };
 
 const IPSEC: PolicyKind<IpsecPolicyRecord, IpsecBody> = {
   kind: KIND.ipsecPolicy,
   path: 'ipsec_policies',
   word: 'ipsec_policy',
-  title: 'IPsecPolicy',
   label: 'IPsec policy',
   quota: 'ipsec_policies',
   audit: 'is.vpn.ipsec-policy',
@@ -118,7 +128,13 @@ const IPSEC: PolicyKind<IpsecPolicyRecord, IpsecBody> = {
     checkIpsecPolicy(settings, place, profile, issues);
     return { record: { ...settings, authentication: hashesOf(settings), ...common }, issues };
   },
+};
+
+const IPSEC_ANSWERS: PolicyAnswers<IpsecPolicyRecord, typeof IpsecPolicy, typeof IpsecPolicies> = {
+  schema: IpsecPolicy,
+  pageSchema: IpsecPolicies,
   answer: ipsecPolicyAnswer,
+  page: (frame, policies) => ({ ...frame, ipsec_policies: policies }),
 };
 
 /** The changes of one kind of policy, each of which gives back the id. @throws ApiError */
@@ -130,8 +146,8 @@ export interface PolicyChanges {
 
 export const ikePolicyChanges = changesOf(IKE);
 export const ipsecPolicyChanges = changesOf(IPSEC);
-export const ikePolicyOperations = operationsOf(IKE, ikePolicyChanges);
-export const ipsecPolicyOperations = operationsOf(IPSEC, ipsecPolicyChanges);
+export const ikePolicyOperations = operationsOf(IKE, IKE_ANSWERS, ikePolicyChanges);
+export const ipsecPolicyOperations = operationsOf(IPSEC, IPSEC_ANSWERS, ipsecPolicyChanges);
 
 function find<R extends Common, B extends PolicyBody>(
   { kind, word, label }: PolicyKind<R, B>,
@@ -202,112 +218,149 @@ function changesOf<R extends Common, B extends PolicyBody>(kind: PolicyKind<R, B
   };
 }
 
-function operationsOf<R extends Common, B extends PolicyBody>(
+function operationsOf<
+  R extends Common,
+  B extends PolicyBody,
+  One extends NamedSchema,
+  Page extends NamedSchema,
+>(
   kind: PolicyKind<R, B>,
+  answers: PolicyAnswers<R, One, Page>,
   changes: PolicyChanges,
 ): readonly Operation[] {
-  const { path, word, title, label } = kind;
-  const answer = (id: string, view: View, call: Call): object =>
-    kind.answer(find(kind, view, id), view, call.links, call.dialect);
-  const shared = { tag: label };
+  return [...listAndCreate(kind, answers, changes), ...onePolicy(kind, answers, changes)];
+}
+
+function listAndCreate<
+  R extends Common,
+  B extends PolicyBody,
+  One extends NamedSchema,
+  Page extends NamedSchema,
+>(
+  kind: PolicyKind<R, B>,
+  answers: PolicyAnswers<R, One, Page>,
+  changes: PolicyChanges,
+): readonly Operation[] {
+  const { path, word, label } = kind;
   return [
-    {
-      ...shared,
+    operation<{ readonly 200: Page }>({
+      tag: label,
       method: 'GET',
       path: `/${path}`,
       id: `list_${path}`,
       summary: `List the ${label} objects`,
       query: PAGE_QUERY,
-      success: { 200: `${title}Collection` },
+      success: { 200: answers.pageSchema },
       errors: [400],
       async handle(call, { store }) {
         const view = new View(await store.snapshot());
         const rows = view.snapshot.list<R>(kind.kind).map((item) => ({ item, key: byAge(item) }));
         const url = `${call.links.base}/${path}`;
         const { items, frame } = pageOf(rows, readPage(call.query, 50), true, url, {});
-        const list = items.map((item) => kind.answer(item, view, call.links, call.dialect));
-        return { status: 200, body: { ...frame, [path]: list } };
+        const list = items.map((item) => answers.answer(item, view, call.links, call.dialect));
+        return answered(200, answers.page(frame, list));
       },
-    },
-    {
-      ...shared,
+    }),
+    operation<{ readonly 201: One }>({
+      tag: label,
       method: 'POST',
       path: `/${path}`,
       id: `create_${word}`,
       summary: `Create an ${label}`,
       body: kind.bodies.create,
-      success: { 201: title },
+      success: { 201: answers.schema },
       errors: [400, 404, 409],
-      async handle(call, context) {
-        return context.writes.run(
+      handle: (call, context) =>
+        context.writes.run(
           call.actor,
           (transaction) => changes.create(transaction, call, context),
-          (id, view) => ({ status: 201, body: answer(id, view, call) }),
-        );
-      },
-    },
-    {
+          (id, view) => answered(201, answerOf(kind, answers, id, view, call)),
+        ),
+    }),
+  ];
+}
+
+function onePolicy<R extends Common, B extends PolicyBody, One extends NamedSchema, Page extends NamedSchema>(
+  kind: PolicyKind<R, B>,
+  answers: PolicyAnswers<R, One, Page>,
+  changes: PolicyChanges,
+): readonly Operation[] {
+  const { path, word, label } = kind;
+  const shared = { tag: label, path: `/${path}/:id` };
+  return [
+    operation<{ readonly 200: One }>({
       ...shared,
       method: 'GET',
-      path: `/${path}/:id`,
       id: `get_${word}`,
       summary: `Retrieve an ${label}`,
-      success: { 200: title },
+      success: { 200: answers.schema },
       errors: [404],
       async handle(call, { store }) {
-        return { status: 200, body: answer(call.params.id!, new View(await store.snapshot()), call) };
+        const view = new View(await store.snapshot());
+        return answered(200, answerOf(kind, answers, call.params.id!, view, call));
       },
-    },
-    {
+    }),
+    operation<{ readonly 200: One }>({
       ...shared,
       method: 'PATCH',
-      path: `/${path}/:id`,
       id: `update_${word}`,
       summary: `Update an ${label}`,
       body: kind.bodies.patch,
-      success: { 200: title },
+      success: { 200: answers.schema },
       errors: [400, 404, 409],
-      async handle(call, context) {
-        return context.writes.run(
+      handle: (call, context) =>
+        context.writes.run(
           call.actor,
           (transaction) => changes.update(transaction, call, context),
-          (id, view) => ({ status: 200, body: answer(id, view, call) }),
-        );
-      },
-    },
-    {
+          (id, view) => answered(200, answerOf(kind, answers, id, view, call)),
+        ),
+    }),
+    operation({
       ...shared,
       method: 'DELETE',
-      path: `/${path}/:id`,
       id: `delete_${word}`,
       summary: `Delete an ${label}`,
       success: { 204: null },
       errors: [404, 409],
-      async handle(call, { writes }) {
-        return writes.run(
+      handle: (call, { writes }) =>
+        writes.run(
           call.actor,
           (transaction) => changes.delete(transaction, call),
-          () => NO_CONTENT,
-        );
-      },
-    },
-    {
-      ...shared,
-      method: 'GET',
-      path: `/${path}/:id/connections`,
-      id: `list_${word}_connections`,
-      summary: `List the connections that use an ${label}`,
-      query: PAGE_QUERY,
-      success: { 200: 'VPNGatewayConnectionCollection' },
-      errors: [400, 404],
-      async handle(call, context) {
-        const view = new View(await context.store.snapshot());
-        const { id } = find(kind, view, call.params.id!);
-        const url = `${call.links.base}/${path}/${id}/connections`;
-        return pageOfConnections(connectionsOf(kind, view, id), view, call, context, url, 50);
-      },
-    },
+          () => done(204),
+        ),
+    }),
+    usersOf(kind),
   ];
+}
+
+function usersOf<R extends Common, B extends PolicyBody>(kind: PolicyKind<R, B>): Operation {
+  const { path, word, label } = kind;
+  return operation({
+    tag: label,
+    method: 'GET',
+    path: `/${path}/:id/connections`,
+    id: `list_${word}_connections`,
+    summary: `List the connections that use an ${label}`,
+    query: PAGE_QUERY,
+    success: { 200: Connections },
+    errors: [400, 404],
+    async handle(call, context) {
+      const view = new View(await context.store.snapshot());
+      const { id } = find(kind, view, call.params.id!);
+      const url = `${call.links.base}/${path}/${id}/connections`;
+      return pageOfConnections(connectionsOf(kind, view, id), view, call, context, url, 50);
+    },
+  });
+}
+
+function answerOf<R extends Common, B extends PolicyBody, One extends NamedSchema>(
+  kind: PolicyKind<R, B>,
+  { answer }: Pick<PolicyAnswers<R, One, NamedSchema>, 'answer'>,
+  id: string,
+  view: View,
+  call: Call,
+): BodyOf<One> {
+  return answer(find(kind, view, id), view, call.links, call.dialect);
 }
 
 function requireEither(body: object, { one, many }: { readonly one: string; readonly many: string }): void {

@@ -1,16 +1,17 @@
 import { DEFAULT_QUOTAS, type Quotas } from '../../store/site.js';
 import * as Type from '../../util/json-schema.js';
 import { View } from '../context.js';
-import type { Call, Operation } from '../operation.js';
+import { answered, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
 import { type QuotaScope, quotaUses } from '../quotas.js';
 import type { Links } from '../render/links.js';
+import * as Schemas from '../schemas/surroundings-answers.js';
 import { choice, PAGE_QUERY } from './shared.js';
 
 const NAMES = Object.keys(DEFAULT_QUOTAS) as (keyof Quotas)[];
 
 export const quotaOperations: readonly Operation[] = [
-  {
+  operation({
     tag: 'Server',
     method: 'GET',
     path: '/quotas',
@@ -18,9 +19,9 @@ export const quotaOperations: readonly Operation[] = [
     id: 'list_quotas',
     summary: 'List the quotas with what is used of them, for each thing that they are counted in',
     query: { ...PAGE_QUERY, name: Type.Optional(Type.Enum(NAMES)) },
-    success: { 200: 'QuotaCollection' },
+    success: { 200: Schemas.Quotas },
     errors: [400],
-    async handle(call: Call, { store, site }) {
+    async handle(call, { store, site }) {
       const name = choice(call, 'name', NAMES);
       const uses = quotaUses(new View(await store.snapshot()), site);
       const rows = uses
@@ -32,12 +33,15 @@ export const quotaOperations: readonly Operation[] = [
         ...use,
         scope: scopeAnswer(scope, call.links),
       }));
-      return { status: 200, body: { ...page.frame, quotas } };
+      return answered(200, { ...page.frame, quotas });
     },
-  },
+  }),
 ];
 
-function scopeAnswer({ type, id, name, gateway, zone }: QuotaScope, links: Links): object {
+function scopeAnswer(
+  { type, id, name, gateway, zone }: QuotaScope,
+  links: Links,
+): Schemas.QuotaAnswer['scope'] {
   const hrefs = {
     region: () => links.region(),
     zone: () => links.zone(id),

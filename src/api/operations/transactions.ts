@@ -3,7 +3,8 @@ import type { Static } from '../../util/json-schema.js';
 import { BodyReader } from '../bodies.js';
 import type { ApiContext, Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
-import type { Call, Operation } from '../operation.js';
+import { answered, type BodyOf, type Call, type Operation, operation } from '../operation.js';
+import * as Schemas from '../schemas/answers.js';
 import { transactionBody } from '../schemas/requests.js';
 import { changeConnection, createConnection, deleteConnection } from './connection-changes.js';
 import { createGateway, deleteGateway, patchGateway, removeGateway } from './gateways.js';
@@ -48,7 +49,7 @@ type Step = Static<typeof schema>['steps'][number];
 type GatewayReference = NonNullable<Step['gateway']>;
 
 export const transactionOperations: readonly Operation[] = [
-  {
+  operation({
     tag: 'Transaction',
     method: 'POST',
     path: '/transactions',
@@ -58,19 +59,23 @@ export const transactionOperations: readonly Operation[] = [
       'Make several changes at once, or none: rules are held against what all of them lead to, in whatever order they stand. With dry_run nothing is changed, and gateways that are deleted count as gone',
     body: schema,
     bodyLimit: BODY_LIMIT,
-    success: { 200: 'Transaction' },
+    success: { 200: Schemas.TransactionOutcome },
     errors: [400, 404, 409],
     async handle(call, context) {
       return context.writes.run(
         call.actor,
         (transaction) => workOut(transaction, call, context),
-        (body) => ({ status: 200, body }),
+        (body) => answered(200, body),
       );
     },
-  },
+  }),
 ];
 
-function workOut(transaction: Transaction, call: Call, context: ApiContext): object {
+function workOut(
+  transaction: Transaction,
+  call: Call,
+  context: ApiContext,
+): BodyOf<typeof Schemas.TransactionOutcome> {
   const { dry_run: dryRun = false, steps } = reader.read(call.body());
   if (dryRun) {
     for (const { id, value } of transaction.view.gateways()) {

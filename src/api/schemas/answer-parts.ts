@@ -23,16 +23,30 @@ export const Time = Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8
 export const Count = Type.Integer({ minimum: 0 });
 /** A field that has one value. */
 export const constant = <T extends string>(value: T) => Type.Literal(value);
+/** A schema with the name under which the OpenAPI document lists it. */
+export type NamedSchema = Type.TSchema & { readonly $id: string };
 /** A reference to a schema by its name, with its type. */
-export const ref = <S extends Type.TSchema>(schema: S) =>
-  Type.Unsafe<Type.Static<S>>({ $ref: `${(schema as { readonly $id?: string }).$id}#` });
+export const ref = <S extends NamedSchema>({ $id }: S) => Type.Unsafe<Type.Static<S>>({ $ref: `${$id}#` });
 /** A list of what a schema describes. */
-export const arrayOf = <S extends Type.TSchema>(schema: S) => Type.Array(ref(schema));
-/** A list of what the schema of this name describes. */
-export const listed = (name: string) => Type.Array(Type.Unsafe<object>({ $ref: `${name}#` }));
+export const arrayOf = <S extends NamedSchema>(schema: S) => Type.Array(ref(schema));
 /** A closed object under the name of its schema. */
 export const named = <T extends Type.TProperties>($id: string, properties: T) =>
-  Type.Object(properties, { ...closed, $id });
+  Type.Object(properties, { ...closed, $id }) as Type.TObject<T> & { readonly $id: string };
+/** What one of several schemas describes. */
+export const oneOf = <S extends readonly NamedSchema[]>($id: string, ...schemas: S) => {
+  const anyOf = schemas.map((schema) => ({ $ref: `${schema.$id}#` }));
+  return Type.Unsafe<Type.Static<S[number]>>({ $id, anyOf }) as Type.TUnsafe<Type.Static<S[number]>> & {
+    readonly $id: string;
+  };
+};
+
+type Fixed<T> = T extends readonly (infer Item)[]
+  ? readonly Fixed<Item>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Fixed<T[K]> }
+    : T;
+/** A body as it is answered. */
+export type AnswerOf<S extends Type.TSchema> = Fixed<Type.Static<S>>;
 
 /** Whether a tunnel carries traffic. */
 export const UpDown = Type.Enum(['up', 'down']);
@@ -54,6 +68,23 @@ export const Lifecycle = Type.Enum([
 export const OldStatus = Type.Enum(['available', 'failed', 'pending', 'deleting']);
 /** An encryption algorithm, or "multiple". */
 export const Encryption = Type.Enum([...ENCRYPTION_NAMES, 'multiple']);
+
+/** What a page of a list has beside its objects. */
+export const PAGE_FRAME = {
+  first: Type.Object({ href: Href }, closed),
+  next: optional(Type.Object({ href: Href }, closed)),
+  limit: Type.Integer({ minimum: 1, maximum: 100 }),
+  total_count: Count,
+};
+
+/** A page without its objects. */
+export type PageFrame = AnswerOf<Type.TObject<typeof PAGE_FRAME>>;
+
+/** A page of a list, with its objects in the field of that name. */
+export function page<const Field extends string, S extends NamedSchema>(name: string, field: Field, item: S) {
+  const items = { [field]: arrayOf(item) } as Readonly<Record<Field, ReturnType<typeof arrayOf<S>>>>;
+  return named(name, { ...PAGE_FRAME, ...items });
+}
 
 /** What is answered when a request fails. */
 export const ErrorContainer = named('Errors', {

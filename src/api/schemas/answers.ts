@@ -4,6 +4,7 @@ import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '..
 import * as Type from '../../util/json-schema.js';
 import {
   Address,
+  type AnswerOf,
   arrayOf,
   ConnectionReference,
   Count,
@@ -16,12 +17,14 @@ import {
   Href,
   Id,
   Lifecycle,
-  listed,
   Name,
+  type NamedSchema,
   named,
   OldStatus,
+  oneOf,
   optional,
   PolicyReference,
+  page,
   Reason,
   ResourceGroupReference,
   ref,
@@ -32,16 +35,25 @@ import {
   VpcReference,
 } from './answer-parts.js';
 import {
+  AuditEntries,
   AuditEntry,
   Quota,
+  Quotas,
   Region,
+  Regions,
   ReservedIp,
+  ReservedIps,
   ResourceGroup,
+  ResourceGroups,
   ServiceConnection,
+  ServiceConnections,
   Subnet,
+  Subnets,
   Token,
   Vpc,
+  Vpcs,
   Zone,
+  Zones,
 } from './surroundings-answers.js';
 
 /** The bodies of answers, by the name under which the OpenAPI document lists them. */
@@ -57,7 +69,7 @@ const policyFields = {
   encryption_algorithms: Type.Array(Type.Enum(ENCRYPTION_NAMES), { minItems: 1 }),
 };
 
-const IkePolicy = named('IKEPolicy', {
+export const IkePolicy = named('IKEPolicy', {
   ...policyFields,
   authentication_algorithm: Type.Enum([...AUTHENTICATION_NAMES, 'multiple']),
   authentication_algorithms: Type.Array(Type.Enum(AUTHENTICATION_NAMES), { minItems: 1 }),
@@ -68,7 +80,7 @@ const IkePolicy = named('IKEPolicy', {
   resource_type: constant('ike_policy'),
 });
 
-const IpsecPolicy = named('IPsecPolicy', {
+export const IpsecPolicy = named('IPsecPolicy', {
   ...policyFields,
   authentication_algorithm: Type.Enum([...AUTHENTICATION_NAMES, 'disabled', 'multiple']),
   authentication_algorithms: Type.Array(Type.Enum([...AUTHENTICATION_NAMES, 'disabled']), { minItems: 1 }),
@@ -97,33 +109,30 @@ const Member = named('VPNGatewayMember', {
   ...states,
 });
 
-const Gateway = Type.Object(
-  {
-    id: Id,
-    crn: Crn,
-    name: Name,
-    href: Href,
-    created_at: Time,
-    subnet: ref(SubnetReference),
-    resource_group: ref(ResourceGroupReference),
-    lifecycle_state: Lifecycle,
-    health_state: Health,
-    // Since 2020, all of these.
-    resource_type: optional(constant('vpn_gateway')),
-    vpc: optional(ref(VpcReference)),
-    connections: optional(arrayOf(ConnectionReference)),
-    members: optional(Type.Array(ref(Member), { minItems: 2, maxItems: 2 })),
-    health_reasons: optional(arrayOf(Reason)),
-    lifecycle_reasons: optional(arrayOf(Reason)),
-    mode: optional(Type.Enum(['policy', 'route'])),
-    local_asn: optional(Type.Integer()),
-    advertised_cidrs: optional(Type.Array(Text)),
-    // Until 2023-10-09, and in 2019.
-    status: optional(OldStatus),
-    public_ip: optional(Address),
-  },
-  { ...closed, $id: 'VPNGateway' },
-);
+export const Gateway = named('VPNGateway', {
+  id: Id,
+  crn: Crn,
+  name: Name,
+  href: Href,
+  created_at: Time,
+  subnet: ref(SubnetReference),
+  resource_group: ref(ResourceGroupReference),
+  lifecycle_state: Lifecycle,
+  health_state: Health,
+  // Since 2020, all of these.
+  resource_type: optional(constant('vpn_gateway')),
+  vpc: optional(ref(VpcReference)),
+  connections: optional(arrayOf(ConnectionReference)),
+  members: optional(Type.Array(ref(Member), { minItems: 2, maxItems: 2 })),
+  health_reasons: optional(arrayOf(Reason)),
+  lifecycle_reasons: optional(arrayOf(Reason)),
+  mode: optional(Type.Enum(['policy', 'route'])),
+  local_asn: optional(Type.Integer()),
+  advertised_cidrs: optional(Type.Array(Text)),
+  // Until 2023-10-09, and in 2019.
+  status: optional(OldStatus),
+  public_ip: optional(Address),
+});
 
 const Identity = Type.Object({ type: Type.Enum([...IDENTITY_TYPE_NAMES]), value: Text }, closed);
 const Cidrs = Type.Array(Text, { minItems: 1 });
@@ -196,33 +205,41 @@ const FlatRouteConnection = named('VPNGatewayConnectionStaticRouteModeFlat', {
   route_mode: optional(constant('policy')),
   peer_address: Text,
 });
-const Connection = Type.Unsafe<
-  | Type.Static<typeof PolicyConnection>
-  | Type.Static<typeof RouteConnection>
-  | Type.Static<typeof FlatPolicyConnection>
-  | Type.Static<typeof FlatRouteConnection>
->({
-  $id: 'VPNGatewayConnection',
-  anyOf: [
-    { $ref: 'VPNGatewayConnectionPolicyMode#' },
-    { $ref: 'VPNGatewayConnectionStaticRouteMode#' },
-    { $ref: 'VPNGatewayConnectionPolicyModeFlat#' },
-    { $ref: 'VPNGatewayConnectionStaticRouteModeFlat#' },
-  ],
-});
+export const Connection = oneOf(
+  'VPNGatewayConnection',
+  PolicyConnection,
+  RouteConnection,
+  FlatPolicyConnection,
+  FlatRouteConnection,
+);
 
-function page(name: string, field: string, item: string) {
-  return named(name, {
-    first: Type.Object({ href: Href }, closed),
-    next: optional(Type.Object({ href: Href }, closed)),
-    limit: Type.Integer({ minimum: 1, maximum: 100 }),
-    total_count: Count,
-    [field]: listed(item),
-  });
-}
+export const IkePolicies = page('IKEPolicyCollection', 'ike_policies', IkePolicy);
+export const IpsecPolicies = page('IPsecPolicyCollection', 'ipsec_policies', IpsecPolicy);
+export const Gateways = page('VPNGatewayCollection', 'vpn_gateways', Gateway);
+export const Connections = page('VPNGatewayConnectionCollection', 'connections', Connection);
+export const NestedCidrs = named('CIDRs', { cidrs: Cidrs });
+export const LocalCidrs = named('LocalCIDRs', { local_cidrs: Cidrs });
+export const PeerCidrs = named('PeerCIDRs', { peer_cidrs: Cidrs });
+export const TransactionOutcome = named('Transaction', {
+  dry_run: Type.Boolean(),
+  // As asked for; the id where the object exists after the transaction.
+  steps: Type.Array(Type.Object({ operation: Text, id: optional(Id) }, closed)),
+});
+export const Backup = named('Backup', BACKUP_FIELDS);
+export const RestoreOutcome = named('Restore', {
+  dry_run: Type.Boolean(),
+  made: Count,
+  changed: Count,
+  deleted: Count,
+  unchanged: Count,
+  connections_without_key: Type.Array(
+    Type.Object({ id: Id, name: Text, gateway: Type.Object({ id: Id, name: Text }, closed) }, closed),
+  ),
+});
+export const AdvertisedCidrs = named('AdvertisedCIDRs', { advertised_cidrs: Type.Array(Text) });
 
 /** Every named schema; later ones refer to earlier ones. */
-export const ANSWERS: readonly Type.TSchema[] = [
+export const ANSWERS: readonly NamedSchema[] = [
   ErrorContainer,
   Reason,
   ResourceGroupReference,
@@ -249,54 +266,27 @@ export const ANSWERS: readonly Type.TSchema[] = [
   Quota,
   AuditEntry,
   Token,
-  page('IKEPolicyCollection', 'ike_policies', 'IKEPolicy'),
-  page('IPsecPolicyCollection', 'ipsec_policies', 'IPsecPolicy'),
-  page('VPNGatewayCollection', 'vpn_gateways', 'VPNGateway'),
-  page('VPNGatewayConnectionCollection', 'connections', 'VPNGatewayConnection'),
-  page('SubnetCollection', 'subnets', 'Subnet'),
-  page('VPCCollection', 'vpcs', 'VPC'),
-  page('QuotaCollection', 'quotas', 'Quota'),
-  page('AuditEntryCollection', 'entries', 'AuditEntry'),
-  page('ReservedIPCollection', 'reserved_ips', 'ReservedIP'),
-  named('RegionCollection', { regions: arrayOf(Region) }),
-  named('ZoneCollection', { zones: arrayOf(Zone) }),
-  // Only a transit gateway makes service connections: there are none here.
-  named('VPNGatewayServiceConnectionCollection', {
-    first: Type.Object({ href: Href }, closed),
-    limit: Type.Integer({ minimum: 1, maximum: 100 }),
-    total_count: Type.Literal(0),
-    service_connections: Type.Array(Type.Object({}), { maxItems: 0 }),
-  }),
-  named('ResourceGroupCollection', { resources: arrayOf(ResourceGroup) }),
-  named('CIDRs', { cidrs: Cidrs }),
-  named('LocalCIDRs', { local_cidrs: Cidrs }),
-  named('PeerCIDRs', { peer_cidrs: Cidrs }),
-  named('Transaction', {
-    dry_run: Type.Boolean(),
-    // As asked for; the id where the object exists after the transaction.
-    steps: Type.Array(Type.Object({ operation: Text, id: optional(Id) }, closed)),
-  }),
-  named('Backup', BACKUP_FIELDS),
-  named('Restore', {
-    dry_run: Type.Boolean(),
-    made: Count,
-    changed: Count,
-    deleted: Count,
-    unchanged: Count,
-    connections_without_key: Type.Array(
-      Type.Object({ id: Id, name: Text, gateway: Type.Object({ id: Id, name: Text }, closed) }, closed),
-    ),
-  }),
-  named('AdvertisedCIDRs', { advertised_cidrs: Type.Array(Text) }),
+  IkePolicies,
+  IpsecPolicies,
+  Gateways,
+  Connections,
+  Subnets,
+  Vpcs,
+  Quotas,
+  AuditEntries,
+  ReservedIps,
+  Regions,
+  Zones,
+  ServiceConnections,
+  ResourceGroups,
+  NestedCidrs,
+  LocalCidrs,
+  PeerCidrs,
+  TransactionOutcome,
+  Backup,
+  RestoreOutcome,
+  AdvertisedCidrs,
 ];
-
-type Fixed<T> = T extends readonly (infer Item)[]
-  ? readonly Fixed<Item>[]
-  : T extends object
-    ? { readonly [K in keyof T]: Fixed<T[K]> }
-    : T;
-/** A body as it is answered. */
-type AnswerOf<S extends Type.TSchema> = Fixed<Type.Static<S>>;
 
 /** An IKE policy. */
 export type IkePolicyAnswer = AnswerOf<typeof IkePolicy>;
@@ -318,11 +308,3 @@ export type FlatRouteConnectionAnswer = AnswerOf<typeof FlatRouteConnection>;
 export type ConnectionAnswer = AnswerOf<typeof Connection>;
 /** Why something is not well. */
 export type ReasonAnswer = AnswerOf<typeof Reason>;
-/** A subnet of the site. */
-export type SubnetAnswer = AnswerOf<typeof Subnet>;
-/** A VPC of the site. */
-export type VpcAnswer = AnswerOf<typeof Vpc>;
-/** An address of a subnet that a gateway has. */
-export type ReservedIpAnswer = AnswerOf<typeof ReservedIp>;
-/** A resource group of the site. */
-export type ResourceGroupAnswer = AnswerOf<typeof ResourceGroup>;

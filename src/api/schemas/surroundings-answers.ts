@@ -2,6 +2,7 @@ import { DEFAULT_QUOTAS } from '../../store/site.js';
 import * as Type from '../../util/json-schema.js';
 import { ERROR_CODES } from '../error-codes.js';
 import {
+  type AnswerOf,
   arrayOf,
   Count,
   Crn,
@@ -13,6 +14,8 @@ import {
   Name,
   named,
   optional,
+  PAGE_FRAME,
+  page,
   Reason,
   ResourceGroupReference,
   ref,
@@ -141,3 +144,38 @@ export const Token = named('Token', {
   expiration: Count,
   scope: Text,
 });
+
+export const Subnets = page('SubnetCollection', 'subnets', Subnet);
+export const Vpcs = page('VPCCollection', 'vpcs', Vpc);
+export const Quotas = page('QuotaCollection', 'quotas', Quota);
+export const AuditEntries = page('AuditEntryCollection', 'entries', AuditEntry);
+export const ReservedIps = page('ReservedIPCollection', 'reserved_ips', ReservedIp);
+export const Regions = named('RegionCollection', { regions: arrayOf(Region) });
+export const Zones = named('ZoneCollection', { zones: arrayOf(Zone) });
+/** Only a transit gateway makes service connections: there are none here. */
+export const ServiceConnections = named('VPNGatewayServiceConnectionCollection', {
+  first: PAGE_FRAME.first,
+  limit: PAGE_FRAME.limit,
+  total_count: Type.Literal(0),
+  service_connections: Type.Array(Type.Object({}), { maxItems: 0 }),
+});
+export const ResourceGroups = named('ResourceGroupCollection', { resources: arrayOf(ResourceGroup) });
+
+/** A subnet of the site. */
+export type SubnetAnswer = AnswerOf<typeof Subnet>;
+/** A VPC of the site. */
+export type VpcAnswer = AnswerOf<typeof Vpc>;
+/** An address of a subnet that a gateway has. */
+export type ReservedIpAnswer = AnswerOf<typeof ReservedIp>;
+/** A resource group of the site. */
+export type ResourceGroupAnswer = AnswerOf<typeof ResourceGroup>;
+/** A region. */
+export type RegionAnswer = AnswerOf<typeof Region>;
+/** A zone of the region. */
+export type ZoneAnswer = AnswerOf<typeof Zone>;
+/** An entry of the audit trail. */
+export type AuditEntryAnswer = AnswerOf<typeof AuditEntry>;
+/** A quota and how much of it is used. */
+export type QuotaAnswer = AnswerOf<typeof Quota>;
+/** An access token and its refresh token. */
+export type TokenAnswer = AnswerOf<typeof Token>;
