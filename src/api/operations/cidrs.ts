@@ -66,7 +66,11 @@ function byPrefix<S extends NamedSchema>(
 }
 
 function operationsOf<S extends NamedSchema>(family: Family<S>): readonly Operation[] {
-  const { side, list, item, schema, suffix, added } = family;
+  return [...readingOf(family), ...changingOf(family)];
+}
+
+function readingOf<S extends NamedSchema>(family: Family<S>): readonly Operation[] {
+  const { side, list, item, schema, suffix } = family;
   return [
     operation<{ readonly 200: S }>({
       tag,
@@ -95,6 +99,17 @@ function operationsOf<S extends NamedSchema>(family: Family<S>): readonly Operat
         return done(204);
       },
     }),
+  ];
+}
+
+function changingOf({
+  side,
+  item,
+  suffix,
+  added,
+  cidr,
+}: Omit<Family<NamedSchema>, 'answer'>): readonly Operation[] {
+  return [
     operation<{ readonly 201?: null; readonly 204: null }>({
       tag,
       method: 'PUT',
@@ -106,7 +121,7 @@ function operationsOf<S extends NamedSchema>(family: Family<S>): readonly Operat
       handle: (call, context) =>
         context.writes.run(
           call.actor,
-          (transaction) => addCidr(transaction, call, family, context),
+          (transaction) => addCidr(transaction, call, { side, cidr }, context),
           (isNew) => done(isNew ? added : 204),
         ),
     }),
@@ -121,7 +136,7 @@ function operationsOf<S extends NamedSchema>(family: Family<S>): readonly Operat
       handle: (call, context) =>
         context.writes.run(
           call.actor,
-          (transaction) => removeCidr(transaction, call, family, context),
+          (transaction) => removeCidr(transaction, call, { side, cidr }, context),
           () => done(204),
         ),
     }),
