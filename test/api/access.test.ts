@@ -13,11 +13,11 @@ import { hashSecret, newSecret } from '../../src/api/auth/credentials.js';
 import { signToken } from '../../src/api/auth/jwt.js';
 import { isLoopbackHost } from '../../src/api/listeners.js';
 import { type ApiAuth, ApiServer, type ListenOptions } from '../../src/api/server.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { readSite, type Site } from '../../src/store/site.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { ApiLab, NEW, PSK, policyConnection, SITE } from '../helpers/api-lab.js';
 import { FakeRunner } from '../helpers/fake-runner.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 const EDITOR = newSecret();
 const VIEWER = newSecret();

@@ -5,10 +5,10 @@ import { type AuditEntry, AuditTrail } from '../../src/api/audit/trail.js';
 import { hashSecret, newSecret } from '../../src/api/auth/credentials.js';
 import { OPERATIONS } from '../../src/api/routes.js';
 import type { ApiAuth } from '../../src/api/server.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { ApiLab, IKE, PSK, policyConnection } from '../helpers/api-lab.js';
 import { CONTRACT } from '../helpers/contract-cases.js';
 import { makeWorld, sendCase } from '../helpers/contract-world.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 const EDITOR = newSecret();
 const VIEWER = newSecret();

@@ -4,11 +4,11 @@ import { hashSecret } from '../../src/api/auth/credentials.js';
 import { ERROR_CODES, type ErrorCode } from '../../src/api/error-codes.js';
 import { answerGarbage } from '../../src/api/listeners.js';
 import { OPERATIONS } from '../../src/api/routes.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { type Store, StoreError } from '../../src/store/store.js';
 import { ApiLab, type LabAnswer } from '../helpers/api-lab.js';
 import { CONTRACT } from '../helpers/contract-cases.js';
 import { type ContractCase, makeWorld, sendCase, type World } from '../helpers/contract-world.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 /** Codes that the VPC documents list for these operations and for any request. */
 const DOCUMENTED = `

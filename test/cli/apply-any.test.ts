@@ -10,11 +10,11 @@ import { exportText } from '../../src/cli/declarative/export.js';
 import { makePlan, type Plan } from '../../src/cli/declarative/plan.js';
 import { CliError } from '../../src/cli/errors.js';
 import { ApiClient } from '../../src/cli/vpn/api-client.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import type { Snapshot, Store } from '../../src/store/store.js';
 import { ApiLab, SITE } from '../helpers/api-lab.js';
 import { type DocumentInput, documents, slips } from '../helpers/arbitrary-documents.js';
 import { faultsOfDocument, faultsOfState } from '../helpers/legal-state.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 const THIRD = {
   id: '0717-sub3',

@@ -11,10 +11,10 @@ import { ControlPlane } from '../../src/daemon/serve/serve.js';
 import { serveChanges } from '../../src/daemon/serve/serve-changes.js';
 import { readServeFile, type ServeFile } from '../../src/daemon/serve/serve-file.js';
 import { readTlsFiles } from '../../src/daemon/serve/tls-files.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { KIND } from '../../src/store/records.js';
 import { makeCertificate } from '../helpers/certificates.js';
 import { commandLine } from '../helpers/command-line.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 function folderOf(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'culvert-reload-'));

@@ -3,10 +3,10 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import { type ApiAuth, ApiServer } from '../../src/api/server.js';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { readSite, type Site } from '../../src/store/site.js';
 import type { Store } from '../../src/store/store.js';
 import { FakeRunner } from './fake-runner.js';
+import { openMemoryStore } from './memory-store.js';
 
 export const NEW = '2026-03-24';
 export const FLAT = '2024-04-29';

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { openMemoryStore } from '../../src/store/memory-store.js';
 import { openSqliteStore } from '../../src/store/sqlite-store.js';
 import type { Commit, Store } from '../../src/store/store.js';
+import { openMemoryStore } from '../helpers/memory-store.js';
 
 /** What every engine of the store has to do; a further engine joins by one more line here. */
 const ENGINES: Readonly<Record<string, (folder: string) => Store>> = {

@@ -1,4 +1,4 @@
-import { deepFreeze, ObjectImage } from './object-image.js';
+import { deepFreeze, ObjectImage } from '../../src/store/object-image.js';
 import {
   type Change,
   type Commit,
@@ -8,10 +8,10 @@ import {
   type Snapshot,
   type Store,
   StoreError,
-} from './store.js';
-import { Watchers } from './watchers.js';
+} from '../../src/store/store.js';
+import { Watchers } from '../../src/store/watchers.js';
 
-/** A store that lives as long as the process: for tests and for trying things out. */
+/** A store that lives as long as the process. It keeps the contract of `Store` without a file. */
 export function openMemoryStore(): Store {
   return new MemoryStore();
 }
