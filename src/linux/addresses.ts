@@ -1,4 +1,4 @@
-import { formatIp, type IpBytes, parseIp } from '../util/ip.js';
+import { type IpBytes, parseIp } from '../util/ip.js';
 import { Errno, linuxError } from './errors.js';
 import { linkIndex } from './links.js';
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, netlinkRequest, u32 } from './netlink.js';
@@ -94,10 +94,4 @@ export function listAddresses(device?: string): InterfaceAddress[] {
     out.push({ address, prefix: answer.fixed.getUint8(1), index });
   }
   return out;
-}
-
-/** Whether some device of this host has the address. @throws LinuxError */
-export function isLocalAddress(ip: IpBytes): boolean {
-  const wanted = formatIp(ip);
-  return listAddresses().some((entry) => formatIp(entry.address) === wanted);
 }

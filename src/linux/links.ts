@@ -90,11 +90,6 @@ export function setLinkUp(name: string, mtu: number): void {
   setLink(name, { up: true, mtu });
 }
 
-/** Takes the device down; its routes go. @throws LinuxError naming the device */
-export function setLinkDown(name: string): void {
-  setLink(name, { up: false });
-}
-
 /** Removes a virtual device. @throws LinuxError naming the device */
 export function removeLink(name: string): void {
   netlinkRequest(RTM_DELLINK, 0, info(linkIndex(name)), [], IFINFO_SIZE, (errno) =>

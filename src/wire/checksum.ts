@@ -1,5 +1,5 @@
 /**
- * The Internet checksum (RFC 1071). Sums are kept unfolded so that pseudo-header and data can be added one
+ * The Internet checksum (RFC 1071). Sums are kept unfolded so that several runs of octets can be added one
  * after the other; a sum of one packet stays far below 2^53.
  */
 
@@ -10,7 +10,7 @@
 export function addToChecksum(sum: number, bytes: Uint8Array, offset: number, length: number): number {
   const even = offset + (length & ~1);
   let part = 0;
-  // At most 65,535 octets a packet: 32,767 words of 16 bits stay below 2^31, a small integer to the engine.
+  // At most 65,535 octets per packet: 32,767 words of 16 bits stay below 2^31, a small integer to the engine.
   for (let i = offset; i < even; i += 2) part += (bytes[i]! << 8) | bytes[i + 1]!;
   if ((length & 1) !== 0) part += bytes[even]! << 8;
   return sum + part;
@@ -27,21 +27,4 @@ export function finishChecksum(sum: number): number {
 /** The checksum over one run of octets. Over data that contains a correct checksum the result is 0. */
 export function checksum(bytes: Uint8Array, offset: number, length: number): number {
   return finishChecksum(addToChecksum(0, bytes, offset, length));
-}
-
-/**
- * The sum of the pseudo-header in front of a TCP, UDP or ICMPv6 packet: RFC 793 §3.1, RFC 8200 §8.1.
- * @param addresses octets that contain source and destination address one after the other, as IP headers do
- * @param at where the source address begins
- * @param addressLength 4 or 16
- * @param length octets of upper-layer header and data
- */
-export function pseudoHeaderSum(
-  addresses: Uint8Array,
-  at: number,
-  addressLength: number,
-  protocol: number,
-  length: number,
-): number {
-  return addToChecksum(protocol + (length >>> 16) + (length & 0xffff), addresses, at, 2 * addressLength);
 }

@@ -221,11 +221,6 @@ function readPorts(bytes: Uint8Array, end: number, view: PacketView): void {
   }
 }
 
-/** The packet's source address as a view. Allocates: not for the packet path. */
-export function sourceOf(view: PacketView): Uint8Array {
-  return view.bytes.subarray(view.sourceOffset, view.sourceOffset + view.addressLength);
-}
-
 /** The packet's destination address as a view. Allocates: not for the packet path. */
 export function destinationOf(view: PacketView): Uint8Array {
   return view.bytes.subarray(view.destinationOffset, view.destinationOffset + view.addressLength);
@@ -282,9 +277,4 @@ export function buildPacket(fields: IpFields, payload: Uint8Array): Uint8Array {
   }
   out.set(payload, headerLength);
   return out;
-}
-
-/** Whether the checksum of the IPv4 header at `offset` is right. The header's length has been checked. */
-export function ipv4ChecksumHolds(bytes: Uint8Array, offset: number): boolean {
-  return checksum(bytes, offset, (bytes[offset]! & 0x0f) << 2) === 0;
 }

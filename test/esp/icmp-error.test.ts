@@ -4,10 +4,10 @@ import { readAnswered } from '../../src/esp/icmp-error.js';
 import { createOutboundTable, NO_POLICY, NO_SA } from '../../src/esp/policy-table.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
 import { toHex } from '../../src/util/bytes.js';
-import { buildPacket, createPacketView, destinationOf, readPacket, sourceOf } from '../../src/wire/ip.js';
-import { buildUdpPacket } from '../../src/wire/udp.js';
+import { buildPacket, createPacketView, destinationOf, readPacket } from '../../src/wire/ip.js';
 import { innerPacket, ip, selector } from '../helpers/esp.js';
 import { icmpError, ROUTER_ERRORS } from '../helpers/icmp-errors.js';
+import { buildUdpPacket, sourceOf } from '../helpers/whole-packets.js';
 
 const LOCAL = [selector('10.1.0.0/24'), selector('2001:db8:1::/48')];
 const PEER = [selector('10.2.0.0/24'), selector('2001:db8:2::/48')];

@@ -12,8 +12,8 @@ import {
   type PacketView,
   readPacket,
 } from '../../src/wire/ip.js';
-import { buildUdpPacket } from '../../src/wire/udp.js';
 import { innerPacket, ip, selector } from '../helpers/esp.js';
+import { buildUdpPacket } from '../helpers/whole-packets.js';
 
 function view(packet: Uint8Array, offset = 0): PacketView {
   const out = createPacketView();

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import { OutboundSa } from '../../src/esp/seal.js';
-import { buildUdpPacket } from '../../src/wire/udp.js';
 import { ESP_SUITES, espKeys, innerPacket, ip, rawKeys, seededRandom, suiteName } from '../helpers/esp.js';
 import { must } from '../helpers/results.js';
 import { DECRYPT, espSa, pcap, skipWithoutTshark, tsharkKnows } from '../helpers/tshark.js';
+import { buildUdpPacket } from '../helpers/whole-packets.js';
 
 const skip = skipWithoutTshark();
 const crypto = createOpensslBackend();

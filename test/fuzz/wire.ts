@@ -14,13 +14,13 @@ import {
 import type { V1Message } from '../../src/wire/ike/v1/payloads.js';
 import { createPacketView, readPacket } from '../../src/wire/ip.js';
 import { tcpHeaderLength } from '../../src/wire/tcp.js';
-import { udpDataLength } from '../../src/wire/udp.js';
 import { establishedPair } from '../helpers/engine-pair.js';
 import { innerPacket } from '../helpers/esp.js';
 import { malformedMessages, mutate, recordedChains, recordedMessages } from '../helpers/ike-corpus.js';
 import { messagesOfLife, SHORT_LIVES } from '../helpers/message-rain.js';
 import type { SeededRandom } from '../helpers/seeded-random.js';
 import { establishedV1 } from '../helpers/v1-pair.js';
+import { udpDataLength } from '../helpers/whole-packets.js';
 import { type FuzzPart, hold, pick } from './part.js';
 
 const MUTATIONS = 200;

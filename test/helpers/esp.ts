@@ -13,7 +13,7 @@ import { SecretKey } from '../../src/util/secret.js';
 import type { TrafficSelector } from '../../src/wire/ike/payloads.js';
 import { nameOf, TsType } from '../../src/wire/ike/registry.js';
 import { buildPacket } from '../../src/wire/ip.js';
-import { buildUdpPacket } from '../../src/wire/udp.js';
+import { buildUdpPacket } from './whole-packets.js';
 
 /** Every cipher with every MAC it goes with. */
 export const ESP_SUITES: readonly EspSuite[] = ENCRYPTION_TRANSFORMS.flatMap((cipher) => {

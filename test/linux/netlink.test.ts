@@ -1,8 +1,8 @@
 import t from 'tap';
-import { addAddress, isLocalAddress, listAddresses, removeAddress } from '../../src/linux/addresses.js';
+import { addAddress, listAddresses, removeAddress } from '../../src/linux/addresses.js';
 import { capabilities, hasEffectiveCapability } from '../../src/linux/capabilities.js';
 import { LinuxError, tunError } from '../../src/linux/errors.js';
-import { findLink, linkIndex, removeLink, setLink, setLinkDown, setLinkUp } from '../../src/linux/links.js';
+import { findLink, linkIndex, removeLink, setLink, setLinkUp } from '../../src/linux/links.js';
 import { decodeAnswers, decodeAttributes, encodeRequest } from '../../src/linux/netlink.js';
 import { addRoute, getRoute, listRoutes, ROUTE_PROTOCOL, removeRoute } from '../../src/linux/routes.js';
 import { openTun } from '../../src/linux/tun.js';
@@ -61,8 +61,9 @@ t.test('links, addresses and routes come and go', { skip }, async (t) => {
   }
   const texts = listAddresses('culvert8').map((x) => `${formatIp(x.address)}/${x.prefix}`);
   t.ok(texts.includes('10.9.0.1/24') && texts.includes('2001:db8:9::1/64'), texts.join(' '));
-  t.ok(isLocalAddress(parseIp('10.9.0.1')!));
-  t.notOk(isLocalAddress(parseIp('10.9.0.2')!));
+  const ofAnyDevice = listAddresses().map(({ address }) => formatIp(address));
+  t.ok(ofAnyDevice.includes('10.9.0.1'));
+  t.notOk(ofAnyDevice.includes('10.9.0.2'));
   t.throws(() => addAddress('culvert8', '10.9.0.1'), /write address\/prefix/);
   t.throws(() => addAddress('culvert8', '10.9.0.1/33'), /write address\/prefix/);
 
@@ -99,7 +100,7 @@ t.test('links, addresses and routes come and go', { skip }, async (t) => {
   removeAddress('culvert8', '10.9.0.1/24');
   t.equal(refusal(() => removeAddress('culvert8', '10.9.0.1/24')).code, 'EADDRNOTAVAIL');
 
-  setLinkDown('culvert8');
+  setLink('culvert8', { up: false });
   t.equal(findLink('culvert8')?.up, false);
   const down = refusal(() => addRoute({ cidr: cidr('10.78.0.0/16'), device: 'culvert8' }));
   t.equal(down.code, 'ENETDOWN');

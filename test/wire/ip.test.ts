@@ -2,20 +2,26 @@ import fc from 'fast-check';
 import t from 'tap';
 import { concat, fromHex, readU16, toHex, writeU16 } from '../../src/util/bytes.js';
 import { parseIp } from '../../src/util/ip.js';
-import { addToChecksum, checksum, finishChecksum, pseudoHeaderSum } from '../../src/wire/checksum.js';
-import { buildEcho, buildTooBig, isIcmpError } from '../../src/wire/icmp.js';
+import { addToChecksum, checksum, finishChecksum } from '../../src/wire/checksum.js';
+import { isIcmpError } from '../../src/wire/icmp.js';
 import {
   buildPacket,
   createPacketView,
   destinationOf,
-  ipv4ChecksumHolds,
   MAX_EXTENSION_HEADERS,
   NO_PORT,
   readPacket,
-  sourceOf,
 } from '../../src/wire/ip.js';
 import { tcpHeaderLength } from '../../src/wire/tcp.js';
-import { buildUdpPacket, udpDataLength } from '../../src/wire/udp.js';
+import {
+  buildEcho,
+  buildTooBig,
+  buildUdpPacket,
+  ipv4ChecksumHolds,
+  pseudoHeaderSum,
+  sourceOf,
+  udpDataLength,
+} from '../helpers/whole-packets.js';
 
 const A4 = parseIp('10.1.0.1')!;
 const B4 = parseIp('10.2.0.2')!;

@@ -4,8 +4,8 @@ import { Fragmenter } from '../../../src/esp/offload/fragment.js';
 import { MAX_ICMPV4_ERROR, MAX_ICMPV6_ERROR, writeTooBig } from '../../../src/esp/offload/icmp-too-big.js';
 import { createPacketMemory } from '../../../src/esp/offload/packet-memory.js';
 import { parseIp } from '../../../src/util/ip.js';
-import { buildEcho } from '../../../src/wire/icmp.js';
 import { createPacketView, type PacketView, readPacket } from '../../../src/wire/ip.js';
+import { buildEcho } from '../../helpers/whole-packets.js';
 import {
   type FlowPacket,
   ipHeaderLength,
