@@ -91,11 +91,6 @@ export function deriveV1Keys(
   return { skeyid, skeyidD: d, skeyidA: a, encryption };
 }
 
-/** Wipes every key of an ISAKMP SA. */
-export function wipeV1Keys(keys: V1Keys): void {
-  for (const key of [keys.skeyid, keys.skeyidD, keys.skeyidA, keys.encryption]) key.wipe();
-}
-
 /** What both ends of main mode sign. Bodies are payloads without their generic header (RFC 2409 §3.2). */
 export interface MainModeTranscript {
   readonly initiatorPublic: Uint8Array;

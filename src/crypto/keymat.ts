@@ -79,11 +79,6 @@ export function deriveIkeKeys(
   return keys;
 }
 
-/** Wipes every key of an IKE SA. */
-export function wipeIkeKeys(keys: IkeKeys): void {
-  for (const key of [keys.skD, keys.skAi, keys.skAr, keys.skEi, keys.skEr, keys.skPi, keys.skPr]) key?.wipe();
-}
-
 /** The keys of a child SA by direction, named after the initiator of the exchange that made it. */
 export interface ChildKeys {
   readonly initiatorToResponder: EspKeys;

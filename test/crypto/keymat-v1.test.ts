@@ -11,11 +11,10 @@ import {
   hashI,
   hashR,
   quickModeKeymat,
-  wipeV1Keys,
 } from '../../src/crypto/keymat-v1.js';
 import type { PrfFunction } from '../../src/crypto/types.js';
 import { fromHex, toHex } from '../../src/util/bytes.js';
-import { SecretKey } from '../../src/util/secret.js';
+import { SecretKey, wipeSecrets } from '../../src/util/secret.js';
 import { Encr, Integ, Prf } from '../../src/wire/ike/registry.js';
 import { backends } from '../helpers/crypto.js';
 import { readFixture, readVectors, skipWithoutVectors, vectorsPresent } from '../helpers/vectors.js';
@@ -177,7 +176,7 @@ t.test(
           const { encryption, integrity } = deriveV1EspKeys(prf, keys.skeyidD, suite, fromHex(spi!), nonces);
           t.equal(toHex(encryption.expose()) + toHex(integrity!.expose()), keymat);
         }
-        wipeV1Keys(keys);
+        wipeSecrets(keys);
         t.throws(() => keys.encryption.expose(), /wiped/);
       }
     }

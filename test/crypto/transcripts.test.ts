@@ -5,13 +5,7 @@ import { modpKeyHalf } from '../../src/crypto/backends/openssl/dh-modp-key.js';
 import { portableModp } from '../../src/crypto/backends/portable/dh-modp.js';
 import { startExchange } from '../../src/crypto/dh/exchange.js';
 import { MODP_GROUPS } from '../../src/crypto/dh/modp-groups.js';
-import {
-  deriveChildKeys,
-  deriveIkeKeys,
-  deriveSkeyseed,
-  type IkeKeys,
-  wipeIkeKeys,
-} from '../../src/crypto/keymat.js';
+import { deriveChildKeys, deriveIkeKeys, deriveSkeyseed, type IkeKeys } from '../../src/crypto/keymat.js';
 import { computePskAuth, verifyPskAuth } from '../../src/crypto/psk-auth.js';
 import type { CryptoBackend, EspSuite, IkeSuite } from '../../src/crypto/types.js';
 import { fromHex, toHex } from '../../src/util/bytes.js';
@@ -108,7 +102,7 @@ for (const backend of backends) {
         );
       }
 
-      wipeIkeKeys(keys);
+      wipeSecrets(keys);
       t.ok(
         Object.values(keys).every((key: SecretKey) => key.wiped),
         'all keys wiped',

@@ -2,7 +2,7 @@ import * as Type from '../../util/json-schema.js';
 import { type ApiContext, View } from '../context.js';
 import { entityTag } from '../ids.js';
 import { type Call, done, type Operation, operation } from '../operation.js';
-import { ConnectionView } from '../render/connections.js';
+import { ObservedConnection } from '../render/connections.js';
 import * as Schemas from '../schemas/answers.js';
 import { nestedConnectionBodies } from '../schemas/requests.js';
 import { createConnection, deleteConnection, patchConnection } from './connection-changes.js';
@@ -33,7 +33,7 @@ export const connectionOperations: readonly Operation[] = [
       const observation = context.runner.observe(gateway.id);
       const chosen = view.connectionsOf(gateway.id).filter(({ id, value }) => {
         if (status === undefined) return true;
-        return new ConnectionView(id, value, gateway.value, observation).whole === status;
+        return new ObservedConnection(id, value, gateway.value, observation).whole === status;
       });
       const url = `${call.links.gateway(gateway.id)}/connections`;
       const usual = call.dialect.early ? EARLY_LIMIT : 50;

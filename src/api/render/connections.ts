@@ -38,7 +38,7 @@ export function connectionAnswer(
 ): ConnectionAnswer {
   const gateway = view.gateway(value.gateway)?.value;
   if (gateway === undefined) throw new Error(`connection ${id} has no gateway`);
-  const status = new ConnectionView(id, value, gateway, observation);
+  const status = new ObservedConnection(id, value, gateway, observation);
   const common = {
     admin_state_up: value.adminStateUp,
     authentication_mode: 'psk' as const,
@@ -177,7 +177,7 @@ const NO_KEY: ConnectionStatusDocument['status_reasons'][number] = {
 };
 
 /** What the running gateway says of a connection, member by member. */
-export class ConnectionView {
+export class ObservedConnection {
   readonly #documents: readonly (ConnectionStatusDocument | undefined)[];
   readonly #adminStateUp: boolean;
   /** Why a member gives no status. */

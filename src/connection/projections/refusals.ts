@@ -9,7 +9,7 @@ import type { Moment, Projection } from '../projection.js';
 import type { Advisory } from '../status.js';
 
 /** Why the peer does not carry a pair of networks. */
-export interface Refusal {
+export interface PairRefusal {
   readonly failure: Failure;
   readonly at: Millis;
   /** When it is asked for again; undefined when that is up to the next negotiation. */
@@ -21,8 +21,8 @@ const MAX_PAIRS = 1024;
 
 /** Which pairs of networks the peer refused, each by itself or all that were offered together. */
 export class PairRefusals implements Projection {
-  readonly #byPair = new Map<string, Refusal>();
-  #all: Refusal | undefined;
+  readonly #byPair = new Map<string, PairRefusal>();
+  #all: PairRefusal | undefined;
 
   on(event: IkeEvent, { now }: Moment): void {
     switch (event.kind) {
@@ -48,7 +48,7 @@ export class PairRefusals implements Projection {
   /** `pair` undefined: a child SA for all networks was refused. */
   refused(
     pair: { readonly local: TrafficSelector; readonly peer: TrafficSelector } | undefined,
-    refusal: Refusal,
+    refusal: PairRefusal,
   ): void {
     if (pair === undefined) {
       this.#all = refusal;
@@ -71,7 +71,7 @@ export class PairRefusals implements Projection {
     this.#all = undefined;
   }
 
-  of(pair: SelectorPair): Refusal | undefined {
+  of(pair: SelectorPair): PairRefusal | undefined {
     return this.#byPair.get(keyOf(pair)) ?? this.#all;
   }
 }

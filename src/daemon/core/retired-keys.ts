@@ -1,5 +1,5 @@
 import type { ConnectionId } from '../../util/ids.js';
-import type { SecretKey } from '../../util/secret.js';
+import { type SecretKey, wipeSecrets } from '../../util/secret.js';
 
 /** A negotiation under way may still need the keys of the configuration it began with; none takes this long. */
 const LAST_USE_MS = 120_000;
@@ -11,7 +11,7 @@ export class RetiredKeys {
   add(keys: ReadonlyMap<ConnectionId, SecretKey>): void {
     const timer = setTimeout(() => {
       this.#waiting.delete(timer);
-      wipeKeys(keys);
+      wipeSecrets(keys);
     }, LAST_USE_MS);
     timer.unref();
     this.#waiting.set(timer, keys);
@@ -21,13 +21,8 @@ export class RetiredKeys {
   wipe(): void {
     for (const [timer, keys] of this.#waiting) {
       clearTimeout(timer);
-      wipeKeys(keys);
+      wipeSecrets(keys);
     }
     this.#waiting.clear();
   }
-}
-
-/** Wipes all of these. */
-export function wipeKeys(keys: ReadonlyMap<ConnectionId, SecretKey>): void {
-  for (const key of keys.values()) key.wipe();
 }

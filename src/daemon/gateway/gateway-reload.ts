@@ -1,10 +1,11 @@
 import type { EngineConfig } from '../../ike/config.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
+import { wipeSecrets } from '../../util/secret.js';
 import { ControlError } from '../control/protocol.js';
 import type { CoreConfig } from '../core/config-in-force.js';
 import type { GatewayCore } from '../core/core.js';
-import { RetiredKeys, wipeKeys } from '../core/retired-keys.js';
+import { RetiredKeys } from '../core/retired-keys.js';
 import type { ConnectionDevices } from '../host/devices.js';
 import type { HostProblems } from '../host/repair.js';
 import type { WorkerShares } from '../host/worker-shares.js';
@@ -80,7 +81,7 @@ export class GatewayReload {
   /** Wipes the keys of all configurations but the first. */
   wipe(): void {
     this.#retired.wipe();
-    if (this.#current !== this.#first) wipeKeys(this.#current.psks);
+    if (this.#current !== this.#first) wipeSecrets(this.#current.psks);
   }
 
   #take(next: CoreConfig, plans: ReturnType<typeof planReload>['connections']): string[] {

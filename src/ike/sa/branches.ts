@@ -34,7 +34,7 @@ export function againInDoubt(policy: RetransmitPolicy, now: Millis): Retransmiss
 }
 
 /** Why a negotiation is going to fail, on the word of a sender that has not proved to be the peer. */
-export interface Refusal {
+export interface UnprovenRefusal {
   readonly failure: Failure;
   readonly effectiveAt: Millis;
 }

@@ -16,12 +16,9 @@ import { emitInstall, reportChild, reportRescheduled } from '../sa/report.js';
 import { type VolumeLimit, volumeLimit } from '../sa/volume.js';
 import type { V1Child } from './child-record.js';
 import { type IsakmpSa, isKeyed, type UpSa } from './isakmp-sa.js';
-import { shorter } from './lifetimes.js';
+import { REPLACED_LINGERS, shorter } from './lifetimes.js';
 import { sendInformational } from './send.js';
 import { childrenOf, currentSa, type World } from './world.js';
-
-/** How long a replaced pair of SAs still receives: packets on their way, and peers that switch late. */
-const LINGER: Millis = 10_000;
 
 /**
  * How long traffic stays on the SA that a rekey of ours replaces. The responder has the new one only when message
@@ -130,7 +127,7 @@ export function establishChild(world: World, sa: UpSa, child: V1Child): void {
     if (other.order > child.order) continue;
     if (other.state === 'current') replaces = other;
     other.state = 'superseded';
-    if (child.initiated) other.deleteAt ??= ctx.now + LINGER;
+    if (child.initiated) other.deleteAt ??= ctx.now + REPLACED_LINGERS;
   }
   if (!newer) {
     if (child.initiated && !child.sends) child.switchAt = switchTime(world, child);

@@ -14,20 +14,18 @@ import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.
 import { DpdState } from './dpd-state.js';
 import { mainFailure } from './failures.js';
 import { enter, type IsakmpSa, type IsakmpSaIn, isIn, isStarting, type UpSa } from './isakmp-sa.js';
-import { shorter } from './lifetimes.js';
+import { REPLACED_LINGERS, shorter } from './lifetimes.js';
 import { adopt } from './orphans.js';
 import { type Attempt, authenticatedOf, type LastMessage, type Session, wipePhase } from './phases.js';
 import { endProbe } from './port-probe.js';
 import type { V1Protection } from './protect.js';
 import { childrenOf, sasOf, upSasOf, type World } from './world.js';
 
-/** How long a replaced ISAKMP SA still takes messages before its initiator deletes it. */
-const LINGER: Millis = 10_000;
 /**
  * How long the responder leaves that to the initiator. Some initiators (strongSwan) delete nothing: they wait for the
  * responder's DELETE, and without it keep the replaced SA to the end of its lifetime.
  */
-const INITIATOR_DELETES: Millis = 2 * LINGER;
+const INITIATOR_DELETES: Millis = 2 * REPLACED_LINGERS;
 /** How long the peer that began has to ask for all pairs of networks, before we ask for the rest. */
 const PEER_COMPLETES: Millis = 5_000;
 
@@ -167,7 +165,7 @@ export function wantAll(world: World, sa: UpSa): void {
 function supersede(world: World, sa: IsakmpSaIn<'established'>): IsakmpSa | undefined {
   const { now } = world.ctx;
   const others = upSasOf(world, sa.connection.id).filter((other) => other !== sa);
-  const linger = sa.role === 'initiator' ? LINGER : INITIATOR_DELETES;
+  const linger = sa.role === 'initiator' ? REPLACED_LINGERS : INITIATOR_DELETES;
   let replaced: IsakmpSa | undefined;
   // The oldest ones go at once where there are too many.
   let tooMany = others.length + 1 - MAX_IKE_SAS;

@@ -1,4 +1,10 @@
-import type { Seconds } from '../../util/units.js';
+import type { Millis, Seconds } from '../../util/units.js';
+
+/**
+ * How long a replaced SA still takes what comes before its initiator deletes it: packets and messages on their way, and
+ * peers that switch late. The same for ISAKMP and ESP SAs.
+ */
+export const REPLACED_LINGERS: Millis = 10_000;
 
 /** Lifetimes never fail a match: the shorter one counts (RFC 2407 §4.5.4). */
 export function shorter(ours: Seconds, theirs: Seconds | undefined): Seconds {

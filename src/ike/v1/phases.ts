@@ -9,7 +9,7 @@ import type { NatReport } from '../path/nat-detection.js';
 import type { Candidates, KeyGroup } from '../policy/candidates.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import type { V1Lifetimes } from '../policy/proposals-v1.js';
-import type { Refusal } from '../sa/branches.js';
+import type { UnprovenRefusal } from '../sa/branches.js';
 import type { PairTries } from '../sa/pair-schedule.js';
 import type { Retransmission } from '../sa/retransmission.js';
 import type { DpdState } from './dpd-state.js';
@@ -108,7 +108,7 @@ export interface Attempt {
   /** Inbound SPIs of ESP SAs whose DELETE is all that it is made for. */
   readonly farewell: readonly number[] | undefined;
   /** It counts when no real answer overtakes it. */
-  refusal: Refusal | undefined;
+  refusal: UnprovenRefusal | undefined;
   /** Messages 2 that were taken. */
   answers: number;
   /** A message 1 to port 4500 that only asks whether the port is open, see `probePort`. */

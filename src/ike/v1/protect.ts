@@ -1,8 +1,9 @@
-import { type V1Keys, wipeV1Keys } from '../../crypto/keymat-v1.js';
+import type { V1Keys } from '../../crypto/keymat-v1.js';
 import { encryptionTransform, prfTransform } from '../../crypto/transforms.js';
 import type { CbcCipher, CryptoBackend, HashName, IkeSuite, PrfFunction } from '../../crypto/types.js';
 import { writeU32 } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
+import { wipeSecrets } from '../../util/secret.js';
 import type { WireError } from '../../wire/error.js';
 import { decodeV1Payloads, encodeV1Payloads, encodeV1Sealed } from '../../wire/ike/v1/message.js';
 import type { V1Header, V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
@@ -114,7 +115,7 @@ export class V1Protection {
   }
 
   wipe(): void {
-    wipeV1Keys(this.keys);
+    wipeSecrets(this.keys);
   }
 
   #front(...chunks: readonly Uint8Array[]): Uint8Array {

@@ -19,7 +19,7 @@ import type { UpSa } from './isakmp-sa.js';
 import { find, only, type World } from './world.js';
 
 /** Why a quick mode is refused, and the notification that says so. */
-export interface Refusal {
+export interface QuickRefusal {
   readonly type: number;
   readonly failure: Failure;
 }
@@ -35,7 +35,7 @@ export interface Granted {
 }
 
 /** Whether the connection allows what message 1 of quick mode asks for. Changes nothing. */
-export function grant(world: World, sa: UpSa, payloads: readonly V1Payload[]): Result<Granted, Refusal> {
+export function grant(world: World, sa: UpSa, payloads: readonly V1Payload[]): Result<Granted, QuickRefusal> {
   const { connection } = sa;
   const [offered, nonce] = [only(payloads, 'sa'), only(payloads, 'nonce')];
   if (offered === undefined || nonce === undefined) {

@@ -21,7 +21,7 @@ import { quickFailure } from './failures.js';
 import { heard, type UpSa } from './isakmp-sa.js';
 import type { IvChain } from './protect.js';
 import { done, noncesOf, type QuickAnswered, type QuickSent } from './quick.js';
-import { type Granted, grant, proposedPair, type Refusal } from './quick-grant.js';
+import { type Granted, grant, proposedPair, type QuickRefusal } from './quick-grant.js';
 import { REPETITIONS } from './quick-initiator.js';
 import { followSource } from './renew.js';
 import { encodeLifetime } from './responder-lifetime.js';
@@ -223,7 +223,7 @@ function refuse(
   sa: UpSa,
   message: Inbound,
   payloads: readonly V1Payload[],
-  { type, failure }: Refusal,
+  { type, failure }: QuickRefusal,
 ): void {
   const { ctx } = world;
   const { messageId } = message.header;

@@ -1,4 +1,5 @@
 import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
@@ -25,8 +26,8 @@ import { sendRequest } from './send.js';
 import { type CreateChildExchange, type CreateChildTask, createChildTask, wholeOffer } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
-/** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
-const TRY_AGAIN = 2000;
+/** Wait before a child SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
+const CHILD_PUT_OFF: Millis = 2_000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
 export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTask): boolean {
@@ -221,7 +222,7 @@ function retryWithGroup(
 /** RFC 7296 §2.25: the peer is busy with something that collides; the same again later. */
 function putOff(world: World, sa: ServingSa, task: CreateChildExchange): void {
   abandon(world, sa, task);
-  const { wait, report } = noteBusy(world, sa, TRY_AGAIN);
+  const { wait, report } = noteBusy(world, sa, CHILD_PUT_OFF);
   if (report !== undefined) reportFailure(world, sa, task, report);
   const old = childRekeyed(sa, task);
   if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + wait);

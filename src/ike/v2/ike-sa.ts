@@ -1,6 +1,6 @@
-import { wipeIkeKeys } from '../../crypto/keymat.js';
 import { toHex } from '../../util/bytes.js';
 import type { Endpoint } from '../../util/ip.js';
+import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Role } from '../events.js';
@@ -153,7 +153,7 @@ export class IkeSa extends TabledSa<IkePhase, ConnectionConfig> {
 }
 
 function wipePhase(phase: IkePhase): void {
-  if ('keyed' in phase && phase.keyed !== undefined) wipeIkeKeys(phase.keyed.keys);
+  if ('keyed' in phase && phase.keyed !== undefined) wipeSecrets(phase.keyed.keys);
   phase.link.reassembly?.request.clear();
   phase.link.reassembly?.response.clear();
 }

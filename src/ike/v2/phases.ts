@@ -7,7 +7,7 @@ import type { IkePath } from '../path/first-path.js';
 import type { Candidates } from '../policy/candidates.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import type { QuirkLedger } from '../quirks.js';
-import type { Refusal } from '../sa/branches.js';
+import type { UnprovenRefusal } from '../sa/branches.js';
 import type { Protection } from './protect.js';
 import type { Reassembly } from './reassembly.js';
 import type { Service } from './service.js';
@@ -91,7 +91,7 @@ export interface InitiatorNegotiation {
   /** Further addresses of the peer to try when this one stays silent. */
   addressesLeft: number;
   /** It counts when no real answer overtakes it (RFC 7296 §2.21.1). `sealed`: under the keys of an answer. */
-  refusal: (Refusal & { readonly sealed: boolean }) | undefined;
+  refusal: (UnprovenRefusal & { readonly sealed: boolean }) | undefined;
   /** When the first answer was taken, how many were, and how many more came to nothing. */
   answeredAt: Millis | undefined;
   answers: number;

@@ -11,7 +11,7 @@ import type { World } from './world.js';
 /** Less than this the peer may say, but we do not authenticate again every few seconds on its word. */
 const MIN_LIFETIME: Seconds = 60;
 /** Wait before the next try, where one could not be begun or did not take over. */
-const TRY_AGAIN: Millis = 30_000;
+const NEXT_TRY: Millis = 30_000;
 
 /**
  * The responder says how long our authentication lasts, in four octets of seconds (RFC 4478 §3): in its answer to
@@ -32,6 +32,6 @@ export function noteAuthLifetime(world: World, sa: ServingSa, payloads: readonly
  * not do.
  */
 export function reauthenticate(world: World, sa: IkeSaIn<'established'>): void {
-  sa.phase.service.reauthenticateAt = world.ctx.now + TRY_AGAIN;
+  sa.phase.service.reauthenticateAt = world.ctx.now + NEXT_TRY;
   if (isWorthRekeying(world, sa)) startOver(world, sa);
 }

@@ -3,6 +3,7 @@ import type { IkeSuite } from '../../crypto/types.js';
 import { compareBytes } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
+import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
@@ -24,8 +25,8 @@ import { createService, isRedundantTo, makeRedundant, SOLE } from './service.js'
 import { type RekeyIkeExchange, type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
 import { type Inbound, sasOf, type World } from './world.js';
 
-/** Wait before a rekey that the peer put off is asked for again (RFC 7296 §2.25). */
-const TRY_AGAIN = 5000;
+/** Wait before a rekey of the IKE SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
+const IKE_PUT_OFF: Millis = 5_000;
 
 /** An IKE SA that another one takes over from: our rekey of it may be answered when its DELETE is on its way. */
 type ReplacedSa = IkeSaIn<'established' | 'rekeyed' | 'deleting'>;
@@ -38,7 +39,7 @@ export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): b
   const group = task.group ?? specs[0]?.dh[0];
   if (group === undefined) return false;
   if (isContested(world, sa)) {
-    service.rekeyAt = Math.min(service.rekeyAt, world.ctx.now + TRY_AGAIN);
+    service.rekeyAt = Math.min(service.rekeyAt, world.ctx.now + IKE_PUT_OFF);
     return false;
   }
   const spi = freshIkeSpi(world);
@@ -111,7 +112,7 @@ function refused(world: World, sa: ServingSa, task: RekeyIkeExchange, error: Not
   const { service } = sa.phase;
   if (error.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, error)) return;
   if (error.type === NotifyType.TEMPORARY_FAILURE) {
-    const { wait, report } = noteBusy(world, sa, TRY_AGAIN);
+    const { wait, report } = noteBusy(world, sa, IKE_PUT_OFF);
     service.rekeyAt = world.ctx.now + wait;
     if (report === undefined) return;
     service.rekeyRefused = report;
