@@ -13,6 +13,7 @@ import type { DatagramInput, Input, RenewScope } from './inputs.js';
 import type { Output } from './outputs.js';
 import { firstPath } from './path/first-path.js';
 import { type RefusedRecord, type SaRecord, unadoptable } from './sa/record.js';
+import { createShared } from './sa/world.js';
 import { IkeV1 } from './v1/protocol.js';
 import { notify } from './v2/payloads.js';
 import { IkeV2 } from './v2/protocol.js';
@@ -46,8 +47,9 @@ export class Engine {
     this.#sources = new SourceRate(deps.limits.requestsPerSecond);
     const inAll = deps.limits.requestsPerSecondInAll;
     this.#requests = new TokenBucket({ burst: BURST_SECONDS * inAll, perSecond: inAll });
-    this.#v2 = new IkeV2(this.#ctx);
-    this.#v1 = new IkeV1(this.#ctx, this.#v2.world);
+    const shared = createShared(this.#ctx);
+    this.#v2 = new IkeV2(this.#ctx, shared);
+    this.#v1 = new IkeV1(this.#ctx, shared);
     this.#versions = [this.#v2, this.#v1];
   }
 

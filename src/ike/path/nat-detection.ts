@@ -4,7 +4,8 @@ import { type Endpoint, parseIp } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
-import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
+import { NotifyType } from '../../wire/ike/registry.js';
+import { notification } from '../payloads.js';
 
 /** Octets of a SHA-1 digest. */
 const HASH_LENGTH = 20;
@@ -79,8 +80,8 @@ export function natDetectionNotifies(
   const source = path.force ? random.bytes(HASH_LENGTH) : natDetectionHash(crypto, spis, path.local);
   const destination = natDetectionHash(crypto, spis, path.remote);
   return [
-    notify(NotifyType.NAT_DETECTION_SOURCE_IP, source),
-    notify(NotifyType.NAT_DETECTION_DESTINATION_IP, destination),
+    notification(NotifyType.NAT_DETECTION_SOURCE_IP, { data: source }),
+    notification(NotifyType.NAT_DETECTION_DESTINATION_IP, { data: destination }),
   ];
 }
 
@@ -110,8 +111,4 @@ export function detectNat(
 
 function hashes(payloads: readonly Payload[], type: number): Uint8Array[] {
   return payloads.flatMap((p) => (p.kind === 'notify' && p.type === type ? [p.data] : []));
-}
-
-function notify(type: number, data: Uint8Array): NotifyPayload {
-  return { kind: 'notify', protocol: ProtocolId.NONE, spi: new Uint8Array(0), type, data };
 }

@@ -2,11 +2,12 @@ import { equalBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import type { V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
+import { find } from '../payloads.js';
 import { againInDoubt } from '../sa/branches.js';
 import { type IsakmpSa, isStarting, type StartingSa } from './isakmp-sa.js';
 import type { IsakmpState, Phase } from './phases.js';
 import type { V1Protection } from './protect.js';
-import { find, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 // Messages 2 and 4 of main mode are in the clear. An initiator continues with several of each (see `Branches`): one
 // branch is that of message 1, each message 2 makes one in phase `ke-sent`, and each message 4 to it one in `id-sent`.

@@ -1,12 +1,13 @@
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import { samePair } from '../policy/quick-identities-v1.js';
+import { mayRekey } from '../sa/world.js';
 import type { V1Child } from './child-record.js';
 import { deleteChild, switchTo } from './children.js';
 import { askForSign, askTime } from './orphans.js';
 import { isOpen } from './quick.js';
 import { RETRY_REKEY, startQuick } from './quick-initiator.js';
-import { attemptOf, currentSa, mayRekey, upSasOf, type World } from './world.js';
+import { attemptOf, currentSa, upSasOf, type World } from './world.js';
 
 /** Begins a main mode for a connection whose ESP SAs need one. */
 type Begin = (connection: ConnectionConfig, renewing: boolean) => void;

@@ -5,6 +5,7 @@ import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
+import { mayRekey } from '../sa/world.js';
 import { announceDelete, removeChild } from './children.js';
 import {
   enter,
@@ -21,7 +22,7 @@ import { authenticatedOf } from './phases.js';
 import { endProbe } from './port-probe.js';
 import type { QuickExchange } from './quick.js';
 import { isakmpSpi, sendInformational } from './send.js';
-import { childrenOf, mayRekey, upSasOf, type World } from './world.js';
+import { childrenOf, upSasOf, type World } from './world.js';
 
 /** How long a DELETE that another one has overtaken may still be on its way. */
 const OVERTAKEN: Millis = 2_000;

@@ -9,6 +9,7 @@ import { adviseWeak } from '../sa/advice.js';
 import { type Lifetime, lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
 import { reportIke, reportRescheduled } from '../sa/report.js';
+import { sasOf } from '../sa/world.js';
 import { announceDelete, isCarried } from './children.js';
 import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
 import { DpdState } from './dpd-state.js';
@@ -19,7 +20,7 @@ import { adopt } from './orphans.js';
 import { type Attempt, authenticatedOf, type LastMessage, type Session, wipePhase } from './phases.js';
 import { endProbe } from './port-probe.js';
 import type { V1Protection } from './protect.js';
-import { childrenOf, sasOf, upSasOf, type World } from './world.js';
+import { childrenOf, upSasOf, type World } from './world.js';
 
 /**
  * How long the responder leaves that to the initiator. Some initiators (strongSwan) delete nothing: they wait for the

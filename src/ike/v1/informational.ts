@@ -7,6 +7,7 @@ import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
 import { lifetime } from '../sa/lifetime.js';
+import { drop } from '../sa/world.js';
 import { askedAgain } from './answers.js';
 import type { V1Child } from './child-record.js';
 import { removeChild, reportMovedChild, volumeOf } from './children.js';
@@ -29,7 +30,7 @@ import { failQuick } from './quick-initiator.js';
 import { followSource } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
-import { childrenOf, drop, type Inbound, upSasOf, type World } from './world.js';
+import { childrenOf, type Inbound, upSasOf, type World } from './world.js';
 
 /** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
 const MAX_PAYLOADS = 16;

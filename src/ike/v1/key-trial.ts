@@ -5,13 +5,15 @@ import type { SecretKey } from '../../util/secret.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import { encodeV1Body } from '../../wire/ike/v1/message.js';
 import type { V1IdPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
+import { find } from '../payloads.js';
 import type { Candidates, KeyGroup } from '../policy/candidates.js';
+import { drop } from '../sa/world.js';
 import { pskLikely, pskMismatch } from './failures.js';
 import type { IsakmpSaIn } from './isakmp-sa.js';
 import { protectionOf } from './keys.js';
 import type { KeyTrial } from './phases.js';
 import type { OpenedV1, V1Protection } from './protect.js';
-import { drop, find, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Different messages 5 that are tried for one half-open SA. A peer sends one, and repeats it. */
 const MAX_TRIALS = 4;

@@ -11,9 +11,11 @@ import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
 import { firstPath, floatToNatTraversalPort } from '../path/first-path.js';
+import { find, only } from '../payloads.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, ikeOfferV1 } from '../policy/proposals-v1.js';
 import { MAX_ANSWERS, REFUSAL_GRACE } from '../sa/branches.js';
+import { addressInTurn, drop } from '../sa/world.js';
 import { forkAnswer, isKnownResponder } from './answers.js';
 import { announceIsakmpDelete, failSa, isFarewell } from './close.js';
 import { establish } from './established.js';
@@ -33,7 +35,7 @@ import {
 } from './send.js';
 import { termsOf, withVendors } from './terms.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
-import { childrenOf, drop, find, freshCookie, type Inbound, only, upSasOf, type World } from './world.js';
+import { childrenOf, freshCookie, type Inbound, upSasOf, type World } from './world.js';
 
 /** How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost before it. */
 const RUBBISH_GRACE: Millis = 3000;
@@ -52,9 +54,7 @@ export interface Purpose {
 export function initiate(world: World, connection: ConnectionConfig, purpose: Purpose = {}): void {
   const { ctx } = world;
   const { replaces, renewing = false, farewell } = purpose;
-  const { addresses } = connection.peer;
-  const turn = world.addressTurn.get(connection.id) ?? 0;
-  const address = replaces?.remote.address ?? addresses[turn % Math.max(1, addresses.length)];
+  const address = replaces?.remote.address ?? addressInTurn(world, connection);
   const proposals = ikeOfferV1(connection.ikeProposals, connection.ikeLifetime);
   const path = replaces ?? firstPath(connection, address);
   if (address === undefined || proposals.length === 0) {
@@ -93,7 +93,7 @@ export function initiate(world: World, connection: ConnectionConfig, purpose: Pu
     link: { local, remote, natTraversalPort, responderCookie: new Uint8Array(8) },
     attempt,
     pending: undefined,
-    addressesLeft: replaces === undefined ? addresses.length - 1 : 0,
+    addressesLeft: replaces === undefined ? connection.peer.addresses.length - 1 : 0,
   });
   world.table.add(sa);
   reportInitiating(world, sa);

@@ -1,4 +1,4 @@
-import { compareBytes, copyOf, equalBytes, toHex } from '../../util/bytes.js';
+import { compareBytes, copyOf, equalBytes } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
@@ -8,10 +8,12 @@ import { V1Notify } from '../../wire/ike/v1/registry.js';
 import type { Admission } from '../admission/half-open.js';
 import type { Failure } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
+import { only } from '../payloads.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { lacksKeyLength } from '../policy/transforms-v1.js';
 import { noteQuirk } from '../quirks.js';
+import { drop, firstRequestKey } from '../sa/world.js';
 import { forgetSa } from './close.js';
 import { mainFailure } from './failures.js';
 import { begin, type IsakmpSa, type IsakmpSaIn } from './isakmp-sa.js';
@@ -19,7 +21,7 @@ import { ISAKMP_STATES } from './phases.js';
 import { clearMain, refuseInClear, routeOf, sendInClear, transmit } from './send.js';
 import { termsOf } from './terms.js';
 import { answeredVendorIds, readVendorIds } from './vendor-ids.js';
-import { drop, freshCookie, type Inbound, only, type World } from './world.js';
+import { freshCookie, type Inbound, type World } from './world.js';
 
 /** What a half-open SA has beside message 1, about: messages 2 to 4, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 4096;
@@ -279,10 +281,6 @@ function bodyIn(copy: Uint8Array, original: Uint8Array, offered: V1SaPayload): U
   if (body === undefined) return encodeV1Body(offered);
   const at = body.byteOffset - original.byteOffset;
   return copy.subarray(at, at + body.length);
-}
-
-function firstRequestKey(initiatorCookie: Uint8Array, source: string): string {
-  return `${toHex(initiatorCookie)}@${source}`;
 }
 
 /** The selection without views into the datagram. */

@@ -2,6 +2,7 @@ import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
 import { V1Exchange } from '../../wire/ike/v1/registry.js';
 import type { Failure } from '../events.js';
 import { firstPath, takePath } from '../path/first-path.js';
+import { nextInTurn } from '../sa/world.js';
 import { leaveSilent, onDue } from './answers.js';
 import { failSa } from './close.js';
 import { pskLikely } from './failures.js';
@@ -30,11 +31,7 @@ function repeat(world: World, sa: StartingSa): void {
   }
   if (leaveSilent(sa)) return;
   const tries = pending.retransmission.sent;
-  const { addresses } = connection.peer;
-  const name = connection.id;
-  const turn = (world.addressTurn.get(name) ?? 0) + 1;
-  world.addressTurn.set(name, turn);
-  const next = addresses[turn % Math.max(1, addresses.length)];
+  const next = nextInTurn(world, connection);
   if (phase.at === 'sa-sent' && phase.addressesLeft > 0 && next !== undefined) {
     phase.addressesLeft--;
     takePath(sa, firstPath(connection, next));

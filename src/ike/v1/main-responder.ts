@@ -9,9 +9,11 @@ import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
 import { takePath } from '../path/first-path.js';
+import { find, only } from '../payloads.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { chooseByIdentity } from '../policy/lookup.js';
 import { acceptIkeAnswerV1, findIkeV1 } from '../policy/proposals-v1.js';
+import { drop } from '../sa/world.js';
 import { dropForgotten, failSa, reportFailure } from './close.js';
 import { establish } from './established.js';
 import { mainFailure } from './failures.js';
@@ -35,7 +37,7 @@ import {
   transmit,
 } from './send.js';
 import { withVendors } from './terms.js';
-import { drop, find, type Inbound, only, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Message 3 that answers a message 2 which had left no SA behind: its cookie proves that the source is real. */
 export function keOfferedAnew(world: World, message: Inbound): void {

@@ -3,9 +3,10 @@ import type { Endpoint } from '../../util/ip.js';
 import { type Millis, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import { followPeer } from '../path/peer-path.js';
+import { mayRekey } from '../sa/world.js';
 import { removeChild } from './children.js';
 import type { UpSa } from './isakmp-sa.js';
-import { attemptOf, childrenOf, mayRekey, type World } from './world.js';
+import { attemptOf, childrenOf, type World } from './world.js';
 
 /** The longest wait between two main modes that only ask whether the peer of silent ESP SAs lives. */
 const MAX_WAIT: Millis = 600_000;

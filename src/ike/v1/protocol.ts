@@ -9,6 +9,7 @@ import type { DatagramInput, RenewScope } from '../inputs.js';
 import { noteVolume } from '../sa/child.js';
 import type { SaRecord } from '../sa/record.js';
 import type { Volume } from '../sa/volume.js';
+import { mayRekey, type SharedTables, sasOf } from '../sa/world.js';
 import type { IkeVersion } from '../version.js';
 import { adoptSa } from './adopt.js';
 import { childDeadline, tickChildren } from './child-care.js';
@@ -27,16 +28,7 @@ import { receive } from './receive.js';
 import { exportAll, isV1Record } from './record.js';
 import { followSource, renew } from './renew.js';
 import { TIMERS } from './timers.js';
-import {
-  attemptOf,
-  childrenOf,
-  createWorld,
-  currentSa,
-  mayRekey,
-  type SharedTables,
-  sasOf,
-  type World,
-} from './world.js';
+import { attemptOf, childrenOf, createWorld, currentSa, type World } from './world.js';
 
 const nextTimer = (sa: IsakmpSa): Millis => TIMERS.next(sa);
 

@@ -7,6 +7,7 @@ import { V1Notify } from '../../wire/ike/v1/registry.js';
 import { type ConnectionConfig, connectionName } from '../config.js';
 import type { Failure } from '../events.js';
 import { natTraversalUnsupported } from '../path/carriage.js';
+import { find, only } from '../payloads.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { sameIdentity } from '../policy/identity.js';
 import { selectEspV1, type V1EspSelection } from '../policy/proposals-v1.js';
@@ -16,7 +17,7 @@ import { tooManyChildren } from '../sa/child-limit.js';
 import { isPeerSpiInUse } from './children.js';
 import { quickFailure } from './failures.js';
 import type { UpSa } from './isakmp-sa.js';
-import { find, only, type World } from './world.js';
+import type { World } from './world.js';
 
 /** Why a quick mode is refused, and the notification that says so. */
 export interface QuickRefusal {

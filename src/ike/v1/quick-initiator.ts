@@ -12,6 +12,7 @@ import { V1Exchange, V1Mode, V1Notify, V1Protocol } from '../../wire/ike/v1/regi
 import type { Failure } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
 import { espForm } from '../path/carriage.js';
+import { find, only } from '../payloads.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { acceptEspAnswerV1, espOfferV1, offeredGroup, type V1EspSelection } from '../policy/proposals-v1.js';
 import {
@@ -24,6 +25,7 @@ import {
 import { isUdpTunnel } from '../policy/transforms-v1.js';
 import { expectSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { Retransmission } from '../sa/retransmission.js';
+import { drop } from '../sa/world.js';
 import type { V1Child } from './child-record.js';
 import { announceDelete, establishChild, installChild, isCarried, isPeerSpiInUse } from './children.js';
 import { dropQuick } from './close.js';
@@ -35,7 +37,7 @@ import { isOpen, type QuickAbandoned, type QuickAnswered, type QuickSent } from 
 import { followSource } from './renew.js';
 import { decodeLifetime } from './responder-lifetime.js';
 import { freshMessageId, notify, reportOpened, sealedWithHash, sendInformational, transmit } from './send.js';
-import { drop, find, type Inbound, only, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** How long the last message of a finished quick mode can be repeated. */
 export const REPETITIONS: Millis = 60_000;

@@ -9,6 +9,7 @@ import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { V1Payload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
+import { find } from '../payloads.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import type { V1EspSelection } from '../policy/proposals-v1.js';
 import { samePair } from '../policy/quick-identities-v1.js';
@@ -16,6 +17,7 @@ import { isUdpTunnel, lacksKeyLength } from '../policy/transforms-v1.js';
 import { noteQuirk } from '../quirks.js';
 import { releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { Retransmission } from '../sa/retransmission.js';
+import { drop } from '../sa/world.js';
 import { establishChild, installChild } from './children.js';
 import { quickFailure } from './failures.js';
 import { heard, type UpSa } from './isakmp-sa.js';
@@ -34,7 +36,7 @@ import {
   sendInformational,
   transmit,
 } from './send.js';
-import { childrenOf, drop, find, type Inbound, type World } from './world.js';
+import { childrenOf, type Inbound, type World } from './world.js';
 
 /** Quick modes of one ISAKMP SA that are remembered at once. */
 const MAX_QUICKS = 256;

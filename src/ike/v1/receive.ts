@@ -6,7 +6,9 @@ import { decodeV1Message } from '../../wire/ike/v1/message.js';
 import type { V1FragmentPayload, V1Message } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, V1Notify, V1PayloadType } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { find } from '../payloads.js';
 import { noteQuirk } from '../quirks.js';
+import { drop } from '../sa/world.js';
 import { enterFarthest, enterFor, isKnownAnswer, knowsResponder } from './answers.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
@@ -15,7 +17,7 @@ import { nobodyKnown, refuse, saOffered } from './main-offered.js';
 import { keOfferedAnew } from './main-responder.js';
 import { provesPort } from './port-probe.js';
 import { dispatch } from './transitions.js';
-import { drop, find, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** RFC 2408 §3.1. */
 const FLAGS_AT = 19;

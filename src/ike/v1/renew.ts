@@ -4,12 +4,13 @@ import type { RenewScope } from '../inputs.js';
 import { followPeer } from '../path/peer-path.js';
 import { allowsPair } from '../policy/quick-identities-v1.js';
 import { recountedLifetime } from '../sa/lifetime.js';
+import { mayRekey } from '../sa/world.js';
 import { deleteChild, reportMovedChild } from './children.js';
 import { reportMoved, setLifetime, wantAll } from './established.js';
 import { type IsakmpSa, isIn, isUp, type UpSa } from './isakmp-sa.js';
 import { shorter } from './lifetimes.js';
 import { initiate } from './main-initiator.js';
-import { attemptOf, childrenOf, currentSa, mayRekey, type World } from './world.js';
+import { attemptOf, childrenOf, currentSa, type World } from './world.js';
 
 /** Re-establishes SAs with the present configuration, without a gap; see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {

@@ -6,6 +6,7 @@ import { encodeV1Message, encodeV1Payloads } from '../../wire/ike/v1/message.js'
 import type { V1Header, V1NotifyPayload, V1Payload } from '../../wire/ike/v1/payloads.js';
 import { IPSEC_DOI, V1Exchange, V1Protocol, v1NameOf } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
+import { type NotifyContent, notification } from '../payloads.js';
 import { Retransmission } from '../sa/retransmission.js';
 import { fragmentsOf } from './fragments.js';
 import { type IsakmpSa, isUp, type KeyedSa, type StartingSa } from './isakmp-sa.js';
@@ -194,12 +195,8 @@ export function sendInClear(
 }
 
 /** A notification (RFC 2408 §3.14), by default about the ISAKMP SA and without an SPI. */
-export function notify(
-  type: number,
-  about: { readonly protocol?: number; readonly spi?: Uint8Array; readonly data?: Uint8Array } = {},
-): V1NotifyPayload {
-  const { protocol = V1Protocol.ISAKMP, spi = new Uint8Array(0), data = new Uint8Array(0) } = about;
-  return { kind: 'notify', doi: IPSEC_DOI, protocol, spi, type, data };
+export function notify(type: number, content: NotifyContent = {}): V1NotifyPayload {
+  return { doi: IPSEC_DOI, ...notification(type, { protocol: V1Protocol.ISAKMP, ...content }) };
 }
 
 /** The SPI that names an ISAKMP SA: both cookies (RFC 2408 §3.15). */

@@ -3,6 +3,7 @@ import { V1Exchange } from '../../wire/ike/v1/registry.js';
 import { initiatorSilent } from '../admission/silent-initiator.js';
 import type { Failure } from '../events.js';
 import { TimerTable } from '../sa/timers.js';
+import { mayRekey } from '../sa/world.js';
 import { repeatDue } from './answers.js';
 import { deleteSa, dropQuick, failSa, forgetSa, isFarewell, isLost, loseSa } from './close.js';
 import { quickFailure, quickSilent, rekeyRefused, rekeySilent } from './failures.js';
@@ -27,7 +28,7 @@ import { initiateUnlessPeerDid, ourTurn } from './peer-first.js';
 import { isOpen, type QuickExchange, quickDeadline } from './quick.js';
 import { failQuick, RETRY_REKEY } from './quick-initiator.js';
 import { reportRetransmission, transmit } from './send.js';
-import { attemptOf, mayRekey, type World } from './world.js';
+import { attemptOf, type World } from './world.js';
 
 const NEVER: Millis = Number.POSITIVE_INFINITY;
 

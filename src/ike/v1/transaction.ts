@@ -2,10 +2,11 @@ import { equalConstantTime } from '../../crypto/compare.js';
 import { hash1 } from '../../crypto/keymat-v1.js';
 import type { V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, v1NameOf } from '../../wire/ike/v1/registry.js';
+import { drop } from '../sa/world.js';
 import { quickFailure } from './failures.js';
 import { heard, type UpSa } from './isakmp-sa.js';
 import { noteExchange, reportOpened } from './send.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 const NAME = v1NameOf('exchange', V1Exchange.TRANSACTION);
 export const UNSPOKEN = `an exchange of type ${NAME}, which is not spoken here`;

@@ -1,6 +1,7 @@
 import { equalBytes } from '../../util/bytes.js';
 import type { V1Message, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Exchange, v1NameOf } from '../../wire/ike/v1/registry.js';
+import { drop } from '../sa/world.js';
 import { waitLonger } from './children.js';
 import { informational, informationalInClear, unprotected } from './informational.js';
 import type { IsakmpSa, IsakmpSaIn, UpSa } from './isakmp-sa.js';
@@ -12,7 +13,7 @@ import { quickAnswered } from './quick-initiator.js';
 import { quickConfirmed, quickOffered } from './quick-responder.js';
 import { routeOf, transmit } from './send.js';
 import { transaction, UNSPOKEN } from './transaction.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** What happens to a message of one exchange: in the clear, and when it is encrypted. */
 interface Handlers<Sa extends IsakmpSa> {

@@ -5,11 +5,13 @@ import type { AuthPayload, IdPayload, Payload } from '../../wire/ike/payloads.js
 import { AuthMethod, ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { find } from '../payloads.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { checkPeerIdentity } from '../policy/lookup.js';
 import { espOffer } from '../policy/proposals.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
+import { nextInTurn } from '../sa/world.js';
 import { refuseAnswer } from './answers.js';
 import { basisOfInitiator, ownAuth, verifiesPeerAuth } from './auth.js';
 import { installChild } from './child.js';
@@ -20,7 +22,7 @@ import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish, isOnlyContact } from './established.js';
 import { authRefused, failure, pskMismatch, wrongMethod } from './failures.js';
 import { type IkeSaIn, wipeNegotiation } from './ike-sa.js';
-import { find, findError, notify } from './payloads.js';
+import { findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteAuthLifetime } from './reauthentication.js';
@@ -160,10 +162,9 @@ export function refusePeer(world: World, sa: IkeSaIn<'auth-sent'>, reason: Failu
 
 /** No answer to IKE_AUTH although IKE_SA_INIT had one. */
 export function authSilent(world: World, sa: IkeSaIn<'auth-sent'>): void {
-  const name = sa.connection.id;
   const tries = sa.active?.retransmission.sent ?? 0;
   const details = { exchange: 'IKE_AUTH', tries };
-  world.addressTurn.set(name, (world.addressTurn.get(name) ?? 0) + 1);
+  nextInTurn(world, sa.connection);
   failSa(
     world,
     sa,

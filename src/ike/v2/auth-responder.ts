@@ -5,10 +5,12 @@ import { AuthMethod, NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
+import { exactlyOne, find } from '../payloads.js';
 import { chooseByIdentity, keysNamedBy } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
+import { sasOf } from '../sa/world.js';
 import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
 import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
@@ -18,12 +20,12 @@ import { contactKey, establish } from './established.js';
 import { failure, pskMismatch, wrongMethod } from './failures.js';
 import { type IkeSa, type IkeSaIn, isServing } from './ike-sa.js';
 import { keysOfFirst } from './keys.js';
-import { exactlyOne, find, findNotify, notify } from './payloads.js';
+import { findNotify, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import type { Keyed, ResponderNegotiation } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { respond } from './send.js';
-import { type Inbound, sasOf, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Keys that one IKE_AUTH is held against, where connections with the same identities have several. */
 const MAX_KEYS = 8;

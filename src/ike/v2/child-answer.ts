@@ -5,6 +5,7 @@ import type { NotifyPayload, Payload, TrafficSelector } from '../../wire/ike/pay
 import { NotifyType } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Failure } from '../events.js';
+import { exactlyOne } from '../payloads.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { acceptEspAnswer, type EspSelection, selectEsp } from '../policy/proposals.js';
 import { MAX_PIECES } from '../policy/selector-form.js';
@@ -12,7 +13,7 @@ import type { SelectorLists } from '../policy/selectors.js';
 import { covers, narrowWithinBudget } from '../policy/selectors.js';
 import { type AgreedChild, spiNumber } from './child.js';
 import { childRefused, failure, selectorMismatch } from './failures.js';
-import { exactlyOne, findError, findNotify, notify } from './payloads.js';
+import { findError, findNotify, notify } from './payloads.js';
 
 /** What a responder grants of a child SA request. */
 export interface GrantedChild {

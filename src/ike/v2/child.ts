@@ -11,11 +11,12 @@ import { releaseSpi, useSpi } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
 import { emitInstall, reportChild } from '../sa/report.js';
 import { volumeLimit } from '../sa/volume.js';
+import { sasOf } from '../sa/world.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { isRedundant } from './service.js';
-import { sasOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /** A child SA that was agreed on, before its keys are made. */
 export interface AgreedChild extends Omit<NegotiatedChild, 'encapsulation'> {

@@ -1,11 +1,12 @@
 import type { CloseReason, Failure } from '../events.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
+import { sasOf } from '../sa/world.js';
 import { enterTried } from './answers.js';
 import { removeChild } from './child.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing, wipeNegotiation } from './ike-sa.js';
 import { isRedundant, isRedundantTo, makeRedundant, type Service, SOLE } from './service.js';
-import { sasOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /** Why an SA is left in the table for a while: its last answer may have to be repeated. */
 type Leave = 'at-once' | 'answer-repetitions';

@@ -4,6 +4,7 @@ import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
+import { find } from '../payloads.js';
 import { countPairs } from '../policy/carried-pairs.js';
 import { espOffer, isOffered } from '../policy/proposals.js';
 import type { SelectorLists } from '../policy/selectors.js';
@@ -18,7 +19,7 @@ import { isComplete, isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo
 import { failure, pfsRefused, selectorMismatch } from './failures.js';
 import type { ServingSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
-import { find, findError, wantedGroup } from './payloads.js';
+import { findError, wantedGroup } from './payloads.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';

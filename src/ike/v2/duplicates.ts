@@ -1,10 +1,11 @@
 import { compareBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
+import { sasOf } from '../sa/world.js';
 import { failSa } from './close.js';
 import { failure } from './failures.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { isRedundant, makeRedundant } from './service.js';
-import { sasOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /** How long a packet of an SA that is replaced may be on its way. */
 const IN_FLIGHT: Millis = 2_000;

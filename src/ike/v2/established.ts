@@ -7,11 +7,12 @@ import { adviseWeak } from '../sa/advice.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
 import { type ReportedIke, reportIke } from '../sa/report.js';
+import { sasOf } from '../sa/world.js';
 import { closeSa, finishDelete, forget, settleHalfOpen } from './close.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn } from './ike-sa.js';
 import type { IkeSaState, Keyed } from './phases.js';
 import { createService } from './service.js';
-import { sasOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /** Both ends are authenticated. Returns the SA, established. */
 export function establish(

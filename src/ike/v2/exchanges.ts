@@ -1,14 +1,15 @@
+import { find } from '../payloads.js';
 import { releaseSpi } from '../sa/esp-spi.js';
+import { sasOf } from '../sa/world.js';
 import { authAnswered, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { beginDelete, finishDelete } from './close.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
 import { type IkeSa, type IkeSaIn, isIn, isServing, type ServingSa } from './ike-sa.js';
 import { childDeleteAnswered, sendInformational } from './informational.js';
 import { sendInit } from './init-initiator.js';
-import { find } from './payloads.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
 import { type Exchange, type Task, wipeExchange } from './tasks.js';
-import { type Inbound, sasOf, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Begins the next waiting exchange, if none is under way. */
 export function beginNext(world: World, sa: IkeSa): void {

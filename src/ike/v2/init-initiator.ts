@@ -10,9 +10,11 @@ import type { Failure } from '../events.js';
 import { espForm, natTraversalUnsupported } from '../path/carriage.js';
 import { firstPath, floatToNatTraversalPort, takePath } from '../path/first-path.js';
 import { detectNat, type NatFinding, natDetectionNotifies } from '../path/nat-detection.js';
+import { exactlyOne } from '../payloads.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { noteQuirk } from '../quirks.js';
 import { MAX_ANSWERS, MAX_FRUITLESS } from '../sa/branches.js';
+import { addressInTurn, drop, nextInTurn } from '../sa/world.js';
 import { vendorNames } from '../vendors.js';
 import { doubtOf, forkAnswer, isKnownAnswer, refuseInClear } from './answers.js';
 import { failSa } from './close.js';
@@ -20,11 +22,11 @@ import { endAbandoned } from './established.js';
 import { failure, initRefused } from './failures.js';
 import { IkeSa, type IkeSaIn } from './ike-sa.js';
 import { keysOfFirst } from './keys.js';
-import { exactlyOne, findError, findNotify, notify, wantedGroup } from './payloads.js';
+import { findError, findNotify, notify, wantedGroup } from './payloads.js';
 import { type FirstRequest, firstLink, type InitiatorNegotiation } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Different cookies that are answered before it counts as a loop: secrets change, but not so often. */
 const MAX_COOKIES = 5;
@@ -44,9 +46,7 @@ interface InitAnswer {
 /** Begins an IKE SA as initiator: the request leaves when the endpoint works off the queue. */
 export function initiate(world: World, connection: ConnectionConfig): void {
   const { ctx } = world;
-  const { addresses } = connection.peer;
-  const turn = world.addressTurn.get(connection.id) ?? 0;
-  const address = addresses[turn % Math.max(1, addresses.length)];
+  const address = addressInTurn(world, connection);
   const group = connection.ikeProposals[0]?.dh[0];
   const path = firstPath(connection, address);
   if (address === undefined || group === undefined) {
@@ -70,7 +70,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
     cookieRepeats: 0,
     groupsTried: new Set([group]),
     revision: undefined,
-    addressesLeft: addresses.length - 1,
+    addressesLeft: connection.peer.addresses.length - 1,
     refusal: undefined,
     answeredAt: undefined,
     answers: 0,
@@ -336,9 +336,7 @@ export function initSilent(world: World, sa: IkeSaIn<'init-sent'>): void {
     failSa(world, sa, cookieLoop(negotiation.cookieRepeats));
     return;
   }
-  const { addresses } = connection.peer;
-  world.addressTurn.set(connection.id, (world.addressTurn.get(connection.id) ?? 0) + 1);
-  const next = addresses[(world.addressTurn.get(connection.id) ?? 0) % addresses.length];
+  const next = nextInTurn(world, connection);
   if (negotiation.addressesLeft > 0 && next !== undefined) {
     negotiation.addressesLeft--;
     negotiation.cookie = undefined;
@@ -356,7 +354,7 @@ export function initSilent(world: World, sa: IkeSaIn<'init-sent'>): void {
   }
   failSa(world, sa, {
     cause: 'peer_silent',
-    message: `${addresses.join(', ')} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs, and that no firewall stands between`,
+    message: `${connection.peer.addresses.join(', ')} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs, and that no firewall stands between`,
     details: { exchange: 'IKE_SA_INIT', tries, unanswered: 'message 1' },
   });
 }

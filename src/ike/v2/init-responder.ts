@@ -1,4 +1,4 @@
-import { copyOf, toHex } from '../../util/bytes.js';
+import { copyOf } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { ByteCount } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
@@ -9,19 +9,21 @@ import { NotifyType } from '../../wire/ike/registry.js';
 import type { CookieSubject } from '../admission/cookies.js';
 import type { Failure } from '../events.js';
 import { detectNat, natDetectionNotifies } from '../path/nat-detection.js';
+import { exactlyOne } from '../payloads.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
 import { noteQuirk } from '../quirks.js';
+import { drop, firstRequestKey } from '../sa/world.js';
 import { vendorNames } from '../vendors.js';
 import { failure } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
-import { exactlyOne, findNotify, invalidKe, notify } from './payloads.js';
+import { findNotify, invalidKe, notify } from './payloads.js';
 import { firstLink, IKE_SA_STATES } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { headerOf, reply, replyStateless, sendAnswer } from './send.js';
 import { RequestWindow } from './window.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** What a half-open SA has beside the request, about: answer, DH values, nonces. */
 const ANSWER_BYTES: ByteCount = 2048;
@@ -34,7 +36,7 @@ export function initRequested(world: World, message: Inbound): void {
   const { ctx } = world;
   const { header, payloads, datagram } = message;
   const source = datagram.remote.address;
-  const key = firstRequestKey(message);
+  const key = firstRequestKey(header.initiatorSpi, source);
   const known = world.byFirstRequest.get(key);
   if (known !== undefined) {
     world.table.touch(known);
@@ -144,7 +146,8 @@ function withinRates(world: World, message: Bare, request: FirstRequest, valid: 
  * looks at it again with all its payloads.
  */
 export function mayBeDecoded(world: World, message: Bare): boolean {
-  if (world.byFirstRequest.has(firstRequestKey(message))) return true;
+  const { header, datagram } = message;
+  if (world.byFirstRequest.has(firstRequestKey(header.initiatorSpi, datagram.remote.address))) return true;
   const request = scanFirstRequest(message.datagram.bytes);
   if (request === undefined) {
     drop(world, message.datagram, 'malformed', 'IKE_SA_INIT without a chain of payloads that has a nonce');
@@ -154,10 +157,6 @@ export function mayBeDecoded(world: World, message: Bare): boolean {
   if (hasValidCookie(world, message, request)) return true;
   withinRates(world, message, request, false);
   return false;
-}
-
-function firstRequestKey({ header, datagram }: Bare): string {
-  return `${toHex(header.initiatorSpi)}@${datagram.remote.address}`;
 }
 
 /** Whether the request carries a cookie of ours for just this request (RFC 7296 §2.6). */

@@ -10,6 +10,7 @@ import { noteVolume } from '../sa/child.js';
 import { Deferred, oldestBegin } from '../sa/deferred.js';
 import type { SaRecord } from '../sa/record.js';
 import type { Volume } from '../sa/volume.js';
+import { createShared, type SharedTables, sasOf } from '../sa/world.js';
 import type { IkeVersion } from '../version.js';
 import { adoptSa } from './adopt.js';
 import { activateOutbound, mayCarry, removeChild } from './child.js';
@@ -27,7 +28,7 @@ import { reviveChildless } from './revival.js';
 import { isRedundant } from './service.js';
 import { createChildTask } from './tasks.js';
 import { deadlineOf, tick } from './timers.js';
-import { createWorld, ownerOf, sasOf, type World } from './world.js';
+import { createWorld, ownerOf, type World } from './world.js';
 
 /** How long a negotiation that the peer has begun is given before we begin one of our own. */
 const PEER_FIRST = 2000;
@@ -37,8 +38,8 @@ export class IkeV2 implements IkeVersion {
   readonly world: World;
   readonly #deferred = new Deferred(PEER_FIRST);
 
-  constructor(ctx: Context) {
-    this.world = createWorld(ctx);
+  constructor(ctx: Context, shared: SharedTables = createShared(ctx)) {
+    this.world = createWorld(ctx, shared);
   }
 
   /** `load`: what the rates say, when it is a first message. */

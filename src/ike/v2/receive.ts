@@ -7,6 +7,7 @@ import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
+import { drop } from '../sa/world.js';
 import { enterAnswer, firstOf, onFirst, refuseAnswer } from './answers.js';
 import { completeKeys } from './auth-responder.js';
 import { activateStandby } from './child.js';
@@ -23,7 +24,7 @@ import { type Placed, Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
 import { reply, replyStateless, respond } from './send.js';
 import { dispatch } from './transitions.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** An IKEv2 datagram, from anyone. What costs more comes after what costs less. */
 export function receive(world: World, datagram: DatagramInput): void {

@@ -8,8 +8,10 @@ import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
 import type { Failure, Role } from '../events.js';
+import { exactlyOne } from '../payloads.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
 import { lifetime, retryAt } from '../sa/lifetime.js';
+import { sasOf } from '../sa/world.js';
 import { beginDelete, closeSa } from './close.js';
 import { isSuperseded, lowest, supersede, takeOver } from './duplicates.js';
 import { enterService } from './established.js';
@@ -18,12 +20,12 @@ import { IkeSa, type IkeSaIn, isEstablished, isIn, isServing, type ServingSa } f
 import { freshIkeSpi } from './init-initiator.js';
 import { keysFrom } from './keys.js';
 import { exchangePolicy } from './liveness.js';
-import { exactlyOne, findError, invalidKe, notify, wantedGroup } from './payloads.js';
+import { findError, invalidKe, notify, wantedGroup } from './payloads.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { createService, isRedundantTo, makeRedundant, SOLE } from './service.js';
 import { type RekeyIkeExchange, type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
-import { type Inbound, sasOf, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Wait before a rekey of the IKE SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
 const IKE_PUT_OFF: Millis = 5_000;

@@ -3,13 +3,14 @@ import type { RenewScope } from '../inputs.js';
 import { covers, haveCommon } from '../policy/selectors.js';
 import { recountedLifetime } from '../sa/lifetime.js';
 import { reportRescheduled } from '../sa/report.js';
+import { mayRekey, sasOf } from '../sa/world.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import { type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
 import { isRedundant } from './service.js';
 import { createChildTask, rekeyIkeTask } from './tasks.js';
-import { sasOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /** Re-establishes what a connection has with its present configuration, see `RenewScope`. */
 export function renew(world: World, connection: ConnectionConfig, scope: RenewScope): void {
@@ -31,7 +32,7 @@ export function renew(world: World, connection: ConnectionConfig, scope: RenewSc
       return;
     case 'connection': {
       const negotiating = sasOf(world, connection.id).some(isInitiating);
-      if (negotiating || connection.establishMode !== 'bidirectional') return;
+      if (negotiating || !mayRekey(connection)) return;
       // Did the peer have its own IKE SA before it saw ours? Else both end another one of the two.
       const unconfirmed = standing.filter((sa) => sa.phase.service.unconfirmed);
       if (unconfirmed.length > 0) {

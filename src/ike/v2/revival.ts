@@ -1,5 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import type { Failure } from '../events.js';
+import { mayRekey } from '../sa/world.js';
 import { beginDelete } from './close.js';
 import { isSuperseded } from './duplicates.js';
 import { failure } from './failures.js';
@@ -28,7 +29,7 @@ const PACE: Millis = 10_000;
 export function startOver(world: World, sa: ServingSa): boolean {
   const { ctx, startedOver } = world;
   const connection = ctx.connection(sa.connection.id);
-  const wanted = connection?.adminUp === true && connection.establishMode === 'bidirectional';
+  const wanted = connection?.adminUp === true && mayRekey(connection);
   if (!wanted || ctx.shuttingDown || isRedundant(sa.phase.service) || isSuperseded(sa)) return false;
   if ((startedOver.get(connection.id) ?? Number.NEGATIVE_INFINITY) + PACE > ctx.now) return false;
   startedOver.set(connection.id, ctx.now);

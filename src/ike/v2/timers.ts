@@ -1,5 +1,6 @@
 import type { Millis } from '../../util/units.js';
 import { type Timer, TimerTable } from '../sa/timers.js';
+import { mayRekey } from '../sa/world.js';
 import { onDue, onFirst, refusalDue, repeatDue } from './answers.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
@@ -41,11 +42,7 @@ function ofRekeyer(
   at: (sa: EstablishedSa) => Millis,
   fire: (world: World, sa: EstablishedSa) => void,
 ): Timer<World, IkeSa> {
-  return ofEstablished(name, (sa) => (mayRekey(sa) ? at(sa) : NEVER), fire);
-}
-
-function mayRekey(sa: EstablishedSa): boolean {
-  return sa.connection.establishMode === 'bidirectional';
+  return ofEstablished(name, (sa) => (mayRekey(sa.connection) ? at(sa) : NEVER), fire);
 }
 
 /** All that an IKE SA of version 2 does when a time has come, in the order in which it does it. */
@@ -105,7 +102,7 @@ export function tick(world: World, sa: IkeSa): void {
 
 /** Before the message ids of an IKE SA are used up, it is rekeyed (RFC 7296 §2.2). */
 function noteSpent({ ctx }: World, sa: IkeSa): void {
-  if (!isEstablished(sa) || !mayRekey(sa)) return;
+  if (!isEstablished(sa) || !mayRekey(sa.connection)) return;
   const { service } = sa.phase;
   const messages = Math.max(sa.nextMessageId, sa.inbound.next);
   if (service.spent || messages < ctx.limits.messagesPerIkeSa) return;
@@ -148,7 +145,7 @@ function retryChild(_: World, sa: EstablishedSa): void {
 }
 
 function childrenDue(sa: EstablishedSa): Millis {
-  const rekeys = mayRekey(sa);
+  const rekeys = mayRekey(sa.connection);
   let at = NEVER;
   for (const child of sa.phase.service.children.values()) {
     at = Math.min(at, child.expiresAt);
@@ -164,7 +161,7 @@ function serveChildren(world: World, sa: EstablishedSa): void {
       const replaced = child.state === 'rekeyed' || child.state === 'deleting';
       removeChild(world, sa, child, replaced ? 'rekeyed' : 'expired');
       sa.tasks.push({ kind: 'delete-children', spis: [child.spiIn] });
-    } else if (mayRekey(sa) && child.state === 'installed') {
+    } else if (mayRekey(sa.connection) && child.state === 'installed') {
       rekeyIfDue(sa, child, now);
     }
   }

@@ -1,4 +1,5 @@
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import { drop } from '../sa/world.js';
 import { authRequested } from './auth-responder.js';
 import { createChildRequested, refuseForNow } from './create-child-responder.js';
 import { answered, answeredWhileDeleting, authenticated } from './exchanges.js';
@@ -8,7 +9,7 @@ import { initAnswered } from './init-initiator.js';
 import { notify } from './payloads.js';
 import type { IkeSaState } from './phases.js';
 import { respond } from './send.js';
-import { drop, type Inbound, type World } from './world.js';
+import type { Inbound, World } from './world.js';
 
 /** Exchanges of IKEv2 that Culvert speaks, by direction (RFC 7296 §3.1). */
 export const MESSAGE_KINDS = [

@@ -5,8 +5,9 @@ import type { IkeSuite } from '../../../src/crypto/types.js';
 import { Context } from '../../../src/ike/context.js';
 import { DEFAULT_LIMITS } from '../../../src/ike/limits.js';
 import { natDetectionHash } from '../../../src/ike/path/nat-detection.js';
+import { find } from '../../../src/ike/payloads.js';
+import { createShared } from '../../../src/ike/sa/world.js';
 import { idBody, ownAuth, verifiesPeerAuth } from '../../../src/ike/v2/auth.js';
-import { find } from '../../../src/ike/v2/payloads.js';
 import { createProtection, type Protection } from '../../../src/ike/v2/protect.js';
 import { createWorld } from '../../../src/ike/v2/world.js';
 import { fromHex, toHex } from '../../../src/util/bytes.js';
@@ -64,9 +65,8 @@ t.test(
       for (const role of ['initiator', 'responder'] as const) {
         const keys = deriveIkeKeys(prf, PSK_SUITE, skeyseed, nonces, spis);
         const config = { connections: [connection('east', {})] };
-        const world = createWorld(
-          new Context({ crypto, random: new SeededRandom(1), limits: DEFAULT_LIMITS, config }),
-        );
+        const ctx = new Context({ crypto, random: new SeededRandom(1), limits: DEFAULT_LIMITS, config });
+        const world = createWorld(ctx, createShared(ctx));
         const received = role === 'initiator' ? bytes[3]! : bytes[2]!;
         const protection = createProtection({ crypto, random: new SeededRandom(1) }, PSK_SUITE, keys, role);
         const basis = {
