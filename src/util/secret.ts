@@ -61,6 +61,12 @@ export function secretsIn(value: unknown): SecretKey[] {
   return inside.flatMap(secretsIn);
 }
 
+/** The same record of keys with keys of its own: they live on when those are wiped. */
+export function cloneSecrets<T extends { readonly [K in keyof T]: SecretKey | undefined }>(keys: T): T {
+  const entries = Object.entries<SecretKey | undefined>(keys);
+  return Object.fromEntries(entries.map(([name, key]) => [name, key?.clone()])) as T;
+}
+
 /** Wipes every key in a plain value. Safe to call twice. */
 export function wipeSecrets(value: unknown): void {
   for (const key of secretsIn(value)) key.wipe();

@@ -1,6 +1,16 @@
 import type { ByteCount } from '../../util/units.js';
 import type { EngineLimits } from '../limits.js';
 
+/** What a half-open IKE SA is counted with. */
+export interface HalfOpenShare {
+  /** Source address that it is counted under. */
+  readonly source: string;
+  /** Octets that it holds. */
+  readonly held: ByteCount;
+  /** That address is real: the initiator has received what was sent there. */
+  readonly proven: boolean;
+}
+
 /** What to do with a request for a new IKE SA, before any work is spent on it (RFC 7296 §2.6). */
 export type Admission = 'admit' | 'demand-cookie' | 'refuse';
 
@@ -80,7 +90,13 @@ export class HalfOpenLedger {
     return true;
   }
 
-  /** The SA was authenticated or forgotten. */
+  /** The SA was authenticated or forgotten: it is counted no more. */
+  settled({ source, proven, held }: HalfOpenShare): void {
+    this.closed(source, proven);
+    this.release(held);
+  }
+
+  /** An SA less of this source address. */
   closed(source: string, proven: boolean): void {
     const count = this.#bySource.get(source);
     if (count === undefined) throw new Error(`no half-open IKE SA of ${source} was counted`);

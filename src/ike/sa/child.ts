@@ -1,5 +1,5 @@
 import type { EspSuite } from '../../crypto/types.js';
-import type { ChildId, ConnectionId } from '../../util/ids.js';
+import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import { isReached, type Volume, type VolumeLimit } from './volume.js';
@@ -23,6 +23,8 @@ export interface LiveChild extends NegotiatedChild {
   readonly initiated: boolean;
   readonly establishedAt: Millis;
   rekeyAt: Millis;
+  /** What was reported of it last. `rekeyAt` itself is used up when the rekey begins. */
+  reported: { readonly ikeId: IkeId; readonly rekeyAt: Millis; readonly narrowed: boolean };
   expiresAt: Millis;
   /** What may pass before it is rekeyed, and before it ends. */
   volume: VolumeLimit;

@@ -53,6 +53,12 @@ export function expectSpi({ ctx, expectedSpis }: EspSpiPool, spi: number): void 
   ctx.emit({ kind: 'expect-esp', spi });
 }
 
+/** The same of a request that another engine has sent: the packet path expects the SPI already. */
+export function resumeExpecting({ espSpis, expectedSpis }: EspSpiPool, spi: number): void {
+  espSpis.add(spi);
+  expectedSpis.add(spi);
+}
+
 /** The child SA of this SPI is installed, which ends the waiting. */
 export function useSpi({ espSpis, expectedSpis }: EspSpiPool, spi: number): void {
   espSpis.add(spi);

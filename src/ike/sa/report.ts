@@ -133,6 +133,24 @@ export function emitInstall(
   sink.emit({ kind: 'install-child', child: { ...negotiated, ...ends, outbound } });
 }
 
+/** The data plane is to forget a child SA and its keys. */
+export function emitRemove(
+  sink: { emit(output: Output): void },
+  { id: childId }: Pick<ReportedChild, 'id'>,
+  reason: CloseReason,
+): void {
+  sink.emit({ kind: 'remove-child', childId, rekeyed: reason === 'rekeyed' });
+}
+
+/** A child SA that was reported is gone. */
+export function reportChildClosed(
+  sink: Sink,
+  { id: childId, connection }: Pick<ReportedChild, 'id' | 'connection'>,
+  reason: CloseReason,
+): void {
+  sink.event({ kind: 'child-closed', connection, childId, reason });
+}
+
 /** An IKE SA did not come to be. `connection` is undefined when the peer could not be matched to one. */
 export function reportIkeFailed(
   sink: Sink,

@@ -1,7 +1,10 @@
 import type { TransformNeed } from '../../crypto/types.js';
 import { copyOf, toHex } from '../../util/bytes.js';
+import { cloneSecrets } from '../../util/secret.js';
 import type { ConnectionConfig } from '../config.js';
+import { enterChild, enterTables } from '../sa/books.js';
 import { restoreDh } from '../sa/dh-record.js';
+import { resumeExpecting } from '../sa/esp-spi.js';
 import { idsOf, reportAdoptedChild, reportAdoptedIke } from '../sa/record.js';
 import { Retransmission } from '../sa/retransmission.js';
 import type { V1Child } from './child-record.js';
@@ -11,7 +14,6 @@ import type { Authenticated, Phase, Session } from './phases.js';
 import { IvChain, V1Protection } from './protect.js';
 import type { QuickExchange } from './quick.js';
 import {
-  copyKeys,
   copyLast,
   type QuickRecord,
   type V1ChildSaRecord,
@@ -79,8 +81,7 @@ function adoptChild(world: World, record: V1ChildSaRecord, { id: connection }: C
   const reported = { ikeId, rekeyAt, narrowed };
   const child: V1Child = { ...rest, connection, rekeyAt: nextRekeyAt, reported };
   world.children.add(child);
-  world.espSpis.add(child.spiIn);
-  world.ctx.budget.childAdded(connection);
+  enterChild(world, child);
   world.ctx.passId(child.order);
   return child;
 }
@@ -94,15 +95,11 @@ function adoptIke(world: World, connection: ConnectionConfig, ike: V1IkeRecord, 
   sa.fragmentsSent = ike.fragmentsSent;
   for (const code of ike.quirks) sa.quirks.set(code, true);
   for (const used of ike.messageIds) sa.messageIds.add(used);
-  world.table.add(sa);
-  if (firstRequestKey !== undefined) world.byFirstRequest.set(firstRequestKey, sa);
+  enterTables(world, sa);
   world.ctx.passId(ike.establishedOrder);
   for (const quick of ike.quicks) {
     const spi = offeredSpi(quick);
-    if (spi !== undefined) {
-      world.espSpis.add(spi);
-      world.expectedSpis.add(spi);
-    }
+    if (spi !== undefined) resumeExpecting(world, spi);
     if (quick.state === 'sent') world.ctx.passId(quick.order);
   }
 }
@@ -132,7 +129,7 @@ function authenticatedOf(
     natTraversal,
     nat,
     last: copyLast(ike.last),
-    protection: new V1Protection(crypto, suite, copyKeys(ike.keys), { iv: copyOf(ike.iv) }),
+    protection: new V1Protection(crypto, suite, cloneSecrets(ike.keys), { iv: copyOf(ike.iv) }),
     session: sessionOf(ike, new Map(quicks)),
   };
 }

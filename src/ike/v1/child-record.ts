@@ -14,8 +14,6 @@ export type V1ChildState = 'pending' | 'current' | 'superseded';
 
 /** A pair of ESP SAs; the keys went to the data plane. */
 export interface V1Child extends LiveChild {
-  /** What was reported of it. `rekeyAt` itself is used up when the rekey begins. */
-  reported: { readonly ikeId: IkeId; readonly rekeyAt: Millis; readonly narrowed: boolean };
   /** Its networks, as quick mode names them. */
   readonly pair: NetworkPair;
   /** Place of its quick mode's start in the order of all ids: which of two for one pair is newer. */

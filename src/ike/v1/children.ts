@@ -10,9 +10,10 @@ import type { CloseReason } from '../events.js';
 import { espEnds } from '../path/carriage.js';
 import type { NetworkPair } from '../policy/carried-pairs.js';
 import { pairsAround, samePair } from '../policy/quick-identities-v1.js';
-import { releaseSpi, spiBytes, useSpi } from '../sa/esp-spi.js';
+import { enterChild, leaveChild } from '../sa/books.js';
+import { spiBytes } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
-import { emitInstall, reportChild, reportRescheduled } from '../sa/report.js';
+import { emitInstall, emitRemove, reportChild, reportChildClosed, reportRescheduled } from '../sa/report.js';
 import { type VolumeLimit, volumeLimit } from '../sa/volume.js';
 import type { V1Child } from './child-record.js';
 import { type IsakmpSa, isKeyed, type UpSa } from './isakmp-sa.js';
@@ -87,8 +88,7 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
     switchAt: undefined,
   };
   world.children.add(child);
-  ctx.budget.childAdded(child.connection);
-  useSpi(world, spiIn);
+  enterChild(world, child);
   emitInstall(ctx, child, { keysIn, keysOut }, espEnds(sa, child.encapsulation), sends);
   return child;
 }
@@ -187,15 +187,14 @@ export function reportMovedChild({ ctx }: World, child: V1Child, ikeId: IkeId): 
 export function removeChild(world: World, child: V1Child, reason: CloseReason): void {
   if (!world.children.remove(child)) return;
   if (childrenOf(world, child.connection).length === 0) world.orphans.delete(child.connection);
-  world.ctx.budget.childRemoved(child.connection);
-  releaseSpi(world, child.spiIn);
-  world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
+  leaveChild(world, child);
+  emitRemove(world.ctx, child, reason);
   if (child.state === 'pending') return;
   const wasCurrent = child.state === 'current';
   const rivals = childrenOf(world, child.connection).filter((other) => samePair(other.pair, child.pair));
   // It may be the one that carried the traffic.
   for (const other of rivals) switchTo(world, other);
-  world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
+  reportChildClosed(world.ctx, child, reason);
   if (!wasCurrent) return;
   const left = rivals.filter((other) => other.state === 'superseded');
   const heir = left.reduce<V1Child | undefined>(

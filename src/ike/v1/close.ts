@@ -3,6 +3,7 @@ import type { Millis } from '../../util/units.js';
 import { IPSEC_DOI, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { ConnectionConfig } from '../config.js';
 import type { CloseReason, Failure } from '../events.js';
+import { leaveTables } from '../sa/books.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { mayRekey } from '../sa/world.js';
@@ -170,18 +171,13 @@ function retire(world: World, sa: IsakmpSa): void {
   if (isUp(sa)) for (const quick of [...sa.phase.session.quicks.values()]) dropQuick(world, sa, quick);
   endProbe(world, sa);
   sa.end();
-  world.table.remove(sa);
-  if (sa.firstRequestKey !== undefined && world.byFirstRequest.get(sa.firstRequestKey) === sa) {
-    world.byFirstRequest.delete(sa.firstRequestKey);
-  }
+  leaveTables(world, sa);
 }
 
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IsakmpSa): void {
   if (!isHalfOpen(sa)) return;
-  const { source, proven, held } = sa.phase.halfOpen;
-  world.halfOpen.closed(source, proven);
-  world.halfOpen.release(held);
+  world.halfOpen.settled(sa.phase.halfOpen);
   // It is bounded as that of a half-open SA.
   sa.fragments = undefined;
 }

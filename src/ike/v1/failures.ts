@@ -6,6 +6,7 @@ import { formatIdentity } from '../policy/identity.js';
 import { describeEspSpecs } from '../policy/proposals.js';
 import { describeIkeSpecsV1 } from '../policy/proposals-v1.js';
 import { pairMismatch } from '../policy/quick-identities-v1.js';
+import { failure } from '../sa/failures.js';
 
 const MAIN_MODE = 'MAIN_MODE';
 const QUICK_MODE = 'QUICK_MODE';
@@ -90,11 +91,10 @@ export function pskLikely(evidence: string, named?: ConnectionConfig): Failure {
 
 /** The peer's HASH does not verify although its message is well-formed under our key. */
 export function pskMismatch(): Failure {
-  return {
-    cause: 'psk_mismatch',
-    message: "the peer's authentication does not hold: enter the same pre-shared key at both ends",
-    details: { exchange: MAIN_MODE },
-  };
+  return mainFailure(
+    'psk_mismatch',
+    "the peer's authentication does not hold: enter the same pre-shared key at both ends",
+  );
 }
 
 /** What an error in place of quick mode means. `authentic` by the HASH of the informational exchange. */
@@ -164,10 +164,10 @@ export function rekeyRefused(why: Failure): Failure {
 
 /** A plain failure with the exchange in which it happened. */
 export function mainFailure(cause: Failure['cause'], message: string): Failure {
-  return { cause, message, details: { exchange: MAIN_MODE } };
+  return failure(cause, message, MAIN_MODE);
 }
 
 /** Returns a failure in quick mode. */
 export function quickFailure(cause: Failure['cause'], message: string): Failure {
-  return { cause, message, details: { exchange: QUICK_MODE } };
+  return failure(cause, message, QUICK_MODE);
 }

@@ -70,7 +70,7 @@ export function beginTrial(
   const { named, others } = sa.phase.offer.candidates.keys;
   return {
     // Views of the datagram are valid for this input only, and the trial may go on after it.
-    ...ownCopy(message, sealed),
+    ...copyOfMessage(message, sealed),
     shared,
     groups: [...named, ...others],
     free: named.length,
@@ -125,7 +125,7 @@ function tryKey(
   return undefined;
 }
 
-function ownCopy(message: Inbound, sealed: V1Sealed): Pick<KeyTrial, 'message' | 'sealed'> {
+function copyOfMessage(message: Inbound, sealed: V1Sealed): Pick<KeyTrial, 'message' | 'sealed'> {
   const { datagram, header } = message;
   const bytes = copyOf(datagram.bytes);
   const body = bytes.subarray(sealed.offset, sealed.offset + sealed.body.length);

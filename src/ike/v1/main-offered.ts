@@ -13,6 +13,8 @@ import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIkeV1, ikeMismatchV1, type V1IkeSelection } from '../policy/proposals-v1.js';
 import { lacksKeyLength } from '../policy/transforms-v1.js';
 import { noteQuirk } from '../quirks.js';
+import { enterTables } from '../sa/books.js';
+import { nobodyKnown } from '../sa/failures.js';
 import { drop, firstRequestKey } from '../sa/world.js';
 import { forgetSa } from './close.js';
 import { mainFailure } from './failures.js';
@@ -80,18 +82,13 @@ export function saOffered(world: World, message: Inbound): void {
   if (selection === undefined) {
     const { first } = candidates;
     const why = (): Failure =>
-      first === undefined ? nobodyKnown() : ikeMismatchV1(first.ikeProposals, proposals);
+      first === undefined ? nobodyKnown(1) : ikeMismatchV1(first.ikeProposals, proposals);
     refuse(world, message, V1Notify.NO_PROPOSAL_CHOSEN, why, first?.id);
     return;
   }
   const admission = many ? 'demand-cookie' : admit(world, message, false);
   if (admission === 'admit') answer(world, message, offered, { candidates, selection });
   else if (admission === 'demand-cookie') answerWithoutSa(world, message, selection);
-}
-
-/** The failure of a message 1 from an address that no connection with IKEv1 is configured for. */
-export function nobodyKnown(): Failure {
-  return mainFailure('no_matching_connection', 'no connection is configured for this peer address and IKEv1');
 }
 
 /** Message 2 that leaves nothing behind here but the offer, see `OfferMemory`. */
@@ -269,8 +266,7 @@ export function respondingSa(
   if (selection.answer.transforms.some((one) => lacksKeyLength(one, 1)))
     noteQuirk(ctx, sa, 'aes_without_key_length');
   world.halfOpen.opened(source, false);
-  world.table.add(sa);
-  world.byFirstRequest.set(key, sa);
+  enterTables(world, sa);
   ctx.event({ kind: 'ike-responding', ikeId: sa.id, version: 1, peer: sa.remote });
   return sa;
 }

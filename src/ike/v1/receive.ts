@@ -8,12 +8,13 @@ import { V1Exchange, V1Notify, V1PayloadType } from '../../wire/ike/v1/registry.
 import type { DatagramInput } from '../inputs.js';
 import { find } from '../payloads.js';
 import { noteQuirk } from '../quirks.js';
+import { nobodyKnown } from '../sa/failures.js';
 import { drop } from '../sa/world.js';
 import { enterFarthest, enterFor, isKnownAnswer, knowsResponder } from './answers.js';
 import { mainFailure } from './failures.js';
 import { FragmentBuffer } from './fragments.js';
 import { type IsakmpSa, isHalfOpen, isUp } from './isakmp-sa.js';
-import { nobodyKnown, refuse, saOffered } from './main-offered.js';
+import { refuse, saOffered } from './main-offered.js';
 import { keOfferedAnew } from './main-responder.js';
 import { provesPort } from './port-probe.js';
 import { dispatch } from './transitions.js';
@@ -111,7 +112,7 @@ function refuseAggressive(world: World, message: Inbound): void {
   const connection = world.ctx.peers.candidates(arrival).first;
   const reason = 'the peer wants aggressive mode, which gives its key away to guessing: set it to main mode';
   if (connection === undefined) {
-    refuse(world, message, V1Notify.UNSUPPORTED_EXCHANGE_TYPE, nobodyKnown);
+    refuse(world, message, V1Notify.UNSUPPORTED_EXCHANGE_TYPE, () => nobodyKnown(1));
     return;
   }
   refuse(

@@ -1,6 +1,7 @@
 import type { V1Keys } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
 import type { ConnectionId, IkeId } from '../../util/ids.js';
+import { cloneSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { type DhRecord, exportDh } from '../sa/dh-record.js';
 import { type ChildSaRecord, type IkeRecord, RECORD_VERSION, type SaRecord } from '../sa/record.js';
@@ -144,7 +145,7 @@ function exportIke(sa: Exportable): V1IkeRecord {
     ...{ lifetimes, dialect, dpd, fragmentation },
     ...{ rekeyRefused, lastMessage, completeAt, unsupported },
     wanted: [...wanted],
-    keys: copyKeys(protection.keys),
+    keys: cloneSecrets(protection.keys),
     iv: copyOf(protection.phase1.iv),
     last: copyLast(last),
     firstRequestKey: sa.firstRequestKey,
@@ -156,16 +157,6 @@ function exportIke(sa: Exportable): V1IkeRecord {
     quicks: Array.from(session.quicks.values(), exportQuick),
     demands: [...session.demands],
     pairRetries: [...session.pairRetries],
-  };
-}
-
-/** Clones the keys of an ISAKMP SA for a record that outlives it. The caller wipes them. */
-export function copyKeys({ skeyid, skeyidD, skeyidA, encryption }: V1Keys): V1Keys {
-  return {
-    skeyid: skeyid.clone(),
-    skeyidD: skeyidD.clone(),
-    skeyidA: skeyidA.clone(),
-    encryption: encryption.clone(),
   };
 }
 

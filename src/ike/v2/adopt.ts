@@ -1,8 +1,11 @@
 import type { CryptoBackend, TransformNeed } from '../../crypto/types.js';
 import { copyOf, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
+import { cloneSecrets } from '../../util/secret.js';
 import type { ConnectionConfig } from '../config.js';
+import { enterChild, enterTables } from '../sa/books.js';
 import { restoreDh } from '../sa/dh-record.js';
+import { resumeExpecting } from '../sa/esp-spi.js';
 import { idsOf, reportAdoptedChild, reportAdoptedIke } from '../sa/record.js';
 import { Retransmission } from '../sa/retransmission.js';
 import type { ChildRecord } from './child-record.js';
@@ -10,14 +13,7 @@ import { ChildSet } from './child-set.js';
 import { IkeSa } from './ike-sa.js';
 import type { IkePhase, Link } from './phases.js';
 import { createProtection } from './protect.js';
-import {
-  copyKeys,
-  type ExchangeRecord,
-  type SentRecord,
-  type V2ChildSaRecord,
-  type V2IkeRecord,
-  type V2SaRecord,
-} from './record.js';
+import type { ExchangeRecord, SentRecord, V2ChildSaRecord, V2IkeRecord, V2SaRecord } from './record.js';
 import type { Exchange } from './tasks.js';
 import { RequestWindow, type SentRequest } from './window.js';
 import type { World } from './world.js';
@@ -43,18 +39,13 @@ export function adoptSa(world: World, record: V2SaRecord, connection: Connection
   sa.tasks.push(...ike.tasks);
   for (const id of idsOf(record)) ctx.keepId(id);
   ctx.passId(ike.establishedOrder);
-  world.table.add(sa);
-  if (sa.firstRequestKey !== undefined) world.byFirstRequest.set(sa.firstRequestKey, sa);
+  enterTables(world, sa);
   for (const { id, spiIn } of record.children) {
     world.childOwners.set(id, sa);
-    world.espSpis.add(spiIn);
-    ctx.budget.childAdded(connection.id);
+    enterChild(world, { connection: connection.id, spiIn });
   }
   const expected = expectedSpi(ike);
-  if (expected !== undefined) {
-    world.espSpis.add(expected);
-    world.expectedSpis.add(expected);
-  }
+  if (expected !== undefined) resumeExpecting(world, expected);
   notePeer(world, record);
   reportAdoptedIke(ctx, record);
   for (const child of record.children) reportAdoptedChild(ctx, connection.id, child.reportedWith, child);
@@ -98,7 +89,7 @@ function needsOf({ suite, active }: V2IkeRecord): TransformNeed[] {
 
 function phaseOf(world: World, { ike, children }: V2SaRecord, { id }: ConnectionConfig): IkePhase {
   const { ctx } = world;
-  const keys = copyKeys(ike.keys);
+  const keys = cloneSecrets(ike.keys);
   const protection = createProtection(ctx, ike.suite, keys, ike.role, ike.sealed);
   const { peerIdentity, natReport, establishedAt, establishedOrder, expiresAt, service } = ike;
   const set = new ChildSet();

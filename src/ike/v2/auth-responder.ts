@@ -10,6 +10,7 @@ import { chooseByIdentity, keysNamedBy } from '../policy/lookup.js';
 import { acceptIkeAnswer, ikeOffer } from '../policy/proposals.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
+import { failure } from '../sa/failures.js';
 import { sasOf } from '../sa/world.js';
 import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
@@ -17,7 +18,7 @@ import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer
 import { closeSa, failSa } from './close.js';
 import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish } from './established.js';
-import { failure, pskMismatch, wrongMethod } from './failures.js';
+import { pskMismatch, wrongMethod } from './failures.js';
 import { type IkeSa, type IkeSaIn, isServing } from './ike-sa.js';
 import { keysOfFirst } from './keys.js';
 import { findNotify, notify } from './payloads.js';

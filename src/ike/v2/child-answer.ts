@@ -11,8 +11,9 @@ import { acceptEspAnswer, type EspSelection, selectEsp } from '../policy/proposa
 import { MAX_PIECES } from '../policy/selector-form.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import { covers, narrowWithinBudget } from '../policy/selectors.js';
+import { failure } from '../sa/failures.js';
 import { type AgreedChild, spiNumber } from './child.js';
-import { childRefused, failure, selectorMismatch } from './failures.js';
+import { childRefused, selectorMismatch } from './failures.js';
 import { findError, findNotify, notify } from './payloads.js';
 
 /** What a responder grants of a child SA request. */
@@ -121,8 +122,8 @@ export function acceptChild(
     spiIn,
     spiOut,
     suite: answer.value.suite,
-    localTs: localTs.map(ownCopy),
-    peerTs: peerTs.map(ownCopy),
+    localTs: localTs.map(copyOfSelector),
+    peerTs: peerTs.map(copyOfSelector),
     nonces,
     ...(shared === undefined ? {} : { shared }),
     initiated: true,
@@ -131,7 +132,7 @@ export function acceptChild(
 }
 
 /** Decoded selectors are views into the datagram. */
-function ownCopy(selector: TrafficSelector): TrafficSelector {
+function copyOfSelector(selector: TrafficSelector): TrafficSelector {
   return {
     ...selector,
     startAddress: selector.startAddress.slice(),

@@ -1,11 +1,8 @@
-import type { IkeId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import type { LiveChild } from '../sa/child.js';
 
 /** A child SA as its IKE SA remembers it; the keys went to the data plane. */
 export interface ChildRecord extends LiveChild {
-  /** What was reported of it last. `rekeyAt` itself is used up when the rekey begins. */
-  reported: { readonly ikeId: IkeId; readonly rekeyAt: Millis; readonly narrowed: boolean };
   /** When a new IKE SA is begun because it was not rekeyed. */
   renewAt: Millis;
   /** When it is rekeyed early, to find out whether both ends agree on PFS. */

@@ -6,10 +6,10 @@ import type { CloseReason } from '../events.js';
 import { espEnds, espForm } from '../path/carriage.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { sameSelectors } from '../policy/selectors.js';
+import { enterChild, leaveChild } from '../sa/books.js';
 import type { NegotiatedChild } from '../sa/child.js';
-import { releaseSpi, useSpi } from '../sa/esp-spi.js';
 import { lifetime } from '../sa/lifetime.js';
-import { emitInstall, reportChild } from '../sa/report.js';
+import { emitInstall, emitRemove, reportChild, reportChildClosed } from '../sa/report.js';
 import { volumeLimit } from '../sa/volume.js';
 import { sasOf } from '../sa/world.js';
 import type { ChildRecord } from './child-record.js';
@@ -81,9 +81,8 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
   };
   service.children.add(child);
   service.carried = true;
-  ctx.budget.childAdded(child.connection);
   world.childOwners.set(child.id, sa);
-  useSpi(world, child.spiIn);
+  enterChild(world, child);
   const { initiatorToResponder, responderToInitiator } = keys;
   const ways = agreed.initiated
     ? { keysIn: responderToInitiator, keysOut: initiatorToResponder }
@@ -146,14 +145,13 @@ export function removeChild(world: World, sa: IkeSa, child: ChildRecord, reason:
   if (service?.children.remove(child) !== true) return;
   if (service.children.size === 0) service.childlessSince = world.ctx.now;
   world.childOwners.delete(child.id);
-  world.ctx.budget.childRemoved(child.connection);
-  releaseSpi(world, child.spiIn);
+  leaveChild(world, child);
   for (const heir of heirs) {
     heir.replaces = undefined;
     activateOutbound(world, heir);
   }
-  world.ctx.emit({ kind: 'remove-child', childId: child.id, rekeyed: reason === 'rekeyed' });
-  world.ctx.event({ kind: 'child-closed', connection: child.connection, childId: child.id, reason });
+  emitRemove(world.ctx, child, reason);
+  reportChildClosed(world.ctx, child, reason);
   noteCoverage(world, sa, PEER_FILLS_FIRST);
   for (const other of sasOf(world, child.connection)) {
     if (other !== sa && !isCarriedElsewhere(world, other, child.connection)) activateStandby(world, other);

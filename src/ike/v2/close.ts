@@ -1,4 +1,5 @@
 import type { CloseReason, Failure } from '../events.js';
+import { leaveTables } from '../sa/books.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { sasOf } from '../sa/world.js';
@@ -99,7 +100,7 @@ export function finishDelete(world: World, sa: IkeSaIn<'deleting'>, leave: Leave
 /** An SA that failed its negotiation was reported then; it only had to inform the peer. */
 function forgetWithdrawn(world: World, sa: IkeSa): void {
   sa.end();
-  world.table.remove(sa);
+  leaveTables(world, sa);
 }
 
 function retire(world: World, sa: IkeSa, leave: Leave): void {
@@ -111,7 +112,7 @@ function retire(world: World, sa: IkeSa, leave: Leave): void {
     releaseSpi(world, phase.negotiation.child.spi);
   const forgetAt = leave === 'at-once' ? undefined : world.ctx.now + world.ctx.limits.halfOpenTimeout;
   sa.end(forgetAt);
-  if (leave === 'at-once') forget(world, sa);
+  if (leave === 'at-once') leaveTables(world, sa);
   if (sa.connection === undefined) return;
   const rest = sasOf(world, sa.connection.id);
   for (const other of rest) {
@@ -130,16 +131,7 @@ function findSurvivor(sa: IkeSa, service: Service, rest: readonly IkeSa[]): void
   survivor?.tasks.push({ kind: 'probe' });
 }
 
-/** Takes an SA out of the table. From now on its messages have an unknown SPI. */
-export function forget(world: World, sa: IkeSa): void {
-  world.table.remove(sa);
-  if (sa.firstRequestKey !== undefined) world.byFirstRequest.delete(sa.firstRequestKey);
-}
-
 /** The SA is not half-open any more: the initiator has authenticated, or it is forgotten. */
 export function settleHalfOpen(world: World, sa: IkeSa): void {
-  if (sa.phase.at !== 'init-answered') return;
-  const { source, proven, held } = sa.phase.negotiation;
-  world.halfOpen.closed(source, proven);
-  world.halfOpen.release(held);
+  if (sa.phase.at === 'init-answered') world.halfOpen.settled(sa.phase.negotiation);
 }

@@ -1,8 +1,8 @@
 import { compareBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
+import { failure } from '../sa/failures.js';
 import { sasOf } from '../sa/world.js';
 import { failSa } from './close.js';
-import { failure } from './failures.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { isRedundant, makeRedundant } from './service.js';
 import type { World } from './world.js';
@@ -84,7 +84,8 @@ export function isSuperseded({ phase }: IkeSa): boolean {
   return phase.at === 'rekeyed' && phase.superseded;
 }
 
-function lowestNonce(sa: ServingSa): Uint8Array {
+/** The lowest nonce of the exchange that made the SA: of two redundant ones, the SA with the lower one goes. */
+export function lowestNonce(sa: ServingSa): Uint8Array {
   return lowest(sa.phase.keyed.nonces);
 }
 

@@ -4,11 +4,12 @@ import { natReport } from '../path/nat-detection.js';
 import { formatIdentity, identityKey } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
 import { adviseWeak } from '../sa/advice.js';
+import { leaveTables } from '../sa/books.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
 import { type ReportedIke, reportIke } from '../sa/report.js';
 import { sasOf } from '../sa/world.js';
-import { closeSa, finishDelete, forget, settleHalfOpen } from './close.js';
+import { closeSa, finishDelete, settleHalfOpen } from './close.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn } from './ike-sa.js';
 import type { IkeSaState, Keyed } from './phases.js';
 import { createService } from './service.js';
@@ -109,7 +110,7 @@ export function endAbandoned(world: World, connection: ConnectionConfig): void {
   for (const other of world.table.ofIdentities(contactKey(connection))) {
     if (other.state !== 'deleting' || other.active?.task.kind !== 'auth') continue;
     other.end();
-    forget(world, other);
+    leaveTables(world, other);
   }
 }
 

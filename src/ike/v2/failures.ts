@@ -2,10 +2,11 @@ import { describeSelector } from '../../wire/ike/dissect.js';
 import type { NotifyPayload } from '../../wire/ike/payloads.js';
 import { NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { ConnectionConfig } from '../config.js';
-import type { Failure, FailureCause } from '../events.js';
+import type { Failure } from '../events.js';
 import { formatIdentity } from '../policy/identity.js';
 import { describeEspSpecs, describeIkeSpecs } from '../policy/proposals.js';
 import type { SelectorLists } from '../policy/selectors.js';
+import { failure } from '../sa/failures.js';
 
 /** What an error notification in answer to IKE_SA_INIT means. Nothing proves that the peer sent it. */
 export function initRefused(connection: ConnectionConfig, error: NotifyPayload): Failure {
@@ -157,11 +158,6 @@ function described(lists: SelectorLists): { localSelectors: string[]; peerSelect
     localSelectors: lists.localTs.map(describeSelector),
     peerSelectors: lists.peerTs.map(describeSelector),
   };
-}
-
-/** A plain failure with the exchange in which it happened. */
-export function failure(cause: FailureCause, message: string, exchange?: string): Failure {
-  return exchange === undefined ? { cause, message } : { cause, message, details: { exchange } };
 }
 
 /** The peer's AUTH does not verify although its identity is the right one. */

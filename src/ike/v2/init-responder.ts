@@ -13,9 +13,10 @@ import { exactlyOne } from '../payloads.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
 import { noteQuirk } from '../quirks.js';
+import { enterTables } from '../sa/books.js';
+import { nobodyKnown } from '../sa/failures.js';
 import { drop, firstRequestKey } from '../sa/world.js';
 import { vendorNames } from '../vendors.js';
-import { failure } from './failures.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { findNotify, invalidKe, notify } from './payloads.js';
@@ -75,7 +76,7 @@ export function initRequested(world: World, message: Inbound): void {
   if (selection === undefined) {
     const { first } = candidates;
     const why = (): Failure =>
-      first === undefined ? nobodyKnown() : ikeMismatch(first.ikeProposals, proposals);
+      first === undefined ? nobodyKnown(2) : ikeMismatch(first.ikeProposals, proposals);
     refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.id);
     return;
   }
@@ -181,11 +182,6 @@ function isCrowded(world: World, datagram: Inbound['datagram']): boolean {
   if (count < world.ctx.limits.ikeSasPerPeer) return false;
   drop(world, datagram, 'half_open_limit', `${count} IKE SAs with this peer, which is the limit`);
   return true;
-}
-
-function nobodyKnown(): Failure {
-  const message = 'no connection is configured for this peer address and IKEv2';
-  return failure('no_matching_connection', message, 'IKE_SA_INIT');
 }
 
 /**
@@ -299,8 +295,7 @@ function answer(world: World, message: Inbound, granted: Granted): void {
   });
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   noteProposalQuirks(world, sa, payloads, true);
-  world.table.add(sa);
-  world.byFirstRequest.set(key, sa);
+  enterTables(world, sa);
   world.halfOpen.opened(datagram.remote.address, proven);
   sendAnswer(world, sa, message, { ...answered, datagrams: [response] });
 }

@@ -7,6 +7,7 @@ import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
+import { failure } from '../sa/failures.js';
 import { drop } from '../sa/world.js';
 import { enterAnswer, firstOf, onFirst, refuseAnswer } from './answers.js';
 import { completeKeys } from './auth-responder.js';
@@ -14,7 +15,6 @@ import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
 import { refuseForNow } from './create-child-responder.js';
 import { confirmSurvivor } from './duplicates.js';
-import { failure } from './failures.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing } from './ike-sa.js';
 import { initRequested, mayBeDecoded } from './init-responder.js';
 import { notify } from './payloads.js';

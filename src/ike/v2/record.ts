@@ -1,6 +1,7 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
 import { copyOf } from '../../util/bytes.js';
 import type { IkeId } from '../../util/ids.js';
+import { cloneSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { type DhRecord, exportDh } from '../sa/dh-record.js';
 import { type ChildSaRecord, type IkeRecord, RECORD_VERSION, type SaRecord } from '../sa/record.js';
@@ -120,7 +121,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
       rekeyAt: reportedRekeyAt,
       expiresAt,
       lastInbound: sa.lastInbound,
-      keys: copyKeys(keyed.keys),
+      keys: cloneSecrets(keyed.keys),
       sealed: keyed.protection.sealed,
       nonces: keyed.nonces.map(copyOf),
       phase: own,
@@ -142,19 +143,6 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
       renewing: world.renewals.has(connection.id),
       startedOver: world.startedOver.get(connection.id),
     },
-  };
-}
-
-/** Clones the keys of an IKE SA for a record that outlives it. The caller wipes them. */
-export function copyKeys({ skAi, skAr, ...keys }: IkeKeys): IkeKeys {
-  return {
-    skD: keys.skD.clone(),
-    skEi: keys.skEi.clone(),
-    skEr: keys.skEr.clone(),
-    skPi: keys.skPi.clone(),
-    skPr: keys.skPr.clone(),
-    ...(skAi === undefined ? {} : { skAi: skAi.clone() }),
-    ...(skAr === undefined ? {} : { skAr: skAr.clone() }),
   };
 }
 

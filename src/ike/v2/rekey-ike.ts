@@ -10,12 +10,13 @@ import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/reg
 import type { Failure, Role } from '../events.js';
 import { exactlyOne } from '../payloads.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
+import { failure } from '../sa/failures.js';
 import { lifetime, retryAt } from '../sa/lifetime.js';
 import { sasOf } from '../sa/world.js';
 import { beginDelete, closeSa } from './close.js';
-import { isSuperseded, lowest, supersede, takeOver } from './duplicates.js';
+import { isSuperseded, lowestNonce, supersede, takeOver } from './duplicates.js';
 import { enterService } from './established.js';
-import { failure, rekeyRefused } from './failures.js';
+import { rekeyRefused } from './failures.js';
 import { IkeSa, type IkeSaIn, isEstablished, isIn, isServing, type ServingSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { keysFrom } from './keys.js';
@@ -95,7 +96,7 @@ export function rekeyIkeAnswered(
     return;
   }
   const mine = made.value;
-  if (rival !== undefined && compareBytes(lowest(noncesOf(mine)), lowest(noncesOf(rival))) < 0) {
+  if (rival !== undefined && compareBytes(lowestNonce(mine), lowestNonce(rival)) < 0) {
     // RFC 7296 §2.8.2: ours is redundant, so we delete it; the peer deletes the old one.
     handOver(world, sa, rival, 'responder');
     beginDelete(world, mine, 'replaced');
@@ -103,10 +104,6 @@ export function rekeyIkeAnswered(
   }
   if (rival !== undefined) supersede(world, rival);
   handOver(world, sa, mine, 'initiator');
-}
-
-function noncesOf({ phase }: IkeSaIn<'established'>): readonly Uint8Array[] {
-  return phase.keyed.nonces;
 }
 
 /** The peer does not rekey: with another group, later, or not at all. */

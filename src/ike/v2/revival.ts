@@ -1,9 +1,9 @@
 import type { Millis } from '../../util/units.js';
 import type { Failure } from '../events.js';
+import { failure } from '../sa/failures.js';
 import { mayRekey } from '../sa/world.js';
 import { beginDelete } from './close.js';
 import { isSuperseded } from './duplicates.js';
-import { failure } from './failures.js';
 import { type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { renew } from './renew.js';
 import { isRedundant } from './service.js';

@@ -1,8 +1,9 @@
 import { initiatorSilent } from '../admission/silent-initiator.js';
 import type { Failure } from '../events.js';
+import { leaveTables } from '../sa/books.js';
 import { enterRefused, isAnswered, leaveSilent } from './answers.js';
 import { authSilent, refusePeer } from './auth-initiator.js';
-import { closeSa, failSa, finishDelete, forget } from './close.js';
+import { closeSa, failSa, finishDelete } from './close.js';
 import { type IkeSa, type IkeSaIn, type InitiatingSa, isIn, isServing } from './ike-sa.js';
 import { initSilent } from './init-initiator.js';
 import { unanswered } from './unanswered.js';
@@ -59,7 +60,7 @@ export function expirePhase(world: World, sa: IkeSa): void {
   } else if (isIn(sa, 'deleting')) {
     finishDelete(world, sa);
   } else {
-    forget(world, sa);
+    leaveTables(world, sa);
   }
 }
 
