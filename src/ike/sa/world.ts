@@ -14,7 +14,7 @@ export interface SharedTables {
   readonly halfOpen: HalfOpenLedger;
   /** Inbound ESP SPIs in use or offered: the packet path knows no versions. */
   readonly espSpis: Set<number>;
-  /** Those of them that the packet path was told to expect. */
+  /** Those of them that the packet path expects already. */
   readonly expectedSpis: Set<number>;
 }
 
