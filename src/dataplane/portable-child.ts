@@ -1,7 +1,7 @@
 import type { CryptoBackend } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import { InboundSa } from '../esp/open.js';
-import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../esp/params.js';
+import { DEFAULT_REPLAY_WINDOW, type EspForm, type EspPair } from '../esp/params.js';
 import { OutboundSa } from '../esp/seal.js';
 import { SelectorSet } from '../esp/selectors.js';
 import type { DeviceNumber, Spi } from '../util/ids.js';
@@ -9,6 +9,7 @@ import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import type { Millis } from '../util/units.js';
 import type { ChildCounters } from './dataplane.js';
+import { PeerReports } from './peer-watch.js';
 
 /** A pair of ESP SAs with its counters, as the portable data plane keeps it. */
 export class PortableChild {
@@ -18,14 +19,15 @@ export class PortableChild {
   readonly device: DeviceNumber;
   readonly local: Endpoint;
   /** How its packets are sent; both forms are received. */
-  readonly encapsulation: 'udp' | 'esp';
+  readonly encapsulation: EspForm;
   readonly inbound: InboundSa;
   readonly outbound: OutboundSa;
   readonly drops = new DropCounter();
   /** Where outbound packets go. */
   peer: Endpoint;
-  /** The last new address of the peer that was reported, so that it is reported once. */
-  reportedPeer: Endpoint | undefined;
+  /** The last new address of the peer that was reported; the peer's before the first. */
+  reportedPeer: Endpoint;
+  readonly reports = new PeerReports();
   packetsIn = 0;
   bytesIn = 0;
   packetsOut = 0;
@@ -40,6 +42,7 @@ export class PortableChild {
     this.local = pair.local;
     this.encapsulation = pair.encapsulation;
     this.peer = pair.peer;
+    this.reportedPeer = pair.peer;
     const { suite } = pair;
     this.outbound = new OutboundSa({ spi: pair.spiOut, suite, keys: pair.keysOut, crypto, random });
     this.inbound = new InboundSa({

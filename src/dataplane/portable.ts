@@ -13,9 +13,11 @@ import type { Millis } from '../util/units.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
 import { AcquireLimit } from './acquire-limit.js';
+import { admit, checkPeer } from './admission.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from './dataplane.js';
 import type { SendEsp } from './esp-sender.js';
 import type { PacketDevice } from './packet-device.js';
+import { showsPeer } from './peer-watch.js';
 import { PortableChild } from './portable-child.js';
 
 /** What the portable data plane is made with. The caller has the sockets, and brings ESP to `espDatagram`. */
@@ -107,14 +109,17 @@ class Portable implements PortableDataPlane {
     this.#early.forget(spi);
   }
 
-  /**
-   * @throws RangeError for an id or SPI in use, a suite the crypto backend lacks, keys that do not fit, or
-   *   ESP without UDP where there is no raw socket. The keys are wiped then, too
-   */
+  /** @throws RangeError as `admit`, and for a suite the crypto backend lacks. The keys are wiped then, too */
   install(pair: EspPair): void {
     let child: PortableChild | undefined;
     try {
-      this.#admit(pair);
+      admit(pair, pair.local, {
+        closed: this.#closed,
+        sendsRaw: this.#deps.sendRaw !== undefined,
+        hasChild: (id) => this.#children.has(id),
+        hasSpi: (spi) => this.#bySpi.has(spi),
+        deviceFault: (device) => (this.#lanes.has(device) ? undefined : `there is no device ${device}`),
+      });
       child = new PortableChild(pair, this.#deps.crypto, this.#deps.random);
       this.#lanes.get(child.device)!.table.insert(pair);
       this.#children.set(child.id, child);
@@ -127,22 +132,6 @@ class Portable implements PortableDataPlane {
     for (const { bytes, from } of this.#early.take(child.spiIn, this.#deps.now())) this.#esp(bytes, from);
   }
 
-  #admit(pair: EspPair): void {
-    if (this.#closed) throw new RangeError(`child SA ${pair.id}: the data plane is closed`);
-    if (pair.encapsulation !== 'udp' && this.#deps.sendRaw === undefined) {
-      throw new RangeError(
-        `child SA ${pair.id} wants ESP as IP protocol 50, and this data plane has UDP only: ` +
-          'set "encapsulation: always"',
-      );
-    }
-    const { device = 0 } = pair;
-    if (!this.#lanes.has(device)) throw new RangeError(`child SA ${pair.id}: there is no device ${device}`);
-    if (this.#children.has(pair.id)) throw new RangeError(`child SA ${pair.id} is installed already`);
-    if (this.#bySpi.has(pair.spiIn)) {
-      throw new RangeError(`child SA ${pair.id}: inbound SPI ${pair.spiIn} is in use`);
-    }
-  }
-
   activateOutbound(id: number): void {
     const child = this.#children.get(id);
     if (child !== undefined) this.#lanes.get(child.device)?.table.activate(id);
@@ -151,8 +140,9 @@ class Portable implements PortableDataPlane {
   updatePeer(id: number, peer: Endpoint): void {
     const child = this.#children.get(id);
     if (child === undefined) return;
+    checkPeer(id, peer, child.local);
     child.peer = peer;
-    child.reportedPeer = undefined;
+    child.reports.forget();
   }
 
   retire(id: number): void {
@@ -219,9 +209,9 @@ class Portable implements PortableDataPlane {
     const opened = inbound.open(bytes);
     if (inbound.authenticPackets !== authentic) {
       child.lastInbound = this.#deps.now();
-      // Only the newest packet says where the peer is: an older one may have been held back and sent again
-      // from elsewhere (RFC 7296 §2.23).
-      if (remote !== undefined && inbound.highestSequence !== highest) this.#watchPeer(child, remote);
+      const newest = inbound.highestSequence !== highest;
+      if (remote !== undefined && showsPeer(newest, 'udp', child.encapsulation))
+        this.#watchPeer(child, remote);
     }
     if (!opened.ok) {
       child.drops.add(opened.error);
@@ -234,13 +224,10 @@ class Portable implements PortableDataPlane {
   }
 
   #watchPeer(child: PortableChild, remote: Endpoint): void {
-    if (child.encapsulation !== 'udp') return;
-    if (sameEndpoint(child.peer, remote)) {
-      child.reportedPeer = undefined;
-    } else if (child.reportedPeer === undefined || !sameEndpoint(child.reportedPeer, remote)) {
-      child.reportedPeer = remote;
-      this.#deps.listener.peerMoved?.(child.id, remote);
-    }
+    const { peer, reportedPeer, reports } = child;
+    if (!reports.isNews(sameEndpoint(peer, remote), sameEndpoint(reportedPeer, remote))) return;
+    child.reportedPeer = remote;
+    this.#deps.listener.peerMoved?.(child.id, remote);
   }
 
   #outbound(packet: Uint8Array, device: DeviceNumber): void {

@@ -3,6 +3,7 @@ import type { EspSuite } from '../crypto/types.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH } from '../wire/ip.js';
 import { UDP_HEADER_LENGTH } from '../wire/udp.js';
+import type { EspForm } from './params.js';
 
 /**
  * An ESP packet (RFC 4303 §2), offsets in octets:
@@ -81,12 +82,7 @@ export function espLength(layout: EspLayout, innerLength: number): number {
  * @param pathMtu octets of the whole outer IP packet
  * @param family of the outer header, which carries no options
  */
-export function innerMtu(
-  suite: EspSuite,
-  pathMtu: number,
-  family: 4 | 6,
-  encapsulation: 'udp' | 'esp',
-): number {
+export function innerMtu(suite: EspSuite, pathMtu: number, family: 4 | 6, encapsulation: EspForm): number {
   const layout = espLayout(suite);
   const outer =
     (family === 4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH) +

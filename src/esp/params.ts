@@ -6,6 +6,9 @@ import type { TrafficSelector } from '../wire/ike/payloads.js';
 /** Packets the anti-replay window spans by default (RFC 6479). */
 export const DEFAULT_REPLAY_WINDOW = 1024;
 
+/** How an ESP packet comes or is sent: in UDP (RFC 3948), or as IP protocol 50. */
+export type EspForm = 'udp' | 'esp';
+
 /**
  * A pair of ESP SAs in tunnel mode as the packet path installs it. SPIs are unsigned 32-bit numbers.
  * `outbound: false` receives only, until outbound traffic is switched over to it.
@@ -19,7 +22,8 @@ export interface EspPair {
   readonly keysOut: EspKeys;
   readonly localTs: readonly TrafficSelector[];
   readonly peerTs: readonly TrafficSelector[];
-  readonly encapsulation: 'udp' | 'esp';
+  /** How its packets are sent; both forms are received (RFC 7296 §2.23). */
+  readonly encapsulation: EspForm;
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly outbound: boolean;

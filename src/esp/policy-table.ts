@@ -10,6 +10,9 @@ export const NO_POLICY = -1;
 /** `lookup`: selectors cover it, but none of those child SAs may send yet. */
 export const NO_SA = -2;
 
+/** The table answers with ids in 31 bits: what is below 0 says why there is none. */
+export const MAX_CHILD_ID = 0x7fffffff;
+
 /** A child SA as the table needs it. Ids are whole numbers from 0. */
 export interface OutboundPolicy {
   readonly id: number;
@@ -81,8 +84,8 @@ class TrieTable implements OutboundTable {
 
   insert(policy: OutboundPolicy): void {
     const { id } = policy;
-    if (!Number.isInteger(id) || id < 0 || id > 0x7fffffff) {
-      throw new RangeError(`child SA id ${id}: use a whole number from 0 to 2147483647`);
+    if (!Number.isInteger(id) || id < 0 || id > MAX_CHILD_ID) {
+      throw new RangeError(`child SA id ${id}: use a whole number from 0 to ${MAX_CHILD_ID}`);
     }
     if (this.#entries.has(id))
       throw new RangeError(`child SA ${id} is in the table already: remove it first`);

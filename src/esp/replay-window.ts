@@ -1,7 +1,14 @@
 /** RFC 4303 §3.4.3: a window of 32 packets must be supported. */
-const SMALLEST = 32;
+const MIN_WINDOW = 32;
 /** 8 KiB of bits: far more than any path reorders. */
-const LARGEST = 65536;
+const MAX_WINDOW = 65536;
+
+/** Why a window cannot span so many packets; undefined when it can. */
+export function replayWindowFault(size: number): string | undefined {
+  return Number.isInteger(size) && size >= MIN_WINDOW && size <= MAX_WINDOW
+    ? undefined
+    : `replay window of ${size} packets: use a whole number from ${MIN_WINDOW} to ${MAX_WINDOW}`;
+}
 
 /**
  * The anti-replay window of one inbound SA, by the algorithm of RFC 6479: a ring of 32-bit words in which the
@@ -21,11 +28,8 @@ export class ReplayWindow {
 
   /** @throws RangeError when `size` is not a whole number from 32 to 65536 */
   constructor(size: number) {
-    if (!Number.isInteger(size) || size < SMALLEST || size > LARGEST) {
-      throw new RangeError(
-        `replay window of ${size} packets: use a whole number from ${SMALLEST} to ${LARGEST}`,
-      );
-    }
+    const fault = replayWindowFault(size);
+    if (fault !== undefined) throw new RangeError(fault);
     this.size = size;
     // One word more than the window covers: the word being filled at the right edge (RFC 6479 §2).
     let ring = 2;

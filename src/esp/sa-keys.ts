@@ -11,24 +11,25 @@ export interface SaKeys {
   readonly nonce: Uint8Array;
 }
 
+/** Why key material does not fit the suite; undefined when it does. */
+export function keyFault(layout: EspLayout, keys: EspKeys): string | undefined {
+  const wanted = layout.keyLength + layout.saltLength;
+  if (keys.encryption.length !== wanted) {
+    return `ESP encryption key of ${keys.encryption.length} octets: this suite takes ${wanted}`;
+  }
+  const length = keys.integrity?.length ?? 0;
+  if (length === layout.integrityKeyLength) return undefined;
+  return `ESP integrity key of ${length} octets: this suite takes ${layout.integrityKeyLength}`;
+}
+
 /**
  * Splits key material into cipher key, salt and integrity key (RFC 7296 §2.17, RFC 4106 §8.1) and wipes what
  * it came in.
  * @throws RangeError when a length does not fit the suite; nothing is wiped then
  */
 export function splitKeys(layout: EspLayout, keys: EspKeys): SaKeys {
-  const wanted = layout.keyLength + layout.saltLength;
-  if (keys.encryption.length !== wanted) {
-    throw new RangeError(
-      `ESP encryption key of ${keys.encryption.length} octets: this suite takes ${wanted}`,
-    );
-  }
-  const integrityLength = keys.integrity?.length ?? 0;
-  if (integrityLength !== layout.integrityKeyLength) {
-    throw new RangeError(
-      `ESP integrity key of ${integrityLength} octets: this suite takes ${layout.integrityKeyLength}`,
-    );
-  }
+  const fault = keyFault(layout, keys);
+  if (fault !== undefined) throw new RangeError(fault);
   const material = keys.encryption.expose();
   const nonce = new Uint8Array(layout.aead ? layout.saltLength + layout.ivLength : 0);
   nonce.set(material.subarray(layout.keyLength));

@@ -8,7 +8,7 @@ import { PacketLoop } from '../../src/dataplane/ffi/loop/packet-loop.js';
 import { createArena } from '../../src/dataplane/ffi/memory/arena.js';
 import { OrderWriter } from '../../src/dataplane/ffi/memory/control-ring.js';
 import { GLOBAL_BLOCK, readChild, readDrops } from '../../src/dataplane/ffi/memory/counters.js';
-import { encodeInstall, Order } from '../../src/dataplane/ffi/memory/orders.js';
+import { encodeId, encodeInstall, Order } from '../../src/dataplane/ffi/memory/orders.js';
 import { needsVirtioHeader, type Offload } from '../../src/dataplane/offload.js';
 import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
@@ -154,7 +154,7 @@ export class Bench {
   }
 
   id(kind: number, id: number): void {
-    this.order(kind, { length: 4, write: ({ view }, at) => view.setUint32(at, id, true) });
+    this.order(kind, encodeId(id));
   }
 
   install(pair: Partial<EspPair> & Pick<EspPair, 'keysIn' | 'keysOut' | 'suite'>, block = 1): void {

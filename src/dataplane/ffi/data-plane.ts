@@ -1,21 +1,20 @@
 import type { EspSuite } from '../../crypto/types.js';
 import { addDrops } from '../../esp/drop-counter.js';
 import type { DropCounts } from '../../esp/drops.js';
-import { espLayout, innerMtu } from '../../esp/layout.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
-import type { EspPair } from '../../esp/params.js';
-import { localEndpoint, pathMtu } from '../../linux/sockets.js';
-import type { TunDevice } from '../../linux/tun.js';
+import type { EspForm, EspPair } from '../../esp/params.js';
+import { localEndpoint } from '../../linux/sockets.js';
 import { readU32 } from '../../util/bytes.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../../util/ids.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
+import { admit, checkPeer } from '../admission.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
+import { FurtherDevices, type PlaneTun } from './further-devices.js';
 import type { WorkerReport, WorkerSetup } from './loop/messages.js';
-import { MAX_FURTHER_DEVICES } from './loop/packet-loop.js';
 import type { PacketWorker, PendingOrder } from './loop/packet-worker.js';
 import { WorkerGroup } from './loop/worker-group.js';
 import { MAX_CHILDREN } from './memory/arena.js';
@@ -25,14 +24,13 @@ import {
   encodeDevice,
   encodeEsp,
   encodeForeign,
+  encodeId,
   encodeInstall,
   encodePath,
   encodePeer,
   Order,
 } from './memory/orders.js';
-
-/** What the data plane needs of a TUN device. */
-export type PlaneTun = Pick<TunDevice, 'fd' | 'close'> & Partial<Pick<TunDevice, 'fds' | 'virtioHeader'>>;
+import { mtusOf, PathMtus } from './path-mtus.js';
 
 /** What the fast data plane is made with. */
 export interface FfiDataPlaneOptions {
@@ -73,20 +71,12 @@ export interface FfiDataPlaneOptions {
 /** Between two looks at what the kernel has learned of paths: it forgets again, too. */
 const PATH_MILLIS = 5000;
 
-interface Device {
-  readonly tun: PlaneTun;
-  /** Number of the one worker that serves it. */
-  readonly worker: WorkerIndex;
-  /** Being removed: it stays until the worker has let go of it. */
-  leaving: boolean;
-}
-
 interface Installed {
   readonly worker: WorkerIndex;
   readonly block: number;
   readonly spiIn: Spi;
   readonly suite: EspSuite;
-  readonly encapsulation: 'udp' | 'esp';
+  readonly encapsulation: EspForm;
   peer: Endpoint;
   /** 0 when it is not known. */
   pathMtu: number;
@@ -108,13 +98,12 @@ class FfiDataPlane implements DataPlane {
   readonly #group: WorkerGroup;
   readonly #locals: readonly Endpoint[];
   readonly #mssCeiling: number;
-  /** Path MTU by peer address, as it was when the kernel was asked last. */
-  readonly #paths = new Map<string, number>();
+  readonly #paths: PathMtus;
   readonly #pathTimer: NodeJS.Timeout;
   readonly #children = new Map<number, Installed>();
   readonly #spis = new Set<number>();
   /** Further TUN devices by number. */
-  readonly #devices = new Map<number, Device>();
+  readonly #devices = new FurtherDevices();
   /** Workers that run. */
   #running = 0;
   /** Offloads that some worker has turned off. */
@@ -138,6 +127,7 @@ class FfiDataPlane implements DataPlane {
     }
     this.#options = options;
     this.#locals = espFds.map(localEndpoint);
+    this.#paths = new PathMtus(this.#locals[0]!);
     this.#mssCeiling = options.mssCeiling ?? DEFAULT_MSS_CEILING;
     this.#group = options.group ?? new WorkerGroup(workers);
     this.#group.load(options.workerEntry);
@@ -166,11 +156,11 @@ class FfiDataPlane implements DataPlane {
   }
 
   expect(spi: Spi): void {
-    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.EXPECT, spi));
+    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), { kind: Order.EXPECT, ...encodeId(spi) });
   }
 
   forget(spi: Spi): void {
-    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), idOrder(Order.FORGET, spi));
+    if (!this.#spis.has(spi)) this.#order(this.#ownerOfSpi(spi), { kind: Order.FORGET, ...encodeId(spi) });
   }
 
   espDatagram(_local: Endpoint, remote: Endpoint, bytes: Uint8Array): void {
@@ -184,7 +174,13 @@ class FfiDataPlane implements DataPlane {
   /** @throws RangeError for an id or SPI in use, a suite, keys or addresses that do not fit. Wipes the keys then */
   install(pair: EspPair): void {
     try {
-      this.#admit(pair);
+      admit(pair, this.#locals[0]!, {
+        closed: this.#closing !== undefined,
+        sendsRaw: this.#options.rawFds !== undefined,
+        hasChild: (id) => this.#children.has(id),
+        hasSpi: (spi) => this.#spis.has(spi),
+        deviceFault: (device, spiIn) => this.#devices.fault(device, this.#group.ownerOf(spiIn)),
+      });
       const number = this.#group.ownerOf(pair.spiIn);
       const worker = this.#group.workers[number]!;
       if (worker.room === 0) {
@@ -192,7 +188,7 @@ class FfiDataPlane implements DataPlane {
           `child SA ${pair.id}: ${MAX_CHILDREN} child SAs are installed in its packet worker, which is the limit`,
         );
       }
-      const path = this.#pathTo(pair.peer);
+      const path = this.#paths.to(pair.peer);
       const block = worker.takeBlock();
       const order = encodeInstall(pair, block, { pathMtu: path, mssCeiling: this.#mssCeiling });
       if (order.length > MAX_ORDER) {
@@ -227,82 +223,29 @@ class FfiDataPlane implements DataPlane {
     }
   }
 
-  #admit(pair: EspPair): void {
-    const refuse = (why: string): never => {
-      throw new RangeError(`child SA ${pair.id}${why}`);
-    };
-    if (this.#closing !== undefined) refuse(': the data plane is closed');
-    if (pair.encapsulation !== 'udp' && this.#options.rawFds === undefined) {
-      refuse(
-        ' wants ESP as IP protocol 50, and this data plane has no raw socket: give the process CAP_NET_RAW, or set "encapsulation: always"',
-      );
-    }
-    if (!Number.isInteger(pair.id) || pair.id < 0 || pair.id > 0xffffffff) refuse(': ids are whole numbers');
-    if (this.#children.has(pair.id)) refuse(' is installed already');
-    if (this.#spis.has(pair.spiIn)) refuse(`: inbound SPI ${pair.spiIn} is in use`);
-    const { device = 0 } = pair;
-    if (device !== 0) {
-      const known = this.#devices.get(device);
-      if (known?.leaving !== false) refuse(`: there is no device ${device}`);
-      const owner = this.#group.ownerOf(pair.spiIn);
-      if (known!.worker !== owner) {
-        refuse(`: device ${device} belongs to packet worker ${known!.worker}, its inbound SPI to ${owner}`);
-      }
-    }
-    const layout = espLayout(pair.suite);
-    for (const keys of [pair.keysIn, pair.keysOut]) {
-      const fits =
-        keys.encryption.length === layout.keyLength + layout.saltLength &&
-        (keys.integrity?.length ?? 0) === layout.integrityKeyLength;
-      if (!fits) refuse(': the keys do not fit the suite');
-    }
-    this.#checkPeer(pair.id, pair.peer);
-  }
-
-  /** The kernel refuses every datagram from a socket of the other family: say so before. */
-  #checkPeer(id: number, peer: Endpoint): void {
-    const ip = parseIp(peer.address);
-    const local = parseIp(this.#locals[0]!.address);
-    if (ip === undefined || ip.length !== local?.length) {
-      throw new RangeError(
-        `child SA ${id}: the peer "${peer.address}" cannot be reached from ${this.#locals[0]!.address}`,
-      );
-    }
-  }
-
   activateOutbound(id: number): void {
     if (!this.#children.has(id)) return;
-    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.ACTIVATE, id));
+    for (const worker of this.#group.workers) this.#order(worker, { kind: Order.ACTIVATE, ...encodeId(id) });
   }
 
   /** @throws RangeError when the address is not one of the sockets' family */
   updatePeer(id: number, peer: Endpoint): void {
     const child = this.#children.get(id);
     if (child === undefined) return;
-    this.#checkPeer(id, peer);
+    checkPeer(id, peer, this.#locals[0]!);
     this.#order(this.#ownerOf(child), { kind: Order.UPDATE_PEER, ...encodePeer(id, peer) });
     child.peer = peer;
     this.#renewPath(id);
   }
 
-  /** As the kernel knows it, asked once a peer and period. */
-  #pathTo(peer: Endpoint): number {
-    let mtu = this.#paths.get(peer.address);
-    if (mtu === undefined) {
-      mtu = pathMtu(this.#locals[0]!.address, peer);
-      this.#paths.set(peer.address, mtu);
-    }
-    return mtu;
-  }
-
   /** Asks the kernel for the path MTU of all peers, or of that of one child SA. */
   #renewPath(only?: number): void {
     if (this.#closing !== undefined || this.#failed) return;
-    this.#paths.clear();
+    this.#paths.forget();
     const of = only === undefined ? undefined : this.#children.get(only)?.peer.address;
     for (const [id, child] of this.#children) {
       if (only !== undefined && child.peer.address !== of) continue;
-      const mtu = this.#pathTo(child.peer);
+      const mtu = this.#paths.to(child.peer);
       if (mtu === 0 || mtu === child.pathMtu) continue;
       child.pathMtu = mtu;
       const limits = { pathMtu: mtu, mssCeiling: this.#mssCeiling };
@@ -312,7 +255,7 @@ class FfiDataPlane implements DataPlane {
 
   retire(id: number): void {
     if (!this.#children.has(id)) return;
-    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.RETIRE, id));
+    for (const worker of this.#group.workers) this.#order(worker, { kind: Order.RETIRE, ...encodeId(id) });
   }
 
   remove(id: number): void {
@@ -321,32 +264,23 @@ class FfiDataPlane implements DataPlane {
     this.#children.delete(id);
     this.#spis.delete(child.spiIn);
     this.#ownerOf(child).returnBlock(child.block);
-    for (const worker of this.#group.workers) this.#order(worker, idOrder(Order.REMOVE, id));
+    for (const worker of this.#group.workers) this.#order(worker, { kind: Order.REMOVE, ...encodeId(id) });
   }
 
   addDevice(name: string, worker = 0): number {
     const { openTun } = this.#options;
     if (worker >= this.#group.size) throw new RangeError(`there is no packet worker ${worker}`);
     if (openTun === undefined) throw new RangeError('this data plane has one TUN device only');
-    let device = 1;
-    while (this.#devices.has(device)) device++;
-    if (device > MAX_FURTHER_DEVICES) {
-      throw new RangeError(
-        `TUN device ${name}: ${MAX_FURTHER_DEVICES + 1} devices are there, which is the limit`,
-      );
-    }
-    const tun = openTun(name);
-    this.#devices.set(device, { tun, worker, leaving: false });
+    const [device, tun] = this.#devices.open(name, worker, openTun);
     const order = encodeDevice(device, tun.fd, tun.virtioHeader ?? false);
     this.#order(this.#group.workers[worker]!, { kind: Order.ADD_DEVICE, ...order });
     return device;
   }
 
   removeDevice(device: DeviceNumber): void {
-    const known = this.#devices.get(device);
-    if (known === undefined || known.leaving) return;
-    known.leaving = true;
-    this.#order(this.#group.workers[known.worker]!, idOrder(Order.REMOVE_DEVICE, device));
+    const worker = this.#devices.leave(device);
+    if (worker === undefined) return;
+    this.#order(this.#group.workers[worker]!, { kind: Order.REMOVE_DEVICE, ...encodeId(device) });
   }
 
   counters(): readonly ChildCounters[] {
@@ -356,7 +290,7 @@ class FfiDataPlane implements DataPlane {
     return [...this.#children].map(([id, child]) => ({
       ...readChild(this.#ownerOf(child).arena, child.block, id, toClock),
       ...(this.#group.size === 1 ? {} : { worker: child.worker }),
-      ...mtuOf(child),
+      ...mtusOf(child),
     }));
   }
 
@@ -380,8 +314,7 @@ class FfiDataPlane implements DataPlane {
     await this.#group.close();
     process.removeListener('exit', this.#onExit);
     this.#options.tun.close();
-    for (const { tun } of this.#devices.values()) tun.close();
-    this.#devices.clear();
+    this.#devices.close();
   }
 
   #ownerOfSpi(spi: Spi): PacketWorker {
@@ -430,8 +363,7 @@ class FfiDataPlane implements DataPlane {
         listener.acquire?.(report.destination, report.device);
         break;
       case 'released':
-        this.#devices.get(report.device)?.tun.close();
-        this.#devices.delete(report.device);
+        this.#devices.released(report.device);
         break;
       case 'failed':
         this.#fail(report.reason);
@@ -445,19 +377,4 @@ class FfiDataPlane implements DataPlane {
     for (const worker of this.#group.workers) worker.discardOrders();
     this.#options.listener.failed(reason);
   }
-}
-
-function mtuOf({
-  suite,
-  encapsulation,
-  peer,
-  pathMtu,
-}: Installed): Pick<ChildCounters, 'pathMtu' | 'innerMtu'> {
-  if (pathMtu === 0) return {};
-  const family = peer.address.includes(':') ? 6 : 4;
-  return { pathMtu, innerMtu: innerMtu(suite, pathMtu, family, encapsulation) };
-}
-
-function idOrder(kind: number, id: number): PendingOrder {
-  return { kind, length: 4, write: ({ view }, at) => view.setUint32(at, id, true) };
 }

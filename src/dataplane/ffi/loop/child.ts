@@ -1,11 +1,13 @@
 import type { EspSuite } from '../../../crypto/types.js';
 import { innerMtu } from '../../../esp/layout.js';
 import { mssLimit } from '../../../esp/offload/mss.js';
+import type { EspForm } from '../../../esp/params.js';
 import { ReplayWindow } from '../../../esp/replay-window.js';
 import { SelectorSet } from '../../../esp/selectors.js';
 import { SOCKADDR_SPACE, writeSockaddr } from '../../../linux/sockaddr.js';
 import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import { type Endpoint, parseIp } from '../../../util/ip.js';
+import { PeerReports } from '../../peer-watch.js';
 import type { PacketCrypto, PacketOpener, PacketSealer } from '../crypto/packet-crypto.js';
 import { type Arena, At, NAME_SIZE } from '../memory/arena.js';
 import { Counter, claimBlock, counterBase } from '../memory/counters.js';
@@ -34,11 +36,12 @@ export class Child {
   mss4 = 0xffff;
   mss6 = 0xffff;
   readonly #suite: EspSuite;
-  readonly encapsulation: 'udp' | 'esp';
+  readonly encapsulation: EspForm;
   /** In an array, since a field above 2^31 would be a heap object for every packet. */
   readonly #sequence = new Uint32Array(1);
-  /** The last new address of the peer that was reported, so that it is reported once. */
+  /** The last new address of the peer that was reported. */
   readonly #reported = new Uint32Array(SOCKADDR_SPACE / 4);
+  readonly #reports = new PeerReports();
   readonly #arena: Arena;
 
   /** Takes over and wipes the keys. @throws RangeError for a suite or keys that do not fit */
@@ -74,7 +77,7 @@ export class Child {
     bytes.fill(0, this.peerAt, this.peerAt + NAME_SIZE);
     // A raw socket takes no port, and IPv6 refuses one that is not the protocol.
     this.peerLength = writeSockaddr(bytes, this.peerAt, ip, this.encapsulation === 'udp' ? peer.port : 0);
-    this.#reported.fill(0);
+    this.#reports.forget();
   }
 
   /**
@@ -121,11 +124,7 @@ export class Child {
       same &&= u32[name + i] === u32[peer + i];
       told &&= u32[name + i] === this.#reported[i];
     }
-    if (same) {
-      if (this.#reported[0] !== 0) this.#reported.fill(0);
-      return false;
-    }
-    if (told) return false;
+    if (!this.#reports.isNews(same, told)) return false;
     for (let i = 0; i < this.#reported.length; i++) this.#reported[i] = u32[name + i]!;
     return true;
   }

@@ -1,11 +1,13 @@
 import { clampMss, isSyn } from '../../../esp/offload/mss.js';
 import { decapsulateEcn } from '../../../esp/offload/tos.js';
+import type { EspForm } from '../../../esp/params.js';
 import { readInner, refusedBecause } from '../../../esp/trailer.js';
 import { AF_INET, sockaddrAddress, sockaddrPort } from '../../../linux/sockaddr.js';
 import { readU32 } from '../../../util/bytes.js';
 import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import { classifyPort4500, ESP_HEADER_LENGTH, NON_ESP_MARKER_LENGTH } from '../../../wire/esp.js';
 import { createPacketView } from '../../../wire/ip.js';
+import { showsPeer } from '../../peer-watch.js';
 import { CONTROL_SPACE, type ReceiveControl, readReceiveControl } from '../io/control-message.js';
 import type { TunWriter } from '../io/tun-writer.js';
 import {
@@ -21,7 +23,7 @@ import {
 import { Counter, Drop, GlobalCounter } from '../memory/counters.js';
 import { Handed, type HandoverReader } from '../memory/handover-ring.js';
 import type { Child } from './child.js';
-import { type Arrival, type Form, type Path, survivable } from './path.js';
+import { type Arrival, type Path, survivable } from './path.js';
 
 const MSG_DONTWAIT = 0x40;
 
@@ -140,7 +142,7 @@ export class Inbound {
    * The SA of an ESP packet. Both forms are taken on every SA, whichever this end sends (RFC 7296 §2.23): `form` is
    * how it came.
    */
-  #lookUp(slot: number, at: number, length: number, trafficClass: number, form: Form): void {
+  #lookUp(slot: number, at: number, length: number, trafficClass: number, form: EspForm): void {
     const path = this.#path;
     const child = path.bySpi.get(readU32(path.arena.bytes, at));
     if (child === undefined) {
@@ -154,7 +156,7 @@ export class Inbound {
   }
 
   /** Keeps a packet whose SA is still being agreed on. False when no SA of this SPI is expected. */
-  #hold(slot: number, at: number, length: number, trafficClass: number, form: Form): boolean {
+  #hold(slot: number, at: number, length: number, trafficClass: number, form: EspForm): boolean {
     const { arena, early } = this.#path;
     const { bytes } = arena;
     const spi = readU32(bytes, at);
@@ -240,7 +242,7 @@ export class Inbound {
   }
 
   /** RFC 4303 §3.4: replay, ICV, window, then the plaintext. Returns the reason of a drop, or `PASSED`. */
-  #esp(child: Child, slot: number, at: number, length: number, trafficClass: number, form: Form): number {
+  #esp(child: Child, slot: number, at: number, length: number, trafficClass: number, form: EspForm): number {
     const { arena } = this.#path;
     const { bytes } = arena;
     const view = this.#view;
@@ -262,11 +264,8 @@ export class Inbound {
       return Drop.replay;
     }
     arena.f64[child.counters + Counter.LAST_INBOUND] = this.#now;
-    // Only the newest packet says where the peer is: an older one may have been held back and sent again
-    // from elsewhere (RFC 7296 §2.23).
     const name = At.rxNames + slot * NAME_SIZE;
-    const shown = form === 'udp' && child.encapsulation === 'udp';
-    if (newest && shown && child.movedTo(name)) this.#moved(child, name);
+    if (showsPeer(newest, form, child.encapsulation) && child.movedTo(name)) this.#moved(child, name);
     const inner = readInner(bytes, target, target + body, child.selectors, view);
     if (inner < 0) {
       tun.reject(body);

@@ -1,6 +1,7 @@
 import { EarlyPackets } from '../../../esp/early-packets.js';
 import { createPacketMemory, type PacketMemory } from '../../../esp/offload/packet-memory.js';
 import { VIRTIO_HEADER_LENGTH } from '../../../esp/offload/virtio.js';
+import type { EspForm } from '../../../esp/params.js';
 import { createOutboundTable, type OutboundTable } from '../../../esp/policy-table.js';
 import { Errno, linuxError } from '../../../linux/errors.js';
 import { type Libc, lastErrno, libc } from '../../../linux/ffi.js';
@@ -17,12 +18,9 @@ import { SpiTable } from './spi-table.js';
 /** Between two reports on paths, in milliseconds. */
 const HINT_PAUSE = 20;
 
-/** How an ESP packet came: in UDP, or as IP protocol 50. */
-export type Form = 'udp' | 'esp';
-
 /** What is kept beside an ESP packet that waits for its SA. */
 export interface Arrival {
-  readonly form: Form;
+  readonly form: EspForm;
   readonly trafficClass: number;
   /** The sender's socket address: NAME_SIZE octets. */
   readonly name: Uint8Array;

@@ -15,6 +15,7 @@ import {
   MAX_CHILDREN,
   MMSGHDR_LENGTH,
   MMSGHDR_SIZE,
+  NAME_SIZE,
   rxPacket,
   txPacket,
 } from '../memory/arena.js';
@@ -171,9 +172,12 @@ class Props {
   }
 
   #receive(): number {
-    const { u32 } = this.#arena;
+    const { bytes, u32 } = this.#arena;
     const count = this.#lengths.length;
+    const peer = At.peers + MAX_CHILDREN * NAME_SIZE;
     for (let i = 0; i < count; i++) {
+      // From where the peer is: anything else would be reported.
+      bytes.copyWithin(At.rxNames + i * NAME_SIZE, peer, peer + NAME_SIZE);
       const header = At.rxHeaders + i * MMSGHDR_SIZE;
       const control = At.rxControls + i * CONTROL_SPACE;
       u32[(header + MMSGHDR_LENGTH) >>> 2] = this.#lengths[i]!;

@@ -1,5 +1,5 @@
 import type { EspKeys, EspSuite } from '../../../crypto/types.js';
-import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../esp/params.js';
+import { DEFAULT_REPLAY_WINDOW, type EspForm, type EspPair } from '../../../esp/params.js';
 import type { OutboundPolicy } from '../../../esp/policy-table.js';
 import { writeSockaddr } from '../../../linux/sockaddr.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../../util/bytes.js';
@@ -40,7 +40,7 @@ export interface Installation {
   readonly peer: Endpoint;
   readonly outbound: boolean;
   readonly replayWindow: number;
-  readonly encapsulation: 'udp' | 'esp';
+  readonly encapsulation: EspForm;
   /** Octets of the longest outer packet, 0 when it is not known. */
   readonly pathMtu: number;
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
@@ -68,6 +68,11 @@ function toText(selector: TrafficSelector): SelectorText {
 function fromText([tsType, protocol, startPort, endPort, start, end]: SelectorText): TrafficSelector {
   const startAddress = fromHex(start);
   return { tsType, protocol, startPort, endPort, startAddress, endAddress: fromHex(end) };
+}
+
+/** An order that carries an id, an SPI or the number of a device and nothing else. */
+export function encodeId(id: number): { readonly length: number; write(arena: Arena, at: number): void } {
+  return { length: 4, write: ({ view }, at) => view.setUint32(at, id, true) };
 }
 
 /** Lengths of public part and of the four keys, a u32 each, then the keys, then the public part as JSON. */
