@@ -8,6 +8,7 @@ export const BODY_LIMIT = 64 * 1024;
 /** No body of the contract is deeper than 5; a deeper one is only made to exhaust the stack. */
 const MAX_DEPTH = 16;
 
+/** The refusal of a body of more than `limit` octets. */
 export const tooLarge = (limit: number): ApiError =>
   new ApiError(413, 'http_request_size_exceeded', `the body is longer than ${limit} octets`);
 

@@ -32,6 +32,7 @@ declare module 'fastify' {
   }
 }
 
+/** Every operation of every dialect: router, OpenAPI document, access and audit follow from this table. */
 export const OPERATIONS: readonly Operation[] = [
   ...ikePolicyOperations,
   ...ipsecPolicyOperations,

@@ -13,8 +13,10 @@ function sgr(open: number, close: number): (text: string) => string {
 
 const same = (text: string): string => text;
 
+/** For pipes, files and terminals without colours. */
 export const plainStyle: Style = { bold: same, dim: same, good: same, bad: same, warn: same };
 
+/** SGR sequences (ECMA-48 §8.3.117); each style is switched off by itself, so that they can be nested. */
 export const colourStyle: Style = {
   bold: sgr(1, 22),
   dim: sgr(2, 22),

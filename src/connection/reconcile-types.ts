@@ -79,6 +79,7 @@ export interface ReconcilePolicy {
   readonly heardAgain: Millis;
 }
 
+/** The waits that a gateway uses. Milliseconds. */
 export const DEFAULT_POLICY: ReconcilePolicy = {
   backoff: DEFAULT_BACKOFF,
   afterDelete: 500,

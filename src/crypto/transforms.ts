@@ -76,6 +76,7 @@ function aead(id: number, keyBits: number, keyLength: number): EncryptionTransfo
   };
 }
 
+/** Ciphers, the preferred first: AEAD before CBC, the stronger first in each. */
 export const ENCRYPTION_TRANSFORMS: readonly EncryptionTransform[] = [
   aead(Encr.AES_GCM_16, 256, 32),
   aead(Encr.CHACHA20_POLY1305, 0, 32),
@@ -101,6 +102,7 @@ function mac(id: number, hash: HashName, icvLength: number): IntegrityTransform 
   return { id, hash, keyLength: HASH_LENGTHS[hash].digest, icvLength };
 }
 
+/** MACs, the stronger first. */
 export const INTEGRITY_TRANSFORMS: readonly IntegrityTransform[] = [
   mac(Integ.HMAC_SHA2_512_256, 'sha512', 32),
   mac(Integ.HMAC_SHA2_384_192, 'sha384', 24),
@@ -114,6 +116,7 @@ function prf(id: number, hash: HashName): PrfTransform {
   return { id, hash, keyLength: digest, outputLength: digest };
 }
 
+/** PRFs, the stronger first. */
 export const PRF_TRANSFORMS: readonly PrfTransform[] = [
   prf(Prf.HMAC_SHA2_512, 'sha512'),
   prf(Prf.HMAC_SHA2_384, 'sha384'),
@@ -126,6 +129,7 @@ function dh(id: number, publicLength: number, sharedLength: number, strength: nu
   return { id, publicLength, sharedLength, strength };
 }
 
+/** Diffie-Hellman groups, the stronger first. */
 export const DH_TRANSFORMS: readonly DhTransform[] = [
   dh(Dh.ECP_521, 132, 66, 260),
   dh(Dh.ECP_384, 96, 48, 192),

@@ -15,8 +15,10 @@ export interface Offload {
   readonly gro: boolean;
 }
 
+/** What is used where the configuration says nothing: what no known kernel gets wrong. */
 export const DEFAULT_OFFLOAD: Offload = { tso: true, uso: false, coalesce: true, segment: true, gro: true };
 
+/** Packets one by one, without help of the kernel. */
 export const NO_OFFLOAD: Offload = { tso: false, uso: false, coalesce: false, segment: false, gro: false };
 
 /** Whether packets on TUN carry the virtio-net header. */

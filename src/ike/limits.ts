@@ -57,6 +57,7 @@ export interface RetransmitPolicy {
   readonly tries: number;
 }
 
+/** What a gateway of some thousand peers can afford. The configuration may set each. */
 export const DEFAULT_LIMITS: EngineLimits = {
   halfOpenTotal: 500,
   halfOpenPerSource: 20,

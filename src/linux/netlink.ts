@@ -8,6 +8,7 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 
 const NLM_F_REQUEST = 0x001;
+/** Flags of nlmsghdr (linux/netlink.h). */
 export const NLM_F_ACK = 0x004;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_EXCL = 0x200;

@@ -29,6 +29,7 @@ export const NFGENMSG_SIZE = 4;
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 
+/** Numbers of enum nf_inet_hooks (linux/netfilter.h): where in the kernel's path a chain begins. */
 export const Hook = { input: 1, forward: 2, output: 3 } as const;
 const COUNTER = 1;
 const SET_INTERVAL = 4;
@@ -74,6 +75,7 @@ export function nftBatch(messages: readonly Uint8Array[]): Uint8Array<ArrayBuffe
   return out;
 }
 
+/** Messages about a table of family inet. Making one that is there already is no error. */
 export const newTable = (table: string): Uint8Array =>
   nftMessage(NFT_MSG.newTable, NLM_F_CREATE, [name(1, table)]);
 export const deleteTable = (table: string): Uint8Array => nftMessage(NFT_MSG.delTable, 0, [name(1, table)]);
@@ -122,6 +124,7 @@ export function newRanges(
   ]);
 }
 
+/** Makes a named counter; the questions are for the counter and for its table. */
 export const newCounter = (table: string, counter: string): Uint8Array =>
   nftMessage(NFT_MSG.newObj, NLM_F_CREATE, [
     name(1, table),
@@ -151,9 +154,11 @@ const META = { iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 const COMPARE = { eq: 0, neq: 1, lte: 3, gte: 5 } as const;
 const BASE = { network: 1, transport: 2 } as const;
 
+/** Loads what the kernel knows of a packet beside its octets, such as its device. */
 export const loadMeta = (key: keyof typeof META): Expression =>
   expression('meta', [number(1, REGISTER), number(2, META[key])]);
 
+/** Loads octets of the packet, counted from the network or the transport header. */
 export const loadPayload = (base: keyof typeof BASE, offset: number, octets: number): Expression =>
   expression('payload', [number(1, REGISTER), number(2, BASE[base]), number(3, offset), number(4, octets)]);
 
@@ -166,6 +171,7 @@ export const loadFragmentOffset = (): Expression =>
     number(4, 2),
   ]);
 
+/** Keeps these bits of what was loaded. */
 export const mask = (bits: Uint8Array): Expression =>
   expression('bitwise', [
     number(1, REGISTER),
@@ -175,6 +181,7 @@ export const mask = (bits: Uint8Array): Expression =>
     data(5, new Uint8Array(bits.length)),
   ]);
 
+/** Goes on with the rule only if what was loaded compares like this. */
 export const compare = (operator: keyof typeof COMPARE, value: Uint8Array): Expression =>
   expression('cmp', [number(1, REGISTER), number(2, COMPARE[operator]), data(3, value)]);
 
@@ -191,6 +198,7 @@ export function inSet(set: string, id: number, inverted = false): Expression {
 export const loadReversePath = (): Expression =>
   expression('fib', [number(1, REGISTER), number(2, 1), number(3, 1 | 8)]);
 
+/** Counts packet and octets in a named counter. */
 export const count = (counter: string): Expression =>
   expression('objref', [number(1, COUNTER), name(2, counter)]);
 
@@ -202,6 +210,7 @@ function verdict(code: number, chain?: string): Expression {
   ]);
 }
 
+/** Verdicts (linux/netfilter/nf_tables.h): `back` returns to the chain that jumped here. */
 export const drop = (): Expression => verdict(DROP);
 export const accept = (): Expression => verdict(ACCEPT);
 export const back = (): Expression => verdict(RETURN);

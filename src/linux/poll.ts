@@ -1,5 +1,6 @@
 import { libc } from './ffi.js';
 
+/** Events of poll(2). */
 export const POLLIN = 0x001;
 export const POLLOUT = 0x004;
 export const POLLERR = 0x008;

@@ -1,5 +1,6 @@
 import { formatIp, type IpBytes } from '../util/ip.js';
 
+/** Address families (sys/socket.h). */
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 

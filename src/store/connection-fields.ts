@@ -256,6 +256,7 @@ export type FieldPath = keyof typeof CONNECTION_FIELDS;
 /** Fields that are written below another one. */
 export const GROUPS = ['dead_peer_detection', 'local', 'peer'] as const;
 
+/** All fields, in the order of the table. */
 export const FIELD_PATHS = Object.keys(CONNECTION_FIELDS) as readonly FieldPath[];
 
 /** Returns the entry of a field, typed as what all entries have in common. */

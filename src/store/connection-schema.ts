@@ -77,6 +77,7 @@ export const ConnectionDefaultsSchema = Type.Object(
   closed,
 );
 
+/** A whole gateway file. What fields mean together is left to the rules. */
 export const ConfigFileSchema = Type.Object(
   {
     gateway: GatewaySchema,

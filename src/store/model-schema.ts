@@ -13,12 +13,14 @@ export function modelOf<T>(fields: FieldsOf<T>) {
 
 const seconds = Type.Integer({ minimum: 1, maximum: 86_400, description: 'seconds, from 1 to 86400' });
 
+/** Dead peer detection in the model, as it is stored and sent to supervised gateways. */
 export const DpdModel = modelOf<DpdConfig>({
   action: Type.Enum(['restart', 'clear', 'hold', 'none']),
   interval: seconds,
   timeout: seconds,
 });
 
+/** An identity in the model, as it is stored and sent to supervised gateways. */
 export const IdentityModel = modelOf<IkeIdentity>({
   type: Type.Enum([...IDENTITY_TYPE_NAMES]),
   value: Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' }),

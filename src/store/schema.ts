@@ -65,8 +65,10 @@ export const FIRST_PORTS = [IKE_PORT, NAT_TRAVERSAL_PORT] as const;
 /** Selectors of one side: the count in a TS payload is one octet (RFC 7296 §3.13). */
 const MAX_CIDRS = 255;
 
+/** Unknown fields are refused: most of them are misspelt. */
 export const closed = { additionalProperties: false } as const;
 
+/** A name as files and the API allow it, which also fits a label of DNS (RFC 1035 §2.3.1). */
 export const Name = Type.String({
   pattern: '^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$',
   description:
@@ -79,6 +81,7 @@ const KeyLifetime = Type.Integer({
   description: `seconds, from ${KEY_LIFETIME.min} to ${KEY_LIFETIME.max}`,
 });
 
+/** IFNAMSIZ less the zero octet, of characters that need no quoting in a shell. */
 export const DeviceName = Type.String({
   pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,15}$',
   description: 'the name of a TUN device: letters, digits, - _ and ., 15 characters at most',
@@ -90,6 +93,7 @@ function count(minimum: number, maximum: number, what: string) {
   );
 }
 
+/** Networks of one end of a connection. */
 export const Cidrs = Type.Array(
   Type.String({ description: 'a network as address/prefix, for example 10.1.0.0/24' }),
   {
@@ -121,6 +125,7 @@ const Offload = Type.Object(
   closed,
 );
 
+/** The `gateway` section of a gateway file. */
 export const GatewaySchema = Type.Object(
   {
     name: Name,
@@ -150,6 +155,7 @@ export const GatewaySchema = Type.Object(
   closed,
 );
 
+/** An entry of `ike_policies`, also in the words of the API. */
 export const IkePolicySchema = Type.Object(
   {
     name: Name,
@@ -165,6 +171,7 @@ export const IkePolicySchema = Type.Object(
   closed,
 );
 
+/** An entry of `ipsec_policies`, also in the words of the API. */
 export const IpsecPolicySchema = Type.Object(
   {
     name: Name,
@@ -179,6 +186,7 @@ export const IpsecPolicySchema = Type.Object(
   closed,
 );
 
+/** An identity as files and the API spell it. */
 export const IkeIdentitySchema = Type.Object(
   {
     type: Type.Enum([...IDENTITY_TYPE_NAMES]),

@@ -94,6 +94,7 @@ const SiteSchema = Type.Object(SITE_FIELDS, closed);
 /** The `site` section of the server's file as it is spelled, after its schema was checked. */
 export type SiteInput = Type.Static<typeof SiteSchema>;
 
+/** Quotas where the server's file sets none. */
 export const DEFAULT_QUOTAS = {
   gateways_per_region: 9,
   gateways_per_zone: 3,

@@ -3,6 +3,7 @@ import { IpProtocol, type PacketView } from './ip.js';
 /** Type, code, checksum and four octets that depend on the type (RFC 792, RFC 4443 §2.1). */
 export const ICMP_HEADER_LENGTH = 8;
 
+/** Message types of ICMP (RFC 792). */
 export const IcmpType = {
   ECHO_REPLY: 0,
   DESTINATION_UNREACHABLE: 3,
@@ -11,6 +12,7 @@ export const IcmpType = {
   PARAMETER_PROBLEM: 12,
 } as const;
 
+/** Message types of ICMPv6 (RFC 4443 §2.1). */
 export const Icmpv6Type = {
   DESTINATION_UNREACHABLE: 1,
   PACKET_TOO_BIG: 2,

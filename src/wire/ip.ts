@@ -21,6 +21,7 @@ export const IpProtocol = {
   UDP_LITE: 136,
 } as const;
 
+/** Octets of the fixed headers, without options (RFC 791 §3.1) and extension headers (RFC 8200 §3). */
 export const IPV4_HEADER_LENGTH = 20;
 export const IPV6_HEADER_LENGTH = 40;
 

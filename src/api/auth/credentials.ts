@@ -10,6 +10,7 @@ export interface Credential {
   readonly hash: string;
 }
 
+/** What `hashSecret` returns, as a pattern for schemas. */
 export const HASH_PATTERN = '^sha256:[0-9a-f]{64}$';
 
 /**

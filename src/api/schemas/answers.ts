@@ -213,6 +213,7 @@ export const Connection = oneOf(
   FlatRouteConnection,
 );
 
+/** Pages of lists, and the answers that have one object each. */
 export const IkePolicies = page('IKEPolicyCollection', 'ike_policies', IkePolicy);
 export const IpsecPolicies = page('IPsecPolicyCollection', 'ipsec_policies', IpsecPolicy);
 export const Gateways = page('VPNGatewayCollection', 'vpn_gateways', Gateway);

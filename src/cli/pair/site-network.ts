@@ -24,6 +24,7 @@ export const SITE_A: Site = {
   hostAddress: '10.1.0.10',
 };
 
+/** The other end of the private network, see `SITE_A`. */
 export const SITE_B: Site = {
   name: 'site-b',
   gateway: 'gw-b',

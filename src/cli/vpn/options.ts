@@ -15,19 +15,23 @@ export function textOption(describe: string): Options {
   return { type: 'string', requiresArg: true, describe };
 }
 
+/** An option that takes `true` or `false`, for fields that an update may set either way. */
 export const switchOption = (describe: string): Options => ({
   choices: ['true', 'false'],
   requiresArg: true,
   describe,
 });
 
+/** Where names of gateways are not unique: their VPC. */
 export const vpcOption = { vpc: textOption('VPC by name or id, where a name alone is not unique') };
 
+/** The resource group of an object that is created. */
 export const groupChoice = {
   'resource-group-id': textOption('Resource group by id'),
   'resource-group-name': textOption('Resource group by name'),
 };
 
+/** The resource group whose objects are listed. */
 export const groupFilter = {
   ...groupChoice,
   'all-resource-groups': { type: 'boolean', default: false, describe: 'Of all groups, which is the default' },

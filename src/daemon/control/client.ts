@@ -17,6 +17,7 @@ type ControlCalls = {
 /** A connection to a running daemon. */
 export type ControlClient = ControlConnection & ControlCalls;
 
+/** Opens connections to control sockets. */
 export const ControlClient = {
   /** @throws the error of node:net, with `code` ENOENT, ECONNREFUSED, EACCES and so on */
   connect(path: string): Promise<ControlClient> {

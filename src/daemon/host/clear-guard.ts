@@ -12,6 +12,7 @@ export interface PacketFilter {
   discarded(table: string): number;
 }
 
+/** Rules of nftables in this network namespace. */
 export const linuxFilter: PacketFilter = {
   install: installGuard,
   remove: removeGuard,

@@ -51,6 +51,7 @@ export interface HostNetwork {
 /** rtnetlink(7): RTPROT_KERNEL. */
 const BY_KERNEL = 2;
 
+/** Routes and addresses of this network namespace, by rtnetlink. */
 export const linuxNetwork: HostNetwork = {
   addRoute,
   removeRoute,

@@ -8,6 +8,7 @@ export interface PulsePace {
   readonly dead: number;
 }
 
+/** The pace of `culvert serve`. */
 export const PULSE_PACE: PulsePace = { beat: 2000, silent: 5000, dead: 60_000 };
 
 /** The process that is watched, and what is done about its silence. */

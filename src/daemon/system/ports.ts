@@ -7,6 +7,7 @@ export interface Ports {
   readonly natt: number;
 }
 
+/** Ports 500 and 4500. */
 export const STANDARD_PORTS: Ports = { ike: IKE_PORT, natt: NAT_TRAVERSAL_PORT };
 
 /**

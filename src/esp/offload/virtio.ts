@@ -10,6 +10,7 @@
  */
 export const VIRTIO_HEADER_LENGTH = 10;
 
+/** Bits of `flags` in struct virtio_net_hdr (linux/virtio_net.h). */
 export const VirtioFlag = {
   /** The checksum field contains the sum of the pseudo-header only; the reader completes it. */
   NEEDS_CSUM: 1,
@@ -17,6 +18,7 @@ export const VirtioFlag = {
   DATA_VALID: 2,
 } as const;
 
+/** Values of `gso_type` in struct virtio_net_hdr (linux/virtio_net.h). */
 export const GsoType = {
   NONE: 0,
   TCPV4: 1,

@@ -17,6 +17,7 @@ export interface Load {
   readonly crowded: boolean;
 }
 
+/** No more first requests come than are answered as usual. */
 export const CALM: Load = { busy: false, crowded: false };
 
 /**

@@ -120,6 +120,7 @@ export class Candidates {
   }
 }
 
+/** No connection is configured for the peer. */
 export const NO_CANDIDATES = new Candidates([]);
 
 /**

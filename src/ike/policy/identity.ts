@@ -7,6 +7,7 @@ import type { Identity } from '../config.js';
 /** Names of identity types in the configuration. A `hostname` travels as ID_FQDN. */
 export type IdentityTypeName = 'ipv4_address' | 'ipv6_address' | 'fqdn' | 'hostname' | 'key_id' | 'email';
 
+/** Every type of identity, as configuration and API name it. */
 export const IDENTITY_TYPE_NAMES: readonly IdentityTypeName[] = [
   'ipv4_address',
   'ipv6_address',

@@ -41,6 +41,7 @@ export type Phase =
 /** The name of a phase. */
 export type IsakmpState = Phase['at'];
 
+/** Every state, in the order of a life. */
 export const ISAKMP_STATES = [
   'sa-sent',
   'ke-sent',

@@ -9,6 +9,7 @@ import { noteExchange, reportOpened } from './send.js';
 import type { Inbound, World } from './world.js';
 
 const NAME = v1NameOf('exchange', V1Exchange.TRANSACTION);
+/** For the log, where a transaction exchange is dropped. */
 export const UNSPOKEN = `an exchange of type ${NAME}, which is not spoken here`;
 
 /**

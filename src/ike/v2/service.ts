@@ -19,6 +19,7 @@ export type Standing =
    */
   | { readonly kind: 'redundant'; readonly to: number; readonly retireAt: Millis | undefined };
 
+/** No other IKE SA of the connection competes with this one. */
 export const SOLE: Standing = { kind: 'sole' };
 
 /** What an IKE SA has while both ends are authenticated. Points in time are infinite while nothing is planned. */

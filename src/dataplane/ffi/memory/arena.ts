@@ -44,6 +44,7 @@ export const TUN_ITEMS = 48;
 export const MMSGHDR_SIZE = 64;
 export const MMSGHDR_LENGTH = 56;
 const IOVEC_SIZE = 16;
+/** Octets that struct sockaddr_in6 takes, rounded up. */
 export const NAME_SIZE = 32;
 
 /** Octets of the ring that carries orders from main to the worker. */
