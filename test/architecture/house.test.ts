@@ -52,6 +52,9 @@ const UNUSED: Readonly<Record<string, number>> = {
   ...{ store: 3, api: 1, daemon: 4, cli: 4 },
 };
 
+/** Where constants are operations, answers, commands and views: each entry of them has its own words for users. */
+const SPEAKING = /^(api\/(operations|schemas)|cli\/(commands|vpn))\//;
+
 const survey = surveySource();
 
 t.test('files are read in one go, functions at one glance', async (t) => {
@@ -69,7 +72,9 @@ t.test('files are read in one go, functions at one glance', async (t) => {
 t.test('what is exported says what it is', async (t) => {
   t.ok(survey.exports.length > 1000, `${survey.exports.length} exports`);
   t.same(
-    survey.exports.filter(({ kind, documented }) => kind !== 'const' && !documented),
+    survey.exports.filter(
+      ({ kind, file, documented }) => !documented && !(kind === 'const' && SPEAKING.test(file)),
+    ),
     [],
   );
 });

@@ -85,7 +85,7 @@ function nameOf(node: ts.SignatureDeclaration): string {
 function exportsOf(statement: ts.Statement, file: string): SurveyedExport[] {
   const modifiers = ts.canHaveModifiers(statement) ? (ts.getModifiers(statement) ?? []) : [];
   if (!modifiers.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)) return [];
-  const documented = ts.getJSDocCommentsAndTags(statement).length > 0;
+  const documented = isDocumented(statement);
   const one = (name: string, kind: SurveyedExport['kind']): SurveyedExport => ({
     file,
     name,
@@ -100,6 +100,16 @@ function exportsOf(statement: ts.Statement, file: string): SurveyedExport[] {
   return statement.declarationList.declarations
     .flatMap(({ name }) => (ts.isIdentifier(name) ? [name] : name.elements.flatMap(namesOfElement)))
     .map((name) => one(name.text, 'const'));
+}
+
+/** By a comment of its own, or by that of a run of constants without blank lines in between. */
+function isDocumented(statement: ts.Statement): boolean {
+  if (ts.getJSDocCommentsAndTags(statement).length > 0) return true;
+  const { statements, text } = statement.getSourceFile();
+  const before = statements[statements.indexOf(statement) - 1];
+  if (before === undefined || !ts.isVariableStatement(statement) || !ts.isVariableStatement(before))
+    return false;
+  return text.slice(before.end, statement.getStart()) === '\n' && isDocumented(before);
 }
 
 /** The names that one element of a destructuring pattern introduces; those of nested patterns are left out. */
