@@ -9,7 +9,7 @@ export function describeMachine(now = new Date()): string {
   const model = processors[0]?.model.trim() ?? process.arch;
   const { node, openssl } = process.versions;
   const date = now.toISOString().slice(0, 10);
-  const ipsecMb = ffiAvailable().ok ? loadIpsecMb(processorFlags()) : 'no FFI';
-  const library = typeof ipsecMb === 'string' ? '' : ` and ${ipsecMb.name}`;
+  const ipsecMb = ffiAvailable().ok ? loadIpsecMb(processorFlags()) : undefined;
+  const library = ipsecMb?.ok ? ` and ${ipsecMb.value.name}` : '';
   return `${processors.length} x ${model}, Linux ${release()}, Node.js ${node} with OpenSSL ${openssl}${library}, ${date}`;
 }

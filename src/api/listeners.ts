@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { listenUnixSocket, MAX_SOCKET_PATH, type UnixListenError } from '../linux/unix-listener.js';
 import { parseIp } from '../util/ip.js';
+import { OperatorError } from '../util/operator-error.js';
 import { ApiError } from './errors.js';
 
 /** An address and TCP port to listen on, as `listen` in the server's file names them. */
@@ -14,13 +15,12 @@ export interface TcpListener {
 }
 
 /** A listener that cannot or must not be opened. */
-export class ListenError extends Error {
+export class ListenError extends OperatorError {
   override readonly name = 'ListenError';
-  readonly remedy: string;
+  declare readonly remedy: string;
 
-  constructor(message: string, remedy: string, options?: ErrorOptions) {
-    super(message, options);
-    this.remedy = remedy;
+  constructor(what: string, remedy: string, { cause }: ErrorOptions = {}) {
+    super({ what, remedy, cause });
   }
 }
 

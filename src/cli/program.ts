@@ -21,7 +21,7 @@ import { statusCommand } from './commands/status.js';
 import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { COMPLETIONS_FLAG, completions } from './completion.js';
-import { CliError, ExitCode, messageOf, reportError, UsageError } from './errors.js';
+import { CliError, ExitCode, expectedText, messageOf, reportError, UsageError } from './errors.js';
 import { suggestion } from './nearest.js';
 import type { Terminal } from './terminal.js';
 import { topHelp } from './top-help.js';
@@ -81,7 +81,8 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     return await chosen.command.run(chosen.args as never, terminal);
   } catch (thrown) {
     const hint = thrown instanceof UsageError && !thrown.message.includes('--help') ? usageHint(argv) : '';
-    if (json && thrown instanceof CliError) terminal.json({ error: { message: thrown.message } });
+    const expected = expectedText(thrown);
+    if (json && expected !== undefined) terminal.json({ error: { message: expected } });
     return reportError(thrown, terminal, hint);
   }
 }

@@ -1,3 +1,5 @@
+import { err, ok, type Result } from '../util/result.js';
+
 /**
  * Which of the kernel's offloads the packet path uses. Each works without the others, and each turns itself
  * off when the kernel refuses it.
@@ -29,13 +31,13 @@ export function needsVirtioHeader({ tso, uso, coalesce }: Offload): boolean {
 /**
  * The offloads that a list names, by their names and commas between: these alone are on. `all` is every one
  * that is safe everywhere, `none` is none.
- * @returns the first name that is not known in place of the offloads
+ * @returns the first name that is not known as the error
  */
-export function parseOffload(text: string): Offload | string {
-  if (text === 'all') return DEFAULT_OFFLOAD;
-  if (text === 'none') return NO_OFFLOAD;
+export function parseOffload(text: string): Result<Offload, string> {
+  if (text === 'all') return ok(DEFAULT_OFFLOAD);
+  if (text === 'none') return ok(NO_OFFLOAD);
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !Object.hasOwn(NO_OFFLOAD, name));
-  if (unknown !== undefined) return unknown;
-  return { ...NO_OFFLOAD, ...Object.fromEntries(names.map((name) => [name, true])) };
+  if (unknown !== undefined) return err(unknown);
+  return ok({ ...NO_OFFLOAD, ...Object.fromEntries(names.map((name) => [name, true])) });
 }

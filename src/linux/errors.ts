@@ -1,4 +1,5 @@
 import { getSystemErrorMap } from 'node:util';
+import { OperatorError } from '../util/operator-error.js';
 
 /** Errno numbers the code decides on. They are the same on every architecture of Linux. */
 export const Errno = {
@@ -29,19 +30,17 @@ export const Errno = {
 } as const;
 
 /** A system call that the kernel refused: what was tried, the kernel's words, and what the operator can do. */
-export class LinuxError extends Error {
+export class LinuxError extends OperatorError {
   override readonly name = 'LinuxError';
+  declare readonly remedy: string;
   /** Name of the error number, for example `EACCES`; `ENOSYS` when there is no FFI to make the call. */
   readonly code: string;
   readonly errno: number;
-  /** One sentence in the imperative. */
-  readonly remedy: string;
 
   constructor(code: string, errno: number, message: string, remedy: string) {
-    super(message);
+    super({ what: message, remedy });
     this.code = code;
     this.errno = errno;
-    this.remedy = remedy;
   }
 }
 

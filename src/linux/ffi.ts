@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
+import { err, ok, type Result } from '../util/result.js';
 import { LinuxError, linuxError } from './errors.js';
 
 /**
@@ -77,17 +78,22 @@ const SIGNATURES: Readonly<Record<keyof Libc, readonly [result: string, ...param
   memcpy: ['void', ADDRESS, ADDRESS, 'size_t'],
 };
 
-let loaded: { readonly koffi: Koffi; readonly libc: Libc } | { readonly reason: string } | undefined;
+interface Loaded {
+  readonly koffi: Koffi;
+  readonly libc: Libc;
+}
 
-function load(): { readonly koffi: Koffi; readonly libc: Libc } | { readonly reason: string } {
-  if (process.platform !== 'linux') return { reason: `the platform is ${process.platform}, not linux` };
+let loaded: Result<Loaded, string> | undefined;
+
+function load(): Result<Loaded, string> {
+  if (process.platform !== 'linux') return err(`the platform is ${process.platform}, not linux`);
   // Kernel structures are written in host order by code that assumes the order of x86-64 and arm64.
-  if (endianness() !== 'LE') return { reason: 'the machine is big-endian' };
+  if (endianness() !== 'LE') return err('the machine is big-endian');
   let koffi: Koffi;
   try {
     koffi = createRequire(import.meta.url)('koffi') as Koffi;
   } catch (error) {
-    return { reason: `the package koffi cannot be loaded: ${firstLine(error)}` };
+    return err(`the package koffi cannot be loaded: ${firstLine(error)}`);
   }
   try {
     const library = koffi.load(null);
@@ -95,9 +101,9 @@ function load(): { readonly koffi: Koffi; readonly libc: Libc } | { readonly rea
       name,
       library.func(name, result, parameters),
     ]);
-    return { koffi, libc: Object.fromEntries(bound) as Libc };
+    return ok({ koffi, libc: Object.fromEntries(bound) as Libc });
   } catch (error) {
-    return { reason: `libc cannot be reached by koffi: ${firstLine(error)}` };
+    return err(`libc cannot be reached by koffi: ${firstLine(error)}`);
   }
 }
 
@@ -108,20 +114,20 @@ function firstLine(error: unknown): string {
 /** Whether libc can be called from here, with the reason when not. The answer is remembered. */
 export function ffiAvailable(): FfiSupport {
   loaded ??= load();
-  return 'reason' in loaded ? { ok: false, reason: loaded.reason } : { ok: true };
+  return loaded.ok ? { ok: true } : { ok: false, reason: loaded.error };
 }
 
-function required(): { readonly koffi: Koffi; readonly libc: Libc } {
+function required(): Loaded {
   loaded ??= load();
-  if ('reason' in loaded) {
+  if (!loaded.ok) {
     throw new LinuxError(
       'ENOSYS',
       38,
-      `no foreign function interface: ${loaded.reason}`,
+      `no foreign function interface: ${loaded.error}`,
       'install with optional dependencies (`npm ci` without --omit=optional) on Linux x86-64 or arm64',
     );
   }
-  return loaded;
+  return loaded.value;
 }
 
 /** @throws LinuxError ENOSYS when there is no FFI */

@@ -1,5 +1,6 @@
 import { chmodSync, lstatSync, rmSync, type Stats } from 'node:fs';
 import { connect, type Server, type Socket } from 'node:net';
+import { OperatorError } from '../util/operator-error.js';
 import { addressOf, ffiAvailable, hostBuffer, libc } from './ffi.js';
 
 /** sun_path without the final zero octet (unix(7)). */
@@ -16,12 +17,12 @@ const UCRED_SIZE = 12;
  * Why a Unix socket cannot be listened on: its path is too long, a process answers there, what is there is no socket
  * and is left alone, or the system refuses (`cause` is its error).
  */
-export class UnixListenError extends Error {
+export class UnixListenError extends OperatorError {
   override readonly name = 'UnixListenError';
   readonly reason: 'too_long' | 'answered' | 'no_socket' | 'refused';
 
   constructor(reason: UnixListenError['reason'], path: string, cause?: unknown) {
-    super(`${path}: ${WORDS[reason] ?? (cause as Error).message}`, { cause });
+    super({ what: `${path}: ${WORDS[reason] ?? (cause as Error).message}`, value: path, cause });
     this.reason = reason;
   }
 }

@@ -1,3 +1,4 @@
+import { OperatorError } from '../util/operator-error.js';
 /**
  * The store of the control plane: objects with revisions, compare-and-set, and watch. Everything is
  * asynchronous and every rule is one that a distributed engine (a transaction with compares, a watch from a
@@ -129,14 +130,13 @@ export type StoreErrorCode =
   | 'unavailable';
 
 /** `message` says what is wrong, `remedy` what to do. */
-export class StoreError extends Error {
+export class StoreError extends OperatorError {
   override readonly name = 'StoreError';
+  declare readonly remedy: string;
   readonly code: StoreErrorCode;
-  readonly remedy: string;
 
-  constructor(code: StoreErrorCode, message: string, remedy: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: StoreErrorCode, what: string, remedy: string, { cause }: ErrorOptions = {}) {
+    super({ what, remedy, cause });
     this.code = code;
-    this.remedy = remedy;
   }
 }

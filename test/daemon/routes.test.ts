@@ -1,9 +1,9 @@
 import t from 'tap';
 import { ownerMetric } from '../../src/daemon/host/fence.js';
 import { connectionTo, GatewayRoutes } from '../../src/daemon/host/network.js';
-import { oneLine } from '../../src/daemon/start-error.js';
 import { connectionIdOf as idOf } from '../../src/store/hashed-id.js';
 import { cidrOf, parseIp } from '../../src/util/ip.js';
+import { oneLine } from '../../src/util/operator-error.js';
 import { FakeNetwork } from '../helpers/fake-host.js';
 import { GatewayBench } from '../helpers/gateway-pair.js';
 

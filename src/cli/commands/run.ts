@@ -94,9 +94,11 @@ async function readOffload(text: string | undefined) {
   if (text === undefined) return undefined;
   const { NO_OFFLOAD, parseOffload } = await import('../../dataplane/offload.js');
   const offload = parseOffload(text);
-  if (typeof offload !== 'string') return offload;
+  if (offload.ok) return offload.value;
   const known = Object.keys(NO_OFFLOAD).join(', ');
-  throw new UsageError(`--offload: there is no offload "${offload}"; use all, none, or some of ${known}`);
+  throw new UsageError(
+    `--offload: there is no offload "${offload.error}"; use all, none, or some of ${known}`,
+  );
 }
 
 async function readWorkers(workers: number | undefined) {

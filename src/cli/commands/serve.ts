@@ -55,7 +55,7 @@ export const serveCommand = defineCommand({
     }
     const { createLogger } = await import('../../telemetry/log.js');
     const { DEFAULT_LOG_LEVEL, runControlPlane } = await import('../../daemon/serve/serve.js');
-    const { oneLine } = await import('../../daemon/start-error.js');
+    const { oneLine } = await import('../../util/operator-error.js');
     const format = args['log-format'];
     const logLevel = args['log-level'];
     const level = logLevel ?? file.value.logLevel ?? DEFAULT_LOG_LEVEL;

@@ -1,4 +1,5 @@
 import type { StatusDocument } from '../../connection/status.js';
+import { OperatorError } from '../../util/operator-error.js';
 
 /**
  * The control protocol: one JSON object per line over a Unix stream socket, in both directions.
@@ -38,12 +39,12 @@ export type ControlErrorCode =
   | 'internal_error';
 
 /** An answer in the negative, on both ends of the socket. */
-export class ControlError extends Error {
+export class ControlError extends OperatorError {
   override readonly name = 'ControlError';
   readonly code: ControlErrorCode;
 
   constructor(code: ControlErrorCode, message: string) {
-    super(message);
+    super({ what: message });
     this.code = code;
   }
 }

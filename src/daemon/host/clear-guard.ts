@@ -2,7 +2,7 @@ import type { ClearPacketStatus } from '../../connection/status.js';
 import { discardedByGuard, type GuardPlan, installGuard, removeGuard } from '../../linux/nft-guard.js';
 import { hasNftTable } from '../../linux/nftables.js';
 import type { Logger } from '../../telemetry/log.js';
-import { oneLine } from '../start-error.js';
+import { oneLine } from '../../util/operator-error.js';
 
 /** The packet filter of the host, as far as the guard needs it. */
 export interface PacketFilter {

@@ -2,7 +2,7 @@ import type { ConnectionProblem } from '../../connection/document.js';
 import type { DataPlane } from '../../dataplane/dataplane.js';
 import type { GatewayConnection, GatewaySettings } from '../../store/model.js';
 import type { ConnectionId, DeviceNumber, WorkerIndex } from '../../util/ids.js';
-import { oneLine } from '../start-error.js';
+import { oneLine } from '../../util/operator-error.js';
 
 /** Longest name of a device (IFNAMSIZ without the final zero). */
 const MAX_NAME = 15;

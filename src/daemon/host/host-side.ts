@@ -4,7 +4,7 @@ import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../stor
 import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { type IpBytes, parseIp } from '../../util/ip.js';
-import { oneLine } from '../start-error.js';
+import { oneLine } from '../../util/operator-error.js';
 import type { Ports } from '../system/ports.js';
 import { ClearGuard, guardTable, type PacketFilter } from './clear-guard.js';
 import type { ConnectionDevices } from './devices.js';

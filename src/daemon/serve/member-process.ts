@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayFault } from '../../api/runner.js';
 import type { StatusDocument } from '../../connection/status.js';
 import type { Logger } from '../../telemetry/log.js';
+import { oneLine } from '../../util/operator-error.js';
 import { ControlError } from '../control/protocol.js';
-import { oneLine } from '../start-error.js';
 import type { DesiredState } from '../supervised/desired-state.js';
 import {
   cleanUp,

@@ -1,7 +1,7 @@
+import { oneLine } from '../../util/operator-error.js';
 import { type Gateway, startGateway } from '../gateway/gateway.js';
 import type { AfterStop, GatewayOptions } from '../gateway/gateway-options.js';
 import { rereadFile } from '../gateway/reread-file.js';
-import { oneLine } from '../start-error.js';
 import { EndRequest, type SignalSource, withSignals } from './signals.js';
 
 /** What a daemon of its own is started with: the options of its gateway, and how it ends. */

@@ -1,5 +1,6 @@
 import { compareBytes } from '../../util/bytes.js';
 import { cidrRange, ipFromNumber, ipToNumber, parseIp, rangeToCidrs } from '../../util/ip.js';
+import { err, ok, type Result } from '../../util/result.js';
 import { describeSelector } from '../../wire/ike/describe.js';
 import type { TrafficSelector } from '../../wire/ike/payloads.js';
 import { TsType } from '../../wire/ike/registry.js';
@@ -53,45 +54,46 @@ export function quickIdentity(selector: TrafficSelector): V1IdPayload {
 }
 
 /** The addresses that an identity of quick mode means; a reason in words when it means none. */
-export function selectorOfIdentity(id: Omit<V1IdPayload, 'kind'>): TrafficSelector | string {
+export function selectorOfIdentity(id: Omit<V1IdPayload, 'kind'>): Result<TrafficSelector, string> {
   const range = rangeOf(id);
-  if (typeof range === 'string') return range;
+  if (!range.ok) return range;
+  const { start, end } = range.value;
   const { protocol, port } = id;
-  return {
-    tsType: range.start.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE,
+  return ok({
+    tsType: start.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE,
     protocol,
     startPort: port,
     endPort: port === 0 ? MAX_PORT : port,
-    startAddress: range.start,
-    endAddress: range.end,
-  };
+    startAddress: start,
+    endAddress: end,
+  });
 }
 
 function rangeOf({
   idType,
   data,
-}: Omit<V1IdPayload, 'kind'>): { start: Uint8Array; end: Uint8Array } | string {
+}: Omit<V1IdPayload, 'kind'>): Result<{ start: Uint8Array; end: Uint8Array }, string> {
   const half = data.length / 2;
   switch (idType) {
     case V1IdType.IPV4_ADDR:
     case V1IdType.IPV6_ADDR:
-      return { start: data.slice(), end: data.slice() };
+      return ok({ start: data.slice(), end: data.slice() });
     case V1IdType.IPV4_ADDR_SUBNET:
     case V1IdType.IPV6_ADDR_SUBNET: {
       const prefix = prefixOf(data.subarray(half));
-      if (prefix === undefined) return 'a network with holes in its mask';
+      if (prefix === undefined) return err('a network with holes in its mask');
       const end = cidrRange({ address: data.slice(0, half), prefix }).end;
       // Host bits that the peer left in the address do not count: the mask decides.
       const start = ipFromNumber(ipToNumber(end) - ((1n << BigInt(8 * half - prefix)) - 1n), half);
-      return { start, end };
+      return ok({ start, end });
     }
     case V1IdType.IPV4_ADDR_RANGE:
     case V1IdType.IPV6_ADDR_RANGE: {
       const [start, end] = [data.slice(0, half), data.slice(half)];
-      return compareBytes(start, end) > 0 ? 'a range with its end before its start' : { start, end };
+      return compareBytes(start, end) > 0 ? err('a range with its end before its start') : ok({ start, end });
     }
     default:
-      return `an identity of type ${idType}, which is no network`;
+      return err(`an identity of type ${idType}, which is no network`);
   }
 }
 
@@ -112,12 +114,14 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
 /** The whole of one address, which both ends mean when quick mode has no identities (RFC 2409 §5.5). */
 export function hostSelector(address: string): TrafficSelector {
   const bytes = parseIp(address)!;
-  return selectorOfIdentity({
+  const whole = selectorOfIdentity({
     idType: bytes.length === 4 ? V1IdType.IPV4_ADDR : V1IdType.IPV6_ADDR,
     protocol: 0,
     port: 0,
     data: bytes,
-  }) as TrafficSelector;
+  });
+  if (!whole.ok) throw new Error(whole.error);
+  return whole.value;
 }
 
 /** Whether the configured networks include the proposed pair: version 1 cannot narrow, so all of it or nothing. */

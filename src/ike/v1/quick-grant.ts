@@ -115,7 +115,8 @@ export function proposedPair(sa: UpSa, payloads: readonly V1Payload[]): Result<N
     return ok({ local: hostSelector(sa.local.address), peer: hostSelector(sa.remote.address) });
   }
   const [peer, local] = ids.map(selectorOfIdentity);
-  if (ids.length === 2 && typeof peer === 'object' && typeof local === 'object') return ok({ local, peer });
-  const words = [peer, local].find((one) => typeof one === 'string') ?? `${ids.length} identities`;
+  if (ids.length === 2 && peer?.ok && local?.ok) return ok({ local: local.value, peer: peer.value });
+  const refused = [peer, local].find((one) => one?.ok === false);
+  const words = refused?.ok === false ? refused.error : `${ids.length} identities`;
   return err(pairMismatch(sa.connection, undefined, `the peer proposes ${words} for quick mode`));
 }

@@ -251,8 +251,8 @@ function answeredPair(asked: NetworkPair, payloads: readonly V1Payload[]): Netwo
   const ids = payloads.flatMap((one) => (one.kind === 'id' ? [one] : []));
   if (ids.length === 0) return asked;
   const [local, peer] = ids.map(selectorOfIdentity);
-  if (ids.length !== 2 || typeof local !== 'object' || typeof peer !== 'object') return undefined;
-  return { local, peer };
+  if (ids.length !== 2 || !local?.ok || !peer?.ok) return undefined;
+  return { local: local.value, peer: peer.value };
 }
 
 function responderLifetime(payloads: readonly V1Payload[]): number | undefined {

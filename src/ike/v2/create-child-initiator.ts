@@ -1,3 +1,4 @@
+import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
@@ -113,11 +114,12 @@ export function createChildAnswered(
     return;
   }
   const nonce = find(payloads, 'nonce');
-  const shared = agree(task, payloads);
-  if (shared !== undefined && 'cause' in shared) {
-    failChild(world, sa, task, shared, payloads);
+  const agreed = agree(task, payloads);
+  if (!agreed.ok) {
+    failChild(world, sa, task, agreed.error, payloads);
     return;
   }
+  const shared = agreed.value;
   const child = acceptChild(connection, payloads, {
     spiIn: task.spi,
     proposed: task.proposed,
@@ -180,22 +182,23 @@ function keepNewest(world: World, sa: ServingSa, task: CreateChildTask, made: Ch
   reportFailure(world, sa, task, selectorMismatch(sa.connection, made, message));
 }
 
-function agree(task: CreateChildExchange, payloads: readonly Payload[]): SecretKey | Failure | undefined {
+/** The secret of the exchange; undefined where it has none of its own (RFC 7296 §1.3). */
+function agree(
+  task: CreateChildExchange,
+  payloads: readonly Payload[],
+): Result<SecretKey | undefined, Failure> {
   const ke = find(payloads, 'ke');
   if (task.dh === undefined || ke === undefined) {
     task.dh?.wipe();
-    return undefined;
+    return ok(undefined);
   }
   if (ke.group !== task.dh.group || ke.data.length !== task.dh.publicValue.length) {
     task.dh.wipe();
-    return failure(
-      'invalid_syntax',
-      `a KE payload of group ${ke.group} with ${ke.data.length} octets`,
-      'CREATE_CHILD_SA',
-    );
+    const what = `a KE payload of group ${ke.group} with ${ke.data.length} octets`;
+    return err(failure('invalid_syntax', what, 'CREATE_CHILD_SA'));
   }
   const shared = task.dh.agree(ke.data);
-  return shared.ok ? shared.value : failure('invalid_syntax', shared.error.message, 'CREATE_CHILD_SA');
+  return shared.ok ? shared : err(failure('invalid_syntax', shared.error.message, 'CREATE_CHILD_SA'));
 }
 
 /** RFC 7296 §1.3: once more with the group the peer wants, if we allow it and have not tried it. */

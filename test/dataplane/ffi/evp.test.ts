@@ -29,6 +29,7 @@ import { InboundSa } from '../../../src/esp/open.js';
 import { OutboundSa } from '../../../src/esp/seal.js';
 import { SelectorSet } from '../../../src/esp/selectors.js';
 import { ffiAvailable } from '../../../src/linux/ffi.js';
+import { err } from '../../../src/util/result.js';
 import { SecretKey } from '../../../src/util/secret.js';
 import { buildPacket } from '../../../src/wire/ip.js';
 
@@ -83,8 +84,8 @@ const innerPacketAt = ffi.ok ? innerPacketOffset() : 0;
 const SIZES = [0, 1, 2, 3, 5, 12, 13, 14, 15, 16, 27, 1380, 8000];
 
 const processor = processorFlags();
-const ipsecMb = ffi.ok ? loadIpsecMb(processor) : ffi.reason;
-const skipIpsecMb = typeof ipsecMb === 'string' ? ipsecMb : false;
+const ipsecMb = ffi.ok ? loadIpsecMb(processor) : err(ffi.reason);
+const skipIpsecMb = ipsecMb.ok ? false : ipsecMb.error;
 
 /**
  * AES-GCM by CRYPTO_gcm128 and AES-CBC of several packets, where this Node and processor have it; AES-GCM by
@@ -93,25 +94,25 @@ const skipIpsecMb = typeof ipsecMb === 'string' ? ipsecMb : false;
 function withoutEvp(arena: Arena): PacketCrypto[] {
   const functions = loadGcm128(processor);
   const several = loadMultiCbc(processor);
-  if (typeof functions === 'string' || typeof several === 'string') return [];
+  if (!functions.ok || !several.ok) return [];
   const slots = new KeySlots(arena);
   const macs = stateMaker(probe?.ok ? probe.hashes : new Map(), arena, slots, openssl!.native.memcpy);
   return [
     createEvpCrypto(openssl!, arena, macs, {
-      gcm: gcm128Maker(functions, arena, slots),
-      multiCbc: { functions: several, slots },
+      gcm: gcm128Maker(functions.value, arena, slots),
+      multiCbc: { functions: several.value, slots },
     }),
-    ...(typeof ipsecMb === 'string'
-      ? []
-      : [createEvpCrypto(openssl!, arena, macs, { gcm: ipsecMbMaker(ipsecMb, openssl!, arena) })]),
+    ...(ipsecMb.ok
+      ? [createEvpCrypto(openssl!, arena, macs, { gcm: ipsecMbMaker(ipsecMb.value, openssl!, arena) })]
+      : []),
   ];
 }
 
 t.test('AES-GCM without EVP: only where everything is there', { skip }, async (t) => {
   const able = new Set(['aes', 'pclmulqdq', 'ssse3']);
-  t.equal(loadGcm128(able, '3.5.1'), 'OpenSSL 3.5.1 is not 3.0');
-  t.equal(loadMultiCbc(new Set(['aes', 'ssse3'])), 'the processor lacks sse4_1');
-  t.equal(loadGcm128(new Set(['ssse3', 'sse2']), '3.0.16'), 'the processor lacks aes, pclmulqdq');
+  t.same(loadGcm128(able, '3.5.1'), err('OpenSSL 3.5.1 is not 3.0'));
+  t.same(loadMultiCbc(new Set(['aes', 'ssse3'])), err('the processor lacks sse4_1'));
+  t.same(loadGcm128(new Set(['ssse3', 'sse2']), '3.0.16'), err('the processor lacks aes, pclmulqdq'));
 });
 
 t.test(
@@ -261,15 +262,16 @@ t.test('libIPSec_MB can be kept out', async (t) => {
 
 t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
   const arena = createArena();
-  if (typeof ipsecMb === 'string') throw new Error(ipsecMb);
+  if (!ipsecMb.ok) throw new Error(ipsecMb.error);
   t.match(choosePacketCrypto(arena, backend, random).crypto.name, /^evp, AES-GCM by libIPSec_MB \d/);
   const without = choosePacketCrypto(arena, backend, random, { ipsecMb: false }).crypto;
   t.notMatch(without.name, /IPSec_MB/, 'where it is forbidden something else does it');
   const evp = createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena));
   const both = [...processor].filter((flag) => !flag.includes('avx512'));
   for (const flags of [processor, new Set(both)]) {
-    const library = loadIpsecMb(flags);
-    if (typeof library === 'string') throw new Error(library);
+    const loaded = loadIpsecMb(flags);
+    if (!loaded.ok) throw new Error(loaded.error);
+    const library = loaded.value;
     t.comment(library.variant);
     const ours = (): PacketCrypto =>
       createEvpCrypto(openssl!, arena, hmacMaker(openssl!, arena), {
@@ -305,9 +307,12 @@ t.test('AES-GCM by libIPSec_MB', { skip: skip || skipIpsecMb }, async (t) => {
     });
     t.notOk(sealAlike(arena, wrong, evp));
   }
-  t.match(loadIpsecMb(new Set(['aes', 'avx'])), /the processor lacks/);
-  t.match(loadIpsecMb(processor, 'libnowhere.so.1'), /libnowhere.so.1 is not installed/);
-  t.match(loadIpsecMb(processor, 'libc.so.6'), /libc.so.6: .*imb_get_version_str/);
+  t.match(loadIpsecMb(new Set(['aes', 'avx'])), { ok: false, error: /the processor lacks/ });
+  t.match(loadIpsecMb(processor, 'libnowhere.so.1'), {
+    ok: false,
+    error: /libnowhere.so.1 is not installed/,
+  });
+  t.match(loadIpsecMb(processor, 'libc.so.6'), { ok: false, error: /libc.so.6: .*imb_get_version_str/ });
 });
 
 t.test('IVs of CBC do not repeat and never come from the counter', { skip }, async (t) => {

@@ -1,6 +1,7 @@
 import { INTEGRITY_TRANSFORMS } from '../../../crypto/transforms.js';
 import type { CryptoBackend } from '../../../crypto/types.js';
 import type { Random } from '../../../util/random.js';
+import { err } from '../../../util/result.js';
 import type { Arena } from '../memory/arena.js';
 import { KeySlots } from '../memory/key-slots.js';
 import type { GcmMaker } from './aead-calls.js';
@@ -110,14 +111,14 @@ function* gcmChoices(on: {
   readonly ipsecMb: boolean;
 }): Generator<GcmChoice> {
   const { openssl, arena, slots, processor } = on;
-  const library = on.ipsecMb ? loadIpsecMb(processor) : 'it is forbidden';
-  if (typeof library !== 'string') {
-    const name = `${library.name}, ${library.variant}`;
-    yield { name, maker: ipsecMbMaker(library, openssl, arena) };
+  const library = on.ipsecMb ? loadIpsecMb(processor) : err('it is forbidden');
+  if (library.ok) {
+    const name = `${library.value.name}, ${library.value.variant}`;
+    yield { name, maker: ipsecMbMaker(library.value, openssl, arena) };
   }
   const functions = loadGcm128(processor);
-  if (typeof functions !== 'string') {
-    yield { name: 'CRYPTO_gcm128', maker: gcm128Maker(functions, arena, slots) };
+  if (functions.ok) {
+    yield { name: 'CRYPTO_gcm128', maker: gcm128Maker(functions.value, arena, slots) };
   }
 }
 
@@ -139,8 +140,8 @@ function chooseMultiCbc(
   processor: ReadonlySet<string>,
 ): EvpOptions['multiCbc'] {
   const functions = loadMultiCbc(processor);
-  if (typeof functions === 'string') return undefined;
-  const multiCbc = { functions, slots };
+  if (!functions.ok) return undefined;
+  const multiCbc = { functions: functions.value, slots };
   const crypto = createEvpCrypto(openssl, arena, macs, { multiCbc });
   return withoutError(() => sealsBatches(arena, crypto)) ? multiCbc : undefined;
 }

@@ -1,5 +1,6 @@
 import { AAD_LENGTH } from '../../../esp/layout.js';
 import { type NativeFunction, openLibrary } from '../../../linux/ffi.js';
+import { err, ok, type Result } from '../../../util/result.js';
 import type { Arena } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
 import type { AeadCalls, GcmMaker } from './aead-calls.js';
@@ -48,19 +49,19 @@ const FUNCTIONS: Readonly<Record<keyof Gcm128, readonly [name: string, result: s
 export function loadGcm128(
   processor: ReadonlySet<string>,
   version = process.versions.openssl,
-): Gcm128 | string {
-  if (!version.startsWith('3.0.')) return `OpenSSL ${version} is not 3.0`;
+): Result<Gcm128, string> {
+  if (!version.startsWith('3.0.')) return err(`OpenSSL ${version} is not 3.0`);
   const lacking = ['aes', 'pclmulqdq', 'ssse3'].filter((flag) => !processor.has(flag));
-  if (lacking.length > 0) return `the processor lacks ${lacking.join(', ')}`;
+  if (lacking.length > 0) return err(`the processor lacks ${lacking.join(', ')}`);
   const library = openLibrary(null);
   const missing = Object.values(FUNCTIONS).filter(([name]) => !library.has(name));
   if (missing.length > 0)
-    return `the Node binary does not export ${missing.map(([name]) => name).join(', ')}`;
+    return err(`the Node binary does not export ${missing.map(([name]) => name).join(', ')}`);
   const bind = (key: keyof Gcm128): NativeFunction => {
     const [name, result, ...args] = FUNCTIONS[key];
     return library.native(name, result, args);
   };
-  return {
+  return ok({
     setKey: bind('setKey'),
     block: bind('block'),
     counter: bind('counter'),
@@ -72,7 +73,7 @@ export function loadGcm128(
     decrypt: bind('decrypt'),
     tag: bind('tag'),
     finish: bind('finish'),
-  };
+  });
 }
 
 const TAG_LENGTH = 16;

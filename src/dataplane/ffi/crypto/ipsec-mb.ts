@@ -1,5 +1,6 @@
 import { AAD_LENGTH } from '../../../esp/layout.js';
 import { type NativeFunction, openLibrary } from '../../../linux/ffi.js';
+import { err, ok, type Result } from '../../../util/result.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import type { AeadCalls, GcmMaker } from './aead-calls.js';
 import type { CallList } from './call-list.js';
@@ -57,20 +58,20 @@ const FUNCTIONS: Readonly<Record<keyof GcmFunctions, Signature>> = {
 };
 
 /** The library, or why it is not used. Whether it computes what it should is for the caller to check. */
-export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): IpsecMb | string {
+export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Result<IpsecMb, string> {
   const variant = VARIANTS.find(([, ...flags]) => flags.every((flag) => processor.has(flag)))?.[0];
-  if (variant === undefined) return 'the processor lacks VAES with AVX-512, and AVX2';
+  if (variant === undefined) return err('the processor lacks VAES with AVX-512, and AVX2');
   let library: ReturnType<typeof openLibrary>;
   try {
     library = openLibrary(path);
   } catch {
-    return `${path} is not installed`;
+    return err(`${path} is not installed`);
   }
   const libc = openLibrary(null);
   try {
     const version = library.bind<() => string>('imb_get_version_str', 'str', [])();
     if (!version.startsWith(VERSION))
-      return `${path} ${version} is not ${VERSION}x, whose keys have the length known`;
+      return err(`${path} ${version} is not ${VERSION}x, whose keys have the length known`);
     const ciphers = KEY_BITS.map((bits) => {
       const bind = (key: keyof GcmFunctions): NativeFunction => {
         const [name, ...args] = FUNCTIONS[key](bits, variant);
@@ -86,16 +87,16 @@ export function loadIpsecMb(processor: ReadonlySet<string>, path = LIBRARY): Ips
       };
       return [bits, functions] as const;
     });
-    return {
+    return ok({
       name: `libIPSec_MB ${version}`,
       variant,
       ciphers: new Map(ciphers),
       alloc: libc.bind('aligned_alloc', P, ['size_t', 'size_t']),
       release: libc.bind('free', 'void', [P]),
       cleanse: libc.bind('OPENSSL_cleanse', 'void', [P, 'size_t']),
-    };
+    });
   } catch (error) {
-    return `${path}: ${String((error as Error).message).split('\n')[0]}`;
+    return err(`${path}: ${String((error as Error).message).split('\n')[0]}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import type { PacketMemory } from '../../../esp/offload/packet-memory.js';
 import { type NativeFunction, openLibrary } from '../../../linux/ffi.js';
+import { err, ok, type Result } from '../../../util/result.js';
 import { type Arena, CBC_LANE, CBC_LANES, Vaulted, writeAddress } from '../memory/arena.js';
 import type { KeySlots } from '../memory/key-slots.js';
 import { type CallList, listUser } from './call-list.js';
@@ -36,16 +37,16 @@ export interface CbcLanes {
 const P = 'uintptr_t';
 
 /** The functions, or why one packet is encrypted after the other. */
-export function loadMultiCbc(processor: ReadonlySet<string>): MultiCbc | string {
+export function loadMultiCbc(processor: ReadonlySet<string>): Result<MultiCbc, string> {
   const lacking = ['aes', 'ssse3', 'sse4_1'].filter((flag) => !processor.has(flag));
-  if (lacking.length > 0) return `the processor lacks ${lacking.join(', ')}`;
+  if (lacking.length > 0) return err(`the processor lacks ${lacking.join(', ')}`);
   const library = openLibrary(null);
   const missing = ['aesni_set_encrypt_key', 'aesni_multi_cbc_encrypt'].filter((name) => !library.has(name));
-  if (missing.length > 0) return `the Node binary does not export ${missing.join(', ')}`;
-  return {
+  if (missing.length > 0) return err(`the Node binary does not export ${missing.join(', ')}`);
+  return ok({
     setKey: library.native('aesni_set_encrypt_key', 'int', [P, 'int', P]),
     encrypt: library.native('aesni_multi_cbc_encrypt', 'void', [P, P, 'int']),
-  };
+  });
 }
 
 const BLOCK_SHIFT = 4;
