@@ -1,15 +1,19 @@
+import { type OutputUnit, Validator } from '@cfworker/json-schema';
+
 /*
- * What of a JSON value does not fit a JSON Schema (draft 7), for the keywords that `json-schema.ts` writes. Loading a
- * general validator and having it compile its code takes a tenth of a second of a start; a test compares the findings
- * and their order with Ajv's.
+ * What of a JSON value does not fit a JSON Schema (draft 7), for the keywords that `json-schema.ts` writes. The
+ * validator interprets the schema: one that compiles it, as Ajv does, takes a tenth of a second of every start. Its
+ * findings are put into Ajv's terms and order, which a test holds against Ajv.
  */
+
+type Path = readonly (string | number)[];
 
 /** One finding, in Ajv's terms. */
 export interface SchemaFault {
   /** The keyword of the schema that is not met. */
   readonly keyword: string;
   /** Where the value at fault is: field names and list indexes from the root. */
-  readonly path: readonly (string | number)[];
+  readonly path: Path;
   /** The value at fault. */
   readonly data: unknown;
   /** The schema that has the keyword. */
@@ -44,106 +48,151 @@ export interface SchemaNode {
   readonly additionalProperties?: boolean;
 }
 
-type Path = SchemaFault['path'];
-/** Appends what does not fit to `found`. */
-type Check = (value: unknown, path: Path, found: SchemaFault[]) => void;
-
 /**
  * Finds all that does not fit this schema; nothing when a value does.
- * @throws Error for a keyword or type that is not known here: that is a bug
+ * @throws Error for a keyword that is not known here: that is a bug
  */
 export function faultFinder(schema: object): (value: unknown) => readonly SchemaFault[] {
-  const check = checkOf(schema);
+  checkKeywords(schema);
+  const validator = new Validator(schema, '7', false);
   return (value) => {
-    const found: SchemaFault[] = [];
-    check(value, [], found);
-    return found;
+    // The validator writes names into URIs, which hold no half of a surrogate pair, and would throw.
+    const owner = ownerOfIllFormedName(value, []);
+    if (owner !== undefined) return [unknownField(schema, value, [...owner, '\ufffd'])];
+    const { valid, errors } = validator.validate(value);
+    return valid ? [] : inOrder(faultsOf(schema, value, errors), 0);
   };
 }
 
-/** By type, what of a schema is asked of values of that type alone. */
-const BY_TYPE: Readonly<Record<string, { is(value: unknown): boolean; check(schema: SchemaNode): Check }>> = {
-  integer: { is: (value) => Number.isInteger(value), check: numberCheck },
-  number: { is: Number.isFinite, check: numberCheck },
-  string: { is: (value) => typeof value === 'string', check: stringCheck },
-  boolean: { is: (value) => typeof value === 'boolean', check: () => () => undefined },
-  array: { is: Array.isArray, check: arrayCheck },
-  object: { is: isObject, check: objectCheck },
-};
-
-/** The keywords that are known, all of them: a schema that uses another one would not be checked. */
+/** The keywords that are known, all of them: what another one finds could not be put into words. */
 const KEYWORDS: Readonly<Record<keyof SchemaNode, true>> = {
   ...{ $id: true, description: true, type: true, enum: true, const: true },
   ...{ minimum: true, maximum: true, minLength: true, maxLength: true, pattern: true },
   ...{ minItems: true, maxItems: true, uniqueItems: true, items: true },
   ...{ required: true, properties: true, patternProperties: true, additionalProperties: true },
 };
+const TYPES: ReadonlySet<string> = new Set(['integer', 'number', 'string', 'boolean', 'array', 'object']);
+/** Keywords that say something of a value of any type. */
+const OF_ANY_TYPE: ReadonlySet<string> = new Set(['type', 'enum', 'const']);
+/** Keywords of a whole that fail when a part does. */
+const OF_PARTS: ReadonlySet<string> = new Set([
+  'properties',
+  'patternProperties',
+  'additionalProperties',
+  'items',
+]);
 
-function checkOf(given: object): Check {
-  for (const keyword of Object.keys(given)) {
+function checkKeywords(schema: object): void {
+  for (const keyword of Object.keys(schema)) {
     if (!Object.hasOwn(KEYWORDS, keyword)) throw new Error(`a schema uses "${keyword}", which is not known`);
   }
-  const schema: SchemaNode = given;
-  const type = schema.type === undefined ? undefined : BY_TYPE[schema.type];
-  if (type === undefined && schema.type !== undefined) throw new Error(`"${schema.type}" is no known type`);
-  const ofType = type?.check(schema);
-  return (value, path, found) => {
-    const fits = type?.is(value) ?? true;
-    if (!fits) found.push({ keyword: 'type', schema, path, data: value });
-    if (schema.enum?.includes(value) === false) found.push({ keyword: 'enum', schema, path, data: value });
-    if (schema.const !== undefined && schema.const !== value)
-      found.push({ keyword: 'const', schema, path, data: value });
-    if (fits) ofType?.(value, path, found);
-  };
+  const { type, items, properties, patternProperties }: SchemaNode = schema;
+  if (type !== undefined && !TYPES.has(type)) throw new Error(`"${type}" is no known type`);
+  if (items !== undefined) checkKeywords(items);
+  for (const part of Object.values({ ...properties, ...patternProperties })) checkKeywords(part);
 }
 
-/** A bound of `schema`, when the size of a value is on the wrong side of it. */
-function boundCheck(
-  schema: SchemaNode,
-  keyword: 'minimum' | 'maximum' | 'minLength' | 'maxLength' | 'minItems' | 'maxItems',
-  sizeOf: (value: unknown) => number,
-): Check {
-  const limit = schema[keyword];
-  if (limit === undefined) return () => undefined;
-  const upper = keyword.startsWith('max');
-  return (data, path, found) => {
-    const size = sizeOf(data);
-    if (upper ? size > limit : size < limit) found.push({ keyword, limit, schema, path, data });
-  };
+function faultsOf(schema: SchemaNode, value: unknown, errors: readonly OutputUnit[]): SchemaFault[] {
+  const mistyped = new Set<string>();
+  const incomplete = new Set<string>();
+  return errors.flatMap(({ keyword, instanceLocation: location }) => {
+    // Only says that something further down does not fit.
+    if (OF_PARTS.has(keyword)) return [];
+    // What is asked of another type says nothing of a value of the wrong one.
+    if (keyword === 'type') mistyped.add(location);
+    else if (mistyped.has(location) && !OF_ANY_TYPE.has(keyword)) return [];
+    const path = pathOf(value, location);
+    if (keyword === 'false') return [unknownField(schema, value, path)];
+    const place = { path, ...placeOf(schema, value, path) };
+    if (keyword !== 'required') return [faultOf(keyword, place)];
+    // All missing fields at once: the validator has one error for each.
+    if (incomplete.has(location)) return [];
+    incomplete.add(location);
+    return missingFields(place);
+  });
 }
 
-function numberCheck(schema: SchemaNode): Check {
-  const size = (value: unknown): number => value as number;
-  return all([boundCheck(schema, 'maximum', size), boundCheck(schema, 'minimum', size)]);
+type Place = Pick<SchemaFault, 'path' | 'data' | 'schema'>;
+
+/** An unknown field is reported at the field itself, whose schema is `false`. */
+function unknownField(schema: SchemaNode, value: unknown, path: Path): SchemaFault {
+  const owner = path.slice(0, -1);
+  const field = String(path.at(-1));
+  return { keyword: 'additionalProperties', field, path: owner, ...placeOf(schema, value, owner) };
 }
 
-function stringCheck(schema: SchemaNode): Check {
-  // Code points, as JSON Schema counts.
-  const size = (value: unknown): number => [...(value as string)].length;
-  const checks = [boundCheck(schema, 'maxLength', size), boundCheck(schema, 'minLength', size)];
-  if (schema.pattern === undefined) return all(checks);
-  const pattern = new RegExp(schema.pattern, 'u');
-  return all([
-    ...checks,
-    (data, path, found) => {
-      if (!pattern.test(data as string)) found.push({ keyword: 'pattern', schema, path, data });
-    },
-  ]);
+function missingFields(place: Place): SchemaFault[] {
+  const missing = place.schema.required?.filter((field) => !Object.hasOwn(place.data as object, field));
+  return (missing ?? []).map((field) => ({ keyword: 'required', field, ...place }));
 }
 
-function arrayCheck(schema: SchemaNode): Check {
-  const size = (value: unknown): number => (value as unknown[]).length;
-  const item = schema.items === undefined ? undefined : checkOf(schema.items);
-  return all([
-    boundCheck(schema, 'maxItems', size),
-    boundCheck(schema, 'minItems', size),
-    (data, path, found) => {
-      const list = data as unknown[];
-      if (item !== undefined) for (const [i, one] of list.entries()) item(one, [...path, i], found);
-      const index = schema.uniqueItems === true ? repeated(list) : undefined;
-      if (index !== undefined) found.push({ keyword: 'uniqueItems', index, schema, path, data });
-    },
-  ]);
+function faultOf(keyword: string, place: Place): SchemaFault {
+  if (keyword === 'uniqueItems') {
+    const index = repeated(place.data as readonly unknown[]);
+    return { keyword, ...place, ...(index !== undefined && { index }) };
+  }
+  const limit = keyword === 'const' ? undefined : place.schema[keyword as keyof SchemaNode];
+  return { keyword, ...place, ...(typeof limit === 'number' && { limit }) };
+}
+
+/** Ajv's order: what is said of a value as a whole comes before what is said of its parts, but that two are the same. */
+function inOrder(faults: readonly SchemaFault[], depth: number): SchemaFault[] {
+  const parts = new Map<string | number, SchemaFault[]>();
+  const own: SchemaFault[] = [];
+  const last: SchemaFault[] = [];
+  for (const fault of faults) {
+    const step = fault.path[depth];
+    if (step === undefined) (fault.keyword === 'uniqueItems' ? last : own).push(fault);
+    else if (parts.has(step)) parts.get(step)!.push(fault);
+    else parts.set(step, [fault]);
+  }
+  return [...own, ...[...parts.values()].flatMap((part) => inOrder(part, depth + 1)), ...last];
+}
+
+/** The steps of a location such as `#/list/0/a~1b`: indexes are numbers where the value has a list. */
+function pathOf(value: unknown, location: string): Path {
+  let at = value;
+  return location
+    .split('/')
+    .slice(1)
+    .map((step) => {
+      const name = decodeURI(step).replaceAll('~1', '/').replaceAll('~0', '~');
+      const key = Array.isArray(at) ? Number(name) : name;
+      at = (at as Readonly<Record<string | number, unknown>>)[key];
+      return key;
+    });
+}
+
+/** Half of a surrogate pair: what UTF-8 cannot hold. */
+const SURROGATE = /\p{Cs}/u;
+
+/** Where there is an object with a field whose name is no text that Unicode can hold; undefined when there is none. */
+function ownerOfIllFormedName(value: unknown, path: Path): Path | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [name, part] of Object.entries(value)) {
+    if (SURROGATE.test(name)) return path;
+    const found = ownerOfIllFormedName(part, [...path, Array.isArray(value) ? Number(name) : name]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The part of a value at a path, and the schema that it is held against. */
+function placeOf(schema: SchemaNode, value: unknown, path: Path): Pick<SchemaFault, 'data' | 'schema'> {
+  let node = schema;
+  let data = value;
+  for (const step of path) {
+    const named = node.properties ?? {};
+    const next =
+      typeof step === 'number'
+        ? node.items
+        : Object.hasOwn(named, step)
+          ? named[step]
+          : Object.values(node.patternProperties ?? {})[0];
+    node = next ?? {};
+    data = (data as Readonly<Record<string | number, unknown>>)[step];
+  }
+  return { data, schema: node };
 }
 
 /** Index of the last item that is there before, too. */
@@ -165,39 +214,6 @@ function equal(a: unknown, b: unknown): boolean {
   );
 }
 
-function objectCheck(schema: SchemaNode): Check {
-  const { required = [], properties = {}, patternProperties = {}, additionalProperties } = schema;
-  const own = Object.entries(properties).map(([name, one]) => ({ name, check: checkOf(one) }));
-  const patterns = Object.entries(patternProperties).map(([pattern, one]) => ({
-    pattern: new RegExp(pattern, 'u'),
-    check: checkOf(one),
-  }));
-  return (data, path, found) => {
-    const value = data as Readonly<Record<string, unknown>>;
-    const has = (name: string): boolean => Object.hasOwn(value, name) && value[name] !== undefined;
-    for (const field of required) {
-      if (!has(field)) found.push({ keyword: 'required', field, schema, path, data });
-    }
-    for (const field of Object.keys(value)) {
-      const known = Object.hasOwn(properties, field) || patterns.some(({ pattern }) => pattern.test(field));
-      if (additionalProperties === false && !known) {
-        found.push({ keyword: 'additionalProperties', field, schema, path, data });
-      }
-    }
-    for (const { name, check } of own) if (has(name)) check(value[name], [...path, name], found);
-    for (const { pattern, check } of patterns) {
-      for (const [name, one] of Object.entries(value))
-        if (pattern.test(name)) check(one, [...path, name], found);
-    }
-  };
-}
-
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function all(checks: readonly Check[]): Check {
-  return (value, path, found) => {
-    for (const check of checks) check(value, path, found);
-  };
 }

@@ -6,7 +6,7 @@ import t from 'tap';
 const src = fileURLToPath(new URL('../../src/', import.meta.url));
 
 /** Packages that a gateway under a server loads before it has its configuration. Each costs time without tunnels. */
-const MAY_LOAD = ['pino'];
+const MAY_LOAD = ['pino', '@cfworker/json-schema'];
 
 /** What is loaded with a file: itself and all that it imports, but for types. Packages by name, files from `src/`. */
 function loadedWith(start: string): Map<string, string> {

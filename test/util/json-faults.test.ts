@@ -133,6 +133,19 @@ t.test('each keyword, met and not met', async (t) => {
   }
 });
 
+t.test('a field whose name is half a character is an unknown one, wherever it is', async (t) => {
+  const good = { name: 'ab', flag: true, kind: 'kind' };
+  const cases: readonly [object, SchemaFault['path']][] = [
+    [{ ...good, '\ud800': 1 }, []],
+    [{ ...good, names: { a: 'b', 'x\udfff': 'y' } }, ['names']],
+    [{ ...good, objects: [{ at: 1 }, { '\udc00': 1 }] }, ['objects', 1]],
+    [{ ...good, open: { inner: { '\ud800': {} } } }, ['open', 'inner']],
+  ];
+  for (const [given, path] of cases) {
+    t.match(faults(given), [{ keyword: 'additionalProperties', path, field: '\ufffd' }]);
+  }
+});
+
 t.test('a schema with what is not known is refused, at any depth', async (t) => {
   t.throws(() => faultFinder({ format: 'ipv4' }), { message: /"format"/ });
   t.throws(
