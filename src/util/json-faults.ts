@@ -3,7 +3,7 @@ import { type OutputUnit, Validator } from '@cfworker/json-schema';
 /*
  * What of a JSON value does not fit a JSON Schema (draft 7), for the keywords that `json-schema.ts` writes. The
  * validator interprets the schema: one that compiles it, as Ajv does, takes a tenth of a second of every start. Its
- * findings are put into Ajv's terms and order, which a test holds against Ajv.
+ * findings are put into Ajv's terms and order, which a test compares with Ajv's.
  */
 
 type Path = readonly (string | number)[];

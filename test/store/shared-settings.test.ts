@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { formatConfigErrors } from '../../src/store/config-error.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
+import { connectionIdOf } from '../../src/store/hashed-id.js';
 import type { GatewayFile } from '../../src/store/model.js';
 import { readPsks } from '../../src/store/psk.js';
 import { MAX_ALIASED } from '../../src/store/yaml-anchors.js';
@@ -61,7 +62,7 @@ connections:
   const keys = readPsks(file);
   t.ok(keys.ok);
   if (!keys.ok) return;
-  const text = (name: string) => Buffer.from(keys.value.get(name)!.expose()).toString();
+  const text = (name: string) => Buffer.from(keys.value.get(connectionIdOf(name))!.expose()).toString();
   t.equal(text('c1'), KEY);
   t.equal(text('c2'), 'another-long-key');
 });
