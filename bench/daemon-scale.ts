@@ -114,7 +114,7 @@ async function measure(
   return rows;
 }
 
-/** `culvert run` in a namespace. Its log tells of child SAs: asking for them would be work of its own. */
+/** `culvert run` in a namespace. Its log reports child SAs: asking for them would be work of its own. */
 class Daemon {
   readonly #process: ChildProcess;
   readonly #control: string;

@@ -70,7 +70,7 @@ export async function measureUdp(lab: NetworkLab, octets: number, seconds: numbe
     const { received, sent, lossPercent } = await run(rate);
     if (lossPercent < MAX_LOSS) {
       best = Math.max(best, received);
-      // The sender does not reach it: no higher rate would tell more.
+      // The sender does not reach it: no higher rate would show more.
       if (sent < rate * 0.9) break;
       low = rate;
     } else {

@@ -18,7 +18,7 @@ export interface GatewayRunner {
   stop(id: string): Promise<void>;
   /** What is known of the gateway now; undefined when it was not started. */
   observe(id: string): GatewayObservation | undefined;
-  /** Calls the listener when an observation may have changed. Gives back the way to stop. */
+  /** Calls the listener when an observation may have changed. Returns the way to stop. */
   subscribe(listener: (id: string) => void): () => void;
 }
 

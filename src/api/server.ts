@@ -151,7 +151,7 @@ export class ApiServer {
   }
 
   /**
-   * Opens the listeners. Gives back the URL of the TCP one, with the address that was bound.
+   * Opens the listeners. Returns the URL of the TCP one, with the address that was bound.
    * @throws ListenError when a listener would admit callers without authentication, or an address cannot be had
    */
   async listen({ tcp, socketPath, plainHttp = false }: ListenOptions): Promise<string | undefined> {

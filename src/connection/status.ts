@@ -196,7 +196,7 @@ export interface StatusDocument {
     readonly drops: Readonly<Record<string, number>>;
     /** What keeps packets of the tunnels' networks from leaving and coming in the clear; not without a host network. */
     readonly clear_packets?: ClearPacketStatus;
-    /** One entry a thread of the packet path. */
+    /** One entry per thread of the packet path. */
     readonly workers?: readonly WorkerStatus[];
   };
   readonly connections: readonly ConnectionStatusDocument[];

@@ -25,7 +25,7 @@ interface Tracked {
 }
 
 /**
- * Tells the status of every configured connection: passes on what happens to the projections of the connections it
+ * Reports the status of every configured connection: passes on what happens to the projections of the connections it
  * concerns, and puts together what they made of it. Pure: points in time come with the events, on a monotonic clock.
  */
 export class ConnectionTracker implements EventConsumer {

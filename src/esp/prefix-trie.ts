@@ -102,7 +102,7 @@ export class PrefixTrie {
     return node;
   }
 
-  /** Gives back the nodes of a prefix that are empty; never the root. */
+  /** Frees the nodes of a prefix that are empty; never the root. */
   prune(root: number, { address, length }: Prefix): void {
     let node = root;
     let depth = 0;

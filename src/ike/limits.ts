@@ -17,11 +17,11 @@ export interface EngineLimits {
   /** Octets that half-open SAs occupy, in all. */
   readonly halfOpenBytes: ByteCount;
   /**
-   * Requests for new IKE SAs a second from all sources together, refused ones too, in the long run. Of those beyond,
+   * Requests for new IKE SAs per second from all sources together, refused ones too, in the long run. Of those beyond,
    * a cookie is demanded before anything else is done.
    */
   readonly requestsPerSecondInAll: number;
-  /** Requests for new IKE SAs a second from one source address, in the long run. */
+  /** Requests for new IKE SAs per second from one source address, in the long run. */
   readonly requestsPerSecond: number;
   /**
    * Child SAs in all, shared out among the connections by their pairs of networks. The packet path has places for a

@@ -38,7 +38,7 @@ export function exactlyOne<P extends Kinded, K extends P['kind']>(
   return found as { readonly [Kind in K]: OfKind<P, Kind> };
 }
 
-/** What a notification is about, and what it tells. */
+/** What a notification is about, and what it says. */
 export interface NotifyContent {
   /** 0, no SA in particular, when left out. */
   readonly protocol?: number;

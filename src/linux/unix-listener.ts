@@ -72,7 +72,7 @@ function listenAt(server: Server, path: string): Promise<void> {
 }
 
 async function clearSocketPath(path: string, stale: () => void): Promise<void> {
-  // libuv would cut it without a word.
+  // libuv would cut it silently.
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) throw new UnixListenError('too_long', path);
   let entry: Stats | undefined;
   try {

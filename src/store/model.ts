@@ -38,7 +38,7 @@ export type GatewayLimits = Pick<
   | 'requestsPerConnection'
 >;
 
-/** The `gateway` section of a configuration, be it from a file or from the server. */
+/** The `gateway` section of a configuration, whether from a file or from the server. */
 export interface GatewaySettings {
   readonly name: string;
   readonly mode: 'policy' | 'route';
@@ -105,7 +105,7 @@ export interface GatewayConnection {
   readonly local: {
     /** Canonical; empty in route mode. */
     readonly cidrs: readonly string[];
-    /** One in policy mode, one or two in route mode (one a gateway member). */
+    /** One in policy mode, one or two in route mode (one per gateway member). */
     readonly ikeIdentities: readonly IkeIdentity[];
   };
   readonly peer: {

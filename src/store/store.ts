@@ -89,7 +89,7 @@ export interface Store {
   snapshot(): Promise<Snapshot>;
 
   /**
-   * Makes all changes or none, as one new revision, which is given back. When it resolves, the changes survive
+   * Makes all changes or none, as one new revision, which is returned. When it resolves, the changes survive
    * the death of the process and of the machine (as far as the engine stores at all).
    * @throws StoreError `conflict` when an object is not at the expected revision; `full` or `unavailable` when nothing
    * was written: reads go on, and the same commit succeeds once the cause is gone
@@ -98,7 +98,7 @@ export interface Store {
 
   /**
    * Every commit after the revision `after`, in order and once each, beginning with those already made. The listener is
-   * never called from within `commit` and may throw without harm to others. Gives back the way to stop.
+   * never called from within `commit` and may throw without harm to others. Returns the way to stop.
    * @throws StoreError `compacted` when commits after that are no longer known: take a snapshot, watch from it
    */
   watch(after: Revision, listener: (commit: Commit) => void): () => void;

@@ -8,7 +8,7 @@ const PIECE = 64 * 1024;
 const LOOK_MS = 10;
 const STANDARD_INPUT = 0;
 
-/** Stands for standard input where a file is named. */
+/** Means standard input where a file is named. */
 export const INPUT_NAME = '-';
 
 /**

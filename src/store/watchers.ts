@@ -9,7 +9,7 @@ interface Watcher {
   readonly listener: (commit: Commit) => void;
 }
 
-/** Tells watchers of commits: in order, once each, and not before the one who commits is done. */
+/** Notifies watchers of commits: in order, once each, and not before the caller of `commit` is done. */
 export class Watchers {
   readonly #watchers = new Set<Watcher>();
   #kept: Commit[] = [];

@@ -4,7 +4,7 @@ import { textLine } from './text-format.js';
 
 export type { Logger } from 'pino';
 
-/** `json`: one object a line. `text`: one line for people. */
+/** `json`: one object per line. `text`: one line for people. */
 export type LogFormat = 'json' | 'text';
 
 /** What a logger writes, in which form, and where to. */

@@ -104,7 +104,7 @@ export class AuditTrail {
   #add(kind: Class, entry: AuditEntry): void {
     const kept = this.#kept[kind];
     kept.push({ number: ++this.#last, entry });
-    // A tenth at a time: moving all of them for each new one would be dear.
+    // A tenth at a time: moving all of them for each new one would be costly.
     if (kept.length > KEPT[kind] * 1.1) kept.splice(0, kept.length - KEPT[kind]);
   }
 }

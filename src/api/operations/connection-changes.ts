@@ -100,7 +100,7 @@ function refuseBgp(body: Body): void {
   );
 }
 
-/** Works a new connection out of the body of `call`; gives back its id. @throws ApiError */
+/** Makes a new connection from the body of `call` and returns its id. @throws ApiError */
 export function createConnection(transaction: Transaction, call: Call, context: ApiContext): string {
   const { view } = transaction;
   const { dialect } = call;

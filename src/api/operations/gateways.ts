@@ -177,7 +177,7 @@ function gatewaysOfVpc(view: View, vpc: string): readonly StoredObject<GatewayRe
   return view.gateways().filter(({ value }) => value.vpc === vpc);
 }
 
-/** Works a new gateway out of the body of `call`; gives back its id. @throws ApiError */
+/** Makes a new gateway from the body of `call` and returns its id. @throws ApiError */
 export function createGateway(transaction: Transaction, call: Call, { site, now }: ApiContext): string {
   const { view } = transaction;
   const body = readers.of(call.dialect).create.read(call.body());

@@ -137,7 +137,7 @@ const IPSEC_ANSWERS: PolicyAnswers<IpsecPolicyRecord, typeof IpsecPolicy, typeof
   page: (frame, policies) => ({ ...frame, ipsec_policies: policies }),
 };
 
-/** The changes of one kind of policy, each of which gives back the id. @throws ApiError */
+/** The changes of one kind of policy, each of which returns the id. @throws ApiError */
 export interface PolicyChanges {
   readonly create: (transaction: Transaction, call: Call, context: ApiContext) => string;
   readonly update: (transaction: Transaction, call: Call, context: ApiContext) => string;

@@ -17,7 +17,7 @@ const BODY_LIMIT = 4 * 1024 * 1024;
 interface StepKind {
   /** What the step names beside its operation. */
   readonly needs: readonly ('gateway' | 'id' | 'body')[];
-  /** Gives back the id of the object. @throws ApiError */
+  /** Returns the id of the object. @throws ApiError */
   work(transaction: Transaction, call: Call, context: ApiContext): string;
 }
 

@@ -13,7 +13,7 @@ type States = Pick<
   'health_reasons' | 'health_state' | 'lifecycle_reasons' | 'lifecycle_state' | 'status'
 >;
 
-/** Stands for "no address" on a standby. */
+/** Means "no address" on a standby. */
 const NO_ADDRESS = '0.0.0.0';
 
 /** Renders a gateway in the form of the dialect; without an observation its health is `faulted`. */

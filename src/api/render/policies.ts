@@ -6,7 +6,7 @@ import type { IkePolicyAnswer, IpsecPolicyAnswer } from '../schemas/answers.js';
 import { connectionReference } from './connections.js';
 import type { Links } from './links.js';
 
-/** Stands in the singular form for several; never taken as input. */
+/** The value of the singular form where there are several; never accepted as input. */
 const MULTIPLE = 'multiple';
 const MULTIPLE_GROUPS = 65_535;
 

@@ -81,7 +81,7 @@ export class PeerContact implements Projection {
 
   /**
    * The failure with what is known beyond the attempt that met with silence. One that is no silence on the first
-   * message of an attempt is given back as it is.
+   * message of an attempt is returned as it is.
    */
   explain(failure: Failure, peer: string, toUtc: (at: Millis) => string): StatusFailure {
     if (failure.cause !== 'peer_silent' || failure.details?.unanswered !== 'message 1') return failure;

@@ -163,7 +163,7 @@ export class ProcessRunner implements GatewayRunner {
 }
 
 /**
- * Makes the folder, or sees to it that it is ours alone: keys are sent to what answers in it.
+ * Makes the folder, or makes sure that it is ours alone: keys are sent to what answers in it.
  * @throws StartError when it is another user's, or no folder
  */
 function ownFolder(path: string): void {

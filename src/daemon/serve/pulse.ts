@@ -35,7 +35,7 @@ export interface PulseClock {
 
 const systemClock: PulseClock = { now: () => performance.now(), wall: () => Date.now() };
 
-/** Tells whether a process still answers. `beat` is called every `pace.beat`. */
+/** Watches whether a process still answers. `beat` is called every `pace.beat`. */
 export class Pulse {
   readonly #hooks: PulseHooks;
   readonly #pace: PulsePace;

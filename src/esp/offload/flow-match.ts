@@ -25,7 +25,7 @@ export function sameTcpHeader(bytes: Uint8Array, a: number, b: number, length: n
   );
 }
 
-/** Tells most flows apart: ports and the low parts of the addresses. */
+/** Distinguishes most flows: ports and the low parts of the addresses. */
 export function flowHash(bytes: Uint8Array, view: PacketView): number {
   const { sourceOffset, destinationOffset, addressLength } = view;
   const ports = (view.sourcePort << 16) | view.destinationPort;
@@ -35,8 +35,8 @@ export function flowHash(bytes: Uint8Array, view: PacketView): number {
 }
 
 /**
- * Whether the IP header checksum and the transport checksum of the packet at `at` are right. For packets without options
- * and extension headers: there the addresses lie right before the transport.
+ * Whether the IP header checksum and the transport checksum of the packet at `at` are right. For packets without
+ * options and extension headers: there the addresses lie right before the transport.
  */
 export function checksumsHold(
   { bytes, sum }: PacketMemory,

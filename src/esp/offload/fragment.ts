@@ -21,7 +21,7 @@ const NO_OPERATION = 1;
 
 /**
  * Fragments IPv4 packets without DF before they are sealed (RFC 791 §2.3, §3.2; RFC 4301 §8.1, §8.2.1). One
- * fragment a call, copied to where the caller wants it; the packet itself stays as it was.
+ * fragment per call, copied to where the caller wants it; the packet itself stays as it was.
  *
  *     for (let n = fragmenter.begin(view, mtu); n > 0; n--) length = fragmenter.next(slot)
  */

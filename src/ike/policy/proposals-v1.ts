@@ -127,7 +127,7 @@ export function selectIkeV1(
   return selected === undefined ? err(ikeMismatchV1(specs, offered)) : ok(selected);
 }
 
-/** As `selectIkeV1`, without a word when there is nothing in common; see `ikeMismatchV1`. */
+/** As `selectIkeV1`, without a reason when there is nothing in common; see `ikeMismatchV1`. */
 export function findIkeV1(
   specs: readonly IkeProposalSpec[],
   offered: readonly V1Proposal[],

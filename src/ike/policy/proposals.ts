@@ -70,7 +70,7 @@ export function selectIke(
   return selected === undefined ? err(ikeMismatch(specs, offered)) : ok(selected);
 }
 
-/** As `selectIke`, without a word when there is nothing in common: `ikeMismatch` says why, where that is reported. */
+/** As `selectIke`, without a reason when there is nothing in common: `ikeMismatch` says why, where that is reported. */
 export function findIke(
   specs: readonly IkeProposalSpec[],
   offered: readonly Proposal[],

@@ -18,7 +18,7 @@ import {
 import { attributeNumber } from '../../wire/ike/v1/sa.js';
 import { isAead } from './transform-set.js';
 
-/** Stands in front of numbers of version 1 that version 2 has none for, so that they match nothing of ours. */
+/** Precedes numbers of version 1 that version 2 has none for, so that they match nothing of ours. */
 const FOREIGN = 0xf000;
 
 /** The hashes of phase 1 with what they are in version 2: integrity algorithm and PRF. */

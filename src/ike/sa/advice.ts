@@ -37,7 +37,7 @@ interface Advised {
 }
 
 /**
- * Every rekey finds the same weak algorithm or narrowed network again. An advisory is news once a connection, until
+ * Every rekey finds the same weak algorithm or narrowed network again. An advisory is news once per connection, until
  * it is withdrawn, says something else, or the connection has lost its last IKE SA.
  */
 export class AdviceMemory {

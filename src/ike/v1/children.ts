@@ -207,7 +207,7 @@ export function removeChild(world: World, child: V1Child, reason: CloseReason): 
   activate(world, heir);
 }
 
-/** Tells the peer that we do not receive on these SPIs any more (RFC 2408 §3.15). Nothing answers it. */
+/** Informs the peer that we do not receive on these SPIs any more (RFC 2408 §3.15). Nothing answers it. */
 export function announceDelete(world: World, sa: IsakmpSa, spis: readonly number[]): void {
   if (spis.length === 0 || !isKeyed(sa)) return;
   sendInformational(world, sa, [

@@ -41,7 +41,7 @@ export function reportFailure(world: World, sa: IsakmpSa, failure: Failure): voi
   reportIkeFailed(world.ctx, sa, connection?.id, failure);
 }
 
-/** Takes an SA that never came to be out of the table, without a word. */
+/** Takes an SA that was never established out of the table, silently. */
 export function forgetSa(world: World, sa: IsakmpSa): void {
   retire(world, sa);
 }
@@ -94,7 +94,7 @@ export function deleteSa(world: World, sa: UpSa, reason: CloseReason, failure?: 
     );
     endChildren(world, name, reason);
   }
-  // The peer knows the lifetime too. Told of its end, some peers end their ESP SAs as well, without a word.
+  // The peer knows the lifetime too. Informed of its end, some peers end their ESP SAs as well, silently.
   const alone = last && reason === 'expired' && childrenOf(world, name).length > 0;
   if (!alone) announceIsakmpDelete(world, sa);
   closeSa(world, sa, reason, failure);
@@ -107,7 +107,7 @@ export function endChildren(world: World, connection: ConnectionId, reason: Clos
 
 /**
  * INITIAL-CONTACT: the peer knows no other SA (RFC 2407 §4.6.3.3). Those of this connection that were established when
- * it began are gone at its end, so they go here without a word; later ones are not meant.
+ * it began are gone at its end, so they are removed here silently; later ones are not meant.
  */
 export function dropForgotten(world: World, sa: IsakmpSa, { id: name }: ConnectionConfig): void {
   for (const child of childrenOf(world, name)) if (child.order < sa.id) removeChild(world, child, 'replaced');
@@ -118,7 +118,7 @@ export function dropForgotten(world: World, sa: IsakmpSa, { id: name }: Connecti
 
 /**
  * Whether the peer does not know this SA any more, now that a quick mode of ours has stayed unanswered. Peers refuse
- * networks that they do not have without a word too: while other ESP SAs are established only the rekeying of one shows
+ * networks that they do not have silently too: while other ESP SAs are established only the rekeying of one shows
  * it.
  */
 export function isLost(world: World, sa: UpSa, quick: QuickExchange): boolean {

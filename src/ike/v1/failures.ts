@@ -129,7 +129,7 @@ export function quickRefused(connection: ConnectionConfig, type: number): Failur
   }
 }
 
-/** No answer to quick mode from a peer that is there: many refuse without a word. */
+/** No answer to quick mode from a peer that is there: many refuse silently. */
 export function quickSilent(connection: ConnectionConfig, tries: number): Failure {
   const mismatch = pairMismatch(
     connection,

@@ -37,7 +37,10 @@ import { termsOf, withVendors } from './terms.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
 import { childrenOf, freshCookie, type Inbound, upSasOf, type World } from './world.js';
 
-/** How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost before it. */
+/**
+ * How long a real answer may still overtake a refusal that cannot even be read: the real answer may have been lost
+ * before it.
+ */
 const RUBBISH_GRACE: Millis = 3000;
 
 /** What a main mode of ours is for, where it is not only to have an SA. */
@@ -46,7 +49,7 @@ export interface Purpose {
   readonly replaces?: IsakmpSa;
   /** All ESP SAs are to be re-established. */
   readonly renewing?: boolean;
-  /** Inbound SPIs of ESP SAs that are gone here without a word: their DELETE is all that the SA is made for. */
+  /** Inbound SPIs of ESP SAs that were removed here silently: their DELETE is all that the SA is made for. */
   readonly farewell?: readonly number[];
 }
 

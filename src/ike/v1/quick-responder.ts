@@ -219,7 +219,7 @@ function agree({ ctx }: World, group: number, theirs: Uint8Array): Result<Agreed
   return shared.ok ? ok({ publicValue, shared: shared.value }) : shared;
 }
 
-/** Tells the peer, protected, and keeps the refusal for repetitions of the request. */
+/** Notifies the peer, protected, and keeps the refusal for repetitions of the request. */
 function refuse(
   world: World,
   sa: UpSa,

@@ -33,7 +33,7 @@ export function settleChildRekey(
 
 /**
  * Both ends asked for the same networks at the same time. Of the two child SAs ours is deleted when it has the lowest
- * nonce, else the peer sees to it; until then, and if it does not, both are in use (RFC 7296 §2.8.1, §2.8).
+ * nonce, else the peer does so; until then, and if it does not, both are in use (RFC 7296 §2.8.1, §2.8).
  */
 export function settleCrossing(world: World, sa: ServingSa, made: ChildRecord, rivalId: number): void {
   const rival = sa.phase.service.children.get(rivalId);

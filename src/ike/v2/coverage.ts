@@ -18,7 +18,7 @@ const PUT_OFF: Millis = 2000;
 
 /**
  * The configured pairs that no child SA of the IKE SA carries. Peers that take one pair per child SA narrow an offer
- * of all without a word (RFC 7296 §2.9); what they leave out is found by this list.
+ * of all silently (RFC 7296 §2.9); what they leave out is found by this list.
  */
 function uncovered(sa: ServingSa): NetworkPair[] {
   return sa.phase.service.children.coverage(sa.connection).open();

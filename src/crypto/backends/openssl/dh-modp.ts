@@ -12,7 +12,7 @@ const PLACEHOLDER = Uint8Array.of(2);
 /**
  * One OpenSSL object per group, made when the group is first used and kept for the life of the process.
  * Making the object of group 2 takes 25-38 ms, since its prime is not one OpenSSL knows and is tested for
- * primality: made per exchange, 40 packets a second would keep a responder from all other work.
+ * primality: made per exchange, 40 packets per second would keep a responder from all other work.
  */
 const objects = new Map<number, DiffieHellman>();
 

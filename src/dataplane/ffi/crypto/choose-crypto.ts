@@ -44,7 +44,7 @@ export function ipsecMbAllowed(environment: Readonly<Record<string, string | und
 }
 
 /**
- * EVP for every suite that passes its known answers, the fallback for the others. Run once a thread, before
+ * EVP for every suite that passes its known answers, the fallback for the others. Run once per thread, before
  * the arena carries packets.
  */
 export function choosePacketCrypto(

@@ -16,7 +16,7 @@ interface Neighbour {
 /**
  * One worker's dealings with the others. An SA is in one worker only, but its packets may reach any: the kernel
  * spreads what is routed to TUN over the queues by flow, and one train of datagrams (UDP_GRO) may contain several
- * SPIs. Such packets go to the owner through a ring, and the owner is woken once a burst.
+ * SPIs. Such packets go to the owner through a ring, and the owner is woken once per burst.
  */
 export class Handover {
   readonly index: number;

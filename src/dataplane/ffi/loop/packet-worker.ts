@@ -149,7 +149,7 @@ export class PacketWorker {
     for (const order of this.#pending.splice(0)) order.discard?.();
   }
 
-  /** Tells the thread to end, also when the process is about to. */
+  /** Orders the thread to end, also when the process is about to. */
   stop(): void {
     this.#stopping = true;
     // One that was given no work has not come to look at its orders.

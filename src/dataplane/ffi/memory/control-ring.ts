@@ -65,7 +65,7 @@ export class OrderWriter {
     return true;
   }
 
-  /** Tells the worker to end, in front of all orders. */
+  /** Orders the worker to end, ahead of all other orders. */
   stop(): void {
     Atomics.store(this.#arena.i32, STOP, 1);
   }
