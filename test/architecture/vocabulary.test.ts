@@ -16,15 +16,18 @@ const UNUSUAL: readonly (readonly [pattern: RegExp, instead: string])[] = [
 
 /** The same in comments alone: texts for operators and names of the API have words of their own. */
 const UNUSUAL_IN_COMMENTS: typeof UNUSUAL = [
-  [/\banew\b/, 'again'],
-  [/\b(stands?|stood|standing)\b/, 'is, is established, means'],
+  [/\banew\b/i, 'again'],
+  [/\b(stands?|stood|standing)\b/i, 'is, is established, means'],
   [/\b(is|are|was|were|be) told\b/, 'is reported, is informed'],
   [/\b(some|no|every)body\b|\bwhoever\b/i, 'the one who acts'],
   [/\bgo(es)? by (the )?(names?|ids?|hand|number)\b/, 'uses'],
   [/\blook(s|ed)? after\b/, 'needs attention, takes charge of'],
   [/\bat the most\b/, 'at most'],
+  [/(?<!`)\btells?\b/i, 'says, reports, distinguishes, informs'],
+  [/\bwithout a word\b/, 'silently'],
+  [/\bonce an? (connection|thread|burst|fragment|call|worker)\b/, 'once per'],
   [/\b(comes?|coming) to nothing\b/, 'fails, in vain'],
-  [/\btaken for\b/, 'treated as'],
+  [/\btaken for\b/i, 'treated as'],
   [/\b(MAC|ICV|HASH(_[IR])?|AUTH|tag|cookie) (does not )?holds?\b/, 'verifies'],
   [
     /\bbehind (this|that|them|one|after|the (name|path|prefix|key|header|space|colon|transaction))\b/,
