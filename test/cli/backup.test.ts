@@ -180,9 +180,7 @@ t.test('without keys connections are down, say why, and take one', async (t) => 
   });
   const given = await lab.patch(`${list}/${one.id}`, { admin_state_up: true, psk: PSK });
   t.match(given, { status: 200, body: { psk: PSK, admin_state_up: true, status_reasons: [] } });
-  await lab.until(() =>
-    running(lab).some(({ connections }) => connections.some(({ id }) => id === one.id)),
-  );
+  await lab.until(() => running(lab).some(({ connections }) => connections.some(({ id }) => id === one.id)));
 
   const again = join(fresh.folder, 'again.backup');
   t.match(
