@@ -35,3 +35,4 @@ export {
   type SaRecord,
   wipeRecord,
 } from './sa/record.js';
+export { shiftRecord } from './sa/record-clock.js';
