@@ -42,6 +42,19 @@ t.test('a weak algorithm is advised once a connection, however often it is rekey
   }
 });
 
+t.test('an engine that adopts SAs advises on their algorithms as the one that made them did', async (t) => {
+  for (const version of [1, 2] as const) {
+    const patch = { ...WEAK, initiateVersion: version, acceptVersions: [version] };
+    const { sim, east } = establishedPair({ east: patch, west: patch });
+    const adviceOf = () => east.eventsOf('advisory').map(({ code, message }) => `${code}: ${message}`);
+    const before = adviceOf();
+    t.equal(before.length, 2, `IKEv${version}`);
+    t.ok(before.some((line) => line.includes('IKE was negotiated with')));
+    sim.handOver(east);
+    t.strictSame(adviceOf().slice(2).sort(), [...before].sort());
+  }
+});
+
 t.test('the groups of RFC 5114 in both phases of both versions, with an advisory', async (t) => {
   const crypto = createOpensslBackend();
   const aes = { encryption: [{ id: Encr.AES_CBC, keyBits: 256 }], integrity: [Integ.HMAC_SHA2_256_128] };

@@ -8,7 +8,7 @@ import type { Role } from '../events.js';
 import type { NatReport } from '../path/nat-detection.js';
 import type { QuirkCode } from '../quirks.js';
 import type { NegotiatedChild } from './child.js';
-import { reportChild, reportIke } from './report.js';
+import { adviseWeakIke, reportChild, reportIke } from './report.js';
 import type { VolumeLimit } from './volume.js';
 
 /** The shape of the records below. A reader refuses what has another. */
@@ -119,6 +119,7 @@ export function reportAdoptedIke(ctx: Context, record: SaRecord): void {
   const { ike, ikeVersion, connection } = record;
   if (ike === undefined) return;
   reportIke(ctx, ikeVersion, connection, ike, { adopted: true });
+  adviseWeakIke(ctx, ikeVersion, connection, ike.suite);
 }
 
 /** Reports a child SA that was adopted, once. `ikeId`: the IKE SA that it was last reported with. */

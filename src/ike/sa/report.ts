@@ -71,6 +71,15 @@ export function reportIke(
   });
 }
 
+/**
+ * Advises on the algorithms of an IKE SA. Version 1 makes its PRF of the hash, which is named as the integrity
+ * algorithm.
+ */
+export function adviseWeakIke(sink: Sink, version: 1 | 2, connection: ConnectionId, suite: IkeSuite): void {
+  const weak = weakTransforms(suite);
+  adviseWeak(sink, connection, 'IKE', version === 1 ? weak.filter(({ kind }) => kind !== 'prf') : weak);
+}
+
 /** A child SA is in service on the IKE SA `ikeId`, with what is to be advised of it. */
 export function reportChild(
   sink: Sink,

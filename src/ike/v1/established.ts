@@ -1,14 +1,12 @@
-import { weakTransforms } from '../../crypto/strength.js';
 import { type Millis, type Seconds, seconds } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import { natReport } from '../path/nat-detection.js';
 import { networkPairs } from '../policy/carried-pairs.js';
 import { formatIdentity } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
-import { adviseWeak } from '../sa/advice.js';
 import { type Lifetime, lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
-import { reportIke, reportRescheduled } from '../sa/report.js';
+import { adviseWeakIke, reportIke, reportRescheduled } from '../sa/report.js';
 import { sasOf } from '../sa/world.js';
 import { announceDelete, isCarried } from './children.js';
 import { announceIsakmpDelete, failSa, forgetSa, settleHalfOpen } from './close.js';
@@ -17,7 +15,14 @@ import { mainFailure } from './failures.js';
 import { enter, type IsakmpSa, type IsakmpSaIn, isIn, isStarting, type UpSa } from './isakmp-sa.js';
 import { REPLACED_LINGERS, shorter } from './lifetimes.js';
 import { adopt } from './orphans.js';
-import { type Attempt, authenticatedOf, type LastMessage, type Session, wipePhase } from './phases.js';
+import {
+  type Attempt,
+  authenticatedOf,
+  type LastMessage,
+  type Session,
+  type Terms,
+  wipePhase,
+} from './phases.js';
 import { endProbe } from './port-probe.js';
 import type { V1Protection } from './protect.js';
 import { childrenOf, upSasOf, type World } from './world.js';
@@ -36,6 +41,8 @@ export interface Proof {
   readonly connection: ConnectionConfig;
   readonly protection: V1Protection;
   readonly last: LastMessage;
+  /** Initiator: what message 6 has left of the terms of message 2. */
+  readonly terms?: Terms;
 }
 
 /** Both ends are authenticated. */
@@ -56,9 +63,9 @@ export function establish(world: World, sa: IsakmpSaIn<'id-sent' | 'ke-answered'
 function begun(
   { ctx }: World,
   sa: IsakmpSaIn<'id-sent' | 'ke-answered'>,
-  { peer, connection, protection, last }: Proof,
+  { peer, connection, protection, last, terms = sa.phase.terms }: Proof,
 ): IsakmpSaIn<'established'> {
-  const { link, terms, natTraversal, nat } = sa.phase;
+  const { link, natTraversal, nat } = sa.phase;
   const session: Session = {
     peerIdentity: formatIdentity(peer),
     natReport: natReport(nat, sa.remote, connection.peer.addresses),
@@ -92,9 +99,7 @@ function inUse(world: World, sa: IsakmpSaIn<'established'>, attempt: Attempt | u
   session.reportedRekeyAt = session.rekeyAt;
   reportIke(ctx, 1, connection.id, reported(sa), { replaces: replaced?.id });
   reportQuirks(ctx, sa);
-  // The PRF is made of the hash, which is named as the integrity algorithm.
-  const weak = weakTransforms(terms.suite).filter(({ kind }) => kind !== 'prf');
-  adviseWeak(ctx, connection.id, 'IKE', weak);
+  adviseWeakIke(ctx, 1, connection.id, terms.suite);
   const dropped = dropAttempts(world, sa);
   adopt(world, connection.id);
   if (attempt?.renewing === true) {

@@ -28,14 +28,13 @@ import { refuse, unreadable } from './main-initiator.js';
 import { done } from './quick.js';
 import { failQuick } from './quick-initiator.js';
 import { followSource } from './renew.js';
-import { decodeLifetime } from './responder-lifetime.js';
+import { announcedLifetime, decodeLifetime, MIN_LIFETIME } from './responder-lifetime.js';
 import { isakmpSpi, noteExchange, notify, reportOpened, sendInformational } from './send.js';
 import { childrenOf, type Inbound, upSasOf, type World } from './world.js';
 
 /** Notifications and DELETEs of one message that are looked at: most messages have one, and some may be answered. */
 const MAX_PAYLOADS = 16;
-/** The shortest lifetime announced by the peer that counts as it is. */
-const MIN_LIFETIME = 60;
+/** The least volume announced by the peer that counts as it is. */
 const MIN_KILOBYTES = 1024;
 
 /** Without protection: a hint for a main mode of ours that is under way, and nothing else. */
@@ -170,11 +169,9 @@ function shorten(world: World, sa: UpSa, payload: V1NotifyPayload): void {
     shortenChild(world, sa, payload);
     return;
   }
-  const life = decodeLifetime('isakmp', payload.data).seconds;
-  if (life === undefined) return;
-  const told = Math.max(MIN_LIFETIME, life);
+  const told = announcedLifetime(payload);
   const { session } = sa.phase;
-  if (session.establishedAt + seconds(told) >= session.expiresAt) return;
+  if (told === undefined || session.establishedAt + seconds(told) >= session.expiresAt) return;
   setLifetime(sa, told, lifetime(world.ctx.random, session.establishedAt, told));
   reportMoved(world, sa);
 }

@@ -33,7 +33,7 @@ import {
   sendInformational,
   sendPending,
 } from './send.js';
-import { termsOf, withVendors } from './terms.js';
+import { keptFor, termsOf, withVendors } from './terms.js';
 import { offeredVendorIds, readVendorIds } from './vendor-ids.js';
 import { childrenOf, freshCookie, type Inbound, upSasOf, type World } from './world.js';
 
@@ -321,7 +321,8 @@ export function idAnswered(
     return;
   }
   const last = { message: copyOf(datagram.bytes), answer: undefined };
-  establish(world, sa, { peer: id, connection: sa.connection, protection, last });
+  const terms = keptFor(sa.phase.terms, opened.value.payloads);
+  establish(world, sa, { peer: id, connection: sa.connection, protection, last, terms });
 }
 
 /**

@@ -1,7 +1,14 @@
 import type { Seconds } from '../../util/units.js';
 import { readAttribute, writeAttribute } from '../../wire/ike/attribute.js';
 import type { TransformAttribute } from '../../wire/ike/payloads.js';
-import { V1IkeAttribute, V1IpsecAttribute, V1LifeType } from '../../wire/ike/v1/registry.js';
+import type { V1Payload } from '../../wire/ike/v1/payloads.js';
+import {
+  V1IkeAttribute,
+  V1IpsecAttribute,
+  V1LifeType,
+  V1Notify,
+  V1Protocol,
+} from '../../wire/ike/v1/registry.js';
 import { Reader, WireFault } from '../../wire/reader.js';
 import { Writer } from '../../wire/writer.js';
 import type { V1Lifetimes } from '../policy/proposals-v1.js';
@@ -32,4 +39,15 @@ export function decodeLifetime(phase: keyof typeof NUMBERS, data: Uint8Array): V
     throw fault;
   }
   return lifetimesOf(attributes, NUMBERS[phase].type, NUMBERS[phase].duration);
+}
+
+/** The shortest lifetime announced by the peer that counts as it is. */
+export const MIN_LIFETIME: Seconds = 60;
+
+/** How long the responder keeps the ISAKMP SA, where a payload says so and is long enough to be believed. */
+export function announcedLifetime(payload: V1Payload): Seconds | undefined {
+  if (payload.kind !== 'notify' || payload.type !== V1Notify.RESPONDER_LIFETIME) return undefined;
+  if (payload.protocol !== V1Protocol.ISAKMP) return undefined;
+  const { seconds } = decodeLifetime('isakmp', payload.data);
+  return seconds === undefined ? undefined : Math.max(MIN_LIFETIME, seconds);
 }

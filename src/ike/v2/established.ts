@@ -1,13 +1,11 @@
-import { weakTransforms } from '../../crypto/strength.js';
 import type { ConnectionConfig } from '../config.js';
 import { natReport } from '../path/nat-detection.js';
 import { formatIdentity, identityKey } from '../policy/identity.js';
 import { reportQuirks } from '../quirks.js';
-import { adviseWeak } from '../sa/advice.js';
 import { leaveTables } from '../sa/books.js';
 import { lifetime } from '../sa/lifetime.js';
 import { MAX_IKE_SAS } from '../sa/peer-budget.js';
-import { type ReportedIke, reportIke } from '../sa/report.js';
+import { adviseWeakIke, type ReportedIke, reportIke } from '../sa/report.js';
 import { sasOf } from '../sa/world.js';
 import { closeSa, finishDelete, settleHalfOpen } from './close.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn } from './ike-sa.js';
@@ -42,7 +40,7 @@ export function establish(
   });
   sa.moveTo({ at: 'established', link: sa.link, keyed, service });
   const established = enterService(world, sa);
-  adviseWeak(world.ctx, connection.id, 'IKE', weakTransforms(keyed.suite));
+  adviseWeakIke(world.ctx, 2, connection.id, keyed.suite);
   return established;
 }
 

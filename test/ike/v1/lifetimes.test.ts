@@ -56,3 +56,35 @@ t.test('a lifetime that is over already leaves the time to rekey', async (t) => 
   for (const node of [east, west])
     t.notOk(node.eventsOf('child-closed').some(({ reason }) => reason === 'expired'));
 });
+
+t.test(
+  'a responder that keeps the ISAKMP SA for less time says so in message 6, and the initiator rekeys in time',
+  async (t) => {
+    const made = establishedV1({ east: { ikeLifetime: 28_800 }, west: { ikeLifetime: 600 } });
+    const { sim, east, west } = made;
+    const [first] = east.ikes.values();
+    t.ok(first!.rekeyAt < 600_000, `reported to be rekeyed at ${first!.rekeyAt}`);
+    sim.run(first!.rekeyAt - 1);
+    t.ok(east.ikes.has(first!.ikeId));
+    sim.run(600_000);
+    const initiated = east.eventsOf('ike-initiating').filter(({ connection }) => connection === 'site');
+    t.equal(initiated.length, 2, 'by main modes of its own');
+    t.equal(west.eventsOf('ike-initiating').length, 0);
+    t.notOk(east.eventsOf('ike-closed').some(({ reason }) => reason === 'expired'));
+    t.equal(v1Faults(made), undefined);
+
+    const [again] = east.ikes.values();
+    shorten(made, { ikeLifetime: 20_000 });
+    const told = east.eventsOf('rescheduled').find(({ childId }) => childId === undefined);
+    t.ok(
+      told!.rekeyAt <= again!.establishedAt + 600_000,
+      'another lifetime here does not outlast the responder',
+    );
+  },
+);
+
+t.test('a lifetime in message 6 that is no shorter changes nothing', async (t) => {
+  const { east } = establishedV1({ east: { ikeLifetime: 600 }, west: { ikeLifetime: 28_800 } });
+  const [ike] = east.ikes.values();
+  t.ok(ike!.rekeyAt > 300_000 && ike!.rekeyAt < 600_000);
+});
