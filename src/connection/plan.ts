@@ -1,20 +1,13 @@
-import { equalConstantTime } from '../crypto/compare.js';
 import { type ConnectionConfig, connectionName } from '../ike/config.js';
 import type { RenewScope } from '../ike/inputs.js';
-import { sameIdentity } from '../ike/policy/identity.js';
-import { covers, sameSelectors } from '../ike/policy/selectors.js';
 import type { ConnectionId } from '../util/ids.js';
-import { RELOAD_TABLE, type ReloadAction, type ReloadField } from './reload-table.js';
-
-/** A connection as it is planned with: `peer` as the operator wrote it, since resolved addresses come and go. */
-export interface PlannedConnection {
-  readonly config: ConnectionConfig;
-  readonly peer: string;
-  /** Networks that the operator routes into it, in route mode. */
-  readonly routes?: readonly string[];
-  /** The TUN device of its own, in route mode. */
-  readonly interface?: string;
-}
+import {
+  type PlannedConnection,
+  RELOAD_TABLE,
+  type ReloadAction,
+  type ReloadField,
+  type ReloadRule,
+} from './reload-table.js';
 
 /** A field that differs between two configurations, and what the reload does about it. */
 export interface FieldChange {
@@ -111,54 +104,16 @@ export function knownIds(
 
 /** Returns the change of a field with its row of the reload table. */
 export function changeOf(field: ReloadField): FieldChange {
-  return { field, ...RELOAD_TABLE[field] };
+  const { action, effect } = RELOAD_TABLE[field];
+  return { field, action, effect };
 }
 
 /** The fields in which two versions of a connection differ; id and name are not looked at. */
 export function diffConnections(before: PlannedConnection, after: PlannedConnection): FieldChange[] {
-  const a = before.config;
-  const b = after.config;
-  const fields: ReloadField[] = [];
-  const check = (differs: boolean, field: ReloadField): void => {
-    if (differs) fields.push(field);
-  };
-  check(!equalConstantTime(a.psk.expose(), b.psk.expose()), 'psk');
-  check(differ(a.dpd, b.dpd), 'dead_peer_detection');
-  check(a.establishMode !== b.establishMode, 'establish_mode');
-  check(!a.adminUp && b.adminUp, 'admin_state_up: true');
-  check(a.adminUp && !b.adminUp, 'admin_state_up: false');
-  check(a.ikeLifetime !== b.ikeLifetime, 'ike_policy key_lifetime');
-  check(a.childLifetime !== b.childLifetime, 'ipsec_policy key_lifetime');
-  check(a.initiateVersion !== b.initiateVersion, 'ike_policy ike_version');
-  check(
-    a.initiateVersion === b.initiateVersion && differ(a.acceptVersions, b.acceptVersions),
-    'ike_policy accepted versions',
-  );
-  check(differ(a.ikeProposals, b.ikeProposals), 'ike_policy');
-  check(differ(a.espProposals, b.espProposals), 'ipsec_policy');
-  const [removed, added] = networks(a, b);
-  check(added, 'cidrs added');
-  check(removed, 'cidrs removed');
-  check(before.peer !== after.peer, 'peer.address');
-  check(a.peer.port !== b.peer.port, 'peer.port');
-  check(!sameIdentity(a.peer.identity, b.peer.identity), 'peer.ike_identity');
-  check(!sameIdentity(a.local.identity, b.local.identity), 'local.ike_identities');
-  check(differ(before.routes, after.routes), 'routes');
-  check(before.interface !== after.interface, 'interface');
-  return fields.map(changeOf);
-}
-
-/** Whether networks were removed, and whether some were added, on either side. */
-function networks(a: ConnectionConfig, b: ConnectionConfig): [removed: boolean, added: boolean] {
-  const sides = [
-    [a.local.selectors, b.local.selectors],
-    [a.peer.selectors, b.peer.selectors],
-  ] as const;
-  const changed = sides.filter(([one, other]) => !sameSelectors(one, other));
-  return [
-    changed.some(([one, other]) => !covers(other, one)),
-    changed.some(([one, other]) => !covers(one, other)),
-  ];
+  const rules: readonly (readonly [string, ReloadRule])[] = Object.entries(RELOAD_TABLE);
+  return rules
+    .filter(([, { differs }]) => differs?.(before, after))
+    .map(([field]) => changeOf(field as ReloadField));
 }
 
 /** The strongest action includes the weaker ones: a new IKE SA comes with new child SAs and new lifetimes. */
@@ -186,9 +141,4 @@ function stepsOf(changes: readonly FieldChange[], { establishMode, adminUp }: Co
     changes.some(({ field }) => field === 'establish_mode') && establishMode === 'bidirectional';
   if (mayInitiate || changes.some(({ action }) => RETRY.has(action))) steps.push({ kind: 'retry' });
   return steps;
-}
-
-/** Plain data in a fixed order of fields: the texts are equal when they are. */
-function differ(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) !== JSON.stringify(b);
 }

@@ -1,13 +1,7 @@
 import t from 'tap';
 import { ConnectionNames } from '../../src/connection/connection-names.js';
-import {
-  type ConnectionPlan,
-  knownIds,
-  type PlannedConnection,
-  type PlanStep,
-  planConnections,
-} from '../../src/connection/plan.js';
-import { RELOAD_TABLE, type ReloadField } from '../../src/connection/reload-table.js';
+import { type ConnectionPlan, knownIds, type PlanStep, planConnections } from '../../src/connection/plan.js';
+import { type PlannedConnection, RELOAD_TABLE, type ReloadField } from '../../src/connection/reload-table.js';
 import type { ConnectionConfig, EspProposalSpec, IkeProposalSpec } from '../../src/ike/config.js';
 import { utf8 } from '../../src/util/bytes.js';
 import { SecretKey } from '../../src/util/secret.js';
@@ -134,7 +128,8 @@ t.test('each field alone is one change with the action of the table and its step
         config: { ...from.config, establishMode },
       });
       const name = `${field}, ${establishMode}`;
-      t.same(result?.changes, [{ field, ...RELOAD_TABLE[field] }], name);
+      const { action, effect } = RELOAD_TABLE[field];
+      t.same(result?.changes, [{ field, action, effect }], name);
       t.equal(result?.change, 'change', name);
       t.same(result?.steps, establishMode === 'peer_only' ? (peerOnly ?? steps) : steps, name);
     }

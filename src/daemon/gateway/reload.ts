@@ -3,10 +3,9 @@ import {
   changeOf,
   type FieldChange,
   knownIds,
-  type PlannedConnection,
   planConnections,
 } from '../../connection/plan.js';
-import type { ReloadField } from '../../connection/reload-table.js';
+import type { PlannedConnection, ReloadField } from '../../connection/reload-table.js';
 import type { EngineConfig } from '../../ike/config.js';
 import type { ConfigError } from '../../store/config-error.js';
 import type { GatewayFile, GatewaySettings } from '../../store/model.js';
