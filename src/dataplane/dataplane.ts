@@ -35,7 +35,8 @@ export interface WorkerState {
 }
 
 /**
- * The packet path of one gateway. `install`, `remove` and the others may be carried out a moment later in
+ * The packet path of one gateway. What all implementations do alike is in test/dataplane/contract.ts, for packets, and
+ * control-contract.ts, for these calls; ids that are not there are no error in any of them. `install`, `remove` and the others may be carried out a moment later in
  * another thread, but always in the order of the calls.
  */
 export interface DataPlane {
@@ -48,10 +49,14 @@ export interface DataPlane {
   expect(spi: Spi): void;
   /** No SA will have this SPI. Unknown SPIs are no error. */
   forget(spi: Spi): void;
-  /** Takes ownership of the keys in `pair` and wipes them when they are consumed. */
+  /**
+   * Takes ownership of the keys in `pair` and wipes them when they are consumed, or when the pair is refused.
+   * @throws RangeError for what `admit` (admission.ts) refuses, and when there is no room for another
+   */
   install(pair: EspPair): void;
   /** Outbound traffic matching the pair's selectors uses it from now on. */
   activateOutbound(id: number): void;
+  /** @throws RangeError when the address is no IP address of the family of the SA's socket */
   updatePeer(id: number, peer: Endpoint): void;
   /** Sends no more by it. It goes on receiving until it is removed: packets may still be on their way. */
   retire(id: number): void;

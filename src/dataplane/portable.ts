@@ -5,7 +5,7 @@ import { EarlyPackets } from '../esp/early-packets.js';
 import type { EspPair } from '../esp/params.js';
 import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
 import { copyOf, readU32 } from '../util/bytes.js';
-import type { DeviceNumber, Spi } from '../util/ids.js';
+import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import { wipeSecrets } from '../util/secret.js';
@@ -83,8 +83,9 @@ class Portable implements PortableDataPlane {
     device.onPacket((packet) => this.#outbound(packet, number));
   }
 
-  addDevice(name: string): number {
+  addDevice(name: string, worker: WorkerIndex = 0): number {
     const { openDevice } = this.#deps;
+    if (worker !== 0) throw new RangeError(`there is no packet worker ${worker}`);
     if (openDevice === undefined) throw new RangeError('this data plane has one packet device only');
     let number = 1;
     while (this.#lanes.has(number)) number++;

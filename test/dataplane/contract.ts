@@ -1,12 +1,24 @@
 import t, { type Test } from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
+import type { EspSuite } from '../../src/crypto/types.js';
+import type { ChildCounters } from '../../src/dataplane/dataplane.js';
 import type { DropCounts } from '../../src/esp/drops.js';
+import { InboundSa } from '../../src/esp/open.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { OutboundSa } from '../../src/esp/seal.js';
-import { toHex } from '../../src/util/bytes.js';
+import { SelectorSet } from '../../src/esp/selectors.js';
+import { readU32, toHex } from '../../src/util/bytes.js';
 import type { Endpoint } from '../../src/util/ip.js';
-import { Encr } from '../../src/wire/ike/registry.js';
-import { espKeys, findSuite, innerPacket, seededRandom } from '../helpers/esp.js';
+import { Encr, Integ } from '../../src/wire/ike/registry.js';
+import {
+  espKeys,
+  findSuite,
+  forgeEsp,
+  innerPacket,
+  rawKeys,
+  seededRandom,
+  withTrailer,
+} from '../helpers/esp.js';
 import { icmpError, ROUTER_ERRORS } from '../helpers/icmp-errors.js';
 import { pairEnds } from '../helpers/portable-plane.js';
 import { must } from '../helpers/results.js';
@@ -15,44 +27,82 @@ import { must } from '../helpers/results.js';
 export interface Subject {
   /** Where the peer's datagrams come from. */
   readonly peer: Endpoint;
+  /** Another address that the peer may move to. */
+  readonly elsewhere: Endpoint;
   install(pair: EspPair): Promise<void>;
   remove(id: number): Promise<void>;
   expect(spi: number): Promise<void>;
   forget(spi: number): Promise<void>;
+  activate(id: number): Promise<void>;
+  retire(id: number): Promise<void>;
+  updatePeer(id: number, peer: Endpoint): Promise<void>;
   /** The host sends a packet. */
   fromHost(packet: Uint8Array): Promise<void>;
   /** An ESP packet arrives: in UDP, or as IP protocol 50. */
   fromPeer(packet: Uint8Array, form: 'udp' | 'esp'): Promise<void>;
+  /** An ESP packet in UDP arrives from the peer's other address. */
+  fromElsewhere(packet: Uint8Array): Promise<void>;
   /** An ESP packet that the kernel gave to the IKE socket. */
   fromIkeSocket(packet: Uint8Array): Promise<void>;
   /** What the host has got since the last call. */
   toHost(): Promise<Uint8Array[]>;
   /** ESP packets that have left since the last call. */
   toPeer(form: 'udp' | 'esp'): Promise<Uint8Array[]>;
+  /** ESP packets in UDP that have left for the peer's other address since the last call. */
+  toElsewhere(): Promise<Uint8Array[]>;
   /** Lets this much time pass. */
   wait(millis: number): Promise<void>;
   /** Of no SA, and of the only SA. */
   drops(): DropCounts;
   childDrops(): DropCounts;
-  /** How often a new address of the peer was reported. */
-  moved(): number;
+  counters(id: number): ChildCounters;
+  /** The new addresses of the peer that were reported. */
+  moved(): { readonly id: number; readonly from: Endpoint }[];
+  /** The destinations that an SA was wanted for. */
+  acquired(): string[];
   close(): Promise<void>;
 }
 
 const GCM = findSuite(Encr.AES_GCM_16, 128);
+const CBC = findSuite(Encr.AES_CBC, 256, Integ.HMAC_SHA2_256_128);
 const crypto = createOpensslBackend();
 
 /** What A seals for B with the keys of `pairEnds`. */
-function peerSeals(generation = 1): (packet: Uint8Array) => Uint8Array {
-  const { a } = pairEnds(GCM, { generation });
-  const keys = espKeys(GCM, `${generation} to b`);
-  const sa = new OutboundSa({ spi: a.spiOut, suite: GCM, keys, crypto, random: seededRandom('iv') });
+function peerSeals(generation = 1, suite = GCM): (packet: Uint8Array) => Uint8Array {
+  const { a } = pairEnds(suite, { generation });
+  const keys = espKeys(suite, `${generation} to b`);
+  const sa = new OutboundSa({ spi: a.spiOut, suite, keys, crypto, random: seededRandom('iv') });
   return (packet) => must(sa.seal(packet));
+}
+
+/** What A makes of the packets that B seals. */
+function peerOpens(suite: EspSuite): (packet: Uint8Array) => Uint8Array {
+  const { a } = pairEnds(suite);
+  const sa = new InboundSa({
+    ...{ spi: a.spiIn, suite, keys: espKeys(suite, '1 to a'), crypto },
+    selectors: new SelectorSet(a.localTs, a.peerTs),
+    replayWindow: 64,
+  });
+  return (packet) => must(sa.open(packet)).slice();
+}
+
+/** The plaintext as it is, trailer included, in the peer's packet of this sequence number. */
+function forged(sequence: number, plaintext: Uint8Array): Uint8Array {
+  const { b } = pairEnds(GCM);
+  return forgeEsp(crypto, GCM, rawKeys(GCM, '1 to b'), { spi: b.spiIn, sequence }, plaintext);
 }
 
 const TO_B = innerPacket('10.1.0.9', '10.2.0.9', 300);
 const TO_A = innerPacket('10.2.0.9', '10.1.0.9', 300);
 const hex = (packets: readonly Uint8Array[]) => packets.map(toHex);
+const nonZero = (counts: DropCounts) =>
+  Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0));
+const spisOf = (packets: readonly Uint8Array[]) => packets.map((packet) => readU32(packet, 0));
+const flipped = (packet: Uint8Array): Uint8Array => {
+  const changed = packet.slice();
+  changed[30]! ^= 1;
+  return changed;
+};
 
 /** What every data plane does, whatever moves its packets. */
 export function contract(
@@ -88,7 +138,7 @@ export function contract(
       t.equal((await subject.toPeer(encapsulation === 'udp' ? 'esp' : 'udp')).length, 0);
       await subject.remove(generation);
     }
-    t.equal(subject.moved(), 0, 'a packet without UDP says nothing about a port');
+    t.same(subject.moved(), [], 'a packet without UDP says nothing about a port');
     t.equal(subject.drops().unknown_spi, 0);
   });
 
@@ -153,5 +203,195 @@ export function contract(
     t.same(await subject.toHost(), []);
     await subject.fromPeer(seal(TO_B), 'udp');
     t.equal((await subject.toHost()).length, 1);
+  });
+
+  for (const [name, suite] of [
+    ['AES-GCM', GCM],
+    ['AES-CBC with HMAC', CBC],
+  ] as const) {
+    test(`${name}: both ways, unchanged, and the counters are those of inner packets`, async (t, subject) => {
+      await subject.install(pairEnds(suite, { a: subject.peer }).b);
+      const [seal, open] = [peerSeals(1, suite), peerOpens(suite)];
+      const inward = [
+        TO_B,
+        innerPacket('10.1.0.2', '10.2.0.3', 1300),
+        innerPacket('2001:db8:1::1', '2001:db8:2::1', 99),
+      ];
+      const outward = [TO_A, innerPacket('2001:db8:2::1', '2001:db8:1::1', 500)];
+      await subject.wait(4711);
+      for (const packet of inward) await subject.fromPeer(seal(packet), 'udp');
+      for (const packet of outward) await subject.fromHost(packet);
+      t.same(hex(await subject.toHost()), hex(inward));
+      t.same(hex((await subject.toPeer('udp')).map(open)), hex(outward));
+      t.match(subject.counters(1), {
+        id: 1,
+        packetsIn: 3,
+        bytesIn: 1699,
+        packetsOut: 2,
+        bytesOut: 800,
+        sequenceOut: 2,
+      });
+      t.equal(subject.counters(1).lastInbound, 5711);
+      t.same(nonZero(subject.counters(1).drops), {});
+      t.same(nonZero(subject.drops()), {});
+      t.same(subject.moved(), []);
+    });
+  }
+
+  test('outbound packets without an SA have their reasons, and are reported once a second', async (t, subject) => {
+    await subject.fromHost(TO_A);
+    t.same(nonZero(subject.drops()), { no_policy: 1 });
+    await subject.install(pairEnds(GCM, { a: subject.peer, outbound: false }).b);
+    await subject.fromHost(TO_A);
+    await subject.fromHost(innerPacket('10.2.0.9', '10.9.0.2', 100));
+    await subject.fromHost(innerPacket('10.9.0.1', '10.1.0.9', 100));
+    await subject.fromHost(TO_A.subarray(0, 19));
+    t.same(nonZero(subject.drops()), { no_policy: 3, no_sa: 1, malformed: 1 });
+    t.same(subject.acquired(), ['10.1.0.9', '10.9.0.2'], 'each destination once');
+    await subject.wait(999);
+    await subject.fromHost(TO_A);
+    t.equal(subject.acquired().length, 2);
+    await subject.wait(1);
+    await subject.fromHost(TO_A);
+    t.same(subject.acquired().slice(2), ['10.1.0.9'], 'and again a second later');
+    t.same(await subject.toPeer('udp'), []);
+    await subject.activate(1);
+    await subject.fromHost(TO_A);
+    t.equal((await subject.toPeer('udp')).length, 1);
+    t.equal(subject.counters(1).packetsOut, 1);
+  });
+
+  test('inbound packets that are refused are counted with their reasons', async (t, subject) => {
+    await subject.install(pairEnds(GCM, { a: subject.peer }).b);
+    await subject.fromPeer(new Uint8Array(7).fill(0xee), 'esp');
+    await subject.fromPeer(new Uint8Array(60).fill(0xee), 'udp');
+    await subject.fromPeer(new Uint8Array(60).fill(0xee), 'esp');
+    t.same(nonZero(subject.drops()), { malformed: 1, unknown_spi: 2 });
+    const padding = withTrailer(GCM, TO_B, 4);
+    padding[padding.length - 3]! ^= 0x40;
+    const first = forged(1, withTrailer(GCM, TO_B, 4));
+    for (const packet of [
+      first,
+      first,
+      flipped(forged(2, withTrailer(GCM, TO_B, 4))),
+      forged(2, withTrailer(GCM, TO_B, 4)).subarray(0, 30),
+      forged(3, withTrailer(GCM, TO_B, 59)),
+      forged(4, withTrailer(GCM, TO_B, 99)),
+      forged(5, padding),
+      forged(6, withTrailer(GCM, TO_B.subarray(0, 19), 4)),
+    ]) {
+      await subject.fromPeer(packet, 'udp');
+    }
+    t.same(hex(await subject.toHost()), [toHex(TO_B)], 'nothing else reached the host');
+    t.same(nonZero(subject.childDrops()), {
+      ...{ replay: 1, auth_failed: 1, malformed: 2, dummy: 1, bad_next_header: 1, bad_padding: 1 },
+    });
+    await subject.wait(500);
+    await subject.fromPeer(forged(7, withTrailer(GCM, innerPacket('10.9.0.9', '10.2.0.9', 60), 4)), 'udp');
+    t.equal(subject.childDrops().selector_mismatch, 1);
+    t.match(
+      subject.counters(1),
+      { packetsIn: 1, bytesIn: 300, lastInbound: 1500 },
+      'authentic: the peer lives',
+    );
+    await subject.fromPeer(forged(2, withTrailer(GCM, TO_B, 4)), 'udp');
+    t.equal((await subject.toHost()).length, 1, 'what was not authentic has not used up its number');
+  });
+
+  test('the anti-replay window (RFC 4303 §3.4.3)', async (t, subject) => {
+    await subject.install({ ...pairEnds(GCM, { a: subject.peer }).b, replayWindow: 32 });
+    for (const [sequence, passes] of [
+      [40, true],
+      [8, false],
+      [9, true],
+      [9, false],
+      [40, false],
+      [41, true],
+      [9, false],
+      [10, true],
+      [0xffffffff, true],
+      [42, false],
+      [0, false],
+    ] as const) {
+      await subject.fromPeer(forged(sequence, withTrailer(GCM, TO_B, 4)), 'udp');
+      t.equal((await subject.toHost()).length, passes ? 1 : 0, `number ${sequence}`);
+    }
+    t.same(nonZero(subject.childDrops()), { replay: 6 });
+  });
+
+  test('octets after the inner packet are padding, and do not count (RFC 4303 §2.7)', async (t, subject) => {
+    await subject.install(pairEnds(GCM, { a: subject.peer }).b);
+    const padded = new Uint8Array(TO_B.length + 200).fill(0xaa);
+    padded.set(TO_B);
+    await subject.fromPeer(forged(1, withTrailer(GCM, padded, 4)), 'udp');
+    t.same(hex(await subject.toHost()), [toHex(TO_B)]);
+    t.equal(subject.counters(1).bytesIn, TO_B.length);
+  });
+
+  test('a rekey moves traffic without a gap', async (t, subject) => {
+    const ends = (generation: number, outbound: boolean) =>
+      pairEnds(GCM, { generation, outbound, a: subject.peer }).b;
+    await subject.install(ends(1, true));
+    await subject.install(ends(2, false));
+    const sent = async () => {
+      await subject.fromHost(TO_A);
+      return spisOf(await subject.toPeer('udp'));
+    };
+    t.same(await sent(), [0xa000_0001], 'installed only: still the old one');
+    await subject.activate(2);
+    t.same(await sent(), [0xa000_0002]);
+    await subject.retire(2);
+    t.same(await sent(), [0xa000_0001], 'back on the one that is left');
+    await subject.retire(1);
+    t.same(await sent(), []);
+    const [old, next] = [peerSeals(1), peerSeals(2)];
+    await subject.fromPeer(old(TO_B), 'udp');
+    await subject.fromPeer(next(TO_B), 'udp');
+    t.equal((await subject.toHost()).length, 2, 'both still receive');
+    await subject.remove(1);
+    await subject.fromPeer(old(TO_B), 'udp');
+    await subject.fromPeer(next(TO_B), 'udp');
+    t.equal((await subject.toHost()).length, 1);
+    t.equal(subject.drops().unknown_spi, 1);
+    t.equal(subject.counters(2).packetsIn, 2);
+  });
+
+  test('the peer moves (RFC 7296 §2.23)', async (t, subject) => {
+    const { peer, elsewhere } = subject;
+    await subject.install(pairEnds(GCM, { a: peer }).b);
+    const seal = peerSeals();
+    const packets = Array.from({ length: 12 }, () => seal(TO_B));
+    await subject.fromPeer(packets[2]!, 'udp');
+    for (const packet of [packets[2]!, packets[1]!, flipped(packets[3]!)])
+      await subject.fromElsewhere(packet);
+    t.same(subject.moved(), [], 'a replay, an older packet and a forged one say nothing');
+    await subject.fromElsewhere(packets[3]!);
+    await subject.fromElsewhere(packets[4]!);
+    t.same(subject.moved(), [{ id: 1, from: elsewhere }], 'reported once');
+    await subject.fromHost(TO_A);
+    t.equal((await subject.toPeer('udp')).length, 1, 'nothing changes by itself');
+    await subject.fromPeer(packets[5]!, 'udp');
+    await subject.fromElsewhere(packets[6]!);
+    t.equal(subject.moved().length, 2, 'once more after the peer was back');
+    await subject.updatePeer(1, elsewhere);
+    await subject.updatePeer(99, elsewhere);
+    await subject.fromHost(TO_A);
+    t.equal((await subject.toElsewhere()).length, 1);
+    t.same(await subject.toPeer('udp'), []);
+    await subject.fromElsewhere(packets[7]!);
+    await subject.fromPeer(packets[8]!, 'esp');
+    t.equal(subject.moved().length, 2);
+    await subject.fromPeer(packets[9]!, 'udp');
+    t.same(subject.moved()[2], { id: 1, from: peer }, 'and back');
+    await subject.updatePeer(1, elsewhere);
+    await subject.fromPeer(packets[10]!, 'udp');
+    t.equal(subject.moved().length, 4, 'an update forgets what was reported');
+  });
+
+  test('an SA that sends ESP without UDP has no address that could move', async (t, subject) => {
+    await subject.install({ ...pairEnds(GCM, { a: subject.peer }).b, encapsulation: 'esp' });
+    await subject.fromElsewhere(peerSeals()(TO_B));
+    t.equal((await subject.toHost()).length, 1);
+    t.same(subject.moved(), []);
   });
 }

@@ -1,0 +1,142 @@
+import t, { type Test } from 'tap';
+import type { DataPlane } from '../../src/dataplane/dataplane.js';
+import type { EspPair } from '../../src/esp/params.js';
+import type { Endpoint } from '../../src/util/ip.js';
+import { Encr, Integ } from '../../src/wire/ike/registry.js';
+import { findSuite } from '../helpers/esp.js';
+import { pairEnds } from '../helpers/portable-plane.js';
+
+/** A data plane as the daemon drives it. It has no raw socket. */
+export interface ControlSubject {
+  readonly plane: DataPlane;
+  /** Its socket, and a peer that can be reached from there. */
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  /** Names of the further devices that are open now. */
+  devices(): string[];
+}
+
+const GCM = findSuite(Encr.AES_GCM_16, 128);
+const CBC = findSuite(Encr.AES_CBC, 256, Integ.HMAC_SHA2_256_128);
+const OTHER_FAMILY: Endpoint = { address: '2001:db8::1', port: 4500 };
+
+/** Another thread has its own time. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 2000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** What every data plane does with the calls of the daemon, whatever moves its packets. */
+export function controlContract(
+  name: string,
+  options: { readonly skip?: string | false },
+  make: () => Promise<ControlSubject>,
+): void {
+  const { skip = false } = options;
+  const test = (title: string, body: (t: Test, subject: ControlSubject) => Promise<void>) =>
+    t.test(`${name}: ${title}`, { skip }, async (t) => {
+      const subject = await make();
+      try {
+        await body(t, subject);
+      } finally {
+        await subject.plane.close();
+      }
+    });
+  const pairOf = ({ local, peer }: ControlSubject, generation = 1): EspPair =>
+    pairEnds(GCM, { generation, a: peer, b: local }).b;
+
+  test('a pair that cannot be is refused, and its keys are wiped', async (t, subject) => {
+    const { plane, peer } = subject;
+    const first = pairOf(subject);
+    plane.install(first);
+    t.ok(first.keysIn.encryption.wiped && first.keysOut.encryption.wiped, 'those of the one installed, too');
+    const refused = (change: Partial<EspPair>, message: RegExp) => {
+      const pair = { ...pairOf(subject, 5), ...change };
+      t.throws(() => plane.install(pair), { name: 'RangeError', message }, String(message));
+      t.ok(pair.keysIn.encryption.wiped && pair.keysOut.encryption.wiped);
+    };
+    refused({ id: 1 }, /child SA 1 is installed already/);
+    refused({ spiIn: 0xb000_0001 }, /inbound SPI 2952790017 is in use/);
+    refused({ encapsulation: 'esp' }, /no raw socket.*CAP_NET_RAW.*"encapsulation: always"/);
+    for (const id of [-4, 1.5, 2 ** 31]) refused({ id }, /whole numbers from 0 to 2147483647/);
+    refused({ device: 7 }, /there is no device 7/);
+    refused(
+      { suite: CBC },
+      /keys do not fit the suite: ESP encryption key of 20 octets: this suite takes 32/,
+    );
+    refused({ suite: { ...GCM, esn: true } }, /extended sequence/);
+    refused({ replayWindow: 1 }, /from 32 to 65536/);
+    refused({ replayWindow: 64.5 }, /from 32 to 65536/);
+    refused({ peer: OTHER_FAMILY }, /"2001:db8::1" cannot be reached from/);
+    refused({ peer: { ...peer, address: 'gateway.example' } }, /"gateway.example" cannot be reached/);
+    t.same(
+      plane.counters().map(({ id }) => id),
+      [1],
+    );
+    t.throws(() => plane.updatePeer(1, OTHER_FAMILY), { name: 'RangeError', message: /cannot be reached/ });
+    plane.install(pairOf(subject, 5));
+    t.equal(
+      plane.workers().reduce((sum, { children }) => sum + children, 0),
+      2,
+    );
+  });
+
+  test('what is not there is no error', async (t, subject) => {
+    const { plane, peer, local } = subject;
+    plane.activateOutbound(77);
+    plane.retire(77);
+    plane.remove(77);
+    plane.updatePeer(77, peer);
+    plane.updatePeer(77, OTHER_FAMILY);
+    plane.removeDevice(3);
+    plane.removeDevice(0);
+    plane.forget(0x1234_5678);
+    plane.expect(0x1234_5678);
+    plane.expect(0x1234_5678);
+    for (const length of [0, 1, 7, 8, 9, 3000])
+      plane.espDatagram(local, peer, new Uint8Array(length).fill(0xee));
+    plane.espDatagram(local, { address: 'nobody', port: 1 }, new Uint8Array(100).fill(0xee));
+    plane.install(pairOf(subject));
+    plane.expect(0xb000_0001);
+    plane.forget(0xb000_0001);
+    plane.remove(1);
+    plane.remove(1);
+    t.same(plane.counters(), []);
+    plane.install(pairOf(subject));
+    t.equal(plane.counters().length, 1, 'id and SPI are free again');
+  });
+
+  test('further devices have the lowest numbers that are free', async (t, subject) => {
+    const { plane } = subject;
+    t.equal(plane.addDevice('vpn-a'), 1);
+    t.equal(plane.addDevice('vpn-b'), 2);
+    t.throws(() => plane.addDevice('vpn-c', 5), /no packet worker 5/);
+    t.same(subject.devices(), ['vpn-a', 'vpn-b']);
+    plane.install({ ...pairOf(subject), device: 2 });
+    plane.remove(1);
+    plane.removeDevice(2);
+    plane.removeDevice(2);
+    t.throws(() => plane.install({ ...pairOf(subject), device: 2 }), /there is no device 2/);
+    await until(() => subject.devices().length === 1);
+    t.same(subject.devices(), ['vpn-a']);
+    t.equal(plane.addDevice('vpn-d'), 2);
+    t.throws(() => plane.addDevice('refused'), /may not be opened/);
+    t.equal(plane.addDevice('vpn-e'), 3, 'one that could not be opened has no number');
+    await plane.close();
+    t.same(subject.devices(), [], 'closing the data plane closes what is left');
+  });
+
+  test('after the end nothing is taken any more', async (t, subject) => {
+    const { plane, local, peer } = subject;
+    plane.install(pairOf(subject));
+    const closing = plane.close();
+    await plane.close();
+    await closing;
+    const pair = pairOf(subject, 2);
+    t.throws(() => plane.install(pair), /the data plane is closed/);
+    t.ok(pair.keysIn.encryption.wiped && pair.keysOut.encryption.wiped);
+    plane.activateOutbound(1);
+    plane.remove(1);
+    plane.espDatagram(local, peer, new Uint8Array(100).fill(0xee));
+    t.pass('late calls do no harm');
+  });
+}
