@@ -35,9 +35,9 @@ export interface WorkerState {
 }
 
 /**
- * The packet path of one gateway. What all implementations do alike is in test/dataplane/contract.ts, for packets, and
- * control-contract.ts, for these calls; ids that are not there are no error in any of them. `install`, `remove` and the others may be carried out a moment later in
- * another thread, but always in the order of the calls.
+ * The packet path of one gateway. `install`, `remove` and the others may be carried out a moment later in another thread,
+ * but always in the order of the calls. Ids that are not there are no error. What all implementations do alike is tested
+ * by test/dataplane/contract.ts, for packets, and control-contract.ts, for these calls.
  */
 export interface DataPlane {
   /** `ffi`: worker threads on TUN and sockets; `portable`: node:dgram and an injected packet device. */

@@ -13,7 +13,6 @@ const MAX_PARAMETERS = 5;
 const LONG_FUNCTIONS: readonly string[] = [
   'cli/vpn/policies.ts:commandsOf',
   'connection/reconcile.ts:#makeTable',
-  'dataplane/ffi/loop/packet-loop.ts:#obey',
   'ike/v1/quick-responder.ts:answer',
   'ike/v2/create-child-initiator.ts:createChildAnswered',
   'ike/v2/init-responder.ts:answer',

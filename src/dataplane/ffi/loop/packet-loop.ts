@@ -23,9 +23,12 @@ import { OrderReader } from '../memory/control-ring.js';
 import { GlobalCounter, monotonicMillis } from '../memory/counters.js';
 import { Handed, type HandoverReader } from '../memory/handover-ring.js';
 import {
+  decodeDevice,
   decodeEsp,
   decodeForeign,
+  decodeId,
   decodeInstall,
+  decodePath,
   decodePeer,
   type Installation,
   Order,
@@ -233,6 +236,12 @@ export class PacketLoop {
     this.#pollCount = (base - At.pollFds) / POLLFD_SIZE + lanes.length;
   }
 
+  /** The outbound table that this child SA is in. The first device's holds those of the other workers, too. */
+  #tableWith(id: number): Path['table'] | undefined {
+    const child = this.#path.byId.get(id);
+    return child === undefined ? this.#path.table : this.#tableOf(child);
+  }
+
   /** The outbound table of a child SA's device. */
   #tableOf(child: Child): Path['table'] | undefined {
     return this.#lanes[child.device]?.path.table;
@@ -248,72 +257,52 @@ export class PacketLoop {
   }
 
   readonly #obey = (kind: number, at: number): void => {
-    const path = this.#path;
-    const arena = this.#arena;
-    switch (kind) {
-      case Order.INSTALL: {
-        this.#install(decodeInstall(arena, at));
-        return;
-      }
-      case Order.INSTALL_FOREIGN: {
-        const policy = decodeForeign(arena, at);
-        path.handover?.owners.set(policy.id, policy.owner);
-        path.table.insert(policy);
-        return;
-      }
-      case Order.REMOVE: {
-        const id = arena.view.getUint32(at, true);
-        if (!this.#remove(id) && path.handover?.owners.delete(id) === true) path.table.remove(id);
-        return;
-      }
-      case Order.RETIRE: {
-        const id = arena.view.getUint32(at, true);
-        const child = path.byId.get(id);
-        (child === undefined ? path.table : this.#tableOf(child))?.remove(id);
-        return;
-      }
-      case Order.ACTIVATE: {
-        const id = arena.view.getUint32(at, true);
-        const child = path.byId.get(id);
-        // The first device's table has the child SAs of the other workers too.
-        const table = child === undefined ? path.table : this.#tableOf(child);
-        table?.activate(id);
-        return;
-      }
-      case Order.ADD_DEVICE: {
-        const { view } = arena;
-        const fd = view.getUint32(at + 4, true);
-        this.#addDevice(view.getUint32(at, true), fd, view.getUint32(at + 8, true) !== 0);
-        return;
-      }
-      case Order.REMOVE_DEVICE:
-        this.#removeDevice(arena.view.getUint32(at, true));
-        return;
-      case Order.UPDATE_PEER: {
-        const { id, peer } = decodePeer(arena, at);
-        path.byId.get(id)?.setPeer(peer);
-        return;
-      }
-      case Order.EXPECT:
-        path.early.expect(arena.view.getUint32(at, true));
-        return;
-      case Order.FORGET:
-        path.early.forget(arena.view.getUint32(at, true));
-        return;
-      case Order.TAKE_ESP: {
-        const { name, packet } = decodeEsp(arena, at);
-        this.#inbound.takeIn(packet, { name, trafficClass: 0, form: 'udp' });
-        this.#inbound.flush();
-        return;
-      }
-      case Order.SET_PATH: {
-        const child = path.byId.get(arena.view.getUint32(at, true));
-        child?.setPath(arena.view.getUint32(at + 4, true), arena.view.getUint32(at + 8, true));
-        return;
-      }
-      default:
-        throw new RangeError(`order of unknown kind ${kind}`);
-    }
+    const step = this.#steps[kind];
+    if (step === undefined) throw new RangeError(`order of unknown kind ${kind}`);
+    step(at);
+  };
+
+  /** What each kind of order does; `at` is where it lies in the arena. */
+  readonly #steps: Readonly<Record<number, (at: number) => void>> = {
+    [Order.INSTALL]: (at) => this.#install(decodeInstall(this.#arena, at)),
+    [Order.INSTALL_FOREIGN]: (at) => {
+      const policy = decodeForeign(this.#arena, at);
+      this.#path.handover?.owners.set(policy.id, policy.owner);
+      this.#path.table.insert(policy);
+    },
+    [Order.REMOVE]: (at) => {
+      const { handover, table } = this.#path;
+      const id = decodeId(this.#arena, at);
+      if (!this.#remove(id) && handover?.owners.delete(id) === true) table.remove(id);
+    },
+    [Order.RETIRE]: (at) => {
+      const id = decodeId(this.#arena, at);
+      this.#tableWith(id)?.remove(id);
+    },
+    [Order.ACTIVATE]: (at) => {
+      const id = decodeId(this.#arena, at);
+      this.#tableWith(id)?.activate(id);
+    },
+    [Order.ADD_DEVICE]: (at) => {
+      const { device, fd, virtioHeader } = decodeDevice(this.#arena, at);
+      this.#addDevice(device, fd, virtioHeader);
+    },
+    [Order.REMOVE_DEVICE]: (at) => this.#removeDevice(decodeId(this.#arena, at)),
+    [Order.UPDATE_PEER]: (at) => {
+      const { id, peer } = decodePeer(this.#arena, at);
+      this.#path.byId.get(id)?.setPeer(peer);
+    },
+    [Order.EXPECT]: (at) => this.#path.early.expect(decodeId(this.#arena, at)),
+    [Order.FORGET]: (at) => this.#path.early.forget(decodeId(this.#arena, at)),
+    [Order.TAKE_ESP]: (at) => {
+      const { name, packet } = decodeEsp(this.#arena, at);
+      this.#inbound.takeIn(packet, { name, trafficClass: 0, form: 'udp' });
+      this.#inbound.flush();
+    },
+    [Order.SET_PATH]: (at) => {
+      const { id, pathMtu, mssCeiling } = decodePath(this.#arena, at);
+      this.#path.byId.get(id)?.setPath(pathMtu, mssCeiling);
+    },
   };
 
   #install(order: Installation): void {

@@ -75,6 +75,11 @@ export function encodeId(id: number): { readonly length: number; write(arena: Ar
   return { length: 4, write: ({ view }, at) => view.setUint32(at, id, true) };
 }
 
+/** The id, SPI or number of a device in such an order. */
+export function decodeId({ view }: Arena, at: number): number {
+  return view.getUint32(at, true);
+}
+
 /** Lengths of public part and of the four keys, a u32 each, then the keys, then the public part as JSON. */
 const LENGTHS = 5 * 4;
 
@@ -235,6 +240,15 @@ export function encodePath(
   };
 }
 
+/** The id and the limits in such an order. */
+export function decodePath({ view }: Arena, at: number): { readonly id: number } & PathLimits {
+  return {
+    id: view.getUint32(at, true),
+    pathMtu: view.getUint32(at + 4, true),
+    mssCeiling: view.getUint32(at + 8, true),
+  };
+}
+
 /**
  * An order to serve a further TUN device: its number, its descriptor and whether packets carry a header, a u32 each.
  */
@@ -250,6 +264,18 @@ export function encodeDevice(
       view.setUint32(at + 4, fd, true);
       view.setUint32(at + 8, virtioHeader ? 1 : 0, true);
     },
+  };
+}
+
+/** What such an order says. */
+export function decodeDevice(
+  { view }: Arena,
+  at: number,
+): { readonly device: DeviceNumber; readonly fd: number; readonly virtioHeader: boolean } {
+  return {
+    device: view.getUint32(at, true),
+    fd: view.getUint32(at + 4, true),
+    virtioHeader: view.getUint32(at + 8, true) !== 0,
   };
 }
 
