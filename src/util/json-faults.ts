@@ -135,7 +135,9 @@ function faultOf(keyword: string, place: Place): SchemaFault {
   return { keyword, ...place, ...(typeof limit === 'number' && { limit }) };
 }
 
-/** Ajv's order: what is said of a value as a whole comes before what is said of its parts, but that two are the same. */
+/**
+ * Ajv's order: what is said of a value as a whole comes before what is said of its parts, but that two are the same.
+ */
 function inOrder(faults: readonly SchemaFault[], depth: number): SchemaFault[] {
   const parts = new Map<string | number, SchemaFault[]>();
   const own: SchemaFault[] = [];
