@@ -11,7 +11,6 @@ const MAX_FUNCTION_LINES = 60;
 const MAX_PARAMETERS = 5;
 
 const LONG_FUNCTIONS: readonly string[] = [
-  'cli/vpn/policies.ts:commandsOf',
   'connection/reconcile.ts:#makeTable',
   'ike/v1/quick-responder.ts:answer',
   'ike/v2/create-child-initiator.ts:createChildAnswered',

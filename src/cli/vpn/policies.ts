@@ -1,6 +1,6 @@
 import type { Options, PositionalOptions } from 'yargs';
 import { UsageError } from '../errors.js';
-import type { ApiClient } from './api-client.js';
+import type { ApiClient, ApiObject } from './api-client.js';
 import { givenGroup, groupChoice, groupFilter, ofGroup, oneOrMany, operand, textOption } from './options.js';
 import { KINDS, resolveObject } from './resolve.js';
 import { compact, type DeleteCommand, type Given, type VpnCommand, wholeNumber } from './spec.js';
@@ -74,7 +74,10 @@ const ipsec: PolicyKind = {
   createExample: 'strong sha256 aes256 group_14 --key-lifetime 3600',
   fields(given, from) {
     const groups = from === 'operands' ? given.list('pfs') : (given.list('pfsgs') ?? given.list('pfs'));
-    return { ...algorithms(given, from), ...oneOrMany(groups, 'pfs', 'pfs_groups') };
+    return {
+      ...algorithms(given, from),
+      ...oneOrMany(groups, 'pfs', 'pfs_groups'),
+    };
   },
   updateOptions: {
     ...algorithmOptions(),
@@ -109,11 +112,21 @@ function listOf(given: Given, from: 'operands' | 'options', name: string): strin
 }
 
 function commandsOf(policy: PolicyKind): (VpnCommand | DeleteCommand)[] {
+  return [...showCommands(policy), createCommand(policy), updateCommand(policy), deleteCommand(policy)];
+}
+
+/** The operand of commands about one policy. */
+function onePolicy({ title }: PolicyKind): Readonly<Record<string, PositionalOptions>> {
+  return { policy: operand(`${title} by name or id`) };
+}
+
+function findPolicy({ kind }: PolicyKind, api: ApiClient, given: Given): Promise<ApiObject> {
+  return resolveObject(api, kind, given.operand('policy'));
+}
+
+function showCommands(policy: PolicyKind): VpnCommand[] {
   const { kind, word, lists, title, view } = policy;
   const { path, list } = KINDS[kind];
-  const one: Readonly<Record<string, PositionalOptions>> = { policy: operand(`${title} by name or id`) };
-  const find = (api: ApiClient, given: Given) => resolveObject(api, kind, given.operand('policy'));
-  const names = policy.createOperands.map(([name]) => `<${name}>`).join(' ');
   return [
     {
       name: lists,
@@ -131,81 +144,96 @@ function commandsOf(policy: PolicyKind): (VpnCommand | DeleteCommand)[] {
     {
       name: word,
       operands: '<policy>',
-      positionals: one,
+      positionals: onePolicy(policy),
       description: `Show one ${title}`,
       examples: [[`${word} strong`, 'By its name']],
-      run: async (api, given) => ({ kind: 'object', object: await find(api, given) }),
+      run: async (api, given) => ({ kind: 'object', object: await findPolicy(policy, api, given) }),
     },
     {
       name: `${word}-connections`,
       operands: '<policy>',
-      positionals: one,
+      positionals: onePolicy(policy),
       description: `List the connections that use an ${title}`,
       examples: [[`${word}-connections strong`, 'Those that an update of it would change']],
       run: async (api, given) => {
-        const { id } = await find(api, given);
+        const { id } = await findPolicy(policy, api, given);
         const items = await api.list(`${path}/${id}/connections`, 'connections');
         return { kind: 'list', view: connectionView, items };
       },
     },
-    {
-      name: `${word}-create`,
-      operands: `<name> ${names}`,
-      positionals: {
-        name: operand('Its name'),
-        ...Object.fromEntries(policy.createOperands.map(([name, text]) => [name, operand(text)])),
-      },
-      options: { ...LIFETIME, ...groupChoice },
-      description: `Create an ${title}`,
-      examples: [[`${word}-create ${policy.createExample}`, 'For connections that name it']],
-      run: async (api, given) => {
-        const group = await givenGroup(api, given);
-        const { body } = await api.call('POST', path, {
-          name: given.operand('name'),
-          ...policy.fields(given, 'operands'),
-          ...compact({
-            key_lifetime: given.number('key-lifetime'),
-            resource_group: group && { id: group.id },
-          }),
-        });
-        return { kind: 'object', object: body as never };
-      },
-    },
-    {
-      name: `${word}-update`,
-      operands: '<policy>',
-      positionals: one,
-      options: { name: textOption('New name'), ...policy.updateOptions, ...LIFETIME },
-      description: `Change an ${title}`,
-      examples: [[`${word}-update strong --key-lifetime 14400`, 'Running SAs follow at once, by rekeying']],
-      run: async (api, given) => {
-        const fields = {
-          ...compact({ name: given.text('name'), key_lifetime: given.number('key-lifetime') }),
-          ...policy.fields(given, 'options'),
-        };
-        if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
-        const { id } = await find(api, given);
-        const { body } = await api.call('PATCH', `${path}/${id}`, fields);
-        return { kind: 'object', object: body as never };
-      },
-    },
-    {
-      name: `${word}-delete`,
-      operands: '<policies...>',
-      positionals: { policies: { ...operand(`${title} by name or id, or several`), array: true } },
-      description: `Delete ${title.replace('policy', 'policies')} that no connection uses`,
-      examples: [[`${word}-delete strong --force`, 'Without asking']],
-      find: async (api, given) => {
-        const wanted = given.operands('policies');
-        const found = await Promise.all(wanted.map((name) => resolveObject(api, kind, name)));
-        return found.map((object) => ({
-          object,
-          path: `${path}/${object.id}`,
-          text: `${title} "${object.name}"`,
-        }));
-      },
-    },
   ];
+}
+
+function createCommand(policy: PolicyKind): VpnCommand {
+  const { kind, word, title } = policy;
+  const { path } = KINDS[kind];
+  const names = policy.createOperands.map(([name]) => `<${name}>`).join(' ');
+  return {
+    name: `${word}-create`,
+    operands: `<name> ${names}`,
+    positionals: {
+      name: operand('Its name'),
+      ...Object.fromEntries(policy.createOperands.map(([name, text]) => [name, operand(text)])),
+    },
+    options: { ...LIFETIME, ...groupChoice },
+    description: `Create an ${title}`,
+    examples: [[`${word}-create ${policy.createExample}`, 'For connections that name it']],
+    run: async (api, given) => {
+      const group = await givenGroup(api, given);
+      const { body } = await api.call('POST', path, {
+        name: given.operand('name'),
+        ...policy.fields(given, 'operands'),
+        ...compact({
+          key_lifetime: given.number('key-lifetime'),
+          resource_group: group && { id: group.id },
+        }),
+      });
+      return { kind: 'object', object: body as never };
+    },
+  };
+}
+
+function updateCommand(policy: PolicyKind): VpnCommand {
+  const { kind, word, title } = policy;
+  const { path } = KINDS[kind];
+  return {
+    name: `${word}-update`,
+    operands: '<policy>',
+    positionals: onePolicy(policy),
+    options: { name: textOption('New name'), ...policy.updateOptions, ...LIFETIME },
+    description: `Change an ${title}`,
+    examples: [[`${word}-update strong --key-lifetime 14400`, 'Running SAs follow at once, by rekeying']],
+    run: async (api, given) => {
+      const fields = {
+        ...compact({ name: given.text('name'), key_lifetime: given.number('key-lifetime') }),
+        ...policy.fields(given, 'options'),
+      };
+      if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
+      const { id } = await findPolicy(policy, api, given);
+      const { body } = await api.call('PATCH', `${path}/${id}`, fields);
+      return { kind: 'object', object: body as never };
+    },
+  };
+}
+
+function deleteCommand({ kind, word, title }: PolicyKind): DeleteCommand {
+  const { path } = KINDS[kind];
+  return {
+    name: `${word}-delete`,
+    operands: '<policies...>',
+    positionals: { policies: { ...operand(`${title} by name or id, or several`), array: true } },
+    description: `Delete ${title.replace('policy', 'policies')} that no connection uses`,
+    examples: [[`${word}-delete strong --force`, 'Without asking']],
+    find: async (api, given) => {
+      const wanted = given.operands('policies');
+      const found = await Promise.all(wanted.map((name) => resolveObject(api, kind, name)));
+      return found.map((object) => ({
+        object,
+        path: `${path}/${object.id}`,
+        text: `${title} "${object.name}"`,
+      }));
+    },
+  };
 }
 
 export const policyCommands: readonly (VpnCommand | DeleteCommand)[] = [
