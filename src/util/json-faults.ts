@@ -55,7 +55,8 @@ export interface SchemaNode {
 export function faultFinder(schema: object): (value: unknown) => readonly SchemaFault[] {
   checkKeywords(schema);
   const validator = new Validator(schema, '7', false);
-  return (value) => {
+  return (given) => {
+    const value = withoutUndefined(given);
     // The validator writes names into URIs, which hold no half of a surrogate pair, and would throw.
     const owner = ownerOfIllFormedName(value, []);
     if (owner !== undefined) return [unknownField(schema, value, [...owner, '\ufffd'])];
@@ -163,6 +164,15 @@ function pathOf(value: unknown, location: string): Path {
       at = (at as Readonly<Record<string | number, unknown>>)[key];
       return key;
     });
+}
+
+/** As JSON has it: fields that are undefined are not there, and what is undefined elsewhere is null. */
+function withoutUndefined(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (!isObject(value)) return value;
+  const fields = Object.entries(value).filter(([, part]) => part !== undefined);
+  return Object.fromEntries(fields.map(([name, part]) => [name, withoutUndefined(part)]));
 }
 
 /** Half of a surrogate pair: what UTF-8 cannot hold. */

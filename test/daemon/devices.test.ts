@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ConnectionDevices } from '../../src/daemon/host/devices.js';
+import { Errno, LinuxError } from '../../src/linux/errors.js';
 import { readGatewayFile } from '../../src/store/gateway-file.js';
 import { connectionIdOf as idOf } from '../../src/store/hashed-id.js';
 import type { GatewayConnection } from '../../src/store/model.js';
@@ -14,7 +15,7 @@ class FakePlane {
   addDevice(name: string, worker?: number): number {
     this.workers.push(worker);
     if (name === this.refuse)
-      throw Object.assign(new Error(`${name} is taken`), { remedy: 'choose another' });
+      throw new LinuxError('EBUSY', Errno.EBUSY, `${name} is taken`, 'choose another');
     return this.names.push(name) - 1;
   }
 

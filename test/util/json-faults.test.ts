@@ -133,6 +133,14 @@ t.test('each keyword, met and not met', async (t) => {
   }
 });
 
+t.test('what is undefined is not there', async (t) => {
+  const good = { name: 'ab', flag: true, kind: 'kind', count: undefined, unknown: undefined };
+  t.same(faults(good), []);
+  t.match(faults({ ...good, name: undefined }).map(ours), [{ keyword: 'required', detail: 'name' }]);
+  t.match(faults(undefined).map(ours), [{ keyword: 'type', pointer: '' }]);
+  t.match(faults({ ...good, objects: [undefined] }).map(ours), [{ keyword: 'type', pointer: '/objects/0' }]);
+});
+
 t.test('a field whose name is half a character is an unknown one, wherever it is', async (t) => {
   const good = { name: 'ab', flag: true, kind: 'kind' };
   const cases: readonly [object, SchemaFault['path']][] = [
