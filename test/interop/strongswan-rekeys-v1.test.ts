@@ -49,6 +49,7 @@ async function whileRekeying(t: Test, pair: SwanPair, step: (n: number) => unkno
   }
   const { sent, lost } = await steady.stop();
   t.ok(sent > SECONDS * 10, `${sent} pings were sent`);
+  if (lost > 0) t.comment(culvert.log().split('\n').slice(-400).join('\n'));
   t.equal(lost, 0, `none of ${sent} was lost`);
   return { ...most, made: culvert.log().match(/IKEv1 SA \d+ established as/g)?.length ?? 0 };
 }
