@@ -56,9 +56,9 @@ export function faultFinder(schema: object): (value: unknown) => readonly Schema
   checkKeywords(schema);
   const validator = new Validator(schema, '7', false);
   return (given) => {
-    const value = withoutUndefined(given);
+    const value = hasUndefined(given) ? withoutUndefined(given) : given;
     // The validator writes names into URIs, which hold no half of a surrogate pair, and would throw.
-    const owner = ownerOfIllFormedName(value, []);
+    const owner = ownerOfIllFormedName(value);
     if (owner !== undefined) return [unknownField(schema, value, [...owner, '\ufffd'])];
     const { valid, errors } = validator.validate(value);
     return valid ? [] : inOrder(faultsOf(schema, value, errors), 0);
@@ -175,16 +175,28 @@ function withoutUndefined(value: unknown): unknown {
   return Object.fromEntries(fields.map(([name, part]) => [name, withoutUndefined(part)]));
 }
 
+/** Whether a value is none that JSON can say: one out of a file or off a wire never is. */
+function hasUndefined(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === undefined;
+  return Object.values(value).some(hasUndefined);
+}
+
 /** Half of a surrogate pair: what UTF-8 cannot hold. */
 const SURROGATE = /\p{Cs}/u;
 
 /** Where there is an object with a field whose name is no text that Unicode can hold; undefined when there is none. */
-function ownerOfIllFormedName(value: unknown, path: Path): Path | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const [name, part] of Object.entries(value)) {
-    if (SURROGATE.test(name)) return path;
-    const found = ownerOfIllFormedName(part, [...path, Array.isArray(value) ? Number(name) : name]);
-    if (found !== undefined) return found;
+function ownerOfIllFormedName(value: unknown): Path | undefined {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      const found = ownerOfIllFormedName(item);
+      if (found !== undefined) return [index, ...found];
+    }
+  } else if (isObject(value)) {
+    for (const [name, part] of Object.entries(value)) {
+      if (SURROGATE.test(name)) return [];
+      const found = ownerOfIllFormedName(part);
+      if (found !== undefined) return [name, ...found];
+    }
   }
   return undefined;
 }
