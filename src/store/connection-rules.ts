@@ -2,8 +2,8 @@ import { isDomainName, makeIdentity } from '../ike/policy/identity.js';
 import { formatCidr, formatIp, parseCidr, parseIp } from '../util/ip.js';
 import { nearestWord } from '../util/nearest.js';
 import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
-import { bareName, type ConnectionSettings } from './connection-settings.js';
-import type { GatewaySettings, IkeIdentity } from './model.js';
+import { bareName } from './connection-settings.js';
+import type { ConnectionSettings, GatewaySettings, IkeIdentity } from './model.js';
 import { shown } from './schema-check.js';
 
 /** What a connection is checked against. */

@@ -1,4 +1,3 @@
-import type { DpdConfig, EstablishMode, FirstPort } from '../ike/config.js';
 import type { IdentityTypeName } from '../ike/policy/identity.js';
 import {
   type CONNECTION_FIELDS,
@@ -8,41 +7,9 @@ import {
   fieldOf,
   type Origin,
 } from './connection-fields.js';
-import type { GatewayConnection, GatewaySettings, IkeIdentity } from './model.js';
+import type { ConnectionSettings, GatewayConnection, GatewaySettings, IkeIdentity } from './model.js';
 
-/**
- * A connection as it was asked for, in a file or through the API, with the defaults of its own fields. What follows
- * from other objects (identities from addresses) is not in it: see `completed`.
- */
-export interface ConnectionSettings {
-  readonly name: string;
-  readonly adminStateUp: boolean;
-  readonly establishMode: EstablishMode;
-  readonly deadPeerDetection: DpdConfig;
-  /** By which its policies are known: names in a file, ids in the API; absent for auto-negotiation. */
-  readonly ikePolicy?: string;
-  readonly ipsecPolicy?: string;
-  readonly local: {
-    /** Empty in route mode. */
-    readonly cidrs: readonly string[];
-    /** Empty means the addresses of the gateway. */
-    readonly ikeIdentities: readonly IkeIdentity[];
-  };
-  readonly peer: {
-    /** Either of the two is there. */
-    readonly address?: string;
-    readonly fqdn?: string;
-    /** UDP port of the first message, where the default is not meant. */
-    readonly port?: FirstPort;
-    readonly cidrs: readonly string[];
-    /** Absent means the address or the name. */
-    readonly ikeIdentity?: IkeIdentity;
-  };
-  readonly interface?: string;
-  readonly routes?: readonly string[];
-}
-
-/** What the API knows of these: it routes by itself, and has one more that only route mode needs. */
+/** What the API knows of the settings of a connection: it routes by itself, and has one more that only route mode needs. */
 export interface ApiSettings extends Omit<ConnectionSettings, 'peer' | 'interface' | 'routes'> {
   /** As it was given; absent in a connection that was restored without its key. */
   readonly psk?: string;

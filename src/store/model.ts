@@ -90,35 +90,51 @@ export type PskSource =
   | { readonly kind: 'inline'; readonly key: SecretKey }
   | { readonly kind: 'file'; readonly path: string; readonly encoding: PskEncoding };
 
-/** A connection as every part of the program after the readers has it. */
-export interface GatewayConnection {
-  /** What everything but people knows it by: it stays when the connection gets another name. */
-  readonly id: ConnectionId;
+/**
+ * A connection as it was asked for, in a file or through the API, with the defaults of its own fields. What follows
+ * from other objects (identities from addresses) is not in it: see `completed` in connection-settings.ts.
+ */
+export interface ConnectionSettings {
   readonly name: string;
-  readonly psk: PskSource;
   readonly adminStateUp: boolean;
   readonly establishMode: EstablishMode;
   readonly deadPeerDetection: DpdConfig;
-  /** Names of policies; absent for auto-negotiation. */
+  /** By which its policies are known: names in a file, ids in the API; absent for auto-negotiation. */
   readonly ikePolicy?: string;
   readonly ipsecPolicy?: string;
+  readonly local: {
+    /** Empty in route mode. */
+    readonly cidrs: readonly string[];
+    /** Empty means the addresses of the gateway. */
+    readonly ikeIdentities: readonly IkeIdentity[];
+  };
+  readonly peer: {
+    /** Either of the two is there. */
+    readonly address?: string;
+    readonly fqdn?: string;
+    /** UDP port of the first message, where the default is not meant. */
+    readonly port?: FirstPort;
+    readonly cidrs: readonly string[];
+    /** Absent means the address or the name. */
+    readonly ikeIdentity?: IkeIdentity;
+  };
+  /** Name of the connection's own TUN device in route mode; chosen by the daemon when it is absent. */
+  readonly interface?: string;
+  readonly routes?: readonly string[];
+}
+
+/** A connection as every part of the program after the readers has it: what it was asked to be, completed. */
+export interface GatewayConnection extends ConnectionSettings {
+  /** What everything but people knows it by: it stays when the connection gets another name. */
+  readonly id: ConnectionId;
+  readonly psk: PskSource;
   readonly local: {
     /** Canonical; empty in route mode. */
     readonly cidrs: readonly string[];
     /** One in policy mode, one or two in route mode (one per gateway member). */
     readonly ikeIdentities: readonly IkeIdentity[];
   };
-  readonly peer: {
-    /** Either an address or a host name is there. */
-    readonly address?: string;
-    readonly fqdn?: string;
-    /** UDP port of the first message, where the default is not meant. */
-    readonly port?: FirstPort;
-    readonly cidrs: readonly string[];
-    readonly ikeIdentity: IkeIdentity;
-  };
-  /** Name of the connection's own TUN device in route mode; chosen by the daemon when it is absent. */
-  readonly interface?: string;
-  /** Networks that are routed into that device, canonical. Empty in policy mode. */
+  readonly peer: ConnectionSettings['peer'] & { readonly ikeIdentity: IkeIdentity };
+  /** Networks that are routed into its device, canonical. Empty in policy mode. */
   readonly routes: readonly string[];
 }

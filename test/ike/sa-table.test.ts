@@ -11,7 +11,14 @@ class Sa extends TabledSa {
   at: number;
 
   constructor(localSpi: string, at: number) {
-    super(localSpi, { at: 'new', link: { remote: { address: '192.0.2.2', port: 500 } } });
+    super(localSpi, {
+      at: 'new',
+      link: {
+        local: { address: '192.0.2.1', port: 500 },
+        remote: { address: '192.0.2.2', port: 500 },
+        natTraversalPort: false,
+      },
+    });
     this.at = at;
   }
 }

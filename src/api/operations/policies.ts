@@ -280,9 +280,9 @@ function listAndCreate<
   ];
 }
 
-function onePolicy<R extends Common, B extends PolicyBody, One extends NamedSchema, Page extends NamedSchema>(
+function onePolicy<R extends Common, B extends PolicyBody, One extends NamedSchema>(
   kind: PolicyKind<R, B>,
-  answers: PolicyAnswers<R, One, Page>,
+  answers: Pick<PolicyAnswers<R, One, NamedSchema>, 'schema' | 'answer'>,
   changes: PolicyChanges,
 ): readonly Operation[] {
   const { path, word, label } = kind;

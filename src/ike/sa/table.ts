@@ -1,6 +1,7 @@
 import type { ConnectionId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
+import type { IkePath } from '../path/first-path.js';
 import { Agenda } from './agenda.js';
 
 /** Who wants to know that what an SA is found by is about to change, and has changed. */
@@ -15,7 +16,7 @@ interface SaWatcher {
  */
 export interface Phase {
   readonly at: string;
-  readonly link: { remote: Endpoint };
+  readonly link: IkePath;
 }
 
 /** An SA that is in one of these phases, until `moveTo` moves it on. */
@@ -68,6 +69,24 @@ export class TabledSa<
     this.#watcher?.leaving(this);
     this.#phase.link.remote = remote;
     this.#watcher?.entered(this);
+  }
+
+  /** Where the peer is reached from. */
+  get local(): Endpoint {
+    return this.#phase.link.local;
+  }
+
+  set local(local: Endpoint) {
+    this.#phase.link.local = local;
+  }
+
+  /** Messages leave from the UDP 4500 socket, with the non-ESP marker (RFC 3948 §2.2). */
+  get natTraversalPort(): boolean {
+    return this.#phase.link.natTraversalPort;
+  }
+
+  set natTraversalPort(natTraversalPort: boolean) {
+    this.#phase.link.natTraversalPort = natTraversalPort;
   }
 
   get connection(): C | undefined {

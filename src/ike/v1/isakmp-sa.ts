@@ -1,5 +1,4 @@
 import { toHex } from '../../util/bytes.js';
-import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
 import type { Role } from '../events.js';
@@ -56,22 +55,6 @@ export class IsakmpSa extends TabledSa<Phase, ConnectionConfig> {
 
   get cookies(): { readonly initiator: Uint8Array; readonly responder: Uint8Array } {
     return { initiator: this.initiatorCookie, responder: this.responderCookie };
-  }
-
-  get local(): Endpoint {
-    return this.phase.link.local;
-  }
-
-  set local(local: Endpoint) {
-    this.phase.link.local = local;
-  }
-
-  get natTraversalPort(): boolean {
-    return this.phase.link.natTraversalPort;
-  }
-
-  set natTraversalPort(natTraversalPort: boolean) {
-    this.phase.link.natTraversalPort = natTraversalPort;
   }
 
   /** Forgets all that is secret, and with it all that it knew of its peer. */

@@ -1,5 +1,4 @@
 import { toHex } from '../../util/bytes.js';
-import type { Endpoint } from '../../util/ip.js';
 import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { ConnectionConfig } from '../config.js';
@@ -74,22 +73,6 @@ export class IkeSa extends TabledSa<IkePhase, ConnectionConfig> {
 
   get responderSpi(): Uint8Array {
     return this.phase.link.responderSpi;
-  }
-
-  get local(): Endpoint {
-    return this.phase.link.local;
-  }
-
-  set local(local: Endpoint) {
-    this.phase.link.local = local;
-  }
-
-  get natTraversalPort(): boolean {
-    return this.phase.link.natTraversalPort;
-  }
-
-  set natTraversalPort(natTraversalPort: boolean) {
-    this.phase.link.natTraversalPort = natTraversalPort;
   }
 
   get natTraversal(): boolean {

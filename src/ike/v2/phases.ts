@@ -1,6 +1,5 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
 import type { DhExchange, IkeSuite } from '../../crypto/types.js';
-import type { Endpoint } from '../../util/ip.js';
 import type { ByteCount, Millis } from '../../util/units.js';
 import type { CloseReason, Failure } from '../events.js';
 import type { IkePath } from '../path/first-path.js';
@@ -14,12 +13,9 @@ import type { Service } from './service.js';
 import type { SentRequest } from './window.js';
 
 /** The way to the peer, what it can do, and our exchanges with it. One phase hands it on to the next. */
-export interface Link {
+export interface Link extends IkePath {
   /** Zero for an initiator until the first answer. */
   readonly responderSpi: Uint8Array;
-  local: Endpoint;
-  remote: Endpoint;
-  natTraversalPort: boolean;
   /** The peer sent NAT detection. */
   readonly natTraversal: boolean;
   readonly nat: { readonly local: boolean; readonly peer: boolean };

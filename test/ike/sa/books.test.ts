@@ -12,7 +12,14 @@ class Answered extends TabledSa {
   readonly firstRequestKey: string | undefined;
 
   constructor(spi: string, firstRequestKey: string | undefined) {
-    super(spi, { at: 'established', link: { remote: { address: '192.0.2.2', port: 500 } } });
+    super(spi, {
+      at: 'established',
+      link: {
+        local: { address: '192.0.2.1', port: 500 },
+        remote: { address: '192.0.2.2', port: 500 },
+        natTraversalPort: false,
+      },
+    });
     this.firstRequestKey = firstRequestKey;
   }
 }

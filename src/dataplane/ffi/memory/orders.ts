@@ -1,9 +1,9 @@
-import type { EspKeys, EspSuite } from '../../../crypto/types.js';
-import { DEFAULT_REPLAY_WINDOW, type EspForm, type EspPair } from '../../../esp/params.js';
+import type { EspKeys } from '../../../crypto/types.js';
+import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../esp/params.js';
 import type { OutboundPolicy } from '../../../esp/policy-table.js';
 import { writeSockaddr } from '../../../linux/sockaddr.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../../util/bytes.js';
-import type { DeviceNumber, Spi } from '../../../util/ids.js';
+import type { DeviceNumber } from '../../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../../util/ip.js';
 import { SecretKey } from '../../../util/secret.js';
 import type { TrafficSelector } from '../../../wire/ike/payloads.js';
@@ -25,27 +25,15 @@ export const Order = {
   TAKE_ESP: 12,
 } as const;
 
-/** A pair of SAs as the worker gets it. */
-export interface Installation {
+/** A pair of SAs as the worker gets it: everything is said, and where it sends from is the worker's own business. */
+export interface Installation extends Omit<EspPair, 'local'> {
   /** Number of its counter block. */
   readonly block: number;
-  readonly id: number;
-  readonly spiIn: Spi;
-  readonly spiOut: Spi;
-  readonly suite: EspSuite;
-  readonly keysIn: EspKeys;
-  readonly keysOut: EspKeys;
-  readonly localTs: readonly TrafficSelector[];
-  readonly peerTs: readonly TrafficSelector[];
-  readonly peer: Endpoint;
-  readonly outbound: boolean;
   readonly replayWindow: number;
-  readonly encapsulation: EspForm;
   /** Octets of the longest outer packet, 0 when it is not known. */
   readonly pathMtu: number;
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
   readonly mssCeiling: number;
-  /** Number of its TUN device. */
   readonly device: DeviceNumber;
 }
 
