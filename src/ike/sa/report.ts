@@ -127,19 +127,25 @@ export function emitInstall(
 ): void {
   const { id, connection, spiIn, spiOut, suite, localTs, peerTs, encapsulation } = child;
   const { keysIn, keysOut } = keys;
-  const negotiated = {
-    id,
-    connection,
-    spiIn,
-    spiOut,
-    suite,
-    keysIn,
-    keysOut,
-    localTs,
-    peerTs,
-    encapsulation,
-  };
-  sink.emit({ kind: 'install-child', child: { ...negotiated, ...ends, outbound } });
+  const { local, peer } = ends;
+  sink.emit({
+    kind: 'install-child',
+    child: {
+      id,
+      connection,
+      spiIn,
+      spiOut,
+      suite,
+      keysIn,
+      keysOut,
+      localTs,
+      peerTs,
+      encapsulation,
+      local,
+      peer,
+      outbound,
+    },
+  });
 }
 
 /** The data plane is to forget a child SA and its keys. */

@@ -43,7 +43,10 @@ export function createShared({ limits }: Context): SharedTables {
 export function createCommon<Sa extends TabledSa>(ctx: Context, shared: SharedTables): CommonWorld<Sa> {
   const { halfOpen, espSpis, expectedSpis } = shared;
   return {
-    ...{ ctx, halfOpen, espSpis, expectedSpis },
+    ctx,
+    halfOpen,
+    espSpis,
+    expectedSpis,
     table: new SaTable(),
     unauthenticated: new TokenBucket(UNAUTHENTICATED_ANSWERS),
     load: CALM,

@@ -79,13 +79,13 @@ export function installChild(world: World, sa: UpSa, agreed: AgreedChild): V1Chi
     negotiatedSeconds: agreed.peerSeconds,
     volume,
     spent: false,
-    ...times,
     reported: { ikeId: sa.id, rekeyAt: times.rekeyAt, narrowed: false },
     awaitsIsakmp: false,
     deleteAt: undefined,
     state: 'pending',
     sends,
     switchAt: undefined,
+    ...times,
   };
   world.children.add(child);
   enterChild(world, child);

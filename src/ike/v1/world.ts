@@ -52,7 +52,6 @@ export interface World extends CommonWorld<IsakmpSa> {
 /** Returns the empty state of IKEv1, which shares half-open limits and SPIs with IKEv2. */
 export function createWorld(ctx: Context, shared: SharedTables): World {
   return {
-    ...createCommon<IsakmpSa>(ctx, shared),
     keyTrials: new TokenBucket(KEY_RATE),
     crowdedAnswers: new TokenBucket(CROWDED_ANSWERS),
     offers: new OfferMemory(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
@@ -61,6 +60,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     portProbes: new Map(),
     askedOrphans: new Map(),
     deferred: new Deferred(PEER_FIRST),
+    ...createCommon<IsakmpSa>(ctx, shared),
   };
 }
 

@@ -31,7 +31,7 @@ export interface AuthBasis {
 /** Returns what AUTH payloads are computed from, at the end that initiated (RFC 7296 §2.15). */
 export function basisOfInitiator({ phase }: IkeSaIn<'auth-sent'>): AuthBasis {
   const { keyed, init, negotiation } = phase;
-  return { role: 'initiator', keyed, ...init, initiatorNonce: negotiation.nonce };
+  return { role: 'initiator', keyed, initiatorNonce: negotiation.nonce, ...init };
 }
 
 /** Returns what AUTH payloads are computed from, at the end that responded (RFC 7296 §2.15). */
@@ -40,18 +40,18 @@ export function basisOfResponder({ phase }: IkeSaIn<'init-answered'>, keyed: Key
   return { role: 'responder', keyed, request, response, initiatorNonce, responderNonce };
 }
 
-function inputOf({ keyed, ...basis }: AuthBasis, signer: Role, id: Uint8Array) {
+function inputOf(basis: AuthBasis, signer: Role, id: Uint8Array) {
   return signer === 'initiator'
     ? {
         realMessage: basis.request,
         peerNonce: basis.responderNonce,
-        skP: keyed.keys.skPi,
+        skP: basis.keyed.keys.skPi,
         idBody: id,
       }
     : {
         realMessage: basis.response,
         peerNonce: basis.initiatorNonce,
-        skP: keyed.keys.skPr,
+        skP: basis.keyed.keys.skPr,
         idBody: id,
       };
 }

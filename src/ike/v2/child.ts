@@ -68,7 +68,6 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
     peerTs: agreed.peerTs,
     encapsulation,
     establishedAt: ctx.now,
-    ...times,
     reported: { ikeId: sa.id, rekeyAt: times.rekeyAt, narrowed: false },
     volume: volumeLimit(ctx.random, agreed.suite),
     spent: false,
@@ -78,6 +77,7 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
     final: agreed.final === true,
     state: outbound ? 'installed' : 'pending-outbound',
     replaces: agreed.replaces?.id,
+    ...times,
   };
   service.children.add(child);
   service.carried = true;

@@ -58,7 +58,7 @@ export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTa
     { kind: 'tsi', selectors: proposed.localTs },
     { kind: 'tsr', selectors: proposed.peerTs },
   ];
-  const exchange = { ...task, proposed, spi, nonce, dh, rival: undefined };
+  const exchange = { proposed, spi, nonce, dh, rival: undefined, ...task };
   sendRequest(world, sa, exchange, ExchangeType.CREATE_CHILD_SA, payloads, exchangePolicy(world, sa));
   return true;
 }

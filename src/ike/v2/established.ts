@@ -59,13 +59,14 @@ function described({ id, role, initiatorSpi, phase }: IkeSaIn<'established'>): R
   const { keyed, link, service } = phase;
   const { responderSpi, local, remote, peerVendors } = link;
   const { natReport, peerIdentity, establishedAt, rekeyAt } = service;
-  const spis = { initiatorSpi, responderSpi };
-  const path = { local, remote, natReport };
   return {
     id,
     role,
-    ...spis,
-    ...path,
+    initiatorSpi,
+    responderSpi,
+    local,
+    remote,
+    natReport,
     suite: keyed.suite,
     peerIdentity,
     establishedAt,

@@ -38,7 +38,7 @@ export function receive(world: World, datagram: DatagramInput): void {
   // AUTH and the integrity check cover the message alone.
   const bytes = withoutTrailingZeros(datagram.bytes);
   const padded = bytes.length < datagram.bytes.length;
-  const message: Inbound = { ...decoded.value, datagram: padded ? { ...datagram, bytes } : datagram, padded };
+  const message: Inbound = { datagram: padded ? { ...datagram, bytes } : datagram, padded, ...decoded.value };
   if (message.header.exchangeType === ExchangeType.IKE_SA_INIT) receiveInit(world, message);
   else receiveProtected(world, message);
 }
@@ -393,8 +393,8 @@ function report(world: World, message: Inbound, sa: IkeSa | undefined): void {
     kind: 'message',
     direction: 'in',
     peer: message.datagram.remote,
+    summary: summarize(message.header, message.payloads),
     ...(sa?.connection === undefined ? {} : { connection: sa.connection.id }),
     ...(sa === undefined ? {} : { ikeId: sa.id }),
-    summary: summarize(message.header, message.payloads),
   });
 }

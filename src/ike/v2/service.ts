@@ -79,8 +79,8 @@ type ServiceInit = Pick<
 
 /** The service of an SA that has just been established and has no child SA yet. */
 export function createService(init: ServiceInit): Service {
+  // The spread comes last: after one V8 adds every further field by a slow path, microseconds in each handshake.
   return {
-    ...init,
     reportedRekeyAt: init.rekeyAt,
     unconfirmed: false,
     standing: SOLE,
@@ -96,6 +96,7 @@ export function createService(init: ServiceInit): Service {
     gaps: new Map(),
     wanted: undefined,
     pfsUnverified: false,
+    ...init,
   };
 }
 

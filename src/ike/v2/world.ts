@@ -32,7 +32,6 @@ export interface World extends CommonWorld<IkeSa> {
 /** Returns the empty state of IKEv2. */
 export function createWorld(ctx: Context, shared: SharedTables): World {
   return {
-    ...createCommon<IkeSa>(ctx, shared),
     cookies: new CookieJar(ctx.crypto, ctx.random, ctx.limits.cookieSecretLife),
     unknownSpiAnswers: new TokenBucket(UNAUTHENTICATED_ANSWERS),
     crowdedCookies: new TokenBucket(CROWDED_COOKIES),
@@ -40,6 +39,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     perPair: new Set(),
     renewals: new Set(),
     startedOver: new Map(),
+    ...createCommon<IkeSa>(ctx, shared),
   };
 }
 
