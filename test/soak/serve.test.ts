@@ -114,7 +114,7 @@ class Soak {
   /** Writes beside the events. */
   diary: StoreDiary | undefined;
   /** When gateways were killed, and when servers began to listen, in milliseconds since the epoch. */
-  readonly kills: number[] = [];
+  readonly kills: { readonly at: number; readonly who: 'gateway' | 'both' }[] = [];
   readonly starts: number[] = [];
   readonly #events: Record<EventName, () => Promise<void>>;
   readonly #random: SeededRandom;
@@ -241,13 +241,13 @@ class Soak {
       return pids.length === 2 ? pids : undefined;
     });
     const pid = running[this.#random.u32() % 2]!;
-    this.kills.push(Date.now());
+    this.kills.push({ at: Date.now(), who: 'gateway' });
     process.kill(pid, 'SIGKILL');
   }
 
   async #killBoth(): Promise<void> {
     const ended = this.lab.end('SIGKILL');
-    this.kills.push(Date.now());
+    this.kills.push({ at: Date.now(), who: 'both' });
     for (const pid of this.lab.gateways()) process.kill(pid, 'SIGKILL');
     await ended;
     await this.#start();
@@ -300,12 +300,12 @@ t.test(
     t.same(diary.faults, [], 'every acknowledged write is there, and no other');
     t.ok(diary.acknowledged > SECONDS, 'there were writes all the time');
     const back = outages.map((one) => {
-      const kill = soak.kills.find((at) => at > one.from - 100 && at < one.to);
+      const kill = soak.kills.find(({ at }) => at > one.from - 100 && at < one.to);
       // Nobody starts a gateway again while there is no server.
-      const from = Math.max(kill ?? 0, ...soak.starts.filter((at) => at < one.to));
-      return { ...one, kill, ms: kill === undefined ? undefined : one.to - Math.max(kill, from) };
+      const from = Math.max(kill?.at ?? 0, ...soak.starts.filter((at) => at < one.to));
+      return { ...one, kill, ms: kill === undefined ? undefined : one.to - from };
     });
-    t.comment(`back after ms: ${back.map(({ ms }) => ms ?? '-').join(', ')}`);
+    t.comment(`back after ms: ${back.map(({ kill, ms }) => `${ms ?? '-'} (${kill?.who})`).join(', ')}`);
     t.same(
       back.filter(({ kill }) => kill === undefined),
       [],
