@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { listenUnixSocket, MAX_SOCKET_PATH, type UnixListenError } from '../linux/unix-listener.js';
 import { parseIp } from '../util/ip.js';
 import { OperatorError } from '../util/operator-error.js';
+import { err, ok, type Result } from '../util/result.js';
 import { ApiError } from './errors.js';
 
 /** An address and TCP port to listen on, as `listen` in the server's file names them. */
@@ -12,6 +13,19 @@ export interface TcpListener {
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
+}
+
+/** `address:port`, `[v6]:port` or `localhost:port`; else why it is none. */
+export function readListener(text: string): Result<TcpListener, string> {
+  const found = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  const host = found?.[1] ?? found?.[2];
+  const port = Number(found?.[3]);
+  if (host === undefined || !(port <= 65_535) || (host !== 'localhost' && parseIp(host) === undefined)) {
+    return err(
+      `"${text.slice(0, 60)}" is no address with a port: write for example 127.0.0.1:8080 or [::1]:8080`,
+    );
+  }
+  return ok({ host, port });
 }
 
 /** A listener that cannot or must not be opened. */

@@ -31,6 +31,7 @@ import {
   listenUnix,
   type TcpListener,
 } from './listeners.js';
+import { type ApiObserver, authFailureOf, observe } from './observer.js';
 import { registerReloadRoute } from './reload-route.js';
 import { noteRequest, originOf, registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
@@ -56,6 +57,7 @@ export interface ApiOptions {
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
   /** Reads the server's file again, for clients that ask for it. */
   readonly reload?: ReloadServer;
+  readonly observer?: ApiObserver;
   /** Addresses and networks of proxies whose X-Forwarded-For says where a request comes from. */
   readonly trustProxy?: readonly string[];
 }
@@ -130,7 +132,8 @@ export class ApiServer {
       },
     });
     for (const schema of ANSWERS) app.addSchema(schema);
-    addAnswers(app, context);
+    if (options.observer !== undefined) observe(app, options.observer);
+    addAnswers(app, context, options.observer);
     const authenticator =
       options.auth.mode === 'none'
         ? undefined
@@ -244,14 +247,17 @@ function makeApp({ tls, trustProxy = [] }: ApiOptions): FastifyInstance {
   return app;
 }
 
-function addAnswers(app: FastifyInstance, context: ApiContext): void {
+function addAnswers(app: FastifyInstance, context: ApiContext, observer: ApiObserver | undefined): void {
   const { logger } = context;
   app.addHook('onRequest', async (request, reply) => {
     markAnswer(request, reply);
   });
   app.setErrorHandler((error, request, reply) => {
     const known = toApiError(error, request.routeOptions.bodyLimit);
-    noteRequest(request, context, { status: known.status, code: known.items[0]!.code });
+    const { code } = known.items[0]!;
+    const failure = authFailureOf(code);
+    if (failure !== undefined) observer?.refused(failure);
+    noteRequest(request, context, { status: known.status, code });
     if (known.status >= 500) logger.error({ err: error, request_id: request.id }, `${request.method} failed`);
     sendError(known, request, reply);
   });

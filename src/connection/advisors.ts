@@ -16,7 +16,7 @@ export interface Advised {
   readonly projections: Projections;
   /** How much of it child SAs carry. */
   readonly carried: ConnectionStatus;
-  readonly coverage: CoverageStatus;
+  readonly coverage: Pick<CoverageStatus, 'covered' | 'pairs'>;
   /** An operator took it down although it is configured up. */
   readonly stopped: boolean;
   /** A new negotiation that is to replace the SAs has not succeeded yet. */

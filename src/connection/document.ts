@@ -62,15 +62,10 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
   const { connection, sas, carried, projections } = one;
   const { config, peer } = connection;
   const { note, traffic, now, toUtc } = at;
-  const problems = note?.problems ?? [];
-  // A tunnel without its route carries nothing of this host.
-  const status = carried === 'up' && problems.length > 0 ? 'degraded' : carried;
+  const status = effectiveStatus(carried, note);
   const ike = newest(sas.ikes.values());
   const children = [...sas.children.values()];
-  const stopped = note?.stopped === true;
-  const tried = config.adminUp && !stopped;
-  const coverage = coverageStatus(config, children, tried ? projections.pairRefusals : undefined, toUtc);
-  const renewing = note?.view?.renewing === true;
+  const coverage = coverageOf(one, at);
   const { flaps, quirks } = projections;
   return {
     id: config.id,
@@ -83,14 +78,8 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
     children: children.map((child) =>
       childStatus(child, sas.superseded.has(child.childId), traffic.get(child.childId), toUtc),
     ),
-    status_reasons:
-      status === 'up'
-        ? []
-        : [...problemReasons(problems, peer, toUtc), ...reasonsOf(one, coverage, stopped, toUtc)],
-    advisories: [
-      ...advisoriesOf({ config, sas, projections, carried, coverage, stopped, renewing, now }),
-      ...one.configured,
-    ],
+    status_reasons: statusReasons(one, at, () => coverage),
+    advisories: advisoriesIn(one, at, coverage),
     quirks: quirks.all,
     ...(note?.interface === undefined ? {} : { interface: note.interface }),
     coverage,
@@ -98,6 +87,50 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
     flaps: { total: flaps.total, last_10_minutes: flaps.recent(now) },
     drops: sumOfDrops([...sas.children.keys()].map((id) => traffic.get(id)?.drops ?? {})),
   };
+}
+
+/** How much a connection carries. A tunnel without its route carries nothing of this host. */
+export function effectiveStatus(
+  carried: ConnectionStatus,
+  note: ConnectionNote | undefined,
+): ConnectionStatus {
+  return carried === 'up' && (note?.problems ?? []).length > 0 ? 'degraded' : carried;
+}
+
+/** Whether it is tried to have the connection up. */
+export function isTried({ connection }: Documented, note: ConnectionNote | undefined): boolean {
+  return connection.config.adminUp && note?.stopped !== true;
+}
+
+/** Every configured pair of networks, and why those are not carried that are not. */
+export function coverageOf(one: Documented, { note, toUtc }: Circumstances): CoverageStatus {
+  const { connection, sas, projections } = one;
+  const refusals = isTried(one, note) ? projections.pairRefusals : undefined;
+  return coverageStatus(connection.config, [...sas.children.values()], refusals, toUtc);
+}
+
+/** Why a connection is not up, the most telling first; none for one that is. `coverage` is only asked when it matters. */
+export function statusReasons(
+  one: Documented,
+  { note, toUtc }: Circumstances,
+  coverage: () => CoverageStatus,
+): StatusReason[] {
+  if (effectiveStatus(one.carried, note) === 'up') return [];
+  const { peer } = one.connection;
+  const problems = problemReasons(note?.problems ?? [], peer, toUtc);
+  return [...problems, ...reasonsOf(one, coverage, note?.stopped === true, toUtc)];
+}
+
+/** What an operator should know about a connection, whether it is up or not. */
+export function advisoriesIn(
+  { connection: { config }, sas, projections, carried, configured }: Documented,
+  { note, now }: Circumstances,
+  coverage: Pick<CoverageStatus, 'covered' | 'pairs'>,
+): Advisory[] {
+  const stopped = note?.stopped === true;
+  const renewing = note?.view?.renewing === true;
+  const advised = { config, sas, projections, carried, coverage, stopped, renewing, now };
+  return [...advisoriesOf(advised), ...configured];
 }
 
 function activityOf(
@@ -123,7 +156,7 @@ function problemReasons(
 
 function reasonsOf(
   { connection: { config, peer }, sas, carried, projections }: Documented,
-  coverage: CoverageStatus,
+  coverage: () => CoverageStatus,
   stopped: boolean,
   toUtc: (at: Millis) => string,
 ): StatusReason[] {
@@ -131,7 +164,7 @@ function reasonsOf(
   const version = newest(sas.ikes.values())?.version ?? 2;
   if (carried === 'degraded') {
     // The refusal of a single pair has the same code and says less: it stays with its pair.
-    const reason = narrowedReason(coverage, version, peer);
+    const reason = narrowedReason(coverage(), version, peer);
     const same = out.findIndex((other) => other.code === reason.code);
     if (same < 0) out.push(reason);
     else out[same] = reason;

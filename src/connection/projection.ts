@@ -1,5 +1,6 @@
 import type { ConnectionConfig } from '../ike/config.js';
 import type { IkeEvent } from '../ike/events.js';
+import type { IkeId } from '../util/ids.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionSas, SaChange } from './ledger.js';
 import type { ChildTraffic } from './sa-status.js';
@@ -26,6 +27,8 @@ export interface Moment extends TrackedConnection {
   /** How much of the connection child SAs carried before the event, and how much they do now. */
   readonly before: ConnectionStatus;
   readonly after: ConnectionStatus;
+  /** The event is the first that is known to be of this connection: when the peer began the IKE SA it is about. */
+  readonly begunAt?: { readonly ikeId: IkeId; readonly at: Millis };
 }
 
 /**

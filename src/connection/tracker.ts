@@ -5,14 +5,24 @@ import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
 import { configuredAdvisories } from './advisors.js';
 import { CarriedNetworks } from './carried.js';
-import { type ConnectionNote, connectionDocument } from './document.js';
+import { type ConnectionNote, connectionDocument, type Documented } from './document.js';
 import { entryOf } from './event-catalogue.js';
 import type { SaChange, SaView } from './ledger.js';
-import type { EventConsumer, Projection, TrackedConnection } from './projection.js';
+import type { EventConsumer, Moment, Projection, TrackedConnection } from './projection.js';
 import { type HistoryEntry, StrangersHistory } from './projections/history.js';
 import { makeProjections, type Projections } from './projections/projections.js';
 import type { ChildTraffic } from './sa-status.js';
 import type { Advisory, ConnectionStatusDocument } from './status.js';
+
+/** A connection as the tracker shows it: a live view, not to be kept. */
+export interface Looked extends Documented {
+  /** Its networks, and what child SAs carry of them. */
+  readonly networks: Pick<CarriedNetworks, 'counts' | 'pairs' | 'carries'>;
+}
+
+interface Context extends Pick<Moment, 'change'> {
+  readonly begunAt: Moment['begunAt'] | undefined;
+}
 
 interface Tracked {
   connection: TrackedConnection;
@@ -75,12 +85,15 @@ export class ConnectionTracker implements EventConsumer {
     if (connection !== undefined) {
       const one = this.#tracked.get(connection);
       if (one === undefined) return;
-      if (ikeId !== undefined) one.projections.history.take(this.#strangers.take(ikeId));
-      this.#deliver(one, event, now, change);
+      const before = ikeId === undefined ? [] : this.#strangers.take(ikeId);
+      one.projections.history.take(before);
+      const began = before.find(({ kind }) => kind === 'attempt');
+      const begunAt = began && { ikeId: ikeId!, at: began.firstAt };
+      this.#deliver(one, event, now, { change, begunAt });
       return;
     }
     if (ikeId !== undefined && 'peer' in event) this.#strangers.add(event, ikeId, now);
-    for (const one of this.#concerned(event)) this.#deliver(one, event, now, change);
+    for (const one of this.#concerned(event)) this.#deliver(one, event, now, { change, begunAt: undefined });
   }
 
   /** Watches the counters of all child SAs; call it every second or so. */
@@ -132,6 +145,20 @@ export class ConnectionTracker implements EventConsumer {
     return one === undefined ? undefined : this.#document(one, traffic, note, now);
   }
 
+  /** Shows each configured connection with all that is known of it, in the order of the configuration. */
+  look<T>(at: (one: Looked) => T): T[] {
+    return [...this.#tracked].map(([id, { connection, carried: networks, projections, configured }]) =>
+      at({
+        connection,
+        networks,
+        projections,
+        configured,
+        sas: this.#ledger.of(id),
+        carried: networks.status,
+      }),
+    );
+  }
+
   #begin(connection: TrackedConnection): Tracked {
     const projections = makeProjections(this.#toUtc);
     const inOrder: readonly Projection[] = Object.values(projections);
@@ -153,11 +180,16 @@ export class ConnectionTracker implements EventConsumer {
     );
   }
 
-  #deliver(one: Tracked, event: IkeEvent, now: Millis, change: SaChange): void {
+  #deliver(one: Tracked, event: IkeEvent, now: Millis, { change, begunAt }: Context): void {
     const sas = this.#ledger.of(one.connection.config.id);
     const before = one.carried.status;
     one.carried.take(event, change, sas);
-    const moment = { ...one.connection, now, change, sas, before, after: one.carried.status };
+    const { config, peer } = one.connection;
+    const after = one.carried.status;
+    const moment: Moment =
+      begunAt === undefined
+        ? { config, peer, now, change, sas, before, after }
+        : { config, peer, now, change, sas, before, after, begunAt };
     for (const projection of one.inOrder) projection.on?.(event, moment);
     if (changesStatus(event, change)) this.#revision++;
   }

@@ -32,6 +32,13 @@ export interface WorkerState {
   readonly handedOver: number;
   /** Packets that other workers gave it. */
   readonly takenOver: number;
+  /** Packets that it dropped since the queue to another worker was full. */
+  readonly queueFull: number;
+  /** Times it found packets waiting, at its sockets and at its TUN devices. */
+  readonly burstsIn: number;
+  readonly burstsOut: number;
+  /** Processor time of its thread, in seconds; 0 for the main thread, and where the kernel does not say. */
+  readonly cpuSeconds: number;
 }
 
 /**
@@ -78,6 +85,8 @@ export interface DataPlane {
   removeDevice(device: DeviceNumber): void;
   /** Counters of every installed child SA. */
   counters(): readonly ChildCounters[];
+  /** Those of one; undefined when it is not installed. */
+  countersOf(id: number): ChildCounters | undefined;
   /** Drops that belong to no SA (unknown SPI, no policy, …). */
   drops(): DropCounts;
   /** One entry per worker: the portable path has one. */

@@ -71,6 +71,9 @@ class Portable implements PortableDataPlane {
   readonly #early = new EarlyPackets<Endpoint | undefined>((packets) => this.#drops.add('early', packets));
   readonly #acquires = new AcquireLimit();
   readonly #view = createPacketView();
+  /** One packet each: this path reads no more at a time. */
+  #burstsIn = 0;
+  #burstsOut = 0;
   #closed = false;
 
   constructor(options: PortableOptions) {
@@ -164,6 +167,10 @@ class Portable implements PortableDataPlane {
     return [...this.#children.values()].map((child) => child.counters());
   }
 
+  countersOf(id: number): ChildCounters | undefined {
+    return this.#children.get(id)?.counters();
+  }
+
   drops(): DropCounts {
     this.#early.expire(this.#deps.now());
     return this.#drops.snapshot();
@@ -171,7 +178,9 @@ class Portable implements PortableDataPlane {
 
   /** The main thread alone. */
   workers(): readonly WorkerState[] {
-    return [{ children: this.counters().length, handedOver: 0, takenOver: 0 }];
+    const [burstsIn, burstsOut] = [this.#burstsIn, this.#burstsOut];
+    const alone = { handedOver: 0, takenOver: 0, queueFull: 0, cpuSeconds: 0 };
+    return [{ children: this.#children.size, burstsIn, burstsOut, ...alone }];
   }
 
   async close(): Promise<void> {
@@ -194,6 +203,7 @@ class Portable implements PortableDataPlane {
   /** Both forms are taken on every SA (RFC 7296 §2.23); `remote` is undefined for a packet without UDP. */
   #esp(bytes: Uint8Array, remote: Endpoint | undefined): void {
     if (this.#closed) return;
+    this.#burstsIn++;
     if (bytes.length < ESP_HEADER_LENGTH) {
       this.#drops.add('malformed');
       return;
@@ -232,6 +242,7 @@ class Portable implements PortableDataPlane {
   }
 
   #outbound(packet: Uint8Array, device: DeviceNumber): void {
+    this.#burstsOut++;
     const view = this.#view;
     if (!readPacket(packet, 0, packet.length, view)) {
       this.#drops.add('malformed');

@@ -9,7 +9,7 @@ import type {
 } from '../ike/config.js';
 import { makeIdentity } from '../ike/policy/identity.js';
 import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
-import { cidrSelector } from '../ike/policy/selectors.js';
+import { cidrSelector, type Networks } from '../ike/policy/selectors.js';
 import type { ConnectionId } from '../util/ids.js';
 import { cidrOf } from '../util/ip.js';
 import type { SecretKey } from '../util/secret.js';
@@ -42,6 +42,7 @@ function toConnection(
 ): ConnectionConfig {
   const { gateway } = file;
   const { local, peer, id, name } = connection;
+  const networks = networksOf(connection);
   const psk = psks.get(id);
   if (psk === undefined) throw new Error(`connection ${name} has no pre-shared key: readPsks comes first`);
   const ike = named(file.ikePolicies, connection.ikePolicy);
@@ -60,13 +61,13 @@ function toConnection(
       address: gateway.address,
       // Route mode names an identity for each of two members; this process is the first.
       identity: toIdentity(local.ikeIdentities[0]!),
-      selectors: toSelectors(local.cidrs),
+      selectors: networks.local.selectors,
     },
     peer: {
       addresses: peer.address === undefined ? (addresses.get(id) ?? []) : [peer.address],
       port,
       identity: toIdentity(peer.ikeIdentity),
-      selectors: toSelectors(peer.cidrs),
+      selectors: networks.peer.selectors,
     },
     ikeProposals: ike === undefined ? autoIkeProposals(gateway.profile) : [toIkeProposal(ike)],
     espProposals: ipsec === undefined ? autoEspProposals(gateway.profile) : [toEspProposal(ipsec)],
@@ -119,6 +120,14 @@ function toIdentity({ type, value }: IkeIdentity): Identity {
   const made = makeIdentity(type, value);
   if (!made.ok) throw new Error(`identity ${type} ${made.error}`);
   return made.value;
+}
+
+/** The networks of a connection as selectors. */
+export function networksOf({ local, peer }: Pick<GatewayConnection, 'local' | 'peer'>): Networks {
+  return {
+    local: { selectors: toSelectors(local.cidrs) },
+    peer: { selectors: toSelectors(peer.cidrs) },
+  };
 }
 
 /** No networks means route mode: everything, and the routes decide. */

@@ -3,6 +3,7 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../src/connect
 import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
+import type { GatewaySnapshot } from '../../src/telemetry/metrics/samples.js';
 
 const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
   id: `id-of-${name}`,
@@ -68,6 +69,10 @@ export class FakeDaemon implements ControlHandler {
       () => this.status(),
     );
     return this.status();
+  }
+
+  metrics(): GatewaySnapshot {
+    return { name: 'g', samples: {}, workers: [], connections: [] };
   }
 
   explain({ name }: ParamsOf<'explain'>): Explanation {

@@ -32,6 +32,12 @@ export const runCommand = defineCommand({
       requiresArg: true,
       describe: 'Threads of the packet path in place of the number in the file: 1, 2, 4, 8 or 16',
     },
+    metrics: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'Serve metrics for Prometheus at ADDRESS:PORT, path /metrics, or at a Unix socket of this path (with a /)',
+    },
     'data-plane': {
       choices: ['auto', 'ffi', 'portable'] as const,
       default: 'auto',
@@ -41,6 +47,7 @@ export const runCommand = defineCommand({
   examples: [
     ['run --config gateway.yaml', 'Until SIGTERM or Ctrl-C, which delete the SAs at the peers'],
     ['run --config gateway.yaml --log-level debug --log-format text', 'With every IKE message in the log'],
+    ['run --config gateway.yaml --metrics 127.0.0.1:9464', 'With metrics at http://127.0.0.1:9464/metrics'],
   ],
   epilogue:
     'It needs /dev/net/tun and the right to make network devices (root or CAP_NET_ADMIN).\n' +
@@ -53,6 +60,7 @@ export const runCommand = defineCommand({
     keepHeapSmall();
     const offload = await readOffload(args.offload);
     const workers = await readWorkers(args.workers);
+    const metrics = await readMetrics(args.metrics);
     const { describeErrors, loadConfig } = await import('../gateway-config.js');
     refuseInput('--config', path);
     const loaded = loadConfig(path);
@@ -78,6 +86,7 @@ export const runCommand = defineCommand({
         dataPlane: args['data-plane'],
         ...(offload === undefined ? {} : { offload }),
         ...(workers === undefined ? {} : { workers }),
+        ...(metrics === undefined ? {} : { metrics }),
         started: (gateway) => {
           if (output !== 'json') return;
           const { gateway: about } = gateway.status();
@@ -99,6 +108,14 @@ async function readOffload(text: string | undefined) {
   throw new UsageError(
     `--offload: there is no offload "${offload.error}"; use all, none, or some of ${known}`,
   );
+}
+
+async function readMetrics(text: string | undefined) {
+  if (text === undefined) return undefined;
+  const { readMetricsPlace } = await import('../../daemon/metrics/place.js');
+  const place = readMetricsPlace(text);
+  if (place.ok) return place.value;
+  throw new UsageError(`--metrics: ${place.error}, or the path of a Unix socket`);
 }
 
 async function readWorkers(workers: number | undefined) {

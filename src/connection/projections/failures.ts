@@ -4,7 +4,7 @@ import type { Millis } from '../../util/units.js';
 import { type EventOf, TURNED_AWAY } from '../event-catalogue.js';
 import { CLOSES, isIntended } from '../losses.js';
 import type { Moment, Projection } from '../projection.js';
-import { codeOf, rankOf, type StatusFailure, statusReason } from '../reasons.js';
+import { codeOf, rankOf, type StatusCause, type StatusFailure, statusReason } from '../reasons.js';
 import type { StatusReason } from '../status.js';
 import { expiredUnrekeyed, type LifetimeWatch } from './lifetimes.js';
 import type { RekeyRefusal, RekeyRefusals } from './refusals.js';
@@ -92,13 +92,20 @@ export interface FailureEvidence {
 /** Why the connection is not up, of all that its events say. */
 export class Failures extends FailureMemory implements Projection {
   readonly #evidence: FailureEvidence;
+  #latest: StatusCause | undefined;
 
   constructor(evidence: FailureEvidence) {
     super();
     this.#evidence = evidence;
   }
 
+  /** The cause that the last event gave, also where the connection is up all the same; undefined when it gave none. */
+  get latest(): StatusCause | undefined {
+    return this.#latest;
+  }
+
   on(event: IkeEvent, moment: Moment): void {
+    this.#latest = undefined;
     switch (event.kind) {
       case 'ike-established':
       case 'child-established':
@@ -159,6 +166,7 @@ export class Failures extends FailureMemory implements Projection {
   }
 
   #note(role: Role, failure: StatusFailure, version: 1 | 2, { after, now }: Moment): void {
+    this.#latest = failure.cause;
     // An attempt given up by us is no failure, and a stray attempt beside a working tunnel is none of the tunnel's.
     if (failure.cause === 'terminated' || after === 'up') return;
     this.record(role, failure, version, now);

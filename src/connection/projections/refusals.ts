@@ -71,6 +71,11 @@ export class PairRefusals implements Projection {
     this.#all = undefined;
   }
 
+  /** Whether a refusal is still known. */
+  get any(): boolean {
+    return this.#all !== undefined || this.#byPair.size > 0;
+  }
+
   of(pair: SelectorPair): PairRefusal | undefined {
     return this.#byPair.get(keyOf(pair)) ?? this.#all;
   }

@@ -1,9 +1,11 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { GatewayCore } from '../core/core.js';
 import type { ReloadReport } from '../gateway/reload.js';
+import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
 import type { Call, ControlHandler, ParamsOf } from './methods.js';
 import { ControlError } from './protocol.js';
 
@@ -11,6 +13,7 @@ import { ControlError } from './protocol.js';
 export interface Commanded {
   readonly core: GatewayCore;
   readonly names: ConnectionNames;
+  readonly metrics: Pick<GatewayMetrics, 'snapshot'>;
   status(): StatusDocument;
   /** The status document without its connections. */
   gatewayStatus(): StatusDocument['gateway'];
@@ -66,6 +69,10 @@ export class ControlCommands implements ControlHandler {
     const explanation = this.#core.statuses.explain(this.#find(name));
     if (explanation === undefined) throw this.#unknown(name);
     return explanation;
+  }
+
+  metrics(): GatewaySnapshot {
+    return this.#gateway.metrics.snapshot();
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

@@ -1,5 +1,6 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import { ControlError } from './protocol.js';
@@ -142,6 +143,11 @@ export const METHODS = {
     'gateway',
     { name: CONNECTION },
     'why a connection is as it is, with what happened lately',
+  ),
+  metrics: method<GatewaySnapshot>()(
+    'gateway',
+    {},
+    'all metrics by name (docs/metrics.md); series at 0 are left out where the catalogue has them',
   ),
   reload: method<ReloadReport>()(
     'gateway',

@@ -2,6 +2,7 @@ import type { ConnectionNames } from '../../connection/connection-names.js';
 import { SaLedger } from '../../connection/ledger.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
+import type { TrafficTotals } from '../../connection/traffic-totals.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { EngineConfig } from '../../ike/config.js';
 import type { IkeEvent } from '../../ike/events.js';
@@ -9,6 +10,7 @@ import type { Input } from '../../ike/inputs.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLog } from '../../telemetry/event-log.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import type { ChildId, ConnectionId, DeviceNumber } from '../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
@@ -37,6 +39,9 @@ export interface CoreDeps extends CoreConfig {
   readonly names: ConnectionNames;
   /** Counters of every child SA in the packet path. */
   counters(): readonly ChildCounters[];
+  /** Told by the packet path what is removed from it. */
+  readonly totals: TrafficTotals;
+  readonly counts: GatewayCounts;
   readonly devices: Pick<ConnectionDevices, 'nameOf' | 'connectionOf'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -56,7 +61,8 @@ export class GatewayCore {
   readonly #config: ConfigInForce;
   readonly #peerNames: PeerNames;
   readonly #ledger = new SaLedger();
-  readonly #tracker: ConnectionTracker;
+  /** For who looks at all connections. */
+  readonly tracker: ConnectionTracker;
   readonly #log: EventLog;
   readonly #bus: EventBus;
   readonly #driver: EngineDriver;
@@ -66,7 +72,7 @@ export class GatewayCore {
   constructor(deps: CoreDeps) {
     const { clock, effects, logger, names, random, resolve } = deps;
     this.#deps = deps;
-    this.#tracker = new ConnectionTracker(this.#ledger, (at) => utcText(clock, at));
+    this.tracker = new ConnectionTracker(this.#ledger, (at) => utcText(clock, at));
     this.#log = new EventLog(logger);
     const peerNames = new PeerNames({
       resolve,
@@ -81,12 +87,12 @@ export class GatewayCore {
       orders: this.#orders(),
     });
     this.statuses = new Statuses({
-      ...{ tracker: this.#tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
+      ...{ tracker: this.tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
       ...{ devices: deps.devices, names },
       counters: () => deps.counters(),
     });
     this.watchers = new Watchers({
-      revision: () => this.#tracker.revision,
+      revision: () => this.tracker.revision,
       status: (connection) => this.statuses.of(connection),
       failures: (connection) => this.#reconciler.view(connection)?.failures ?? 0,
     });
@@ -95,7 +101,7 @@ export class GatewayCore {
     this.#bus = new EventBus({
       ledger: this.#ledger,
       state: [keepalives],
-      records: [this.#tracker, names.reader(this.#log), this.watchers],
+      records: [this.tracker, deps.totals, deps.counts, names.reader(this.#log), this.watchers],
       actors: [this.#reconciler],
       settled: [() => this.watchers.notify()],
     });
@@ -105,7 +111,8 @@ export class GatewayCore {
       sleeper: this.#reconciler,
     });
     this.#upkeep = new Upkeep({
-      ...{ clock, logger, tracker: this.#tracker, reports, keepalives, peerNames, log: this.#log },
+      ...{ clock, logger, tracker: this.tracker, reports, keepalives, peerNames, log: this.#log },
+      totals: deps.totals,
       counters: () => deps.counters(),
       input: (input) => this.input(input),
       sendKeepalive: (remote) => effects.sendKeepalive(remote),
@@ -164,7 +171,7 @@ export class GatewayCore {
 
   /** The kernel refused to send an IKE message. */
   sendFailed(to: Endpoint, code: string, message: string): void {
-    this.#tracker.sendFailed(to, code, message, this.#deps.clock.now());
+    this.tracker.sendFailed(to, code, message, this.#deps.clock.now());
   }
 
   up(connection: ConnectionId): void {
@@ -200,6 +207,7 @@ export class GatewayCore {
   #takeOver(config: CoreConfig): void {
     this.#config.replace(config);
     this.#deps.names.configure(this.#config.connections);
+    this.#deps.totals.configure(this.#config.connections);
     this.#peerNames.configure(this.#config.hostNames());
     const { connections } = this.#configure();
     this.#reconciler.handle({ kind: 'configure', connections });
@@ -210,7 +218,7 @@ export class GatewayCore {
   /** Gives status and engine the configuration as it is now. @returns it without what an operator holds down */
   #configure(): EngineConfig {
     const { wanted, effective, tracked } = this.#config.views();
-    this.#tracker.configure(tracked);
+    this.tracker.configure(tracked);
     this.input({ kind: 'configure', config: effective });
     return wanted;
   }

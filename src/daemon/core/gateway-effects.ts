@@ -1,6 +1,6 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
 import { espSuiteNames, suiteWord } from '../../connection/names.js';
-import type { DataPlane } from '../../dataplane/dataplane.js';
+import type { ChildCounters, DataPlane } from '../../dataplane/dataplane.js';
 import type { EspPair } from '../../esp/params.js';
 import type { ChildSa, SendOutput } from '../../ike/outputs.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -16,6 +16,8 @@ export interface GatewayEffectsDeps {
   readonly devices: Pick<ConnectionDevices, 'numberOf'>;
   readonly names: Pick<ConnectionNames, 'nameOf'>;
   readonly sockets: { send(output: SendOutput): void; sendKeepalive(remote: Endpoint): void };
+  /** A child SA is about to be removed; its counters, undefined when it is not installed. */
+  removing(childId: ChildId, last: ChildCounters | undefined): void;
   /** Keeps the way to these addresses of a peer outside its own tunnel. */
   pinBypass(addresses: readonly string[]): void;
   readonly logger: Logger;
@@ -28,7 +30,10 @@ export class GatewayEffects implements Effects {
 
   constructor(deps: GatewayEffectsDeps) {
     this.#deps = deps;
-    this.#leaving = new LeavingChildren(deps.plane);
+    this.#leaving = new LeavingChildren({
+      retire: (id) => deps.plane.retire(id),
+      remove: (id) => this.#remove(id),
+    });
   }
 
   send(output: SendOutput): void {
@@ -73,7 +78,7 @@ export class GatewayEffects implements Effects {
 
   removeChild(childId: ChildId, rekeyed: boolean): void {
     if (rekeyed) this.#leaving.add(childId);
-    else this.#deps.plane.remove(childId);
+    else this.#remove(childId);
   }
 
   updatePeer(childId: ChildId, peer: Endpoint): void {
@@ -86,5 +91,11 @@ export class GatewayEffects implements Effects {
 
   end(): void {
     this.#leaving.end();
+  }
+
+  #remove(childId: ChildId): void {
+    const { plane, removing } = this.#deps;
+    removing(childId, plane.countersOf(childId));
+    plane.remove(childId);
   }
 }

@@ -36,14 +36,14 @@ export class Statuses {
   /** Of every configured connection, in the order of the configuration. */
   all(): ConnectionStatusDocument[] {
     const { tracker, config, clock } = this.#deps;
-    const notes = new Map(config.connections.map(({ id }) => [id, this.#note(id)]));
+    const notes = new Map(config.connections.map(({ id }) => [id, this.noteOf(id)]));
     return tracker.status(trafficById(this.#deps.counters()), notes, clock.now());
   }
 
   /** Of one connection; undefined when there is none of this id. */
   of(id: ConnectionId): ConnectionStatusDocument | undefined {
     const { tracker, clock, counters } = this.#deps;
-    return tracker.statusOf(id, trafficById(counters()), this.#note(id), clock.now());
+    return tracker.statusOf(id, trafficById(counters()), this.noteOf(id), clock.now());
   }
 
   /** Why a connection is as it is, with evidence. Undefined when there is none of this id. */
@@ -67,7 +67,8 @@ export class Statuses {
     this.#problems = problems;
   }
 
-  #note(id: ConnectionId): ConnectionNote {
+  /** What is known of a connection beside its events. */
+  noteOf(id: ConnectionId): ConnectionNote {
     const { reconciler, config, devices } = this.#deps;
     const view = reconciler.view(id);
     const problems = this.#problems.get(id);

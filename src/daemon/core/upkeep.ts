@@ -1,5 +1,6 @@
 import type { ChildTraffic } from '../../connection/sa-status.js';
 import type { ConnectionTracker } from '../../connection/tracker.js';
+import type { TrafficTotals } from '../../connection/traffic-totals.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Input } from '../../ike/inputs.js';
 import type { EventLog } from '../../telemetry/event-log.js';
@@ -21,6 +22,7 @@ export interface UpkeepDeps {
   readonly keepalives: Pick<Keepalives, 'take'>;
   readonly peerNames: Pick<PeerNames, 'refreshDue'>;
   readonly log: Pick<EventLog, 'flush'>;
+  readonly totals: Pick<TrafficTotals, 'mark'>;
   counters(): readonly ChildCounters[];
   input(input: Input): void;
   sendKeepalive(remote: Endpoint): void;
@@ -50,7 +52,7 @@ export class Upkeep {
 
   /** One look. `standstill`: nothing ran here for so long before it. */
   look(standstill?: Millis): void {
-    const { tracker, reports, keepalives, peerNames, log, clock, logger } = this.#deps;
+    const { tracker, totals, reports, keepalives, peerNames, log, clock, logger } = this.#deps;
     const now = clock.now();
     if (standstill !== undefined) {
       logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
@@ -58,6 +60,7 @@ export class Upkeep {
     }
     const counters = this.#deps.counters();
     tracker.traffic(trafficById(counters), now);
+    totals.mark(counters, now);
     reports.report(counters, (input) => this.#deps.input(input));
     for (const peer of keepalives.take(now)) this.#deps.sendKeepalive(peer);
     peerNames.refreshDue();

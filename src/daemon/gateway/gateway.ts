@@ -1,7 +1,9 @@
 import { ConnectionNames } from '../../connection/connection-names.js';
 import type { StatusDocument } from '../../connection/status.js';
+import { TrafficTotals } from '../../connection/traffic-totals.js';
 import { Engine } from '../../ike/engine.js';
 import { exposedKeys } from '../../store/psk.js';
+import { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import { programVersion } from '../../telemetry/program.js';
 import type { Millis } from '../../util/units.js';
 import { ControlCommands } from '../control/commands.js';
@@ -9,6 +11,7 @@ import { GatewayCore } from '../core/core.js';
 import { GatewayEffects } from '../core/gateway-effects.js';
 import { networkWarnings, weakPolicyWarnings, weakPskWarnings } from '../host/preflight.js';
 import { HostRepair } from '../host/repair.js';
+import { GatewayMetrics } from '../metrics/gateway-metrics.js';
 import { utcText } from '../system/clock.js';
 import { UndoStack } from '../undo.js';
 import type { FreshConfig } from './fresh-config.js';
@@ -56,12 +59,14 @@ export class Gateway {
   readonly failed: Promise<string>;
   readonly core: GatewayCore;
   readonly names = new ConnectionNames();
+  readonly metrics: GatewayMetrics;
   readonly #setup: GatewaySetup;
   readonly #host: HostParts;
   readonly #undo: UndoStack;
   readonly #repair: HostRepair;
   readonly #configured: GatewayReload;
   readonly #startedAt: Millis;
+  readonly #counts: GatewayCounts;
   #stopping: Promise<void> | undefined;
 
   /** @param undo takes note of what `stop` has to undo, on top of the host's parts */
@@ -73,9 +78,13 @@ export class Gateway {
     this.#startedAt = clock.now();
     this.failed = host.reports.failure;
     this.names.configure(file.connections);
-    const core = coreOf(setup, host, this.names);
+    const parts = { totals: new TrafficTotals(), counts: new GatewayCounts(), engine: engineOf(setup, host) };
+    const core = coreOf(setup, host, this.names, parts);
     this.core = core;
     undo.push('timers', () => core.stop());
+    this.#counts = parts.counts;
+    this.metrics = this.#metricsOf(parts);
+    undo.push('the measurement of the event loop', () => this.metrics.close());
     host.connect(core);
     const repair = new HostRepair({
       ...{ clock, random },
@@ -141,12 +150,17 @@ export class Gateway {
 
   /** Reads the configuration again and applies the difference, or with `dryRun` only reports it. */
   reload(dryRun?: boolean): ReloadReport {
-    return this.#configured.reload(dryRun);
+    return this.#counted(this.#configured.reload(dryRun));
   }
 
   /** Takes over a configuration that the caller has read. Takes its keys, or wipes them. */
   reconfigure(fresh: FreshConfig): ReloadReport {
-    return this.#configured.apply(fresh);
+    return this.#counted(this.#configured.apply(fresh));
+  }
+
+  #counted(report: ReloadReport): ReloadReport {
+    if (!report.dry_run) this.#counts.reloaded(report.ok);
+    return report;
   }
 
   /** A client of the control socket asks for the end. */
@@ -160,6 +174,26 @@ export class Gateway {
     return this.#stopping;
   }
 
+  #metricsOf({ engine, totals, counts }: CountedParts): GatewayMetrics {
+    const { clock, file } = this.#setup;
+    const { mode, address, interface: device } = file.gateway;
+    const { side } = this.#host;
+    const { plane } = this.#host.path;
+    const { core } = this;
+    return new GatewayMetrics({
+      about: {
+        ...{ id: '', address, mode, interface: device, dataPlane: plane.kind, version: programVersion },
+        startedAt: clock.epoch + this.#startedAt,
+      },
+      ...{ tracker: core.tracker, plane, totals, counts, clock },
+      name: () => this.#configured.file.gateway.name,
+      note: (connection) => core.statuses.noteOf(connection),
+      counters: () => plane.counters(),
+      halfOpen: () => engine.sizes.halfOpen,
+      clearDiscarded: () => side?.status().discarded ?? 0,
+    });
+  }
+
   async #end(how: AfterStop): Promise<void> {
     const { file, logger } = this.#setup;
     await this.core.shutdown(FAREWELL);
@@ -169,17 +203,34 @@ export class Gateway {
   }
 }
 
-function coreOf(setup: GatewaySetup, host: HostParts, names: ConnectionNames): GatewayCore {
-  const { file, psks, crypto, random, clock, logger, limits, workers, resolve } = setup;
-  const { shares, devices, side } = host;
+/** The engine, and what counts beside it. */
+interface CountedParts {
+  readonly engine: Engine;
+  readonly totals: TrafficTotals;
+  readonly counts: GatewayCounts;
+}
+
+function engineOf({ crypto, random, limits, workers }: GatewaySetup, { shares }: HostParts): Engine {
+  return new Engine({
+    ...{ crypto, random, limits, config: { connections: [] } },
+    spiSteering: { mask: workers - 1, bitsOf: (connection) => shares.of(connection) },
+  });
+}
+
+function coreOf(
+  setup: GatewaySetup,
+  host: HostParts,
+  names: ConnectionNames,
+  parts: CountedParts,
+): GatewayCore {
+  const { file, psks, random, clock, logger, resolve } = setup;
+  const { devices, side } = host;
   const { plane, sockets } = host.path;
   return new GatewayCore({
-    engine: new Engine({
-      ...{ crypto, random, limits, config: { connections: [] } },
-      spiSteering: { mask: workers - 1, bitsOf: (connection) => shares.of(connection) },
-    }),
+    ...parts,
     effects: new GatewayEffects({
       ...{ plane, devices, names, sockets, logger },
+      removing: (childId, last) => parts.totals.removed(childId, last),
       pinBypass: (addresses) => side?.pinBypass(addresses),
     }),
     counters: () => plane.counters(),

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayFault } from '../../api/runner.js';
 import type { StatusDocument } from '../../connection/status.js';
 import type { Logger } from '../../telemetry/log.js';
+import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
 import { ControlError } from '../control/protocol.js';
 import type { DesiredState } from '../supervised/desired-state.js';
@@ -40,6 +41,8 @@ const HEALTHY_MS = 60_000;
 const FREE_RESTARTS = 10;
 /** Attempts after which a gateway that never ran counts as failed; further ones follow all the same. */
 const ATTEMPTS = 3;
+/** How long a process may take to say its metrics: who asks for them waits for ten seconds or so. */
+const METRICS_MS = 5000;
 /** Between two looks at the status, whose counters move without an event; in beats of the pulse. */
 const LOOK_BEATS = 8;
 
@@ -57,6 +60,7 @@ export class MemberProcess {
   #given: DesiredState | undefined;
   #configuring: Promise<void> = Promise.resolve();
   #failures = 0;
+  #restarts = 0;
   /** Of the failures in a row, those of a process that had come to run. */
   #crashes = 0;
   #everRan = false;
@@ -96,6 +100,28 @@ export class MemberProcess {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** Starts of its process after one that ended, failed to start or fell silent. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** The metrics of the process; undefined when it does not answer in time. */
+  async metrics(): Promise<GatewaySnapshot | undefined> {
+    const launched = this.#process;
+    if (launched === undefined || this.#state !== 'running') return undefined;
+    const late = new AbortController();
+    const patience = sleep(METRICS_MS, late.signal).then(() => undefined);
+    try {
+      return await Promise.race([launched.client.metrics(), patience]);
+    } catch (error) {
+      const { id } = this.#options.launch;
+      this.#options.logger.warn({ gateway_id: id }, `gateway ${id} gives no metrics: ${oneLine(error)}`);
+      return undefined;
+    } finally {
+      late.abort();
+    }
   }
 
   start(): void {
@@ -160,6 +186,7 @@ export class MemberProcess {
         `gateway ${this.#options.launch.id}: ${this.#reason}`,
       );
       await sleep(wait, signal);
+      if (!signal.aborted) this.#restarts++;
     }
   }
 

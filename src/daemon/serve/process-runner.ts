@@ -3,6 +3,8 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
+import { absentSnapshot } from '../../telemetry/metrics/absent.js';
+import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
 import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
@@ -23,13 +25,30 @@ export interface ProcessRunnerOptions {
   readonly logger: Logger;
 }
 
+interface RunningGateway {
+  readonly members: readonly MemberProcess[];
+  /** By member: its metrics as long as its process gives none. */
+  absent: readonly GatewaySnapshot[];
+}
+
+/** What is known of one member of a gateway, in numbers. */
+export interface MemberMetrics {
+  /** Of the gateway. */
+  readonly id: string;
+  readonly member: number;
+  /** Whether its process answered. */
+  readonly running: boolean;
+  readonly restarts: number;
+  readonly snapshot: GatewaySnapshot;
+}
+
 /**
  * Runs every member of every gateway as a process of its own, in the network namespace of its VPC. The processes
  * outlive this one: the next server finds them by their control sockets and takes them over.
  */
 export class ProcessRunner implements GatewayRunner {
   #options: ProcessRunnerOptions;
-  readonly #gateways = new Map<string, { readonly members: readonly MemberProcess[]; namespace?: string }>();
+  readonly #gateways = new Map<string, RunningGateway>();
   readonly #listeners = new Set<(id: string) => void>();
 
   constructor(options: ProcessRunnerOptions) {
@@ -48,13 +67,14 @@ export class ProcessRunner implements GatewayRunner {
           changed: () => this.#tell(id),
         }),
     );
-    this.#gateways.set(id, { members, ...(vpc.namespace === undefined ? {} : { namespace: vpc.namespace }) });
+    this.#gateways.set(id, { members, absent: desired.members.map(absentSnapshot) });
     for (const member of members) member.start();
   }
 
   async patch(desired: DesiredGateway): Promise<void> {
     const running = this.#gateways.get(desired.id);
     if (running === undefined) return this.start(desired);
+    running.absent = desired.members.map(absentSnapshot);
     await Promise.all(
       running.members.map((member, index) => {
         const file = desired.members[index];
@@ -91,6 +111,18 @@ export class ProcessRunner implements GatewayRunner {
     const members = running.members.map(({ status }) => status);
     const faults = running.members.map(({ fault }) => fault);
     return { state, members, faults, ...(reason === undefined ? {} : { reason }) };
+  }
+
+  /** The metrics of every member of every gateway: of one that does not answer, what is known without it. */
+  async metrics(): Promise<MemberMetrics[]> {
+    const all = [...this.#gateways].flatMap(([id, { members, absent }]) =>
+      members.map(async (one, member) => {
+        const answer = await one.metrics();
+        const { restarts } = one;
+        return { id, member, restarts, running: answer !== undefined, snapshot: answer ?? absent[member]! };
+      }),
+    );
+    return await Promise.all(all);
   }
 
   subscribe(listener: (id: string) => void): () => void {

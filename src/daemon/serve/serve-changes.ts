@@ -22,6 +22,7 @@ const FIXED: Readonly<Record<string, keyof ServeFile>> = {
   store: 'store',
   sealing_key_file: 'sealingKeyFile',
   run_folder: 'runFolder',
+  metrics: 'metrics',
 };
 
 /** Fields that a running server takes over. */
@@ -32,6 +33,7 @@ const LIVE: Readonly<Record<string, keyof ServeFile>> = {
   on_stop: 'onStop',
   log_level: 'logLevel',
   plain_http: 'plainHttp',
+  'metrics.tokens': 'metricsTokens',
 };
 
 const RESTART = 'is fixed while the server runs: restart it, with "on_stop: keep" no tunnel goes down';

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { type Credential, HASH_PATTERN, hashSecret } from '../../api/auth/credentials.js';
-import type { TcpListener } from '../../api/listeners.js';
+import { readListener, type TcpListener } from '../../api/listeners.js';
 import type { ConfigError, ConfigIssue, ConfigPath } from '../../store/config-error.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readSecretFile } from '../../store/secret-file.js';
@@ -10,6 +10,7 @@ import { LOG_LEVELS, type LogLevel } from '../../telemetry/log-levels.js';
 import { parseCidr, parseIp } from '../../util/ip.js';
 import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
+import { isLocalPlace, type MetricsPlace, readMetricsPlace } from '../metrics/place.js';
 import { RUN_FOLDER } from './run-folder.js';
 
 /** The configuration of `culvert serve`, with its defaults. Paths are absolute. */
@@ -37,8 +38,18 @@ export interface ServeFile {
   readonly orphanSeconds: number;
   /** What becomes of the gateways when the server is asked to end. */
   readonly onStop: 'stop' | 'keep';
+  /** Where metrics are served; absent: nowhere. */
+  readonly metrics?: MetricsSettings;
+  /** Of who may read them. */
+  readonly metricsTokens: readonly Credential[];
   /** What server and gateways log at least, unless the command line says so. */
   readonly logLevel?: LogLevel;
+}
+
+/** Where metrics are served, and whether that takes a token. */
+export interface MetricsSettings {
+  readonly place: MetricsPlace;
+  readonly auth: 'tokens' | 'none';
 }
 
 const SERVE_DEFAULTS = {
@@ -53,21 +64,34 @@ const SERVE_DEFAULTS = {
 const closed = { additionalProperties: false } as const;
 
 const Path = Type.String({ minLength: 1, maxLength: 1024, description: 'the path of a file' });
+const SecretFields = {
+  hash: Type.Optional(
+    Type.String({ pattern: HASH_PATTERN, description: '"sha256:…" as "culvert token" prints it' }),
+  ),
+  file: Type.Optional(Path),
+};
+const HolderName = Type.String({
+  pattern: '^[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}$',
+  description: 'who holds it: letters, digits, hyphens, dots and @, for the audit log',
+});
 const CredentialSchema = Type.Object(
+  { name: HolderName, role: Type.Enum(['viewer', 'editor']), ...SecretFields },
+  closed,
+);
+const MetricsSchema = Type.Object(
   {
-    name: Type.String({
-      pattern: '^[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}$',
-      description: 'who holds it: letters, digits, hyphens, dots and @, for the audit log',
+    listen: Type.String({
+      minLength: 1,
+      maxLength: 1024,
+      description: 'address and port, for example 127.0.0.1:9464, or the path of a Unix socket',
     }),
-    role: Type.Enum(['viewer', 'editor']),
-    hash: Type.Optional(
-      Type.String({ pattern: HASH_PATTERN, description: '"sha256:…" as "culvert token" prints it' }),
-    ),
-    file: Type.Optional(Path),
+    auth: Type.Optional(Type.Enum(['tokens', 'none'])),
+    tokens: Type.Optional(Type.Array(Type.Object({ name: HolderName, ...SecretFields }, closed))),
   },
   closed,
 );
 type CredentialInput = Type.Static<typeof CredentialSchema>;
+type MetricsInput = Type.Static<typeof MetricsSchema>;
 
 const { vpcs, subnets, ...around } = SITE_FIELDS;
 
@@ -94,6 +118,7 @@ const ServeFileSchema = Type.Object(
     ),
     on_stop: Type.Optional(Type.Enum(['stop', 'keep'])),
     log_level: Type.Optional(Type.Enum(LOG_LEVELS)),
+    metrics: Type.Optional(MetricsSchema),
     ...around,
     vpcs,
     subnets,
@@ -130,7 +155,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
   const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
   const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
-  const { on_stop: onStop = 'stop', log_level: logLevel, ...siteInput } = running;
+  const { on_stop: onStop = 'stop', log_level: logLevel, metrics, ...siteInput } = running;
   for (const [index, proxy] of trustProxy.entries()) {
     if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
     const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
@@ -143,10 +168,12 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   }
   const listener = listen === undefined ? undefined : readListener(listen);
   if (listener?.ok === false) issues.push({ path: ['listen'], message: listener.error });
-  const credentials = (list: string, items: readonly CredentialInput[]): Credential[] => {
+  const credentials = (list: ConfigPath, items: readonly CredentialInput[]): Credential[] => {
     checkUnique(list, items, issues);
-    return items.flatMap((item, index) => readCredential(item, [list, index], path, issues) ?? []);
+    return items.flatMap((item, index) => readCredential(item, [...list, index], path, issues) ?? []);
   };
+  const scraped = metrics && readMetrics(metrics, { safe: tls !== undefined || plainHttp, path }, issues);
+  const readers = (metrics?.tokens ?? []).map((one) => ({ ...one, role: 'viewer' as const }));
   return {
     site: site.value,
     ...(listener?.ok === true ? { listen: listener.value } : {}),
@@ -155,8 +182,8 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     trustProxy,
     ...(tls === undefined ? {} : { tls: { certificate: path(tls.certificate), key: path(tls.key) } }),
     auth: auth ?? 'tokens',
-    tokens: credentials('tokens', tokens),
-    apiKeys: credentials('api_keys', apiKeys),
+    tokens: credentials(['tokens'], tokens),
+    apiKeys: credentials(['api_keys'], apiKeys),
     ...(signing === undefined ? {} : { signingKeyFile: path(signing) }),
     store: path(store ?? SERVE_DEFAULTS.store),
     ...(sealing === undefined ? {} : { sealingKeyFile: path(sealing) }),
@@ -164,28 +191,45 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     orphanSeconds: seconds ?? SERVE_DEFAULTS[onStop === 'keep' ? 'keptSeconds' : 'orphanSeconds'],
     onStop,
     ...(logLevel === undefined ? {} : { logLevel }),
+    ...(scraped === undefined ? {} : { metrics: scraped }),
+    metricsTokens: credentials(['metrics', 'tokens'], readers),
   };
 }
 
-/** `address:port`, `[v6]:port` or `localhost:port`; else why it is none. */
-function readListener(text: string): Result<TcpListener, string> {
-  const found = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
-  const host = found?.[1] ?? found?.[2];
-  const port = Number(found?.[3]);
-  if (host === undefined || !(port <= 65_535) || (host !== 'localhost' && parseIp(host) === undefined)) {
-    return err(
-      `"${text.slice(0, 60)}" is no address with a port: write for example 127.0.0.1:8080 or [::1]:8080`,
-    );
+/**
+ * Who may read metrics, and whether their tokens may cross the way. A Unix socket is for root alone and takes none.
+ * `safe`: the server speaks TLS, or is allowed not to.
+ */
+function readMetrics(
+  { listen, auth, tokens = [] }: MetricsInput,
+  { safe, path }: { readonly safe: boolean; readonly path: (text: string) => string },
+  issues: ConfigIssue[],
+): MetricsSettings | undefined {
+  const read = readMetricsPlace(listen);
+  if (!read.ok) {
+    issues.push({ path: ['metrics', 'listen'], message: `${read.error}, or the path of a Unix socket` });
+    return undefined;
   }
-  return ok({ host, port });
+  if ('path' in read.value) return { place: { path: path(read.value.path) }, auth: 'none' };
+  const wanted = auth ?? 'tokens';
+  if (wanted === 'tokens' && tokens.length === 0) {
+    const message = 'has no tokens: add some ("culvert token" prints one and its hash), or set "auth: none"';
+    issues.push({ path: ['metrics'], message });
+  }
+  if (wanted === 'tokens' && !safe && !isLocalPlace(read.value)) {
+    const message =
+      'would take tokens in the clear: name certificate and key under "tls", listen on 127.0.0.1, or set "plain_http: true" where a proxy in front speaks TLS';
+    issues.push({ path: ['metrics', 'listen'], message });
+  }
+  return { place: read.value, auth: wanted };
 }
 
-function checkUnique(list: string, items: readonly CredentialInput[], issues: ConfigIssue[]): void {
+function checkUnique(list: ConfigPath, items: readonly CredentialInput[], issues: ConfigIssue[]): void {
   for (const [index, { name }] of items.entries()) {
     const first = items.findIndex((one) => one.name === name);
     if (first === index) continue;
-    const message = `"${name}" is the name of ${list}[${first}] already: the audit log could not tell them apart`;
-    issues.push({ path: [list, index, 'name'], message });
+    const message = `"${name}" is the name of ${list.join('.')}[${first}] already: the audit log could not tell them apart`;
+    issues.push({ path: [...list, index, 'name'], message });
   }
 }
 

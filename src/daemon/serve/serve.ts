@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Credential } from '../../api/auth/credentials.js';
 import type { ServerReload } from '../../api/context.js';
 import { type ApiAuth, type ApiReplacement, ApiServer } from '../../api/server.js';
 import { type ConfigError, formatConfigErrors } from '../../store/config-error.js';
@@ -17,7 +18,8 @@ import { UndoStack } from '../undo.js';
 import { ProcessRunner } from './process-runner.js';
 import { serveChanges } from './serve-changes.js';
 import type { ServeFile } from './serve-file.js';
-import { readTlsFiles } from './tls-files.js';
+import type { ServeMetrics } from './serve-metrics.js';
+import { readTlsFiles, type TlsMaterial } from './tls-files.js';
 
 /** What `culvert serve` starts with: the server's file, as it was read, and what the command line adds. */
 export interface ServeOptions {
@@ -70,13 +72,8 @@ export class ControlPlane {
     const { site, socket } = file;
     mkdirSync(dirname(file.store), { recursive: true, mode: 0o700 });
     mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
-    const store = openSqliteStore({
-      path: file.store,
-      secretFields: SECRET_FIELDS,
-      ...(file.sealingKeyFile === undefined
-        ? {}
-        : { sealer: createSealer(readSealingKey(file.sealingKeyFile)) }),
-    });
+    const metrics = await metricsOf(file);
+    const store = openStore(file, metrics);
     undo.push('the store', () => store.close());
     const { runFolder: folder, orphanSeconds } = file;
     const logLevel = logLevelOf(options, file);
@@ -85,9 +82,11 @@ export class ControlPlane {
     undo.push('the gateways', () => (plane?.keepsGateways === true ? runner.release() : runner.close()));
     const snapshot = await store.snapshot();
     await runner.sweep(new Set(snapshot.list(KIND.gateway).map(({ id }) => id)));
+    const tls = file.tls === undefined ? {} : { tls: readTlsFiles(file.tls, new Date(), logger) };
     const api = await ApiServer.create({
       ...{ store, runner, site, logger, auth: authOf(file), trustProxy: file.trustProxy },
-      ...(file.tls === undefined ? {} : { tls: readTlsFiles(file.tls, new Date(), logger) }),
+      ...tls,
+      ...(metrics === undefined ? {} : { observer: metrics.observer }),
       reload: async (dryRun) => {
         if (plane === undefined) throw new Error('the server is still starting');
         return plane.reload(dryRun);
@@ -101,8 +100,18 @@ export class ControlPlane {
     });
     const where = url === undefined ? '' : `${url} and `;
     logger.info({ url, socket }, `the API is served at ${where}unix:${socket}`);
-    plane = new ControlPlane(options, { undo, store, runner, api }, url);
+    plane = new ControlPlane(options, { undo, store, runner, api, metrics }, url);
+    await plane.#serveMetrics(tls);
     return plane;
+  }
+
+  async #serveMetrics(tls: { readonly tls?: TlsMaterial }): Promise<void> {
+    const { undo, store, runner, metrics } = this.#parts;
+    const { logger } = this.#options;
+    if (metrics === undefined) return;
+    const tokens = (): readonly Credential[] => this.#file.metricsTokens;
+    await metrics.open({ ...{ store, runner, site: () => this.#file.site, tokens, logger }, ...tls });
+    undo.push('the metrics', () => metrics.close());
   }
 
   /** Path of the API's Unix socket. */
@@ -117,7 +126,7 @@ export class ControlPlane {
   async reload(dryRun = false): Promise<ServerReload> {
     const { reread, logger } = this.#options;
     let next: ServeFile;
-    let update: ApiReplacement;
+    let update: ApiReplacement & { readonly tls?: TlsMaterial };
     try {
       const read = reread();
       if (!read.ok) return refused(read.error.map((error) => formatConfigErrors([error], 'the file')));
@@ -136,6 +145,7 @@ export class ControlPlane {
     logger.level = logLevel;
     this.#parts.runner.adjust({ orphanSeconds: next.orphanSeconds, logLevel });
     this.#parts.api.replace(update);
+    if (update.tls !== undefined) this.#parts.metrics?.setCertificate(update.tls);
     const fields = changes.map(({ field }) => field);
     logger.info(
       { fields },
@@ -168,6 +178,25 @@ interface PlaneParts {
   readonly store: Store;
   readonly runner: ProcessRunner;
   readonly api: ApiServer;
+  readonly metrics: ServeMetrics | undefined;
+}
+
+/** What it takes is loaded only where metrics are wanted. */
+async function metricsOf({ metrics }: ServeFile): Promise<ServeMetrics | undefined> {
+  if (metrics === undefined) return undefined;
+  const loaded = await import('./serve-metrics.js');
+  return new loaded.ServeMetrics(metrics);
+}
+
+function openStore(file: ServeFile, metrics: ServeMetrics | undefined): Store {
+  const store = openSqliteStore({
+    path: file.store,
+    secretFields: SECRET_FIELDS,
+    ...(file.sealingKeyFile === undefined
+      ? {}
+      : { sealer: createSealer(readSealingKey(file.sealingKeyFile)) }),
+  });
+  return metrics?.measured(store) ?? store;
 }
 
 function refused(errors: readonly string[]): ServerReload {

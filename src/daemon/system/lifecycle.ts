@@ -2,6 +2,7 @@ import { oneLine } from '../../util/operator-error.js';
 import { type Gateway, startGateway } from '../gateway/gateway.js';
 import type { AfterStop, GatewayOptions } from '../gateway/gateway-options.js';
 import { rereadFile } from '../gateway/reread-file.js';
+import type { MetricsPlace } from '../metrics/place.js';
 import { EndRequest, type SignalSource, withSignals } from './signals.js';
 
 /** What a daemon of its own is started with: the options of its gateway, and how it ends. */
@@ -10,6 +11,8 @@ export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
   readonly signals?: SignalSource;
   /** Ends the process at once; `process.exit` unless given. */
   readonly exit?: (code: number) => void;
+  /** Where its metrics are served; nowhere when left out. */
+  readonly metrics?: MetricsPlace;
   /** Called when the gateway runs. */
   readonly started?: (gateway: Gateway) => void;
 }
@@ -35,15 +38,18 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     },
   };
   return await withSignals(options.signals ?? process, handlers, async () => {
-    let gateway: Gateway;
+    let gateway: Gateway | undefined;
+    let scrapes: Closable | undefined;
     try {
       gateway = await startGateway({
         reread: () => rereadFile(options.file.source),
         ...options,
         onStopRequest: () => end.ask('open'),
       });
+      scrapes = await serveMetrics(options, gateway);
     } catch (error) {
       logger.fatal(oneLine(error));
+      await gateway?.stop();
       return 1;
     }
     running = gateway;
@@ -51,6 +57,21 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     const how = await Promise.race([end.asked, gateway.failed.then(() => undefined)]);
     if (how !== undefined) logger.info('ending: deleting the SAs at the peers');
     await gateway.stop(how ?? 'closed');
+    await scrapes?.close();
     return how === undefined ? 1 : 0;
   });
+}
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+/** What it takes is loaded only where it is wanted. */
+async function serveMetrics(
+  { metrics: place, logger }: DaemonOptions,
+  { metrics }: Gateway,
+): Promise<Closable | undefined> {
+  if (place === undefined) return undefined;
+  const { serveGatewayMetrics } = await import('../metrics/run-metrics.js');
+  return await serveGatewayMetrics(place, () => metrics.snapshot(), logger);
 }

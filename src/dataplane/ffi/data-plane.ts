@@ -4,6 +4,7 @@ import type { DropCounts } from '../../esp/drops.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspForm, EspPair } from '../../esp/params.js';
 import { localEndpoint } from '../../linux/sockets.js';
+import { threadSeconds } from '../../linux/threads.js';
 import { readU32 } from '../../util/bytes.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../../util/ids.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
@@ -19,7 +20,7 @@ import type { PacketWorker, PendingOrder } from './loop/packet-worker.js';
 import { WorkerGroup } from './loop/worker-group.js';
 import { MAX_CHILDREN } from './memory/arena.js';
 import { MAX_ORDER } from './memory/control-ring.js';
-import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readHandovers } from './memory/counters.js';
+import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readWorker } from './memory/counters.js';
 import {
   encodeDevice,
   encodeEsp,
@@ -104,8 +105,9 @@ class FfiDataPlane implements DataPlane {
   readonly #spis = new Set<number>();
   /** Further TUN devices by number. */
   readonly #devices = new FurtherDevices();
-  /** Workers that run. */
   #running = 0;
+  /** The threads of workers, as the kernel numbers them. */
+  readonly #threads: (number | undefined)[] = [];
   /** Offloads that some worker has turned off. */
   readonly #lost = new Set<keyof Offload>();
   #closing: Promise<void> | undefined;
@@ -284,14 +286,27 @@ class FfiDataPlane implements DataPlane {
   }
 
   counters(): readonly ChildCounters[] {
-    const { now } = this.#options;
-    const offset = now() - monotonicMillis();
-    const toClock = (monotonic: number): Millis => monotonic + offset;
-    return [...this.#children].map(([id, child]) => ({
+    const toClock = this.#toClock();
+    return Array.from(this.#children, ([id, child]) => this.#countersOf(id, child, toClock));
+  }
+
+  countersOf(id: number): ChildCounters | undefined {
+    const child = this.#children.get(id);
+    return child && this.#countersOf(id, child, this.#toClock());
+  }
+
+  #countersOf(id: number, child: Installed, toClock: (monotonic: number) => Millis): ChildCounters {
+    return {
       ...readChild(this.#ownerOf(child).arena, child.block, id, toClock),
       ...(this.#group.size === 1 ? {} : { worker: child.worker }),
       ...mtusOf(child),
-    }));
+    };
+  }
+
+  /** Makes times on the kernel's monotonic clock times on the daemon's. */
+  #toClock(): (monotonic: number) => Millis {
+    const offset = this.#options.now() - monotonicMillis();
+    return (monotonic) => monotonic + offset;
   }
 
   drops(): DropCounts {
@@ -301,7 +316,11 @@ class FfiDataPlane implements DataPlane {
   workers(): readonly WorkerState[] {
     const children = new Int32Array(this.#group.size);
     for (const { worker } of this.#children.values()) children[worker] = children[worker]! + 1;
-    return this.#group.workers.map(({ arena }, i) => ({ children: children[i]!, ...readHandovers(arena) }));
+    return this.#group.workers.map(({ arena }, i) => ({
+      ...readWorker(arena),
+      children: children[i]!,
+      cpuSeconds: threadSeconds(this.#threads[i]),
+    }));
   }
 
   close(): Promise<void> {
@@ -339,6 +358,7 @@ class FfiDataPlane implements DataPlane {
     if (this.#closing !== undefined) return;
     switch (report.kind) {
       case 'ready':
+        this.#threads[worker] = report.thread;
         if (++this.#running === this.#group.size) ready?.(report.crypto, report.note);
         break;
       case 'ike': {

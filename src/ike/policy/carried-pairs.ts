@@ -72,6 +72,21 @@ export class CarriedPairs<T extends SelectorLists = SelectorLists> {
     this.#recount();
   }
 
+  /** How many pairs there are, and how many of them are carried. */
+  get counts(): { readonly pairs: number; readonly covered: number } {
+    return { pairs: this.#total, covered: this.#total - this.#open };
+  }
+
+  /** Every pair, in the order of the configuration. */
+  pairs(): readonly NetworkPair[] {
+    return this.#pairs();
+  }
+
+  /** Whether each of `pairs` is carried. */
+  carried(): boolean[] {
+    return this.#pairs().map(({ place }) => this.#carriers[place] !== 0);
+  }
+
   /** Whether every pair is carried. */
   get all(): boolean {
     return this.#open === 0;

@@ -40,7 +40,13 @@ export interface WorkerSetup {
 
 /** What the worker reports to main. `socket` is the index of the ESP socket; addresses are canonical text. */
 export type WorkerReport =
-  | { readonly kind: 'ready'; readonly crypto: string; readonly note?: string }
+  /** `thread`: as the kernel numbers it; undefined where that cannot be learned. */
+  | {
+      readonly kind: 'ready';
+      readonly crypto: string;
+      readonly note?: string;
+      readonly thread?: number | undefined;
+    }
   /** The control ring has room again. */
   | { readonly kind: 'space' }
   | {

@@ -158,18 +158,27 @@ export class PacketLoop {
       if (events === 0) continue;
       trouble |= events;
       if ((events & POLLERR) !== 0 && this.#errors.drain(path.espFds[i]!)) moved = true;
-      if (this.#inbound.turn(i)) moved = true;
+      if (this.#inbound.turn(i)) {
+        moved = true;
+        path.count(GlobalCounter.BURSTS_IN, 1);
+      }
     }
     const raw = path.rawFd < 0 ? 0 : pollEvents(view, this.#rawAt);
     if (raw !== 0) {
       trouble |= raw;
       if ((raw & POLLERR) !== 0 && this.#errors.drain(path.rawFd)) moved = true;
-      if (this.#inbound.turn(RAW)) moved = true;
+      if (this.#inbound.turn(RAW)) {
+        moved = true;
+        path.count(GlobalCounter.BURSTS_IN, 1);
+      }
     }
     const tun = pollEvents(view, TUN_AT);
     if (tun !== 0) {
       trouble |= tun;
-      if (this.#lanes[0]!.outbound.turn()) moved = true;
+      if (this.#lanes[0]!.outbound.turn()) {
+        moved = true;
+        path.count(GlobalCounter.BURSTS_OUT, 1);
+      }
     }
     if (this.#further.length > 0 && this.#turnFurther()) moved = true;
     this.#watch(moved, trouble);
@@ -204,7 +213,9 @@ export class PacketLoop {
     let moved = false;
     for (let i = 0; i < this.#further.length; i++) {
       if (pollEvents(view, base + i * POLLFD_SIZE) === 0) continue;
-      if (this.#lanes[this.#further[i]!]?.outbound.turn() === true) moved = true;
+      if (this.#lanes[this.#further[i]!]?.outbound.turn() !== true) continue;
+      moved = true;
+      this.#path.count(GlobalCounter.BURSTS_OUT, 1);
     }
     return moved;
   }

@@ -94,7 +94,7 @@ export class Path {
     this.report({ kind: 'path', id: child.id });
   }
 
-  /** Counts packets that go to other workers or come from them. `counter` is one of `GlobalCounter`. */
+  /** Counts bursts, and packets that go to other workers or come from them. `counter` is one of `GlobalCounter`. */
   count(counter: number, amount: number): void {
     const at = counterBase(GLOBAL_BLOCK) + counter;
     this.arena.f64[at] = this.arena.f64[at]! + amount;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createOpensslBackend } from '../../../crypto/backends/openssl/backend.js';
+import { ownThread } from '../../../linux/threads.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader } from '../../offload.js';
 import { choosePacketCrypto, ipsecMbAllowed } from '../crypto/choose-crypto.js';
 import { useArena } from '../memory/arena.js';
@@ -49,7 +50,10 @@ function main({ memory, vault, wakeFd }: WorkerMemory): void {
       try {
         loop = loopOf(setup);
         if ((setup.virtioHeader ?? false) !== REHEARSED.virtioHeader) loop.rehearse(REHEARSAL_MILLIS);
-        report({ kind: 'ready', crypto: crypto.name, ...(note === undefined ? {} : { note }) });
+        report({
+          ...{ kind: 'ready', crypto: crypto.name, thread: ownThread() },
+          ...(note === undefined ? {} : { note }),
+        });
         while (loop.turn(IDLE_MILLIS));
       } catch (error) {
         failed(error);

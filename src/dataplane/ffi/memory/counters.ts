@@ -1,7 +1,7 @@
 import { dropCounts } from '../../../esp/drop-counter.js';
 import { DROP_REASONS, type DropCounts, type DropReason } from '../../../esp/drops.js';
 import type { Millis } from '../../../util/units.js';
-import type { ChildCounters } from '../../dataplane.js';
+import type { ChildCounters, WorkerState } from '../../dataplane.js';
 import { type Arena, At, COUNTER_BLOCK } from './arena.js';
 
 /**
@@ -30,6 +30,9 @@ export const GlobalCounter = {
   HANDED_OVER: 0,
   /** Packets taken from other workers. */
   TAKEN_OVER: 1,
+  /** Times packets were waiting at the sockets, and at TUN devices. */
+  BURSTS_IN: 2,
+  BURSTS_OUT: 3,
 } as const;
 
 /** Index in `DROP_REASONS`, by name: what the packet path counts with. */
@@ -55,12 +58,15 @@ export function readDrops({ f64 }: Arena, block: number): DropCounts {
   return dropCounts(f64.subarray(at, at + DROP_REASONS.length));
 }
 
-/** Packets between this worker and the others. */
-export function readHandovers({ f64 }: Arena): { readonly handedOver: number; readonly takenOver: number } {
+/** What a worker counts beside its child SAs. */
+export function readWorker({ f64 }: Arena): Omit<WorkerState, 'children' | 'cpuSeconds'> {
   const base = counterBase(GLOBAL_BLOCK);
   return {
     handedOver: f64[base + GlobalCounter.HANDED_OVER]!,
     takenOver: f64[base + GlobalCounter.TAKEN_OVER]!,
+    queueFull: f64[base + Counter.DROPS + Drop.queue_full]!,
+    burstsIn: f64[base + GlobalCounter.BURSTS_IN]!,
+    burstsOut: f64[base + GlobalCounter.BURSTS_OUT]!,
   };
 }
 

@@ -1,0 +1,120 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ApiObserver, AuthFailure } from '../../api/observer.js';
+import { type GatewayRecord, KIND } from '../../store/records.js';
+import type { Site } from '../../store/site.js';
+import { type MetricName, metricOf } from '../../telemetry/metrics/catalogue.js';
+import {
+  type FamilyValue,
+  familyOf,
+  type MemberSnapshot,
+  type MetricFamily,
+  type MetricsDocument,
+} from '../../telemetry/metrics/families.js';
+import { aliasFamilies, type ServerMoment } from './alias-families.js';
+import type { CommitResult } from './measured-store.js';
+import { ProcessMetrics } from './process-metrics.js';
+
+/** Counts what happens in the server, and puts together what a scrape of it shows. */
+export class ServerMetrics implements ApiObserver {
+  readonly #registry = new Registry();
+  readonly #process = new ProcessMetrics();
+  readonly #requests = new Counter(this.#entry('culvert_api_requests_total'));
+  readonly #durations = new Histogram(this.#entry('culvert_api_request_duration_seconds'));
+  readonly #inFlight = new Gauge(this.#entry('culvert_api_requests_in_flight'));
+  readonly #refusals = new Counter(this.#entry('culvert_api_auth_failures_total'));
+  readonly #writes = new Counter(this.#entry('culvert_store_writes_total'));
+  readonly #writeDurations = new Histogram(this.#entry('culvert_store_write_duration_seconds'));
+
+  constructor() {
+    // What may come is there at 0 before it does.
+    for (const reason of valuesOf('culvert_api_auth_failures_total', 'reason'))
+      this.#refusals.inc({ reason }, 0);
+    for (const result of valuesOf('culvert_store_writes_total', 'result')) this.#writes.inc({ result }, 0);
+  }
+
+  begun(): void {
+    this.#inFlight.inc();
+  }
+
+  answered({ method, route, code, seconds }: Parameters<ApiObserver['answered']>[0]): void {
+    this.#inFlight.dec();
+    this.#requests.inc({ method, route, code });
+    this.#durations.observe({ method, route }, seconds);
+  }
+
+  refused(reason: AuthFailure): void {
+    this.#refusals.inc({ reason });
+  }
+
+  committed(result: CommitResult, seconds: number): void {
+    this.#writes.inc({ result });
+    if (result === 'done') this.#writeDurations.observe(seconds);
+  }
+
+  /** Everything that a scrape shows. */
+  async document(moment: ServerMoment): Promise<MetricsDocument> {
+    const counted = (await this.#registry.getMetricsAsJSON()) as unknown as MetricFamily[];
+    const own = await this.#process.families();
+    const gateways = membersOf(moment);
+    return {
+      families: [...own, ...counted, ...storedFamilies(moment, gateways), ...aliasFamilies(moment)],
+      gateways,
+    };
+  }
+
+  #entry(name: MetricName) {
+    const { help, labels, buckets } = metricOf(name);
+    return {
+      ...{ name, help, labelNames: [...labels], registers: [this.#registry] },
+      ...(buckets === undefined ? {} : { buckets: [...buckets] }),
+    };
+  }
+}
+
+function valuesOf(name: MetricName, label: string): readonly string[] {
+  return metricOf(name).values?.[label] ?? [];
+}
+
+function storedFamilies(
+  { objects, members }: ServerMoment,
+  shown: readonly MemberSnapshot[],
+): MetricFamily[] {
+  const kinds = valuesOf('culvert_store_objects', 'kind');
+  const restarts = members.map(({ restarts: value, member }, i): FamilyValue => {
+    return { labels: { gateway: shown[i]!.snapshot.name, member: String(member) }, value };
+  });
+  return [
+    familyOf('culvert_store_revision', [{ labels: {}, value: objects.revision }]),
+    familyOf(
+      'culvert_store_objects',
+      kinds.map((kind) => ({ labels: { kind }, value: objects.list(kind).length })),
+    ),
+    familyOf('culvert_gateway_restarts_total', restarts),
+  ];
+}
+
+/** The processes as a scrape names them, with what only the server knows of them. */
+function membersOf({ objects, site, members }: ServerMoment): MemberSnapshot[] {
+  const records = objects.list<GatewayRecord>(KIND.gateway);
+  return members.map(({ id, member, snapshot }) => {
+    const record = objects.get<GatewayRecord>(KIND.gateway, id)?.value;
+    const name = record === undefined ? snapshot.name : labelOf(record, records, site);
+    return { member, snapshot: { ...snapshot, name, samples: withId(snapshot.samples, id) } };
+  });
+}
+
+/** Names are unique within a VPC: where gateways of two VPCs share one, the VPC's name is put before it. */
+function labelOf(
+  { name, vpc }: GatewayRecord,
+  all: readonly { readonly value: GatewayRecord }[],
+  site: Site,
+): string {
+  const namesakes = all.filter(({ value }) => value.name === name);
+  return namesakes.length < 2 ? name : `${site.vpcs.find(({ id }) => id === vpc)?.name ?? vpc}/${name}`;
+}
+
+/** A process does not know the id that the API has for its gateway, the first label of its own. */
+function withId(samples: MemberSnapshot['snapshot']['samples'], id: string): typeof samples {
+  const info = samples.culvert_gateway_info?.map(([, ...rest]) => [id, ...rest] as const);
+  return info === undefined ? samples : { ...samples, culvert_gateway_info: info as never };
+}
