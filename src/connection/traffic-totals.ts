@@ -112,7 +112,8 @@ export class TrafficTotals implements EventConsumer {
 
   /** What passed of a connection in the last minute, give or take ten seconds, or since the start when that is less. */
   lastMinute(connection: ConnectionId, total: RecentTraffic): RecentTraffic {
-    const before = this.#marks[0]?.passed.get(connection);
+    // As long as there are fewer marks everything is younger than a minute.
+    const before = this.#marks.length < MARKS ? undefined : this.#marks[0]!.passed.get(connection);
     // One that was taken out of the configuration and put back begins at 0 again.
     const since = (field: keyof RecentTraffic): number => Math.max(0, total[field] - (before?.[field] ?? 0));
     return {
