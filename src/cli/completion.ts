@@ -11,7 +11,7 @@ const PLAIN = ['--help', '--version'];
 /** A person does not wait longer after Tab. */
 const PATIENCE_SECONDS = 1;
 /** Commands whose operands are connections of a daemon. */
-const CONNECTION_COMMANDS: ReadonlySet<string> = new Set(['status', 'explain', 'up', 'down']);
+const CONNECTION_COMMANDS: ReadonlySet<string> = new Set(['status', 'explain', 'doctor', 'up', 'down']);
 
 /**
  * What may take the place of the last of `words`, the words of a command line without the program's. None where a file

@@ -2,6 +2,7 @@ import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import { ControlClient } from '../daemon/control/client.js';
 import { ControlError } from '../daemon/control/protocol.js';
+import type { DoctorReport } from '../daemon/doctor/report.js';
 import type { ReloadReport } from '../daemon/gateway/reload.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { CliError, messageOf } from './errors.js';
@@ -19,6 +20,8 @@ export interface Control {
   up(name: string, wait?: UpWait): Promise<void>;
   down(name: string): Promise<void>;
   explain(name: string): Promise<Explanation>;
+  /** Looks for what is in the way of the tunnels, of one connection when it is named. */
+  doctor(name: string | undefined, wish: DoctorOptions): Promise<DoctorReport>;
   /** Applies the difference in the configuration file, or only reports it. */
   reload(dryRun: boolean): Promise<ReloadReport>;
   /** `changed` is called whenever a status may have changed. */
@@ -33,6 +36,14 @@ export interface UpWait {
   /** Seconds. */
   readonly timeout: number;
   progress(line: string): void;
+}
+
+/** How `culvert doctor` looks. */
+export interface DoctorOptions {
+  /** Nothing is sent to peers. */
+  readonly passive: boolean;
+  /** An address behind a peer that answers a ping. */
+  readonly probe?: string | undefined;
 }
 
 /** Where a daemon listens, and how long to wait for each of its answers. */
@@ -77,6 +88,12 @@ export async function openControl({
     },
     down: async (name) => void (await answered(found(name, client.down({ name })))),
     explain: (name) => answered(found(name, client.explain({ name }))),
+    doctor: (name, { passive, probe }) => {
+      const wish = { passive, ...(probe === undefined ? {} : { probe }) };
+      return answered(
+        name === undefined ? client.doctor(wish) : found(name, client.doctor({ name, ...wish })),
+      );
+    },
     reload: (dryRun) => answered(client.reload({ dry_run: dryRun })),
     watch: async (changed) => void (await answered(client.watch({}, changed))),
     closed: client.closed,

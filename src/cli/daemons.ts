@@ -47,11 +47,8 @@ export async function eachDaemon(
   talk: (aim: Aim, terminal: Terminal) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { control = DEFAULT_CONTROL, timeout } = args;
-  const isServed =
-    args.control === undefined &&
-    (operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL)) &&
-    socketsIn(servedFolder(args)).length > 0;
-  if (!isServed) return talkTo(await openControl({ control, timeout }), operands, terminal, talk);
+  if (!isServed(args, operands))
+    return talkTo(await openControl({ control, timeout }), operands, terminal, talk);
   const members = await meantMembers(args, operands);
   const documents: unknown[] = [];
   // A watcher's documents come as lines.
@@ -71,6 +68,17 @@ export async function eachDaemon(
   }
   if (documents.length > 0) terminal.json(documents.length === 1 ? documents[0] : documents);
   return codes.find((code) => code !== ExitCode.done) ?? ExitCode.done;
+}
+
+function isServed(args: DaemonArguments, operands: readonly string[]): boolean {
+  if (args.control !== undefined) return false;
+  const isOther = operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL);
+  return isOther && socketsIn(servedFolder(args)).length > 0;
+}
+
+/** Whether there is any daemon that a command line without operands could mean. */
+export function isAnyDaemon(args: DaemonArguments): boolean {
+  return args.control !== undefined || existsSync(DEFAULT_CONTROL) || isServed(args, []);
 }
 
 /** The one daemon and connection that an operand means. @throws CliError when it means several */

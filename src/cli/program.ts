@@ -6,6 +6,7 @@ import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { completionCommand } from './commands/completion.js';
+import { doctorCommand } from './commands/doctor.js';
 import { downCommand } from './commands/down.js';
 import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
@@ -33,6 +34,7 @@ const COMMANDS: readonly CliCommand[] = [
   statusCommand,
   pairCommand,
   explainCommand,
+  doctorCommand,
   upCommand,
   downCommand,
   reloadCommand,

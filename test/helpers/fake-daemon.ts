@@ -2,6 +2,7 @@ import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
+import { Check, type DoctorReport, doctorReport } from '../../src/daemon/doctor/report.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
 import type { GatewaySnapshot } from '../../src/telemetry/metrics/samples.js';
 
@@ -80,6 +81,13 @@ export class FakeDaemon implements ControlHandler {
     const { status } = connection('c', this.state);
     const rest = { cause: null, advice: [], next: [], timeline: [], verdict: 'all is well' };
     return { name, status, ...rest, connection: connection('c', this.state) };
+  }
+
+  doctor({ passive }: ParamsOf<'doctor'>): DoctorReport {
+    const check = new Check({ area: 'host', check: 'forwarding' });
+    const remedy = 'turn it on';
+    const entry = check.finding({ code: 'forwarding_off', message: `off, passive ${passive}`, remedy });
+    return doctorReport({ gateway: { name: 'g', address: '192.0.2.1' }, running: true }, [entry]);
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

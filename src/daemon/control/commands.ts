@@ -4,6 +4,8 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../connection/
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { GatewayCore } from '../core/core.js';
+import type { DoctorReport } from '../doctor/report.js';
+import type { DiagnosisWish } from '../gateway/diagnosis.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
 import type { Call, ControlHandler, ParamsOf } from './methods.js';
@@ -18,6 +20,8 @@ export interface Commanded {
   /** The status document without its connections. */
   gatewayStatus(): StatusDocument['gateway'];
   reload(dryRun: boolean): ReloadReport;
+  /** Looks for what is in the way of the tunnels. */
+  diagnose(wish: DiagnosisWish): Promise<DoctorReport>;
   /** A client asks the daemon to end. */
   requestStop(): void;
 }
@@ -27,6 +31,8 @@ export class ControlCommands implements ControlHandler {
   readonly #gateway: Commanded;
   readonly #core: GatewayCore;
   readonly #names: ConnectionNames;
+  /** The last look at everything: one at a time. */
+  #diagnosing: Promise<unknown> = Promise.resolve();
 
   constructor(gateway: Commanded) {
     this.#gateway = gateway;
@@ -73,6 +79,13 @@ export class ControlCommands implements ControlHandler {
 
   metrics(): GatewaySnapshot {
     return this.#gateway.metrics.snapshot();
+  }
+
+  doctor({ name, passive, probe }: ParamsOf<'doctor'>): Promise<DoctorReport> {
+    const only = name === undefined ? undefined : this.#find(name);
+    const next = this.#diagnosing.then(() => this.#gateway.diagnose({ only, passive, probe }));
+    this.#diagnosing = next.catch(() => undefined);
+    return next;
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

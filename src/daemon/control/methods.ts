@@ -1,7 +1,9 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
+import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
+import type { DoctorReport } from '../doctor/report.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import { ControlError } from './protocol.js';
 
@@ -40,6 +42,15 @@ const FLAG: Param<boolean, true> = {
     const flag = value ?? false;
     if (typeof flag === 'boolean') return flag;
     throw new ControlError('bad_request', `"${name}" is not true or false`);
+  },
+};
+
+const ADDRESS: Param<string | undefined, true> = {
+  is: 'IP address',
+  optional: true,
+  read(value, name) {
+    if (value === undefined || (typeof value === 'string' && parseIp(value) !== undefined)) return value;
+    throw new ControlError('bad_request', `"${name}" is not an IP address`);
   },
 };
 
@@ -148,6 +159,11 @@ export const METHODS = {
     'gateway',
     {},
     'all metrics by name (docs/metrics.md); series at 0 are left out where the catalogue has them',
+  ),
+  doctor: method<DoctorReport>()(
+    'gateway',
+    { name: ANY_CONNECTION, passive: FLAG, probe: ADDRESS },
+    'looks for what is in the way of the tunnels: in the host, on the path, in the connections; with `passive` sends nothing, `probe` answers a ping behind the peer',
   ),
   reload: method<ReloadReport>()(
     'gateway',

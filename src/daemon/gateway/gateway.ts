@@ -5,15 +5,18 @@ import { Engine } from '../../ike/engine.js';
 import { exposedKeys } from '../../store/psk.js';
 import { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import { programVersion } from '../../telemetry/program.js';
+import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
 import { ControlCommands } from '../control/commands.js';
 import { GatewayCore } from '../core/core.js';
 import { GatewayEffects } from '../core/gateway-effects.js';
+import type { DoctorReport } from '../doctor/report.js';
 import { networkWarnings, weakPolicyWarnings, weakPskWarnings } from '../host/preflight.js';
 import { HostRepair } from '../host/repair.js';
 import { GatewayMetrics } from '../metrics/gateway-metrics.js';
 import { utcText } from '../system/clock.js';
 import { UndoStack } from '../undo.js';
+import { type DiagnosisWish, diagnoseRunning } from './diagnosis.js';
 import type { FreshConfig } from './fresh-config.js';
 import { type AfterStop, type GatewayOptions, type GatewaySetup, setupOf } from './gateway-options.js';
 import { GatewayReload } from './gateway-reload.js';
@@ -161,6 +164,13 @@ export class Gateway {
   #counted(report: ReloadReport): ReloadReport {
     if (!report.dry_run) this.#counts.reloaded(report.ok);
     return report;
+  }
+
+  /** Looks for what is in the way of the tunnels: in the host, on the path, in the connections. */
+  diagnose(wish: DiagnosisWish): Promise<DoctorReport> {
+    const { file } = this.#configured;
+    const explain = (id: ConnectionId) => this.core.statuses.explain(id);
+    return diagnoseRunning({ file, gateway: this.gatewayStatus(), explain }, wish);
   }
 
   /** A client of the control socket asks for the end. */

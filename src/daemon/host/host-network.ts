@@ -65,12 +65,15 @@ export const linuxNetwork: HostNetwork = {
       .map(hostRoute),
   routesTo: (cidr) => {
     const text = formatCidr(cidr);
-    return allRoutes()
-      .filter((route) => formatCidr(route.cidr) === text)
-      .map(hostRoute);
+    return hostRoutes().filter((route) => formatCidr(route.cidr) === text);
   },
   localAddresses: () => listAddresses().map((one) => one.address),
 };
+
+/** The routes of the main table, both families. @throws LinuxError */
+export function hostRoutes(): HostRoute[] {
+  return allRoutes().map(hostRoute);
+}
 
 function hostRoute({ cidr, kind, index, gateway, metric, protocol }: ListedRoute): HostRoute {
   return {

@@ -10,7 +10,8 @@ import type { SecretKey } from '../../util/secret.js';
 /** Values under /proc/sys, by their dotted name; undefined when the kernel has no such value. */
 export type ReadSysctl = (name: string) => string | undefined;
 
-const readSysctl: ReadSysctl = (name) => {
+/** A value of this kernel, in this network namespace. */
+export const readSysctl: ReadSysctl = (name) => {
   try {
     // A device name may contain a dot: a slash replaces it in the dotted form (sysctl(8)).
     const path = name.split('.').map((part) => part.replaceAll('/', '.'));
@@ -20,28 +21,47 @@ const readSysctl: ReadSysctl = (name) => {
   }
 };
 
-/** What would keep traffic from passing although the tunnel is up, one sentence each. */
-export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string[] {
-  const out: string[] = [];
-  if (read('net.ipv4.ip_forward') === '0') {
-    out.push(
-      'this host does not forward IPv4 (net.ipv4.ip_forward = 0): only its own traffic will use the tunnel; ' +
-        'set it with `sysctl -w net.ipv4.ip_forward=1`',
-    );
-  }
+/** A setting of the kernel that keeps traffic from passing although the tunnel is up. */
+export interface SettingFault {
+  readonly code: 'forwarding_off' | 'reverse_path_filter';
+  /** What is wrong, with the setting and its value, without a full stop. */
+  readonly what: string;
+  /** What to do, in the imperative. */
+  readonly remedy: string;
+}
+
+/** Whether this host passes packets on. @param family of the packets */
+export function forwardingFault(read: ReadSysctl = readSysctl, family: 4 | 6 = 4): SettingFault | undefined {
+  const name = family === 4 ? 'net.ipv4.ip_forward' : 'net.ipv6.conf.all.forwarding';
+  if (read(name) !== '0') return undefined;
+  return {
+    code: 'forwarding_off',
+    what: `this host does not forward IPv${family} (${name} = 0): only its own traffic will use the tunnel`,
+    remedy: `set it with \`sysctl -w ${name}=1\``,
+  };
+}
+
+/** Whether the kernel discards what comes out of a TUN device by where it would send the answer. */
+export function reversePathFault(tun: string, read: ReadSysctl = readSysctl): SettingFault | undefined {
   const device = tun.replaceAll('.', '/');
   const filter = (name: string): number => Number(read(`net.ipv4.conf.${name}.rp_filter`) ?? 0);
   // The kernel takes the larger of `all` and the device's: `all` must not loosen what guards the other devices.
-  if (Math.max(filter('all'), filter(device)) === 1) {
-    const all = filter('all') === 0 ? '' : 'net.ipv4.conf.all.rp_filter=0 ';
-    const others =
-      all === '' ? '' : ' (all=1 counted for the other devices, too: leave each of them at 1 itself)';
-    out.push(
-      `reverse path filtering is strict on ${tun}: packets from networks without a route through it are dropped; ` +
-        `relax it there alone with \`sysctl -w ${all}net.ipv4.conf.${device}.rp_filter=2\`${others}`,
-    );
-  }
-  return out;
+  if (Math.max(filter('all'), filter(device)) !== 1) return undefined;
+  const all = filter('all') === 0 ? '' : 'net.ipv4.conf.all.rp_filter=0 ';
+  const others =
+    all === '' ? '' : ' (all=1 counted for the other devices, too: leave each of them at 1 itself)';
+  return {
+    code: 'reverse_path_filter',
+    what: `reverse path filtering is strict on ${tun}: packets from networks without a route through it are dropped`,
+    remedy: `relax it there alone with \`sysctl -w ${all}net.ipv4.conf.${device}.rp_filter=2\`${others}`,
+  };
+}
+
+/** What would keep traffic from passing although the tunnel is up, one sentence each. */
+export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string[] {
+  return [forwardingFault(read), reversePathFault(tun, read)].flatMap((fault) =>
+    fault === undefined ? [] : [`${fault.what}; ${fault.remedy}`],
+  );
 }
 
 /** A finding about one connection that does not prevent the start. */
