@@ -8,6 +8,7 @@ import { readGatewayFile } from '../../src/store/gateway-file.js';
 import type { GatewayFile } from '../../src/store/model.js';
 import { cidrOf, cidrRange, parseIp, rangeContains } from '../../src/util/ip.js';
 import { ok } from '../../src/util/result.js';
+import { FakeDaemon } from './fake-daemon.js';
 
 const TEXT = `gateway: { name: site-a, address: 192.0.2.1 }
 connections:
@@ -99,15 +100,8 @@ export function runningFacts(
   change: Partial<ConnectionStatusDocument> = {},
 ): RunningFacts {
   const gateway: StatusDocument['gateway'] = {
+    ...new FakeDaemon().status().gateway,
     name: 'site-a',
-    mode: 'policy',
-    address: '192.0.2.1',
-    interface: 'culvert0',
-    data_plane: 'ffi',
-    raw_esp: true,
-    version: '0',
-    started_at: '2026-11-30T00:00:00Z',
-    drops: {},
     clear_packets: { outbound: 'unreachable', inbound: 'discarded', table: 'culvert-culvert0', discarded: 0 },
   };
   const { id } = file.connections[0]!;
