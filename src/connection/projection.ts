@@ -36,8 +36,10 @@ export interface Moment extends TrackedConnection {
  * of each kind per connection, so that all of them are forgotten together with it.
  */
 export interface Projection {
-  /** An event of the connection, or one without a connection from an address of its peer. */
+  /** An event of the connection. */
   on?(event: IkeEvent, moment: Moment): void;
+  /** An event without a connection from an address of its peer, where that may say something about the connection. */
+  onPeer?(event: IkeEvent, moment: Moment): void;
   /** The connection is configured, for the first time or (`before`) otherwise than before. */
   configure?(config: ConnectionConfig, before: ConnectionConfig | undefined): void;
   /** The counters of all its child SAs, every second or so. */

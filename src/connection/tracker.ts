@@ -6,13 +6,18 @@ import type { Millis } from '../util/units.js';
 import { configuredAdvisories } from './advisors.js';
 import { CarriedNetworks } from './carried.js';
 import { type ConnectionNote, connectionDocument, type Documented } from './document.js';
-import { entryOf } from './event-catalogue.js';
+import { entryOf, TURNED_AWAY } from './event-catalogue.js';
 import type { SaChange, SaView } from './ledger.js';
 import type { EventConsumer, Moment, Projection, TrackedConnection } from './projection.js';
-import { type HistoryEntry, StrangersHistory } from './projections/history.js';
+import {
+  ConnectionHistory,
+  type HistoryEntry,
+  mergedHistory,
+  StrangersHistory,
+} from './projections/history.js';
 import { makeProjections, type Projections } from './projections/projections.js';
 import type { ChildTraffic } from './sa-status.js';
-import type { Advisory, ConnectionStatusDocument } from './status.js';
+import type { Advisory, ConnectionStatus, ConnectionStatusDocument } from './status.js';
 
 /** A connection as the tracker shows it: a live view, not to be kept. */
 export interface Looked extends Documented {
@@ -34,6 +39,15 @@ interface Tracked {
   readonly inOrder: readonly Projection[];
 }
 
+/** What is at an address of a configured peer. */
+interface PeerAddress {
+  readonly connections: readonly Tracked[];
+  /** Of what came from there without a connection: kept once, since hundreds of connections may have one peer. */
+  readonly history: ConnectionHistory;
+}
+
+const NOBODY: readonly Tracked[] = [];
+
 /**
  * Reports the status of every configured connection: passes on what happens to the projections of the connections it
  * concerns, and puts together what they made of it. Pure: points in time come with the events, on a monotonic clock.
@@ -44,8 +58,10 @@ export class ConnectionTracker implements EventConsumer {
   readonly #toUtc: (at: Millis) => string;
   /** Of IKE SAs whose connection is not known yet. */
   readonly #strangers = new StrangersHistory();
-  /** Connections by the addresses of their peers; made when it is needed. */
-  #byPeer: Map<string, Tracked[]> | undefined;
+  /** By the addresses of peers. */
+  #peers: ReadonlyMap<string, PeerAddress> = new Map();
+  /** The configuration has changed since `#peers` was made. */
+  #peersOutdated = false;
   #revision = 0;
 
   /**
@@ -64,7 +80,7 @@ export class ConnectionTracker implements EventConsumer {
 
   /** Replaces the configured connections; what is known of those that stay is kept. */
   configure(connections: readonly TrackedConnection[]): void {
-    this.#byPeer = undefined;
+    this.#peersOutdated = true;
     const ids = new Set(connections.map((one) => one.config.id));
     for (const id of this.#tracked.keys()) if (!ids.has(id)) this.#tracked.delete(id);
     for (const connection of connections) {
@@ -92,8 +108,11 @@ export class ConnectionTracker implements EventConsumer {
       this.#deliver(one, event, now, { change, begunAt });
       return;
     }
-    if (ikeId !== undefined && 'peer' in event) this.#strangers.add(event, ikeId, now);
-    for (const one of this.#concerned(event)) this.#deliver(one, event, now, { change, begunAt: undefined });
+    if (!('peer' in event)) return;
+    if (ikeId !== undefined) this.#strangers.add(event, ikeId, now);
+    // Messages come often; those of an IKE SA are of no use before it is known whose that is.
+    if (event.kind !== 'message' || ikeId === undefined)
+      this.#fromPeer(event, event.peer.address, now, change);
   }
 
   /** Watches the counters of all child SAs; call it every second or so. */
@@ -113,13 +132,18 @@ export class ConnectionTracker implements EventConsumer {
 
   /** The kernel refused to send an IKE message. */
   sendFailed(to: Endpoint, code: string, message: string, now: Millis): void {
-    for (const { inOrder } of this.#withPeer(to.address))
+    for (const { inOrder } of this.#peer(to.address)?.connections ?? NOBODY)
       for (const projection of inOrder) projection.sendFailed?.(code, message, now);
   }
 
   /** What happened to a connection lately, oldest first. */
   history(connection: ConnectionId): readonly HistoryEntry[] {
-    return this.#tracked.get(connection)?.projections.history.entries ?? [];
+    const one = this.#tracked.get(connection);
+    if (one === undefined) return [];
+    const ofPeer = one.connection.config.peer.addresses.flatMap(
+      (address) => this.#peer(address)?.history ?? [],
+    );
+    return mergedHistory([...ofPeer, one.projections.history]);
   }
 
   /**
@@ -181,41 +205,65 @@ export class ConnectionTracker implements EventConsumer {
   }
 
   #deliver(one: Tracked, event: IkeEvent, now: Millis, { change, begunAt }: Context): void {
-    const sas = this.#ledger.of(one.connection.config.id);
     const before = one.carried.status;
-    one.carried.take(event, change, sas);
-    const { config, peer } = one.connection;
-    const after = one.carried.status;
-    const moment: Moment =
-      begunAt === undefined
-        ? { config, peer, now, change, sas, before, after }
-        : { config, peer, now, change, sas, before, after, begunAt };
-    for (const projection of one.inOrder) projection.on?.(event, moment);
+    one.carried.take(event, change, this.#ledger.of(one.connection.config.id));
+    const moment = this.#moment(one, before, now, change);
+    const known: Moment = begunAt === undefined ? moment : { begunAt, ...moment };
+    for (const projection of one.inOrder) projection.on?.(event, known);
     if (changesStatus(event, change)) this.#revision++;
   }
 
-  /** The connections that an event without a connection may be about: those whose peer has the address. */
-  #concerned(event: IkeEvent): readonly Tracked[] {
-    // Messages come often; those of an IKE SA are of no use before it is known whose that is.
-    if (!('peer' in event) || (event.kind === 'message' && event.ikeId !== undefined)) return [];
-    return this.#withPeer(event.peer.address);
+  /**
+   * An event without a connection: the address may be that of many connections' peer, or of somebody who uses it, so
+   * few connections' projections take it, and none does much.
+   */
+  #fromPeer(event: IkeEvent, address: string, now: Millis, change: SaChange): void {
+    const at = this.#peer(address);
+    if (at === undefined) return;
+    at.history.takeFromAddress(event, now);
+    if (!concernsItsConnections(event)) return;
+    for (const one of at.connections) {
+      const moment = this.#moment(one, one.carried.status, now, change);
+      for (const projection of one.inOrder) projection.onPeer?.(event, moment);
+    }
+    if (changesStatus(event, change)) this.#revision++;
   }
 
-  #withPeer(address: string): readonly Tracked[] {
-    this.#byPeer ??= this.#indexPeers();
-    return this.#byPeer.get(address) ?? [];
+  #moment(one: Tracked, before: ConnectionStatus, now: Millis, change: SaChange): Moment {
+    const { config, peer } = one.connection;
+    return { config, peer, now, change, sas: this.#ledger.of(config.id), before, after: one.carried.status };
   }
 
-  #indexPeers(): Map<string, Tracked[]> {
-    const out = new Map<string, Tracked[]>();
+  #peer(address: string): PeerAddress | undefined {
+    if (this.#peersOutdated) this.#peers = this.#indexPeers(this.#peers);
+    this.#peersOutdated = false;
+    return this.#peers.get(address);
+  }
+
+  #indexPeers(before: ReadonlyMap<string, PeerAddress>): Map<string, PeerAddress> {
+    const out = new Map<string, PeerAddress & { readonly connections: Tracked[] }>();
     for (const one of this.#tracked.values()) {
       for (const address of new Set(one.connection.config.peer.addresses)) {
         const known = out.get(address);
-        if (known === undefined) out.set(address, [one]);
-        else known.push(one);
+        const history = before.get(address)?.history ?? new ConnectionHistory();
+        if (known === undefined) out.set(address, { connections: [one], history });
+        else known.connections.push(one);
       }
     }
     return out;
+  }
+}
+
+/** Whether the status of a peer's connections may say something else after an event without a connection. */
+function concernsItsConnections(event: IkeEvent): boolean {
+  switch (event.kind) {
+    case 'ike-responding':
+    case 'ike-failed':
+      return true;
+    case 'datagram-dropped':
+      return TURNED_AWAY.includes(event.reason);
+    default:
+      return false;
   }
 }
 

@@ -51,6 +51,36 @@ function fails(cause: FailureCause, role: 'initiator' | 'responder' = 'initiator
   return { kind: 'ike-failed', connection: 'c', ikeId: 5, role, peer: PEER, failure };
 }
 
+t.test(
+  'what comes from an address is read once, however many connections have their peer there',
+  async (t) => {
+    const tracker = new FedTracker(toUtc);
+    const names = Array.from({ length: 300 }, (_, n) => `c${n}`);
+    tracker.configure(names.map((name) => ({ config: connection(name), peer: PEER.address })));
+    let reads = 0;
+    const dropped = {
+      kind: 'datagram-dropped',
+      reason: 'unknown_spi',
+      peer: PEER,
+      get detail() {
+        reads++;
+        return 'SPI 1 is not known';
+      },
+    } as const;
+    tracker.handle(dropped, 10);
+    const once = reads;
+    t.ok(once > 0 && once < 10, `read ${once} times`);
+    for (const name of names) t.match(tracker.history(name), [{ kind: 'dropped', lastAt: 10 }]);
+    t.equal(reads, once, 'and no more by those who look');
+
+    const [first, ...others] = names;
+    tracker.configure([{ config: connection(first!), peer: PEER.address }]);
+    tracker.handle(dropped, 20);
+    t.match(tracker.history(first!), [{ kind: 'dropped', firstAt: 10, lastAt: 20, count: 2 }]);
+    t.same(tracker.history(others[0]!), [], 'one that is not configured any more has no history');
+  },
+);
+
 t.test('each cause is named, with a verdict, advice and the evidence', async (t) => {
   const causes: FailureCause[] = [
     'dns_failed',

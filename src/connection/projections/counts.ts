@@ -82,13 +82,17 @@ export class EventCounts implements Projection {
     }
   }
 
+  onPeer(event: IkeEvent): void {
+    if (event.kind === 'ike-failed') this.#ikeFailed(event);
+  }
+
   #countOthers(event: IkeEvent): void {
     switch (event.kind) {
       case 'message':
-        if (event.connection !== undefined) this.messages[event.direction]++;
+        this.messages[event.direction]++;
         return;
       case 'retransmit':
-        if (event.connection !== undefined) this.retransmissions++;
+        this.retransmissions++;
         return;
       case 'liveness-probe':
         this.probes++;

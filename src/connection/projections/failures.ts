@@ -117,20 +117,25 @@ export class Failures extends FailureMemory implements Projection {
       case 'child-closed':
         this.#childClosed(event, moment);
         return;
-      case 'ike-failed': {
-        const { contact, toUtc } = this.#evidence;
-        const version = moment.change.attempt?.version ?? 2;
-        this.#note(event.role, contact.explain(event.failure, moment.peer, toUtc), version, moment);
+      case 'ike-failed':
+        this.#ikeFailed(event, moment);
         return;
-      }
       case 'child-failed':
         this.#note(event.role, event.failure, moment.change.ike?.version ?? 2, moment);
         return;
-      case 'datagram-dropped':
-        this.#turnedAway(event, moment);
-        return;
       default:
     }
+  }
+
+  onPeer(event: IkeEvent, moment: Moment): void {
+    if (event.kind === 'ike-failed') this.#ikeFailed(event, moment);
+    else if (event.kind === 'datagram-dropped') this.#turnedAway(event, moment);
+  }
+
+  #ikeFailed({ role, failure }: EventOf<'ike-failed'>, moment: Moment): void {
+    const { contact, toUtc } = this.#evidence;
+    const version = moment.change.attempt?.version ?? 2;
+    this.#note(role, contact.explain(failure, moment.peer, toUtc), version, moment);
   }
 
   #ikeClosed({ reason, failure }: EventOf<'ike-closed'>, moment: Moment): void {

@@ -30,9 +30,14 @@ export class ConnectionHistory implements Projection {
   readonly #entries: HistoryEntry[] = [];
 
   on(event: IkeEvent, { now }: Moment): void {
-    const { connection, ikeId } = subjectOf(event);
+    const line = historyOf(event);
+    if (line !== undefined) this.add(line.kind, line.text, now);
+  }
+
+  /** An event without a connection, for the history of an address. */
+  takeFromAddress(event: IkeEvent, now: Millis): void {
     // What belongs to an IKE SA comes by `take` when it is known whose that is.
-    if (connection === undefined && ikeId !== undefined) return;
+    if (subjectOf(event).ikeId !== undefined) return;
     const line = historyOf(event);
     if (line !== undefined) this.add(line.kind, line.text, now);
   }
@@ -62,6 +67,12 @@ export class ConnectionHistory implements Projection {
   get entries(): readonly HistoryEntry[] {
     return this.#entries;
   }
+}
+
+/** The newest entries of several histories as one, oldest first. */
+export function mergedHistory(histories: readonly ConnectionHistory[]): readonly HistoryEntry[] {
+  const all = histories.flatMap(({ entries }) => entries).sort((a, b) => a.lastAt - b.lastAt);
+  return all.slice(-MAX_ENTRIES);
 }
 
 /** What happened to IKE SAs whose connection is not known yet, in a bounded memory. */

@@ -37,18 +37,18 @@ export class PeerContact implements Projection {
   on(event: IkeEvent, { now }: Moment): void {
     switch (event.kind) {
       case 'message':
-        if (event.connection === undefined) return;
         if (event.direction === 'out') this.sent(event.peer, now);
         else this.heard(now);
         return;
       case 'retransmit':
-        if (event.connection !== undefined) this.sent(event.peer, now);
-        return;
-      case 'ike-responding':
-        this.began(now);
+        this.sent(event.peer, now);
         return;
       default:
     }
+  }
+
+  onPeer(event: IkeEvent, { now }: Moment): void {
+    if (event.kind === 'ike-responding') this.began(now);
   }
 
   sent(to: Endpoint, now: Millis): void {
