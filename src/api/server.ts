@@ -114,6 +114,23 @@ export class ApiServer {
       program: `culvert ${programVersion}`,
       ...(reload === undefined ? {} : { reload }),
     };
+    const lifecycle = new GatewayLifecycle({ store, writes, runner, site: () => context.site, logger });
+    // Their tunnels are down until they run: they start while the rest is being made.
+    await lifecycle.start();
+    try {
+      return await ApiServer.#over(options, context, lifecycle);
+    } catch (error) {
+      await lifecycle.stop();
+      throw error;
+    }
+  }
+
+  static async #over(
+    options: ApiOptions,
+    context: ApiContext,
+    lifecycle: GatewayLifecycle,
+  ): Promise<ApiServer> {
+    const { refusals, audit, now } = context;
     const rootSockets = new WeakSet<Socket>();
     const app = makeApp(options);
     await app.register(swagger, {
@@ -137,7 +154,7 @@ export class ApiServer {
     const authenticator =
       options.auth.mode === 'none'
         ? undefined
-        : new Authenticator({ ...options.auth, account: site.account }, refusals, audit);
+        : new Authenticator({ ...options.auth, account: context.site.account }, refusals, audit);
     addAccess(app, authenticator, rootSockets, now);
     app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async (request) => ({
       ...app.swagger(),
@@ -148,8 +165,6 @@ export class ApiServer {
     registerReloadRoute(app, context);
     registerOperations(app, context);
     await app.ready();
-    const lifecycle = new GatewayLifecycle({ store, writes, runner, site: () => context.site, logger });
-    await lifecycle.start();
     return new ApiServer(options, app, { context, authenticator, lifecycle, rootSockets });
   }
 

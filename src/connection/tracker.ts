@@ -214,8 +214,8 @@ export class ConnectionTracker implements EventConsumer {
   }
 
   /**
-   * An event without a connection: the address may be that of many connections' peer, or of somebody who uses it, so
-   * few connections' projections take it, and none does much.
+   * An event without a connection: the address may be that of many connections' peer, and a stranger can forge it, so
+   * few projections take it, and none does much.
    */
   #fromPeer(event: IkeEvent, address: string, now: Millis, change: SaChange): void {
     const at = this.#peer(address);
