@@ -203,6 +203,14 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     level: 'debug',
     text: ({ idle }) => `probing the peer after ${Math.round(idle)} ms without a sign of life`,
   },
+  'round-trip': {
+    meaning:
+      'The peer has answered a request that asks for nothing but the answer, and was sent once. The time is that of the way and back, and of both ends until they have seen and opened the messages.',
+    spec: 'RFC 7296 §1.4, §2.4; RFC 3706; RFC 6298 §3',
+    level: 'debug',
+    text: ({ exchange, time }) => `${exchange} answered after ${Math.round(time)} ms`,
+    fields: { round_trip_ms: ({ time }) => time },
+  },
   retransmit: {
     meaning: 'A request was not answered in time and is sent again.',
     spec: 'RFC 7296 §2.1; RFC 2408 §5.1',

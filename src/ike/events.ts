@@ -98,6 +98,18 @@ export type IkeEvent =
       readonly ikeId: IkeId;
       readonly idle: Millis;
     }
+  /**
+   * The peer has answered a request that asks it for nothing but the answer and was sent once: of a repeated one it is
+   * not known which sending was answered.
+   */
+  | {
+      readonly kind: 'round-trip';
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
+      readonly exchange: string;
+      /** From the first sending to the answer: twice the way, and what both ends took to see and open the messages. */
+      readonly time: Millis;
+    }
   | {
       readonly kind: 'retransmit';
       readonly connection?: ConnectionId;

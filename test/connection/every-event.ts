@@ -115,6 +115,8 @@ export const EVERY_EVENT: readonly IkeEvent[] = [
   { kind: 'rescheduled', connection, ikeId: 1, rekeyAt: 5000 },
   { kind: 'rescheduled', connection, ikeId: 1, childId: 7, rekeyAt: 5000 },
   { kind: 'liveness-probe', connection, ikeId: 1, idle: 2000.4 },
+  { kind: 'round-trip', connection, ikeId: 1, exchange: 'INFORMATIONAL', time: 12.3 },
+  { kind: 'round-trip', connection, ikeId: 1, exchange: 'R-U-THERE', time: 0 },
   { kind: 'retransmit', connection, ikeId: 1, exchange: 'IKE_AUTH', attempt: 1, peer: PEER },
   { kind: 'retransmit', ikeId: 1, exchange: 'IKE_SA_INIT', attempt: 3, peer: PEER6 },
   { kind: 'cookie-demanded', peer: PEER, halfOpen: 30 },

@@ -140,6 +140,37 @@ t.test('liveness: a probe when idle, and death after the timeout', async (t) => 
   t.equal(west.ikes.size, 1);
 });
 
+t.test('round trips: of every probe that is answered at once, none of one that was repeated', async (t) => {
+  const dpd = { action: 'restart', interval: 2, timeout: 20 } as const;
+  const { sim, east, west } = establishedPair({ east: { dpd }, west: { dpd: { ...dpd, action: 'none' } } });
+  sim.run(sim.now + 20_000);
+  const measured = east.eventsOf('round-trip');
+  t.equal(measured.length, east.eventsOf('liveness-probe').length);
+  const [ike] = east.ikes.keys();
+  const expected = {
+    kind: 'round-trip',
+    connection: 'site',
+    ikeId: ike,
+    exchange: 'INFORMATIONAL',
+    time: 10,
+  };
+  for (const event of measured) t.same(event, expected, '5 ms there and 5 ms back');
+  t.same(west.eventsOf('round-trip'), [], 'who answers measures nothing');
+
+  const before = measured.length;
+  const probes = east.eventsOf('liveness-probe').length;
+  sim.net.impair('INFORMATIONAL response', { kind: 'drop' }, 1);
+  t.ok(sim.run(sim.now + 10_000, () => east.eventsOf('liveness-probe').length === probes + 2));
+  t.ok(east.eventsOf('retransmit').length > 0, 'one was repeated, and answered then');
+  t.equal(east.eventsOf('round-trip').length, before, 'nobody knows which sending was answered');
+  sim.input(east, { kind: 'renew', connection: 'site', scope: 'children' });
+  sim.run(sim.now + 1000);
+  t.ok(
+    east.eventsOf('round-trip').every(({ exchange }) => exchange === 'INFORMATIONAL'),
+    'CREATE_CHILD_SA includes what the peer computes',
+  );
+});
+
 t.test('ESP traffic counts as a sign of life', async (t) => {
   const dpd = { action: 'clear', interval: 2, timeout: 10 } as const;
   const { sim, east, west } = establishedPair({ east: { dpd }, west: { dpd } });

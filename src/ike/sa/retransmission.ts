@@ -21,6 +21,7 @@ export class Retransmission {
   readonly #policy: RetransmitPolicy;
   #sent = 1;
   #nextAt: Millis;
+  #ours = true;
 
   /** The first sending was at `now`. */
   constructor(policy: RetransmitPolicy, now: Millis) {
@@ -33,6 +34,7 @@ export class Retransmission {
     const made = new Retransmission(policy, nextAt);
     made.#sent = sent;
     made.#nextAt = nextAt;
+    made.#ours = false;
     return made;
   }
 
@@ -43,6 +45,14 @@ export class Retransmission {
   /** Sendings so far. */
   get sent(): number {
     return this.#sent;
+  }
+
+  /**
+   * Whether an answer shows how long the round trip is: only when this engine has sent the request, and once. Of a
+   * repeated one it is not known which sending is answered (Karn's algorithm, RFC 6298 §3).
+   */
+  get measures(): boolean {
+    return this.#ours && this.#sent === 1;
   }
 
   get nextAt(): Millis {

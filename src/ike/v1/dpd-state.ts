@@ -14,6 +14,8 @@ export class DpdState {
   #theirs: number | undefined;
   #askedAt: Millis | undefined;
   #askAgainAt: Millis | undefined;
+  /** The question that waits was asked once, and here. */
+  #once = false;
 
   /** Goes on where another one was. */
   static from({ ours, theirs, askedAt, askAgainAt }: DpdRecord): DpdState {
@@ -43,11 +45,20 @@ export class DpdState {
    * acknowledgement. `start` is a random number for the first one.
    */
   ask(start: number, now: Millis, again: Millis): number {
+    this.#once = this.#askedAt === undefined;
     if (this.#ours === undefined) this.#ours = start & 0x7fffffff;
     else if (this.#askedAt === undefined) this.#ours = (this.#ours + 1) >>> 0;
     this.#askedAt ??= now;
     this.#askAgainAt = now + again;
     return this.#ours;
+  }
+
+  /**
+   * How long an acknowledgement that comes now has taken. Undefined when none is waited for, and when it was asked for
+   * more than once under its number: it is not known which question it answers (Karn's algorithm, RFC 6298 §3).
+   */
+  roundTrip(now: Millis): Millis | undefined {
+    return this.#askedAt === undefined || !this.#once ? undefined : now - this.#askedAt;
   }
 
   /** Whether an acknowledgement is for what was asked. Late ones and forged ones prove nothing. */

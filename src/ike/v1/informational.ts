@@ -1,7 +1,7 @@
 import { equalConstantTime } from '../../crypto/compare.js';
 import { hash1 } from '../../crypto/keymat-v1.js';
 import { equalBytes, readU32 } from '../../util/bytes.js';
-import { seconds } from '../../util/units.js';
+import { type Millis, seconds } from '../../util/units.js';
 import type { V1DeletePayload, V1NotifyPayload, V1Sealed } from '../../wire/ike/v1/payloads.js';
 import { V1Notify, V1Protocol } from '../../wire/ike/v1/registry.js';
 import type { DatagramInput } from '../inputs.js';
@@ -118,8 +118,12 @@ function probed(world: World, sa: KeyedSa, payload: V1NotifyPayload, datagram: D
     if (datagram.natTraversalPort) followSource(world, sa, datagram.remote);
   };
   if (payload.type === V1Notify.R_U_THERE_ACK) {
+    const time = dpd.roundTrip(world.ctx.now);
     const answers = dpd.acknowledged(number);
-    if (answers) follow();
+    if (answers) {
+      if (time !== undefined) reportRoundTrip(world, sa, time);
+      follow();
+    }
     return answers;
   }
   const asked = dpd.asked(number);
@@ -129,6 +133,11 @@ function probed(world: World, sa: KeyedSa, payload: V1NotifyPayload, datagram: D
     notify(V1Notify.R_U_THERE_ACK, { spi: isakmpSpi(sa), data: payload.data.slice() }),
   ]);
   return true;
+}
+
+/** R-U-THERE asks for nothing but its acknowledgement (RFC 3706 §5): its time is that of the way. */
+function reportRoundTrip({ ctx }: World, { connection, id }: KeyedSa, time: Millis): void {
+  ctx.event({ kind: 'round-trip', connection: connection.id, ikeId: id, exchange: 'R-U-THERE', time });
 }
 
 function notified(world: World, sa: KeyedSa, payload: V1NotifyPayload): void {

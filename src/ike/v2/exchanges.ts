@@ -1,3 +1,4 @@
+import { ExchangeType, nameOf } from '../../wire/ike/registry.js';
 import { find } from '../payloads.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { sasOf } from '../sa/world.js';
@@ -60,8 +61,24 @@ export function authenticated(world: World, sa: IkeSaIn<'auth-sent'>, message: I
   if (endExchange(sa)?.kind === 'auth') authAnswered(world, sa, message);
 }
 
+/**
+ * INFORMATIONAL asks for little more than the answer (RFC 7296 §1.4, §2.4): its time is that of the way. Others include
+ * the peer's Diffie-Hellman exchange and what it looks up.
+ */
+function reportRoundTrip({ ctx }: World, { active, connection, id }: ServingSa): void {
+  if (active?.exchangeType !== ExchangeType.INFORMATIONAL || !active.retransmission.measures) return;
+  ctx.event({
+    kind: 'round-trip',
+    connection: connection.id,
+    ikeId: id,
+    exchange: nameOf('exchange', active.exchangeType),
+    time: ctx.now - active.sentAt,
+  });
+}
+
 /** The answer to the exchange under way on an SA in service. */
 export function answered(world: World, sa: ServingSa, message: Inbound): void {
+  reportRoundTrip(world, sa);
   const task = endExchange(sa);
   switch (task?.kind) {
     case 'create-child':

@@ -433,6 +433,23 @@ t.test('terminate deletes at both ends; the peer reports why', async (t) => {
   }
 });
 
+t.test('round trips: of R-U-THERE that is acknowledged at once, not of one that was repeated', async (t) => {
+  const { sim, east } = establishedV1();
+  sim.run(sim.now + 60_000);
+  const measured = east.eventsOf('round-trip');
+  t.ok(measured.length > 0);
+  t.equal(measured.length, east.eventsOf('liveness-probe').length);
+  const [ike] = east.ikes.keys();
+  const expected = { kind: 'round-trip', connection: 'site', ikeId: ike, exchange: 'R-U-THERE', time: 10 };
+  for (const event of measured) t.same(event, expected);
+
+  const probes = east.eventsOf('liveness-probe').length;
+  // The first is lost on its way, so that the acknowledgement is of the second.
+  sim.net.impair(({ from }) => from.address === EAST, { kind: 'drop' }, 1);
+  t.ok(sim.run(sim.now + 60_000, () => east.eventsOf('liveness-probe').length === probes + 2));
+  t.equal(east.eventsOf('round-trip').length, measured.length, 'nobody knows which sending was answered');
+});
+
 t.test('dead peer detection: probes, answers, and death', async (t) => {
   const made = establishedV1();
   const { sim, east, west } = made;
