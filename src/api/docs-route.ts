@@ -12,14 +12,25 @@ export function registerDocsRoute(app: FastifyInstance): void {
   app.get(
     `${DOCS_PATH}/vpc-vpn-health`,
     { schema: { hide: true }, config: { public: true } },
-    async (_request, reply) => {
+    async (request, reply) => {
       reply
         .type('text/html; charset=utf-8')
         .header('content-security-policy', "default-src 'none'")
         .serializer((text: unknown) => String(text));
-      return page;
+      const { cause } = request.query as { readonly cause?: unknown };
+      return page.replace(THIS_CAUSE, typeof cause === 'string' ? causeAsked(cause) : '');
     },
   );
+}
+
+/** Where the page says what the link that led to it is about. */
+const THIS_CAUSE = '<!-- cause -->';
+
+/** Of the cause in a link; nothing of a text that is none. */
+function causeAsked(cause: string): string {
+  const advice = adviceFor(cause);
+  if (advice === undefined) return '';
+  return `<p>The reason that led here is <code>${cause}</code>: ${escaped(advice)}</p>`;
 }
 
 function healthPage(): string {
@@ -45,8 +56,9 @@ function healthPage(): string {
 <p>The codes of <code>health_reasons</code>. A tunnel that is down is no matter of the gateway's health.</p>
 <dl>${gateway.join('\n')}</dl>
 <h2 id="vpn-connection-health">Why a connection is down</h2>
+${THIS_CAUSE}
 <p>The codes of <code>status_reasons</code>, the causes behind each, and what to do. The message beside a code, and
-<code>culvert explain</code> on the server, say which cause it is and what was seen.</p>
+<code>culvert vpn-gateway-connection-explain</code>, say which cause it is and what was seen.</p>
 ${sections.join('\n')}
 </body>
 </html>

@@ -14,6 +14,7 @@ import { cidrOperations } from './operations/cidrs.js';
 import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
 import { lookupOperations } from './operations/lookups.js';
+import { observedOperations } from './operations/observed.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
 import { quotaOperations } from './operations/quotas.js';
 import { regionOperations } from './operations/regions.js';
@@ -39,6 +40,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...gatewayOperations,
   ...advertisedOperations,
   ...connectionOperations,
+  ...observedOperations,
   ...cidrOperations,
   ...lookupOperations,
   ...regionOperations,
@@ -158,7 +160,8 @@ function schemaOf(operation: Operation, prefix: string): object {
     schema === null ? { description: 'Done', type: 'null' } : { $ref: `${schema.$id}#` },
   ]);
   return {
-    operationId: prefix === mainPrefix ? operation.id : `${operation.id}_${prefix.slice(1)}`,
+    operationId:
+      prefix === mainPrefix ? operation.id : `${operation.id}_${prefix.slice(1).replaceAll('/', '_')}`,
     summary: operation.summary,
     tags: [operation.tag],
     ...(names.length === 0 ? {} : { params: Type.Object(parameters) }),

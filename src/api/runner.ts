@@ -1,6 +1,8 @@
+import type { Explanation } from '../connection/explain.js';
 import type { StatusDocument } from '../connection/status.js';
 import type { GatewayFile } from '../store/model.js';
 import type { Vpc } from '../store/site.js';
+import type { HistoryDocument, HistoryWish } from '../telemetry/history.js';
 
 /**
  * The seam between the API and what runs gateways: a supervisor of processes in a server, a fake in tests. The
@@ -18,6 +20,17 @@ export interface GatewayRunner {
   stop(id: string): Promise<void>;
   /** What is known of the gateway now; undefined when it was not started. */
   observe(id: string): GatewayObservation | undefined;
+  /**
+   * Asks every member of a gateway about a connection, by its id. In member order; undefined for a member that does
+   * not run, does not answer, or does not know the connection.
+   */
+  explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]>;
+  /** How a connection has fared lately, likewise. */
+  history(
+    id: string,
+    connection: string,
+    wish: HistoryWish,
+  ): Promise<readonly (HistoryDocument | undefined)[]>;
   /** Calls the listener when an observation may have changed. Returns the way to stop. */
   subscribe(listener: (id: string) => void): () => void;
 }

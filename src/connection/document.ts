@@ -92,7 +92,7 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
 /** How much a connection carries. A tunnel without its route carries nothing of this host. */
 export function effectiveStatus(
   carried: ConnectionStatus,
-  note: ConnectionNote | undefined,
+  note: Pick<ConnectionNote, 'problems'> | undefined,
 ): ConnectionStatus {
   return carried === 'up' && (note?.problems ?? []).length > 0 ? 'degraded' : carried;
 }

@@ -29,6 +29,11 @@ export interface Explanation {
   readonly timeline: readonly TimelineEntry[];
 }
 
+/** An explanation as it can be given without the gateway's process, too: of that there is no status. */
+export type Diagnosis = Omit<Explanation, 'connection'> & {
+  readonly connection: ConnectionStatusDocument | null;
+};
+
 /** The moment an explanation is given at, and how it prints points on the monotonic clock. */
 export interface ExplainTime {
   readonly now: Millis;

@@ -136,6 +136,11 @@ export class ConnectionTracker implements EventConsumer {
       for (const projection of inOrder) projection.sendFailed?.(code, message, now);
   }
 
+  /** How much of a connection its child SAs carry; undefined when it is not configured. */
+  carried(connection: ConnectionId): ConnectionStatus | undefined {
+    return this.#tracked.get(connection)?.carried.status;
+  }
+
   /** What happened to a connection lately, oldest first. */
   history(connection: ConnectionId): readonly HistoryEntry[] {
     const one = this.#tracked.get(connection);

@@ -99,14 +99,24 @@ export class TrafficTotals implements EventConsumer {
     return { gateway, connections };
   }
 
+  /** Octets and packets by connection, as `now` has them, without the rest. */
+  passed(
+    counters: readonly (RecentTraffic & Pick<CountedChild, 'id'>)[],
+  ): ReadonlyMap<ConnectionId, RecentTraffic> {
+    const passed = new Map<ConnectionId, Writable<RecentTraffic>>();
+    for (const [id, past] of this.#past) addPassed(passed, id, past);
+    for (const one of counters) {
+      const owner = this.#owners.get(one.id);
+      if (owner !== undefined) addPassed(passed, owner, one);
+    }
+    return passed;
+  }
+
   /** Marks what has passed, every ten seconds; call it every second or so with all counters. */
   mark(counters: readonly CountedChild[], now: Millis): void {
     const last = this.#marks.at(-1);
     if (last !== undefined && now - last.at < MARK_MILLIS) return;
-    const passed = new Map<ConnectionId, RecentTraffic>();
-    for (const [id, { bytesIn, bytesOut, packetsIn, packetsOut }] of this.now(counters).connections)
-      passed.set(id, { bytesIn, bytesOut, packetsIn, packetsOut });
-    this.#marks.push({ at: now, passed });
+    this.#marks.push({ at: now, passed: this.passed(counters) });
     if (this.#marks.length > MARKS) this.#marks.shift();
   }
 
@@ -144,6 +154,24 @@ function totalOf(totals: Map<ConnectionId, TrafficTotal>, id: ConnectionId): Tra
     totals.set(id, total);
   }
   return total;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+function addPassed(
+  totals: Map<ConnectionId, Writable<RecentTraffic>>,
+  id: ConnectionId,
+  { bytesIn, bytesOut, packetsIn, packetsOut }: RecentTraffic,
+): void {
+  const total = totals.get(id);
+  if (total === undefined) {
+    totals.set(id, { bytesIn, bytesOut, packetsIn, packetsOut });
+    return;
+  }
+  total.bytesIn += bytesIn;
+  total.bytesOut += bytesOut;
+  total.packetsIn += packetsIn;
+  total.packetsOut += packetsOut;
 }
 
 function add(total: TrafficTotal, one: CountedChild, installed: boolean): void {

@@ -29,12 +29,13 @@ const builders = {
   literal: (value: unknown): object => ({ type: typeof value, const: value }),
   string: (options?: object): object => ({ type: 'string', ...options }),
   integer: (options?: object): object => ({ type: 'integer', ...options }),
+  number: (options?: object): object => ({ type: 'number', ...options }),
   boolean: (options?: object): object => ({ type: 'boolean', ...options }),
   unsafe: (schema: object): object => schema,
 };
 
 // The compiler follows TypeBox's declarations from here on; a test compares the schemas with TypeBox's own.
-const { object, optional, array, record, oneOf, literal, string, integer, boolean, unsafe } =
+const { object, optional, array, record, oneOf, literal, string, integer, number, boolean, unsafe } =
   builders as unknown as {
     readonly object: typeof typebox.Object;
     readonly optional: typeof typebox.Optional;
@@ -44,6 +45,7 @@ const { object, optional, array, record, oneOf, literal, string, integer, boolea
     readonly literal: typeof typebox.Literal;
     readonly string: typeof typebox.String;
     readonly integer: typeof typebox.Integer;
+    readonly number: typeof typebox.Number;
     readonly boolean: typeof typebox.Boolean;
     readonly unsafe: typeof typebox.Unsafe;
   };
@@ -53,6 +55,7 @@ export {
   boolean as Boolean,
   integer as Integer,
   literal as Literal,
+  number as Number,
   object as Object,
   oneOf as Enum,
   optional as Optional,

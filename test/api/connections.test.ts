@@ -58,7 +58,7 @@ t.test('a policy mode connection', async (t) => {
     {
       code: 'peer_not_responding',
       message: 'The peer is silent.',
-      more_info: 'http://localhost/culvert/v1/docs/vpc-vpn-health#vpn-connection-health',
+      more_info: 'http://localhost/culvert/v1/docs/vpc-vpn-health?cause=peer_silent#vpn-connection-health',
     },
   ]);
   lab.runner.setConnection(id, { status: 'up', status_reasons: [] });

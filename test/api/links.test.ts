@@ -98,5 +98,15 @@ t.test('the page behind more_info explains every code, and opens without a token
   for (const code of CODES) t.ok(page.payload.includes(`id="${code}"`), code);
   t.match(page.payload, /port_4500_blocked/);
   t.notMatch(page.payload, /`[^`]*<[a-z]+ /, 'advice is text');
+  const about = async (cause: string) =>
+    (await world.lab.server.app.inject({ url: `${url}?cause=${cause}`, headers: { host: 'localhost' } }))
+      .payload;
+  t.match(
+    await about('psk_mismatch'),
+    /led here is <code>psk_mismatch<\/code>: Enter the same pre-shared key/,
+  );
+  for (const other of ['%3Cscript%3E', 'constructor', 'a&cause=b']) {
+    t.equal(await about(other), page.payload, 'what is no cause adds nothing');
+  }
   release();
 });

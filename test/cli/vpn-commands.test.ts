@@ -434,7 +434,8 @@ t.test('every command has help with an example, and completion knows them', asyn
       ...family('ipsec-policy', policy),
       ...family('vpn-gateway', ' -create -delete -update'),
       ...family('vpn-gateway-advertised-cidr', ' -add -delete'),
-      ...family('vpn-gateway-connection', ' -create -delete -update -local-cidr-add -local-cidr-delete'),
+      ...family('vpn-gateway-connection', ' -create -delete -update -explain'),
+      ...family('vpn-gateway-connection-local-cidr', '-add -delete'),
       ...family('vpn-gateway-connection-peer-cidr', '-add -delete'),
     ].sort(),
   );

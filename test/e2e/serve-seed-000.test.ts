@@ -138,6 +138,21 @@ t.test('the calls of the document, and its settings on the wire', { skip, timeou
       async () => (await json('vpn-gateway-connection', 'one', 'waits')).status === 'up',
     );
     t.equal(await lab.ping(vpc1, vpc2.hostAddress), 2);
+    t.match(await lab.culvert('vpn-gateway-connection-explain', 'one', 'waits'), {
+      code: 0,
+      out: /^The connection with .* is up for 1 pair of networks\.\n[\s\S]*What happened lately/,
+    });
+    t.match(await lab.culvert('vpn-gateway-connection-explain', 'one', 'my-vpn-connection'), {
+      code: 1,
+      out: /^The connection is down\. [\s\S]*cause: /,
+    });
+    const history = `/vpn_gateways/${gateway.id}/connections/${waits.id}/history`;
+    await until('the pings are in the history', async () => {
+      const { points } = (await lab.call('GET', history)).body.members[0];
+      const total = (field: string): number =>
+        points.reduce((sum: number, point: Record<string, number>) => sum + point[field]!, 0);
+      return total('packets_in') >= 2 && total('packets_out') >= 2 && total('up_seconds') > 0;
+    });
     t.match(
       lab.log,
       /IKEv2 SA \d+ established as responder with key_id:/,

@@ -278,6 +278,20 @@ const connections: Record<string, OperationCases> = {
     ],
   },
   get_vpn_gateway_connection: { params: C, cases: [...noConnection, ok(200)] },
+  get_vpn_gateway_connection_diagnosis: {
+    params: C,
+    cases: [...noConnection, ok(200), ok(200, { params: { gateway: '{rgw}', id: '{rc}' } })],
+  },
+  get_vpn_gateway_connection_history: {
+    params: C,
+    cases: [
+      ...noConnection,
+      no(400, 'validation_enum', { query: 'step=7' }),
+      no(400, 'validation_failure', { query: 'from=yesterday' }),
+      ok(200, { query: 'step=60&from=2026-11-22T09:00:00Z' }),
+      ok(200, { params: { gateway: '{rgw}', id: '{rc}' } }),
+    ],
+  },
   update_vpn_gateway_connection: {
     params: C,
     cases: [

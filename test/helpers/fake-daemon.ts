@@ -4,6 +4,7 @@ import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/me
 import { ControlError } from '../../src/daemon/control/protocol.js';
 import { Check, type DoctorReport, doctorReport } from '../../src/daemon/doctor/report.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
+import type { HistoryDocument } from '../../src/telemetry/history.js';
 import type { GatewaySnapshot } from '../../src/telemetry/metrics/samples.js';
 
 const connection = (name: string, status: 'up' | 'down'): ConnectionStatusDocument => ({
@@ -88,6 +89,11 @@ export class FakeDaemon implements ControlHandler {
     const remedy = 'turn it on';
     const entry = check.finding({ code: 'forwarding_off', message: `off, passive ${passive}`, remedy });
     return doctorReport({ gateway: { name: 'g', address: '192.0.2.1' }, running: true }, [entry]);
+  }
+
+  history({ name, step = 60 }: ParamsOf<'history'>): HistoryDocument {
+    this.status({ name });
+    return { name, since: '2026-01-01T00:00:00.000Z', step, points: [] };
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

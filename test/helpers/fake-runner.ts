@@ -4,8 +4,10 @@ import type {
   GatewayObservation,
   GatewayRunner,
 } from '../../src/api/runner.js';
+import { type Explanation, explain } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
+import type { HistoryDocument, HistoryWish } from '../../src/telemetry/history.js';
 
 /** Whatever the server wants of a gateway, the gateway's process must take. @throws ControlError */
 function checkWireForm({ members }: DesiredGateway): void {
@@ -28,6 +30,7 @@ export class FakeRunner implements GatewayRunner {
   readonly #states = new Map<string, GatewayObservation['state']>();
   readonly #faults = new Map<string, GatewayFault>();
   readonly #connections = new Map<string, Partial<ConnectionStatusDocument>>();
+  readonly #histories = new Map<string, (wish: HistoryWish) => HistoryDocument>();
   readonly #listeners = new Set<(id: string) => void>();
 
   async start(desired: DesiredGateway): Promise<void> {
@@ -88,6 +91,24 @@ export class FakeRunner implements GatewayRunner {
       members: state === 'degraded' ? [members[0], undefined] : seen,
       faults: desired.members.map((_, index) => this.#faults.get(`${id} ${index}`)),
     };
+  }
+
+  async explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]> {
+    const time = { now: 0, toUtc: (at: number) => new Date(at).toISOString() };
+    return (this.observe(id)?.members ?? []).map((member) => {
+      const status = member?.connections.find((one) => one.id === connection);
+      return status && explain(status, [], time);
+    });
+  }
+
+  /** What every member that runs answers. */
+  setHistory(connection: string, history: (wish: HistoryWish) => HistoryDocument): void {
+    this.#histories.set(connection, history);
+  }
+
+  async history(id: string, connection: string, wish: HistoryWish) {
+    const history = this.#histories.get(connection);
+    return (this.observe(id)?.members ?? []).map((member) => member && history?.(wish));
   }
 
   subscribe(listener: (id: string) => void): () => void {

@@ -13,6 +13,7 @@ t.test('the builders make the schemas that TypeBox makes', async (t) => {
         shared: type.Optional(name),
         number: type.Optional(type.Integer({ minimum: 1, maximum: 5 })),
         plain: type.Integer(),
+        share: type.Number({ minimum: 0 }),
         flag: type.Boolean({ description: 'on or off' }),
         word: type.Enum(['a', 'b', 3], { description: 'one of them' }),
         words: type.Array(type.Enum(['x']), { minItems: 1, maxItems: 3, uniqueItems: true }),

@@ -1,4 +1,4 @@
-import type { ConnectionStatusDocument } from '../../connection/status.js';
+import type { ConnectionStatusDocument, StatusReason } from '../../connection/status.js';
 import type { IkeIdentity } from '../../store/model.js';
 import type { ConnectionRecord, GatewayRecord } from '../../store/records.js';
 import type { StoredObject } from '../../store/store.js';
@@ -12,6 +12,7 @@ import type {
   PolicyConnectionAnswer,
   RouteConnectionAnswer,
 } from '../schemas/answers.js';
+import { faultSentence, memberFault } from './health.js';
 import { type Links, reasonAnswer } from './links.js';
 
 /** Renders a connection as other objects refer to it. */
@@ -170,7 +171,7 @@ function addressIdentity(address: string): IkeIdentity {
 }
 
 /** Of a connection that no gateway runs until it is given a key. */
-const NO_KEY: ConnectionStatusDocument['status_reasons'][number] = {
+export const NO_KEY: StatusReason = {
   code: 'cannot_authenticate_connection',
   message:
     'The connection was restored from a backup without its pre-shared key: set psk, and admin_state_up to true.',
@@ -180,8 +181,8 @@ const NO_KEY: ConnectionStatusDocument['status_reasons'][number] = {
 export class ObservedConnection {
   readonly #documents: readonly (ConnectionStatusDocument | undefined)[];
   readonly #adminStateUp: boolean;
-  /** Why a member gives no status. */
-  readonly #silence: ConnectionStatusDocument['status_reasons'];
+  /** Why a member gives no status, in member order; none of one that does. */
+  readonly #silence: readonly (readonly StatusReason[])[];
   readonly #hasKey: boolean;
 
   constructor(
@@ -191,12 +192,15 @@ export class ObservedConnection {
     observation: GatewayObservation | undefined,
   ) {
     this.#adminStateUp = adminStateUp;
-    const reason = observation?.reason;
-    this.#silence = reason === undefined ? [] : [{ code: 'internal_error', message: reason }];
     this.#hasKey = psk !== undefined;
-    this.#documents = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) =>
+    const members = Array.from({ length: mode === 'route' ? 2 : 1 }, (_, member) => member);
+    this.#documents = members.map((member) =>
       observation?.members[member]?.connections.find((one) => one.id === id),
     );
+    this.#silence = members.map((member) => {
+      const fault = observation && memberFault(observation, member);
+      return fault === undefined ? [] : [{ code: 'internal_error', message: faultSentence(fault) }];
+    });
   }
 
   /** Up when any tunnel is: a degraded connection carries traffic. */
@@ -204,9 +208,10 @@ export class ObservedConnection {
     return this.#documents.some((_, index) => this.ofMember(index) === 'up') ? 'up' : 'down';
   }
 
-  get reasons(): ConnectionStatusDocument['status_reasons'] {
+  /** Those of all members. Two members that fail for one cause say it once, and for two causes of one code, both. */
+  get reasons(): readonly StatusReason[] {
     const all = this.#documents.flatMap((_, index) => [...this.reasonsOf(index)]);
-    return all.filter((reason, index) => all.findIndex(({ code }) => code === reason.code) === index);
+    return all.filter((reason, index) => all.findIndex((other) => isAlike(other, reason)) === index);
   }
 
   ofMember(index: number): 'up' | 'down' {
@@ -214,9 +219,9 @@ export class ObservedConnection {
     return this.#adminStateUp && (status === 'up' || status === 'degraded') ? 'up' : 'down';
   }
 
-  reasonsOf(index: number): ConnectionStatusDocument['status_reasons'] {
+  reasonsOf(index: number): readonly StatusReason[] {
     if (!this.#hasKey) return [NO_KEY];
-    return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? this.#silence) : [];
+    return this.#adminStateUp ? (this.#documents[index]?.status_reasons ?? this.#silence[index] ?? []) : [];
   }
 
   /** Address that the peer's host name resolves to now; undefined before it was spoken to. */
@@ -224,4 +229,11 @@ export class ObservedConnection {
     const endpoint = this.#documents.map((one) => one?.ike?.peer_endpoint).find((one) => one !== undefined);
     return endpoint?.replace(/:[0-9]+$/, '').replace(/^\[(.*)\]$/, '$1');
   }
+}
+
+/** Of one code and of one finer cause, where they have one, whatever times and counts their messages hold. */
+function isAlike(a: StatusReason, b: StatusReason): boolean {
+  if (a.code !== b.code) return false;
+  const cause = a.details?.cause;
+  return cause === b.details?.cause && (cause !== undefined || a.message === b.message);
 }

@@ -75,16 +75,29 @@ function processReasons({ gateway, observation, links }: GatewayHealth, member?:
   if (observation === undefined) {
     return [reasonOf('internal_error', 'The server has not started the gateway yet.', links)];
   }
-  const { members, faults = [] } = observation;
-  const looked = members.flatMap((status, index) => {
-    if (status !== undefined || (member !== undefined && member !== index)) return [];
-    const fault = faults[index] ?? { kind: LIKELY[observation.state] };
+  const { members } = observation;
+  const looked = members.flatMap((_, index) => {
+    const fault = memberFault(observation, index);
+    if (fault === undefined || (member !== undefined && member !== index)) return [];
     const which = gateway.mode === 'route' ? ` (member ${gateway.members[index]?.publicAddress})` : '';
     const code = fault.kind === 'address' ? 'cannot_reserve_ip_address' : 'internal_error';
     return [reasonOf(code, `${SENTENCES[fault.kind]}${which}${detail(fault)}`, links)];
   });
   if (looked.length > 0 || observation.state === 'running' || observation.state === 'degraded') return looked;
   return [reasonOf('internal_error', observation.reason ?? 'The gateway is not running.', links)];
+}
+
+/** Why member `index` of a gateway gives no status; undefined for one that does. */
+export function memberFault(
+  { state, members, faults }: GatewayObservation,
+  index: number,
+): GatewayFault | undefined {
+  return members[index] === undefined ? (faults?.[index] ?? { kind: LIKELY[state] }) : undefined;
+}
+
+/** A fault in a sentence. */
+export function faultSentence(fault: GatewayFault): string {
+  return `${SENTENCES[fault.kind]}${detail(fault)}`;
 }
 
 /** What a state says of a member of which nothing else is known. */

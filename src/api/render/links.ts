@@ -91,8 +91,17 @@ export class Links {
 /** Path of the documents that `more_info` leads to. */
 export const DOCS_PATH = '/culvert/v1/docs';
 
-/** A status reason in the contract's form: without our details, its link absolute. */
-export function reasonAnswer({ code, message, more_info }: StatusReason, links: Links): ReasonAnswer {
-  if (more_info === undefined) return { code, message };
-  return { code, message, more_info: links.docs(more_info) };
+/** A status reason in the contract's form, which has no field for our details. */
+export function reasonAnswer(reason: StatusReason, links: Links): ReasonAnswer {
+  const { code, message } = reason;
+  const link = moreInfo(reason, links);
+  return link === undefined ? { code, message } : { code, message, more_info: link };
+}
+
+/** The absolute link of a status reason. Its finer cause is in it as `?cause=`, before the anchor of the documents. */
+export function moreInfo({ more_info, details }: StatusReason, links: Links): string | undefined {
+  if (more_info === undefined) return undefined;
+  const [page, anchor] = more_info.split('#');
+  const cause = details === undefined ? '' : `?cause=${encodeURIComponent(details.cause)}`;
+  return links.docs(`${page}${cause}${anchor === undefined ? '' : `#${anchor}`}`);
 }

@@ -34,6 +34,7 @@ import {
   UpDown,
   VpcReference,
 } from './answer-parts.js';
+import { Diagnosis, History } from './observed-answers.js';
 import {
   AuditEntries,
   AuditEntry,
@@ -267,6 +268,8 @@ export const ANSWERS: readonly NamedSchema[] = [
   Quota,
   AuditEntry,
   Token,
+  Diagnosis,
+  History,
   IkePolicies,
   IpsecPolicies,
   Gateways,

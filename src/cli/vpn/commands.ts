@@ -1,5 +1,6 @@
 import type { CliCommand } from '../command.js';
 import { connectionCommands } from './connections.js';
+import { diagnosisCommands } from './diagnosis.js';
 import { gatewayCommands } from './gateways.js';
 import { policyCommands } from './policies.js';
 import { toCliCommand } from './spec.js';
@@ -8,5 +9,6 @@ import { toCliCommand } from './spec.js';
 export const vpnCommands: readonly CliCommand[] = [
   ...gatewayCommands,
   ...connectionCommands,
+  ...diagnosisCommands,
   ...policyCommands,
 ].map(toCliCommand);

@@ -14,6 +14,8 @@ import { connectionView } from './views.js';
 
 const gateway = operand('VPN gateway by name or id');
 const connection = operand('Connection by name or id');
+/** The operands of a command about one connection. */
+export const connectionOperands = { gateway, connection };
 
 const IDENTITY_TYPES = ['fqdn', 'hostname', 'ipv4_address', 'key_id'] as const;
 const identityType = (whose: string): Options => ({
@@ -53,7 +55,8 @@ const KEY_WARNING =
   'A key on the command line is seen by every user of this machine while the command runs, and stays in the\n' +
   "shell's history. Name a file with --psk-file instead, or leave the key out and be asked for it.";
 
-const path = (gatewayId: string, id = ''): string =>
+/** Path of the connections of a gateway, or of one of them. */
+export const connectionPath = (gatewayId: string, id = ''): string =>
   `/vpn_gateways/${gatewayId}/connections${id && `/${id}`}`;
 
 const cidrOperands: Readonly<Record<string, PositionalOptions>> = {
@@ -74,13 +77,13 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
     examples: [['vpn-gateway-connections my-gateway', 'All of them']],
     run: async (api, given) => {
       const { id } = await givenGateway(api, given);
-      return { kind: 'list', view: connectionView, items: await api.list(path(id), 'connections') };
+      return { kind: 'list', view: connectionView, items: await api.list(connectionPath(id), 'connections') };
     },
   },
   {
     name: 'vpn-gateway-connection',
     operands: '<gateway> <connection>',
-    positionals: { gateway, connection },
+    positionals: connectionOperands,
     options: vpcOption,
     description: 'Show one connection of a VPN gateway',
     examples: [['vpn-gateway-connection my-gateway my-connection', 'By its name']],
@@ -129,14 +132,14 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
           asn: given.number('peer-asn'),
         }),
       };
-      const { body: made } = await api.call('POST', path(id), body);
+      const { body: made } = await api.call('POST', connectionPath(id), body);
       return { kind: 'object', object: made as ApiObject };
     },
   },
   {
     name: 'vpn-gateway-connection-update',
     operands: '<gateway> <connection>',
-    positionals: { gateway, connection },
+    positionals: connectionOperands,
     options: {
       ...optionsOf('name', 'psk'),
       ...settings,
@@ -168,7 +171,7 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
       const found = await Promise.all(wanted.map((name) => resolveConnection(api, owner, name)));
       return found.map((object) => ({
         object,
-        path: path(owner.id, object.id),
+        path: connectionPath(owner.id, object.id),
         text: `connection "${object.name}" of ${owner.name}`,
       }));
     },
@@ -222,13 +225,14 @@ interface Found {
   readonly connection: ApiObject;
 }
 
-async function givenConnection(api: ApiClient, given: Given): Promise<Found> {
+/** The connection that the operands name, and its gateway. @throws CliError */
+export async function givenConnection(api: ApiClient, given: Given): Promise<Found> {
   const owner = await resolveGateway(api, given.operand('gateway'), given.text('vpc'));
   return { gateway: owner, connection: await resolveConnection(api, owner, given.operand('connection')) };
 }
 
 function cidrPath({ gateway: owner, connection: one }: Found, side: 'local' | 'peer', cidr: string): string {
-  return `${path(owner.id, one.id)}/${side}/cidrs/${encodeURIComponent(cidr)}`;
+  return `${connectionPath(owner.id, one.id)}/${side}/cidrs/${encodeURIComponent(cidr)}`;
 }
 
 /** `3.3.3.0/24`, or as older reference CLIs had it, `3.3.3.0 24`. */
@@ -257,7 +261,7 @@ async function updateConnection(api: ApiClient, given: Given): ReturnType<VpnCom
   };
   if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
   const found = await givenConnection(api, given);
-  const target = path(found.gateway.id, found.connection.id);
+  const target = connectionPath(found.gateway.id, found.connection.id);
   // With the tag of what is there now: a change of tunnels is refused without.
   const { etag } = await api.call('GET', target);
   const headers: Record<string, string> = etag === undefined ? {} : { 'if-match': etag };

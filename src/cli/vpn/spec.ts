@@ -65,7 +65,14 @@ export type Outcome =
   | { readonly kind: 'object'; readonly object: ApiObject }
   /** Values that are no objects, such as CIDRs. */
   | { readonly kind: 'values'; readonly title: string; readonly values: readonly string[] }
-  | { readonly kind: 'done'; readonly text: string; readonly json: object };
+  | { readonly kind: 'done'; readonly text: string; readonly json: object }
+  /** A text of its own form, and what the command's end says about it. */
+  | {
+      readonly kind: 'report';
+      readonly json: object;
+      show(terminal: Terminal): void;
+      readonly code: ExitCode;
+    };
 
 /** A command of `culvert vpn`: how it is called, and what it requests. */
 export interface VpnCommand {
@@ -122,8 +129,9 @@ export function toCliCommand(command: VpnCommand | DeleteCommand): CliCommand {
       const given = new Given(values);
       const json = values.output === 'json';
       if (!deletes) {
-        present(await command.run(api, given), json, given.on('quiet'), terminal);
-        return ExitCode.done;
+        const outcome = await command.run(api, given);
+        present(outcome, json, given.on('quiet'), terminal);
+        return outcome.kind === 'report' ? outcome.code : ExitCode.done;
       }
       return await deleteAll(await command.find(api, given), api, given, json, terminal);
     },
@@ -179,6 +187,10 @@ function present(outcome: Outcome, json: boolean, quiet: boolean, terminal: Term
       if (json) terminal.json(outcome.values);
       else if (outcome.values.length > 0) terminal.lines(outcome.values);
       else if (!quiet) terminal.line(`no ${outcome.title}`);
+      return;
+    case 'report':
+      if (json) terminal.json(outcome.json);
+      else if (!quiet) outcome.show(terminal);
       return;
     case 'done':
       if (json) terminal.json(outcome.json);

@@ -1,6 +1,7 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import type { HistoryDocument } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { GatewayCore } from '../core/core.js';
@@ -75,6 +76,12 @@ export class ControlCommands implements ControlHandler {
     const explanation = this.#core.statuses.explain(this.#find(name));
     if (explanation === undefined) throw this.#unknown(name);
     return explanation;
+  }
+
+  history({ name, ...wish }: ParamsOf<'history'>): HistoryDocument {
+    const history = this.#core.history(this.#find(name), wish);
+    if (history === undefined) throw this.#unknown(name);
+    return history;
   }
 
   metrics(): GatewaySnapshot {

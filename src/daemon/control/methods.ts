@@ -1,6 +1,9 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import { type HistoryDocument, STEPS } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
+import { parseDateTime } from '../../telemetry/rfc3339.js';
+import type { Step } from '../../telemetry/series.js';
 import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { DoctorReport } from '../doctor/report.js';
@@ -65,6 +68,26 @@ const WAIT_SECONDS: Param<number, true> = {
     const seconds = value ?? DEFAULT_WAIT_SECONDS;
     if (typeof seconds === 'number' && seconds > 0 && seconds <= MAX_WAIT_SECONDS) return seconds;
     throw new ControlError('bad_request', `"${name}" is not a number of seconds up to ${MAX_WAIT_SECONDS}`);
+  },
+};
+
+const STEP: Param<Step | undefined, true> = {
+  is: `seconds: ${STEPS.join(', ')}; left out, the finest that reaches back to \`from\``,
+  optional: true,
+  read(value, name) {
+    const step = STEPS.find((one) => one === value);
+    if (value === undefined || step !== undefined) return step;
+    throw new ControlError('bad_request', `"${name}" is none of ${STEPS.join(', ')} (seconds)`);
+  },
+};
+
+const TIME: Param<string | undefined, true> = {
+  is: 'RFC 3339; left out, as far back as they are kept',
+  optional: true,
+  read(value, name) {
+    if (value === undefined) return undefined;
+    if (typeof value === 'string' && parseDateTime(value) !== undefined) return value;
+    throw new ControlError('bad_request', `"${name}" is no time: write it as 2026-11-30T12:00:00Z`);
   },
 };
 
@@ -154,6 +177,11 @@ export const METHODS = {
     'gateway',
     { name: CONNECTION },
     'why a connection is as it is, with what happened lately',
+  ),
+  history: method<HistoryDocument>()(
+    'gateway',
+    { name: CONNECTION, step: STEP, from: TIME },
+    'state, throughput and round-trip time of a connection over the last minutes, hours or days',
   ),
   metrics: method<GatewaySnapshot>()(
     'gateway',

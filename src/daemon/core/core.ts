@@ -9,6 +9,7 @@ import type { IkeEvent } from '../../ike/events.js';
 import type { Input } from '../../ike/inputs.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLog } from '../../telemetry/event-log.js';
+import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import type { ChildId, ConnectionId, DeviceNumber } from '../../util/ids.js';
@@ -26,6 +27,7 @@ import { EventBus } from './event-bus.js';
 import { Keepalives } from './keepalives.js';
 import { isElsewhere, PeerNames, unresolvedAttempt } from './peer-names.js';
 import { type Orders, ReconcilerDriver } from './reconciler-driver.js';
+import { ConnectionSampler } from './sampler.js';
 import { Statuses } from './statuses.js';
 import { TrafficReports } from './traffic-reports.js';
 import { Upkeep } from './upkeep.js';
@@ -68,6 +70,7 @@ export class GatewayCore {
   readonly #driver: EngineDriver;
   readonly #reconciler: ReconcilerDriver;
   readonly #upkeep: Upkeep;
+  readonly #sampler: ConnectionSampler;
 
   constructor(deps: CoreDeps) {
     const { clock, effects, logger, names, random, resolve } = deps;
@@ -96,12 +99,18 @@ export class GatewayCore {
       status: (connection) => this.statuses.of(connection),
       failures: (connection) => this.#reconciler.view(connection)?.failures ?? 0,
     });
+    this.#sampler = new ConnectionSampler({
+      ...{ totals: deps.totals, clock },
+      standing: (connection) => this.statuses.standing(connection),
+    });
     const keepalives = new Keepalives(this.#ledger);
     const reports = new TrafficReports(this.#ledger);
     this.#bus = new EventBus({
       ledger: this.#ledger,
       state: [keepalives],
-      records: [this.tracker, deps.totals, deps.counts, names.reader(this.#log), this.watchers],
+      records: [
+        ...[this.tracker, deps.totals, deps.counts, names.reader(this.#log), this.watchers, this.#sampler],
+      ],
       actors: [this.#reconciler],
       settled: [() => this.watchers.notify()],
     });
@@ -113,6 +122,7 @@ export class GatewayCore {
     this.#upkeep = new Upkeep({
       ...{ clock, logger, tracker: this.tracker, reports, keepalives, peerNames, log: this.#log },
       totals: deps.totals,
+      sampler: this.#sampler,
       counters: () => deps.counters(),
       input: (input) => this.input(input),
       sendKeepalive: (remote) => effects.sendKeepalive(remote),
@@ -174,6 +184,11 @@ export class GatewayCore {
     this.tracker.sendFailed(to, code, message, this.#deps.clock.now());
   }
 
+  /** How a connection has fared lately; undefined when it is not configured. */
+  history(connection: ConnectionId, wish: HistoryWish): HistoryDocument | undefined {
+    return this.#sampler.history(connection, this.#deps.names.nameOf(connection), wish);
+  }
+
   up(connection: ConnectionId): void {
     this.#reconciler.handle({ kind: 'up', connection });
   }
@@ -208,6 +223,7 @@ export class GatewayCore {
     this.#config.replace(config);
     this.#deps.names.configure(this.#config.connections);
     this.#deps.totals.configure(this.#config.connections);
+    this.#sampler.configure(this.#config.connections);
     this.#peerNames.configure(this.#config.hostNames());
     const { connections } = this.#configure();
     this.#reconciler.handle({ kind: 'configure', connections });

@@ -1,8 +1,8 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
-import type { ConnectionNote, ConnectionProblem } from '../../connection/document.js';
+import { type ConnectionNote, type ConnectionProblem, effectiveStatus } from '../../connection/document.js';
 import { type Explanation, explain } from '../../connection/explain.js';
 import type { ConnectionView } from '../../connection/reconcile-types.js';
-import type { ConnectionStatusDocument } from '../../connection/status.js';
+import type { ConnectionStatus, ConnectionStatusDocument } from '../../connection/status.js';
 import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -13,7 +13,7 @@ import { trafficById } from './upkeep.js';
 
 /** Everything that a status document is put together from. All of it is read when a document is asked for. */
 export interface StatusesDeps {
-  readonly tracker: Pick<ConnectionTracker, 'status' | 'statusOf' | 'history'>;
+  readonly tracker: Pick<ConnectionTracker, 'status' | 'statusOf' | 'carried' | 'history'>;
   readonly config: Pick<ConfigInForce, 'connections' | 'isStopped'>;
   readonly names: Pick<ConnectionNames, 'nameOf'>;
   /** What the reconciler is doing. */
@@ -44,6 +44,14 @@ export class Statuses {
   of(id: ConnectionId): ConnectionStatusDocument | undefined {
     const { tracker, clock, counters } = this.#deps;
     return tracker.statusOf(id, trafficById(counters()), this.noteOf(id), clock.now());
+  }
+
+  /** The status of one connection alone, without the work of its document; undefined when there is none of this id. */
+  standing(id: ConnectionId): ConnectionStatus | undefined {
+    const carried = this.#deps.tracker.carried(id);
+    if (carried === undefined) return undefined;
+    const problems = this.#problems.get(id);
+    return effectiveStatus(carried, problems && { problems });
   }
 
   /** Why a connection is as it is, with evidence. Undefined when there is none of this id. */

@@ -10,6 +10,7 @@ import type { Millis } from '../../util/units.js';
 import type { Clock } from '../system/clock.js';
 import type { Keepalives } from './keepalives.js';
 import type { PeerNames } from './peer-names.js';
+import type { ConnectionSampler } from './sampler.js';
 import { StandstillWatch } from './standstill.js';
 import type { TrafficReports } from './traffic-reports.js';
 
@@ -19,6 +20,7 @@ export interface UpkeepDeps {
   readonly logger: Logger;
   readonly tracker: Pick<ConnectionTracker, 'traffic' | 'stoodStill'>;
   readonly reports: Pick<TrafficReports, 'report'>;
+  readonly sampler: Pick<ConnectionSampler, 'look'>;
   readonly keepalives: Pick<Keepalives, 'take'>;
   readonly peerNames: Pick<PeerNames, 'refreshDue'>;
   readonly log: Pick<EventLog, 'flush'>;
@@ -52,7 +54,7 @@ export class Upkeep {
 
   /** One look. `standstill`: nothing ran here for so long before it. */
   look(standstill?: Millis): void {
-    const { tracker, totals, reports, keepalives, peerNames, log, clock, logger } = this.#deps;
+    const { tracker, totals, reports, sampler, keepalives, peerNames, log, clock, logger } = this.#deps;
     const now = clock.now();
     if (standstill !== undefined) {
       logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
@@ -61,6 +63,7 @@ export class Upkeep {
     const counters = this.#deps.counters();
     tracker.traffic(trafficById(counters), now);
     totals.mark(counters, now);
+    sampler.look(counters);
     reports.report(counters, (input) => this.#deps.input(input));
     for (const peer of keepalives.take(now)) this.#deps.sendKeepalive(peer);
     peerNames.refreshDue();

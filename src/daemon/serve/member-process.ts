@@ -4,6 +4,7 @@ import type { StatusDocument } from '../../connection/status.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
+import type { ControlClient } from '../control/client.js';
 import { ControlError } from '../control/protocol.js';
 import type { DesiredState } from '../supervised/desired-state.js';
 import {
@@ -141,6 +142,20 @@ export class MemberProcess {
       // One that ended meanwhile is started again, with the newest desired state.
       if (this.#process === launched) throw error;
     }
+  }
+
+  /**
+   * Asks its process something. Undefined when there is none that runs, when it ends or falls silent meanwhile, and
+   * when it answers in the negative.
+   */
+  async ask<T>(question: (client: ControlClient) => Promise<T>): Promise<T | undefined> {
+    const client = this.#process?.client;
+    if (this.#state !== 'running' || client === undefined) return undefined;
+    const answer = question(client).catch((error: unknown) => {
+      if (error instanceof ControlError) return undefined;
+      throw error;
+    });
+    return await this.#unlessSilent(answer);
   }
 
   /** Resolves when nothing is left of it. */
@@ -295,16 +310,16 @@ export class MemberProcess {
     await endSilent(pid, this.#options.launch.control);
   }
 
-  /** Resolves with `done`, or when the process does not answer. */
-  async #unlessSilent(done: Promise<void>): Promise<void> {
+  /** Resolves with `done`, or with nothing when the process does not answer. */
+  async #unlessSilent<T>(done: Promise<T>): Promise<T | undefined> {
     let silent = (): void => undefined;
-    const silence = new Promise<void>((resolve) => {
-      silent = resolve;
-      if (this.#state === 'silent') resolve();
+    const silence = new Promise<undefined>((resolve) => {
+      silent = () => resolve(undefined);
+      if (this.#state === 'silent') silent();
     });
     this.#onSilence.add(silent);
     try {
-      await Promise.race([done, silence]);
+      return await Promise.race([done, silence]);
     } finally {
       this.#onSilence.delete(silent);
     }

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
+import type { Explanation } from '../../connection/explain.js';
 import type { GatewayFile } from '../../store/model.js';
+import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
 import type { Logger } from '../../telemetry/log.js';
 import { absentSnapshot } from '../../telemetry/metrics/absent.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
+import type { ControlClient } from '../control/client.js';
 import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
@@ -113,6 +116,19 @@ export class ProcessRunner implements GatewayRunner {
     return { state, members, faults, ...(reason === undefined ? {} : { reason }) };
   }
 
+  explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]> {
+    return this.#askMembers(id, (client) => client.explain({ name: connection }));
+  }
+
+  history(
+    id: string,
+    connection: string,
+    { step, from }: HistoryWish,
+  ): Promise<readonly (HistoryDocument | undefined)[]> {
+    const wish = { ...(step === undefined ? {} : { step }), ...(from === undefined ? {} : { from }) };
+    return this.#askMembers(id, (client) => client.history({ name: connection, ...wish }));
+  }
+
   /** The metrics of every member of every gateway: of one that does not answer, what is known without it. */
   async metrics(): Promise<MemberMetrics[]> {
     const all = [...this.#gateways].flatMap(([id, { members, absent }]) =>
@@ -158,6 +174,12 @@ export class ProcessRunner implements GatewayRunner {
     for (const result of results) {
       if (result.status === 'rejected') this.#options.logger.error(oneLine(result.reason));
     }
+  }
+
+  /** The answers of all members, in their order. */
+  #askMembers<T>(id: string, ask: (client: ControlClient) => Promise<T>): Promise<(T | undefined)[]> {
+    const members = this.#gateways.get(id)?.members ?? [];
+    return Promise.all(members.map((member) => member.ask(ask)));
   }
 
   #desiredOf(desired: DesiredGateway, file: GatewayFile, index: number): DesiredState {
