@@ -22,6 +22,7 @@ import { BODY_LIMIT, tooLarge } from './bodies.js';
 import { type ApiContext, type ReloadServer, WriteQueue } from './context.js';
 import { registerDocsRoute } from './docs-route.js';
 import { ApiError } from './errors.js';
+import { registerHealthRoutes, ServerHealth } from './health.js';
 import { GatewayLifecycle } from './lifecycle.js';
 import {
   answerGarbage,
@@ -78,6 +79,7 @@ interface ServerParts {
   readonly context: ApiContext;
   readonly authenticator: Authenticator | undefined;
   readonly lifecycle: GatewayLifecycle;
+  readonly health: ServerHealth;
   readonly rootSockets: WeakSet<Socket>;
 }
 
@@ -161,11 +163,18 @@ export class ApiServer {
       servers: [{ url: originOf(request, context) }],
     }));
     registerDocsRoute(app);
+    const health = await ServerHealth.of(context);
+    registerHealthRoutes(app, health);
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
     registerReloadRoute(app, context);
     registerOperations(app, context);
     await app.ready();
-    return new ApiServer(options, app, { context, authenticator, lifecycle, rootSockets });
+    return new ApiServer(options, app, { context, authenticator, lifecycle, health, rootSockets });
+  }
+
+  /** What `/health` and `/ready` answer, for other listeners and for the service manager. */
+  get health(): ServerHealth {
+    return this.#parts.health;
   }
 
   /**

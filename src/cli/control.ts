@@ -5,7 +5,7 @@ import { ControlError } from '../daemon/control/protocol.js';
 import type { DoctorReport } from '../daemon/doctor/report.js';
 import type { ReloadReport } from '../daemon/gateway/reload.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
-import { CliError, messageOf } from './errors.js';
+import { CliError, messageOf, UnreachableError } from './errors.js';
 import { suggestion } from './nearest.js';
 
 /** What commands need of a running daemon. */
@@ -64,7 +64,7 @@ export async function openControl({
   try {
     client = await ControlClient.connect(path);
   } catch (error) {
-    throw new CliError(refusal(path, error));
+    throw refused(path, error);
   }
   /** An answer about a connection. Where there is none of the name, the error has the nearest one. */
   const found = <T>(name: string, answer: Promise<T>): Promise<T> =>
@@ -129,7 +129,7 @@ export function connectionNamed(document: StatusDocument, name: string): Connect
 export async function inTime<T>(answer: Promise<T>, seconds: number, path: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new CliError(silence(path, seconds))), seconds * 1000);
+    timer = setTimeout(() => reject(new UnreachableError(silence(path, seconds))), seconds * 1000);
   });
   try {
     return await Promise.race([answer, late]);
@@ -144,8 +144,16 @@ function silence(path: string, seconds: number): string {
   return `the daemon does not answer: nothing came from ${path} within ${seconds} s; see whether its process is stopped, or wait longer with --timeout`;
 }
 
-function refusal(path: string, error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code;
+/** Errors of `connect` that mean that no daemon answers there, and not that this command asks in the wrong way. */
+const ABSENT = ['ENOENT', 'ECONNREFUSED', 'EAGAIN'];
+
+function refused(path: string, error: unknown): CliError {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const text = refusal(path, error, code);
+  return ABSENT.includes(code) ? new UnreachableError(text) : new CliError(text);
+}
+
+function refusal(path: string, error: unknown, code: string): string {
   switch (code) {
     case 'ENOENT':
       return `no daemon: there is no control socket ${path}; start one with culvert run --config FILE, or name its socket with --control`;

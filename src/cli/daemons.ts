@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { ControlClient } from '../daemon/control/client.js';
-import { memberOf, memberSocket, RUN_FOLDER } from '../daemon/serve/run-folder.js';
+import { type MemberFile, memberOf, memberSocket, RUN_FOLDER } from '../daemon/serve/run-folder.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { type Control, inTime, openControl } from './control.js';
 import { CliError, ExitCode, UsageError } from './errors.js';
@@ -22,6 +22,8 @@ export interface DaemonArguments {
 export interface Aim {
   readonly control: Control;
   readonly wanted: readonly string[];
+  /** Name of the gateway, under `culvert serve`. */
+  readonly gateway?: string;
 }
 
 /** A gateway process of `culvert serve`. */
@@ -47,8 +49,10 @@ export async function eachDaemon(
   talk: (aim: Aim, terminal: Terminal) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { control = DEFAULT_CONTROL, timeout } = args;
-  if (!isServed(args, operands))
-    return talkTo(await openControl({ control, timeout }), operands, terminal, talk);
+  if (!isServed(args, operands)) {
+    const opened = await openControl({ control, timeout });
+    return talkTo({ control: opened, wanted: operands }, terminal, talk);
+  }
   const members = await meantMembers(args, operands);
   const documents: unknown[] = [];
   // A watcher's documents come as lines.
@@ -64,16 +68,15 @@ export async function eachDaemon(
       terminal.lines([...(at === 0 ? [] : ['']), terminal.style.bold(title)]);
     }
     const opened = await openControl({ control: member.socket, timeout });
-    codes.push(await talkTo(opened, wantedOf(member, operands), collecting, talk));
+    const aim = { control: opened, wanted: wantedOf(member, operands), gateway: member.gateway };
+    codes.push(await talkTo(aim, collecting, talk));
   }
   if (documents.length > 0) terminal.json(documents.length === 1 ? documents[0] : documents);
   return codes.find((code) => code !== ExitCode.done) ?? ExitCode.done;
 }
 
 function isServed(args: DaemonArguments, operands: readonly string[]): boolean {
-  if (args.control !== undefined) return false;
-  const isOther = operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL);
-  return isOther && socketsIn(servedFolder(args)).length > 0;
+  return asksServer(args, operands) && socketsIn(servedFolder(args)).length > 0;
 }
 
 /** Whether there is any daemon that a command line without operands could mean. */
@@ -93,16 +96,48 @@ export function servedFolder(args: DaemonArguments): string {
   return args['run-folder'] ?? process.env.CULVERT_RUN_FOLDER ?? RUN_FOLDER;
 }
 
+/** Whether the gateways of a server are meant, and no daemon that has a file. */
+function asksServer(args: DaemonArguments, operands: readonly string[]): boolean {
+  return (
+    args.control === undefined && (operands.some((one) => one.includes('/')) || !existsSync(DEFAULT_CONTROL))
+  );
+}
+
+/**
+ * Gateways of `culvert serve`, by id, of which a process has left its traces and none runs, or none that is configured.
+ * Their names are not known: with operands only those count that an operand names by id, unless no gateway of an
+ * operand's name runs.
+ */
+export async function absentMembers(
+  args: DaemonArguments,
+  operands: readonly string[],
+): Promise<readonly string[]> {
+  if (!asksServer(args, operands)) return [];
+  const { timeout = ANSWER_SECONDS } = args;
+  const folder = servedFolder(args);
+  const running = await runningMembers(folder, timeout);
+  const isRunning = (id: string, index: number): boolean =>
+    running.some((member) => member.id === id && member.index === index);
+  const ids = membersIn(folder).flatMap(({ id, index }) => (isRunning(id, index) ? [] : [id]));
+  const unnamed = operands.filter((one) => !running.some((member) => isGateway(member, gatewayIn(one))));
+  const absent = [...new Set(ids)];
+  if (operands.length === 0 || unnamed.length > 0) return absent;
+  return absent.filter((id) => operands.some((one) => gatewayIn(one) === id));
+}
+
+function gatewayIn(operand: string): string {
+  return operand.split('/', 1)[0]!;
+}
+
 async function talkTo(
-  control: Control,
-  wanted: readonly string[],
+  aim: Aim,
   terminal: Terminal,
   talk: (aim: Aim, terminal: Terminal) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   try {
-    return await talk({ control, wanted }, terminal);
+    return await talk(aim, terminal);
   } finally {
-    control.close();
+    aim.control.close();
   }
 }
 
@@ -111,13 +146,13 @@ async function meantMembers(args: DaemonArguments, operands: readonly string[]):
   const members = await runningMembers(servedFolder(args), timeout);
   const names = [...new Set(members.map(({ gateway }) => gateway))];
   for (const operand of operands) {
-    const [gateway = ''] = operand.split('/', 1);
+    const gateway = gatewayIn(operand);
     if (members.some((member) => isGateway(member, gateway))) continue;
     const hint = suggestion(gateway, names) || `; running are: ${names.join(', ') || 'none'}`;
     throw new CliError(`culvert serve runs no gateway "${gateway}"${hint}`);
   }
   return members.filter(
-    (member) => operands.length === 0 || operands.some((one) => isGateway(member, one.split('/', 1)[0]!)),
+    (member) => operands.length === 0 || operands.some((one) => isGateway(member, gatewayIn(one))),
   );
 }
 
@@ -143,12 +178,14 @@ export async function runningMembers(folder: string, seconds: number): Promise<M
     .sort((a, b) => a.gateway.localeCompare(b.gateway) || a.index - b.index);
 }
 
-function socketsIn(folder: string) {
+function socketsIn(folder: string): readonly MemberFile[] {
+  return membersIn(folder).filter(({ isSocket }) => isSocket);
+}
+
+/** Sockets of members, and what is beside them. */
+function membersIn(folder: string): readonly MemberFile[] {
   try {
-    return readdirSync(folder).flatMap((name) => {
-      const member = memberOf(name);
-      return member?.isSocket === true ? [member] : [];
-    });
+    return readdirSync(folder).flatMap((name) => memberOf(name) ?? []);
   } catch {
     return [];
   }
@@ -160,7 +197,7 @@ function isGateway({ id, gateway }: Member, pattern: string): boolean {
 
 /** The connections of this gateway that operands name; none when one names the gateway alone. */
 function wantedOf(member: Member, operands: readonly string[]): string[] {
-  const mine = operands.filter((one) => isGateway(member, one.split('/', 1)[0]!));
+  const mine = operands.filter((one) => isGateway(member, gatewayIn(one)));
   if (mine.some((one) => !one.includes('/') || one.endsWith('/'))) return [];
   return mine.map((one) => one.slice(one.indexOf('/') + 1));
 }

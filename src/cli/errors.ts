@@ -1,8 +1,8 @@
 import { OperatorError, oneLine } from '../util/operator-error.js';
 import type { Terminal } from './terminal.js';
 
-/** Exit codes of every command. */
-export const ExitCode = { done: 0, failed: 1, usage: 2 } as const;
+/** Exit codes of every command. `unknown` is of `status --check` alone, where 1 and 2 are a warning and worse. */
+export const ExitCode = { done: 0, failed: 1, usage: 2, unknown: 3 } as const;
 /** One of these. */
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
@@ -25,6 +25,14 @@ export class UsageError extends CliError {
   constructor(message: string) {
     super(message, ExitCode.usage);
     this.name = 'UsageError';
+  }
+}
+
+/** There is no daemon, or it does not answer. */
+export class UnreachableError extends CliError {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UnreachableError';
   }
 }
 

@@ -63,7 +63,10 @@ export function summaryOf(connections: readonly ConnectionStatusDocument[]): Sta
 }
 
 /** The finest name there is for why it is not up. */
-function causeOf({ admin_state_up: wanted, status_reasons: reasons }: ConnectionStatusDocument): string {
+export function causeOf({
+  admin_state_up: wanted,
+  status_reasons: reasons,
+}: ConnectionStatusDocument): string {
   if (!wanted) return 'admin_state_up: false';
   const [reason] = reasons;
   return String(reason?.details?.cause ?? reason?.code ?? 'no reason is known yet');

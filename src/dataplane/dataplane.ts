@@ -42,6 +42,12 @@ export interface WorkerState {
 }
 
 /**
+ * Whether a thread of the packet path lives: it is `starting` until it moves packets for the first time, `answers`, or
+ * is `silent`: it has not answered the last question yet.
+ */
+export type ThreadPulse = 'starting' | 'answers' | 'silent';
+
+/**
  * The packet path of one gateway. `install`, `remove` and the others may be carried out a moment later in another thread,
  * but always in the order of the calls. Ids that are not there are no error. What all implementations do alike is tested
  * by test/dataplane/contract.ts, for packets, and control-contract.ts, for these calls.
@@ -91,6 +97,11 @@ export interface DataPlane {
   drops(): DropCounts;
   /** One entry per worker: the portable path has one. */
   workers(): readonly WorkerState[];
+  /**
+   * Asks every thread for a sign of life. A thread answers within a turn, so questions are seconds apart.
+   * @returns by worker, what became of the question before; none where the main thread alone moves packets
+   */
+  pulse(): readonly ThreadPulse[];
   /** Stops the threads and closes what was opened. Resolves when nothing is left open. */
   close(): Promise<void>;
 }

@@ -183,6 +183,11 @@ class Portable implements PortableDataPlane {
     return [{ children: this.#children.size, burstsIn, burstsOut, ...alone }];
   }
 
+  /** The caller is the thread that moves packets. */
+  pulse(): readonly [] {
+    return [];
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

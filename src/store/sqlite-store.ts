@@ -79,6 +79,8 @@ class SqliteStore implements Store {
   #image: ObjectImage;
   /** A write failed: whether the file holds what memory holds is to be found out before the next one. */
   #unsettled = false;
+  /** Not what the process before has left: see `probe`. */
+  #probes = Date.now();
   #quiet: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -129,6 +131,20 @@ class SqliteStore implements Store {
       const rows = this.#statements.notes.all(after, limit) as { revision: number; note: string }[];
       return rows.map(({ revision, note }) => ({ revision, note: JSON.parse(note) }));
     } catch (error) {
+      throw writeError(error, this.#path);
+    }
+  }
+
+  async probe(): Promise<void> {
+    this.#check();
+    this.#settle();
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      // Another value each time: SQLite does not write a page that stays as it is.
+      this.#statements.setProbe.run(++this.#probes);
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#unsettled = true;
       throw writeError(error, this.#path);
     }
   }
@@ -277,6 +293,7 @@ function prepareAll(database: SqlDatabase) {
     remove: database.prepare('DELETE FROM objects WHERE kind = ? AND id = ?'),
     revision: database.prepare(`SELECT value FROM state WHERE name = 'revision'`),
     setRevision: database.prepare(`UPDATE state SET value = ? WHERE name = 'revision'`),
+    setProbe: database.prepare(`INSERT OR REPLACE INTO state VALUES ('probe', ?)`),
     addNote: database.prepare('INSERT INTO notes VALUES (?, ?)'),
     trimNotes: database.prepare('DELETE FROM notes WHERE revision <= ?'),
     notes: database.prepare('SELECT revision, note FROM notes WHERE revision > ? ORDER BY revision LIMIT ?'),

@@ -106,6 +106,12 @@ export interface Store {
   /** Notes of commits after the revision `after`, oldest first. */
   notes(after: Revision, limit: number): Promise<readonly Note[]>;
 
+  /**
+   * Whether a commit would succeed now: writes something down that no object is, and no revision counts.
+   * @throws StoreError as `commit` would
+   */
+  probe(): Promise<void>;
+
   /** Ends all watches. Safe to call twice; every other call after it throws StoreError `closed`. */
   close(): Promise<void>;
 }

@@ -190,5 +190,6 @@ function bound(store: ReturnType<typeof openMemoryStore>) {
     commit: (...given: Parameters<typeof store.commit>) => store.commit(...given),
     watch: (...given: Parameters<typeof store.watch>) => store.watch(...given),
     notes: (...given: Parameters<typeof store.notes>) => store.notes(...given),
+    probe: () => store.probe(),
   };
 }

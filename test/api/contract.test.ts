@@ -201,6 +201,7 @@ t.test('a store that fails is a fault of the server, and says no more', async (t
     },
     watch: (after, listener) => inner.watch(after, listener),
     notes: (after, limit) => inner.notes(after, limit),
+    probe: () => inner.probe(),
     close: () => inner.close(),
   };
   const { world, release } = await makeWorld(t, {}, { store });

@@ -49,6 +49,7 @@ function rememberingStore(): { store: Store; states: Snapshot[] } {
     },
     watch: (after, listener) => inner.watch(after, listener),
     notes: (after, limit) => inner.notes(after, limit),
+    probe: () => inner.probe(),
     close: () => inner.close(),
   };
   return { store, states };

@@ -8,6 +8,7 @@ import { ControlClient } from '../../src/daemon/control/client.js';
 import { readMetricsPlace } from '../../src/daemon/metrics/place.js';
 import { serveGatewayMetrics } from '../../src/daemon/metrics/run-metrics.js';
 import { ScrapeListener } from '../../src/daemon/metrics/scrape-listener.js';
+import { checkOf, type HealthSource, reportOf } from '../../src/telemetry/health.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { METRIC_NAMES } from '../../src/telemetry/metrics/catalogue.js';
 import { familyOf } from '../../src/telemetry/metrics/families.js';
@@ -16,6 +17,12 @@ import { readExposition, type Series, valueIn } from '../helpers/exposition.js';
 import { GatewayBench, isUp, type TestGateway } from '../helpers/gateway-pair.js';
 
 const silent = createLogger({ level: 'silent' });
+
+/** A program of which a check fails, or none. */
+const reporting = (problem?: string): HealthSource => ({
+  health: () => reportOf([checkOf('it')]),
+  ready: () => reportOf([checkOf('it', problem)]),
+});
 
 /** Which series there are, whatever their values are. */
 function identities(series: readonly Series[], prefix: string): string[] {
@@ -44,7 +51,7 @@ t.test('the metrics of a gateway tell what happened to it, and no series ever va
   const b = await bench.start('b', { connection: { ...connection, establish_mode: 'peer_only' } });
   const place = readMetricsPlace('127.0.0.1:0');
   if (!place.ok) throw new Error(place.error);
-  const listener = await serveGatewayMetrics(place.value, () => b.gateway.metrics.snapshot(), silent);
+  const listener = await serveGatewayMetrics(place.value, b.gateway, silent);
   t.teardown(() => listener.close());
 
   const before = await scraped(listener.where);
@@ -57,6 +64,9 @@ t.test('the metrics of a gateway tell what happened to it, and no series ever va
     "prom-client's own",
   );
   t.ok(before.some(({ name }) => name === 'culvert_build_info'));
+  const ready = await fetch(new URL('/ready', listener.where));
+  t.equal(ready.status, 200, 'the same listener answers probes');
+  t.match(await ready.json(), { status: 'ok', checks: [{ name: 'gateway' }, { name: 'packet_threads' }] });
 
   const a = await bench.start('a', { connection });
   await a.until(isUp);
@@ -121,7 +131,7 @@ function raw(options: object): Promise<{ status?: number; headers: Record<string
   });
 }
 
-t.test('the listener: tokens, forms, and nothing but metrics', async (t) => {
+t.test('the listener: tokens, forms, and nothing but metrics and probes', async (t) => {
   const bench = new GatewayBench();
   t.teardown(() => bench.dispose());
   let tokens = [{ name: 'prometheus', role: 'viewer' as const, hash: hashSecret('a-token-for-scrapes') }];
@@ -131,6 +141,7 @@ t.test('the listener: tokens, forms, and nothing but metrics', async (t) => {
   const listener = await ScrapeListener.open({
     place: { path },
     tokens: () => tokens,
+    health: reporting('is not well'),
     logger: silent,
     now: () => now,
     collect: async () => {
@@ -150,6 +161,13 @@ t.test('the listener: tokens, forms, and nothing but metrics', async (t) => {
     t.equal(refused.status, 401);
     t.equal(refused.headers['www-authenticate'], 'Bearer');
   }
+  t.equal((await get(undefined, { path: '/health?x=1' })).status, 200, 'probes have no token');
+  const ready = await get(undefined, { path: '/ready' });
+  t.equal(ready.status, 503);
+  t.match(JSON.parse(ready.body.toString()), { checks: [{ name: 'it', message: 'is not well' }] });
+  t.equal((await get(undefined, { path: '/ready', method: 'HEAD' })).body.length, 0);
+  t.equal((await get(undefined, { path: '/ready', method: 'POST' })).status, 401);
+  t.equal((await get('a-token-for-scrapes', { path: '/toString' })).status, 404);
   t.equal(collected, 0, 'nothing is read for who may not');
   const plain = await get('a-token-for-scrapes');
   t.equal(plain.status, 200);
@@ -178,12 +196,14 @@ t.test('a listener that cannot be had says why; a look that fails is an error of
     throw new Error('no');
   };
   const place = { path: join(bench.folder, 'no', 'such', 'folder.sock') };
-  await t.rejects(ScrapeListener.open({ place, logger: silent, collect }), {
+  await t.rejects(ScrapeListener.open({ place, health: reporting(), logger: silent, collect }), {
     message: /metrics cannot be served at the Unix socket/,
     remedy: /another path/,
   });
   const path = join(bench.folder, 'failing.sock');
-  const failing = await ScrapeListener.open({ place: { path }, logger: silent, collect });
+  const failing = await ScrapeListener.open({
+    ...{ place: { path }, health: reporting(), logger: silent, collect },
+  });
   t.teardown(() => failing.close());
   t.equal((await raw({ socketPath: path, path: '/metrics' })).status, 500);
 });

@@ -44,6 +44,11 @@ export function controlContract(
   const pairOf = ({ local, peer }: ControlSubject, generation = 1): EspPair =>
     pairEnds(GCM, { generation, a: peer, b: local }).b;
 
+  test('every thread answers', async (t, { plane }) => {
+    await until(() => plane.pulse().every((pulse) => pulse === 'answers'));
+    t.ok(plane.pulse().every((pulse) => pulse !== 'starting'));
+  });
+
   test('a pair that cannot be is refused, and its keys are wiped', async (t, subject) => {
     const { plane, peer } = subject;
     const first = pairOf(subject);

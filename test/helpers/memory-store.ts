@@ -54,6 +54,10 @@ class MemoryStore implements Store {
     return this.#notes.filter(({ revision }) => revision > after).slice(0, limit);
   }
 
+  async probe(): Promise<void> {
+    this.#check();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#watchers.close();

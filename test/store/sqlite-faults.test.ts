@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -93,6 +94,36 @@ t.test('a fault at any statement of a commit, of any kind', async (t) => {
       }
     }
   }
+});
+
+t.test('a probe meets what a commit would, writes each time, and hurts nothing', async (t) => {
+  const folder = folderOf(t);
+  const path = join(folder, 'store.db');
+  const faults = new FaultyDatabases();
+  const { store } = await prepared(path, faults);
+  const before = await contentOf(store);
+  const sizeOfLog = () => statSync(`${path}-wal`).size;
+  const empty = sizeOfLog();
+  await store.probe();
+  const once = sizeOfLog();
+  await store.probe();
+  t.ok(once > empty && sizeOfLog() > once, 'what is the same as before would not reach the disk');
+  for (const moment of ['before', 'rolled-back', 'after'] as const) {
+    for (let at = 0; at < 3; at++) {
+      faults.arm(at, moment, 'SQLITE_FULL', true);
+      await t.rejects(store.probe(), { code: 'full' }, `${moment} statement ${at}`);
+      await t.rejects(store.probe(), { code: 'full' }, 'again');
+      faults.mend();
+      await store.probe();
+    }
+  }
+  t.same(await contentOf(store), before);
+  await store.commit([put('z', {})]);
+  await store.close();
+  const reopened = openSqliteStore({ path });
+  await reopened.probe();
+  t.equal((await reopened.snapshot()).revision, (before as { revision: number }).revision + 1);
+  await reopened.close();
 });
 
 interface Fault {

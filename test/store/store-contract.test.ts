@@ -199,6 +199,20 @@ for (const [name, open] of Object.entries(ENGINES)) {
       t.same(await store.notes(0, 1), [{ revision: 1, note: { who: 'ann' } }]);
     });
 
+    t.test('whether it can be written is no commit', async (t) => {
+      const store = fresh(t);
+      await store.commit([{ type: 'put', kind: 'thing', id: 'a', value: {} }], { note: 'one' });
+      const seen: number[] = [];
+      store.watch(0, ({ revision }) => seen.push(revision));
+      await store.probe();
+      await store.probe();
+      t.equal((await store.snapshot()).revision, 1);
+      t.equal((await store.notes(0, 10)).length, 1);
+      t.equal(await store.commit([]), 2, 'no revision is skipped');
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      t.same(seen, [1, 2]);
+    });
+
     t.test('behind its end it says so', async (t) => {
       const store = fresh(t);
       await store.close();
@@ -206,6 +220,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
       await t.rejects(store.snapshot(), { code: 'closed' });
       await t.rejects(store.commit([]), { code: 'closed' });
       await t.rejects(store.notes(0, 1), { code: 'closed' });
+      await t.rejects(store.probe(), { code: 'closed' });
       t.throws(() => store.watch(0, () => undefined), { code: 'closed' });
     });
   });

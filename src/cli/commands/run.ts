@@ -73,6 +73,7 @@ export const runCommand = defineCommand({
     const { file, psks } = loaded.value;
     const { createLogger } = await import('../../telemetry/log.js');
     const { runDaemon } = await import('../../daemon/system/lifecycle.js');
+    const { ServiceManager } = await import('../../daemon/system/service-manager.js');
     const format = args['log-format'];
     const logger = createLogger({
       level: args['log-level'],
@@ -83,6 +84,7 @@ export const runCommand = defineCommand({
         file,
         psks,
         logger,
+        manager: ServiceManager.of(process.env, { logger }),
         dataPlane: args['data-plane'],
         ...(offload === undefined ? {} : { offload }),
         ...(workers === undefined ? {} : { workers }),

@@ -55,6 +55,7 @@ export const serveCommand = defineCommand({
     }
     const { createLogger } = await import('../../telemetry/log.js');
     const { DEFAULT_LOG_LEVEL, runControlPlane } = await import('../../daemon/serve/serve.js');
+    const { ServiceManager } = await import('../../daemon/system/service-manager.js');
     const { oneLine } = await import('../../util/operator-error.js');
     const format = args['log-format'];
     const logLevel = args['log-level'];
@@ -70,6 +71,7 @@ export const serveCommand = defineCommand({
           ...(logLevel === undefined ? {} : { logLevel }),
           logFormat: format,
           logger,
+          manager: ServiceManager.of(process.env, { logger }),
         },
         ({ url, socket }) => {
           if (args.output === 'json') {

@@ -2,7 +2,8 @@ import type { StatusDocument } from '../../connection/status.js';
 import { daemonOptions, defineCommand } from '../command.js';
 import type { Control } from '../control.js';
 import { eachDaemon } from '../daemons.js';
-import { CliError, ExitCode } from '../errors.js';
+import { CliError, ExitCode, UsageError } from '../errors.js';
+import { checkStatus } from '../status-check.js';
 import { chosenConnections, summaryOf } from '../status-filter.js';
 import { renderConnection, renderStatus, renderSummary } from '../status-view.js';
 import type { Terminal } from '../terminal.js';
@@ -31,6 +32,11 @@ export const statusCommand = defineCommand({
     },
     summary: { type: 'boolean', default: false, describe: 'Only how many are up, and why others are not' },
     watch: { type: 'boolean', default: false, describe: 'Show it again whenever something changes' },
+    check: {
+      type: 'boolean',
+      default: false,
+      describe: 'One line and the exit codes of a monitoring check, for Nagios, Icinga and the like',
+    },
     ...daemonOptions,
   },
   examples: [
@@ -38,14 +44,22 @@ export const statusCommand = defineCommand({
     ['status to-site-b', 'One connection; exit code 0 only when it is up'],
     ['status --down', 'What is wrong; exit code 0 when nothing is'],
     ['status gateway-1/*', 'Connections of a gateway of culvert serve'],
+    ['status --check', 'For a monitoring system: exit code 0 ok, 1 degraded, 2 down or no daemon, 3 unknown'],
     ['status --output json', 'The status document for programs'],
   ],
   epilogue:
     'Exit codes: 0 the daemon answered and, with NAMES or --down, all that is shown is up; 1 no daemon, no such ' +
-    'connection, or one is down or degraded; 2 wrong usage.\nWith --watch --output json: one document a line.',
+    'connection, or one is down or degraded; 2 wrong usage.\nWith --check: 0 all that is meant to be up is; 1 some is ' +
+    'degraded; 2 some is down, or a daemon or gateway does not run or answer; 3 it cannot be told.\nWith --watch --output json: one document a line.',
   async run(args, terminal) {
-    const { watch } = args;
+    const { watch, down, summary } = args;
     const names = args.names ?? [];
+    if (args.check && (watch || down || summary)) {
+      throw new UsageError(
+        '--check makes one line of all that NAMES mean: leave out --watch, --down and --summary',
+      );
+    }
+    if (args.check) return await checkStatus(args, names, terminal);
     return await eachDaemon(args, names, terminal, async ({ control, wanted }, screen) => {
       const look: Look = { ...args, json: args.output === 'json', wanted };
       const show = async (): Promise<ExitCode> => present(await control.status(), look, screen);

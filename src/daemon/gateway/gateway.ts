@@ -18,6 +18,7 @@ import { utcText } from '../system/clock.js';
 import { UndoStack } from '../undo.js';
 import { type DiagnosisWish, diagnoseRunning } from './diagnosis.js';
 import type { FreshConfig } from './fresh-config.js';
+import { GatewayHealth } from './gateway-health.js';
 import { type AfterStop, type GatewayOptions, type GatewaySetup, setupOf } from './gateway-options.js';
 import { GatewayReload } from './gateway-reload.js';
 import { HostParts } from './host-parts.js';
@@ -63,6 +64,7 @@ export class Gateway {
   readonly core: GatewayCore;
   readonly names = new ConnectionNames();
   readonly metrics: GatewayMetrics;
+  readonly health: GatewayHealth;
   readonly #setup: GatewaySetup;
   readonly #host: HostParts;
   readonly #undo: UndoStack;
@@ -88,6 +90,9 @@ export class Gateway {
     this.#counts = parts.counts;
     this.metrics = this.#metricsOf(parts);
     undo.push('the measurement of the event loop', () => this.metrics.close());
+    const health = new GatewayHealth({ plane: host.path.plane, logger });
+    this.health = health;
+    undo.push('the beat of the packet threads', () => health.stop());
     host.connect(core);
     const repair = new HostRepair({
       ...{ clock, random },
@@ -124,6 +129,7 @@ export class Gateway {
     }
     this.#repair.note(file, refused);
     this.core.start();
+    this.health.start();
   }
 
   status(): StatusDocument {
@@ -206,6 +212,7 @@ export class Gateway {
 
   async #end(how: AfterStop): Promise<void> {
     const { file, logger } = this.#setup;
+    this.health.ending();
     await this.core.shutdown(FAREWELL);
     this.#host.ending.how = how;
     await this.#undo.run(logger);

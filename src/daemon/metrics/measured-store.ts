@@ -51,6 +51,10 @@ export class MeasuredStore implements Store {
     return this.#store.notes(after, limit);
   }
 
+  probe(): Promise<void> {
+    return this.#store.probe();
+  }
+
   close(): Promise<void> {
     return this.#store.close();
   }

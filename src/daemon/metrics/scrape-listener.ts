@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Credential, findCredential } from '../../api/auth/credentials.js';
 import { listenUnixSocket } from '../../linux/unix-listener.js';
+import { answerProbe, type HealthSource, probeOf } from '../../telemetry/health.js';
 import type { Logger } from '../../telemetry/log.js';
 import { CONTENT_TYPES, type Exposition } from '../../telemetry/metrics/exposition.js';
 import type { MetricsDocument } from '../../telemetry/metrics/families.js';
@@ -20,6 +21,8 @@ export interface ScrapeOptions {
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
   /** Everything that there is to show now. */
   collect(): Promise<MetricsDocument>;
+  /** What answers `/health` and `/ready`, which need no token. */
+  readonly health: HealthSource;
   readonly logger: Logger;
   /** Milliseconds on a monotonic clock; the system's when left out. */
   readonly now?: () => number;
@@ -40,7 +43,7 @@ interface Collected {
   readonly json: Promise<string>;
 }
 
-/** Serves `GET /metrics`, and nothing else. */
+/** Serves `GET /metrics`, `/health` and `/ready`, and nothing else. */
 export class ScrapeListener {
   /** Where it listens: a URL, or the path of the socket. */
   readonly where: string;
@@ -85,6 +88,12 @@ export class ScrapeListener {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const probe = isRead(request) ? probeOf(pathOf(request)) : undefined;
+    if (probe !== undefined) {
+      const { status, headers, body } = await answerProbe(this.#options.health, probe);
+      response.writeHead(status, headers).end(request.method === 'HEAD' ? undefined : body);
+      return;
+    }
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
       response.writeHead(refusal.status, { 'content-type': 'text/plain', ...refusal.headers });
@@ -109,7 +118,7 @@ export class ScrapeListener {
     }
   }
 
-  #refusal({ url = '', method, headers }: IncomingMessage):
+  #refusal(request: IncomingMessage):
     | {
         readonly status: number;
         readonly message: string;
@@ -117,13 +126,13 @@ export class ScrapeListener {
       }
     | undefined {
     const { tokens } = this.#options;
-    const given = /^bearer +(\S+)$/i.exec(headers.authorization?.trim() ?? '')?.[1];
+    const given = /^bearer +(\S+)$/i.exec(request.headers.authorization?.trim() ?? '')?.[1];
     if (tokens !== undefined && (given === undefined || findCredential(tokens(), given) === undefined)) {
       const message = 'a token of this listener is needed: Authorization: Bearer TOKEN';
       return { status: 401, message, headers: { 'www-authenticate': 'Bearer' } };
     }
-    if (url.replace(/\?.*/, '') !== PATH) return { status: 404, message: `there is only ${PATH} here` };
-    if (method === 'GET' || method === 'HEAD') return undefined;
+    if (pathOf(request) !== PATH) return { status: 404, message: `there is only ${PATH} here` };
+    if (isRead(request)) return undefined;
     return { status: 405, message: 'metrics can only be read', headers: { allow: 'GET, HEAD' } };
   }
 
@@ -135,6 +144,14 @@ export class ScrapeListener {
     }
     return this.#collected.json;
   }
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  return url.replace(/\?.*/, '');
+}
+
+function isRead({ method }: IncomingMessage): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 /** OpenMetrics for who asks for it, as Prometheus does. */

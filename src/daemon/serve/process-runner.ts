@@ -146,6 +146,12 @@ export class ProcessRunner implements GatewayRunner {
     return () => this.#listeners.delete(listener);
   }
 
+  /** How many gateways there are, and how many of them run with all members. */
+  counts(): { readonly running: number; readonly total: number } {
+    const ids = [...this.#gateways.keys()];
+    return { running: ids.filter((id) => this.observe(id)?.state === 'running').length, total: ids.length };
+  }
+
   /** Process ids of a gateway's members, for the operator. */
   pids(id: string): readonly number[] {
     return this.#gateways.get(id)?.members.flatMap(({ pid }) => pid ?? []) ?? [];

@@ -2,6 +2,7 @@ import type { Credential } from '../../api/auth/credentials.js';
 import type { ApiObserver } from '../../api/observer.js';
 import type { Site } from '../../store/site.js';
 import type { Store } from '../../store/store.js';
+import type { HealthSource } from '../../telemetry/health.js';
 import type { Logger } from '../../telemetry/log.js';
 import { MeasuredStore } from '../metrics/measured-store.js';
 import { isLocalPlace } from '../metrics/place.js';
@@ -18,6 +19,7 @@ export interface ServeMetricsParts {
   site(): Site;
   tokens(): readonly Credential[];
   readonly tls?: TlsMaterial;
+  readonly health: HealthSource;
   readonly logger: Logger;
 }
 
@@ -42,10 +44,10 @@ export class ServeMetrics {
   }
 
   /** @throws StartError when it cannot listen */
-  async open({ store, runner, site, tokens, tls, logger }: ServeMetricsParts): Promise<void> {
+  async open({ store, runner, site, tokens, tls, health, logger }: ServeMetricsParts): Promise<void> {
     const { place, auth } = this.#settings;
     this.#listener = await ScrapeListener.open({
-      ...{ place, logger },
+      ...{ place, health, logger },
       ...(auth === 'none' ? {} : { tokens }),
       ...(tls === undefined ? {} : { tls }),
       collect: async () => {

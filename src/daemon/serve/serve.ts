@@ -7,12 +7,14 @@ import { type ApiAuth, type ApiReplacement, ApiServer } from '../../api/server.j
 import { type ConfigError, formatConfigErrors } from '../../store/config-error.js';
 import { KIND, SECRET_FIELDS } from '../../store/records.js';
 import { createSealer, readSealingKey } from '../../store/sealing.js';
+import type { Site } from '../../store/site.js';
 import { openSqliteStore } from '../../store/sqlite-store.js';
 import type { Store } from '../../store/store.js';
 import type { Logger } from '../../telemetry/log.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { Result } from '../../util/result.js';
 import { StartError } from '../start-error.js';
+import type { ManagedService, ServiceManager } from '../system/service-manager.js';
 import { EndRequest, type SignalSource, withSignals } from '../system/signals.js';
 import { UndoStack } from '../undo.js';
 import { ProcessRunner } from './process-runner.js';
@@ -32,6 +34,8 @@ export interface ServeOptions {
   readonly logLevel?: string;
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
+  /** Is informed of the state of the server; none when left out. */
+  readonly manager?: ServiceManager;
 }
 
 /** What server and gateways log at least, where neither command line nor file says it. */
@@ -105,12 +109,27 @@ export class ControlPlane {
     return plane;
   }
 
+  /** The server as its service manager sees it. */
+  get service(): ManagedService {
+    const { api, runner } = this.#parts;
+    return {
+      health: api.health,
+      describe: () => {
+        const { running, total } = runner.counts();
+        const where = this.url === undefined ? '' : ` at ${this.url}`;
+        return `the API is served${where}; ${running} of ${total} gateways run`;
+      },
+      changed: (listener) => runner.subscribe(listener),
+    };
+  }
+
   async #serveMetrics(tls: { readonly tls?: TlsMaterial }): Promise<void> {
-    const { undo, store, runner, metrics } = this.#parts;
+    const { undo, store, runner, metrics, api } = this.#parts;
     const { logger } = this.#options;
     if (metrics === undefined) return;
     const tokens = (): readonly Credential[] => this.#file.metricsTokens;
-    await metrics.open({ ...{ store, runner, site: () => this.#file.site, tokens, logger }, ...tls });
+    const site = (): Site => this.#file.site;
+    await metrics.open({ ...{ store, runner, site, tokens, health: api.health, logger }, ...tls });
     undo.push('the metrics', () => metrics.close());
   }
 
@@ -156,6 +175,7 @@ export class ControlPlane {
 
   /** Ends the server, and its gateways unless the file says `on_stop: keep`. Safe to call twice. */
   stop(): Promise<void> {
+    this.#parts.api.health.ending();
     this.#stopping ??= this.#parts.undo.run(this.#options.logger);
     return this.#stopping;
   }
@@ -234,7 +254,7 @@ export async function runControlPlane(
   started: (plane: ControlPlane) => void,
   signals: SignalSource = process,
 ): Promise<void> {
-  const { logger } = options;
+  const { logger, manager } = options;
   const end = new EndRequest<void>();
   let plane: ControlPlane | undefined;
   const handlers = {
@@ -242,21 +262,30 @@ export async function runControlPlane(
     SIGINT: () => end.signal(),
     SIGHUP: () => {
       if (plane === undefined) logger.warn('SIGHUP while starting: the file is being read already');
-      else
-        void plane.reload().then(
-          (report) => logRefusal(report, logger),
-          (error) => logger.error(oneLine(error)),
-        );
+      else void reloadFile(plane, options);
     },
   };
   await withSignals(signals, handlers, async () => {
     plane = await ControlPlane.start(options);
     started(plane);
+    manager?.attend(plane.service);
     await end.asked;
+    manager?.stopping();
     logger.info(plane.farewell);
     await plane.stop();
     logger.info('the server has ended');
   });
+}
+
+async function reloadFile(plane: ControlPlane, { logger, manager }: ServeOptions): Promise<void> {
+  const reload = async (): Promise<void> => {
+    try {
+      logRefusal(await plane.reload(), logger);
+    } catch (error) {
+      logger.error(oneLine(error));
+    }
+  };
+  await (manager?.reload(reload) ?? reload());
 }
 
 function logRefusal({ applied, changes, errors }: ServerReload, logger: Logger): void {

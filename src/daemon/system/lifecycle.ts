@@ -3,6 +3,7 @@ import { type Gateway, startGateway } from '../gateway/gateway.js';
 import type { AfterStop, GatewayOptions } from '../gateway/gateway-options.js';
 import { rereadFile } from '../gateway/reread-file.js';
 import type { MetricsPlace } from '../metrics/place.js';
+import type { ManagedService, ServiceManager } from './service-manager.js';
 import { EndRequest, type SignalSource, withSignals } from './signals.js';
 
 /** What a daemon of its own is started with: the options of its gateway, and how it ends. */
@@ -13,6 +14,8 @@ export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
   readonly exit?: (code: number) => void;
   /** Where its metrics are served; nowhere when left out. */
   readonly metrics?: MetricsPlace;
+  /** Is informed of the state of the gateway; none when left out. */
+  readonly manager?: ServiceManager;
   /** Called when the gateway runs. */
   readonly started?: (gateway: Gateway) => void;
 }
@@ -24,7 +27,7 @@ export interface DaemonOptions extends Omit<GatewayOptions, 'onStopRequest'> {
  * @returns the exit code: 0 after a clean end, 1 when it could not start or go on; the log has one line why
  */
 export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
-  const { logger } = options;
+  const { logger, manager } = options;
   const end = new EndRequest<AfterStop>(options.exit);
   let running: Gateway | undefined;
   const handlers = {
@@ -34,7 +37,7 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     // Its default would end the process in the middle, with nothing undone.
     SIGHUP: () => {
       if (running === undefined) logger.warn('SIGHUP while starting: the file is being read already');
-      else if (!end.signalled) running.reload();
+      else if (!end.signalled) reload(running, manager);
     },
   };
   return await withSignals(options.signals ?? process, handlers, async () => {
@@ -54,7 +57,9 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     }
     running = gateway;
     options.started?.(gateway);
+    manager?.attend(serviceOf(gateway));
     const how = await Promise.race([end.asked, gateway.failed.then(() => undefined)]);
+    manager?.stopping();
     if (how !== undefined) logger.info('ending: deleting the SAs at the peers');
     await gateway.stop(how ?? 'closed');
     await scrapes?.close();
@@ -69,9 +74,28 @@ interface Closable {
 /** What it takes is loaded only where it is wanted. */
 async function serveMetrics(
   { metrics: place, logger }: DaemonOptions,
-  { metrics }: Gateway,
+  gateway: Gateway,
 ): Promise<Closable | undefined> {
   if (place === undefined) return undefined;
   const { serveGatewayMetrics } = await import('../metrics/run-metrics.js');
-  return await serveGatewayMetrics(place, () => metrics.snapshot(), logger);
+  return await serveGatewayMetrics(place, gateway, logger);
+}
+
+function reload(gateway: Gateway, manager: ServiceManager | undefined): void {
+  const work = (): void => void gateway.reload();
+  if (manager === undefined) work();
+  else void manager.reload(work);
+}
+
+function serviceOf(gateway: Gateway): ManagedService {
+  return {
+    health: gateway.health,
+    describe() {
+      const { address } = gateway.gatewayStatus();
+      const all = gateway.core.statuses.all();
+      const count = (wanted: string): number => all.filter(({ status }) => status === wanted).length;
+      return `listening on ${address}; connections: ${count('up')} up, ${count('degraded')} degraded, ${count('down')} down`;
+    },
+    changed: (listener) => gateway.core.watchers.subscribe(listener),
+  };
 }

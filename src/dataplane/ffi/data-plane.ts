@@ -12,7 +12,7 @@ import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import { admit, checkPeer } from '../admission.js';
-import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from '../dataplane.js';
+import type { ChildCounters, DataPlane, DataPlaneListener, ThreadPulse, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
 import { FurtherDevices, type PlaneTun } from './further-devices.js';
 import type { WorkerReport, WorkerSetup } from './loop/messages.js';
@@ -197,15 +197,9 @@ class FfiDataPlane implements DataPlane {
         worker.returnBlock(block);
         throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
       }
-      this.#children.set(pair.id, {
-        worker: number,
-        block,
-        spiIn: pair.spiIn,
-        peer: pair.peer,
-        pathMtu: path,
-        suite: pair.suite,
-        encapsulation: pair.encapsulation,
-      });
+      const { spiIn, peer, suite, encapsulation } = pair;
+      const to = { peer, pathMtu: path, encapsulation };
+      this.#children.set(pair.id, { worker: number, block, spiIn, suite, ...to });
       this.#spis.add(pair.spiIn);
       this.#order(worker, {
         kind: Order.INSTALL,
@@ -321,6 +315,10 @@ class FfiDataPlane implements DataPlane {
       children: children[i]!,
       cpuSeconds: threadSeconds(this.#threads[i]),
     }));
+  }
+
+  pulse(): readonly ThreadPulse[] {
+    return this.#closing !== undefined || this.#failed ? [] : this.#group.pulse();
   }
 
   close(): Promise<void> {

@@ -310,6 +310,7 @@ export class PacketLoop {
       this.#inbound.takeIn(packet, { name, trafficClass: 0, form: 'udp' });
       this.#inbound.flush();
     },
+    [Order.PULSE]: () => undefined,
     [Order.SET_PATH]: (at) => {
       const { id, pathMtu, mssCeiling } = decodePath(this.#arena, at);
       this.#path.byId.get(id)?.setPath(pathMtu, mssCeiling);

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type EventFd, openEventFd } from '../../../linux/eventfd.js';
+import type { ThreadPulse } from '../../dataplane.js';
 import { type Arena, createArena, MAX_CHILDREN } from '../memory/arena.js';
 import { OrderWriter } from '../memory/control-ring.js';
+import { Order } from '../memory/orders.js';
 import type { WorkerMemory, WorkerReport, WorkerSetup } from './messages.js';
 
 /** How long a worker may take to end before it is ended by force, in milliseconds. */
@@ -23,6 +25,9 @@ export interface PendingOrder {
   /** Wipes what must not stay when the order is never carried out. */
   discard?(): void;
 }
+
+/** An order without a body. */
+const NOTHING = { length: 0, write: (): void => undefined };
 
 /** The work of a packet thread, and who hears from it. */
 export interface PacketWorkerOptions {
@@ -45,6 +50,10 @@ export class PacketWorker {
   #thread: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
   #started = false;
+  /** It moves packets. */
+  #ready = false;
+  /** How much of the orders was written when it was asked for a sign of life. */
+  #asked = 0;
   #stopping = false;
   #listener: Pick<PacketWorkerOptions, 'report' | 'broke'> | undefined;
   readonly #early: WorkerReport[] = [];
@@ -75,6 +84,7 @@ export class PacketWorker {
     this.#thread = thread;
     thread.on('message', (message: WorkerReport) => {
       if (message.kind === 'ike') this.#orders.ikeHandled();
+      if (message.kind === 'ready') this.#ready = true;
       if (message.kind === 'space') this.#pump();
       else this.#report(message);
     });
@@ -130,6 +140,16 @@ export class PacketWorker {
     this.#pending.push(order);
     this.#pump();
     return this.#pending.pop() === undefined;
+  }
+
+  /** Asks for a sign of life. Returns what became of the question before. */
+  pulse(): ThreadPulse {
+    if (!this.#ready) return 'starting';
+    if (!this.#orders.consumed(this.#asked)) return 'silent';
+    // Orders that wait for room are as good a question.
+    if (this.#pending.length === 0) this.order({ kind: Order.PULSE, ...NOTHING });
+    this.#asked = this.#orders.written;
+    return 'answers';
   }
 
   /** Moves what fits into the ring, in order. The rest goes when the worker reports space. */

@@ -1,4 +1,5 @@
 import type { Spi } from '../../../util/ids.js';
+import type { ThreadPulse } from '../../dataplane.js';
 import { createHandoverRing } from '../memory/handover-ring.js';
 import type { GroupSetup } from './messages.js';
 import { PacketWorker } from './packet-worker.js';
@@ -75,6 +76,11 @@ export class WorkerGroup {
   /** The number of the worker that owns SAs with this inbound SPI. */
   ownerOf(spiIn: Spi): number {
     return (spiIn & (this.size - 1)) >>> 0;
+  }
+
+  /** Asks every thread for a sign of life; see `DataPlane.pulse`. */
+  pulse(): readonly ThreadPulse[] {
+    return this.workers.map((worker) => worker.pulse());
   }
 
   stop(): void {

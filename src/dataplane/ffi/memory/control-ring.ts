@@ -65,6 +65,16 @@ export class OrderWriter {
     return true;
   }
 
+  /** Octets written so far, modulo 2^32. */
+  get written(): number {
+    return Atomics.load(this.#arena.i32, HEAD) >>> 0;
+  }
+
+  /** Whether the worker has taken all orders that were there when so much was written. */
+  consumed(written: number): boolean {
+    return ((Atomics.load(this.#arena.i32, TAIL) - written) | 0) >= 0;
+  }
+
   /** Orders the worker to end, ahead of all other orders. */
   stop(): void {
     Atomics.store(this.#arena.i32, STOP, 1);

@@ -9,7 +9,10 @@ import { SecretKey } from '../../../util/secret.js';
 import type { TrafficSelector } from '../../../wire/ike/payloads.js';
 import { type Arena, NAME_SIZE } from './arena.js';
 
-/** Kinds of orders in the control ring. Remove, retire and activate carry the id only, expect and forget the SPI. */
+/**
+ * Kinds of orders in the control ring. Remove, retire and activate carry the id only, expect and forget the SPI, a pulse
+ * nothing: that it is taken is the answer.
+ */
 export const Order = {
   INSTALL: 1,
   REMOVE: 2,
@@ -23,6 +26,7 @@ export const Order = {
   EXPECT: 10,
   FORGET: 11,
   TAKE_ESP: 12,
+  PULSE: 13,
 } as const;
 
 /** A pair of SAs as the worker gets it: everything is said, and where it sends from is the worker's own business. */
