@@ -128,6 +128,17 @@ t.test('what operators get wrong, provoked and mended in one lab', { skip }, asy
 
     const weaker = await asked(lab, folder, configOfA({}, { dh_group: 19 }));
     t.same(codesOf(weaker.report), ['ike_proposal_mismatch'], wordsOf(weaker.report).join('\n'));
+    // The same by main mode, and a peer that speaks it alone.
+    await b.reload({ ...configOfB, ike_policies: [{ ...strong, ike_version: 1 }] });
+    const older = await asked(lab, folder, configOfA({}, { ike_version: 1 }));
+    t.same(wordsOf(older.report), []);
+    t.match(
+      older.report.entries.find(({ check }) => check === 'ike'),
+      { result: 'ok', evidence: ['UDP 500: answered', 'UDP 4500: answered'] },
+    );
+    const newer = await ask();
+    t.same(codesOf(newer), ['ike_version_mismatch'], wordsOf(newer).join('\n'));
+    await b.reload(configOfB);
     await spoil(t, lab, ['port_4500_blocked', 'b', DROP_AT_B('udp dport 4500'), OPEN_B], ask);
     await spoil(t, lab, ['port_500_blocked', 'b', DROP_AT_B('udp dport { 500, 4500 }'), OPEN_B], ask);
     const silent = await asked(lab, folder, configOfA(), ['--passive']);
@@ -206,7 +217,23 @@ t.test('what operators get wrong, provoked and mended in one lab', { skip }, asy
       ['route_elsewhere', 'a', 'ip route add 10.2.0.128/25 dev wan', 'ip route del 10.2.0.128/25 dev wan'],
       ['path_mtu', 'b', DROP_AT_B('udp dport 4500 meta length > 1000'), OPEN_B],
     ];
-    for (const one of cases) await spoil(t, lab, one, ask);
+    const isIptablesHere = skipWithoutProgram('iptables-legacy') === false;
+    if (!isIptablesHere) t.comment('without rules of iptables, which is not installed');
+    const iptables: readonly Spoiling[] = [
+      [
+        'forward_dropped',
+        'a',
+        'iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -i docker0 -j ACCEPT',
+        'iptables-legacy -P FORWARD ACCEPT; iptables-legacy -F FORWARD',
+      ],
+      [
+        'masqueraded',
+        'a',
+        'iptables-nft -t nat -A POSTROUTING -s 10.1.0.0/24 ! -o lan -m comment --comment x -j MASQUERADE',
+        'iptables-nft -t nat -F POSTROUTING',
+      ],
+    ];
+    for (const one of isIptablesHere ? [...cases, ...iptables] : cases) await spoil(t, lab, one, ask);
     t.same(wordsOf(await ask()), [], 'all of it is mended');
 
     const argv = ['env', ...UNHOOKED, process.execPath, PROGRAM, 'doctor', 'c', '--control', a.control];

@@ -19,6 +19,7 @@ const ruleset = nft(
 const ike = (more: Partial<ProbePacket> = {}): ProbePacket => ({
   iif: 'wan',
   protocol: 'udp',
+  family: 4,
   source: parseIp('192.0.2.2')!,
   destination: parseIp('192.0.2.1')!,
   sport: 500,
@@ -29,6 +30,7 @@ const ike = (more: Partial<ProbePacket> = {}): ProbePacket => ({
 const forwarded = (more: Partial<ProbePacket> = {}): ProbePacket => ({
   iif: 'lan',
   oif: 'culvert0',
+  family: 4,
   source: parseIp('10.1.0.2')!,
   destination: parseIp('10.2.0.2')!,
   state: 'new',
@@ -103,6 +105,14 @@ t.test('what cannot be read is no verdict', async (t) => {
   t.equal(nat([[{ xt: null }]]), 'unknown', 'a target of iptables may change the source');
   t.equal(nat([[mark, { masquerade: null }]]), 'accept');
   t.same([...chain([[{ xt: null }]])['foreign' as never]], ['ip f'], 'iptables is asked instead');
+  const comment = { xt: { type: 'match', name: 'comment' } };
+  t.equal(ask(chain([[device, comment, { accept: null }]])), 'accept', 'a comment is no condition');
+  t.equal(
+    nat([[comment, { xt: { type: 'target', name: 'MASQUERADE' } }]]),
+    'nat',
+    'a target that has a name',
+  );
+  t.equal(nat([[{ xt: { type: 'match', name: 'mark' } }, { masquerade: null }]]), 'accept');
   t.notOk(readNftRuleset('nonsense').ok);
   t.notOk(readNftRuleset('{}').ok);
 });
@@ -155,7 +165,7 @@ t.test('rules as iptables-save prints them', async (t) => {
   t.match(nat, { kind: 'nat', because: [/-o lan .* -j MASQUERADE/] });
   t.equal(nat.chain?.insert, 'iptables-legacy -t nat -I POSTROUTING');
   t.equal(askHook(firewall, 'postrouting', 'nat', forwarded({ oif: 'lan' })).kind, 'accept');
-  const v6 = { source: parseIp('2001:db8::1')!, destination: parseIp('2001:db8::2')! };
+  const v6 = { family: 6 as const, source: parseIp('2001:db8::1')!, destination: parseIp('2001:db8::2')! };
   t.equal(
     askHook(firewall, 'forward', 'filter', forwarded(v6)).kind,
     'accept',

@@ -325,6 +325,21 @@ t.test('a firewall that lets only answers in is a note where this end begins', a
   );
 });
 
+t.test('in route mode the packets are those of its routes', async (t) => {
+  const routed = siteFile(
+    ['address: 192.0.2.1', 'address: 192.0.2.1, mode: route'],
+    ['    local: { cidrs: [10.1.0.0/24] }\n', '    routes: [10.2.0.0/24]\n'],
+    [', cidrs: [10.2.0.0/24]', ''],
+  );
+  t.same(findings(siteFacts({ file: routed })), []);
+  const firewall = legacy('*filter\n:FORWARD DROP [0:0]\nCOMMIT\n');
+  t.match(findings(siteFacts({ file: routed, host: { firewall } })), [
+    { code: 'forward_dropped', message: /between local networks and 10\.2\.0\.0\/24/ },
+  ]);
+  const some = siteFacts({ file: routed, host: { firewall: rules('postrouting') } });
+  t.same(findings(some), [], 'whose source is changed is not known');
+});
+
 t.test('networks that are this host alone need no forwarding', async (t) => {
   const own = siteFile(['cidrs: [10.1.0.0/24]', 'cidrs: [10.1.0.1/32]']);
   t.same(findings(siteFacts({ file: own, host: { sysctl: { 'net.ipv4.ip_forward': '0' } } })), []);

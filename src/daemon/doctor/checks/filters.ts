@@ -1,5 +1,5 @@
 import type { GatewayConnection } from '../../../store/model.js';
-import { formatIp, parseIp } from '../../../util/ip.js';
+import { formatIp, type IpBytes, parseIp } from '../../../util/ip.js';
 import type { Facts } from '../facts.js';
 import type { Firewall, Hook, ProbePacket } from '../firewall/model.js';
 import { askHook, type Verdict } from '../firewall/walk.js';
@@ -64,12 +64,12 @@ function ikeOf(
   const device = deviceTo(address, host.wayTo);
   const inward = (port: number, state: ProbePacket['state']): Verdict => {
     const ways = { ...(device === undefined ? {} : { iif: device }), protocol: 'udp', state } as const;
-    const packet = { ...ways, source: peer, destination: own, sport: port, dport: port };
+    const packet = { ...ways, ...endsOf(peer, own), sport: port, dport: port };
     return worst(firewall, ['prerouting', 'input'], packet);
   };
   const outward = (port: number): Verdict => {
     const ways = { ...(device === undefined ? {} : { oif: device }), protocol: 'udp', state: 'new' } as const;
-    const packet = { ...ways, source: own, destination: peer, sport: port, dport: port };
+    const packet = { ...ways, ...endsOf(own, peer), sport: port, dport: port };
     return worst(firewall, ['output', 'postrouting'], packet);
   };
   const out: DoctorEntry[] = [];
@@ -119,7 +119,7 @@ function forward(facts: Facts, firewall: Firewall): DoctorEntry[] {
     .flatMap((connection) => {
       const check = new Check({ area: 'host', check: 'firewall_forward', connection: connection.name });
       const tun = deviceOf(connection, facts);
-      const found = pairsOf(connection, facts.host, facts.file!.gateway.mode).flatMap((pair) =>
+      const found = pairsOf(connection, facts).flatMap((pair) =>
         forwardOf(pair, tun, facts, { firewall, check }),
       );
       return onceEach(found);
@@ -129,24 +129,12 @@ function forward(facts: Facts, firewall: Firewall): DoctorEntry[] {
 
 /** New packets in one direction need those of their flow in the other one. */
 function forwardOf(pair: Pair, tun: string, { host }: Facts, { firewall, check }: Asked): DoctorEntry[] {
-  const lan = deviceTo(formatIp(pair.from), host.wayTo);
+  const lan = pair.from === undefined ? undefined : deviceTo(formatIp(pair.from), host.wayTo);
   const hooks = ['prerouting', 'forward', 'postrouting'] as const;
   const leaving = (state: ProbePacket['state']): Verdict =>
-    worst(firewall, hooks, {
-      ...lanAs('iif', lan),
-      oif: tun,
-      source: pair.from,
-      destination: pair.to,
-      state,
-    });
+    worst(firewall, hooks, { ...lanAs('iif', lan), ...endsOf(pair.from, pair.to), oif: tun, state });
   const coming = (state: ProbePacket['state']): Verdict =>
-    worst(firewall, hooks, {
-      ...lanAs('oif', lan),
-      iif: tun,
-      source: pair.to,
-      destination: pair.from,
-      state,
-    });
+    worst(firewall, hooks, { ...lanAs('oif', lan), ...endsOf(pair.to, pair.from), iif: tun, state });
   const there = [leaving('new'), coming('established')];
   const back = [coming('new'), leaving('established')];
   const [outStopped, inStopped] = [there, back].map((both) => both.find(({ kind }) => kind === 'drop'));
@@ -173,6 +161,16 @@ function forwardOf(pair: Pair, tun: string, { host }: Facts, { firewall, check }
   return [check.note(message, null, one.because)];
 }
 
+/** What is known of a packet by its two ends. */
+function endsOf(source: IpBytes | undefined, destination: IpBytes | undefined): Pick<ProbePacket, 'family'> {
+  const family = (source ?? destination)?.length === 16 ? 6 : 4;
+  return {
+    family,
+    ...(source === undefined ? {} : { source }),
+    ...(destination === undefined ? {} : { destination }),
+  };
+}
+
 function lanAs(side: 'iif' | 'oif', device: string | undefined): Partial<ProbePacket> {
   return device === undefined ? {} : { [side]: device };
 }
@@ -189,8 +187,8 @@ function masquerade(facts: Facts, firewall: Firewall): DoctorEntry[] {
   const entries = connectionsOf(facts).flatMap((connection) => {
     const check = new Check({ area: 'host', check: 'masquerade', connection: connection.name });
     const oif = deviceOf(connection, facts);
-    const found = pairsOf(connection, facts.host, facts.file!.gateway.mode).flatMap((pair) => {
-      const packet = { oif, source: pair.from, destination: pair.to, state: 'new' } as const;
+    const found = pairsOf(connection, facts).flatMap((pair) => {
+      const packet = { oif, ...endsOf(pair.from, pair.to), state: 'new' } as const;
       const verdict = askHook(firewall, 'postrouting', 'nat', packet);
       if (verdict.kind === 'unknown') return undecided(check, [verdict]);
       if (verdict.kind !== 'nat') return [];

@@ -1,4 +1,4 @@
-import type { GatewayConnection, GatewayFile } from '../../../store/model.js';
+import type { GatewayConnection } from '../../../store/model.js';
 import {
   cidrOf,
   cidrRange,
@@ -11,8 +11,8 @@ import {
 } from '../../../util/ip.js';
 import type { Facts, HostFacts } from '../facts.js';
 
-/** As many pairs of networks of a connection are judged one by one. */
-const MAX_PAIRS = 16;
+/** As many pairs of networks are judged one by one in all: rule sets may be long, and a gateway has other work. */
+const MAX_PAIRS = 64;
 /** As many connections are judged at once. */
 export const MAX_CONNECTIONS = 64;
 
@@ -24,7 +24,7 @@ export interface Pair {
   readonly local: string;
   readonly peer: string;
   /** An address of each, to ask the kernel and the packet filter about. */
-  readonly from: IpBytes;
+  readonly from: IpBytes | undefined;
   readonly to: IpBytes;
 }
 
@@ -51,21 +51,20 @@ export function remoteNetworks({ peer, routes }: GatewayConnection): readonly st
   return [...peer.cidrs, ...routes];
 }
 
-/** Pairs of networks of one family. Route mode names no local networks: `local` is everything then. */
-export function pairsOf(
-  connection: GatewayConnection,
-  host: HostFacts,
-  mode: GatewayFile['gateway']['mode'],
-): Pair[] {
-  const locals = mode === 'route' ? [] : connection.local.cidrs;
-  const pairs = locals.flatMap((local) =>
-    remoteNetworks(connection).flatMap((peer): Pair[] => {
-      const from = sampleOf(local, host);
-      const to = sampleOf(peer, host);
-      return from.length === to.length ? [{ local, peer, from, to }] : [];
-    }),
-  );
-  return pairs.slice(0, MAX_PAIRS);
+/**
+ * Pairs of networks of one family of all these connections; of very many connections the first pairs of each. In route
+ * mode the local networks are whatever is routed to the tunnel.
+ */
+export function pairsOf(connection: GatewayConnection, { host, file }: Facts): Pair[] {
+  const most = Math.max(1, Math.floor(MAX_PAIRS / Math.max(1, file!.connections.length)));
+  const remotes = remoteNetworks(connection).map((peer) => ({ peer, to: sampleOf(peer, host) }));
+  const anywhere = remotes.map(({ peer, to }) => ({ local: 'local networks', peer, from: undefined, to }));
+  if (file!.gateway.mode === 'route') return anywhere.slice(0, most);
+  const pairs = connection.local.cidrs.flatMap((local) => {
+    const from = sampleOf(local, host);
+    return remotes.flatMap(({ peer, to }) => (from.length === to.length ? [{ local, peer, from, to }] : []));
+  });
+  return pairs.slice(0, most);
 }
 
 /** An address in a network for a host that is not this one, as far as the network has room. */

@@ -129,7 +129,8 @@ const UNREADABLE: ReadonlySet<string> = new Set([
   'policy',
 ]);
 
-function targetOf(target: string): Action {
+/** What a rule does by its target: the name of one that is built in, or of a chain. */
+export function targetOf(target: string): Action {
   switch (target) {
     case 'ACCEPT':
       return { kind: 'accept' };

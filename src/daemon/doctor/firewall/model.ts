@@ -74,8 +74,9 @@ export interface ProbePacket {
   readonly iif?: string;
   readonly oif?: string;
   readonly protocol?: 'udp';
-  readonly source: IpBytes;
-  readonly destination: IpBytes;
+  readonly family: 4 | 6;
+  readonly source?: IpBytes;
+  readonly destination?: IpBytes;
   readonly sport?: number;
   readonly dport?: number;
   readonly state: 'new' | 'established';

@@ -1,5 +1,6 @@
 import { cidrRange, type IpRange, maskTo, parseIp } from '../../../util/ip.js';
 import { err, ok, type Result } from '../../../util/result.js';
+import { targetOf } from './iptables-save.js';
 import type {
   Action,
   Condition,
@@ -57,7 +58,9 @@ export function readNftRuleset(
     if (expressions.some((one) => field(one, 'xt') !== undefined || 'xt' in (record(one) ?? {})))
       foreign.add(`${rule.family} ${rule.table}`);
     const key = keyOf(rule, rule.chain);
-    rules.set(key, [...(rules.get(key) ?? []), new RuleReader(rule, sets).read(expressions)]);
+    const chain = rules.get(key) ?? [];
+    rules.set(key, chain);
+    chain.push(new RuleReader(rule, sets).read(expressions));
   }
   const chains = objects.flatMap((object) => {
     const chain = record(field(object, 'chain'));
@@ -109,9 +112,12 @@ class RuleReader {
       else if (NEUTRAL.has(name)) continue;
       else if (name === 'limit' || name === 'quota' || name === 'ct count') conditions.push(UNKNOWN);
       else if (name === 'xt') {
-        // A match or a target of iptables; the list does not say what it does.
-        conditions.push(UNKNOWN);
-        if (action.kind === 'pass') action = { kind: 'unknown' };
+        const { type, name: extension } = record(body) ?? {};
+        const target = type === 'target' ? targetOf(String(extension)) : undefined;
+        // Of the others the list does not say what they do.
+        if (target === undefined && extension !== 'comment') conditions.push(UNKNOWN);
+        if (target !== undefined) action = target;
+        else if (body === null) action = { kind: 'unknown' };
       } else action = this.#verdict(name, body);
     }
     return { conditions, action, text: this.#text(expressions) };

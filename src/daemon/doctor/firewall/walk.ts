@@ -35,9 +35,8 @@ export function askHook(
   type: 'filter' | 'nat',
   packet: ProbePacket,
 ): Verdict {
-  const family = packet.source.length === 16 ? 6 : 4;
   const chains = firewall.chains
-    .filter(({ base, families }) => base?.hook === hook && families.includes(family))
+    .filter(({ base, families }) => base?.hook === hook && families.includes(packet.family))
     .filter(({ base }) => (base!.type === 'nat') === (type === 'nat'))
     .sort((a, b) => a.base!.priority - b.base!.priority);
   let undecided: Verdict | undefined;
@@ -171,7 +170,7 @@ function holds(conditions: readonly Condition[], packet: ProbePacket): boolean |
 type PacketValue = string | number | Uint8Array | undefined;
 
 function packetValue(field: Exclude<Condition['field'], 'unknown'>, packet: ProbePacket): PacketValue {
-  if (field === 'family') return packet.source.length === 16 ? 'ipv6' : 'ipv4';
+  if (field === 'family') return `ipv${packet.family}`;
   return packet[field];
 }
 
