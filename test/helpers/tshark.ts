@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import type { EspSuite } from '../../src/crypto/types.js';
-import { concat, toHex, writeU32 } from '../../src/util/bytes.js';
-import { Encr, Integ } from '../../src/wire/ike/registry.js';
+import { espLine } from '../../src/telemetry/capture/wireshark-keys.js';
+import { concat, writeU32 } from '../../src/util/bytes.js';
 
 /** For tap's `skip` option: why tshark cannot be asked, or false. */
 export function skipWithoutTshark(): string | false {
@@ -14,23 +14,10 @@ export const DECRYPT: readonly string[] = [
   ...['-o', 'esp.enable_authentication_check:TRUE'],
 ];
 
-/** Wireshark's names in the table "esp_sa". It does not know ChaCha20-Poly1305 there. */
-const CIPHER_NAMES = new Map<number, string>([
-  [Encr.TRIPLE_DES, 'TripleDES-CBC [RFC2451]'],
-  [Encr.AES_CBC, 'AES-CBC [RFC3602]'],
-  [Encr.AES_GCM_16, 'AES-GCM with 16 octet ICV [RFC4106]'],
-]);
-const MAC_NAMES = new Map<number, string>([
-  [Integ.NONE, 'NULL'],
-  [Integ.HMAC_MD5_96, 'HMAC-MD5-96 [RFC2403]'],
-  [Integ.HMAC_SHA1_96, 'HMAC-SHA-1-96 [RFC2404]'],
-  [Integ.HMAC_SHA2_256_128, 'HMAC-SHA-256-128 [RFC4868]'],
-  [Integ.HMAC_SHA2_384_192, 'HMAC-SHA-384-192 [RFC4868]'],
-  [Integ.HMAC_SHA2_512_256, 'HMAC-SHA-512-256 [RFC4868]'],
-]);
-
+/** ChaCha20-Poly1305 is none of those it decrypts. */
 export function tsharkKnows(suite: EspSuite): boolean {
-  return CIPHER_NAMES.has(suite.encryption.id);
+  const none = new Uint8Array(0);
+  return espLine(suite, { family: 4, spi: 256, encryption: none, integrity: none }) !== undefined;
 }
 
 export interface TsharkSa {
@@ -46,12 +33,8 @@ export interface TsharkSa {
 
 /** Arguments that give it the keys of one SA. */
 export function espSa({ family, suite, spi, encryption, integrity }: TsharkSa): string[] {
-  const fields = [
-    ...[`IPv${family}`, '*', '*', `0x${spi.toString(16)}`],
-    ...[CIPHER_NAMES.get(suite.encryption.id)!, `0x${toHex(encryption)}`],
-    ...[MAC_NAMES.get(suite.integrity)!, integrity.length === 0 ? '' : `0x${toHex(integrity)}`],
-  ];
-  return ['-o', `uat:esp_sa:${fields.map((field) => `"${field}"`).join(',')}`];
+  const { line } = espLine(suite, { family, spi, encryption, integrity })!;
+  return ['-o', `uat:esp_sa:${line}`];
 }
 
 /** A capture file of raw IP packets, a second apart (libpcap 2.4, link type 101). */
