@@ -1,6 +1,8 @@
 import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
+import type { CaptureReport, CaptureRequest } from '../daemon/capture/request.js';
 import { ControlClient } from '../daemon/control/client.js';
+import type { CaptureNotice } from '../daemon/control/methods.js';
 import { ControlError } from '../daemon/control/protocol.js';
 import type { DoctorReport } from '../daemon/doctor/report.js';
 import type { ReloadReport } from '../daemon/gateway/reload.js';
@@ -24,6 +26,10 @@ export interface Control {
   doctor(name: string | undefined, wish: DoctorOptions): Promise<DoctorReport>;
   /** Applies the difference in the configuration file, or only reports it. */
   reload(dryRun: boolean): Promise<ReloadReport>;
+  /** Captures packets of a connection until it ends; `part` gets the file and the keys as they come. */
+  capture(options: CaptureOptions, part: (notice: CaptureNotice) => void): Promise<CaptureReport>;
+  /** Ends the capture that runs; false when there is none. */
+  stopCapture(): Promise<boolean>;
   /** `changed` is called whenever a status may have changed. */
   watch(changed: () => void): Promise<void>;
   /** Resolves when the daemon has closed the connection. */
@@ -45,6 +51,9 @@ export interface DoctorOptions {
   /** An address behind a peer that answers a ping. */
   readonly probe?: string | undefined;
 }
+
+/** What to capture, and for how long: see `CaptureRequest`. */
+export type CaptureOptions = Omit<CaptureRequest, 'connection'> & { readonly name: string };
 
 /** Where a daemon listens, and how long to wait for each of its answers. */
 export interface ControlTarget {
@@ -95,6 +104,11 @@ export async function openControl({
       );
     },
     reload: (dryRun) => answered(client.reload({ dry_run: dryRun })),
+    capture: ({ name, seconds, bytes, snap, inner, dropped, keys }, part) => {
+      const asked = client.capture({ name, seconds, bytes, snap, inner, dropped, keys }, part);
+      return answered(found(name, asked), seconds + timeout);
+    },
+    stopCapture: async () => (await answered(client.capture_stop())).stopped,
     watch: async (changed) => void (await answered(client.watch({}, changed))),
     closed: client.closed,
     close: () => client.close(),

@@ -4,6 +4,7 @@ import { type CliCommand, outputOption } from './command.js';
 import { applyCommand } from './commands/apply.js';
 import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
+import { captureCommand } from './commands/capture.js';
 import { checkCommand } from './commands/check.js';
 import { completionCommand } from './commands/completion.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -35,6 +36,7 @@ const COMMANDS: readonly CliCommand[] = [
   pairCommand,
   explainCommand,
   doctorCommand,
+  captureCommand,
   upCommand,
   downCommand,
   reloadCommand,

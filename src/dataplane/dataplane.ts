@@ -3,6 +3,7 @@ import type { EspPair } from '../esp/params.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Millis } from '../util/units.js';
+import type { PacketTap, TapOptions } from './packet-tap.js';
 
 /** Traffic of one child SA since its installation. Octets are those of inner packets. */
 export interface ChildCounters {
@@ -102,6 +103,11 @@ export interface DataPlane {
    * @returns by worker, what became of the question before; none where the main thread alone moves packets
    */
   pulse(): readonly ThreadPulse[];
+  /**
+   * Copies packets for a capture, until the tap is closed. Costs nothing as long as there is none.
+   * @throws RangeError when there is one already, or the data plane is closed
+   */
+  tap(options: TapOptions): PacketTap;
   /** Stops the threads and closes what was opened. Resolves when nothing is left open. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { CryptoBackend } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
-import type { DropCounts } from '../esp/drops.js';
+import type { DropCounts, DropReason } from '../esp/drops.js';
 import { EarlyPackets } from '../esp/early-packets.js';
 import type { EspPair } from '../esp/params.js';
 import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
@@ -17,8 +17,10 @@ import { admit, checkPeer } from './admission.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from './dataplane.js';
 import type { SendEsp } from './esp-sender.js';
 import type { PacketDevice } from './packet-device.js';
+import type { PacketTap, TapOptions } from './packet-tap.js';
 import { showsPeer } from './peer-watch.js';
 import { PortableChild } from './portable-child.js';
+import { PortableTap } from './portable-tap.js';
 
 /** What the portable data plane is made with. The caller has the sockets, and brings ESP to `espDatagram`. */
 export interface PortableOptions {
@@ -74,6 +76,8 @@ class Portable implements PortableDataPlane {
   /** One packet each: this path reads no more at a time. */
   #burstsIn = 0;
   #burstsOut = 0;
+  /** The capture that runs, if one does. */
+  #tap: PortableTap | undefined;
   #closed = false;
 
   constructor(options: PortableOptions) {
@@ -160,6 +164,7 @@ class Portable implements PortableDataPlane {
     this.#lanes.get(child.device)?.table.remove(id);
     this.#children.delete(id);
     this.#bySpi.delete(child.spiIn);
+    this.#tap?.forget(id);
     child.wipe();
   }
 
@@ -188,9 +193,19 @@ class Portable implements PortableDataPlane {
     return [];
   }
 
+  tap(options: TapOptions): PacketTap {
+    if (this.#tap !== undefined) throw new RangeError('packets are being captured already');
+    if (this.#closed) throw new RangeError('the data plane is closed');
+    this.#tap = new PortableTap(options, () => {
+      this.#tap = undefined;
+    });
+    return this.#tap;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#tap?.close();
     this.#deps.device.onPacket(undefined);
     for (const device of [...this.#lanes.keys()]) this.removeDevice(device);
     this.#early.clear();
@@ -216,7 +231,9 @@ class Portable implements PortableDataPlane {
     const spi = readU32(bytes, 0);
     const child = this.#bySpi.get(spi);
     if (child === undefined) {
-      if (!this.#early.hold(spi, bytes, remote, this.#deps.now())) this.#drops.add('unknown_spi');
+      if (this.#early.hold(spi, bytes, remote, this.#deps.now())) return;
+      this.#drops.add('unknown_spi');
+      this.#tap?.put(arrived(undefined, remote, 'unknown_spi'), bytes);
       return;
     }
     const { inbound } = child;
@@ -229,9 +246,13 @@ class Portable implements PortableDataPlane {
       if (remote !== undefined && showsPeer(newest, 'udp', child.encapsulation))
         this.#watchPeer(child, remote);
     }
+    this.#tap?.put(arrived(child.id, remote, opened.ok ? undefined : opened.error), bytes);
     if (!opened.ok) {
       child.drops.add(opened.error);
-    } else if (this.#lanes.get(child.device)?.device.write(opened.value) !== true) {
+      return;
+    }
+    this.#tap?.put({ ...IN, childId: child.id, drop: undefined }, opened.value);
+    if (this.#lanes.get(child.device)?.device.write(opened.value) !== true) {
       child.drops.add('tun_write');
     } else {
       child.packetsIn++;
@@ -255,22 +276,43 @@ class Portable implements PortableDataPlane {
     }
     const child = this.#children.get(this.#route(view, device));
     if (child === undefined) return;
-    const sealed = child.outbound.seal(packet.subarray(0, view.totalLength));
+    const inner = packet.subarray(0, view.totalLength);
+    const sealed = child.outbound.seal(inner);
+    const drop = sealed.ok ? undefined : sealed.error;
+    this.#tap?.put({ ...OUT, childId: child.id, drop }, inner);
     if (!sealed.ok) {
       child.drops.add(sealed.error);
       return;
     }
     child.packetsOut++;
     child.bytesOut += view.totalLength;
-    const send = child.encapsulation === 'udp' ? this.#deps.send : this.#deps.sendRaw!;
-    send(child.local, child.peer, sealed.value, (reason) => child.drops.add(reason));
+    this.#send(child, sealed.value);
+  }
+
+  #send(child: PortableChild, packet: Uint8Array): void {
+    const { id: childId, encapsulation: form, local, peer } = child;
+    const send = form === 'udp' ? this.#deps.send : this.#deps.sendRaw!;
+    const remote = form === 'udp' ? peer : { ...peer, port: 0 };
+    const copy = (drop?: DropReason) =>
+      this.#tap?.put({ layer: 'outer', direction: 'out', childId, form, remote, drop }, packet);
+    let kept = true;
+    send(local, peer, packet, (reason) => {
+      child.drops.add(reason);
+      kept = false;
+      copy(reason);
+    });
+    // What the kernel refuses only later has been copied by then, and is a second time, with the reason.
+    if (kept) copy();
   }
 
   /** The child SA for an outbound packet; below 0 when it was dropped for want of one. */
   #route(view: PacketView, device: DeviceNumber): number {
     const id = this.#lanes.get(device)?.table.lookup(view) ?? NO_POLICY;
     if (id >= 0) return id;
-    this.#drops.add(id === NO_SA ? 'no_sa' : 'no_policy');
+    const drop = id === NO_SA ? 'no_sa' : 'no_policy';
+    this.#drops.add(drop);
+    const { bytes, offset, totalLength } = view;
+    this.#tap?.put({ ...OUT, childId: undefined, drop }, bytes.subarray(offset, offset + totalLength));
     // Without any SA there is no policy here either: the daemon knows which networks are wanted.
     const { listener, now } = this.#deps;
     if (listener.acquire !== undefined && this.#acquires.allows(view, now())) {
@@ -278,6 +320,15 @@ class Portable implements PortableDataPlane {
     }
     return id;
   }
+}
+
+const IN = { layer: 'inner', direction: 'in' } as const;
+const OUT = { layer: 'inner', direction: 'out' } as const;
+
+/** For a capture: an ESP packet that came in; `remote` is undefined for one without UDP. */
+function arrived(childId: number | undefined, remote: Endpoint | undefined, drop: DropReason | undefined) {
+  const form = remote === undefined ? ('esp' as const) : ('udp' as const);
+  return { layer: 'outer' as const, direction: 'in' as const, childId, form, remote, drop };
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

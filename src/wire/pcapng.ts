@@ -3,11 +3,11 @@ import { Writer } from './writer.js';
 
 /*
  * Capture files in the pcapng format (draft-ietf-opsawg-pcapng): blocks of type, length, body and length again, each a
- * multiple of four octets. Written big-endian, which the section header tells every reader. A file is the section
+ * multiple of four octets. Written big-endian, as the section header says. A file is the section
  * header, one description per interface, then packets; what has been written so far is always a whole file.
  */
 
-const BlockType = { SECTION: 0x0a0d0d0a, INTERFACE: 1, PACKET: 6 } as const;
+const BlockType = { SECTION: 0x0a0d0d0a, INTERFACE: 1, STATISTICS: 5, PACKET: 6 } as const;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 /** LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header. */
 const RAW_IP = 101;
@@ -21,6 +21,10 @@ const Option = {
   DESCRIPTION: 3,
   TIME_UNIT: 9,
   FLAGS: 2,
+  START_TIME: 2,
+  END_TIME: 3,
+  RECEIVED: 4,
+  DROPPED: 5,
 } as const;
 /** Octets of an option's code and length. */
 const OPTION_HEADER = 4;
@@ -30,11 +34,13 @@ const MAX_TEXT = 65_535;
 /** Bits 0 and 1 of epb_flags. */
 const DIRECTION = { in: 1, out: 2 } as const;
 
+/** Where packets were seen, as the file names it. */
 export interface CaptureInterface {
   readonly name: string;
   readonly description?: string;
 }
 
+/** A packet in a capture file. */
 export interface CapturedPacket {
   /** Index of its interface, in the order in which they were described. */
   readonly interface: number;
@@ -46,6 +52,18 @@ export interface CapturedPacket {
   readonly length: number;
   readonly direction: keyof typeof DIRECTION;
   /** Shown beside the packet, for example why it was dropped. */
+  readonly comment?: string;
+}
+
+/** What is known of an interface when the capture ends. Times as `CapturedPacket.at`. */
+export interface InterfaceStatistics {
+  readonly interface: number;
+  readonly begun: bigint;
+  readonly ended: bigint;
+  /** Packets that passed while the capture ran, those that are not in the file included. */
+  readonly received: number;
+  /** Those that are not in the file, for want of room. */
+  readonly dropped: number;
   readonly comment?: string;
 }
 
@@ -83,12 +101,34 @@ export function pcapngPacket(packet: CapturedPacket): Uint8Array {
   const writer = new Writer(bytes.length + 128);
   block(writer, BlockType.PACKET, () => {
     writer.u32(packet.interface);
-    writer.u32(Number(at >> 32n));
-    writer.u32(Number(at & 0xffff_ffffn));
+    u64(writer, at);
     writer.u32(bytes.length);
     writer.u32(length);
     padded(writer, bytes);
     option(writer, Option.FLAGS, Uint8Array.of(0, 0, 0, DIRECTION[direction]));
+    if (comment !== undefined) textOption(writer, Option.COMMENT, comment);
+    endOptions(writer);
+  });
+  return writer.finish();
+}
+
+/** What the file says of an interface at its end. @throws RangeError as `pcapngPacket` */
+export function pcapngStatistics(statistics: InterfaceStatistics): Uint8Array {
+  const { begun, ended, received, dropped, comment } = statistics;
+  const writer = new Writer(256);
+  block(writer, BlockType.STATISTICS, () => {
+    writer.u32(statistics.interface);
+    u64(writer, ended);
+    for (const [code, value] of [
+      [Option.START_TIME, begun],
+      [Option.END_TIME, ended],
+      [Option.RECEIVED, BigInt(received)],
+      [Option.DROPPED, BigInt(dropped)],
+    ] as const) {
+      writer.u16(code);
+      writer.u16(8);
+      u64(writer, value);
+    }
     if (comment !== undefined) textOption(writer, Option.COMMENT, comment);
     endOptions(writer);
   });
@@ -110,6 +150,12 @@ function block(writer: Writer, type: number, body: () => void): void {
   const length = writer.length - start + 4;
   writer.u32(length);
   writer.setU32(start + 4, length);
+}
+
+/** As pcapng writes a time: the upper half first, whatever the order of octets. */
+function u64(writer: Writer, value: bigint): void {
+  writer.u32(Number(value >> 32n));
+  writer.u32(Number(value & 0xffff_ffffn));
 }
 
 function option(writer: Writer, code: number, value: Uint8Array): void {

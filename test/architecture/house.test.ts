@@ -46,7 +46,7 @@ const MANY_PARAMETERS: readonly string[] = [
 
 /** By room, how many exported functions, classes and values only their own file and tests mention; 0 where left out. */
 const UNUSED: Readonly<Record<string, number>> = {
-  ...{ wire: 6, crypto: 19, ike: 5, esp: 15, connection: 3, linux: 2, dataplane: 2 },
+  ...{ wire: 4, crypto: 19, ike: 5, esp: 15, connection: 3, linux: 2, dataplane: 2 },
   ...{ store: 3, api: 1, daemon: 4, cli: 4 },
 };
 

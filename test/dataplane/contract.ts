@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { createOpensslBackend } from '../../src/crypto/backend.js';
 import type { EspSuite } from '../../src/crypto/types.js';
 import type { ChildCounters } from '../../src/dataplane/dataplane.js';
+import type { TapOptions, TappedPacket } from '../../src/dataplane/packet-tap.js';
 import type { DropCounts } from '../../src/esp/drops.js';
 import { InboundSa } from '../../src/esp/open.js';
 import type { EspPair } from '../../src/esp/params.js';
@@ -60,6 +61,12 @@ export interface Subject {
   moved(): { readonly id: number; readonly from: Endpoint }[];
   /** The destinations that an SA was wanted for. */
   acquired(): string[];
+  /** Copies packets; `watch` and `close` take effect at once. */
+  tap(options: Omit<TapOptions, 'now'>): {
+    watch(id: number): void;
+    take(): TappedPacket[];
+    close(): void;
+  };
   close(): Promise<void>;
 }
 
@@ -393,5 +400,105 @@ export function contract(
     await subject.fromElsewhere(peerSeals()(TO_B));
     t.equal((await subject.toHost()).length, 1);
     t.same(subject.moved(), []);
+  });
+
+  const WHOLE = { snap: 65_535, inner: true, dropped: true };
+
+  test('a tap gets what passes, inside and outside, in both forms', async (t, subject) => {
+    for (const [generation, form] of [
+      [1, 'udp'],
+      [2, 'esp'],
+    ] as const) {
+      const { b } = pairEnds(GCM, { generation, a: subject.peer });
+      await subject.install({ ...b, encapsulation: form });
+      const tap = subject.tap(WHOLE);
+      tap.watch(generation);
+      const sealed = peerSeals(generation)(TO_B);
+      await subject.fromPeer(sealed, form);
+      await subject.fromHost(TO_A);
+      const [left] = await subject.toPeer(form);
+      const common = { childId: generation, drop: undefined };
+      const inner = { ...common, layer: 'inner' } as const;
+      const outer = { ...common, layer: 'outer', form } as const;
+      const copies = tap.take();
+      t.match(copies, [
+        { ...outer, direction: 'in', length: sealed.length },
+        { ...inner, direction: 'in', length: TO_B.length },
+        { ...inner, direction: 'out', length: TO_A.length },
+        { ...outer, direction: 'out', length: left!.length },
+      ]);
+      t.same(hex(copies.map(({ bytes }) => bytes)), hex([sealed, TO_B, TO_A, left!]));
+      const peers = copies.flatMap((copy) => (copy.layer === 'outer' ? [copy.remote] : []));
+      if (form === 'udp') t.same(peers, [subject.peer, subject.peer]);
+      else t.same(peers[1], { address: subject.peer.address, port: 0 });
+      t.same(tap.take(), [], 'each once');
+      tap.close();
+      await subject.remove(generation);
+    }
+  });
+
+  test('a tap gets what is dropped, with the reason', async (t, subject) => {
+    const { b } = pairEnds(GCM, { a: subject.peer });
+    await subject.install(b);
+    const tap = subject.tap(WHOLE);
+    tap.watch(b.id);
+    const seal = peerSeals();
+    const [first, second] = [seal(TO_B), seal(TO_B)];
+    const stray = Uint8Array.from(second);
+    stray[0]! ^= 1;
+    await subject.fromPeer(first, 'udp');
+    await subject.fromPeer(first, 'udp');
+    await subject.fromPeer(flipped(second), 'udp');
+    await subject.fromPeer(stray, 'udp');
+    await subject.fromHost(innerPacket('10.2.0.9', '192.0.2.77', 60));
+    t.match(
+      tap.take().map(({ layer, direction, childId, drop }) => [layer, direction, childId ?? 0, drop ?? '']),
+      [
+        ['outer', 'in', b.id, ''],
+        ['inner', 'in', b.id, ''],
+        ['outer', 'in', b.id, 'replay'],
+        ['outer', 'in', b.id, 'auth_failed'],
+        ['outer', 'in', 0, 'unknown_spi'],
+        ['inner', 'out', 0, 'no_policy'],
+      ],
+    );
+  });
+
+  test('a tap gets no more than was asked for', async (t, subject) => {
+    const { b } = pairEnds(GCM, { a: subject.peer });
+    const tap = subject.tap({ snap: 40, inner: false, dropped: false });
+    await subject.install(b);
+    const seal = peerSeals();
+    await subject.fromPeer(seal(TO_B), 'udp');
+    t.same(tap.take(), [], 'its child SA is not watched');
+    tap.watch(b.id);
+    const sealed = seal(TO_B);
+    await subject.fromPeer(sealed, 'udp');
+    await subject.fromPeer(sealed, 'udp');
+    await subject.fromHost(innerPacket('10.2.0.9', '192.0.2.77', 60));
+    const copies = tap.take();
+    t.same(
+      copies.map(({ layer, drop, length }) => [layer, drop, length]),
+      [['outer', undefined, sealed.length]],
+    );
+    t.same(hex(copies.map(({ bytes }) => bytes)), hex([sealed.subarray(0, 40)]));
+    tap.close();
+    await subject.fromPeer(seal(TO_B), 'udp');
+    const again = subject.tap(WHOLE);
+    t.same(again.take(), [], 'nothing is left of the one before');
+    again.watch(b.id);
+    await subject.fromPeer(seal(TO_B), 'udp');
+    t.equal(again.take().length, 2);
+    again.close();
+  });
+
+  test('a child SA may be watched before it is installed', async (t, subject) => {
+    const { b } = pairEnds(GCM, { a: subject.peer });
+    const tap = subject.tap({ ...WHOLE, inner: false });
+    tap.watch(b.id);
+    await subject.expect(b.spiIn);
+    await subject.fromPeer(peerSeals()(TO_B), 'udp');
+    await subject.install(b);
+    t.match(tap.take(), [{ layer: 'outer', childId: b.id, drop: undefined }], 'what came early, too');
   });
 }

@@ -144,4 +144,31 @@ export function controlContract(
     plane.espDatagram(local, peer, new Uint8Array(100).fill(0xee));
     t.pass('late calls do no harm');
   });
+
+  test('one tap at a time copies packets, also those of another thread', async (t, subject) => {
+    const { plane, local, peer } = subject;
+    const options = { snap: 65_535, inner: true, dropped: true, now: () => 5000 };
+    const tap = plane.tap(options);
+    t.throws(() => plane.tap(options), { name: 'RangeError', message: /captured already/ });
+    const pair = pairOf(subject);
+    tap.watch(pair.id);
+    plane.install(pair);
+    const forged = new Uint8Array(100);
+    new DataView(forged.buffer).setUint32(0, pair.spiIn);
+    forged[7] = 1;
+    plane.espDatagram(local, peer, forged);
+    let copies = tap.take(1000);
+    await until(() => {
+      if (copies.length === 0) copies = tap.take(1000);
+      return copies.length > 0;
+    });
+    t.match(copies, [
+      { ...{ layer: 'outer', direction: 'in', childId: pair.id, drop: 'auth_failed' }, remote: peer },
+    ]);
+    t.ok(Math.abs(copies[0]!.at - 5000) < 60_000, 'on the clock that it was given');
+    t.equal(tap.lost, 0);
+    tap.close();
+    plane.tap(options).close();
+    t.same(tap.take(1000), [], 'one that is closed gives nothing');
+  });
 }

@@ -48,6 +48,14 @@ contract('portable', {}, async (): Promise<Subject> => {
     counters: (id) => plane.counters().find((child) => child.id === id)!,
     moved: () => listener.moved,
     acquired: () => listener.acquired.map(formatIp),
+    tap(options) {
+      const tap = plane.tap({ ...options, now: () => now });
+      return {
+        watch: (id) => tap.watch(id),
+        take: () => tap.take(Number.POSITIVE_INFINITY),
+        close: () => tap.close(),
+      };
+    },
     close: () => plane.close(),
   };
 });

@@ -1,5 +1,6 @@
 import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
+import type { CaptureReport } from '../../src/daemon/capture/request.js';
 import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
 import { Check, type DoctorReport, doctorReport } from '../../src/daemon/doctor/report.js';
@@ -94,6 +95,18 @@ export class FakeDaemon implements ControlHandler {
   history({ name, step = 60 }: ParamsOf<'history'>): HistoryDocument {
     this.status({ name });
     return { name, since: '2026-01-01T00:00:00.000Z', step, points: [] };
+  }
+
+  /** Sends what stands for a file, and a line of keys when they are asked for. */
+  capture({ name, keys }: ParamsOf<'capture'>, call: Call): CaptureReport {
+    this.status({ name });
+    call.capture({ file: Buffer.from('a file').toString('base64') });
+    if (keys) call.capture({ keys: [{ table: 'esp_sa', line: 'a line' }] });
+    return { ended: 'time', packets: 2, bytes: 6, lost: 1, ...(keys ? { child_sas_without_keys: 1 } : {}) };
+  }
+
+  capture_stop(): { stopped: boolean } {
+    return { stopped: false };
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

@@ -8,8 +8,10 @@ import { PacketLoop } from '../../src/dataplane/ffi/loop/packet-loop.js';
 import { createArena } from '../../src/dataplane/ffi/memory/arena.js';
 import { OrderWriter } from '../../src/dataplane/ffi/memory/control-ring.js';
 import { GLOBAL_BLOCK, readChild, readDrops } from '../../src/dataplane/ffi/memory/counters.js';
-import { encodeId, encodeInstall, Order } from '../../src/dataplane/ffi/memory/orders.js';
+import { encodeId, encodeInstall, encodeTap, Order } from '../../src/dataplane/ffi/memory/orders.js';
+import { createTapRing, TapReader } from '../../src/dataplane/ffi/memory/tap-ring.js';
 import { needsVirtioHeader, type Offload } from '../../src/dataplane/offload.js';
+import type { TapOptions } from '../../src/dataplane/packet-tap.js';
 import { espLayout } from '../../src/esp/layout.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { openEventFd } from '../../src/linux/eventfd.js';
@@ -97,6 +99,7 @@ export class Bench {
   readonly raw: number;
   readonly port: number;
   readonly #fds: number[];
+  #posted: SharedArrayBuffer | undefined;
   readonly #group: PortGroup;
 
   constructor(address = '127.0.0.1', options: BenchOptions = {}) {
@@ -119,6 +122,7 @@ export class Bench {
     this.loop = new PacketLoop(this.arena, crypto, { ...setup, ...rawFd, ...more }, report, {
       calls: calls?.(this),
       ...(options.now === undefined ? {} : { now: () => options.now!() }),
+      posted: () => this.#posted,
     });
     prepare?.(this.#group.espFds[0]!);
     this.port = localEndpoint(this.#group.espFds[0]!).port;
@@ -178,6 +182,18 @@ export class Bench {
     );
   }
 
+  /** Begins a capture; `watch` and `close` are orders, `take` gets all that was copied. */
+  tap(options: Omit<TapOptions, 'now'>) {
+    this.#posted = createTapRing();
+    this.order(Order.TAP, encodeTap(options));
+    const reader = new TapReader(this.#posted);
+    return {
+      watch: (id: number) => this.id(Order.TAP_CHILD, id),
+      take: () => [...copies(reader)],
+      close: () => this.id(Order.TAP_END, 0),
+    };
+  }
+
   counters(id = 1, block = 1) {
     return readChild(this.arena, block, id, (monotonic) => monotonic);
   }
@@ -193,6 +209,10 @@ export class Bench {
     this.#group.close();
     for (const fd of this.#fds) libc().close(fd);
   }
+}
+
+function* copies(reader: TapReader) {
+  for (let packet = reader.next(); packet !== undefined; packet = reader.next()) yield packet;
 }
 
 export function nonZero(counts: Readonly<Record<string, number>>): Record<string, number> {

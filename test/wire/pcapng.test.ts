@@ -9,6 +9,7 @@ import {
   pcapngHeader,
   pcapngPacket,
   pcapngPacketLength,
+  pcapngStatistics,
 } from '../../src/wire/pcapng.js';
 import { buildUdpPacket } from '../../src/wire/udp.js';
 import { skipWithoutTshark } from '../helpers/tshark.js';
@@ -59,6 +60,30 @@ t.test('blocks are whole, aligned and as long as foretold, whatever the packet',
     ),
     [0x0a0d0d0a, 1, 1],
   );
+});
+
+t.test('the end of a file says what is missing in it', async (t) => {
+  const block = pcapngStatistics({
+    ...{ interface: 1, begun: 1_700_000_000_000_000n, ended: 1_700_000_001_000_000n },
+    ...{ received: 70_000, dropped: 7, comment: 'too fast for it' },
+  });
+  t.match(blocks(block), [{ type: 5 }]);
+  const view = new DataView(block.buffer, block.byteOffset);
+  t.equal(view.getUint32(8), 1, 'the interface');
+  const options = new Map<number, bigint>();
+  for (let at = 20; view.getUint16(at) !== 0; at += 4 + Math.ceil(view.getUint16(at + 2) / 4) * 4) {
+    if (view.getUint16(at + 2) === 8) options.set(view.getUint16(at), view.getBigUint64(at + 4));
+  }
+  t.same(
+    [...options],
+    [
+      [2, 1_700_000_000_000_000n],
+      [3, 1_700_000_001_000_000n],
+      [4, 70_000n],
+      [5, 7n],
+    ],
+  );
+  t.match(new TextDecoder().decode(block), /too fast/);
 });
 
 t.test('an endless comment is cut short', async (t) => {

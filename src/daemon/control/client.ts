@@ -77,6 +77,15 @@ class ControlConnection {
     return peerProcessId(this.#socket);
   }
 
+  /** Reads nothing until `resume`: what comes waits in the daemon, which has its own bounds for it. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   close(): void {
     this.#socket.destroy();
   }
@@ -105,7 +114,7 @@ class ControlConnection {
     }
   }
 
-  #message({ id, event, status, message, error, result }: ControlMessage): void {
+  #message({ id, event, status, message, file, keys, error, result }: ControlMessage): void {
     if (event === 'status' && status !== undefined) {
       for (const watcher of this.#watchers) watcher(status);
       return;
@@ -113,6 +122,10 @@ class ControlConnection {
     const pending = typeof id === 'number' ? this.#pending.get(id) : undefined;
     if (event === 'progress') {
       pending?.notice?.(message ?? '');
+      return;
+    }
+    if (event === 'capture') {
+      pending?.notice?.({ ...(file === undefined ? {} : { file }), ...(keys === undefined ? {} : { keys }) });
       return;
     }
     if (typeof id === 'number') this.#pending.delete(id);

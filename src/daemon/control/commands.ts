@@ -4,6 +4,9 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../connection/
 import type { HistoryDocument } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import type { ConnectionId } from '../../util/ids.js';
+import type { Captures } from '../capture/captures.js';
+import type { CaptureReport } from '../capture/request.js';
+import type { CaptureSink } from '../capture/session.js';
 import type { GatewayCore } from '../core/core.js';
 import type { DoctorReport } from '../doctor/report.js';
 import type { DiagnosisWish } from '../gateway/diagnosis.js';
@@ -23,6 +26,7 @@ export interface Commanded {
   reload(dryRun: boolean): ReloadReport;
   /** Looks for what is in the way of the tunnels. */
   diagnose(wish: DiagnosisWish): Promise<DoctorReport>;
+  readonly captures: Captures;
   /** A client asks the daemon to end. */
   requestStop(): void;
 }
@@ -93,6 +97,22 @@ export class ControlCommands implements ControlHandler {
     const next = this.#diagnosing.then(() => this.#gateway.diagnose({ only, passive, probe }));
     this.#diagnosing = next.catch(() => undefined);
     return next;
+  }
+
+  capture({ name, ...limits }: ParamsOf<'capture'>, call: Call): Promise<CaptureReport> {
+    const { client, gone } = call;
+    const sink: CaptureSink = {
+      ready: () => call.ready(),
+      write: (octets) => call.capture({ file: Buffer.from(octets).toString('base64') }),
+      keys: (keys) => call.capture({ keys }),
+    };
+    const connection = this.#find(name);
+    const shown = this.#names.nameOf(connection);
+    return this.#gateway.captures.run({ connection, ...limits }, shown, { client, gone, sink });
+  }
+
+  capture_stop(_: ParamsOf<'capture_stop'>): { stopped: boolean } {
+    return { stopped: this.#gateway.captures.stop() };
   }
 
   reload({ dry_run: dryRun }: ParamsOf<'reload'>): ReloadReport {

@@ -1,11 +1,13 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import type { KeyLine } from '../../telemetry/capture/wireshark-keys.js';
 import { type HistoryDocument, STEPS } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { parseDateTime } from '../../telemetry/rfc3339.js';
 import type { Step } from '../../telemetry/series.js';
 import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
+import { CAPTURE_LIMITS, type CaptureReport } from '../capture/request.js';
 import type { DoctorReport } from '../doctor/report.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import { ControlError } from './protocol.js';
@@ -56,6 +58,21 @@ const ADDRESS: Param<string | undefined, true> = {
     throw new ControlError('bad_request', `"${name}" is not an IP address`);
   },
 };
+
+/** A whole number within the bounds of captures. */
+function captureNumber(bounds: keyof typeof CAPTURE_LIMITS, what: string): Param<number, true> {
+  const { usual, least, most } = CAPTURE_LIMITS[bounds];
+  return {
+    is: `${what}, ${usual} when left out, ${least} to ${most}`,
+    optional: true,
+    read(value, name) {
+      const number = value ?? usual;
+      if (typeof number === 'number' && Number.isInteger(number) && number >= least && number <= most)
+        return number;
+      throw new ControlError('bad_request', `"${name}" is not a whole number from ${least} to ${most}`);
+    },
+  };
+}
 
 /** How long a client may wait, in seconds, and how long it does unless it says so. */
 const MAX_WAIT_SECONDS = 3600;
@@ -110,10 +127,11 @@ type Flat<T> = { [K in keyof T]: T[K] };
  */
 type By = 'gateway' | 'process';
 
-/** What a client is sent besides the answer: `progress` before it, `status` from then on. */
+/** What a client is sent besides the answer: `progress` and `capture` before it, `status` from then on. */
 interface Notices {
   readonly none: never;
   readonly progress: string;
+  readonly capture: CaptureNotice;
   readonly status: StatusDocument;
 }
 
@@ -193,6 +211,25 @@ export const METHODS = {
     { name: ANY_CONNECTION, passive: FLAG, probe: ADDRESS },
     'looks for what is in the way of the tunnels: in the host, on the path, in the connections; with `passive` sends nothing, `probe` answers a ping behind the peer',
   ),
+  capture: method<CaptureReport>()(
+    'gateway',
+    {
+      name: CONNECTION,
+      seconds: captureNumber('seconds', 'seconds'),
+      bytes: captureNumber('bytes', 'octets of the file'),
+      snap: captureNumber('snap', 'octets that are kept of a packet'),
+      inner: FLAG,
+      dropped: FLAG,
+      keys: FLAG,
+    },
+    'sends a pcapng file of the packets of a connection as they pass, and answers when it ends; with `inner` also those inside the tunnel, with `dropped` also those that are dropped, with `keys` what Wireshark decrypts them by',
+    'capture',
+  ),
+  capture_stop: method<{ readonly stopped: boolean }>()(
+    'gateway',
+    {},
+    'ends the capture that runs, whoever asked for it',
+  ),
   reload: method<ReloadReport>()(
     'gateway',
     { dry_run: FLAG },
@@ -239,6 +276,12 @@ export interface Call {
   /** Aborted when the client is gone or this much time is over. */
   within(seconds: number): AbortSignal;
   progress(line: string): void;
+  /** Sends a part of a capture. */
+  capture(notice: CaptureNotice): void;
+  /** Whether the client has read most of what it was sent. */
+  ready(): boolean;
+  /** User and process at the other end, where they are known. */
+  readonly client: { readonly uid: number | undefined; readonly pid: number | undefined };
   /**
    * From now on the client is sent `status` a moment after each change, as long as it is there. A client that follows
    * already is not subscribed twice.
@@ -283,6 +326,12 @@ export interface ConfigureAnswer {
   readonly ok: boolean;
   /** What was done, none when it was started. */
   readonly report?: ReloadReport;
+}
+
+/** A part of a capture: octets of its file in base64, lines of key tables, or both. */
+export interface CaptureNotice {
+  readonly file?: string;
+  readonly keys?: readonly KeyLine[];
 }
 
 /** A request whose method is known and whose parameters have not been checked yet. */

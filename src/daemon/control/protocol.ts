@@ -1,4 +1,5 @@
 import type { StatusDocument } from '../../connection/status.js';
+import type { KeyLine } from '../../telemetry/capture/wireshark-keys.js';
 import { OperatorError } from '../../util/operator-error.js';
 
 /**
@@ -7,6 +8,7 @@ import { OperatorError } from '../../util/operator-error.js';
  *     → {"id":1,"method":"up","params":{"name":"to-site-b","wait":true}}
  *     ← {"event":"progress","id":1,"message":"…"}         any number of times, before the answer
  *     ← {"id":1,"result":{…}}   or   {"id":1,"error":{"code":"…","message":"…"}}
+ *     ← {"event":"capture","id":1,"file":"…"}           further octets of the file in base64; lines of key tables as "keys"
  *     ← {"event":"status","status":{…}}                   after `watch`, whenever something changed
  *
  * Answers may come in another order than their requests; `id` is whatever the client chose. The methods are in
@@ -19,6 +21,8 @@ export interface ControlMessage {
   readonly event?: string;
   readonly status?: StatusDocument;
   readonly message?: string;
+  readonly file?: string;
+  readonly keys?: readonly KeyLine[];
 }
 
 /** Why a request failed, as `error.code` carries it on the control socket. */

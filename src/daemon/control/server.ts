@@ -6,6 +6,7 @@ import {
   isTrustedUser,
   listenUnixSocket,
   MAX_SOCKET_PATH,
+  peerProcessId,
   peerUserId,
   UnixListenError,
 } from '../../linux/unix-listener.js';
@@ -31,6 +32,8 @@ const MAX_CLIENTS = 64;
 const GATHER_MS = 20;
 /** A client that does not read is cut off when this much waits for it. */
 const MAX_UNREAD = 4 * 1024 * 1024;
+/** A client that has less than this to read is sent more of what can wait. */
+const READY_BELOW = 512 * 1024;
 const tooLong = `the path of a Unix socket has ${MAX_SOCKET_PATH} octets at most: set a shorter gateway.control`;
 
 /** The listening control socket. It is there before the gateway, so that clients learn that it is starting. */
@@ -236,10 +239,14 @@ class Client {
 
   #call(id: unknown, afterwards: (() => void)[]): Call {
     const gone = this.#gone.signal;
+    const socket = this.#socket;
     return {
       gone,
       within: (seconds) => AbortSignal.any([gone, AbortSignal.timeout(seconds * 1000)]),
       progress: (message) => this.#write({ event: 'progress', id, message }),
+      capture: (notice) => this.#write({ event: 'capture', id, ...notice }),
+      ready: () => socket.writableLength < READY_BELOW,
+      client: { uid: peerUserId(socket), pid: peerProcessId(socket) },
       follow: (subscribe, status) => {
         this.#unsubscribe ??= subscribe(() => this.#changed(status));
       },

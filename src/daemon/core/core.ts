@@ -1,5 +1,5 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
-import { SaLedger } from '../../connection/ledger.js';
+import { SaLedger, type SaView } from '../../connection/ledger.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
 import type { TrafficTotals } from '../../connection/traffic-totals.js';
@@ -7,6 +7,7 @@ import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { EngineConfig } from '../../ike/config.js';
 import type { IkeEvent } from '../../ike/events.js';
 import type { Input } from '../../ike/inputs.js';
+import type { GatewayConnection } from '../../store/model.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLog } from '../../telemetry/event-log.js';
 import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
@@ -16,6 +17,7 @@ import type { ChildId, ConnectionId, DeviceNumber } from '../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../util/ip.js';
 import type { Random } from '../../util/random.js';
 import type { Millis } from '../../util/units.js';
+import type { IkeTap } from '../capture/ike-tap.js';
 import type { ConnectionDevices } from '../host/devices.js';
 import { connectionTo } from '../host/network.js';
 import { type Clock, utcText } from '../system/clock.js';
@@ -37,6 +39,8 @@ import { Watchers } from './watchers.js';
 export interface CoreDeps extends CoreConfig {
   readonly engine: EngineLike;
   readonly effects: Effects;
+  /** Hears of every IKE message that arrives. */
+  readonly tap: IkeTap;
   /** Those of the configuration in force: the core keeps them so. */
   readonly names: ConnectionNames;
   /** Counters of every child SA in the packet path. */
@@ -129,6 +133,21 @@ export class GatewayCore {
     });
   }
 
+  /** Which SAs are established. */
+  get sas(): SaView {
+    return this.#ledger;
+  }
+
+  /** The addresses that the peer of a connection is configured or resolved with. */
+  peerAddresses(connection: ConnectionId): readonly string[] {
+    const address = this.#config.find(connection)?.peer.address;
+    return address === undefined ? (this.#peerNames.addresses().get(connection) ?? []) : [address];
+  }
+
+  get connections(): readonly GatewayConnection[] {
+    return this.#config.connections;
+  }
+
   /** Configures the engine and begins with what the configuration wants. */
   start(): void {
     this.#takeOver(this.#deps);
@@ -159,6 +178,7 @@ export class GatewayCore {
 
   /** One input of the engine, with all that follows from it. */
   input(input: Input): void {
+    if (input.kind === 'datagram') this.#deps.tap.listener?.received(input);
     this.#driver.input(input);
   }
 

@@ -6,6 +6,7 @@ import type { ChildSa, SendOutput } from '../../ike/outputs.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { ChildId, Spi } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
+import type { IkeTap } from '../capture/ike-tap.js';
 import type { ConnectionDevices } from '../host/devices.js';
 import type { Effects } from './effects.js';
 import { LeavingChildren } from './leaving-children.js';
@@ -18,6 +19,8 @@ export interface GatewayEffectsDeps {
   readonly sockets: { send(output: SendOutput): void; sendKeepalive(remote: Endpoint): void };
   /** A child SA is about to be removed; its counters, undefined when it is not installed. */
   removing(childId: ChildId, last: ChildCounters | undefined): void;
+  /** Hears of what is sent, and of child SAs. */
+  readonly tap: IkeTap;
   /** Keeps the way to these addresses of a peer outside its own tunnel. */
   pinBypass(addresses: readonly string[]): void;
   readonly logger: Logger;
@@ -38,10 +41,12 @@ export class GatewayEffects implements Effects {
 
   send(output: SendOutput): void {
     this.#deps.sockets.send(output);
+    this.#deps.tap.listener?.sent(output);
   }
 
   sendKeepalive(remote: Endpoint): void {
     this.#deps.sockets.sendKeepalive(remote);
+    this.#deps.tap.listener?.keepalive(remote);
   }
 
   expectEsp(spi: Spi): void {
@@ -53,8 +58,10 @@ export class GatewayEffects implements Effects {
   }
 
   installChild(child: ChildSa): string | undefined {
-    const { plane, devices, names, logger } = this.#deps;
+    const { plane, devices, names, tap, logger } = this.#deps;
     const { connection, ...pair } = child;
+    // Before the packet path takes the keys over.
+    tap.listener?.installing(child);
     try {
       const device = devices.numberOf(connection);
       if (device === undefined) throw new RangeError('the connection has no TUN device');

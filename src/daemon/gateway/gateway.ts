@@ -7,6 +7,8 @@ import { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import { programVersion } from '../../telemetry/program.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Millis } from '../../util/units.js';
+import { Captures } from '../capture/captures.js';
+import { IkeTap } from '../capture/ike-tap.js';
 import { ControlCommands } from '../control/commands.js';
 import { GatewayCore } from '../core/core.js';
 import { GatewayEffects } from '../core/gateway-effects.js';
@@ -65,6 +67,7 @@ export class Gateway {
   readonly names = new ConnectionNames();
   readonly metrics: GatewayMetrics;
   readonly health: GatewayHealth;
+  readonly captures: Captures;
   readonly #setup: GatewaySetup;
   readonly #host: HostParts;
   readonly #undo: UndoStack;
@@ -83,7 +86,9 @@ export class Gateway {
     this.#startedAt = clock.now();
     this.failed = host.reports.failure;
     this.names.configure(file.connections);
-    const parts = { totals: new TrafficTotals(), counts: new GatewayCounts(), engine: engineOf(setup, host) };
+    const tap = new IkeTap();
+    const engine = engineOf(setup, host);
+    const parts = { totals: new TrafficTotals(), counts: new GatewayCounts(), engine, tap };
     const core = coreOf(setup, host, this.names, parts);
     this.core = core;
     undo.push('timers', () => core.stop());
@@ -93,6 +98,8 @@ export class Gateway {
     const health = new GatewayHealth({ plane: host.path.plane, logger });
     this.health = health;
     undo.push('the beat of the packet threads', () => health.stop());
+    this.captures = capturesOf(setup, host, { engine, tap, core });
+    undo.push('a capture', () => this.captures.close());
     host.connect(core);
     const repair = new HostRepair({
       ...{ clock, random },
@@ -223,6 +230,7 @@ export class Gateway {
 /** The engine, and what counts beside it. */
 interface CountedParts {
   readonly engine: Engine;
+  readonly tap: IkeTap;
   readonly totals: TrafficTotals;
   readonly counts: GatewayCounts;
 }
@@ -246,11 +254,29 @@ function coreOf(
   return new GatewayCore({
     ...parts,
     effects: new GatewayEffects({
-      ...{ plane, devices, names, sockets, logger },
+      ...{ plane, devices, names, tap: parts.tap, sockets, logger },
       removing: (childId, last) => parts.totals.removed(childId, last),
       pinBypass: (addresses) => side?.pinBypass(addresses),
     }),
     counters: () => plane.counters(),
     ...{ file, psks, names, devices, clock, random, logger, resolve },
   });
+}
+
+function capturesOf(
+  { file, clock, ports, logger }: GatewaySetup,
+  { path }: HostParts,
+  { engine, tap, core }: { readonly engine: Engine; readonly tap: IkeTap; readonly core: GatewayCore },
+): Captures {
+  const { address, interface: device } = file.gateway;
+  return new Captures(
+    {
+      ...{ plane: path.plane, sas: core.sas, tap, clock, ports, address, device },
+      program: `culvert ${programVersion}`,
+      exportSas: (id) => engine.export(id),
+      connections: () => core.connections,
+      peerAddresses: (connection) => core.peerAddresses(connection),
+    },
+    logger,
+  );
 }

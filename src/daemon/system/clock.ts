@@ -9,11 +9,18 @@ export interface Clock {
   readonly epoch: number;
   /** A clock that also counts the time in which the machine was suspended; without it, `now` does. */
   sinceBoot?(): Millis;
+  /** `now` with fractions of a millisecond; without it, `now` does. */
+  precise?(): Millis;
 }
 
 /** Time since some fixed point, suspended time included. */
 export function sinceBoot(clock: Clock): Millis {
   return clock.sinceBoot?.() ?? clock.now();
+}
+
+/** The time with fractions of a millisecond, for what is put in order by it. */
+export function preciseNow(clock: Clock): Millis {
+  return clock.precise?.() ?? clock.now();
 }
 
 /** The two clocks differ by a little from one look to the next; what is more is a step of the system's time. */
@@ -50,6 +57,7 @@ export const systemClock: Clock = {
   },
   // Linux: CLOCK_BOOTTIME, where `performance.now` is CLOCK_MONOTONIC, which stops in suspend.
   sinceBoot: () => Math.floor(uptime() * 1000),
+  precise: () => performance.now(),
 };
 
 /** The RFC 3339 form, in UTC, of a point on the clock. */

@@ -12,9 +12,10 @@ import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import { admit, checkPeer } from '../admission.js';
-import type { ChildCounters, DataPlane, DataPlaneListener, ThreadPulse, WorkerState } from '../dataplane.js';
+import type { ChildCounters, DataPlane, ThreadPulse, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
-import { FurtherDevices, type PlaneTun } from './further-devices.js';
+import type { PacketTap, TapOptions } from '../packet-tap.js';
+import { FurtherDevices } from './further-devices.js';
 import type { WorkerReport, WorkerSetup } from './loop/messages.js';
 import type { PacketWorker, PendingOrder } from './loop/packet-worker.js';
 import { WorkerGroup } from './loop/worker-group.js';
@@ -32,42 +33,8 @@ import {
   Order,
 } from './memory/orders.js';
 import { mtusOf, PathMtus } from './path-mtus.js';
-
-/** What the fast data plane is made with. */
-export interface FfiDataPlaneOptions {
-  /** Threads, a power of two up to `MAX_WORKERS`; 1 by default. */
-  readonly workers?: number;
-  /** As many threads that were made before, to be used up; closed by `close()`. */
-  readonly group?: WorkerGroup;
-  /**
-   * Bound non-blocking UDP sockets of port 4500, of one family. They stay the caller's, who closes them
-   * after `close()` has resolved. Several workers have one each, which gets the SPIs of its worker; one worker
-   * serves all.
-   */
-  readonly espFds: readonly number[];
-  /**
-   * Raw sockets for ESP without UDP, of the same family, one per worker, filtered by SPI; also the caller's. Without
-   * them there is UDP only.
-   */
-  readonly rawFds?: readonly number[];
-  /** Closed by `close()`. Several workers have a queue of it each. */
-  readonly tun: PlaneTun;
-  /** Opens a further TUN device of this name, ready for use; closed by this data plane. */
-  readonly openTun?: (name: string) => PlaneTun;
-  /** Which offloads to use; those of TUN and of receiving are the caller's to agree on with the kernel. */
-  readonly offload?: Offload;
-  /** MSS that no TCP connection through the tunnel may exceed, 0 to leave MSS alone; 1360 by default. */
-  readonly mssCeiling?: number;
-  readonly listener: DataPlaneListener;
-  /** The worker's program in place of the usual one, for benchmarks. */
-  readonly workerEntry?: URL;
-  /** The daemon's clock, for `lastInbound`. */
-  readonly now: () => Millis;
-  /** Called when an offload turned itself off, with the error number. */
-  readonly offloadLost?: (name: keyof Offload, errno: number) => void;
-  /** Called when the worker runs, with the implementation it uses and a note when that is not the fast one. */
-  readonly ready?: (crypto: string, note: string | undefined) => void;
-}
+import { checkOptions, type FfiDataPlaneOptions } from './plane-options.js';
+import { WorkerTaps } from './worker-taps.js';
 
 /** Between two looks at what the kernel has learned of paths: it forgets again, too. */
 const PATH_MILLIS = 5000;
@@ -110,23 +77,15 @@ class FfiDataPlane implements DataPlane {
   readonly #threads: (number | undefined)[] = [];
   /** Offloads that some worker has turned off. */
   readonly #lost = new Set<keyof Offload>();
+  #tap: PacketTap | undefined;
   #closing: Promise<void> | undefined;
   #failed = false;
   /** The process ends without `close()`: it waits for its threads, so these must not sleep on. */
   readonly #onExit = () => this.#group.stop();
 
   constructor(options: FfiDataPlaneOptions) {
-    const { workers = 1, espFds, rawFds, tun } = options;
-    if (espFds.length === 0) throw new RangeError('the data plane needs at least one ESP socket');
-    if (options.group !== undefined && options.group.size !== workers) {
-      throw new RangeError(`${options.group.size} packet workers are there, and ${workers} are needed`);
-    }
-    if (workers > 1 && (espFds.length !== workers || tun.fds?.length !== workers)) {
-      throw new RangeError(`${workers} packet workers need as many ESP sockets and queues of the TUN device`);
-    }
-    if (rawFds !== undefined && rawFds.length !== workers) {
-      throw new RangeError(`${workers} packet workers need as many raw sockets`);
-    }
+    const { workers = 1, espFds } = options;
+    checkOptions(options);
     this.#options = options;
     this.#locals = espFds.map(localEndpoint);
     this.#paths = new PathMtus(this.#locals[0]!);
@@ -319,6 +278,22 @@ class FfiDataPlane implements DataPlane {
 
   pulse(): readonly ThreadPulse[] {
     return this.#closing !== undefined || this.#failed ? [] : this.#group.pulse();
+  }
+
+  tap(options: TapOptions): PacketTap {
+    if (this.#tap !== undefined) throw new RangeError('packets are being captured already');
+    if (this.#closing !== undefined || this.#failed) throw new RangeError('the data plane is closed');
+    this.#tap = new WorkerTaps(
+      {
+        workers: this.#group.workers,
+        order: (worker, order) => this.#order(worker, order),
+        closed: () => {
+          this.#tap = undefined;
+        },
+      },
+      options,
+    );
+    return this.#tap;
   }
 
   close(): Promise<void> {

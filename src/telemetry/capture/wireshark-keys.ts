@@ -6,7 +6,7 @@ import { Encr, Integ } from '../../wire/ike/registry.js';
 /*
  * Lines of the tables by which Wireshark decrypts IKE and ESP. Each table is a file of its own in Wireshark's
  * configuration folder; a line is a list of values in quotes with commas between. The names of algorithms are
- * Wireshark's, to the letter. All of them hold keys: whoever has a file of them reads the traffic.
+ * Wireshark's, to the letter. All of them hold keys: a file of them opens the traffic to anybody.
  */
 
 /** A table by the name of its file, and one line of it. */

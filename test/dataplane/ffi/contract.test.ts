@@ -69,6 +69,7 @@ contract('packet loop', { skip: skipWithoutFfi() }, async (): Promise<Subject> =
       }),
     acquired: () =>
       bench.reports.flatMap((report) => (report.kind === 'acquire' ? [formatIp(report.destination)] : [])),
+    tap: (options) => bench.tap(options),
     async close() {
       other.close();
       bench.close();

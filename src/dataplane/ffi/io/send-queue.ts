@@ -14,6 +14,7 @@ import {
   txPacket,
 } from '../memory/arena.js';
 import { Counter, Drop, monotonicMillis } from '../memory/counters.js';
+import { droppedTap, Tap } from '../memory/tap-ring.js';
 import { CONTROL_SPACE, writeSendControl } from './control-message.js';
 
 /** The longest UDP payload over IPv4: 65,535 less IP and UDP header. */
@@ -172,11 +173,27 @@ export class SendQueue {
     for (let i = 0, at = run * RUN_SEGMENTS; i < count; i++, at++) octets += this.#inner[at]!;
     child.count(Counter.PACKETS_OUT, count);
     child.count(Counter.BYTES_OUT, octets);
+    if (child.tap !== undefined) this.#copy(run, Tap.OUT);
   }
 
   #lost(run: number, errno: number): void {
-    this.#children[run]!.count(Counter.DROPS + dropReason(errno), this.#count[run]!);
-    if (errno === Errno.EMSGSIZE) this.#path.pathHint(this.#children[run]!);
+    const child = this.#children[run]!;
+    child.count(Counter.DROPS + dropReason(errno), this.#count[run]!);
+    if (child.tap !== undefined) this.#copy(run, droppedTap(Tap.OUT, dropReason(errno)));
+    if (errno === Errno.EMSGSIZE) this.#path.pathHint(child);
+  }
+
+  /** For a capture: the packets of a run, or one of them. `what`: see `TapWriter.put`. */
+  #copy(run: number, what: number, only = -1): void {
+    const child = this.#children[run]!;
+    const first = txPacket(run, this.#area);
+    const size = this.#size[run]!;
+    const total = this.#length[run]!;
+    const flags = child.encapsulation === 'udp' ? what : what | Tap.RAW;
+    for (let i = Math.max(0, only), offset = i * size; offset < total; offset += size) {
+      child.tap?.put(flags, child.id, first + offset, Math.min(size, total - offset), child.peerAt);
+      if (only >= 0) return;
+    }
   }
 
   /**
@@ -206,6 +223,9 @@ export class SendQueue {
       } else {
         lost++;
         child.count(Counter.DROPS + dropReason(error), 1);
+      }
+      if (child.tap !== undefined) {
+        this.#copy(run, error === 0 ? Tap.OUT : droppedTap(Tap.OUT, dropReason(error)), i);
       }
     }
     this.#path.pointTo(iovec, first);

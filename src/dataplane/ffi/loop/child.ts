@@ -12,6 +12,7 @@ import type { PacketCrypto, PacketOpener, PacketSealer } from '../crypto/packet-
 import { type Arena, At, NAME_SIZE } from '../memory/arena.js';
 import { Counter, claimBlock, counterBase } from '../memory/counters.js';
 import type { Installation } from '../memory/orders.js';
+import type { TapWriter } from '../memory/tap-ring.js';
 
 /** A pair of ESP SAs in the worker. All of it belongs to that one thread: nothing is locked. */
 export class Child {
@@ -30,6 +31,8 @@ export class Child {
   peerLength = 0;
   /** The run of the send queue that its last packet joined; the queue knows whether it still is one. */
   run = -1;
+  /** Takes copies of its packets, as long as a capture is interested in them. */
+  tap: TapWriter | undefined = undefined;
   /** The longest inner packet that fits the path. */
   innerMtu = 0xffff;
   /** The largest MSS of TCP connections through it, by version of the inner packet. */

@@ -22,6 +22,7 @@ import {
 } from '../memory/arena.js';
 import { Counter, Drop, GlobalCounter } from '../memory/counters.js';
 import { Handed, type HandoverReader } from '../memory/handover-ring.js';
+import { droppedTap, Tap } from '../memory/tap-ring.js';
 import type { Child } from './child.js';
 import { type Arrival, type Path, survivable } from './path.js';
 
@@ -44,6 +45,14 @@ const TRAIN_OCTETS = 8192;
  * write to TUN, one wake-up and one acknowledgment instead of two.
  */
 const LOOKS = 3;
+
+/** How a capture marks what comes in. */
+const FLAGS: Readonly<Record<EspForm, number>> = { udp: 0, esp: Tap.RAW };
+
+/** Where the sender's socket address of a message is. */
+function nameAt(slot: number): number {
+  return At.rxNames + slot * NAME_SIZE;
+}
 
 /** From the peers to TUN. */
 export class Inbound {
@@ -148,11 +157,15 @@ export class Inbound {
     if (child === undefined) {
       // Raw sockets get the SPIs of their own worker only.
       if (form === 'udp' && this.#handOver(slot, at, length, trafficClass)) return;
-      if (!this.#hold(slot, at, length, trafficClass, form)) path.drop(Drop.unknown_spi);
+      if (this.#hold(slot, at, length, trafficClass, form)) return;
+      path.drop(Drop.unknown_spi);
+      path.capture.tap?.put(droppedTap(FLAGS[form], Drop.unknown_spi), -1, at, length, nameAt(slot));
       return;
     }
     const reason = this.#esp(child, slot, at, length, trafficClass, form);
-    if (reason !== PASSED) child.count(Counter.DROPS + reason, 1);
+    if (reason === PASSED) return;
+    child.count(Counter.DROPS + reason, 1);
+    child.tap?.put(droppedTap(FLAGS[form], reason), child.id, at, length, nameAt(slot));
   }
 
   /** Keeps a packet whose SA is still being agreed on. False when no SA of this SPI is expected. */
@@ -160,8 +173,8 @@ export class Inbound {
     const { arena, early } = this.#path;
     const { bytes } = arena;
     const spi = readU32(bytes, at);
-    const nameAt = At.rxNames + slot * NAME_SIZE;
-    const from = { form, trafficClass, name: bytes.slice(nameAt, nameAt + NAME_SIZE) };
+    const name = nameAt(slot);
+    const from = { form, trafficClass, name: bytes.slice(name, name + NAME_SIZE) };
     return early.hold(spi, bytes.subarray(at, at + length), from, this.#now);
   }
 
@@ -191,10 +204,13 @@ export class Inbound {
     if (handover === undefined) return false;
     const owner = handover.ownerOfSpi(readU32(arena.bytes, at));
     if (owner === handover.index) return false;
-    const name = arena.base + At.rxNames + slot * NAME_SIZE;
+    const name = arena.base + nameAt(slot);
     if (handover.give(owner, Handed.ESP, arena.base + at, length, trafficClass, name)) {
       this.#path.count(GlobalCounter.HANDED_OVER, 1);
-    } else this.#path.drop(Drop.queue_full);
+    } else {
+      this.#path.drop(Drop.queue_full);
+      this.#path.capture.tap?.put(droppedTap(0, Drop.queue_full), -1, at, length, nameAt(slot));
+    }
     return true;
   }
 
@@ -231,7 +247,7 @@ export class Inbound {
   #ike(socket: number, slot: number, at: number, length: number): void {
     const path = this.#path;
     const { bytes } = path.arena;
-    const name = At.rxNames + slot * NAME_SIZE;
+    const name = nameAt(slot);
     path.report({
       kind: 'ike',
       socket,
@@ -264,7 +280,7 @@ export class Inbound {
       return Drop.replay;
     }
     arena.f64[child.counters + Counter.LAST_INBOUND] = this.#now;
-    const name = At.rxNames + slot * NAME_SIZE;
+    const name = nameAt(slot);
     if (showsPeer(newest, form, child.encapsulation) && child.movedTo(name)) this.#moved(child, name);
     const inner = readInner(bytes, target, target + body, child.selectors, view);
     if (inner < 0) {
@@ -276,6 +292,10 @@ export class Inbound {
       return Drop.congestion;
     }
     if (isSyn(view)) clampMss(view, view.version === 4 ? child.mss4 : child.mss6);
+    if (child.tap !== undefined) {
+      child.tap.put(FLAGS[form], child.id, at, length, name);
+      child.tap.put(Tap.INNER, child.id, target, inner, -1);
+    }
     tun.accept(view);
     child.count(Counter.PACKETS_IN, 1);
     child.count(Counter.BYTES_IN, inner);

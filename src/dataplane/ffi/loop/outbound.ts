@@ -13,6 +13,7 @@ import type { TunWriter } from '../io/tun-writer.js';
 import { At, innerPacket, MAX_PACKET } from '../memory/arena.js';
 import { Counter, Drop, GlobalCounter, monotonicMillis } from '../memory/counters.js';
 import { Handed, type HandoverReader } from '../memory/handover-ring.js';
+import { droppedTap, Tap } from '../memory/tap-ring.js';
 import type { Child } from './child.js';
 import { type Path, survivable } from './path.js';
 
@@ -26,6 +27,15 @@ const ANSWER_PERIOD = 1000;
 
 /** Octets in front of an answer, for the virtio-net header. */
 const ANSWER_FRONT = 64;
+
+/** How a capture marks packets from the host. */
+const INNER_OUT = Tap.INNER | Tap.OUT;
+
+/** The packet of `length` octets at `at` is dropped, which a child SA would have taken. */
+function dropOf(child: Child, reason: number, at: number, length: number): void {
+  child.count(Counter.DROPS + reason, 1);
+  child.tap?.put(droppedTap(INNER_OUT, reason), child.id, at, length, -1);
+}
 
 /** From TUN to the peers. */
 export class Outbound {
@@ -89,10 +99,10 @@ export class Outbound {
   #handOver(id: number, at: number, length: number): void {
     const path = this.#path;
     const owner = path.handover?.owners.get(id);
-    if (owner === undefined) path.drop(Drop.no_sa);
+    if (owner === undefined) this.#drop(Drop.no_sa);
     else if (path.handover!.give(owner, Handed.INNER, path.arena.base + at, length, 0, 0)) {
       path.count(GlobalCounter.HANDED_OVER, 1);
-    } else path.drop(Drop.queue_full);
+    } else this.#drop(Drop.queue_full);
   }
 
   /** What one read gave: a packet or a super-packet, of one flow either way. */
@@ -107,7 +117,7 @@ export class Outbound {
     }
     const id = path.table.lookup(view);
     if (id === NO_POLICY || id === NO_SA) {
-      path.drop(id === NO_POLICY ? Drop.no_policy : Drop.no_sa);
+      this.#drop(id === NO_POLICY ? Drop.no_policy : Drop.no_sa);
       // Without any SA there is no policy here either; the daemon knows which networks are wanted.
       this.#acquire();
       return;
@@ -169,7 +179,7 @@ export class Outbound {
       this.#seal(child, view.offset, view.totalLength, IpProtocol.IPV6, outerTrafficClass(view.trafficClass));
       return;
     }
-    child.count(Counter.DROPS + Drop.too_big, 1);
+    dropOf(child, Drop.too_big, view.offset, view.totalLength);
     if (!this.#mayAnswer()) return;
     // Sourced from the destination address: the kernel would refuse a packet from one of its own addresses.
     const length = writeTooBig(path.memory, view, slot, mtu, destinationOf(view));
@@ -190,18 +200,27 @@ export class Outbound {
     const { sealer } = child;
     const sealed = espLength(sealer.layout, length);
     if (sealed > MAX_PAYLOAD) {
-      child.count(Counter.DROPS + Drop.too_big, 1);
+      dropOf(child, Drop.too_big, at, length);
       return;
     }
     const sequence = child.nextSequence();
     if (sequence === 0) {
-      child.count(Counter.DROPS + Drop.sequence_exhausted, 1);
+      dropOf(child, Drop.sequence_exhausted, at, length);
       return;
     }
+    if (child.tap !== undefined) child.tap.put(INNER_OUT, child.id, at, length, -1);
     const queue = child.encapsulation === 'udp' ? this.#queue : this.#raw!;
     const out = queue.reserve(child, sealed, trafficClass);
     sealer.seal(at, length, nextHeader, sequence, out);
     queue.commit(sealed, length);
+  }
+
+  /** The packet in view is dropped, which no child SA of this worker takes. */
+  #drop(reason: number): void {
+    const path = this.#path;
+    path.drop(reason);
+    const { offset, totalLength } = this.#view;
+    path.capture.tap?.put(droppedTap(INNER_OUT, reason), -1, offset, totalLength, -1);
   }
 
   #acquire(): void {

@@ -40,6 +40,7 @@ import type { WorkerMemory, WorkerReport, WorkerSetup } from './messages.js';
 import { Outbound } from './outbound.js';
 import { Path } from './path.js';
 import { rehearse } from './rehearsal.js';
+import { beginTap, endTap, watchChild } from './tap.js';
 
 const WAKE_AT = At.pollFds;
 const TUN_AT = WAKE_AT + POLLFD_SIZE;
@@ -55,6 +56,8 @@ export interface Seams {
   readonly calls?: Libc | undefined;
   /** The monotonic clock, by which inbound packets are reported and kept, and acquires are limited. */
   readonly now?: () => Millis;
+  /** Memory that was posted for an order; undefined when there is none. */
+  readonly posted?: () => SharedArrayBuffer | undefined;
 }
 
 /** The way of one TUN device to the peers. */
@@ -87,6 +90,7 @@ export class PacketLoop {
   /** Devices after the sockets in the list for poll. */
   #further: readonly number[] = [];
   readonly #errors: ErrorQueue;
+  readonly #posted: () => SharedArrayBuffer | undefined;
   #pollCount: number;
   readonly #rawAt: number;
   /** Where the descriptors of further devices begin. */
@@ -99,7 +103,7 @@ export class PacketLoop {
     crypto: PacketCrypto,
     setup: WorkerSetup & Pick<WorkerMemory, 'wakeFd'>,
     report: (report: WorkerReport) => void,
-    { calls = libc(), now = monotonicMillis }: Seams = {},
+    { calls = libc(), now = monotonicMillis, posted = () => undefined }: Seams = {},
   ) {
     if (setup.espFds.length < 1 || setup.espFds.length > MAX_SOCKETS) {
       throw new RangeError(`${setup.espFds.length} ESP sockets: 1 to ${MAX_SOCKETS} are possible`);
@@ -114,6 +118,7 @@ export class PacketLoop {
     this.#setup = setup;
     this.#path = path;
     this.#errors = new ErrorQueue(path);
+    this.#posted = posted;
     this.#queue = new SendQueue(path, setup.espFds[0]!, At.tx, offload.segment);
     this.#raw = path.rawFd < 0 ? undefined : new SendQueue(path, path.rawFd, At.rawTx, false);
     this.#openLane(path);
@@ -311,6 +316,9 @@ export class PacketLoop {
       this.#inbound.flush();
     },
     [Order.PULSE]: () => undefined,
+    [Order.TAP]: (at) => beginTap(this.#path, this.#posted(), at),
+    [Order.TAP_CHILD]: (at) => watchChild(this.#path, at),
+    [Order.TAP_END]: () => endTap(this.#path),
     [Order.SET_PATH]: (at) => {
       const { id, pathMtu, mssCeiling } = decodePath(this.#arena, at);
       this.#path.byId.get(id)?.setPath(pathMtu, mssCeiling);
@@ -320,6 +328,7 @@ export class PacketLoop {
   #install(order: Installation): void {
     const path = this.#path;
     const child = new Child(this.#arena, this.#crypto, order);
+    child.tap = path.capture.tap?.of(child.id);
     path.byId.set(child.id, child);
     path.bySpi.set(child.spiIn, child);
     this.#tableOf(child)?.insert(order);
@@ -334,6 +343,7 @@ export class PacketLoop {
     this.#tableOf(child)?.remove(child.id);
     path.byId.delete(child.id);
     path.bySpi.delete(child.spiIn);
+    path.capture.tap?.forget(child.id);
     child.free();
     return true;
   }
@@ -371,6 +381,7 @@ export class PacketLoop {
   /** Forgets all keys and wipes the octets of packets. The descriptors stay open: others own them. */
   free(): void {
     for (const child of this.#path.byId.values()) child.free();
+    endTap(this.#path);
     this.#path.byId.clear();
     this.#path.early.clear();
     this.#path.bySpi.clear();

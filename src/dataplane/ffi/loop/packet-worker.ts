@@ -128,6 +128,11 @@ export class PacketWorker {
     this.#blocks.push(block);
   }
 
+  /** Memory that an order is about, which follows: the thread takes it when it comes to the order. */
+  post(memory: SharedArrayBuffer): void {
+    this.#thread?.postMessage(memory);
+  }
+
   /** Carried out in the order of the calls. */
   order(order: PendingOrder): void {
     this.#pending.push(order);

@@ -10,6 +10,7 @@ import type { Millis } from '../../../util/units.js';
 import { type Arena, writePointer } from '../memory/arena.js';
 import type { OrderReader } from '../memory/control-ring.js';
 import { Counter, counterBase, Drop, GLOBAL_BLOCK, monotonicMillis } from '../memory/counters.js';
+import type { TapWriter } from '../memory/tap-ring.js';
 import type { Child } from './child.js';
 import { Handover } from './handover.js';
 import type { WorkerReport, WorkerSetup } from './messages.js';
@@ -49,6 +50,8 @@ export class Path {
   readonly early: EarlyPackets<Arrival>;
   /** What there is to do with the other workers, where there are any. */
   readonly handover: Handover | undefined;
+  /** The capture that runs, if one does. */
+  readonly capture: { tap: TapWriter | undefined };
   readonly table: OutboundTable = createOutboundTable();
   readonly memory: PacketMemory;
   /** Octets in front of a packet on TUN: the virtio-net header, or nothing. */
@@ -70,6 +73,7 @@ export class Path {
     this.early = further?.first.early ?? new EarlyPackets((packets) => this.drop(Drop.early, packets));
     this.handover =
       further?.first.handover ?? (setup.group === undefined ? undefined : new Handover(setup.group));
+    this.capture = further?.first.capture ?? { tap: undefined };
     this.arena = arena;
     this.tunFd = setup.tunFd;
     this.espFds = setup.espFds;

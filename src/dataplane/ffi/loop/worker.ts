@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { createOpensslBackend } from '../../../crypto/backends/openssl/backend.js';
 import { ownThread } from '../../../linux/threads.js';
 import { DEFAULT_OFFLOAD, needsVirtioHeader } from '../../offload.js';
@@ -28,7 +28,7 @@ const REHEARSED: WorkerSetup = {
 /**
  * The thread of the packet path. What needs no descriptors is done before there are any, beside the start of the main
  * thread. Once it has its work it never returns to its event loop before it ends: messages to main leave at once all
- * the same, and nothing is sent to it but orders in the arena.
+ * the same, and what is sent to it are orders in the arena, and memory that an order is about.
  */
 function main({ memory, vault, wakeFd }: WorkerMemory): void {
   const report = (message: WorkerReport): void => parentPort?.postMessage(message);
@@ -40,8 +40,11 @@ function main({ memory, vault, wakeFd }: WorkerMemory): void {
     const { crypto, note } = choosePacketCrypto(arena, createOpensslBackend(), random, {
       ipsecMb: ipsecMbAllowed(process.env),
     });
+    // The thread never comes back to its event loop, so it looks for messages itself.
+    const posted = (): SharedArrayBuffer | undefined =>
+      parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message;
     const loopOf = (setup: WorkerSetup): PacketLoop =>
-      new PacketLoop(arena, crypto, { ...setup, wakeFd }, report);
+      new PacketLoop(arena, crypto, { ...setup, wakeFd }, report, { posted });
     loopOf(REHEARSED).rehearse(REHEARSAL_MILLIS);
     parentPort?.once('message', (setup: WorkerSetup | null) => {
       // Without work it has nothing left to live for.

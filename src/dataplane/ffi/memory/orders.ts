@@ -7,6 +7,7 @@ import type { DeviceNumber } from '../../../util/ids.js';
 import type { Endpoint, IpBytes } from '../../../util/ip.js';
 import { SecretKey } from '../../../util/secret.js';
 import type { TrafficSelector } from '../../../wire/ike/payloads.js';
+import type { TapOptions } from '../../packet-tap.js';
 import { type Arena, NAME_SIZE } from './arena.js';
 
 /**
@@ -27,6 +28,11 @@ export const Order = {
   FORGET: 11,
   TAKE_ESP: 12,
   PULSE: 13,
+  /** Begins a capture; the ring for it comes as a message before. */
+  TAP: 14,
+  /** Carries an id. */
+  TAP_CHILD: 15,
+  TAP_END: 16,
 } as const;
 
 /** A pair of SAs as the worker gets it: everything is said, and where it sends from is the worker's own business. */
@@ -285,6 +291,26 @@ export function encodeEsp(
       bytes.set(packet, at + 4 + NAME_SIZE);
     },
   };
+}
+
+/** An order to copy packets: octets that are kept of each, and which ones, a u32 each. */
+export function encodeTap({ snap, inner, dropped }: Omit<TapOptions, 'now'>): {
+  readonly length: number;
+  write(arena: Arena, at: number): void;
+} {
+  return {
+    length: 8,
+    write({ view }, at) {
+      view.setUint32(at, snap, true);
+      view.setUint32(at + 4, (inner ? 1 : 0) | (dropped ? 2 : 0), true);
+    },
+  };
+}
+
+/** What such an order says. */
+export function decodeTap({ view }: Arena, at: number): Omit<TapOptions, 'now'> {
+  const which = view.getUint32(at + 4, true);
+  return { snap: view.getUint32(at, true), inner: (which & 1) !== 0, dropped: (which & 2) !== 0 };
 }
 
 /** Sender and packet in an order of `encodeEsp`: copies. */
