@@ -3,8 +3,8 @@ import type { PacketCrypto } from '#culvert/dataplane/ffi/crypto/packet-crypto.j
 import type { WorkerMemory, WorkerReport, WorkerSetup } from '#culvert/dataplane/ffi/loop/messages.js';
 import { PacketLoop } from '#culvert/dataplane/ffi/loop/packet-loop.js';
 import { useArena } from '#culvert/dataplane/ffi/memory/arena.js';
+import { operationsOf } from '#culvert/dataplane/ffi/memory/operations.js';
 import { ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '#culvert/esp/layout.js';
-import { createPacketMemory } from '#culvert/esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '#culvert/esp/sa-keys.js';
 import { writeTrailer } from '#culvert/esp/trailer.js';
 import { writeU32 } from '#culvert/util/bytes.js';
@@ -16,7 +16,7 @@ import { writeU32 } from '#culvert/util/bytes.js';
 function main({ memory, vault, wakeFd }: WorkerMemory, setup: WorkerSetup): void {
   const report = (message: WorkerReport): void => parentPort?.postMessage(message);
   const arena = useArena(memory, vault);
-  const { copy } = createPacketMemory(arena.memory);
+  const { copy } = operationsOf(arena);
   const { bytes } = arena;
   const crypto: PacketCrypto = {
     name: 'null',

@@ -1,12 +1,12 @@
 import { integrityTransform } from '../../../crypto/transforms.js';
 import type { EspKeys, EspSuite } from '../../../crypto/types.js';
 import { type EspLayout, espLayout } from '../../../esp/layout.js';
-import { createPacketMemory } from '../../../esp/offload/packet-memory.js';
 import { splitKeys, wipeKeys } from '../../../esp/sa-keys.js';
 import { type CallRunner, callRunner } from '../../../linux/call-runner.js';
 import type { Spi } from '../../../util/ids.js';
 import { Encr } from '../../../wire/ike/registry.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
+import { operationsOf } from '../memory/operations.js';
 import { type AeadCalls, EvpOpenCalls, EvpSealCalls, type GcmMaker } from './aead-calls.js';
 import { AeadOpener, AeadSealer } from './aead-packets.js';
 import { CallList } from './call-list.js';
@@ -109,8 +109,7 @@ class EvpCrypto implements PacketCrypto {
   ) {
     this.#macs = macs;
     this.#gcm = gcm;
-    this.#lanes =
-      multiCbc === undefined ? undefined : { ...multiCbc, copy: createPacketMemory(arena.memory).copy };
+    this.#lanes = multiCbc === undefined ? undefined : { ...multiCbc, copy: operationsOf(arena).copy };
     this.#ivs = new IvPool(openssl, arena);
     this.#calls = {
       openssl,

@@ -1,5 +1,5 @@
 import { EarlyPackets } from '../../../esp/early-packets.js';
-import { createPacketMemory, type PacketMemory } from '../../../esp/offload/packet-memory.js';
+import type { PacketMemory } from '../../../esp/offload/packet-memory.js';
 import { VIRTIO_HEADER_LENGTH } from '../../../esp/offload/virtio.js';
 import type { EspForm } from '../../../esp/params.js';
 import { createOutboundTable, type OutboundTable } from '../../../esp/policy-table.js';
@@ -10,6 +10,7 @@ import type { Millis } from '../../../util/units.js';
 import { type Arena, writePointer } from '../memory/arena.js';
 import type { OrderReader } from '../memory/control-ring.js';
 import { Counter, counterBase, Drop, GLOBAL_BLOCK, monotonicMillis } from '../memory/counters.js';
+import { operationsOf } from '../memory/operations.js';
 import type { TapWriter } from '../memory/tap-ring.js';
 import type { Child } from './child.js';
 import { Handover } from './handover.js';
@@ -81,7 +82,7 @@ export class Path {
     this.orders = orders;
     this.report = report;
     const { virtioHeader = false } = setup;
-    this.memory = createPacketMemory(arena.memory);
+    this.memory = operationsOf(arena);
     this.virtioLength = virtioHeader ? VIRTIO_HEADER_LENGTH : 0;
   }
 
