@@ -23,6 +23,7 @@ set -e
 `;
 const BEHIND = `
 echo BEHIND
+node dist/main.js doctor
 kill -TERM $!
 wait $!
 echo "the server ended with $?"
@@ -49,6 +50,12 @@ t.test(
     t.match(walk, /every connection is up/);
     t.match(walk, /^to-gateway-2 +up +up /m, 'the table says so');
     t.match(walk, /3 packets transmitted, 3 received, 0% packet loss/);
+    for (const name of ['gateway-1', 'gateway-2'])
+      t.match(
+        behind,
+        new RegExp(`^gateway ${name} at [\\s\\S]*?path mtu\\n[\\s\\S]*?^nothing is wrong`, 'm'),
+        'a healthy host',
+      );
     t.match(behind, /the server ended with 0\n/);
     t.notMatch(
       behind,

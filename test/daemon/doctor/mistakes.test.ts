@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { StatusCause } from '../../../src/connection/reasons.js';
+import { type StatusCause, statusReason } from '../../../src/connection/reasons.js';
 import type { Facts } from '../../../src/daemon/doctor/facts.js';
 import { readIptablesSave } from '../../../src/daemon/doctor/firewall/iptables-save.js';
 import { readNftRuleset } from '../../../src/daemon/doctor/firewall/nft-json.js';
@@ -240,12 +240,26 @@ t.test('what else it finds', async (t) => {
       clear_packets: { outbound: 'unreachable', inbound: 'not_filtered', reason: 'no nf_tables' },
     },
   } as const;
+  const sixes = siteFile(['[10.1.0.0/24]', '["2001:db8:1::/64"]'], ['[10.2.0.0/24]', '["2001:db8:2::/64"]']);
+  const noSix = {
+    sysctl: { 'net.ipv4.ip_forward': '0', 'net.ipv6.conf.all.forwarding': '0' },
+    routes: [route('0.0.0.0/0', 'wan'), route('::/0', 'wan')],
+  };
+  const narrowed = { code: 'ts_narrowed', message: 'The peer took only a part' } as const;
+  const half = runningFacts(file, {
+    ...{ status: 'degraded', activity: 'up', advisories: [narrowed] },
+    status_reasons: [
+      statusReason({ cause: 'ts_narrowed', message: 'Only a part of the networks is carried' }),
+    ],
+  });
   const noTun = [{ name: 'tun', ok: false, reason: '/dev/net/tun is missing: modprobe tun' }] as const;
   const cases: readonly (readonly [string, Facts])[] = [
     ['conntrack_full', siteFacts({ host: { sysctl: full } })],
     ['clock_wrong', siteFacts({ host: { clock } })],
     ['clear_packets_not_filtered', siteFacts({ running: unfiltered })],
     ['no_tun', siteFacts({ host: { capabilities: noTun } })],
+    ['forwarding_off', siteFacts({ file: sixes, host: noSix })],
+    ['ts_narrowed', siteFacts({ running: half })],
     ['uplink_mtu', siteFacts({ host: { mtuOf: () => 576 } })],
     [
       'no_route_to_local',

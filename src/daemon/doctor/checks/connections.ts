@@ -89,7 +89,10 @@ function settings({ file, running }: Facts, advice: readonly ConnectionWarning[]
 function state({ name, status, verdict, cause, advice, next, connection }: Explanation): DoctorEntry[] {
   const area = cause !== null && PATH_CAUSES.has(cause) ? ('path' as const) : ('connection' as const);
   const check = new Check({ area, check: 'state', connection: name });
-  const advised = connection.advisories.filter(({ code }) => code in FAULTY);
+  // Of a connection that is not up, the cause is a finding of its own.
+  const advised = connection.advisories.filter(
+    ({ code }) => code in FAULTY && (status === 'up' || code !== cause),
+  );
   const faults = advised.map(({ code, message }) =>
     new Check({ area: 'connection', check: 'state', connection: name }).finding({
       ...{ code, message },

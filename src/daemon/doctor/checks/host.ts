@@ -166,7 +166,7 @@ function clock({
     return check.notChecked('the kernel could not be asked whether NTP keeps the clock');
   if (synchronised) return check.ok(`the clock is kept by NTP (${text})`);
   return check.note(
-    `the clock (${text}) is not kept by NTP: nothing of a tunnel depends on it, but the times in log and status do`,
+    `NTP does not keep the clock (${text}): tunnels do without, but the times in log and status may be wrong`,
     'let NTP keep it (`timedatectl set-ntp true`, or chrony)',
   );
 }
