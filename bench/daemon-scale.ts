@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,7 +13,7 @@ import { ControlClient } from '#culvert/daemon/control/client.js';
 import { NetworkLab } from '#culvert/linux/namespaces.js';
 import { daemonScaleFiles, SCALE_ADDRESSES } from './daemon-scale-files.js';
 import { pairMissing, skippedRow } from './preflight.js';
-import { cpuSeconds, processMemory } from './traffic.js';
+import { cpuSeconds, mainThreadSeconds, processMemory } from './traffic.js';
 
 export interface DaemonScaleOptions {
   /** Child SAs to be brought up; 2,000 by default. */
@@ -110,19 +111,54 @@ async function measure(
     await daemon.askStatus();
     row('a full status', Date.now() - asked, 'ms');
     row('peak memory with it', processMemory(daemon.pid).peak, 'MiB');
+    for (const { figure, value, unit } of await scrapes(daemon)) row(figure, value, unit);
+    row('peak memory with them', processMemory(daemon.pid).peak, 'MiB');
   }
   return rows;
+}
+
+/** Scrapes that are measured; the first one makes the thread that writes, and is not. */
+const SCRAPES = 10;
+/** Scrapes closer together than this are one look. */
+const SCRAPE_PAUSE_MS = 600;
+
+/** What a scrape takes: until it is read, and of the main thread beyond what that does in the same time without. */
+async function scrapes(daemon: Daemon): Promise<{ figure: string; value: number; unit: string }[]> {
+  const mainThread = async (step: () => Promise<unknown>): Promise<number> => {
+    const before = mainThreadSeconds(daemon.pid);
+    for (let i = 0; i < SCRAPES; i++) {
+      await step();
+      await pause(SCRAPE_PAUSE_MS);
+    }
+    return ((mainThreadSeconds(daemon.pid) - before) * 1000) / SCRAPES;
+  };
+  await daemon.scrape();
+  await pause(SCRAPE_PAUSE_MS);
+  const idle = await mainThread(async () => undefined);
+  let [octets, taken] = [0, 0];
+  const busy = await mainThread(async () => {
+    const asked = performance.now();
+    octets = await daemon.scrape();
+    taken += performance.now() - asked;
+  });
+  return [
+    { figure: 'a scrape, packed', value: octets / 1024, unit: 'KiB' },
+    { figure: 'a scrape', value: taken / SCRAPES, unit: 'ms' },
+    { figure: 'main thread for a scrape', value: busy - idle, unit: 'ms' },
+  ];
 }
 
 /** `culvert run` in a namespace. Its log reports child SAs: asking for them would be work of its own. */
 class Daemon {
   readonly #process: ChildProcess;
   readonly #control: string;
+  readonly #metrics: string;
   #established = 0;
 
-  private constructor(process: ChildProcess, control: string) {
+  private constructor(process: ChildProcess, control: string, metrics: string) {
     this.#process = process;
     this.#control = control;
+    this.#metrics = metrics;
     createInterface({ input: process.stderr! }).on('line', (line) => {
       if (/child SA \d+ established/.test(line)) this.#established++;
     });
@@ -133,7 +169,10 @@ class Daemon {
     const file = join(folder, `${node}.yaml`);
     writeFileSync(file, stringify({ ...config, gateway: { ...config.gateway, control } }), { mode: 0o600 });
     const argv = [process.execPath, ...nodeArguments(node), MAIN, 'run', '--config', file];
-    const daemon = new Daemon(lab.spawn(node, argv, { stdio: ['ignore', 'inherit', 'pipe'] }), control);
+    const metrics = join(folder, `${node}-metrics.sock`);
+    argv.push('--metrics', metrics);
+    const child = lab.spawn(node, argv, { stdio: ['ignore', 'inherit', 'pipe'] });
+    const daemon = new Daemon(child, control, metrics);
     for (const deadline = Date.now() + START_MS; Date.now() < deadline && daemon.#running; await pause(50)) {
       try {
         (await ControlClient.connect(control)).close();
@@ -165,6 +204,22 @@ class Daemon {
     } finally {
       client.close();
     }
+  }
+
+  /** Reads the metrics, packed. Gives their octets. */
+  scrape(): Promise<number> {
+    const headers = { 'accept-encoding': 'gzip' };
+    return new Promise((resolve, reject) => {
+      request({ socketPath: this.#metrics, path: '/metrics', headers, agent: false }, (answer) => {
+        let octets = 0;
+        answer.on('data', (part: Uint8Array) => {
+          octets += part.length;
+        });
+        answer.on('end', () => resolve(octets));
+      })
+        .once('error', reject)
+        .end();
+    });
   }
 
   async stop(): Promise<void> {

@@ -90,6 +90,12 @@ export function cpuSeconds({ pids }: Pick<Contender, 'pids'>): number {
   }, 0);
 }
 
+/** CPU seconds that the main thread of a process has used so far. */
+export function mainThreadSeconds(pid: number): number {
+  const [nanoseconds] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(nanoseconds) / 1e9;
+}
+
 /** Peak resident memory of the larger gateway so far, in MiB; undefined when there is no process. */
 export function peakMemory({ pids }: Contender): number | undefined {
   const peaks = pids.map((pid) => processMemory(pid).peak);

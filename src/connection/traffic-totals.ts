@@ -14,7 +14,6 @@ export interface CountedChild {
   /** Last authentic inbound packet, 0 when there was none. */
   readonly lastInbound: Millis;
   readonly drops: Readonly<Record<DropReason, number>>;
-  readonly innerMtu?: number;
 }
 
 /** Traffic of all child SAs together, those included that are gone. */
@@ -29,6 +28,12 @@ export interface TrafficTotal {
   /** The least of the child SAs that there are; 0 when none is known. */
   innerMtu: number;
 }
+
+/**
+ * Adds the counters of every installed child SA to the total that `totalOf` gives for it, as they are at this moment.
+ * There may be ten thousand: nothing is made for each.
+ */
+export type ReadCounters = (totalOf: (id: ChildId) => TrafficTotal) => void;
 
 /** What passed in a span of time. */
 export interface RecentTraffic {
@@ -82,21 +87,22 @@ export class TrafficTotals implements EventConsumer {
     const owner = this.#owners.get(id);
     this.#owners.delete(id);
     if (last === undefined) return;
-    add(this.#gateway, last, false);
-    if (owner !== undefined) add(totalOf(this.#past, owner), last, false);
+    addCounters(this.#gateway, last);
+    if (owner !== undefined) addCounters(totalOf(this.#past, owner), last);
   }
 
   /** The totals, with the counters of all child SAs that are installed. */
-  now(counters: readonly CountedChild[]): TotalsNow {
-    const gateway = copyOf(this.#gateway);
-    const connections = new Map<ConnectionId, TrafficTotal>();
-    for (const [id, past] of this.#past) connections.set(id, copyOf(past));
-    for (const one of counters) {
-      add(gateway, one, true);
-      const owner = this.#owners.get(one.id);
-      if (owner !== undefined) add(totalOf(connections, owner), one, true);
-    }
-    return { gateway, connections };
+  now(read: ReadCounters): TotalsNow {
+    const present = new Map<ConnectionId, TrafficTotal>();
+    /** Of child SAs that are installed and not yet reported. */
+    const stray = noTraffic();
+    read((id) => {
+      const owner = this.#owners.get(id);
+      return owner === undefined ? stray : totalOf(present, owner);
+    });
+    const gateway = sumOf([this.#gateway, stray, ...present.values()]);
+    for (const [id, past] of this.#past) present.set(id, sumOf([past, totalOf(present, id)]));
+    return { gateway, connections: present };
   }
 
   /** Octets and packets by connection, as `now` has them, without the rest. */
@@ -143,8 +149,19 @@ export function noTraffic(): TrafficTotal {
   };
 }
 
-function copyOf({ drops, ...rest }: TrafficTotal): TrafficTotal {
-  return { ...rest, drops: drops.slice() };
+/** All of them together, as a total of its own; the MTU is that of the child SAs that are installed. */
+function sumOf(totals: readonly TrafficTotal[]): TrafficTotal {
+  const out = noTraffic();
+  for (const one of totals) {
+    out.bytesIn += one.bytesIn;
+    out.bytesOut += one.bytesOut;
+    out.packetsIn += one.packetsIn;
+    out.packetsOut += one.packetsOut;
+    out.lastInbound = Math.max(out.lastInbound, one.lastInbound);
+    for (let i = 0; i < out.drops.length; i++) out.drops[i] = out.drops[i]! + one.drops[i]!;
+    noteMtu(out, one.innerMtu);
+  }
+  return out;
 }
 
 function totalOf(totals: Map<ConnectionId, TrafficTotal>, id: ConnectionId): TrafficTotal {
@@ -174,7 +191,8 @@ function addPassed(
   total.packetsOut += packetsOut;
 }
 
-function add(total: TrafficTotal, one: CountedChild, installed: boolean): void {
+/** Adds the counters of one child SA; its MTU is left to `noteMtu`. */
+export function addCounters(total: TrafficTotal, one: CountedChild): void {
   total.bytesIn += one.bytesIn;
   total.bytesOut += one.bytesOut;
   total.packetsIn += one.packetsIn;
@@ -182,8 +200,9 @@ function add(total: TrafficTotal, one: CountedChild, installed: boolean): void {
   total.lastInbound = Math.max(total.lastInbound, one.lastInbound);
   const { drops } = total;
   for (let i = 0; i < drops.length; i++) drops[i] = drops[i]! + one.drops[DROP_REASONS[i]!];
-  const { innerMtu = 0 } = one;
-  if (installed && innerMtu > 0) {
-    total.innerMtu = total.innerMtu === 0 ? innerMtu : Math.min(total.innerMtu, innerMtu);
-  }
+}
+
+/** The inner MTU of a child SA that is installed; 0 when it is not known. */
+export function noteMtu(total: TrafficTotal, innerMtu: number): void {
+  if (innerMtu > 0 && (total.innerMtu === 0 || innerMtu < total.innerMtu)) total.innerMtu = innerMtu;
 }

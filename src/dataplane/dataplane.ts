@@ -1,3 +1,4 @@
+import type { ReadCounters } from '../connection/traffic-totals.js';
 import type { DropCounts } from '../esp/drops.js';
 import type { EspPair } from '../esp/params.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
@@ -92,6 +93,8 @@ export interface DataPlane {
   removeDevice(device: DeviceNumber): void;
   /** Counters of every installed child SA. */
   counters(): readonly ChildCounters[];
+  /** The same, added up by who they are counted for. */
+  readonly addCounters: ReadCounters;
   /** Those of one; undefined when it is not installed. */
   countersOf(id: number): ChildCounters | undefined;
   /** Drops that belong to no SA (unknown SPI, no policy, …). */

@@ -1,3 +1,4 @@
+import { addCounters, type ReadCounters } from '../connection/traffic-totals.js';
 import type { CryptoBackend } from '../crypto/types.js';
 import { DropCounter } from '../esp/drop-counter.js';
 import type { DropCounts, DropReason } from '../esp/drops.js';
@@ -171,6 +172,10 @@ class Portable implements PortableDataPlane {
   counters(): readonly ChildCounters[] {
     return [...this.#children.values()].map((child) => child.counters());
   }
+
+  readonly addCounters: ReadCounters = (totalOf) => {
+    for (const child of this.#children.values()) addCounters(totalOf(child.id), child.counters());
+  };
 
   countersOf(id: number): ChildCounters | undefined {
     return this.#children.get(id)?.counters();

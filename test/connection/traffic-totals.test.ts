@@ -1,13 +1,33 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type CountedChild, TrafficTotals } from '../../src/connection/traffic-totals.js';
+import {
+  addCounters,
+  type CountedChild,
+  noteMtu,
+  type ReadCounters,
+  TrafficTotals,
+} from '../../src/connection/traffic-totals.js';
 import { dropCounts } from '../../src/esp/drop-counter.js';
 import { DROP_REASONS } from '../../src/esp/drops.js';
 import { childInfo } from './samples.js';
 
 const REPLAY = DROP_REASONS.indexOf('replay');
 
-function counted(id: number, packets: number, over: Partial<CountedChild> = {}): CountedChild {
+interface Installed extends CountedChild {
+  readonly innerMtu?: number;
+}
+
+/** A packet path with these child SAs. */
+function reading(children: readonly Installed[]): ReadCounters {
+  return (totalOf) => {
+    for (const one of children) {
+      addCounters(totalOf(one.id), one);
+      noteMtu(totalOf(one.id), one.innerMtu ?? 0);
+    }
+  };
+}
+
+function counted(id: number, packets: number, over: Partial<Installed> = {}): Installed {
   const drops = dropCounts(DROP_REASONS.map((reason) => (reason === 'replay' ? packets : 0)));
   return {
     ...{ id, packetsIn: packets, packetsOut: 2 * packets, bytesIn: 100 * packets, bytesOut: 200 * packets },
@@ -26,10 +46,10 @@ t.test(
     establish(totals, 1, 'c');
     establish(totals, 2, 'd');
     const all = [counted(1, 5, { innerMtu: 1400 }), counted(2, 1, { innerMtu: 1300 })];
-    t.equal(totals.now(all).connections.get('c')?.bytesIn, 500);
+    t.equal(totals.now(reading(all)).connections.get('c')?.bytesIn, 500);
     totals.removed(1, counted(1, 7));
     establish(totals, 3, 'c');
-    const { gateway, connections } = totals.now([counted(3, 1, { innerMtu: 1390 }), counted(2, 1)]);
+    const { gateway, connections } = totals.now(reading([counted(3, 1, { innerMtu: 1390 }), counted(2, 1)]));
     const c = connections.get('c')!;
     t.match(c, {
       packetsIn: 8,
@@ -44,7 +64,7 @@ t.test(
     totals.configure([{ id: 'd' }]);
     totals.removed(3, counted(3, 2));
     t.equal(
-      totals.now([counted(2, 1)]).gateway.packetsIn,
+      totals.now(reading([counted(2, 1)])).gateway.packetsIn,
       10,
       'the gateway counts on for those that are not configured',
     );
@@ -57,7 +77,7 @@ t.test('an id that is used again after a removal belongs to its new connection',
   totals.removed(1, counted(1, 3));
   totals.removed(1, undefined);
   establish(totals, 1, 'd');
-  const { connections } = totals.now([counted(1, 2)]);
+  const { connections } = totals.now(reading([counted(1, 2)]));
   t.equal(connections.get('c')?.packetsIn, 3);
   t.equal(connections.get('d')?.packetsIn, 2);
 });
@@ -83,7 +103,7 @@ t.test('no total ever goes back, however SAs come and go', async () => {
           totals.removed(child, counted(child, live.get(child)!));
           live.delete(child);
         }
-        const { gateway, connections } = totals.now([...live].map(([id, n]) => counted(id, n)));
+        const { gateway, connections } = totals.now(reading([...live].map(([id, n]) => counted(id, n))));
         const sum = [...connections.values()].reduce((all, one) => all + one.packetsIn, 0);
         if (sum !== gateway.packetsIn || sum < before) return false;
         before = sum;
@@ -96,10 +116,10 @@ t.test('no total ever goes back, however SAs come and go', async () => {
 t.test('the last minute: marks of every ten seconds, the oldest a minute old', async (t) => {
   const totals = new TrafficTotals();
   establish(totals, 1, 'c');
-  const at = (seconds: number): CountedChild[] => [counted(1, seconds)];
+  const at = (seconds: number): Installed[] => [counted(1, seconds)];
   for (let second = 0; second <= 200; second++) {
     totals.mark(at(second), second * 1000);
-    const now = totals.now(at(second)).connections.get('c')!;
+    const now = totals.now(reading(at(second))).connections.get('c')!;
     const { packetsIn } = totals.lastMinute('c', now);
     t.ok(packetsIn <= 70 && packetsIn >= Math.min(second, 60), `${packetsIn} packets at ${second} s`);
   }

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { noTraffic } from '../../src/connection/traffic-totals.js';
 import type { DataPlane } from '../../src/dataplane/dataplane.js';
 import type { EspPair } from '../../src/esp/params.js';
 import type { Endpoint } from '../../src/util/ip.js';
@@ -78,7 +79,19 @@ export function controlContract(
       [1],
     );
     t.throws(() => plane.updatePeer(1, OTHER_FAMILY), { name: 'RangeError', message: /cannot be reached/ });
+    t.same(plane.countersOf(1), plane.counters()[0], 'one by its id');
+    t.equal(plane.countersOf(77), undefined);
     plane.install(pairOf(subject, 5));
+    const added: number[] = [];
+    plane.addCounters((id) => {
+      added.push(id);
+      return noTraffic();
+    });
+    t.same(
+      added,
+      plane.counters().map(({ id }) => id),
+      'each is added once',
+    );
     t.equal(
       plane.workers().reduce((sum, { children }) => sum + children, 0),
       2,

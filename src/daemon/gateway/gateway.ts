@@ -211,7 +211,6 @@ export class Gateway {
       ...{ tracker: core.tracker, plane, totals, counts, clock },
       name: () => this.#configured.file.gateway.name,
       note: (connection) => core.statuses.noteOf(connection),
-      counters: () => plane.counters(),
       halfOpen: () => engine.sizes.halfOpen,
       clearDiscarded: () => side?.status().discarded ?? 0,
     });

@@ -1,7 +1,7 @@
 import type { ConnectionNote } from '../../connection/document.js';
 import type { ConnectionTracker } from '../../connection/tracker.js';
 import { noTraffic, type TrafficTotals } from '../../connection/traffic-totals.js';
-import type { ChildCounters, DataPlane } from '../../dataplane/dataplane.js';
+import type { DataPlane } from '../../dataplane/dataplane.js';
 import { connectionSnapshot } from '../../telemetry/metrics/connection-samples.js';
 import {
   type GatewayCounts,
@@ -28,8 +28,7 @@ export interface GatewayMetricsDeps {
   readonly tracker: Pick<ConnectionTracker, 'look'>;
   /** What is known of a connection beside its events. */
   note(connection: ConnectionId): ConnectionNote;
-  readonly plane: Pick<DataPlane, 'drops' | 'workers'>;
-  counters(): readonly ChildCounters[];
+  readonly plane: Pick<DataPlane, 'drops' | 'workers' | 'addCounters'>;
   readonly totals: TrafficTotals;
   readonly counts: GatewayCounts;
   /** Negotiations that are half-open. */
@@ -52,7 +51,7 @@ export class GatewayMetrics {
     const { about, tracker, plane, totals, counts, clock } = this.#deps;
     const now = clock.now();
     const { epoch } = clock;
-    const { gateway: traffic, connections: byConnection } = totals.now(this.#deps.counters());
+    const { gateway: traffic, connections: byConnection } = totals.now(plane.addCounters);
     const toUtc = (at: number): string => utcText(clock, at);
     const connections = tracker.look((one) => {
       const { id } = one.connection.config;

@@ -1,15 +1,13 @@
+import type { ReadCounters } from '../../connection/traffic-totals.js';
 import type { EspSuite } from '../../crypto/types.js';
-import { addDrops } from '../../esp/drop-counter.js';
 import type { DropCounts } from '../../esp/drops.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspForm, EspPair } from '../../esp/params.js';
 import { localEndpoint } from '../../linux/sockets.js';
-import { threadSeconds } from '../../linux/threads.js';
 import { readU32 } from '../../util/bytes.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../../util/ids.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import { wipeSecrets } from '../../util/secret.js';
-import type { Millis } from '../../util/units.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
 import { admit, checkPeer } from '../admission.js';
 import type { ChildCounters, DataPlane, ThreadPulse, WorkerState } from '../dataplane.js';
@@ -21,7 +19,6 @@ import type { PacketWorker, PendingOrder } from './loop/packet-worker.js';
 import { WorkerGroup } from './loop/worker-group.js';
 import { MAX_CHILDREN } from './memory/arena.js';
 import { MAX_ORDER } from './memory/control-ring.js';
-import { GLOBAL_BLOCK, monotonicMillis, readChild, readDrops, readWorker } from './memory/counters.js';
 import {
   encodeDevice,
   encodeEsp,
@@ -32,16 +29,15 @@ import {
   encodePeer,
   Order,
 } from './memory/orders.js';
-import { mtusOf, PathMtus } from './path-mtus.js';
+import { PathMtus } from './path-mtus.js';
+import { type CountedInstallation, PlaneCounters } from './plane-counters.js';
 import { checkOptions, type FfiDataPlaneOptions } from './plane-options.js';
 import { WorkerTaps } from './worker-taps.js';
 
 /** Between two looks at what the kernel has learned of paths: it forgets again, too. */
 const PATH_MILLIS = 5000;
 
-interface Installed {
-  readonly worker: WorkerIndex;
-  readonly block: number;
+interface Installed extends CountedInstallation {
   readonly spiIn: Spi;
   readonly suite: EspSuite;
   readonly encapsulation: EspForm;
@@ -69,6 +65,7 @@ class FfiDataPlane implements DataPlane {
   readonly #paths: PathMtus;
   readonly #pathTimer: NodeJS.Timeout;
   readonly #children = new Map<number, Installed>();
+  readonly #counted: PlaneCounters;
   readonly #spis = new Set<number>();
   /** Further TUN devices by number. */
   readonly #devices = new FurtherDevices();
@@ -91,6 +88,7 @@ class FfiDataPlane implements DataPlane {
     this.#paths = new PathMtus(this.#locals[0]!);
     this.#mssCeiling = options.mssCeiling ?? DEFAULT_MSS_CEILING;
     this.#group = options.group ?? new WorkerGroup(workers);
+    this.#counted = new PlaneCounters(this.#children, this.#group, options.now);
     this.#group.load(options.workerEntry);
     this.#pathTimer = setInterval(() => this.#renewPath(), PATH_MILLIS).unref();
     process.once('exit', this.#onExit);
@@ -239,41 +237,21 @@ class FfiDataPlane implements DataPlane {
   }
 
   counters(): readonly ChildCounters[] {
-    const toClock = this.#toClock();
-    return Array.from(this.#children, ([id, child]) => this.#countersOf(id, child, toClock));
+    return this.#counted.all();
   }
+
+  readonly addCounters: ReadCounters = (totalOf) => this.#counted.addTo(totalOf);
 
   countersOf(id: number): ChildCounters | undefined {
-    const child = this.#children.get(id);
-    return child && this.#countersOf(id, child, this.#toClock());
-  }
-
-  #countersOf(id: number, child: Installed, toClock: (monotonic: number) => Millis): ChildCounters {
-    return {
-      ...readChild(this.#ownerOf(child).arena, child.block, id, toClock),
-      ...(this.#group.size === 1 ? {} : { worker: child.worker }),
-      ...mtusOf(child),
-    };
-  }
-
-  /** Makes times on the kernel's monotonic clock times on the daemon's. */
-  #toClock(): (monotonic: number) => Millis {
-    const offset = this.#options.now() - monotonicMillis();
-    return (monotonic) => monotonic + offset;
+    return this.#counted.of(id);
   }
 
   drops(): DropCounts {
-    return addDrops(this.#group.workers.map(({ arena }) => readDrops(arena, GLOBAL_BLOCK)));
+    return this.#counted.drops();
   }
 
   workers(): readonly WorkerState[] {
-    const children = new Int32Array(this.#group.size);
-    for (const { worker } of this.#children.values()) children[worker] = children[worker]! + 1;
-    return this.#group.workers.map(({ arena }, i) => ({
-      ...readWorker(arena),
-      children: children[i]!,
-      cpuSeconds: threadSeconds(this.#threads[i]),
-    }));
+    return this.#counted.workers(this.#threads);
   }
 
   pulse(): readonly ThreadPulse[] {

@@ -1,7 +1,6 @@
 import {
   advisoriesIn,
   type ConnectionNote,
-  coverageOf,
   effectiveStatus,
   isTried,
   statusReasons,
@@ -9,7 +8,7 @@ import {
 import { espSuiteNames, ikeSuiteNames } from '../../connection/names.js';
 import type { EventCounts, SaKind } from '../../connection/projections/counts.js';
 import { newest } from '../../connection/sa-status.js';
-import type { ConnectionStatus } from '../../connection/status.js';
+import type { ConnectionStatus, CoverageStatus } from '../../connection/status.js';
 import type { Looked } from '../../connection/tracker.js';
 import type { RecentTraffic, TrafficTotal } from '../../connection/traffic-totals.js';
 import { DROP_REASONS } from '../../esp/drops.js';
@@ -94,7 +93,9 @@ function addState(out: SampleWriter, one: Looked, around: ConnectionAround, stat
   out.add('culvert_connection_state', 1, state);
   if (note.view !== undefined) out.add('culvert_connection_activity', 1, note.view.state);
   const at = { note, traffic: new Map<number, never>(), now, toUtc };
-  const [reason] = tried ? statusReasons(one, at, () => coverageOf(one, at)) : [];
+  // The pairs would be named in the message, which is not shown here: with many of them that takes long.
+  const coverage = (): CoverageStatus => ({ ...pairCounts(one, note), matrix: [] });
+  const [reason] = tried ? statusReasons(one, at, coverage) : [];
   const cause = tried ? (reason?.details?.cause ?? 'none') : 'admin_down';
   out.put('culvert_connection_cause_info', 1, reason?.code ?? 'none', cause);
   const advisories = new Set(advisoriesIn(one, at, one.networks.counts).map(({ code }) => code));
@@ -120,15 +121,25 @@ function addTimes(out: SampleWriter, one: Looked, { note, traffic, epoch }: Conn
   at('culvert_connection_next_rekey_timestamp_seconds', soonest(current), 'child');
 }
 
-function addNetworks(out: SampleWriter, one: Looked, { note, now, toUtc }: ConnectionAround): void {
-  const { pairs, carries, counts } = one.networks;
-  const open = counts.pairs - counts.covered;
-  let refused = 0;
-  if (open > 0 && isTried(one, note) && one.projections.pairRefusals.any)
-    refused = coverageOf(one, { note, traffic: new Map(), now, toUtc }).refused;
-  out.add('culvert_connection_pairs', counts.covered, 'covered');
-  out.add('culvert_connection_pairs', refused, 'refused');
-  out.add('culvert_connection_pairs', open - refused, isTried(one, note) ? 'pending' : 'down');
+type PairCounts = Omit<CoverageStatus, 'matrix'>;
+
+/** The configured pairs of networks by coverage, as a status document counts them. */
+function pairCounts({ networks, projections: { pairRefusals } }: Looked, note: ConnectionNote): PairCounts {
+  const { pairs, covered } = networks.counts;
+  const open = pairs - covered;
+  if (open === 0 || note.stopped || !pairRefusals.any) return { pairs, covered, pending: open, refused: 0 };
+  const { pairs: all, carries } = networks;
+  const refused = all.filter((pair, i) => carries[i] !== true && pairRefusals.of(pair) !== undefined).length;
+  return { pairs, covered, pending: open - refused, refused };
+}
+
+function addNetworks(out: SampleWriter, one: Looked, { note }: ConnectionAround): void {
+  const { pairs, carries } = one.networks;
+  const tried = isTried(one, note);
+  const { covered, pending, refused } = pairCounts(one, note);
+  out.add('culvert_connection_pairs', covered, 'covered');
+  out.add('culvert_connection_pairs', tried ? refused : 0, 'refused');
+  out.add('culvert_connection_pairs', tried ? pending : pending + refused, tried ? 'pending' : 'down');
   for (const [i, { local, peer }] of pairs.slice(0, MAX_PAIRS).entries())
     out.put('culvert_connection_pair_covered', carries[i] === true ? 1 : 0, local, peer);
 }

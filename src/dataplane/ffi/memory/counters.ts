@@ -1,3 +1,4 @@
+import type { TrafficTotal } from '../../../connection/traffic-totals.js';
 import { dropCounts } from '../../../esp/drop-counter.js';
 import { DROP_REASONS, type DropCounts, type DropReason } from '../../../esp/drops.js';
 import type { Millis } from '../../../util/units.js';
@@ -94,6 +95,34 @@ export function readChild(
     sequenceOut: at(Counter.SEQUENCE_OUT),
     drops: owned ? readDrops(arena, block) : dropCounts([]),
   };
+}
+
+/** Adds the counters of a child SA to a total: nothing, as long as the worker has not installed it. */
+export function addChild(
+  { f64 }: Arena,
+  block: number,
+  {
+    id,
+    total,
+    toClock,
+  }: {
+    readonly id: number;
+    readonly total: TrafficTotal;
+    /** A time on the kernel's monotonic clock as one on the daemon's. */
+    toClock(monotonic: number): Millis;
+  },
+): void {
+  const base = counterBase(block);
+  if (f64[base + Counter.OWNER] !== id + 1) return;
+  total.packetsIn += f64[base + Counter.PACKETS_IN]!;
+  total.bytesIn += f64[base + Counter.BYTES_IN]!;
+  total.packetsOut += f64[base + Counter.PACKETS_OUT]!;
+  total.bytesOut += f64[base + Counter.BYTES_OUT]!;
+  const last = f64[base + Counter.LAST_INBOUND]!;
+  if (last !== 0) total.lastInbound = Math.max(total.lastInbound, toClock(last));
+  const { drops } = total;
+  const at = base + Counter.DROPS;
+  for (let i = 0; i < drops.length; i++) drops[i] = drops[i]! + f64[at + i]!;
 }
 
 /** The kernel's monotonic clock in milliseconds: the same in every thread. */
