@@ -103,7 +103,7 @@ export function isTried({ connection }: Documented, note: ConnectionNote | undef
 }
 
 /** Every configured pair of networks, and why those are not carried that are not. */
-export function coverageOf(one: Documented, { note, toUtc }: Circumstances): CoverageStatus {
+function coverageOf(one: Documented, { note, toUtc }: Circumstances): CoverageStatus {
   const { connection, sas, projections } = one;
   const refusals = isTried(one, note) ? projections.pairRefusals : undefined;
   return coverageStatus(connection.config, [...sas.children.values()], refusals, toUtc);
