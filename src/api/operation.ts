@@ -48,6 +48,11 @@ export interface Operation {
   readonly body?: object;
   /** Octets of the longest body; `BODY_LIMIT` unless given. */
   readonly bodyLimit?: number;
+  /**
+   * Media type of a success whose body is a stream of octets: `success` has null for it. Nothing is changed by such a
+   * request, which is audited as one that reads.
+   */
+  readonly media?: string;
   /** What the contract promises, and the document says, of requests that succeed. */
   readonly success: Successes;
   readonly errors: readonly number[];

@@ -10,6 +10,7 @@ import type { Operation } from './operation.js';
 import { advertisedOperations } from './operations/advertised.js';
 import { auditOperations } from './operations/audit.js';
 import { backupOperations } from './operations/backups.js';
+import { captureOperations } from './operations/captures.js';
 import { cidrOperations } from './operations/cidrs.js';
 import { connectionOperations } from './operations/connections.js';
 import { gatewayOperations } from './operations/gateways.js';
@@ -41,6 +42,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...advertisedOperations,
   ...connectionOperations,
   ...observedOperations,
+  ...captureOperations,
   ...cidrOperations,
   ...lookupOperations,
   ...regionOperations,
@@ -69,9 +71,10 @@ export function registerOperations(app: FastifyInstance, context: ApiContext): v
         handler: async (request, reply) => {
           const answer = await operation.handle(callOf(request, prefix, context), context);
           // What changes something is noted with the change itself.
-          if (request.method === 'GET') noteRequest(request, context);
+          if (request.method === 'GET' || operation.media !== undefined) noteRequest(request, context);
           reply.code(answer.status).headers(answer.headers ?? {});
-          return answer.body === undefined ? reply.send() : reply.type('application/json').send(answer.body);
+          if (answer.body === undefined) return reply.send();
+          return reply.type(operation.media ?? 'application/json').send(answer.body);
         },
       });
     }
@@ -144,7 +147,7 @@ export function originOf(request: FastifyRequest, { site }: Pick<ApiContext, 'si
 
 /** For the OpenAPI document; requests are checked by the operations, which know about parents and dialects. */
 function schemaOf(operation: Operation, prefix: string): object {
-  const { path, body, query, ifMatch, success, never = {}, errors } = operation;
+  const { path, body, query, ifMatch, media, success, never = {}, errors } = operation;
   const mainPrefix = operation.prefixes?.[0] ?? '/v1';
   const names = [...path.matchAll(/:([a-z_]+)/g)].map(([, name]) => name!);
   const parameters = Object.fromEntries(names.map((name) => [name, Type.String()]));
@@ -157,7 +160,7 @@ function schemaOf(operation: Operation, prefix: string): object {
   const failures = [...statuses].map((status) => [status, { $ref: 'Errors#' }]);
   const answers = Object.entries({ ...never, ...success }).map(([status, schema]) => [
     status,
-    schema === null ? { description: 'Done', type: 'null' } : { $ref: `${schema.$id}#` },
+    schema === null ? emptyOr(media) : { $ref: `${schema.$id}#` },
   ]);
   return {
     operationId:
@@ -170,4 +173,11 @@ function schemaOf(operation: Operation, prefix: string): object {
     ...(body === undefined ? {} : { body }),
     response: Object.fromEntries([...answers, ...failures]),
   };
+}
+
+/** An answer without a JSON body: none at all, or a stream of this media type. */
+function emptyOr(media: string | undefined): object {
+  if (media === undefined) return { description: 'Done', type: 'null' };
+  const schema = { type: 'string', format: 'binary' };
+  return { description: 'A stream of octets', content: { [media]: { schema } } };
 }

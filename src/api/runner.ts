@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Explanation } from '../connection/explain.js';
 import type { StatusDocument } from '../connection/status.js';
 import type { GatewayFile } from '../store/model.js';
@@ -31,8 +32,31 @@ export interface GatewayRunner {
     connection: string,
     wish: HistoryWish,
   ): Promise<readonly (HistoryDocument | undefined)[]>;
+  /**
+   * Captures packets of a connection, by its id, as a pcapng file; destroying the stream ends it.
+   * @throws CaptureRefused when no member can
+   */
+  capture(id: string, connection: string, wish: CaptureWish): Promise<Readable>;
   /** Calls the listener when an observation may have changed. Returns the way to stop. */
   subscribe(listener: (id: string) => void): () => void;
+}
+
+/** What a capture takes, and its bounds; what is left out is as `culvert capture` has it. No keys come this way. */
+export interface CaptureWish {
+  readonly seconds?: number;
+  /** Octets of the file. */
+  readonly bytes?: number;
+  /** Octets that are kept of a packet. */
+  readonly snap?: number;
+  readonly inner?: boolean;
+  readonly dropped?: boolean;
+  /** From 1; the one whose connection is up when it is left out. */
+  readonly member?: number;
+}
+
+/** Why there is no capture, in a sentence for the operator. */
+export class CaptureRefused extends Error {
+  override readonly name = 'CaptureRefused';
 }
 
 /** A gateway as it is to be. Keys are in it as `SecretKey`, which no deep comparison looks into. */

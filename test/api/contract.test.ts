@@ -215,7 +215,10 @@ t.test('a store that fails is a fault of the server, and says no more', async (t
     t.notMatch(JSON.stringify(answer.body), /secret/);
   }
   fault = new StoreError('conflict', 'it is at another revision', 'try again');
-  const changes = OPERATIONS.filter(({ method, id }) => method !== 'GET' && id !== 'delete_subnet');
+  // One that answers with a stream changes nothing.
+  const changes = OPERATIONS.filter(
+    ({ method, id, media }) => method !== 'GET' && id !== 'delete_subnet' && media === undefined,
+  );
   for (const { id } of changes) {
     const { cases, params = {} } = CONTRACT[id]!;
     const success = cases.findLast((one) => one.code === undefined)!;

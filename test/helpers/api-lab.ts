@@ -170,7 +170,8 @@ export class ApiLab {
   ): LabAnswer {
     const { statusCode, payload, headers } = answer;
     const where = `${method} ${target} → ${statusCode}`;
-    const body = payload === '' ? undefined : JSON.parse(payload);
+    const isJson = String(headers['content-type']).startsWith('application/json');
+    const body = payload === '' ? undefined : isJson ? JSON.parse(payload) : payload;
     if (statusCode >= 400) {
       if (!this.#valid('#/components/schemas/Errors', body)) throw this.#fault(where, body);
       if (body.trace !== headers['x-request-id']) throw new Error(`${where}: trace and X-Request-Id differ`);
@@ -180,8 +181,12 @@ export class ApiLab {
       const pointer = `#/paths/${pointerPart(path)}/${method.toLowerCase()}/responses/${statusCode}`;
       const documented = this.#document.paths[path]?.[method.toLowerCase()]?.responses[statusCode];
       if (documented === undefined) throw new Error(`${where} is not in the document`);
+      const media = String(headers['content-type']).split(';')[0]!;
+      if (!isJson && body !== undefined && documented.content?.[media] === undefined)
+        throw new Error(`${where}: content type ${media}`);
       const typed = documented.content?.['application/json'] !== undefined;
-      if (typed !== (body !== undefined)) throw new Error(`${where}: a body where none is due, or none`);
+      if (typed !== (body !== undefined && isJson))
+        throw new Error(`${where}: a body where none is due, or none`);
       if (typed) {
         if (!this.#valid(`${pointer}/content/application~1json/schema`, body)) throw this.#fault(where, body);
         if (!String(headers['content-type']).startsWith('application/json')) {

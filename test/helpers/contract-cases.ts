@@ -282,6 +282,17 @@ const connections: Record<string, OperationCases> = {
     params: C,
     cases: [...noConnection, ok(200), ok(200, { params: { gateway: '{rgw}', id: '{rc}' } })],
   },
+  capture_vpn_gateway_connection: {
+    params: C,
+    cases: [
+      ...noConnection,
+      no(400, 'validation_max_value', { body: { seconds: 3601 } }),
+      no(400, 'bad_field', { body: { keys: true } }),
+      no(409, 'vpn_gateway_invalid_state', { body: { member: 2 } }),
+      ok(200),
+      ok(200, { body: { seconds: 1, bytes: 100_000, inner: true, dropped: true } }),
+    ],
+  },
   get_vpn_gateway_connection_history: {
     params: C,
     cases: [

@@ -1,8 +1,11 @@
-import type {
-  DesiredGateway,
-  GatewayFault,
-  GatewayObservation,
-  GatewayRunner,
+import { Readable } from 'node:stream';
+import {
+  CaptureRefused,
+  type CaptureWish,
+  type DesiredGateway,
+  type GatewayFault,
+  type GatewayObservation,
+  type GatewayRunner,
 } from '../../src/api/runner.js';
 import { type Explanation, explain } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
@@ -109,6 +112,12 @@ export class FakeRunner implements GatewayRunner {
   async history(id: string, connection: string, wish: HistoryWish) {
     const history = this.#histories.get(connection);
     return (this.observe(id)?.members ?? []).map((member) => member && history?.(wish));
+  }
+
+  async capture(id: string, connection: string, wish: CaptureWish): Promise<Readable> {
+    this.#call('capture', id);
+    if (wish.member === 2) throw new CaptureRefused('a capture runs already');
+    return Readable.from([Buffer.from(`${connection} `), Buffer.from(JSON.stringify(wish))]);
   }
 
   subscribe(listener: (id: string) => void): () => void {

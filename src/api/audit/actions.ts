@@ -31,6 +31,9 @@ const VERBS = { POST: 'create', PUT: 'create', PATCH: 'update', DELETE: 'delete'
 
 /** Undefined for what is not audited. */
 export function auditedAs({ id, path, method }: Operation): AuditedOperation | undefined {
+  if (id === 'capture_vpn_gateway_connection') {
+    return { action: 'culvert.capture.create', kind: KIND.connection };
+  }
   const own = OWN[id];
   if (own !== undefined) return { action: own };
   const found = OBJECTS.find(([pattern]) => pattern.test(path));

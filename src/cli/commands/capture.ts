@@ -1,4 +1,5 @@
-import { CAPTURE_LIMITS, type CaptureReport } from '../../daemon/capture/request.js';
+import type { CaptureReport } from '../../daemon/capture/request.js';
+import { CAPTURE_LIMITS } from '../../telemetry/capture/limits.js';
 import { countOf, formatBytes } from '../amounts.js';
 import { CaptureOutput, KeyFolder, STDOUT } from '../capture-files.js';
 import { daemonOptions, defineCommand } from '../command.js';

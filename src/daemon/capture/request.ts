@@ -1,4 +1,3 @@
-import { MIN_CAPTURE_BYTES } from '../../telemetry/capture/capture-file.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Seconds } from '../../util/units.js';
 
@@ -17,13 +16,6 @@ export interface CaptureRequest {
   /** Hand out the keys. */
   readonly keys: boolean;
 }
-
-/** Seconds, octets of the file and octets of a packet: what a capture has when nothing is said, and what it may have. */
-export const CAPTURE_LIMITS = {
-  seconds: { usual: 60, least: 1, most: 3600 },
-  bytes: { usual: 64 * 1024 * 1024, least: MIN_CAPTURE_BYTES, most: 1024 * 1024 * 1024 },
-  snap: { usual: 65_535, least: 64, most: 65_535 },
-} as const;
 
 /** Why a capture ended: its time was over, its file was full, or it was stopped. */
 export type CaptureEnd = 'time' | 'full' | 'stopped';

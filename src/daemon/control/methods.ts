@@ -1,5 +1,6 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
+import { CAPTURE_LIMITS } from '../../telemetry/capture/limits.js';
 import type { KeyLine } from '../../telemetry/capture/wireshark-keys.js';
 import { type HistoryDocument, STEPS } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
@@ -7,7 +8,7 @@ import { parseDateTime } from '../../telemetry/rfc3339.js';
 import type { Step } from '../../telemetry/series.js';
 import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
-import { CAPTURE_LIMITS, type CaptureReport } from '../capture/request.js';
+import type { CaptureReport } from '../capture/request.js';
 import type { DoctorReport } from '../doctor/report.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import { ControlError } from './protocol.js';

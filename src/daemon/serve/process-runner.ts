@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
-import type { DesiredGateway, GatewayObservation, GatewayRunner } from '../../api/runner.js';
+import type { Readable } from 'node:stream';
+import {
+  CaptureRefused,
+  type CaptureWish,
+  type DesiredGateway,
+  type GatewayObservation,
+  type GatewayRunner,
+} from '../../api/runner.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
@@ -11,6 +18,7 @@ import { oneLine } from '../../util/operator-error.js';
 import type { ControlClient } from '../control/client.js';
 import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
+import { captureStream } from './capture-stream.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { MemberProcess } from './member-process.js';
 import { memberOf, memberSocket } from './run-folder.js';
@@ -118,6 +126,23 @@ export class ProcessRunner implements GatewayRunner {
 
   explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]> {
     return this.#askMembers(id, (client) => client.explain({ name: connection }));
+  }
+
+  async capture(id: string, connection: string, wish: CaptureWish): Promise<Readable> {
+    const members = this.#gateways.get(id)?.members ?? [];
+    const states = members.map(
+      ({ status }) => status?.connections.find((one) => one.id === connection)?.status,
+    );
+    const first = Math.max(0, states.indexOf('up'));
+    const index = wish.member === undefined ? first : wish.member - 1;
+    if (states[index] === undefined) {
+      throw new CaptureRefused(
+        wish.member === undefined || index < members.length
+          ? 'the gateway does not run, or does not have the connection yet: see its health_reasons'
+          : `the gateway has ${members.length} members, and no member ${wish.member}`,
+      );
+    }
+    return captureStream(memberSocket(this.#options.folder, id, index), connection, wish);
   }
 
   history(
