@@ -12,6 +12,7 @@ import { downCommand } from './commands/down.js';
 import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
 import { gatewayProcessCommand } from './commands/gateway-process.js';
+import { monitoringCommand } from './commands/monitoring.js';
 import { pairCommand } from './commands/pair.js';
 import { pskCommand } from './commands/psk.js';
 import { reloadCommand } from './commands/reload.js';
@@ -49,6 +50,7 @@ const COMMANDS: readonly CliCommand[] = [
   exportCommand,
   backupCommand,
   restoreCommand,
+  monitoringCommand,
   benchCommand,
   completionCommand,
   ...vpnCommands,
