@@ -11,7 +11,7 @@ import { oneLine } from '../../util/operator-error.js';
 import type { Millis } from '../../util/units.js';
 import { classifyPort4500, NON_ESP_MARKER_LENGTH, withNonEspMarker } from '../../wire/esp.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../../wire/ike/constants.js';
-import { decodeHeader } from '../../wire/ike/message.js';
+import { decodeHeader, IKE_HEADER_LENGTH } from '../../wire/ike/message.js';
 import { ExchangeType } from '../../wire/ike/registry.js';
 import type { Clock } from '../system/clock.js';
 import { systemRandom } from '../system/random.js';
@@ -47,9 +47,13 @@ export interface IkeProbeOptions {
 /** Long enough for three sendings by the engine's schedule and a slow way back. */
 const PATIENCE: Millis = 4000;
 
+/** Of the stateless question, sent twice. */
+const VERSION_PATIENCE: Millis = 700;
+
 /**
  * Sends a peer the first message of a negotiation (IKE_SA_INIT, or main mode), made by the engine with the
- * connection's own proposals, on UDP 500 and on 4500 (RFC 7296 §2.23), and reads no more than the answer.
+ * connection's own proposals, and reads no more than the answer. UDP 4500 (RFC 7296 §2.23) is asked without leaving a
+ * half-open SA where the peer answers unknown versions: responders bound these, and one of them is owed to port 500.
  */
 export async function probeIke(options: IkeProbeOptions): Promise<IkeAnswer> {
   const { connection, address } = options;
@@ -74,6 +78,7 @@ async function probePort(
     return { kind: 'unsent', message: oneLine(error) };
   }
   try {
+    if (port !== connection.peer.port && (await answersVersion(socket))) return { kind: 'answered' };
     const peer = { ...connection.peer, addresses: [address], port };
     const wanted = { ...connection, peer, adminUp: true, establishMode: 'bidirectional' as const };
     const engine = new Engine({
@@ -88,6 +93,35 @@ async function probePort(
     socket.close();
   }
 }
+
+/**
+ * Asks port 4500 with a major version that there is not, which a responder answers and forgets (RFC 7296 §2.5:
+ * INVALID_MAJOR_VERSION). False says nothing: the answer is a SHOULD.
+ */
+async function answersVersion(socket: Socket): Promise<boolean> {
+  const question = new Uint8Array(IKE_HEADER_LENGTH);
+  question.set(systemRandom.bytes(8));
+  question.set([0, 0x30, ExchangeType.IKE_SA_INIT, 0x08], 16);
+  question[LENGTH_OCTET] = IKE_HEADER_LENGTH;
+  const heard = new AbortController();
+  const listen = (bytes: Uint8Array): void => {
+    if (classifyPort4500(bytes) !== 'ike') return;
+    const spi = bytes.subarray(NON_ESP_MARKER_LENGTH, NON_ESP_MARKER_LENGTH + 8);
+    if (equalBytes(spi, question.subarray(0, 8))) heard.abort();
+  };
+  // What keeps it from being sent is reported of the message that follows.
+  const ignore = (): void => undefined;
+  socket.on('message', listen).on('error', ignore);
+  for (let n = 0; n < 2 && !heard.signal.aborted; n++) {
+    socket.send(withNonEspMarker(question), ignore);
+    await sleep(VERSION_PATIENCE, undefined, { signal: heard.signal }).catch(ignore);
+  }
+  socket.off('message', listen).off('error', ignore);
+  return heard.signal.aborted;
+}
+
+/** The last octet of the length in the header. */
+const LENGTH_OCTET = IKE_HEADER_LENGTH - 1;
 
 interface ExchangeParts {
   readonly engine: Engine;
