@@ -264,12 +264,47 @@ export function fieldOf(path: FieldPath): ConnectionField {
   return CONNECTION_FIELDS[path];
 }
 
+/** The fields that the model of an origin has, in the order of the table. */
+export function keptPaths(origin: Origin): FieldPath[] {
+  return FIELD_PATHS.filter((path) => {
+    const { only, unkept }: ConnectionField = fieldOf(path);
+    return (only ?? origin) === origin && unkept?.includes(origin) !== true;
+  });
+}
+
+/** Returns the value at a path of an object; undefined where there is none. */
+export function valueAt(object: object, path: string): unknown {
+  const [group, name] = path.split('.') as [string, string?];
+  return own(name === undefined ? object : own(object, group), name ?? group);
+}
+
+function own(object: unknown, name: string): unknown {
+  return typeof object === 'object' && object !== null
+    ? (object as Readonly<Record<string, unknown>>)[name]
+    : undefined;
+}
+
+/** Puts a value at a path of an object, or takes away what is there when it is undefined. */
+export function putAt(object: Record<string, unknown>, path: string, value: unknown): void {
+  const [group, name] = path.split('.') as [string, string?];
+  if (name !== undefined) object[group] ??= {};
+  const owner = name === undefined ? object : (object[group] as Record<string, unknown>);
+  if (value === undefined) delete owner[name ?? group];
+  else owner[name ?? group] = value;
+}
+
+/** The canonical form of a field's value. */
+export function canonicalValue(path: FieldPath, value: unknown): unknown {
+  const form = fieldOf(path).normal as ((given: unknown) => unknown) | undefined;
+  return form === undefined ? value : form(value);
+}
+
 type Defaulted = {
   [K in FieldPath as (typeof CONNECTION_FIELDS)[K] extends { default: unknown } ? K : never]: true;
 };
 
 /** The value that a field has when it is left out. */
-export function defaultOf<P extends keyof Defaulted>(path: P): (typeof CONNECTION_FIELDS)[P]['default'] {
+function defaultOf<P extends keyof Defaulted>(path: P): (typeof CONNECTION_FIELDS)[P]['default'] {
   return CONNECTION_FIELDS[path].default;
 }
 

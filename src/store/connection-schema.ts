@@ -1,6 +1,6 @@
 import * as Type from '../util/json-schema.js';
 import {
-  type CONNECTION_FIELDS,
+  CONNECTION_FIELDS,
   type ConnectionField,
   FIELD_PATHS,
   type FieldPath,
@@ -8,7 +8,14 @@ import {
   type GROUPS,
   type Origin,
 } from './connection-fields.js';
-import { closed, GatewaySchema, IkePolicySchema, IpsecPolicySchema, LimitsSchema } from './schema.js';
+import {
+  closed,
+  GatewaySchema,
+  IkePolicySchema,
+  IpsecPolicySchema,
+  LimitsSchema,
+  PskSchema,
+} from './schema.js';
 
 /*
  * The schemas that the table of fields makes, and that of the whole file.
@@ -63,11 +70,30 @@ const isPeer = (group: string): boolean => group === 'peer';
 const inFile = ({ only }: ConnectionField): boolean => only !== 'api';
 
 /** A connection in the file of a gateway. */
-export const ConnectionSchema = Type.Object(nested(inFile, isPeer) as Nested<Of<'file'>>, closed);
+const ConnectionSchema = Type.Object(nested(inFile, isPeer) as Nested<Of<'file'>>, closed);
 
 /** A connection in a body of the API, as its newest version has it; policies are by name or id. */
 export const ApiConnectionSchema = Type.Object(
   nested(({ only }) => only !== 'file', isPeer) as Nested<Of<'api'>>,
+  closed,
+);
+
+type DeclaredFields = {
+  [K in FieldPath as Fields[K] extends { only: 'file' } | { unkept: readonly ['api'] }
+    ? never
+    : K]: Fields[K]['schema'];
+};
+
+/** A connection in a file for `culvert apply`: what the API keeps of one, with the key itself or in a file. */
+export const DeclaredConnectionSchema = Type.Object(
+  {
+    ...(nested(
+      ({ only, unkept }) => only !== 'file' && unkept?.includes('api') !== true,
+      isPeer,
+    ) as Nested<DeclaredFields>),
+    psk: Type.Optional(PskSchema),
+    psk_file: CONNECTION_FIELDS.psk_file.schema,
+  },
   closed,
 );
 

@@ -1,11 +1,14 @@
 import type { IdentityTypeName } from '../ike/policy/identity.js';
 import {
   type CONNECTION_FIELDS,
-  type ConnectionField,
+  canonicalValue,
   FIELD_PATHS,
   type FieldPath,
   fieldOf,
+  keptPaths,
   type Origin,
+  putAt,
+  valueAt,
 } from './connection-fields.js';
 import type { ConnectionSettings, GatewayConnection, GatewaySettings, IkeIdentity } from './model.js';
 
@@ -36,14 +39,10 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 /** The settings, if the table has every field of theirs and no other: else what returns them does not compile. */
 type Held<S, O extends Origin> = Same<Kept<O>, Leaves<S>> extends true ? S : 'a field is not in the table';
 
-const KEPT: Readonly<Record<Origin, readonly FieldPath[]>> = { file: keptOf('file'), api: keptOf('api') };
-
-function keptOf(origin: Origin): FieldPath[] {
-  return FIELD_PATHS.filter((path) => {
-    const { only, unkept }: ConnectionField = fieldOf(path);
-    return (only ?? origin) === origin && unkept?.includes(origin) !== true;
-  });
-}
+const KEPT: Readonly<Record<Origin, readonly FieldPath[]>> = {
+  file: keptPaths('file'),
+  api: keptPaths('api'),
+};
 
 /** The fields of a connection under their names in a file or a body, such as fit the schema. */
 type Written = object;
@@ -67,15 +66,15 @@ export function withChanges<S extends ApiSettings>(
   const after = copyOf(before);
   for (const path of cleared) put(after, path, undefined);
   for (const path of KEPT.api) {
-    const given = written(input, path);
-    if (given !== undefined) put(after, path, canonical(path, given));
+    const given = valueAt(input, path);
+    if (given !== undefined) put(after, path, canonicalValue(path, given));
   }
   return after as unknown as S;
 }
 
 /** The fields that null takes away in a body, out of those that it has as null. */
 export function clearedIn(raw: Written): FieldPath[] {
-  return FIELD_PATHS.filter((path) => fieldOf(path).clears === true && written(raw, path) === null);
+  return FIELD_PATHS.filter((path) => fieldOf(path).clears === true && valueAt(raw, path) === null);
 }
 
 /** The connection as a gateway runs it: canonical, with the identities that follow from addresses and names. */
@@ -132,7 +131,7 @@ type Fields = Record<string, unknown>;
 function read(origin: Origin, input: Written): Fields {
   const out: Fields = {};
   for (const path of KEPT[origin]) {
-    const value = written(input, path) ?? fieldOf(path).default;
+    const value = valueAt(input, path) ?? fieldOf(path).default;
     if (value !== undefined) put(out, path, value);
   }
   return out;
@@ -141,36 +140,17 @@ function read(origin: Origin, input: Written): Fields {
 function normal(settings: Fields): Fields {
   for (const path of FIELD_PATHS) {
     const value = modelled(settings, path);
-    if (value !== undefined) put(settings, path, canonical(path, value));
+    if (value !== undefined) put(settings, path, canonicalValue(path, value));
   }
   return settings;
 }
 
-function canonical(path: FieldPath, value: unknown): unknown {
-  const form = fieldOf(path).normal as ((given: unknown) => unknown) | undefined;
-  return form === undefined ? value : form(value);
-}
-
-function written(input: Written, path: FieldPath): unknown {
-  const [group, name] = path.split('.') as [string, string?];
-  return at(name === undefined ? input : at(input, group), name ?? group);
-}
-
 function modelled(settings: object, path: FieldPath): unknown {
-  const [group, name] = path.split('.').map(camelCase) as [string, string?];
-  return at(name === undefined ? settings : at(settings, group), name ?? group);
-}
-
-function at(object: unknown, name: string): unknown {
-  return typeof object === 'object' && object !== null ? (object as Fields)[name] : undefined;
+  return valueAt(settings, camelCase(path));
 }
 
 function put(settings: Fields, path: FieldPath, value: unknown): void {
-  const [group, name] = path.split('.').map(camelCase) as [string, string?];
-  if (name !== undefined) settings[group] ??= {};
-  const owner = name === undefined ? settings : (settings[group] as Fields);
-  if (value === undefined) delete owner[name ?? group];
-  else owner[name ?? group] = value;
+  putAt(settings, camelCase(path), value);
 }
 
 /** Two levels deep, which is as deep as fields are nested. */

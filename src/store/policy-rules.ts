@@ -4,12 +4,17 @@ import { findEncryption } from '../crypto/transforms.js';
 import type { Profile } from '../ike/policy/matrix.js';
 import { type ConfigIssue, type ConfigPath, under } from './config-error.js';
 import type { IkePolicy, IpsecPolicy } from './model.js';
-import { DEFAULTS, type IkePolicyInput, type IpsecPolicyInput } from './schema.js';
+import {
+  ALGORITHM_FIELDS,
+  type AlgorithmNames,
+  type CategoryName,
+  DEFAULTS,
+  type IkePolicyInput,
+  type IpsecPolicyInput,
+} from './schema.js';
 
 /** The hash of the PRF beside an AEAD cipher whose policy names no authentication algorithm. */
 const AEAD_PRF = 'sha256';
-
-type CategoryName = 'encryption' | 'authentication' | 'groups';
 
 /** What a policy has of each category: IKE policies have groups, IPsec policies PFS groups by name. */
 interface Algorithms {
@@ -29,25 +34,6 @@ export interface IpsecPolicySettings extends Omit<IpsecPolicy, 'pfsGroups'> {
   readonly pfsGroups: readonly string[];
 }
 
-interface Names {
-  readonly one: string;
-  readonly many: string;
-}
-
-/** Each category is written as one algorithm or as a list of them, most preferred first. */
-const IKE_NAMES: Readonly<Record<CategoryName, Names>> = {
-  encryption: { one: 'encryption_algorithm', many: 'encryption_algorithms' },
-  authentication: { one: 'authentication_algorithm', many: 'authentication_algorithms' },
-  groups: { one: 'dh_group', many: 'dh_groups' },
-};
-const IPSEC_NAMES: Readonly<Record<CategoryName, Names>> = {
-  ...IKE_NAMES,
-  groups: { one: 'pfs', many: 'pfs_groups' },
-};
-
-/** Both forms of each category, as they are written. */
-export const ALGORITHM_FIELDS = { ike: IKE_NAMES, ipsec: IPSEC_NAMES } as const;
-
 /** A policy as it was asked for, and the place of its algorithms. */
 export interface WrittenPolicy<S> {
   readonly settings: S;
@@ -65,7 +51,7 @@ export function readIkePolicy(
   before?: IkePolicySettings,
 ): WrittenPolicy<IkePolicySettings> {
   const known = before && { ...before, groups: before.dhGroups };
-  const { algorithms, place } = readAlgorithms(path, input, IKE_NAMES, issues, known);
+  const { algorithms, place } = readAlgorithms(path, input, ALGORITHM_FIELDS.ike, issues, known);
   const settings = {
     name: input.name ?? before?.name ?? '',
     ikeVersion: input.ike_version ?? before?.ikeVersion ?? DEFAULTS.ikeVersion,
@@ -85,7 +71,7 @@ export function readIpsecPolicy(
   before?: IpsecPolicySettings,
 ): WrittenPolicy<IpsecPolicySettings> {
   const known = before && { ...before, groups: before.pfsGroups };
-  const { algorithms, place } = readAlgorithms(path, input, IPSEC_NAMES, issues, known);
+  const { algorithms, place } = readAlgorithms(path, input, ALGORITHM_FIELDS.ipsec, issues, known);
   const settings = {
     name: input.name ?? before?.name ?? '',
     encryption: algorithms.encryption,
@@ -183,7 +169,7 @@ function categoriesOf(
 function readAlgorithms(
   path: ConfigPath,
   input: object,
-  names: Readonly<Record<CategoryName, Names>>,
+  names: AlgorithmNames,
   issues: ConfigIssue[],
   before: Algorithms | undefined,
 ): { readonly algorithms: Algorithms; readonly place: CategoryPlace } {

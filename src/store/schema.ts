@@ -186,6 +186,24 @@ export const IpsecPolicySchema = Type.Object(
   closed,
 );
 
+/** What a policy names algorithms of. */
+export type CategoryName = 'encryption' | 'authentication' | 'groups';
+
+/** Each category is written as one algorithm or as a list of them, most preferred first. */
+export type AlgorithmNames = Readonly<Record<CategoryName, { readonly one: string; readonly many: string }>>;
+
+const IKE_NAMES: AlgorithmNames = {
+  encryption: { one: 'encryption_algorithm', many: 'encryption_algorithms' },
+  authentication: { one: 'authentication_algorithm', many: 'authentication_algorithms' },
+  groups: { one: 'dh_group', many: 'dh_groups' },
+};
+
+/** Both forms of each category, as they are written. */
+export const ALGORITHM_FIELDS = {
+  ike: IKE_NAMES,
+  ipsec: { ...IKE_NAMES, groups: { one: 'pfs', many: 'pfs_groups' } },
+} as const;
+
 /** An identity as files and the API spell it. */
 export const IkeIdentitySchema = Type.Object(
   {

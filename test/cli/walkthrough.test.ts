@@ -33,7 +33,7 @@ t.test('the files of the walk-through in the README fit each other', async (t) =
   );
   const addresses = subnets.flatMap(({ publicAddresses }) => publicAddresses);
   for (const { connections } of document.value.gateways) {
-    for (const { peer } of connections) t.ok(addresses.includes(peer.value), peer.value);
+    for (const { peer } of connections) t.ok(addresses.includes(peer.address ?? ''), JSON.stringify(peer));
   }
   const script = read('network.sh');
   for (const { namespace } of vpcs) t.match(namespace, /^vpc-[12]$/);

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Profile } from '../../ike/policy/matrix.js';
 import type { ConfigIssue } from '../../store/config-error.js';
 import {
-  ALGORITHM_FIELDS,
   checkIkePolicy,
   checkIpsecPolicy,
   completedIkePolicy,
@@ -11,6 +10,7 @@ import {
   readIpsecPolicy,
 } from '../../store/policy-rules.js';
 import { type IkePolicyRecord, type IpsecPolicyRecord, KIND } from '../../store/records.js';
+import { ALGORITHM_FIELDS } from '../../store/schema.js';
 import type { Site } from '../../store/site.js';
 import type { StoredObject } from '../../store/store.js';
 import type { Static } from '../../util/json-schema.js';

@@ -1,35 +1,79 @@
-import { compact } from '../vpn/spec.js';
-import { givenIdentities, givenIdentity } from './current.js';
+import { putAt, valueAt } from '../../store/connection-fields.js';
+import {
+  type ConnectionWish,
+  hostOf,
+  isCleared,
+  SETTINGS,
+  type Setting,
+  withoutDerived,
+} from './connection-wish.js';
 import { differ, told } from './differences.js';
-import type { ConnectionWish, Identity } from './document.js';
 
 type Body = Record<string, unknown>;
 
-/** Fields of a connection that are sent as they are. */
-const SETTINGS = [
-  'psk',
-  'admin_state_up',
-  'establish_mode',
-  'dead_peer_detection',
-  'distribute_traffic',
-] as const;
-const POLICIES = ['ike_policy', 'ipsec_policy'] as const;
-const SIDES = ['local', 'peer'] as const;
+/** What is different, in words; nothing when nothing is. `known` is the whole connection before. */
+type Texts = (setting: Setting, before: unknown, after: unknown, known: ConnectionWish) => string[];
+
+/** How a setting is compared and sent, where it is not by its value. */
+interface Form {
+  readonly texts?: Texts;
+  /** In a body. */
+  readonly sent?: (value: unknown) => unknown;
+}
+
+interface Identity {
+  readonly type: string;
+  readonly value: string;
+}
+
+const shownAs =
+  (shown: (value: unknown) => string): Texts =>
+  (setting, before, after) =>
+    differ(before, after) ? [told(setting, shown(before), shown(after))] : [];
+
+const policy: Form = {
+  texts: shownAs((name) => (name === undefined ? 'auto' : String(name))),
+  sent: (name) => (name === undefined ? null : { name }),
+};
+const networks: Form = { texts: networkTexts };
+const identities: Form = {
+  texts: shownAs((value) => {
+    const all = [value ?? []].flat() as unknown as readonly Identity[];
+    return all.map((one) => `${one.type}:${one.value}`).join(', ') || 'automatic';
+  }),
+};
+const host: Form = {
+  texts(setting, before, after, known) {
+    if (before === after) return [];
+    return [told(before === undefined ? 'peer' : setting, hostOf(known), after)];
+  },
+};
+
+/** Either of the two is there. */
+const HOST: readonly Setting[] = ['peer.address', 'peer.fqdn'];
+
+/** A setting that is not in here is compared, shown and sent as it is. */
+const FORMS: Readonly<Partial<Record<Setting, Form>>> = {
+  psk: { texts: (_setting, before, after) => (before === after ? [] : ['psk: another key']) },
+  ike_policy: policy,
+  ipsec_policy: policy,
+  'local.cidrs': networks,
+  'local.ike_identities': identities,
+  'peer.address': host,
+  'peer.fqdn': host,
+  'peer.cidrs': networks,
+  'peer.ike_identity': identities,
+};
 
 /** The body that makes a connection, with its policies by name. */
-export function newConnection({ local, peer, ike_policy, ipsec_policy, ...fields }: ConnectionWish): Body {
-  const cidrs = (all: readonly string[]) => (all.length === 0 ? undefined : all);
-  return {
-    ...fields,
-    ...(ike_policy === null ? {} : { ike_policy: { name: ike_policy } }),
-    ...(ipsec_policy === null ? {} : { ipsec_policy: { name: ipsec_policy } }),
-    local: compact({ cidrs: cidrs(local.cidrs), ike_identities: local.ike_identities ?? undefined }),
-    peer: compact({
-      [peer.kind]: peer.value,
-      cidrs: cidrs(peer.cidrs),
-      ike_identity: peer.ike_identity ?? undefined,
-    }),
-  };
+export function newConnection(wish: ConnectionWish): Body {
+  const body: Body = {};
+  for (const setting of SETTINGS) {
+    const value = valueAt(wish, setting);
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+    putAt(body, setting, sent(setting, value));
+  }
+  return body;
 }
 
 /** What changes a connection, and the same in words; both empty when nothing does. */
@@ -41,94 +85,46 @@ export interface ConnectionDifference {
 /** `addresses` are those of the gateway, which its identities follow from. */
 export function connectionDifference(
   before: ConnectionWish,
-  after: ConnectionWish,
+  wanted: ConnectionWish,
   addresses: readonly string[],
 ): ConnectionDifference {
+  const after = withoutDerived(wanted, addresses);
   const texts: string[] = [];
   const body: Body = {};
-  if (before.name !== after.name) {
-    texts.push(told('name', before.name, after.name));
-    body.name = after.name;
+  for (const setting of SETTINGS) {
+    const [old, value] = [valueAt(before, setting), valueAt(after, setting)];
+    if (value === undefined && !isCleared(setting)) continue;
+    const found = (FORMS[setting]?.texts ?? plainTexts)(setting, old, value, before);
+    if (found.length === 0) continue;
+    texts.push(...found);
+    putAt(body, setting, sent(setting, value));
   }
-  for (const field of SETTINGS) {
-    if (after[field] === undefined || !differ(before[field], after[field])) continue;
-    texts.push(field === 'psk' ? 'psk: another key' : told(field, before[field], after[field]));
-    body[field] = after[field];
-  }
-  for (const field of POLICIES) {
-    const name = after[field];
-    if (before[field] === name) continue;
-    texts.push(told(field, before[field] ?? 'auto', name ?? 'auto'));
-    body[field] = name === null ? null : { name };
-  }
-  const sides = { local: localDifference(before, after, addresses), peer: peerDifference(before, after) };
-  for (const side of SIDES) {
-    texts.push(...sides[side].texts);
-    const networks = networkDifference(side, before[side].cidrs, after[side].cidrs);
-    texts.push(...networks);
-    const fields = {
-      ...sides[side].body,
-      ...(networks.length === 0 ? {} : { cidrs: after[side].cidrs }),
-    };
-    if (Object.keys(fields).length > 0) body[side] = fields;
+  if (HOST.some((path) => valueAt(body, path) !== undefined)) {
+    // An identity may be stored that only looks automatic: it is the peer's old address.
+    putAt(body, 'peer.ike_identity', sent('peer.ike_identity', after.peer.ike_identity));
   }
   return { body, texts };
 }
 
-function localDifference(
-  before: ConnectionWish,
-  after: ConnectionWish,
-  addresses: readonly string[],
-): ConnectionDifference {
-  const old = before.local.ike_identities;
-  const wanted = givenIdentities(after.local.ike_identities, addresses);
-  if (!differ(old, wanted)) return { body: {}, texts: [] };
-  const text = (all: typeof old): string => all?.map(identityText).join(', ') ?? 'automatic';
-  return {
-    body: { ike_identities: wanted ?? [] },
-    texts: [told('local.ike_identities', text(old), text(wanted))],
-  };
+function plainTexts(setting: Setting, before: unknown, after: unknown): string[] {
+  return differ(before, after) ? [told(setting, before, after)] : [];
 }
 
-function peerDifference({ peer: old }: ConnectionWish, { peer }: ConnectionWish): ConnectionDifference {
-  const texts: string[] = [];
-  const isElsewhere = old.kind !== peer.kind || old.value !== peer.value;
-  if (isElsewhere) {
-    const field = old.kind === peer.kind ? `peer.${peer.kind}` : 'peer';
-    texts.push(told(field, old.value, peer.value));
-  }
-  const wanted = givenIdentity(peer.ike_identity, peer.value);
-  const isOther = differ(old.ike_identity, wanted);
-  if (isOther) {
-    texts.push(told('peer.ike_identity', identityText(old.ike_identity), identityText(wanted)));
-  }
-  return {
-    // An identity may be stored that only looks automatic: it is the peer's old address.
-    body: {
-      ...(isElsewhere ? { [peer.kind]: peer.value } : {}),
-      ...(isElsewhere || isOther ? { ike_identity: wanted } : {}),
-    },
-    texts,
-  };
+/** In a body, null takes a value away. */
+function sent(setting: Setting, value: unknown): unknown {
+  return FORMS[setting]?.sent?.(value) ?? value ?? null;
 }
 
 /** Their order does not count. */
-function networkDifference(
-  side: 'local' | 'peer',
-  old: readonly string[],
-  wanted: readonly string[],
-): string[] {
+function networkTexts(setting: Setting, before: unknown, after: unknown): string[] {
+  const [old, wanted] = [before, after] as [readonly string[], readonly string[]];
   const texts = [
-    ...wanted.filter((cidr) => !old.includes(cidr)).map((cidr) => `${side}.cidrs: + ${cidr}`),
-    ...old.filter((cidr) => !wanted.includes(cidr)).map((cidr) => `${side}.cidrs: - ${cidr}`),
+    ...wanted.filter((cidr) => !old.includes(cidr)).map((cidr) => `${setting}: + ${cidr}`),
+    ...old.filter((cidr) => !wanted.includes(cidr)).map((cidr) => `${setting}: - ${cidr}`),
   ];
   // One that is in the list twice is for the server to refuse.
-  if (texts.length === 0 && wanted.length !== old.length) texts.push(told(`${side}.cidrs`, old, wanted));
+  if (texts.length === 0 && wanted.length !== old.length) texts.push(told(setting, old, wanted));
   return texts;
-}
-
-function identityText(identity: Identity | null): string {
-  return identity === null ? 'automatic' : `${identity.type}:${identity.value}`;
 }
 
 /** Whether two connections have the same ends and networks, whatever their names and settings. */

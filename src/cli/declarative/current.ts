@@ -1,13 +1,7 @@
 import type { ApiClient, ApiObject } from '../vpn/api-client.js';
-import {
-  type ConnectionWish,
-  type GatewayWish,
-  type Identity,
-  type IkePolicyWish,
-  type IpsecPolicyWish,
-  ikePolicyWish,
-  ipsecPolicyWish,
-} from './document.js';
+import { type ConnectionWish, connectionWish, withoutDerived } from './connection-wish.js';
+import type { GatewayWish } from './document.js';
+import { type IkePolicyWish, type IpsecPolicyWish, ikePolicyWish, ipsecPolicyWish } from './policy-wish.js';
 
 /** What there is, in the terms of a document, with the ids of the objects. */
 export interface Current {
@@ -66,65 +60,20 @@ async function readGateway(api: ApiClient, gateway: ApiObject): Promise<KnownGat
       subnet: (gateway.subnet as ApiObject).name,
       mode: gateway.mode as 'policy' | 'route',
     },
-    connections: connections
-      .map((one) => ({ id: one.id, wish: connectionWish(one as unknown as ConnectionAnswer, addresses) }))
-      .reverse(),
+    connections: connections.map((one) => ({ id: one.id, wish: wishOf(one, addresses) })).reverse(),
   };
 }
 
-interface ConnectionAnswer extends Omit<ConnectionWish, 'ike_policy' | 'ipsec_policy' | 'local' | 'peer'> {
-  readonly ike_policy?: { readonly name: string };
-  readonly ipsec_policy?: { readonly name: string };
-  readonly local: { readonly cidrs?: readonly string[]; readonly ike_identities: readonly Identity[] };
-  readonly peer: {
-    readonly address?: string;
-    readonly fqdn?: string;
-    readonly cidrs?: readonly string[];
-    readonly ike_identity: Identity;
-  };
+interface Named {
+  readonly name: string;
 }
 
 /** Identities that follow from addresses and names count as not given. */
-function connectionWish(answer: ConnectionAnswer, addresses: readonly string[]): ConnectionWish {
-  const { local, peer, name, admin_state_up, establish_mode, dead_peer_detection, psk } = answer;
-  const kind = peer.address === undefined ? 'fqdn' : 'address';
-  const value = peer[kind] ?? '';
-  return {
-    name,
-    ...(psk === undefined ? {} : { psk }),
-    admin_state_up,
-    establish_mode,
-    dead_peer_detection,
-    ike_policy: answer.ike_policy?.name ?? null,
-    ipsec_policy: answer.ipsec_policy?.name ?? null,
-    distribute_traffic: answer.distribute_traffic ?? false,
-    local: { cidrs: local.cidrs ?? [], ike_identities: givenIdentities(local.ike_identities, addresses) },
-    peer: {
-      kind,
-      value,
-      cidrs: peer.cidrs ?? [],
-      ike_identity: givenIdentity(peer.ike_identity, value),
-    },
+function wishOf(answer: ApiObject, addresses: readonly string[]): ConnectionWish {
+  const { ike_policy: ike, ipsec_policy: ipsec } = answer as {
+    readonly ike_policy?: Named;
+    readonly ipsec_policy?: Named;
   };
-}
-
-/** Local identities, or null when they are what the addresses of the gateway make by themselves. */
-export function givenIdentities(
-  identities: readonly Identity[] | null,
-  addresses: readonly string[],
-): readonly Identity[] | null {
-  if (identities === null || identities.length !== addresses.length) return identities;
-  return identities.every((one, index) => isDerived(one, addresses[index]!)) ? null : identities;
-}
-
-/** The peer's identity, or null when it is what its address or name makes by itself. */
-export function givenIdentity(identity: Identity | null, peer: string): Identity | null {
-  return identity !== null && isDerived(identity, peer) ? null : identity;
-}
-
-/** Whether the identity is what an address or a host name makes by itself. */
-function isDerived({ type, value }: Identity, from: string): boolean {
-  if (value !== from) return false;
-  const isAddress = /^[0-9.]+$/.test(from) || from.includes(':');
-  return isAddress ? type.endsWith('_address') : type === (from.includes('.') ? 'fqdn' : 'hostname');
+  const wish = connectionWish({ ...answer, ike_policy: ike?.name, ipsec_policy: ipsec?.name });
+  return withoutDerived(wish, addresses);
 }

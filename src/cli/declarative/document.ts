@@ -5,17 +5,17 @@ import {
   type ConfigPath,
   formatConfigErrors,
 } from '../../store/config-error.js';
-import { DPD_DEFAULTS, defaultOf } from '../../store/connection-fields.js';
-import { ApiConnectionSchema, ConnectionSchema } from '../../store/connection-schema.js';
-import { DEFAULTS, IkePolicySchema, IpsecPolicySchema, PskSchema } from '../../store/schema.js';
+import { DeclaredConnectionSchema } from '../../store/connection-schema.js';
+import { DEFAULTS, IkePolicySchema, IpsecPolicySchema } from '../../store/schema.js';
 import { SchemaCheck } from '../../store/schema-check.js';
 import { readYaml } from '../../store/yaml-source.js';
-import { canonicalCidr, canonicalIp } from '../../util/ip.js';
 import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { CliError } from '../errors.js';
 import { readInput, sourceName } from '../read-input.js';
 import { readLine } from '../vpn/connect.js';
+import { type ConnectionWish, connectionWish } from './connection-wish.js';
+import { type IkePolicyWish, type IpsecPolicyWish, ikePolicyWish, ipsecPolicyWish } from './policy-wish.js';
 
 /** What a file wants there to be, with all defaults, in the terms in which two states are compared. */
 export interface Document {
@@ -24,57 +24,6 @@ export interface Document {
   readonly gateways: readonly GatewayWish[];
   /** Where something is in the file, `vpn.yaml:12:5`, or the nearest place to it that is there. */
   readonly locate: (path: ConfigPath) => string;
-}
-
-/** An IKE policy that the file declares, with all defaults filled in. */
-export interface IkePolicyWish {
-  readonly name: string;
-  readonly ike_version: number;
-  readonly encryption_algorithms: readonly string[];
-  readonly authentication_algorithms: readonly string[];
-  readonly dh_groups: readonly number[];
-  readonly key_lifetime: number;
-}
-
-/** An IPsec policy that the file declares, with all defaults filled in. */
-export interface IpsecPolicyWish {
-  readonly name: string;
-  readonly encryption_algorithms: readonly string[];
-  readonly authentication_algorithms: readonly string[];
-  readonly pfs_groups: readonly string[];
-  readonly key_lifetime: number;
-}
-
-/** An IKE identity, in the words of the API. */
-export interface Identity {
-  readonly type: string;
-  readonly value: string;
-}
-
-/** A connection that the file declares, with all defaults filled in. */
-export interface ConnectionWish {
-  readonly name: string;
-  /** Absent: the key that is there stays. */
-  readonly psk?: string;
-  readonly admin_state_up: boolean;
-  readonly establish_mode: string;
-  readonly dead_peer_detection: {
-    readonly action: string;
-    readonly interval: number;
-    readonly timeout: number;
-  };
-  /** Names; null for auto-negotiation. */
-  readonly ike_policy: string | null;
-  readonly ipsec_policy: string | null;
-  readonly distribute_traffic: boolean;
-  readonly local: { readonly cidrs: readonly string[]; readonly ike_identities: readonly Identity[] | null };
-  readonly peer: {
-    readonly kind: 'address' | 'fqdn';
-    readonly value: string;
-    readonly cidrs: readonly string[];
-    /** null: its address or name. */
-    readonly ike_identity: Identity | null;
-  };
 }
 
 /** A gateway that the file declares, with its connections. */
@@ -87,16 +36,6 @@ export interface GatewayWish {
 }
 
 const closed = { additionalProperties: false } as const;
-/** The API routes by itself, and takes keys as texts. */
-const {
-  interface: _device,
-  routes: _routes,
-  psk: _psk,
-  psk_encoding: _encoding,
-  ...connectionFields
-} = ConnectionSchema.properties;
-const { distribute_traffic } = ApiConnectionSchema.properties;
-
 const DocumentSchema = Type.Object(
   {
     ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
@@ -108,18 +47,7 @@ const DocumentSchema = Type.Object(
             name: IkePolicySchema.properties.name,
             subnet: Type.String({ minLength: 1, description: 'a subnet by name or id' }),
             mode: Type.Optional(Type.Enum(['policy', 'route'])),
-            connections: Type.Optional(
-              Type.Array(
-                Type.Object(
-                  {
-                    ...connectionFields,
-                    psk: Type.Optional(PskSchema),
-                    distribute_traffic,
-                  },
-                  closed,
-                ),
-              ),
-            ),
+            connections: Type.Optional(Type.Array(DeclaredConnectionSchema)),
           },
           closed,
         ),
@@ -167,7 +95,7 @@ export function readDocument(
       name,
       subnet,
       mode: mode ?? DEFAULTS.mode,
-      connections: (connections ?? []).map((one) => connectionWish(one, readKey)),
+      connections: (connections ?? []).map((one) => declared(one, readKey)),
     })),
     locate: (path) => {
       const { line, column } = locate({ path, message: '' });
@@ -209,71 +137,7 @@ function checkNames(input: DocumentInput, issues: ConfigIssue[]): void {
   }
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-/** From a file or from an answer of the API: both have the same field names. */
-export function ikePolicyWish(policy: object): IkePolicyWish {
-  const fields = policy as Fields;
-  return {
-    name: String(fields.name),
-    ike_version: (fields.ike_version as number | undefined) ?? DEFAULTS.ikeVersion,
-    encryption_algorithms: listOf<string>(fields, 'encryption_algorithm').map(cipherName),
-    authentication_algorithms: listOf<string>(fields, 'authentication_algorithm'),
-    dh_groups: listOf<number>(fields, 'dh_group'),
-    key_lifetime: (fields.key_lifetime as number | undefined) ?? DEFAULTS.ikeKeyLifetime,
-  };
-}
-
-/** Reads an IPsec policy, as the file or the server spells it, to the form in which the two are compared. */
-export function ipsecPolicyWish(policy: object): IpsecPolicyWish {
-  const fields = policy as Fields;
-  const groups = (fields.pfs_groups as string[] | undefined) ?? [String(fields.pfs ?? DEFAULTS.pfs)];
-  const hashes = listOf<string>(fields, 'authentication_algorithm');
-  return {
-    name: String(fields.name),
-    encryption_algorithms: listOf<string>(fields, 'encryption_algorithm').map(cipherName),
-    // With an AEAD cipher there is no other hash than none.
-    authentication_algorithms: hashes.length === 0 ? ['disabled'] : hashes,
-    pfs_groups: groups,
-    key_lifetime: (fields.key_lifetime as number | undefined) ?? DEFAULTS.ipsecKeyLifetime,
-  };
-}
-
-function listOf<T>(fields: Fields, singular: string): readonly T[] {
-  const list = fields[`${singular}s`] as readonly T[] | undefined;
-  const one = fields[singular] as T | undefined;
-  return list ?? (one === undefined ? [] : [one]);
-}
-
-function cipherName(name: string): string {
-  return name === '3des' ? 'triple_des' : name;
-}
-
-function connectionWish(input: ConnectionInput, readKey: (file: string) => string): ConnectionWish {
-  const { psk_file: file, local, peer } = input;
-  const psk = file === undefined ? input.psk : readKey(file);
-  const kind = peer.address === undefined ? 'fqdn' : 'address';
-  return {
-    name: input.name,
-    ...(psk === undefined ? {} : { psk }),
-    admin_state_up: input.admin_state_up ?? defaultOf('admin_state_up'),
-    establish_mode: input.establish_mode ?? defaultOf('establish_mode'),
-    dead_peer_detection: { ...DPD_DEFAULTS, ...input.dead_peer_detection },
-    ike_policy: input.ike_policy ?? null,
-    ipsec_policy: input.ipsec_policy ?? null,
-    distribute_traffic: input.distribute_traffic ?? defaultOf('distribute_traffic'),
-    local: {
-      cidrs: (local?.cidrs ?? []).map(canonicalCidr),
-      ike_identities:
-        local?.ike_identities === undefined || local.ike_identities.length === 0
-          ? null
-          : local.ike_identities,
-    },
-    peer: {
-      kind,
-      value: canonicalIp((peer[kind] ?? '') as string),
-      cidrs: (peer.cidrs ?? []).map(canonicalCidr),
-      ike_identity: peer.ike_identity ?? null,
-    },
-  };
+/** With its key, which may be in a file of its own. */
+function declared({ psk_file: file, ...fields }: ConnectionInput, readKey: (file: string) => string) {
+  return connectionWish(file === undefined ? fields : { ...fields, psk: readKey(file) });
 }

@@ -3,9 +3,10 @@ import { CliError } from '../errors.js';
 import { suggestion } from '../nearest.js';
 import type { ApiObject } from '../vpn/api-client.js';
 import { connectionDifference, haveSameEnds, newConnection } from './connection-steps.js';
+import type { ConnectionWish } from './connection-wish.js';
 import type { Current, Known, KnownGateway } from './current.js';
 import { at, differ, told, unambiguousPairs } from './differences.js';
-import type { ConnectionWish, Document, GatewayWish } from './document.js';
+import type { Document, GatewayWish } from './document.js';
 
 /** One step of a transaction, as the API takes it. */
 export interface StepRequest {
