@@ -32,7 +32,7 @@ export interface ApiReply {
 }
 
 /** Every field of the contract is known at this version. */
-const VERSION = '2026-06-02';
+export const API_VERSION = '2026-06-02';
 /** Objects a page; the API gives no more. */
 const PAGE = 100;
 /** Seconds that what concerns many objects is given at least: its work grows with their number. */
@@ -156,7 +156,7 @@ export class ApiClient {
     query: Readonly<Record<string, string>> = {},
     headers: Readonly<Record<string, string>> = {},
   ): Promise<ApiReply> {
-    const search = new URLSearchParams({ version: VERSION, generation: '2', ...query });
+    const search = new URLSearchParams({ version: API_VERSION, generation: '2', ...query });
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     return this.#request(method, `/v1${path}?${search}`, body, {
       ...(body === undefined ? {} : { 'content-type': type }),

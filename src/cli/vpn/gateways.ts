@@ -1,6 +1,9 @@
+import { dialectOf } from '../../api/dialect.js';
+import { gatewayBodies } from '../../api/schemas/requests.js';
 import { countOf } from '../amounts.js';
 import { UsageError } from '../errors.js';
-import type { ApiClient, ApiObject } from './api-client.js';
+import { API_VERSION, type ApiClient, type ApiObject } from './api-client.js';
+import { bodyBy, fieldsOf, optionsBy } from './field-options.js';
 import { givenGroup, groupChoice, groupFilter, ofGroup, operand, textOption, vpcOption } from './options.js';
 import { resolveGateway, resolveObject } from './resolve.js';
 import { compact, type DeleteCommand, type Given, type VpnCommand } from './spec.js';
@@ -8,6 +11,19 @@ import { gatewayView, serviceConnectionView } from './views.js';
 
 const gateway = operand('VPN gateway by name or id');
 const cidrOption = { cidr: { ...textOption('Network as address/prefix'), demandOption: true } };
+
+/** What options say of their fields where it is more than the schemas do. */
+const HELP = {
+  name: 'New name',
+  mode: 'Policy-based or route-based',
+  local_asn: 'Number of the autonomous system, in route mode',
+  advertised_cidrs: 'Networks to advertise, in route mode; may be repeated',
+};
+const bodies = gatewayBodies(dialectOf(API_VERSION));
+/** All but what operands and the options of resource groups give. */
+const createFields = fieldsOf(bodies.create.properties, ['name', 'subnet', 'resource_group'], HELP);
+const updateFields = fieldsOf(bodies.patch.properties, [], HELP);
+const createOptions = optionsBy(createFields);
 
 /** The gateway of the first operand. */
 export function givenGateway(api: ApiClient, given: Given): Promise<ApiObject> {
@@ -47,9 +63,8 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     operands: '<name> <subnet>',
     positionals: { name: operand('Its name'), subnet: operand('Subnet by name or id') },
     options: {
-      mode: { choices: ['policy', 'route'], default: 'policy', describe: 'Policy-based or route-based' },
-      'local-asn': textOption('Number of the autonomous system, in route mode'),
-      'advertised-cidrs': textOption('Networks to advertise, in route mode; may be repeated'),
+      ...createOptions,
+      mode: { ...createOptions.mode, default: 'policy' },
       ...vpcOption,
       ...groupChoice,
     },
@@ -65,12 +80,8 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
       const { body } = await api.call('POST', '/vpn_gateways', {
         name: given.operand('name'),
         subnet: { id },
-        mode: given.text('mode'),
-        ...compact({
-          local_asn: given.number('local-asn'),
-          advertised_cidrs: given.list('advertised-cidrs'),
-          resource_group: group && { id: group.id },
-        }),
+        ...bodyBy(given, createFields),
+        ...compact({ resource_group: group && { id: group.id } }),
       });
       return { kind: 'object', object: body as ApiObject };
     },
@@ -79,15 +90,11 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     name: 'vpn-gateway-update',
     operands: '<gateway>',
     positionals: { gateway },
-    options: {
-      name: textOption('New name'),
-      'local-asn': textOption('Number of the autonomous system, in route mode'),
-      ...vpcOption,
-    },
+    options: { ...optionsBy(updateFields), ...vpcOption },
     description: 'Change a VPN gateway',
     examples: [['vpn-gateway-update my-gateway --name headquarters', 'Its tunnels are not touched']],
     run: async (api, given) => {
-      const fields = compact({ name: given.text('name'), local_asn: given.number('local-asn') });
+      const fields = bodyBy(given, updateFields);
       if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
       const { id } = await givenGateway(api, given);
       const { body } = await api.call('PATCH', `/vpn_gateways/${id}`, fields);

@@ -1,6 +1,18 @@
 import type { Options, PositionalOptions } from 'yargs';
+import { dialectOf } from '../../api/dialect.js';
+import { ikePolicyBodies, ipsecPolicyBodies } from '../../api/schemas/requests.js';
+import { ALGORITHM_FIELDS, type AlgorithmNames, type CategoryName } from '../../store/schema.js';
 import { UsageError } from '../errors.js';
-import type { ApiClient, ApiObject } from './api-client.js';
+import { API_VERSION, type ApiClient, type ApiObject } from './api-client.js';
+import {
+  bodyBy,
+  fieldsOf,
+  type GivenField,
+  isNumeric,
+  optionsBy,
+  optionText,
+  type Shape,
+} from './field-options.js';
 import { givenGroup, groupChoice, groupFilter, ofGroup, oneOrMany, operand, textOption } from './options.js';
 import { KINDS, resolveObject } from './resolve.js';
 import { compact, type DeleteCommand, type Given, type VpnCommand, wholeNumber } from './spec.js';
@@ -14,14 +26,14 @@ interface PolicyKind {
   readonly lists: string;
   readonly title: string;
   readonly view: View;
-  readonly createOperands: readonly (readonly [name: string, describe: string])[];
+  /** Schemas of the bodies, whose fields operands and options follow from. */
+  readonly bodies: { readonly create: object; readonly patch: object };
+  readonly algorithms: AlgorithmNames;
+  /** What may be given of each category when a policy is created. */
+  readonly choices: Readonly<Record<CategoryName, string>>;
   readonly createExample: string;
-  /** Fields that operands or options give. `word` names the option or operand of a field. */
-  fields(given: Given, from: 'operands' | 'options'): Record<string, unknown>;
-  readonly updateOptions: Readonly<Record<string, Options>>;
 }
 
-const LIFETIME = { 'key-lifetime': textOption('Seconds, from 1800 to 86400') };
 const several = 'one or, separated by commas, several in order of preference';
 
 const ike: PolicyKind = {
@@ -30,34 +42,14 @@ const ike: PolicyKind = {
   lists: 'ike-policies',
   title: 'IKE policy',
   view: ikePolicyView,
-  createOperands: [
-    ['authentication', `sha256, sha384, sha512, sha1, md5: ${several}`],
-    ['dh-group', `2, 5, 14 to 24, 31: ${several}`],
-    ['encryption', `aes128, aes192, aes256, 3des: ${several}`],
-    ['ike-version', '1 or 2'],
-  ],
+  bodies: ikePolicyBodies(dialectOf(API_VERSION)),
+  algorithms: ALGORITHM_FIELDS.ike,
+  choices: {
+    authentication: 'sha256, sha384, sha512, sha1, md5',
+    groups: '2, 5, 14 to 24, 31',
+    encryption: 'aes128, aes192, aes256, 3des',
+  },
   createExample: 'strong sha256 14 aes256 2 --key-lifetime 28800',
-  fields(given, from) {
-    const groups = listOf(given, from, 'dh-group');
-    const version = given.text('ike-version');
-    return {
-      ...algorithms(given, from),
-      ...oneOrMany(
-        groups?.map((group) => wholeNumber('a DH group', group)),
-        'dh_group',
-        'dh_groups',
-      ),
-      ...compact({
-        ike_version: version === undefined ? undefined : wholeNumber('the IKE version', version),
-      }),
-    };
-  },
-  updateOptions: {
-    ...algorithmOptions(),
-    'dh-groups': textOption(several),
-    'dh-group': { ...textOption('As --dh-groups'), hidden: true },
-    'ike-version': textOption('1 or 2'),
-  },
 };
 
 const ipsec: PolicyKind = {
@@ -66,49 +58,92 @@ const ipsec: PolicyKind = {
   lists: 'ipsec-policies',
   title: 'IPsec policy',
   view: ipsecPolicyView,
-  createOperands: [
-    ['authentication', `sha256, sha384, sha512, sha1, md5; disabled with aes…gcm16: ${several}`],
-    ['encryption', `aes128, aes192, aes256, aes128gcm16, aes192gcm16, aes256gcm16, 3des: ${several}`],
-    ['pfs', `disabled, group_14 and so on: ${several}`],
-  ],
+  bodies: ipsecPolicyBodies(dialectOf(API_VERSION)),
+  algorithms: ALGORITHM_FIELDS.ipsec,
+  choices: {
+    authentication: 'sha256, sha384, sha512, sha1, md5; disabled with aes…gcm16',
+    encryption: 'aes128, aes192, aes256, aes128gcm16, aes192gcm16, aes256gcm16, 3des',
+    groups: 'disabled, group_14 and so on',
+  },
   createExample: 'strong sha256 aes256 group_14 --key-lifetime 3600',
-  fields(given, from) {
-    const groups = from === 'operands' ? given.list('pfs') : (given.list('pfsgs') ?? given.list('pfs'));
-    return {
-      ...algorithms(given, from),
-      ...oneOrMany(groups, 'pfs', 'pfs_groups'),
-    };
-  },
-  updateOptions: {
-    ...algorithmOptions(),
-    pfsgs: textOption(several),
-    pfs: { ...textOption('As --pfsgs'), hidden: true },
-  },
 };
 
-function algorithmOptions(): Record<string, Options> {
-  return {
-    'authentication-algorithms': textOption(several),
-    'encryption-algorithms': textOption(several),
-    // The reference CLI's older names.
-    'authentication-algorithm': { ...textOption('As --authentication-algorithms'), hidden: true },
-    'encryption-algorithm': { ...textOption('As --encryption-algorithms'), hidden: true },
-  };
+/** Options of the reference CLI that have a name of their own. */
+const OPTION_NAMES: Readonly<Record<string, string>> = { pfs_groups: 'pfsgs' };
+/** What error messages call the numbers. */
+const NOUNS: Readonly<Record<string, string>> = { dh_group: 'a DH group', ike_version: 'the IKE version' };
+
+/** A category of algorithms, by what gives it: an operand, or an option and its older name. */
+interface AlgorithmField {
+  readonly one: string;
+  readonly many: string;
+  readonly numeric: boolean;
+  readonly operand: string;
+  readonly choices: string;
+  readonly options: readonly [name: string, older: string];
 }
 
-function algorithms(given: Given, from: 'operands' | 'options'): Record<string, unknown> {
-  const suffix = from === 'operands' ? '' : '-algorithm';
-  const authentication = listOf(given, from, `authentication${suffix}`);
-  const encryption = listOf(given, from, `encryption${suffix}`);
-  return {
-    ...oneOrMany(authentication, 'authentication_algorithm', 'authentication_algorithms'),
-    ...oneOrMany(encryption, 'encryption_algorithm', 'encryption_algorithms'),
-  };
+/** What a command line may give of a policy beside its name. */
+interface PolicyFields {
+  readonly algorithms: readonly AlgorithmField[];
+  /** Fields of one value, by options. */
+  readonly plain: readonly GivenField[];
+  /** Those of them that are operands of creation, which has to have them. */
+  readonly required: readonly GivenField[];
 }
 
-/** An operand, or an option in its plural or its older singular name. */
-function listOf(given: Given, from: 'operands' | 'options', name: string): string[] | undefined {
-  return from === 'operands' ? given.list(name) : (given.list(`${name}s`) ?? given.list(name));
+interface BodySchema {
+  readonly properties: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+}
+
+function policyFields({ bodies, algorithms, choices }: PolicyKind): PolicyFields {
+  const create = bodies.create as BodySchema;
+  const lists = (['authentication', 'encryption', 'groups'] as const).map((category): AlgorithmField => {
+    const { one, many } = algorithms[category];
+    return {
+      one,
+      many,
+      numeric: isNumeric(create.properties[many]?.items ?? {}),
+      operand: optionText(one.replace('_algorithm', '')),
+      choices: `${choices[category]}: ${several}`,
+      options: [OPTION_NAMES[many] ?? optionText(many), optionText(one)],
+    };
+  });
+  const apart = ['name', 'resource_group', ...lists.flatMap(({ one, many }) => [one, many])];
+  const plain = fieldsOf({ ...create.properties, ...(bodies.patch as BodySchema).properties }, apart)
+    .map((field): GivenField => {
+      const noun = NOUNS[field.path];
+      return noun === undefined ? field : { ...field, noun };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const required = plain.filter(({ path }) => create.required?.includes(path));
+  return { algorithms: lists, plain, required };
+}
+
+function algorithmOptions(algorithms: readonly AlgorithmField[]): Record<string, Options> {
+  return Object.fromEntries(
+    algorithms.flatMap(({ options: [name, older] }) => [
+      [name, textOption(several)],
+      [older, { ...textOption(`As --${name}`), hidden: true }],
+    ]),
+  );
+}
+
+function givenAlgorithms(
+  given: Given,
+  algorithms: readonly AlgorithmField[],
+  namesOf: (field: AlgorithmField) => readonly string[],
+): Record<string, unknown> {
+  const bodies = algorithms.map((field) => {
+    const { one, many, numeric } = field;
+    const texts = namesOf(field)
+      .map((name) => given.list(name))
+      .find((list) => list !== undefined);
+    const values = numeric ? texts?.map((text) => wholeNumber(NOUNS[one] ?? one, text)) : texts;
+    return oneOrMany<string | number>(values, one, many);
+  });
+  return Object.assign({}, ...bodies);
 }
 
 function commandsOf(policy: PolicyKind): (VpnCommand | DeleteCommand)[] {
@@ -165,28 +200,27 @@ function showCommands(policy: PolicyKind): VpnCommand[] {
 }
 
 function createCommand(policy: PolicyKind): VpnCommand {
-  const { kind, word, title } = policy;
+  const { kind, word, title, createExample } = policy;
   const { path } = KINDS[kind];
-  const names = policy.createOperands.map(([name]) => `<${name}>`).join(' ');
+  const { algorithms, plain, required } = policyFields(policy);
+  const operands = [
+    ...algorithms.map((field) => [field.operand, operand(field.choices)] as const),
+    ...required.map(({ name, help }) => [name, operand(help)] as const),
+  ].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     name: `${word}-create`,
-    operands: `<name> ${names}`,
-    positionals: {
-      name: operand('Its name'),
-      ...Object.fromEntries(policy.createOperands.map(([name, text]) => [name, operand(text)])),
-    },
-    options: { ...LIFETIME, ...groupChoice },
+    operands: `<name> ${operands.map(([name]) => `<${name}>`).join(' ')}`,
+    positionals: { name: operand('Its name'), ...Object.fromEntries(operands) },
+    options: { ...optionsBy(plain.filter((field) => !required.includes(field))), ...groupChoice },
     description: `Create an ${title}`,
-    examples: [[`${word}-create ${policy.createExample}`, 'For connections that name it']],
+    examples: [[`${word}-create ${createExample}`, 'For connections that name it']],
     run: async (api, given) => {
       const group = await givenGroup(api, given);
       const { body } = await api.call('POST', path, {
         name: given.operand('name'),
-        ...policy.fields(given, 'operands'),
-        ...compact({
-          key_lifetime: given.number('key-lifetime'),
-          resource_group: group && { id: group.id },
-        }),
+        ...givenAlgorithms(given, algorithms, (field) => [field.operand]),
+        ...bodyBy(given, plain),
+        ...compact({ resource_group: group && { id: group.id } }),
       });
       return { kind: 'object', object: body as never };
     },
@@ -196,17 +230,19 @@ function createCommand(policy: PolicyKind): VpnCommand {
 function updateCommand(policy: PolicyKind): VpnCommand {
   const { kind, word, title } = policy;
   const { path } = KINDS[kind];
+  const { algorithms, plain } = policyFields(policy);
   return {
     name: `${word}-update`,
     operands: '<policy>',
     positionals: onePolicy(policy),
-    options: { name: textOption('New name'), ...policy.updateOptions, ...LIFETIME },
+    options: { name: textOption('New name'), ...algorithmOptions(algorithms), ...optionsBy(plain) },
     description: `Change an ${title}`,
     examples: [[`${word}-update strong --key-lifetime 14400`, 'Running SAs follow at once, by rekeying']],
     run: async (api, given) => {
       const fields = {
-        ...compact({ name: given.text('name'), key_lifetime: given.number('key-lifetime') }),
-        ...policy.fields(given, 'options'),
+        ...compact({ name: given.text('name') }),
+        ...bodyBy(given, plain),
+        ...givenAlgorithms(given, algorithms, ({ options }) => options),
       };
       if (Object.keys(fields).length === 0) throw new UsageError('name at least one option to change');
       const { id } = await findPolicy(policy, api, given);
