@@ -2,7 +2,7 @@ import type { ChildSaInfo, IkeEvent } from '../ike/events.js';
 import { CarriedPairs } from '../ike/policy/carried-pairs.js';
 import type { Networks } from '../ike/policy/selectors.js';
 import { describeSelector } from '../wire/ike/describe.js';
-import type { SelectorPair } from './coverage.js';
+import type { PairCoverage, SelectorPair } from './coverage.js';
 import type { ConnectionSas, SaChange } from './ledger.js';
 import type { ConnectionStatus } from './status.js';
 
@@ -35,6 +35,12 @@ export class CarriedNetworks {
   /** Whether a child SA carries each of `pairs`. */
   get carries(): readonly boolean[] {
     return this.#pairs.carried();
+  }
+
+  /** `pairs` with the child SA that carries each. */
+  matrix(): PairCoverage[] {
+    const texts = this.pairs;
+    return this.#pairs.matrix().map(({ child }, place) => ({ ...texts[place]!, child }));
   }
 
   /** Takes over the networks that are configured; `sas` are all that there are. */

@@ -1,7 +1,5 @@
-import type { ChildSaInfo } from '../ike/events.js';
-import type { Networks } from '../ike/policy/selectors.js';
 import type { Millis } from '../util/units.js';
-import { coverageMatrix, type SelectorPair } from './coverage.js';
+import type { PairCoverage, SelectorPair } from './coverage.js';
 import { hex32 } from './names.js';
 import type { PairRefusals } from './projections/refusals.js';
 import { statusReason } from './reasons.js';
@@ -9,16 +7,17 @@ import type { CoverageCell, CoverageStatus, StatusReason } from './status.js';
 
 /** Cells of a coverage matrix in a status document. */
 const MAX_CELLS = 256;
+
 /**
+ * @param pairs all configured ones, in the order of the configuration
  * @param refusals what the peer refused; undefined when nothing is tried, since the connection is meant to be down
  */
 export function coverageStatus(
-  networks: Networks,
-  children: readonly ChildSaInfo[],
+  pairs: readonly PairCoverage[],
   refusals: PairRefusals | undefined,
   toUtc: (at: Millis) => string,
 ): CoverageStatus {
-  const cells = coverageMatrix(networks, children).map(
+  const cells = pairs.map(
     ({ child, ...pair }): CoverageCell =>
       child === undefined
         ? { ...pair, ...openCell(pair, refusals, toUtc) }

@@ -1,13 +1,14 @@
 import { connectionName } from '../ike/config.js';
 import type { Millis } from '../util/units.js';
 import { advisoriesOf } from './advisors.js';
+import type { CarriedNetworks } from './carried.js';
 import { coverageStatus, narrowedReason, sumOfDrops } from './coverage-status.js';
 import type { ConnectionSas } from './ledger.js';
 import type { TrackedConnection } from './projection.js';
 import type { Projections } from './projections/projections.js';
 import { type StatusCause, statusReason } from './reasons.js';
 import type { ConnectionView } from './reconcile-types.js';
-import { type ChildTraffic, childStatus, ikeStatus, newest } from './sa-status.js';
+import { childStatus, ikeStatus, newest, type TrafficSource } from './sa-status.js';
 import type {
   Advisory,
   ConnectionStatus,
@@ -42,6 +43,8 @@ export interface Documented {
   readonly sas: ConnectionSas;
   /** How much of it child SAs carry. */
   readonly carried: ConnectionStatus;
+  /** What carries each configured pair of networks. */
+  readonly networks: Pick<CarriedNetworks, 'matrix'>;
   readonly projections: Projections;
   /** What its settings show by themselves. */
   readonly configured: readonly Advisory[];
@@ -51,7 +54,7 @@ export interface Documented {
 export interface Circumstances {
   readonly note?: ConnectionNote | undefined;
   /** By child SA. */
-  readonly traffic: ReadonlyMap<number, ChildTraffic>;
+  readonly traffic: TrafficSource;
   readonly now: Millis;
   /** The RFC 3339 form, in UTC, of a point on the clock. */
   readonly toUtc: (at: Millis) => string;
@@ -61,10 +64,13 @@ export interface Circumstances {
 export function connectionDocument(one: Documented, at: Circumstances): ConnectionStatusDocument {
   const { connection, sas, carried, projections } = one;
   const { config, peer } = connection;
-  const { note, traffic, now, toUtc } = at;
+  const { note, now, toUtc } = at;
   const status = effectiveStatus(carried, note);
   const ike = newest(sas.ikes.values());
-  const children = [...sas.children.values()];
+  const children = [...sas.children.values()].map((child) => ({
+    child,
+    counts: at.traffic.get(child.childId),
+  }));
   const coverage = coverageOf(one, at);
   const { flaps, quirks } = projections;
   return {
@@ -75,8 +81,8 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
     establish_mode: config.establishMode,
     peer,
     ike: ike === undefined ? null : ikeStatus(ike, toUtc),
-    children: children.map((child) =>
-      childStatus(child, sas.superseded.has(child.childId), traffic.get(child.childId), toUtc),
+    children: children.map(({ child, counts }) =>
+      childStatus(child, sas.superseded.has(child.childId), counts, toUtc),
     ),
     status_reasons: statusReasons(one, at, () => coverage),
     advisories: advisoriesIn(one, at, coverage),
@@ -85,7 +91,7 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
     coverage,
     ...activityOf(note?.view, toUtc),
     flaps: { total: flaps.total, last_10_minutes: flaps.recent(now) },
-    drops: sumOfDrops([...sas.children.keys()].map((id) => traffic.get(id)?.drops ?? {})),
+    drops: sumOfDrops(children.map(({ counts }) => counts?.drops ?? {})),
   };
 }
 
@@ -104,9 +110,8 @@ export function isTried({ connection }: Documented, note: ConnectionNote | undef
 
 /** Every configured pair of networks, and why those are not carried that are not. */
 function coverageOf(one: Documented, { note, toUtc }: Circumstances): CoverageStatus {
-  const { connection, sas, projections } = one;
-  const refusals = isTried(one, note) ? projections.pairRefusals : undefined;
-  return coverageStatus(connection.config, [...sas.children.values()], refusals, toUtc);
+  const refusals = isTried(one, note) ? one.projections.pairRefusals : undefined;
+  return coverageStatus(one.networks.matrix(), refusals, toUtc);
 }
 
 /** Why a connection is not up, the most telling first; none for one that is. `coverage` is only asked when it matters. */

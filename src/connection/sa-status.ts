@@ -18,6 +18,9 @@ export interface ChildTraffic {
   readonly worker?: number;
 }
 
+/** Where the traffic of child SAs is looked up: by those that a document shows only. */
+export type TrafficSource = Pick<ReadonlyMap<number, ChildTraffic>, 'get'>;
+
 /** An IKE SA as the status document shows it. */
 export function ikeStatus(ike: IkeSaInfo, toUtc: (at: Millis) => string): IkeStatus {
   return {

@@ -16,13 +16,13 @@ import {
   StrangersHistory,
 } from './projections/history.js';
 import { makeProjections, type Projections } from './projections/projections.js';
-import type { ChildTraffic } from './sa-status.js';
+import type { ChildTraffic, TrafficSource } from './sa-status.js';
 import type { Advisory, ConnectionStatus, ConnectionStatusDocument } from './status.js';
 
 /** A connection as the tracker shows it: a live view, not to be kept. */
 export interface Looked extends Documented {
   /** Its networks, and what child SAs carry of them. */
-  readonly networks: Pick<CarriedNetworks, 'counts' | 'pairs' | 'carries'>;
+  readonly networks: Pick<CarriedNetworks, 'matrix' | 'counts' | 'pairs' | 'carries'>;
 }
 
 interface Context extends Pick<Moment, 'change'> {
@@ -156,7 +156,7 @@ export class ConnectionTracker implements EventConsumer {
    * @param now for what depends on the time: flaps and unanswered traffic
    */
   status(
-    traffic: ReadonlyMap<number, ChildTraffic> = new Map(),
+    traffic: TrafficSource = new Map(),
     notes: ReadonlyMap<ConnectionId, ConnectionNote> = new Map(),
     now: Millis = 0,
   ): ConnectionStatusDocument[] {
@@ -166,7 +166,7 @@ export class ConnectionTracker implements EventConsumer {
   /** The status of one connection; undefined when it is not configured. */
   statusOf(
     connection: ConnectionId,
-    traffic: ReadonlyMap<number, ChildTraffic>,
+    traffic: TrafficSource,
     note: ConnectionNote | undefined,
     now: Millis,
   ): ConnectionStatusDocument | undefined {
@@ -198,13 +198,13 @@ export class ConnectionTracker implements EventConsumer {
 
   #document(
     one: Tracked,
-    traffic: ReadonlyMap<number, ChildTraffic>,
+    traffic: TrafficSource,
     note: ConnectionNote | undefined,
     now: Millis,
   ): ConnectionStatusDocument {
     const sas = this.#ledger.of(one.connection.config.id);
     return connectionDocument(
-      { ...one, sas, carried: one.carried.status },
+      { ...one, sas, carried: one.carried.status, networks: one.carried },
       { note, traffic, now, toUtc: this.#toUtc },
     );
   }

@@ -92,6 +92,7 @@ export function controlContract(
       plane.counters().map(({ id }) => id),
       'each is added once',
     );
+    t.same(plane.counters(), [plane.countersOf(1), plane.countersOf(5)], 'one by one, or all of them');
     t.equal(
       plane.workers().reduce((sum, { children }) => sum + children, 0),
       2,
@@ -119,6 +120,7 @@ export function controlContract(
     plane.remove(1);
     plane.remove(1);
     t.same(plane.counters(), []);
+    t.equal(plane.countersOf(1), undefined);
     plane.install(pairOf(subject));
     t.equal(plane.counters().length, 1, 'id and SPI are free again');
   });

@@ -45,6 +45,8 @@ export interface CoreDeps extends CoreConfig {
   readonly names: ConnectionNames;
   /** Counters of every child SA in the packet path. */
   counters(): readonly ChildCounters[];
+  /** Those of one child SA. */
+  countersOf(child: ChildId): ChildCounters | undefined;
   /** Told by the packet path what is removed from it. */
   readonly totals: TrafficTotals;
   readonly counts: GatewayCounts;
@@ -75,6 +77,8 @@ export class GatewayCore {
   readonly #reconciler: ReconcilerDriver;
   readonly #upkeep: Upkeep;
   readonly #sampler: ConnectionSampler;
+  /** Called after each step. */
+  #stepDone: () => void = () => undefined;
 
   constructor(deps: CoreDeps) {
     const { clock, effects, logger, names, random, resolve } = deps;
@@ -97,6 +101,7 @@ export class GatewayCore {
       ...{ tracker: this.tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
       ...{ devices: deps.devices, names },
       counters: () => deps.counters(),
+      countersOf: (child) => deps.countersOf(child),
     });
     this.watchers = new Watchers({
       revision: () => this.tracker.revision,
@@ -116,7 +121,7 @@ export class GatewayCore {
         ...[this.tracker, deps.totals, deps.counts, names.reader(this.#log), this.watchers, this.#sampler],
       ],
       actors: [this.#reconciler],
-      settled: [() => this.watchers.notify()],
+      settled: [() => this.watchers.notify(), () => this.#stepDone()],
     });
     this.#driver = new EngineDriver({
       ...{ engine: deps.engine, effects, clock, logger },
@@ -221,11 +226,7 @@ export class GatewayCore {
   async shutdown(patience: Millis): Promise<void> {
     this.#reconciler.end();
     this.input({ kind: 'shutdown' });
-    const { clock, engine } = this.#deps;
-    const deadline = clock.now() + patience;
-    while (clock.now() < deadline && (this.#ledger.ikeCount > 0 || engine.closing === true)) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await this.#farewell(patience);
     this.stop();
   }
 
@@ -237,6 +238,21 @@ export class GatewayCore {
     this.#deps.effects.end();
     this.#upkeep.stop();
     this.#log.flush(Number.POSITIVE_INFINITY);
+  }
+
+  /** Resolves when no IKE SA is left and every DELETE is answered, or after `patience`. */
+  #farewell(patience: Millis): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(end, patience);
+      this.#stepDone = () => {
+        if (this.#ledger.ikeCount === 0 && this.#deps.engine.closing !== true) end();
+      };
+      this.#stepDone();
+    });
   }
 
   #takeOver(config: CoreConfig): void {

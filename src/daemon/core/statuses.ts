@@ -6,7 +6,7 @@ import type { ConnectionStatus, ConnectionStatusDocument } from '../../connectio
 import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
-import type { ConnectionId } from '../../util/ids.js';
+import type { ChildId, ConnectionId } from '../../util/ids.js';
 import { type Clock, utcText } from '../system/clock.js';
 import type { ConfigInForce } from './config-in-force.js';
 import { trafficById } from './upkeep.js';
@@ -20,6 +20,7 @@ export interface StatusesDeps {
   readonly reconciler: { view(connection: ConnectionId): ConnectionView | undefined };
   readonly devices: { nameOf(connection: ConnectionId): string | undefined };
   counters(): readonly ChildCounters[];
+  countersOf(child: ChildId): ChildCounters | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,8 +43,9 @@ export class Statuses {
 
   /** Of one connection; undefined when there is none of this id. */
   of(id: ConnectionId): ConnectionStatusDocument | undefined {
-    const { tracker, clock, counters } = this.#deps;
-    return tracker.statusOf(id, trafficById(counters()), this.noteOf(id), clock.now());
+    const { tracker, clock } = this.#deps;
+    const traffic = { get: (child: ChildId) => this.#deps.countersOf(child) };
+    return tracker.statusOf(id, traffic, this.noteOf(id), clock.now());
   }
 
   /** The status of one connection alone, without the work of its document; undefined when there is none of this id. */

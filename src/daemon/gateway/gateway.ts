@@ -258,6 +258,7 @@ function coreOf(
       pinBypass: (addresses) => side?.pinBypass(addresses),
     }),
     counters: () => plane.counters(),
+    countersOf: (child) => plane.countersOf(child),
     ...{ file, psks, names, devices, clock, random, logger, resolve },
   });
 }
