@@ -125,28 +125,7 @@ export class Reconciler implements EventConsumer {
   }
 
   #makeTable(): Readonly<Record<State, Readonly<Partial<Record<Stimulus, Action>>>>> {
-    const disable: Action = (step) => this.#end(step, 'disabled');
-    const down: Action = (step) => this.#end(step, 'stopped');
-    const up: Action = () => 'up';
-    // The SA came up before we refused it.
-    const again: Action = ({ entry, commands }) => {
-      commands.push({ kind: 'terminate', connection: entry.config.id });
-      return entry.state;
-    };
-    const start: Action = (step) => this.#start(step);
-    const now: Action = (step) => this.#start(step, true);
-    const afresh: Action = (step) => {
-      step.entry.failures = 0;
-      return this.#start(step);
-    };
-    const renew: Action = (step) => this.#renew(step);
-    const wake: Action = (step) => this.#wake(step);
-    const lost = {
-      'lost-dead': (step) => this.#afterDpd(step),
-      'lost-deleted': (step) => this.#soon(step),
-      'lost-child': (step) => this.#soon(step, this.#policy.afterChildDelete),
-      lost: (step) => this.#retry(step),
-    } satisfies Partial<Record<Stimulus, Action>>;
+    const { disable, down, up, again, start, now, afresh, renew, wake } = this.#actions();
     return {
       disabled: { enable: start, established: again },
       stopped: { up: wake, disable, established: again },
@@ -176,7 +155,10 @@ export class Reconciler implements EventConsumer {
         disable,
       },
       up: {
-        ...lost,
+        'lost-dead': (step) => this.#afterDpd(step),
+        'lost-deleted': (step) => this.#soon(step),
+        'lost-child': (step) => this.#soon(step, this.#policy.afterChildDelete),
+        lost: (step) => this.#retry(step),
         renew: (step) => {
           step.entry.renewals = 0;
           return this.#renew(step);
@@ -188,6 +170,28 @@ export class Reconciler implements EventConsumer {
         disable,
       },
     };
+  }
+
+  /** What more than one row does. */
+  #actions() {
+    return {
+      disable: (step) => this.#end(step, 'disabled'),
+      down: (step) => this.#end(step, 'stopped'),
+      up: () => 'up',
+      // The SA came up before we refused it.
+      again: ({ entry, commands }) => {
+        commands.push({ kind: 'terminate', connection: entry.config.id });
+        return entry.state;
+      },
+      start: (step) => this.#start(step),
+      now: (step) => this.#start(step, true),
+      afresh: (step) => {
+        step.entry.failures = 0;
+        return this.#start(step);
+      },
+      renew: (step) => this.#renew(step),
+      wake: (step) => this.#wake(step),
+    } satisfies Record<string, Action>;
   }
 
   #apply(entry: Entry, stimulus: Stimulus, now: Millis, commands: Command[]): void {

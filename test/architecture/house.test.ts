@@ -10,13 +10,7 @@ const MAX_FILE_LINES = 400;
 const MAX_FUNCTION_LINES = 60;
 const MAX_PARAMETERS = 5;
 
-const LONG_FUNCTIONS: readonly string[] = [
-  'connection/reconcile.ts:#makeTable',
-  'ike/v1/quick-responder.ts:answer',
-  'ike/v2/create-child-initiator.ts:createChildAnswered',
-  'ike/v2/init-responder.ts:answer',
-  'ike/v2/init-responder.ts:initRequested',
-];
+const LONG_FUNCTIONS: readonly string[] = [];
 
 /**
  * On the way of every packet, and meant to stay: offsets and lengths of one packet or one run, which as an object would
@@ -46,7 +40,7 @@ const MANY_PARAMETERS: readonly string[] = [
 
 /** By room, how many exported functions, classes and values only their own file and tests mention; 0 where left out. */
 const UNUSED: Readonly<Record<string, number>> = {
-  ...{ wire: 4, crypto: 19, ike: 5, esp: 15, connection: 3, linux: 2, dataplane: 2 },
+  ...{ wire: 4, crypto: 14, ike: 3, esp: 11, connection: 3, linux: 2, dataplane: 2 },
   ...{ store: 3, api: 1, daemon: 4, cli: 4 },
 };
 

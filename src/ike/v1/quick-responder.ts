@@ -123,16 +123,14 @@ function ownFor(sa: UpSa, pair: NetworkPair): QuickSent | undefined {
   return undefined;
 }
 
+/** A request that is granted, with what its answer continues. */
+interface Taken extends Granted {
+  readonly chain: IvChain;
+  readonly payloads: readonly V1Payload[];
+}
+
 /** Message 2: HDR*, HASH(2), SA, Nr, [KE,] IDci, IDcr. The SAs receive from now on. */
-function answer(
-  world: World,
-  sa: UpSa,
-  message: Inbound,
-  taken: Granted & {
-    readonly chain: IvChain;
-    readonly payloads: readonly V1Payload[];
-  },
-): void {
+function answer(world: World, sa: UpSa, message: Inbound, taken: Taken): void {
   const { ctx } = world;
   const { pair, selection, ke, nonce, chain } = taken;
   const { messageId } = message.header;
@@ -165,13 +163,8 @@ function answer(
     kilobytes: selection.lifetimes.kilobytes,
     peerSeconds: selection.lifetimes.seconds,
   });
-  const payloads: V1Payload[] = [
-    { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
-    { kind: 'nonce', data: responderNonce },
-    ...(agreed.value === undefined ? [] : [{ kind: 'ke', data: agreed.value.publicValue } as const]),
-    ...taken.payloads.filter((one) => one.kind === 'id'),
-    ...shorterLifetime(connection, selection, spiIn),
-  ];
+  const ours = { spiIn, nonce: responderNonce, publicValue: agreed.value?.publicValue };
+  const payloads = secondPayloads(connection, taken, ours);
   const { prf, keys } = protection;
   const exchange = { protection, type: V1Exchange.QUICK_MODE, messageId, chain };
   const lastOut = sealedWithHash(world, sa, exchange, payloads, (behind) =>
@@ -191,6 +184,25 @@ function answer(
     retransmission: new Retransmission(ctx.limits.retransmit, ctx.now),
   });
   transmit(world, sa, lastOut, routeOf(message.datagram));
+}
+
+function secondPayloads(
+  connection: ConnectionConfig,
+  { selection, payloads }: Taken,
+  ours: {
+    readonly spiIn: number;
+    readonly nonce: Uint8Array;
+    readonly publicValue: Uint8Array | undefined;
+  },
+): V1Payload[] {
+  const { spiIn, nonce, publicValue } = ours;
+  return [
+    { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
+    { kind: 'nonce', data: nonce },
+    ...(publicValue === undefined ? [] : [{ kind: 'ke', data: publicValue } as const]),
+    ...payloads.filter((one) => one.kind === 'id'),
+    ...shorterLifetime(connection, selection, spiIn),
+  ];
 }
 
 /** RESPONDER-LIFETIME, where ours is the shorter one (RFC 2407 §4.6.3.1). */

@@ -13,7 +13,7 @@ import { narrow } from '../policy/selectors.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { failure } from '../sa/failures.js';
 import { retryAt } from '../sa/lifetime.js';
-import { installChild, isPeerSpiInUse, removeChild } from './child.js';
+import { type AgreedChild, installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey, settleCrossing } from './child-collision.js';
 import type { ChildRecord } from './child-record.js';
@@ -99,7 +99,6 @@ export function createChildAnswered(
   message: Inbound,
 ): void {
   const { payloads } = message;
-  const { connection } = sa;
   const { service } = sa.phase;
   const error = findError(payloads);
   if (error?.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, wantedGroup(error)))
@@ -113,39 +112,22 @@ export function createChildAnswered(
     oldIsGone(world, sa, task, task.rekeys);
     return;
   }
-  const nonce = find(payloads, 'nonce');
-  const agreed = agree(task, payloads);
+  const agreed = childAgreed(sa, task, payloads, error);
   if (!agreed.ok) {
     failChild(world, sa, task, agreed.error, payloads);
     return;
   }
-  const shared = agreed.value;
-  const child = acceptChild(connection, payloads, {
-    spiIn: task.spi,
-    proposed: task.proposed,
-    withDh: true,
-    nonces: { initiator: task.nonce, responder: nonce?.data.slice() ?? new Uint8Array(0) },
-    exchange: 'CREATE_CHILD_SA',
-    ...(shared === undefined ? {} : { shared }),
-  });
-  if (!child.ok || nonce === undefined || (child.value.suite.dh !== 0) !== (shared !== undefined)) {
-    shared?.wipe();
-    const reason = child.ok
-      ? failure('invalid_syntax', 'the answer lacks its nonce or its KE payload', 'CREATE_CHILD_SA')
-      : refusalOf(sa, task, child.error, error);
-    failChild(world, sa, task, reason, payloads);
-    return;
-  }
-  if (isPeerSpiInUse(world, connection.id, child.value.spiOut)) {
-    shared?.wipe();
+  const child = agreed.value;
+  if (isPeerSpiInUse(world, sa.connection.id, child.spiOut)) {
+    child.shared?.wipe();
     const why = 'the peer answered with the SPI of a child SA that stands';
     failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
     return;
   }
   const old = childRekeyed(sa, task);
   const made = installChild(world, sa, {
-    ...child.value,
-    final: old?.final === true || child.value.final === true,
+    ...child,
+    final: old?.final === true || child.final === true,
     ...(old === undefined ? {} : { replaces: old }),
   });
   service.refusal = undefined;
@@ -154,6 +136,35 @@ export function createChildAnswered(
   if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
   else if (task.rival !== undefined) settleCrossing(world, sa, made, task.rival);
   else if (task.pair !== undefined) keepNewest(world, sa, task, made);
+}
+
+/** The child SA that the answer makes, or why it makes none. */
+function childAgreed(
+  sa: ServingSa,
+  task: CreateChildExchange,
+  payloads: readonly Payload[],
+  error: NotifyPayload | undefined,
+): Result<AgreedChild, Failure> {
+  const nonce = find(payloads, 'nonce');
+  const agreed = agree(task, payloads);
+  if (!agreed.ok) return agreed;
+  const shared = agreed.value;
+  const child = acceptChild(sa.connection, payloads, {
+    spiIn: task.spi,
+    proposed: task.proposed,
+    withDh: true,
+    nonces: { initiator: task.nonce, responder: nonce?.data.slice() ?? new Uint8Array(0) },
+    exchange: 'CREATE_CHILD_SA',
+    ...(shared === undefined ? {} : { shared }),
+  });
+  if (child.ok && nonce !== undefined && (child.value.suite.dh !== 0) === (shared !== undefined))
+    return child;
+  shared?.wipe();
+  return err(
+    child.ok
+      ? failure('invalid_syntax', 'the answer lacks its nonce or its KE payload', 'CREATE_CHILD_SA')
+      : refusalOf(sa, task, child.error, error),
+  );
 }
 
 /** A refusal of what IKE_AUTH had agreed on means PFS: nothing else is new in CREATE_CHILD_SA. */

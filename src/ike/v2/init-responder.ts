@@ -8,7 +8,7 @@ import type { KePayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
 import type { CookieSubject } from '../admission/cookies.js';
 import type { Failure } from '../events.js';
-import { detectNat, natDetectionNotifies } from '../path/nat-detection.js';
+import { detectNat, type HeaderSpis, type NatFinding, natDetectionNotifies } from '../path/nat-detection.js';
 import { exactlyOne } from '../payloads.js';
 import { type Candidates, firstMatch } from '../policy/candidates.js';
 import { findIke, type IkeSelection, ikeMismatch } from '../policy/proposals.js';
@@ -80,21 +80,24 @@ export function initRequested(world: World, message: Inbound): void {
     refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.id);
     return;
   }
-  const { suite } = selection;
   const { ke } = offer;
-  if (ke.group !== suite.dh) {
-    replyStateless(world, message, [invalidKe(suite.dh)]);
-    return;
-  }
-  const group = ctx.crypto.dh(suite.dh);
-  if (ke.data.length !== group.publicLength) {
-    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
-      cause: 'invalid_syntax',
-      message: `the peer's public value has ${ke.data.length} octets, group ${suite.dh} takes ${group.publicLength}`,
-    }));
-    return;
-  }
+  if (!fitsGroup(world, message, ke, selection.suite.dh)) return;
   answer(world, message, { ke, nonce: offer.nonce.data, key, candidates, selection });
+}
+
+/** Whether the request has a public value of the group that is chosen; else it is answered. */
+function fitsGroup(world: World, message: Inbound, ke: KePayload, dh: number): boolean {
+  if (ke.group !== dh) {
+    replyStateless(world, message, [invalidKe(dh)]);
+    return false;
+  }
+  const { publicLength } = world.ctx.crypto.dh(dh);
+  if (ke.data.length === publicLength) return true;
+  refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
+    cause: 'invalid_syntax',
+    message: `the peer's public value has ${ke.data.length} octets, group ${dh} takes ${publicLength}`,
+  }));
+  return false;
 }
 
 /** The answer was lost, or the request was copied on its way. */
@@ -222,7 +225,7 @@ interface Granted {
 
 function answer(world: World, message: Inbound, granted: Granted): void {
   const { ctx } = world;
-  const { header, payloads, datagram } = message;
+  const { payloads, datagram } = message;
   const { candidates, selection, nonce, key } = granted;
   const held = datagram.bytes.length + ANSWER_BYTES;
   if (!world.halfOpen.hold(held)) {
@@ -230,30 +233,8 @@ function answer(world: World, message: Inbound, granted: Granted): void {
     return;
   }
   const id = ctx.nextId();
-  const spis = { initiatorSpi: copyOf(header.initiatorSpi), responderSpi: freshIkeSpi(world) };
   ctx.event({ kind: 'ike-responding', ikeId: id, version: 2, peer: datagram.remote });
-  const finding = detectNat(ctx.crypto, header, payloads, datagram);
-  const dh = ctx.crypto.dh(selection.suite.dh).generate(ctx.random);
-  const responderNonce = ctx.random.bytes(NONCE_LENGTH);
-  const nat = !finding.supported
-    ? []
-    : natDetectionNotifies(ctx.crypto, ctx.random, spis, {
-        local: datagram.local,
-        remote: datagram.remote,
-        force: candidates.forcesEncapsulation,
-      });
-  // RFC 7383 §2.3: said only to those who said it.
-  const fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
-  const answered = {
-    header: headerOf({ role: 'responder', ...spis }, header.exchangeType, header.messageId, true),
-    payloads: [
-      { kind: 'sa', proposals: [selection.answer] },
-      { kind: 'ke', group: dh.group, data: dh.publicValue },
-      { kind: 'nonce', data: responderNonce },
-      ...nat,
-      ...(fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
-    ] satisfies Payload[],
-  };
+  const { spis, finding, dh, responderNonce, fragmentation, answered } = makeAnswer(world, message, granted);
   const response = encodeMessage(answered.header, answered.payloads);
   const inbound = new RequestWindow();
   const cookie = findNotify(payloads, NotifyType.COOKIE)?.data;
@@ -263,13 +244,7 @@ function answer(world: World, message: Inbound, granted: Granted): void {
     role: 'responder',
     phase: {
       at: 'init-answered',
-      link: {
-        ...firstLink(datagram, spis.responderSpi),
-        natTraversal: finding.supported,
-        nat: { local: finding.local, peer: finding.peer },
-        fragmentation,
-        peerVendors: vendorNames(payloads),
-      },
+      link: linkOf(message, spis.responderSpi, finding, fragmentation),
       negotiation: {
         suite: selection.suite,
         dh,
@@ -298,4 +273,49 @@ function answer(world: World, message: Inbound, granted: Granted): void {
   enterTables(world, sa);
   world.halfOpen.opened(datagram.remote.address, proven);
   sendAnswer(world, sa, message, { ...answered, datagrams: [response] });
+}
+
+/** HDR, SAr1, KEr, Nr (RFC 7296 §1.2), and what it is made of. */
+function makeAnswer(world: World, { header, payloads, datagram }: Inbound, granted: Granted) {
+  const { ctx } = world;
+  const { candidates, selection } = granted;
+  const spis = { initiatorSpi: copyOf(header.initiatorSpi), responderSpi: freshIkeSpi(world) };
+  const finding = detectNat(ctx.crypto, header, payloads, datagram);
+  const dh = ctx.crypto.dh(selection.suite.dh).generate(ctx.random);
+  const responderNonce = ctx.random.bytes(NONCE_LENGTH);
+  const nat = finding.supported ? natNotifies(world, datagram, spis, candidates) : [];
+  // RFC 7383 §2.3: said only to those who said it.
+  const fragmentation = findNotify(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED) !== undefined;
+  const answered = {
+    header: headerOf({ role: 'responder', ...spis }, header.exchangeType, header.messageId, true),
+    payloads: [
+      { kind: 'sa', proposals: [selection.answer] },
+      { kind: 'ke', group: dh.group, data: dh.publicValue },
+      { kind: 'nonce', data: responderNonce },
+      ...nat,
+      ...(fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
+    ] satisfies Payload[],
+  };
+  return { spis, finding, dh, responderNonce, fragmentation, answered };
+}
+
+function natNotifies(
+  { ctx }: World,
+  { local, remote }: Inbound['datagram'],
+  spis: HeaderSpis,
+  candidates: Candidates,
+): Payload[] {
+  const force = candidates.forcesEncapsulation;
+  return natDetectionNotifies(ctx.crypto, ctx.random, spis, { local, remote, force });
+}
+
+/** The way to the peer, by its first message. */
+function linkOf({ datagram, payloads }: Inbound, spi: Uint8Array, nat: NatFinding, fragmentation: boolean) {
+  return {
+    ...firstLink(datagram, spi),
+    natTraversal: nat.supported,
+    nat: { local: nat.local, peer: nat.peer },
+    fragmentation,
+    peerVendors: vendorNames(payloads),
+  };
 }
