@@ -1,7 +1,7 @@
 import type { PrfFunction } from './types.js';
 
 /** RFC 7296 §2.13: the counter that ends each block is one octet and starts at 1. */
-export const PRF_PLUS_MOST_BLOCKS = 255;
+export const MAX_PRF_PLUS_BLOCKS = 255;
 
 /**
  * prf+ of RFC 7296 §2.13: the first `length` octets of T1 | T2 | ..., where T1 = prf(K, S | 0x01) and
@@ -14,9 +14,9 @@ export function prfPlus(
   seed: readonly Uint8Array[],
   length: number,
 ): Uint8Array {
-  if (!Number.isInteger(length) || length < 0 || length > PRF_PLUS_MOST_BLOCKS * prf.outputLength) {
+  if (!Number.isInteger(length) || length < 0 || length > MAX_PRF_PLUS_BLOCKS * prf.outputLength) {
     throw new RangeError(
-      `prf+ gives 0 to ${PRF_PLUS_MOST_BLOCKS * prf.outputLength} octets with this PRF, not ${length} (RFC 7296 section 2.13)`,
+      `prf+ gives 0 to ${MAX_PRF_PLUS_BLOCKS * prf.outputLength} octets with this PRF, not ${length} (RFC 7296 section 2.13)`,
     );
   }
   const out = new Uint8Array(length);

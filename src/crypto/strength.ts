@@ -1,5 +1,4 @@
 import { Dh, Encr, Integ, Prf } from '../wire/ike/registry.js';
-import { findDh, findEncryption, INTEGRITY_TRANSFORMS, PRF_TRANSFORMS } from './transforms.js';
 import type { CipherId, TransformNeed } from './types.js';
 
 /** MODP 768, 1024, 1536 and the groups of RFC 5114: all of them MUST NOT or SHOULD NOT in RFC 8247 §2.4. */
@@ -48,34 +47,4 @@ export function weakTransforms(suite: {
     { kind: 'dh', id: suite.dh },
   ];
   return all.filter(isWeak);
-}
-
-/** Order of two ciphers, the stronger first; AEAD comes before CBC. Unknown ones go last. For `Array.sort`. */
-export function compareEncryption(a: CipherId, b: CipherId): number {
-  const rank = (cipher: CipherId): number => {
-    const found = findEncryption(cipher.id, cipher.keyBits);
-    return found === undefined ? -1 : found.strength + (found.aead ? 1000 : 0);
-  };
-  return rank(b) - rank(a);
-}
-
-/** Order of two MACs by number, the stronger first; unknown ones go last. */
-export function compareIntegrity(a: number, b: number): number {
-  return place(INTEGRITY_TRANSFORMS, a) - place(INTEGRITY_TRANSFORMS, b);
-}
-
-/** Order of two PRFs by number, the stronger first; unknown ones go last. */
-export function comparePrf(a: number, b: number): number {
-  return place(PRF_TRANSFORMS, a) - place(PRF_TRANSFORMS, b);
-}
-
-/** Order of two DH groups by number, the stronger first; unknown ones go last. */
-export function compareDh(a: number, b: number): number {
-  return (findDh(b)?.strength ?? -1) - (findDh(a)?.strength ?? -1);
-}
-
-/** The tables of transforms.ts list the stronger first. */
-function place(table: readonly { readonly id: number }[], id: number): number {
-  const at = table.findIndex((x) => x.id === id);
-  return at < 0 ? table.length : at;
 }

@@ -193,11 +193,6 @@ export function prfTransform(id: number): PrfTransform {
   return known(findPrf(id), 'prf', id);
 }
 
-/** As `findDh`. @throws RangeError when Culvert does not have it */
-export function dhTransform(id: number): DhTransform {
-  return known(findDh(id), 'dh', id);
-}
-
 /** Octets of each kind of key of an IKE SA (RFC 7296 §2.14). */
 export interface IkeKeyLengths {
   /** SK_d, SK_pi and SK_pr, each. */

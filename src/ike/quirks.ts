@@ -18,9 +18,6 @@ export const QUIRKS = {
 /** A deviation of a peer that is tolerated, as the status shows it. */
 export type QuirkCode = keyof typeof QUIRKS;
 
-/** Every quirk there is. */
-export const QUIRK_CODES = Object.keys(QUIRKS) as readonly QuirkCode[];
-
 /** What an IKE SA remembers of its peer's quirks; the value says whether the code was reported. */
 export type QuirkLedger = Map<QuirkCode, boolean>;
 

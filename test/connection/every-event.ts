@@ -5,7 +5,7 @@ import type {
   FailureCause,
   IkeEvent,
 } from '../../src/ike/events.js';
-import { QUIRK_CODES } from '../../src/ike/quirks.js';
+import { QUIRKS, type QuirkCode } from '../../src/ike/quirks.js';
 import { childInfo, ikeInfo, network } from './samples.js';
 
 const PEER = { address: '192.0.2.2', port: 500 };
@@ -125,7 +125,7 @@ export const EVERY_EVENT: readonly IkeEvent[] = [
   { kind: 'ke-group-changed', ikeId: 1, from: 14, to: 19 },
   { kind: 'advisory', connection, code: 'weak_algorithm', message: '3des is weak' },
   { kind: 'advisory-withdrawn', connection, code: 'pfs_unverified' },
-  ...QUIRK_CODES.map((code): IkeEvent => ({ kind: 'quirk', connection, code })),
+  ...(Object.keys(QUIRKS) as QuirkCode[]).map((code): IkeEvent => ({ kind: 'quirk', connection, code })),
   ...DROPS.map((reason): IkeEvent => ({ kind: 'datagram-dropped', reason, peer: PEER, detail: 'cut short' })),
   { kind: 'message', direction: 'in', peer: PEER, connection, ikeId: 1, summary: 'IKE_AUTH [SK]' },
   { kind: 'message', direction: 'out', peer: PEER6, summary: 'IKE_SA_INIT [SA KE]' },

@@ -7,7 +7,7 @@ import {
   deriveRekeySkeyseed,
   deriveSkeyseed,
 } from '../../src/crypto/keymat.js';
-import { PRF_PLUS_MOST_BLOCKS, prfPlus } from '../../src/crypto/prf-plus.js';
+import { MAX_PRF_PLUS_BLOCKS, prfPlus } from '../../src/crypto/prf-plus.js';
 import { computePskAuth, signedOctets, verifyPskAuth } from '../../src/crypto/psk-auth.js';
 import { ENCRYPTION_TRANSFORMS, INTEGRITY_TRANSFORMS, PRF_TRANSFORMS } from '../../src/crypto/transforms.js';
 import type { EspSuite, PrfFunction } from '../../src/crypto/types.js';
@@ -112,7 +112,7 @@ t.test('prf+ stops at 255 blocks (RFC 7296 section 2.13)', async (t) => {
   const key = new Uint8Array(20).fill(1);
   for (const { id, outputLength } of PRF_TRANSFORMS) {
     const prf = openssl.prf(id);
-    const most = PRF_PLUS_MOST_BLOCKS * outputLength;
+    const most = MAX_PRF_PLUS_BLOCKS * outputLength;
     const all = prfPlus(prf, key, [utf8('seed')], most);
     t.equal(all.length, most);
     const last = all.subarray(most - outputLength);

@@ -3,8 +3,7 @@ import type { PacketView } from '../../wire/ip.js';
 import { updateChecksum } from './ones-complement.js';
 
 /**
- * What the outer and the inner IP header take from each other: DSCP, ECN, DF and TTL (RFC 4301 §5.1.2, RFC 6040,
- * RFC 2983).
+ * What the outer and the inner IP header take from each other: DSCP and ECN (RFC 4301 §5.1.2, RFC 6040, RFC 2983).
  */
 
 /** The lower two bits of TOS and traffic class (RFC 3168 §5). */
@@ -37,17 +36,9 @@ const DECAPSULATED = [
   [Ecn.CE, Ecn.CE, Ecn.CE, Ecn.CE],
 ].flat();
 
-/** Combinations that no sane sender makes: worth a log line of the caller ("(!!!)" in the figure). */
-const DANGEROUS = new Set([1, 2, 3, 13]);
-
 /** ECN that the inner packet leaves with, by the two bits of both headers, or `ECN_DROP`. */
 export function innerEcn(inner: number, outer: number): number {
   return DECAPSULATED[((inner & ECN_MASK) << 2) | (outer & ECN_MASK)]!;
-}
-
-/** Whether RFC 6040 §4.2 calls the combination a potentially dangerous one. */
-export function isDangerousEcn(inner: number, outer: number): boolean {
-  return DANGEROUS.has(((inner & ECN_MASK) << 2) | (outer & ECN_MASK));
 }
 
 /**
@@ -77,34 +68,4 @@ export function setTrafficClass(view: PacketView, value: number): void {
     writeU16(bytes, offset, (old & 0xf00f) | ((value & 0xff) << 4));
   }
   view.trafficClass = value & 0xff;
-}
-
-/** TTL of outer IPv4 headers: that of the gateway's own packets, never the inner one (RFC 4301 §5.1.2.1). */
-export const OUTER_TTL = 64;
-
-/**
- * Decrements TTL or hop limit of a packet that is forwarded by us and not by the kernel, which does so itself
- * for what it routes to and from a TUN device (RFC 4301 §5.1.2.1 note 2).
- * @returns false when it would reach zero: the packet is to be dropped (RFC 1812 §5.3.1)
- */
-export function decrementTtl(view: PacketView): boolean {
-  const { bytes, offset } = view;
-  if (view.hopLimit <= 1) return false;
-  view.hopLimit--;
-  if (view.version === 6) {
-    bytes[offset + 7] = view.hopLimit;
-    return true;
-  }
-  const old = readU16(bytes, offset + 8);
-  bytes[offset + 8] = view.hopLimit;
-  writeU16(bytes, offset + 10, updateChecksum(readU16(bytes, offset + 10), old, readU16(bytes, offset + 8)));
-  return true;
-}
-
-/** How the outer DF comes about (RFC 4301 §5.1.2.1 note 4, §8.1). */
-export type DfPolicy = 'copy' | 'set' | 'clear';
-
-/** DF of the outer IPv4 header. An inner IPv6 packet counts as one with DF: routers may not fragment it. */
-export function outerDontFragment(view: PacketView, policy: DfPolicy): boolean {
-  return policy === 'copy' ? view.dontFragment : policy === 'set';
 }

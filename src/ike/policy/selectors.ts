@@ -45,21 +45,6 @@ export function cidrSelector(cidr: Cidr): TrafficSelector {
 }
 
 /**
- * The selector of one packet's end, as an initiator puts it first after an acquire (RFC 7296 §2.9). For
- * ICMP `port` is type * 256 + code (RFC 4301 §4.4.1.1).
- */
-export function packetSelector(address: IpBytes, protocol: number, port: number): TrafficSelector {
-  return {
-    tsType: address.length === 4 ? TsType.IPV4_ADDR_RANGE : TsType.IPV6_ADDR_RANGE,
-    protocol,
-    startPort: port,
-    endPort: port,
-    startAddress: Uint8Array.from(address),
-    endAddress: Uint8Array.from(address),
-  };
-}
-
-/**
  * What both lists include (RFC 7296 §2.9): the intersections of each configured selector with each proposed
  * one, without those that lie inside another. Empty when nothing is common: TS_UNACCEPTABLE. The result is
  * all that is common, so the initiator's first selector, made from a packet, is in it whenever it may be; should

@@ -6,7 +6,6 @@ import {
   covers,
   narrow,
   narrowWithinBudget,
-  packetSelector,
   sameSelectors,
 } from '../../../src/ike/policy/selectors.js';
 import { cidrOf, formatIp, parseIp } from '../../../src/util/ip.js';
@@ -198,8 +197,6 @@ t.test('covering by several selectors together', async (t) => {
   }
   t.ok(sameSelectors(list('10.1.0.0/25', '10.1.0.128/25'), list('10.1.0.0/24')));
   t.notOk(sameSelectors(list('10.1.0.0/24'), list('10.1.0.0/25')));
-  const packet = packetSelector(parseIp('10.1.0.7')!, 6, 443);
-  t.equal(text(packet), '10.1.0.7-10.1.0.7 6/443-443');
 });
 
 /** A small world, so that random selectors meet: addresses 10.0.0.0-15, protocols 0-3, ports of both ends. */
