@@ -1,6 +1,7 @@
 import t from 'tap';
 import { ConnectionNames } from '../../src/connection/connection-names.js';
 import { TrafficTotals } from '../../src/connection/traffic-totals.js';
+import { IkeTap } from '../../src/daemon/capture/ike-tap.js';
 import { GatewayCore } from '../../src/daemon/core/core.js';
 import type { Input } from '../../src/ike/inputs.js';
 import type { Output } from '../../src/ike/outputs.js';
@@ -22,6 +23,7 @@ function setUp(answer: (input: Input) => Output[]) {
   const core = new GatewayCore({
     ...{ file: file.value, psks: new Map(), engine, effects, names: new ConnectionNames() },
     ...{ totals: new TrafficTotals(), counts: new GatewayCounts() },
+    tap: new IkeTap(),
     counters: () => [],
     countersOf: () => undefined,
     devices: { nameOf: () => undefined, connectionOf: () => undefined },
