@@ -168,3 +168,19 @@ t.test('what no gateway has taken over', async (t) => {
   t.match((await api.get(`${path}/diagnosis`)).body, { cause: 'gateway_deleting', connection: null }, id);
   release();
 });
+
+t.test('a connection that was restored without its key', async (t) => {
+  const { lab: api, path } = await lab(t);
+  const own = { prefix: '/culvert/v1' };
+  const backup = (await api.get('/backup?keys=omit', own)).body;
+  const restored = await ApiLab.open(t);
+  t.equal((await restored.post('/restore', { backup }, own)).status, 200);
+  t.match((await restored.get(`${path}/diagnosis`)).body, {
+    name: 'to-branch',
+    status: 'down',
+    cause: 'no_key',
+    verdict: /restored from a backup without its pre-shared key/,
+    advice: [/^Set psk/],
+    connection: null,
+  });
+});

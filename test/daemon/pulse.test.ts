@@ -144,8 +144,13 @@ t.test(
     const pid = member.pid!;
     t.ok(member.status);
     t.equal(member.fault, undefined);
+    const ask = () => member.ask((client) => client.ping());
+    t.same(await ask(), { pong: true });
     process.kill(pid, 'SIGSTOP');
+    const asked = ask();
     await become('silent');
+    t.equal(await asked, undefined, 'a question does not wait for it');
+    t.equal(await ask(), undefined);
     t.equal(member.fault?.kind, 'silent');
     t.match(member.reason, /^The gateway process [0-9]+ does not answer since 20[^;]+Z; it is ended when/);
     t.equal(member.status, undefined, 'an old status is none');
@@ -162,6 +167,7 @@ t.test(
     await become('silent');
     process.kill(pid, 'SIGKILL');
     await become('running');
+    t.same(await ask(), { pong: true });
     t.not(member.pid, pid, 'a killed one is replaced as ever');
   },
 );
