@@ -16,12 +16,14 @@ import {
   type StoredObject,
   StoreError,
 } from '../store/store.js';
+import type { EventHub } from '../telemetry/events/event-hub.js';
 import type { Logger } from '../telemetry/log.js';
 import { utf8 } from '../util/bytes.js';
 import type { AuditNote, AuditTrail } from './audit/trail.js';
 import type { Principal } from './auth/principal.js';
 import type { RefusalLog } from './auth/refusal-log.js';
 import { ApiError } from './errors.js';
+import { objectEvents } from './object-events.js';
 import { Overlay } from './overlay.js';
 import type { GatewayRunner } from './runner.js';
 
@@ -34,6 +36,8 @@ export interface ApiContext {
   readonly logger: Logger;
   readonly refusals: RefusalLog;
   readonly audit: AuditTrail;
+  /** What happens to gateways, connections and the server, for clients that follow it. */
+  readonly events: EventHub;
   /** The time of day. */
   readonly now: () => Date;
   readonly writes: WriteQueue;
@@ -255,10 +259,18 @@ export class WriteQueue {
   readonly #logger: Logger;
   readonly #now: () => Date;
   readonly #audit: AuditTrail;
+  readonly #events: EventHub;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor({ store, logger, now, audit }: Pick<ApiContext, 'store' | 'logger' | 'now' | 'audit'>) {
+  constructor({
+    store,
+    logger,
+    now,
+    audit,
+    events,
+  }: Pick<ApiContext, 'store' | 'logger' | 'now' | 'audit' | 'events'>) {
     this.#audit = audit;
+    this.#events = events;
     this.#store = store;
     this.#logger = logger;
     this.#now = now;
@@ -284,7 +296,8 @@ export class WriteQueue {
     answer: (result: T, view: View) => A,
   ): Promise<A> {
     for (let tries = 1; ; tries++) {
-      const transaction = new Transaction(await this.#store.snapshot());
+      const before = await this.#store.snapshot();
+      const transaction = new Transaction(before);
       const result = work(transaction);
       transaction.settle();
       const { changes } = transaction;
@@ -312,7 +325,9 @@ export class WriteQueue {
         );
       }
       for (const [id, record] of transaction.newKeys) this.#adviseKey(id, record);
-      return answer(result, new View(await this.#store.snapshot()));
+      const after = await this.#store.snapshot();
+      for (const event of objectEvents(note, before, after)) this.#events.publish(event);
+      return answer(result, new View(after));
     }
   }
 

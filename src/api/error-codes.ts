@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   conflict: [409],
   http_request_size_exceeded: [413],
   too_many_requests: [429],
+  too_many_streams: [429],
   internal_error: [500],
   // The store cannot be written for now: reads go on. 507 where its disk is full (RFC 4918 section 11.5).
   store_unavailable: [503],

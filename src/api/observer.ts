@@ -39,7 +39,7 @@ export function observe(app: FastifyInstance, observer: ApiObserver): void {
       method: METHODS.has(request.method) ? request.method : 'other',
       route: routeOf(request),
       code: reply.statusCode,
-      seconds: reply.elapsedTime / 1000,
+      seconds: request.headSeconds ?? reply.elapsedTime / 1000,
     });
   });
 }

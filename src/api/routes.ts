@@ -25,6 +25,8 @@ import { Links } from './render/links.js';
 declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal | null;
+    /** After how many seconds the answer began, of one that goes on: that it goes on is no slowness. */
+    headSeconds: number | null;
   }
   interface FastifyContextConfig {
     /** Answers without a token. */

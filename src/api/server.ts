@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
-import swagger from '@fastify/swagger';
 import {
   type FastifyError,
   type FastifyInstance,
@@ -12,8 +11,9 @@ import {
 } from 'fastify';
 import type { Site } from '../store/site.js';
 import { type Store, StoreError } from '../store/store.js';
+import { EventHub, HUB_LIMITS } from '../telemetry/events/event-hub.js';
 import type { Logger } from '../telemetry/log.js';
-import { programLicense, programVersion } from '../telemetry/program.js';
+import { programVersion } from '../telemetry/program.js';
 import { AuditTrail } from './audit/trail.js';
 import { Authenticator, type AuthOptions } from './auth/authenticator.js';
 import { ANYBODY, SOCKET } from './auth/principal.js';
@@ -22,7 +22,10 @@ import { BODY_LIMIT, tooLarge } from './bodies.js';
 import { type ApiContext, type ReloadServer, WriteQueue } from './context.js';
 import { registerDocsRoute } from './docs-route.js';
 import { ApiError } from './errors.js';
+import { EventStreams } from './event-streams.js';
+import { registerEventsRoute } from './events-route.js';
 import { registerHealthRoutes, ServerHealth } from './health.js';
+import { HealthEvents } from './health-events.js';
 import { GatewayLifecycle } from './lifecycle.js';
 import {
   answerGarbage,
@@ -33,10 +36,10 @@ import {
   type TcpListener,
 } from './listeners.js';
 import { type ApiObserver, authFailureOf, observe } from './observer.js';
+import { registerDocument } from './openapi.js';
 import { registerReloadRoute } from './reload-route.js';
 import { noteRequest, originOf, registerOperations } from './routes.js';
 import type { GatewayRunner } from './runner.js';
-import { ANSWERS } from './schemas/answers.js';
 import { registerTokenRoute } from './token-route.js';
 
 /** How callers on TCP authenticate. Callers on the Unix socket never do: its mode admits root only. */
@@ -61,6 +64,8 @@ export interface ApiOptions {
   readonly observer?: ApiObserver;
   /** Addresses and networks of proxies whose X-Forwarded-For says where a request comes from. */
   readonly trustProxy?: readonly string[];
+  /** Where events come together; one of the server's own when left out. */
+  readonly events?: EventHub;
 }
 
 /** Where the server listens: on TCP, on a Unix socket, or on both. */
@@ -80,6 +85,8 @@ interface ServerParts {
   readonly authenticator: Authenticator | undefined;
   readonly lifecycle: GatewayLifecycle;
   readonly health: ServerHealth;
+  readonly streams: EventStreams;
+  readonly healthEvents: HealthEvents;
   readonly rootSockets: WeakSet<Socket>;
 }
 
@@ -108,11 +115,12 @@ export class ApiServer {
     const { store, runner, site, logger } = options;
     const now = options.now ?? (() => new Date());
     const audit = await AuditTrail.open(store, logger);
-    const writes = new WriteQueue({ store, logger, now, audit });
+    const events = options.events ?? new EventHub(HUB_LIMITS.server);
+    const writes = new WriteQueue({ store, logger, now, audit, events });
     const refusals = new RefusalLog(logger, audit);
     const { reload } = options;
     const context: ApiContext = {
-      ...{ store, runner, site, logger, refusals, audit, now, writes },
+      ...{ store, runner, site, logger, refusals, audit, events, now, writes },
       program: `culvert ${programVersion}`,
       ...(reload === undefined ? {} : { reload }),
     };
@@ -132,25 +140,10 @@ export class ApiServer {
     context: ApiContext,
     lifecycle: GatewayLifecycle,
   ): Promise<ApiServer> {
-    const { refusals, audit, now } = context;
+    const { store, runner, refusals, audit, events, now } = context;
     const rootSockets = new WeakSet<Socket>();
     const app = makeApp(options);
-    await app.register(swagger, {
-      openapi: {
-        openapi: '3.1.0',
-        info: {
-          title: 'Culvert VPN API',
-          version: programVersion,
-          license: { name: 'Apache License 2.0', identifier: programLicense },
-        },
-        components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
-        security: [{ bearer: [] }],
-      },
-      refResolver: {
-        buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `def-${index}`),
-      },
-    });
-    for (const schema of ANSWERS) app.addSchema(schema);
+    await registerDocument(app);
     if (options.observer !== undefined) observe(app, options.observer);
     addAnswers(app, context, options.observer);
     const authenticator =
@@ -167,9 +160,19 @@ export class ApiServer {
     registerHealthRoutes(app, health);
     if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
     registerReloadRoute(app, context);
+    const streams = new EventStreams(events);
+    registerEventsRoute(app, context, streams);
     registerOperations(app, context);
     await app.ready();
-    return new ApiServer(options, app, { context, authenticator, lifecycle, health, rootSockets });
+    const healthEvents = new HealthEvents({
+      store,
+      runner,
+      site: () => context.site,
+      publish: events.publish,
+    });
+    await healthEvents.start();
+    const parts = { context, authenticator, lifecycle, health, healthEvents, rootSockets, streams };
+    return new ApiServer(options, app, parts);
   }
 
   /** What `/health` and `/ready` answer, for other listeners and for the service manager. */
@@ -213,14 +216,16 @@ export class ApiServer {
 
   /**
    * Takes over another site, other credentials and another certificate, from the next request and connection on;
-   * gateways follow where the site says something else of them. Without `tls` the certificate stays.
+   * gateways follow where the site says something else of them. Without `tls` the certificate stays. Streams of events
+   * end, since their readers may have lost the right to read: those that have it come back.
    */
   replace({ site, tokens, apiKeys, tls }: ApiReplacement): void {
-    const { context, authenticator, lifecycle } = this.#parts;
+    const { context, authenticator, lifecycle, streams } = this.#parts;
     context.site = site;
     authenticator?.replace({ tokens, apiKeys, account: site.account });
     if (tls !== undefined)
       (this.app.server as unknown as TlsServer).setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+    streams.endAll();
     lifecycle.refresh();
   }
 
@@ -228,6 +233,8 @@ export class ApiServer {
   async stop(): Promise<void> {
     const { app } = this;
     const unix = this.#unix;
+    this.#parts.healthEvents.stop();
+    this.#parts.streams.endAll();
     if (unix !== undefined) {
       await new Promise((resolve) => {
         unix.close(resolve);
@@ -268,6 +275,7 @@ function makeApp({ tls, trustProxy = [] }: ApiOptions): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.decorateRequest('principal', null);
+  app.decorateRequest('headSeconds', null);
   return app;
 }
 

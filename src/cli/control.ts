@@ -2,10 +2,11 @@ import type { Explanation } from '../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../connection/status.js';
 import type { CaptureReport, CaptureRequest } from '../daemon/capture/request.js';
 import { ControlClient } from '../daemon/control/client.js';
-import type { CaptureNotice } from '../daemon/control/methods.js';
+import type { CaptureNotice, GivenTo } from '../daemon/control/methods.js';
 import { ControlError } from '../daemon/control/protocol.js';
 import type { DoctorReport } from '../daemon/doctor/report.js';
 import type { ReloadReport } from '../daemon/gateway/reload.js';
+import type { EventDocument } from '../telemetry/events/event-document.js';
 import { ANSWER_SECONDS, DEFAULT_CONTROL } from './command.js';
 import { CliError, messageOf, UnreachableError } from './errors.js';
 import { suggestion } from './nearest.js';
@@ -32,6 +33,8 @@ export interface Control {
   stopCapture(): Promise<boolean>;
   /** `changed` is called whenever a status may have changed. */
   watch(changed: () => void): Promise<void>;
+  /** Events of the daemon: resolves when it has sent those that it keeps, or has begun to send what comes. */
+  events(wish: GivenTo<'events'>, take: (event: EventDocument) => void): Promise<void>;
   /** Resolves when the daemon has closed the connection. */
   readonly closed: Promise<void>;
   close(): void;
@@ -110,6 +113,7 @@ export async function openControl({
     },
     stopCapture: async () => (await answered(client.capture_stop())).stopped,
     watch: async (changed) => void (await answered(client.watch({}, changed))),
+    events: async (wish, take) => void (await answered(client.events(wish, take))),
     closed: client.closed,
     close: () => client.close(),
   };

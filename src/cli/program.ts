@@ -9,6 +9,7 @@ import { checkCommand } from './commands/check.js';
 import { completionCommand } from './commands/completion.js';
 import { doctorCommand } from './commands/doctor.js';
 import { downCommand } from './commands/down.js';
+import { eventsCommand } from './commands/events.js';
 import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
 import { gatewayProcessCommand } from './commands/gateway-process.js';
@@ -38,6 +39,7 @@ const COMMANDS: readonly CliCommand[] = [
   explainCommand,
   doctorCommand,
   captureCommand,
+  eventsCommand,
   upCommand,
   downCommand,
   reloadCommand,

@@ -3,7 +3,10 @@ import type { Style } from './style.js';
 import { renderPairs } from './table.js';
 
 const GROUPS: readonly (readonly [title: string, names: readonly string[]])[] = [
-  ['A gateway with a file', ['run', 'check', 'status', 'explain', 'doctor', 'up', 'down', 'reload', 'psk']],
+  [
+    'A gateway with a file',
+    ['run', 'check', 'status', 'explain', 'events', 'doctor', 'up', 'down', 'reload', 'psk'],
+  ],
   ['Try and measure it', ['pair', 'bench']],
   [
     'The API server and its gateways',

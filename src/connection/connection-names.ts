@@ -1,6 +1,5 @@
 import type { IkeEvent } from '../ike/events.js';
 import type { ConnectionId } from '../util/ids.js';
-import type { EventConsumer } from './projection.js';
 
 /** A connection as far as it has a name. */
 interface Named {
@@ -37,11 +36,6 @@ export class ConnectionNames {
   /** In the order of the configuration. */
   all(): string[] {
     return [...this.#names.values()];
-  }
-
-  /** A consumer of events that gets them as people read them. */
-  reader(consumer: EventConsumer): EventConsumer {
-    return { on: (event, now, change) => consumer.on(this.named(event), now, change) };
   }
 
   /** The event as people read it: with the name in place of the id. */

@@ -62,6 +62,8 @@ export interface CatalogueEntry<E> {
   history?(event: E): HistoryLine;
   /** Whether it may change what a status document says, its counters aside. */
   readonly status?: true | ((event: E) => boolean);
+  /** It is streamed although it is for debugging in the log: the end of something that is streamed. */
+  readonly streamed?: true;
 }
 
 /** Causes of a peer from which nothing comes. */
@@ -262,6 +264,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     level: 'debug',
     text: () => 'what was advised holds no more',
     fields: { code: ({ code }) => code },
+    streamed: true,
     status: true,
   },
   quirk: {
@@ -309,6 +312,12 @@ export interface EventLine {
 export function entryOf(event: IkeEvent): CatalogueEntry<IkeEvent> {
   // An entry is only ever given events of its own kind.
   return EVENTS[event.kind] as CatalogueEntry<IkeEvent>;
+}
+
+/** Whether events of a kind are streamed to who asks for events: not what is for debugging only. */
+export function isStreamedKind(kind: IkeEvent['kind']): boolean {
+  const { level, streamed } = EVENTS[kind];
+  return level !== 'debug' || streamed === true;
 }
 
 /** How much an event matters. */

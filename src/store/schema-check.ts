@@ -5,8 +5,8 @@ import { pskProblem } from './psk-rule.js';
 
 /** Longest value that a message repeats. */
 const MAX_SHOWN = 60;
-/** Fields whose value is never repeated: that of a key, and one in which a key is soon put by mistake. */
-const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk', 'psk_encoding']);
+/** Fields whose value is never repeated: those of keys, and one in which a key is soon put by mistake. */
+const SECRET_FIELDS: ReadonlySet<string | number> = new Set(['psk', 'psk_encoding', 'secret']);
 
 /** Checks values against one schema, without changing them, and explains in sentences. */
 export class SchemaCheck {

@@ -1,18 +1,26 @@
 import type { Millis } from '../util/units.js';
 
-interface Kept {
+interface Kept<Line> {
   /** Lines held back since the last one that was let through. */
   held: number;
   nextAt: Millis;
-  line: string;
+  line: Line;
+}
+
+/** Repeats of a kind that were held back, and the last one of them. */
+export interface HeldRepeats<Line> {
+  readonly kind: string;
+  readonly line: Line;
+  readonly repeats: number;
 }
 
 /**
  * Lets the first line of a kind through and holds its repeats back for a while, so that a flood of datagrams
- * is not a flood of log lines. Kinds beyond `mostKinds` share one.
+ * is not a flood of log lines. Kinds beyond `mostKinds` share one, `other`: what is said of one that was held back must
+ * come from its line.
  */
-export class RepeatFolder {
-  readonly #kept = new Map<string, Kept>();
+export class RepeatFolder<Line = string> {
+  readonly #kept = new Map<string, Kept<Line>>();
   readonly #interval: Millis;
   readonly #mostKinds: number;
 
@@ -22,7 +30,7 @@ export class RepeatFolder {
   }
 
   /** Whether `line` may be written now; with how many repeats were held back before it. */
-  admit(kind: string, line: string, now: Millis): { readonly write: boolean; readonly repeats: number } {
+  admit(kind: string, line: Line, now: Millis): { readonly write: boolean; readonly repeats: number } {
     const known = this.#kept.has(kind) || this.#kept.size < this.#mostKinds;
     const key = known ? kind : 'other';
     const kept = this.#kept.get(key);
@@ -47,8 +55,8 @@ export class RepeatFolder {
   }
 
   /** The last held-back line of each kind whose time is over, with the number of repeats; call it now and then. */
-  due(now: Millis): { readonly kind: string; readonly line: string; readonly repeats: number }[] {
-    const out: { kind: string; line: string; repeats: number }[] = [];
+  due(now: Millis): HeldRepeats<Line>[] {
+    const out: HeldRepeats<Line>[] = [];
     for (const [kind, kept] of this.#kept) {
       if (now < kept.nextAt) continue;
       if (kept.held > 0) {

@@ -50,6 +50,7 @@ const OWN: Readonly<Record<string, string>> = {
   precondition_failed: 'the documents have the status 412 without a code',
   conflict: 'other writers were faster, time and again',
   too_many_requests: 'failed logins',
+  too_many_streams: 'the documents have no streams',
   backup_not_valid: 'the documents have no backups',
   store_not_empty: 'the documents have no backups',
   store_full: 'the documents know of no store',
@@ -267,6 +268,20 @@ t.test('a wrong key for a token', async (t) => {
     payload: 'grant_type=urn:ibm:params:oauth:grant-type:apikey&apikey=wrong',
   });
   note(lab.checked('POST', '/identity/token', answer));
+});
+
+t.test('streams of events that are too many', async (t) => {
+  const lab = await ApiLab.open(t);
+  const headers = { host: 'localhost' };
+  // They end with the server; a request is sent when its answer is waited for.
+  for (let n = 0; n < 16; n++)
+    void lab.server.app.inject({ url: '/culvert/v1/events', headers }).then(() => {});
+  await lab.until(async () => {
+    const answer = await lab.get('/events?follow=false', { prefix: '/culvert/v1' }).catch(() => undefined);
+    if (answer?.status === 429) note(answer);
+    return answer?.status === 429;
+  });
+  t.ok(provoked.has('too_many_streams 429'));
 });
 
 t.test('every code is announced, provoked, and either documented or ours', async (t) => {

@@ -28,6 +28,7 @@ t.test(
       ['up', 'c'],
       ['down', 'c'],
       ['reload', '--dry-run'],
+      ['events'],
     ]) {
       const { code, err } = await commandLine(...argv, ...daemon);
       t.equal(code, 1, argv.join(' '));
@@ -42,6 +43,7 @@ t.test(
       ['vpn-gateways'],
       ['export', '--without-keys'],
       ['serve-reload', '--dry-run'],
+      ['events', '--follow'],
       ['vpn-gateway-delete', 'g', '--force'],
       ['ike-policy-create', 'p', 'sha256', '14', 'aes256', '2'],
     ]) {

@@ -126,6 +126,37 @@ t.test('watch tells every change to every watcher until it goes', async (t) => {
   t.equal(daemon.listeners.size, 2);
 });
 
+t.test('events: those that are kept, and those that come, at the pace of the reader', async (t) => {
+  const { path, daemon } = await serve(t);
+  const client = await ControlClient.connect(path);
+  t.teardown(() => client.close());
+  const publish = (n: number): void =>
+    daemon.hub.publish({
+      kind: n % 2 === 0 ? 'quirk' : 'advisory',
+      level: 'info',
+      message: `${n}`,
+      fields: {},
+    });
+  for (let n = 1; n <= 4; n++) publish(n);
+  const seen: string[] = [];
+  const take = ({ message }: { message: string }): void => void seen.push(message);
+  t.same(await client.events({ from: 'oldest' }, take), { last: daemon.hub.position });
+  t.same(seen.splice(0), ['1', '2', '3', '4'], 'before the answer');
+  await client.events({ from: daemon.hub.idOf(3) }, take);
+  t.same(seen.splice(0), ['4']);
+  await client.events({ kinds: ['quirk'], follow: true }, take);
+  for (let n = 5; n <= 500; n++) publish(n);
+  while (seen.length < 248) await client.status();
+  t.equal(seen.at(-1), '500', 'every second one');
+  await t.rejects(client.events({ follow: true }), { code: 'refused', message: /open another one/ });
+  client.close();
+  await client.closed;
+  const other = await ControlClient.connect(path);
+  t.teardown(() => other.close());
+  while (daemon.hub.subscribers > 0) await other.status();
+  t.equal(daemon.hub.subscribers, 0, 'nothing is kept for a client that is gone');
+});
+
 t.test('what is no request gets an answer, not a crash', async (t) => {
   const { path } = await serve(t);
   const bad: [string, string][] = [
@@ -141,6 +172,12 @@ t.test('what is no request gets an answer, not a crash', async (t) => {
     ['{"id":1,"method":"up","params":{"name":"c","wait":1}}', 'bad_request'],
     ['{"id":1,"method":"up","params":{"name":"c","wait":true,"timeout":-1}}', 'bad_request'],
     ['{"id":1,"method":"status","params":{"name":"__proto__"}}', 'not_found'],
+    ['{"id":1,"method":"events","params":{"from":7}}', 'bad_request'],
+    ['{"id":1,"method":"events","params":{"from":"yesterday"}}', 'bad_request'],
+    ['{"id":1,"method":"events","params":{"kinds":"quirk"}}', 'bad_request'],
+    ['{"id":1,"method":"events","params":{"kinds":["nonsense"]}}', 'bad_request'],
+    ['{"id":1,"method":"events","params":{"connections":[1]}}', 'bad_request'],
+    ['{"id":1,"method":"events","params":{"level":"debug"}}', 'bad_request'],
   ];
   for (const [line, code] of bad) {
     const [answer] = await raw(path, `${line}\n`, 1);

@@ -88,6 +88,7 @@ const status = { gateway: { name: 'g' }, connections: [] };
 const answers = {
   attach: () => ({ pid: process.pid, version: VERSION, configured: false }),
   configure: () => ({ ok: true }), watch: () => status, status: () => status, ping: () => ({ pong: true }),
+  events: () => ({ last: '' }),
 };
 rmSync(control, { force: true });
 createServer((socket) => {
@@ -110,6 +111,7 @@ t.test(
     writeFileSync(program, PROCESS.replace('VERSION', JSON.stringify(version)));
     const control = join(path, 'g.sock');
     const log: string[] = [];
+    const events: string[] = [];
     const seen = new Set<() => void>();
     const launch = {
       id: 'g',
@@ -124,6 +126,7 @@ t.test(
       launch,
       pace: PACE,
       logger: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
+      publish: (event) => void events.push(event.kind),
       changed: () => {
         for (const look of seen) look();
       },
@@ -169,6 +172,8 @@ t.test(
     await become('running');
     t.same(await ask(), { pong: true });
     t.not(member.pid, pid, 'a killed one is replaced as ever');
+    const silence = ['gateway-silent', 'gateway-answers'];
+    t.same(events, ['gateway-started', ...silence, 'gateway-silent', 'gateway-ended', 'gateway-started']);
   },
 );
 
@@ -184,6 +189,7 @@ t.test(
     const member = new MemberProcess(encodeDesired(exampleGateway()), {
       launch: { id: 'g', control, program: ['false'], orphanSeconds: 1, logLevel: 'info', logFormat: 'json' },
       logger: quiet,
+      publish: () => undefined,
       changed: () => undefined,
     });
     member.start();
@@ -222,6 +228,7 @@ t.test('why a gateway does not start is told apart: its address, or something el
         launch: { ...launch, logFormat: 'json' },
         pace: PACE,
         logger: quiet,
+        publish: () => undefined,
         changed: () => {
           if (member.state !== 'failed') return;
           t.same(member.fault, { kind, message: refusal.message });

@@ -300,6 +300,7 @@ t.test('gateways that do not start', async (t) => {
     logLevel: 'info',
     logFormat: 'json',
     logger: quiet,
+    publish: () => undefined,
   });
   const desired = (id: string, namespace?: string): DesiredGateway => ({
     id,
@@ -345,6 +346,7 @@ t.test('what killed gateways have left is taken away where they ran', async (t) 
     logLevel: 'info',
     logFormat: 'json',
     logger: quiet,
+    publish: () => undefined,
   });
   const leave = (member: string, ...suffixes: string[]) => {
     for (const suffix of suffixes) writeFileSync(join(run, `${member}.sock${suffix}`), '');

@@ -108,6 +108,8 @@ t.test('what a running server takes over of its file, and what not', async (t) =
   const token = { name: 'ann', role: 'editor', hash: hashSecret('x') };
   t.same(changes({ tokens: [token], api_keys: [token] }), ['tokens', 'api_keys']);
   t.same(changes({ on_stop: 'keep', log_level: 'debug' }), ['orphan_seconds', 'on_stop', 'log_level']);
+  const webhook = { name: 'a', url: 'https://hooks.example/', secret: 'a-secret-for-tests' };
+  t.same(changes({ webhooks: [webhook] }), ['webhooks']);
   t.same(changes({ quotas: { ike_policies: 99 }, endpoint: 'https://vpn.example' }), ['quotas', 'endpoint']);
   t.match(changes({ listen: '127.0.0.1:1', store: 'other.db' }), [
     /^listen: is fixed .* "on_stop: keep"/,

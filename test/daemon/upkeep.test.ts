@@ -46,7 +46,7 @@ function setUp() {
     sampler: { look: (all) => void done.push(`samples of ${all.length}`) },
     keepalives: { take: (now) => (now < 20_000 ? [] : [PEER]) },
     peerNames: { refreshDue: () => void done.push('names') },
-    log: { flush: (now) => void done.push(`flush at ${now}`) },
+    lines: { flush: (now) => void done.push(`flush at ${now}`) },
     counters: () => {
       looks++;
       return counters;

@@ -1,10 +1,22 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { type CatalogueEntry, describeEvent, EVENTS, entryOf } from '../../src/connection/event-catalogue.js';
+import {
+  type CatalogueEntry,
+  describeEvent,
+  EVENTS,
+  entryOf,
+  isStreamedKind,
+} from '../../src/connection/event-catalogue.js';
 import { CLOSES } from '../../src/connection/losses.js';
 import { subjectOf } from '../../src/ike/event-subject.js';
 import type { IkeEvent } from '../../src/ike/events.js';
+import {
+  describeOperatorEvent,
+  OPERATOR_EVENTS,
+  type OperatorEvent,
+} from '../../src/telemetry/events/operator-events.js';
 import { EVERY_EVENT } from '../connection/every-event.js';
+import { EVERY_OPERATOR_EVENT } from '../telemetry/every-operator-event.js';
 
 const reference = new URL('../../docs/events.md', import.meta.url);
 
@@ -17,9 +29,25 @@ A log line carries the event's kind as \`event\` and, when it is known, its conn
 is reported, \`cause\` is one of the causes in [operation.md](operation.md#causes), and the evidence and the advice are
 fields, too. Repeats of a folded event are one line for ten seconds, those of a silent peer for an hour; \`repeats\` says
 how many were left out.
+
+## The stream
+
+\`culvert events\`, \`GET /culvert/v1/events\` and webhooks give events as JSON documents, see [api.md](api.md#events):
+those that are marked here, and those [around the engine](#around-the-engine). Their words, fields and folding are those
+of the log, whatever its level.
+
+## Of the engine
 `;
 
-function levels({ level }: CatalogueEntry<IkeEvent>): string {
+const AROUND = `## Around the engine
+
+What happens to gateways as a whole, to objects and to the server. \`src/telemetry/events/operator-events.ts\` holds them;
+all of them are streamed. A gateway with a file of its own has \`connection-status\`, \`gateway-reloaded\` and \`gap\`.
+
+| event | meaning | level | fields |
+|---|---|---|---|`;
+
+function levels({ level }: Pick<CatalogueEntry<IkeEvent>, 'level'>): string {
   return typeof level === 'string' ? level : level.among.join(' or ');
 }
 
@@ -40,16 +68,25 @@ function page(): string {
   const rows = Object.entries(EVENTS).map(([kind, entry]) => {
     const one = entry as CatalogueEntry<IkeEvent>;
     const folded = one.fold === undefined ? '' : 'yes';
-    return `| \`${kind}\` | ${one.meaning} | ${levels(one)} | ${fields(one)} | ${histories(kind)} | ${folded} | ${one.spec ?? ''} |`;
+    const streamed = isStreamedKind(kind as IkeEvent['kind']) ? 'yes' : '';
+    return `| \`${kind}\` | ${one.meaning} | ${levels(one)} | ${fields(one)} | ${histories(kind)} | ${folded} | ${streamed} | ${one.spec ?? ''} |`;
+  });
+  const around = Object.entries(OPERATOR_EVENTS).map(([kind, { meaning, level, fields: own = {} }]) => {
+    const among = typeof level === 'string' ? level : level.among.join(' or ');
+    const names = Object.keys(own).map((name) => `\`${name}\``);
+    return `| \`${kind}\` | ${meaning} | ${among} | ${names.join(', ')} |`;
   });
   const closes = Object.entries(CLOSES).map(
     ([reason, { words, failure }]) =>
       `| \`${reason}\` | ${words} | ${failure === undefined ? 'yes' : 'no'} | ${failure === undefined ? '' : `\`${failure.cause}\``} |`,
   );
   return `${HEAD}
-| event | meaning | level | fields | history | folded | RFC |
-|---|---|---|---|---|---|---|
+| event | meaning | level | fields | history | folded | streamed | RFC |
+|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
+
+${AROUND}
+${around.join('\n')}
 
 ## Reasons of a close
 
@@ -81,6 +118,35 @@ t.test(
           event.kind,
         );
       else if (entry.failure(event) !== undefined) t.hasProps(line.fields, ['cause', 'role']);
+    }
+  },
+);
+
+t.test(
+  'every event around the engine has samples, with the fields and levels of its entry only',
+  async (t) => {
+    const kinds: readonly string[] = EVERY_OPERATOR_EVENT.map(({ kind }) => kind);
+    t.same([...new Set(kinds)].sort(), Object.keys(OPERATOR_EVENTS).sort());
+    const seen = new Map<OperatorEvent['kind'], Set<string>>();
+    for (const event of EVERY_OPERATOR_EVENT) {
+      const { fields: own = {}, level } = OPERATOR_EVENTS[event.kind];
+      const line = describeOperatorEvent(event);
+      t.notMatch(line.message, /undefined|\[object/, event.kind);
+      t.ok((typeof level === 'string' ? [level] : level.among).includes(line.level), event.kind);
+      t.same(
+        Object.keys(line.fields).filter((name) => !Object.hasOwn(own, name)),
+        [],
+        event.kind,
+      );
+      seen.set(event.kind, new Set([...(seen.get(event.kind) ?? []), line.level]));
+    }
+    for (const [kind, { level }] of Object.entries(OPERATOR_EVENTS)) {
+      const due = typeof level === 'string' ? [level] : level.among;
+      t.same(
+        [...(seen.get(kind as OperatorEvent['kind']) ?? [])].sort(),
+        [...due].sort(),
+        `${kind}: every level`,
+      );
     }
   },
 );

@@ -7,27 +7,10 @@ import { stringify } from 'yaml';
 import { hashSecret } from '../../src/api/auth/credentials.js';
 import { HelperProgram } from '../helpers/helper-program.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
+import { ServeLab, TWO_GATEWAYS, until, VPCS } from '../helpers/serve-lab.js';
 
 const skip = skipWithoutTun();
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
-
-/** A gateway in each VPC, and a connection between them. */
-const DOCUMENT = {
-  vpn_gateways: [0, 1].map((n) => ({
-    name: `gateway-${n + 1}`,
-    subnet: `subnet-${n + 1}`,
-    mode: 'policy',
-    connections: [
-      {
-        name: 'to-the-other',
-        psk: 'correct-horse-battery',
-        local: { cidrs: [VPCS[n]!.cidr] },
-        peer: { address: VPCS[1 - n]!.gatewayAddress, cidrs: [VPCS[1 - n]!.cidr] },
-      },
-    ],
-  })),
-};
 
 /** Pings at 20 per second until it is ended; gives how many were sent and how many were lost. */
 function pinging(lab: ServeLab): () => Promise<{ sent: number; lost: number }> {
@@ -50,7 +33,7 @@ t.test('new tokens and new servers take no tunnel down', { skip, timeout: 240_00
   t.teardown(() => t.passing() || t.comment(lab.log.slice(-6000)));
   await lab.start();
   const file = join(lab.folder, 'vpn.yaml');
-  writeFileSync(file, stringify(DOCUMENT), { mode: 0o600 });
+  writeFileSync(file, stringify(TWO_GATEWAYS), { mode: 0o600 });
   const applied = await lab.culvert('apply', '-f', file, '--wait');
   t.equal(applied.code, 0, applied.err);
   await until('the first ping', async () => (await lab.ping(vpc1, vpc2.hostAddress, 1)) === 1);

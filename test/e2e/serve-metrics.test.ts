@@ -6,28 +6,11 @@ import { stringify } from 'yaml';
 import { hashSecret } from '../../src/api/auth/credentials.js';
 import { readExposition, type Series, valueIn } from '../helpers/exposition.js';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
+import { ServeLab, TWO_GATEWAYS, until, VPCS } from '../helpers/serve-lab.js';
 
 const skip = skipWithoutTun();
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
 const TOKEN = 'a-token-for-scrapes-only';
-
-/** A gateway in each VPC, and a connection between them. */
-const DOCUMENT = {
-  vpn_gateways: [0, 1].map((n) => ({
-    name: `gateway-${n + 1}`,
-    subnet: `subnet-${n + 1}`,
-    mode: 'policy',
-    connections: [
-      {
-        name: 'to-the-other',
-        psk: 'correct-horse-k7Qv2X-mJ9wRt4zHc8b',
-        local: { cidrs: [VPCS[n]!.cidr] },
-        peer: { address: VPCS[1 - n]!.gatewayAddress, cidrs: [VPCS[1 - n]!.cidr] },
-      },
-    ],
-  })),
-};
 
 t.test('the metrics of a server and of its gateways, with a token', { skip, timeout: 120_000 }, async (t) => {
   const tokens = [{ name: 'prometheus', hash: hashSecret(TOKEN) }];
@@ -45,7 +28,7 @@ t.test('the metrics of a server and of its gateways, with a token', { skip, time
     return readExposition(await (await fetch(where!, { headers })).text());
   };
   const file = join(lab.folder, 'vpn.yaml');
-  writeFileSync(file, stringify(DOCUMENT), { mode: 0o600 });
+  writeFileSync(file, stringify(TWO_GATEWAYS), { mode: 0o600 });
   const applied = await lab.culvert('apply', '-f', file, '--wait');
   t.equal(applied.code, 0, applied.err);
   await until('the first ping', async () => (await lab.ping(vpc1, vpc2.hostAddress, 1)) === 1);

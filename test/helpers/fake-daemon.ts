@@ -1,10 +1,11 @@
 import type { Explanation } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
 import type { CaptureReport } from '../../src/daemon/capture/request.js';
-import type { Call, ControlHandler, ParamsOf } from '../../src/daemon/control/methods.js';
+import type { Call, ControlHandler, EventsAnswer, ParamsOf } from '../../src/daemon/control/methods.js';
 import { ControlError } from '../../src/daemon/control/protocol.js';
 import { Check, type DoctorReport, doctorReport } from '../../src/daemon/doctor/report.js';
 import type { ReloadReport } from '../../src/daemon/gateway/reload.js';
+import { EventHub, HUB_LIMITS } from '../../src/telemetry/events/event-hub.js';
 import type { HistoryDocument } from '../../src/telemetry/history.js';
 import type { GatewaySnapshot } from '../../src/telemetry/metrics/samples.js';
 
@@ -27,6 +28,7 @@ export class FakeDaemon implements ControlHandler {
   stopped = 0;
   waiting = 0;
   readonly listeners = new Set<() => void>();
+  readonly hub = new EventHub(HUB_LIMITS.gateway);
 
   status({ name }: Partial<ParamsOf<'status'>> = {}): StatusDocument {
     if (name !== undefined && name !== 'c')
@@ -76,6 +78,12 @@ export class FakeDaemon implements ControlHandler {
 
   metrics(): GatewaySnapshot {
     return { name: 'g', samples: {}, workers: [], connections: [] };
+  }
+
+  async events({ from, kinds, follow }: ParamsOf<'events'>, call: Call): Promise<EventsAnswer> {
+    const start = from === undefined ? 'now' : from === 'oldest' ? from : { after: from };
+    await call.stream(this.hub, { filter: kinds === undefined ? {} : { kinds }, from: start, follow });
+    return { last: this.hub.position };
   }
 
   explain({ name }: ParamsOf<'explain'>): Explanation {

@@ -24,6 +24,26 @@ export const VPCS: readonly LabVpc[] = [1, 2].map((n) => ({
   cidr: `10.${n}.0.0/24`,
 }));
 
+/** The key of the connections between them. */
+export const PSK = 'correct-horse-k7Qv2X-mJ9wRt4zHc8b';
+
+/** A gateway in each VPC, and a connection between them, as `culvert apply` takes it. */
+export const TWO_GATEWAYS = {
+  vpn_gateways: [0, 1].map((n) => ({
+    name: `gateway-${n + 1}`,
+    subnet: `subnet-${n + 1}`,
+    mode: 'policy',
+    connections: [
+      {
+        name: 'to-the-other',
+        psk: PSK,
+        local: { cidrs: [VPCS[n]!.cidr] },
+        peer: { address: VPCS[1 - n]!.gatewayAddress, cidrs: [VPCS[1 - n]!.cidr] },
+      },
+    ],
+  })),
+};
+
 /**
  * Two VPCs on one link, each a namespace with a host behind it, and `culvert serve` for them. The gateways' addresses
  * are nowhere configured: they are brought by the gateways.

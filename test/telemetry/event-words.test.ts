@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { historyOf } from '../../src/connection/event-catalogue.js';
 import type { IkeEvent } from '../../src/ike/events.js';
+import { EventLines } from '../../src/telemetry/event-lines.js';
 import { EventLog } from '../../src/telemetry/event-log.js';
 import { createLogger } from '../../src/telemetry/log.js';
 import { EVERY_EVENT } from '../connection/every-event.js';
@@ -10,7 +11,7 @@ import { EVERY_EVENT } from '../connection/every-event.js';
 function logged(event: IkeEvent): string[] {
   const lines: string[] = [];
   const destination = { write: (line: string) => lines.push(line) };
-  const log = new EventLog(createLogger({ level: 'trace', format: 'json', destination }));
+  const log = new EventLines([new EventLog(createLogger({ level: 'trace', format: 'json', destination }))]);
   for (const at of [0, 1, 2]) log.on(event, at);
   log.flush(Number.POSITIVE_INFINITY);
   const bare = lines.map((line) => line.trim().replace(/"time":"[^"]*",/, ''));

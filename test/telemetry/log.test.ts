@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import type { IkeEvent } from '../../src/ike/events.js';
+import { EventLines } from '../../src/telemetry/event-lines.js';
 import { EventLog } from '../../src/telemetry/event-log.js';
 import { createLogger, type LogFormat } from '../../src/telemetry/log.js';
 import type { LogLevel } from '../../src/telemetry/log-levels.js';
@@ -75,7 +76,7 @@ t.test('no secret is shown in any form', async (t) => {
 
 t.test('one info line for a change of state, messages only for debugging', async (t) => {
   const { lines, logger } = sink();
-  const log = new EventLog(logger);
+  const log = new EventLines([new EventLog(logger)]);
   for (const event of comesUp('c')) log.on(event, 0);
   log.on({ kind: 'message', direction: 'in', peer: PEER, summary: 'IKE_AUTH' }, 0);
   log.on({ kind: 'ike-closed', connection: 'c', ikeId: 1, reason: 'peer-deleted' }, 0);
@@ -95,7 +96,7 @@ t.test('one info line for a change of state, messages only for debugging', async
   ]);
   const debug = sink('debug');
   const message = { kind: 'message', direction: 'out', peer: PEER, summary: 'IKE_AUTH [SK]' } as const;
-  new EventLog(debug.logger).on(message, 0);
+  new EventLines([new EventLog(debug.logger)]).on(message, 0);
   t.match(JSON.parse(debug.lines[0]!), { level: 20, msg: 'out to 192.0.2.2:500: IKE_AUTH [SK]' });
 });
 
@@ -104,7 +105,7 @@ t.test('a failure has its cause, the evidence and the advice', async (t) => {
   const details = { ours: ['A'], theirs: ['B'] };
   const failure = { cause: 'ike_proposal_mismatch', message: 'no common proposal', details } as const;
   const event: IkeEvent = { kind: 'ike-failed', connection: 'c', role: 'responder', peer: PEER, failure };
-  new EventLog(logger).on(event, 0);
+  new EventLines([new EventLog(logger)]).on(event, 0);
   t.match(JSON.parse(lines[0]!), {
     level: 40,
     connection: 'c',
@@ -116,7 +117,7 @@ t.test('a failure has its cause, the evidence and the advice', async (t) => {
 
 t.test('a flood of datagrams is a handful of lines, and none is forgotten', async (t) => {
   const { lines, logger } = sink();
-  const log = new EventLog(logger);
+  const log = new EventLines([new EventLog(logger)]);
   const drop = (reason: 'malformed' | 'unknown_spi', n: number): IkeEvent => ({
     kind: 'datagram-dropped',
     reason,
@@ -135,9 +136,29 @@ t.test('a flood of datagrams is a handful of lines, and none is forgotten', asyn
   t.equal(total, 20_000, 'every datagram is counted');
 });
 
+t.test(
+  'more sources of refusals than are told apart are one line more, and every refusal is counted',
+  async (t) => {
+    const { lines, logger } = sink();
+    const log = new EventLines([new EventLog(logger)]);
+    const failure = { cause: 'ike_proposal_mismatch', message: 'no common proposal' } as const;
+    for (let n = 0; n < 1000; n++) {
+      const peer = { address: `198.51.${n >> 8}.${n & 255}`, port: 500 };
+      log.on({ kind: 'ike-failed', role: 'responder', peer, failure }, 0);
+    }
+    log.flush(10_000);
+    t.equal(lines.length, 258, '256 sources, one of all others, and the last of these');
+    t.match(JSON.parse(lines.at(-1)!), {
+      level: 40,
+      repeats: 742,
+      msg: /^refused 198\.51\.3\.231:500: .* \(and 742 more\)$/,
+    });
+  },
+);
+
 t.test('a silent peer: one line of each kind, then one an hour, and news at once', async (t) => {
   const { lines, logger } = sink();
-  const log = new EventLog(logger);
+  const log = new EventLines([new EventLog(logger)]);
   const MINUTE = 60_000;
   const attempt = (connection: string, at: number): void => {
     log.on({ kind: 'ike-initiating', connection, ikeId: at, peer: PEER, version: 2 }, at);
@@ -196,7 +217,7 @@ t.test('every event has a line', async (t) => {
     { kind: 'datagram-dropped', reason: 'malformed', peer: PEER, detail: 'x' },
   ];
   const { lines, logger } = sink('debug');
-  const log = new EventLog(logger);
+  const log = new EventLines([new EventLog(logger)]);
   for (const event of events) log.on(event, 0);
   t.equal(lines.length, events.length);
   for (const line of lines) t.notMatch(JSON.parse(line).msg, /undefined|\[object/);

@@ -38,6 +38,7 @@ import { Diagnosis, History } from './observed-answers.js';
 import {
   AuditEntries,
   AuditEntry,
+  Event,
   Quota,
   Quotas,
   Region,
@@ -267,6 +268,7 @@ export const ANSWERS: readonly NamedSchema[] = [
   ServiceConnection,
   Quota,
   AuditEntry,
+  Event,
   Token,
   Diagnosis,
   History,

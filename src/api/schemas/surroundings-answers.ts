@@ -1,4 +1,5 @@
 import { DEFAULT_QUOTAS } from '../../store/site.js';
+import { EVENT_KINDS } from '../../telemetry/events/kinds.js';
 import * as Type from '../../util/json-schema.js';
 import { ERROR_CODES } from '../error-codes.js';
 import {
@@ -124,6 +125,22 @@ export const AuditEntry = named('AuditEntry', {
   ),
   request_id: optional(Text),
   repeats: optional(Count),
+});
+/** An event, as the stream of events has it. */
+export const Event = named('Event', {
+  id: Type.String({ pattern: '^[0-9]{13}-[0-9]{12}$' }),
+  time: Time,
+  kind: Type.Enum([...EVENT_KINDS]),
+  level: Type.Enum(['info', 'warn']),
+  message: Text,
+  fields: Type.Unsafe<object>({
+    type: 'object',
+    description: 'what programs read of it; see docs/events.md',
+  }),
+  gateway: optional(
+    Type.Object({ name: Text, id: optional(Id), member: optional(Type.Integer({ minimum: 1 })) }, closed),
+  ),
+  connection: optional(Type.Object({ id: Id, name: Text }, closed)),
 });
 /** A resource group of the site. */
 export const ResourceGroup = named('ResourceGroup', {

@@ -148,6 +148,31 @@ export class ApiClient {
     return reply.body as RestoreReport;
   }
 
+  /**
+   * Opens an answer that goes on until one of both ends it. Resolves when its head is there.
+   * @throws RefusedError, or CliError when the server cannot be reached
+   */
+  async stream(path: string, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> {
+    const { endpoint, seconds } = this.#target;
+    const given = { accept: 'text/event-stream', ...(await this.#authorization()), ...headers };
+    const target = this.#options(path, '', { method: 'GET', headers: given });
+    const send = endpoint.startsWith('https:') ? requestHttps : requestHttp;
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = send(target, (got) => {
+        clearTimeout(timer);
+        resolve(got);
+      });
+      const timer = setTimeout(() => request.destroy(silence(endpoint, seconds, 'GET')), seconds * 1000);
+      request.once('error', (error) => {
+        clearTimeout(timer);
+        reject(error instanceof CliError ? error : unreachable(endpoint, error));
+      });
+      request.end();
+    });
+    if (answer.statusCode === 200) return answer;
+    throw new RefusedError(await readReply(answer));
+  }
+
   /** Sends one request. @throws RefusedError, or CliError when the server cannot be reached */
   async call(
     method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
@@ -175,14 +200,18 @@ export class ApiClient {
     headers: Readonly<Record<string, string>>,
     seconds = this.#target.seconds,
   ): Promise<ApiReply> {
-    this.#token ??= this.#login();
-    const token = await this.#token;
     const text = body === undefined ? '' : JSON.stringify(body);
-    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const options = { method, headers: { accept: 'application/json', ...authorization, ...headers } };
+    const given = { accept: 'application/json', ...(await this.#authorization()), ...headers };
+    const options = { method, headers: given };
     const reply = await this.#send(target, text, options, seconds);
     if (reply.status >= 400) throw new RefusedError(reply);
     return reply;
+  }
+
+  async #authorization(): Promise<Readonly<Record<string, string>>> {
+    this.#token ??= this.#login();
+    const token = await this.#token;
+    return token === undefined ? {} : { authorization: `Bearer ${token}` };
   }
 
   async #login(): Promise<string | undefined> {

@@ -56,6 +56,8 @@ class ControlConnection {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
   readonly #watchers = new Set<Notice>();
+  /** Who gets events, by the request for them: they go on after its answer. */
+  readonly #followers = new Map<number, Notice>();
   readonly #splitter = new LineSplitter(MAX_ANSWER);
   #nextId = 1;
 
@@ -99,7 +101,9 @@ class ControlConnection {
       }
       const id = this.#nextId++;
       // Progress is about its request; status goes on after the answer.
-      if (METHODS[method].notices === 'status' && notice !== undefined) this.#watchers.add(notice);
+      const { notices } = METHODS[method];
+      if (notices === 'status' && notice !== undefined) this.#watchers.add(notice);
+      if (notices === 'event' && notice !== undefined) this.#followers.set(id, notice);
       this.#pending.set(id, { resolve, reject, notice });
       this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
     });
@@ -114,9 +118,13 @@ class ControlConnection {
     }
   }
 
-  #message({ id, event, status, message, file, keys, error, result }: ControlMessage): void {
+  #message({ id, event, status, document, message, file, keys, error, result }: ControlMessage): void {
     if (event === 'status' && status !== undefined) {
       for (const watcher of this.#watchers) watcher(status);
+      return;
+    }
+    if (event === 'event') {
+      if (typeof id === 'number') this.#followers.get(id)?.(document);
       return;
     }
     const pending = typeof id === 'number' ? this.#pending.get(id) : undefined;

@@ -12,7 +12,7 @@ import type { DoctorReport } from '../doctor/report.js';
 import type { DiagnosisWish } from '../gateway/diagnosis.js';
 import type { ReloadReport } from '../gateway/reload.js';
 import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
-import type { Call, ControlHandler, ParamsOf } from './methods.js';
+import type { Call, ControlHandler, EventsAnswer, ParamsOf } from './methods.js';
 import { ControlError } from './protocol.js';
 
 /** The gateway that the commands act on. */
@@ -74,6 +74,21 @@ export class ControlCommands implements ControlHandler {
       () => this.#gateway.status(),
     );
     return this.#gateway.status();
+  }
+
+  async events(
+    { from, kinds, connections, level, follow }: ParamsOf<'events'>,
+    call: Call,
+  ): Promise<EventsAnswer> {
+    const { events } = this.#core;
+    const filter = {
+      ...(kinds === undefined ? {} : { kinds }),
+      ...(connections === undefined ? {} : { connections }),
+      ...(level === undefined ? {} : { level }),
+    };
+    const start = from === undefined ? 'now' : from === 'oldest' ? from : { after: from };
+    await call.stream(events, { filter, from: start, follow });
+    return { last: events.position };
   }
 
   explain({ name }: ParamsOf<'explain'>): Explanation {

@@ -1,113 +1,34 @@
 import type { Explanation } from '../../connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../connection/status.js';
-import { CAPTURE_LIMITS } from '../../telemetry/capture/limits.js';
 import type { KeyLine } from '../../telemetry/capture/wireshark-keys.js';
-import { type HistoryDocument, STEPS } from '../../telemetry/history.js';
+import type { EventDocument } from '../../telemetry/events/event-document.js';
+import type { EventFilter } from '../../telemetry/events/event-filter.js';
+import type { EventHub, EventStart } from '../../telemetry/events/event-hub.js';
+import { EVENT_KINDS } from '../../telemetry/events/kinds.js';
+import type { HistoryDocument } from '../../telemetry/history.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
-import { parseDateTime } from '../../telemetry/rfc3339.js';
-import type { Step } from '../../telemetry/series.js';
-import { parseIp } from '../../util/ip.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { CaptureReport } from '../capture/request.js';
 import type { DoctorReport } from '../doctor/report.js';
 import type { ReloadReport } from '../gateway/reload.js';
+import {
+  ADDRESS,
+  ANY_CONNECTION,
+  CONNECTION,
+  captureNumber,
+  FLAG,
+  FROM,
+  LEVEL,
+  type Param,
+  STEP,
+  TIME,
+  textList,
+  WAIT_SECONDS,
+} from './params.js';
 import { ControlError } from './protocol.js';
 
 /** The parameters of a request as they came. */
 export type RawParams = Readonly<Record<string, unknown>>;
-
-/** One parameter, of which a handler gets a `T`. */
-interface Param<T, Optional extends boolean> {
-  /** What it is, for documentation. */
-  readonly is: string;
-  /** Whether a client may leave it out. */
-  readonly optional: Optional;
-  /** @throws ControlError bad_request, naming the parameter */
-  read(value: unknown, name: string): T;
-}
-
-const CONNECTION: Param<string, false> = {
-  is: 'name of a connection',
-  optional: false,
-  read(value, name) {
-    if (typeof value === 'string' && value !== '') return value;
-    throw new ControlError('bad_request', `"${name}" is missing: name a connection`);
-  },
-};
-
-const ANY_CONNECTION: Param<string | undefined, true> = {
-  is: CONNECTION.is,
-  optional: true,
-  read: (value, name) => (value === undefined ? undefined : CONNECTION.read(value, name)),
-};
-
-const FLAG: Param<boolean, true> = {
-  is: '`true` or `false`',
-  optional: true,
-  read(value, name) {
-    const flag = value ?? false;
-    if (typeof flag === 'boolean') return flag;
-    throw new ControlError('bad_request', `"${name}" is not true or false`);
-  },
-};
-
-const ADDRESS: Param<string | undefined, true> = {
-  is: 'IP address',
-  optional: true,
-  read(value, name) {
-    if (value === undefined || (typeof value === 'string' && parseIp(value) !== undefined)) return value;
-    throw new ControlError('bad_request', `"${name}" is not an IP address`);
-  },
-};
-
-/** A whole number within the bounds of captures. */
-function captureNumber(bounds: keyof typeof CAPTURE_LIMITS, what: string): Param<number, true> {
-  const { usual, least, most } = CAPTURE_LIMITS[bounds];
-  return {
-    is: `${what}, ${usual} when left out, ${least} to ${most}`,
-    optional: true,
-    read(value, name) {
-      const number = value ?? usual;
-      if (typeof number === 'number' && Number.isInteger(number) && number >= least && number <= most)
-        return number;
-      throw new ControlError('bad_request', `"${name}" is not a whole number from ${least} to ${most}`);
-    },
-  };
-}
-
-/** How long a client may wait, in seconds, and how long it does unless it says so. */
-const MAX_WAIT_SECONDS = 3600;
-const DEFAULT_WAIT_SECONDS = 60;
-
-const WAIT_SECONDS: Param<number, true> = {
-  is: `seconds, ${DEFAULT_WAIT_SECONDS} when left out, at most ${MAX_WAIT_SECONDS}`,
-  optional: true,
-  read(value, name) {
-    const seconds = value ?? DEFAULT_WAIT_SECONDS;
-    if (typeof seconds === 'number' && seconds > 0 && seconds <= MAX_WAIT_SECONDS) return seconds;
-    throw new ControlError('bad_request', `"${name}" is not a number of seconds up to ${MAX_WAIT_SECONDS}`);
-  },
-};
-
-const STEP: Param<Step | undefined, true> = {
-  is: `seconds: ${STEPS.join(', ')}; left out, the finest that reaches back to \`from\``,
-  optional: true,
-  read(value, name) {
-    const step = STEPS.find((one) => one === value);
-    if (value === undefined || step !== undefined) return step;
-    throw new ControlError('bad_request', `"${name}" is none of ${STEPS.join(', ')} (seconds)`);
-  },
-};
-
-const TIME: Param<string | undefined, true> = {
-  is: 'RFC 3339; left out, as far back as they are kept',
-  optional: true,
-  read(value, name) {
-    if (value === undefined) return undefined;
-    if (typeof value === 'string' && parseDateTime(value) !== undefined) return value;
-    throw new ControlError('bad_request', `"${name}" is no time: write it as 2026-11-30T12:00:00Z`);
-  },
-};
 
 type Params = Readonly<Record<string, Param<unknown, boolean>>>;
 /** What a handler gets for these parameters, defaults filled in. */
@@ -128,12 +49,16 @@ type Flat<T> = { [K in keyof T]: T[K] };
  */
 type By = 'gateway' | 'process';
 
-/** What a client is sent besides the answer: `progress` and `capture` before it, `status` from then on. */
+/**
+ * What a client is sent besides the answer: `progress` and `capture` before it, `status` from then on, `event` before
+ * and after.
+ */
 interface Notices {
   readonly none: never;
   readonly progress: string;
   readonly capture: CaptureNotice;
   readonly status: StatusDocument;
+  readonly event: EventDocument;
 }
 
 interface Method<Handled, Given, Answer, N extends keyof Notices, B extends By> {
@@ -192,6 +117,18 @@ export const METHODS = {
     'deletes the SAs, and holds the connection down until `up`',
   ),
   watch: method<StatusDocument>()('gateway', {}, 'the status document, now and after every change', 'status'),
+  events: method<EventsAnswer>()(
+    'gateway',
+    {
+      from: FROM,
+      kinds: textList('a list of kinds', EVENT_KINDS),
+      connections: textList('a list of names or ids'),
+      level: LEVEL,
+      follow: FLAG,
+    },
+    'sends events, see [events.md](events.md), and then answers; with `follow` it answers first and goes on',
+    'event',
+  ),
   explain: method<Explanation>()(
     'gateway',
     { name: CONNECTION },
@@ -288,6 +225,12 @@ export interface Call {
    * already is not subscribed twice.
    */
   follow(subscribe: (changed: () => void) => () => void, status: () => StatusDocument): void;
+  /**
+   * Sends events at the pace at which the client reads. Resolves when all that there are have been sent, at once with
+   * `follow`.
+   * @throws ControlError refused when the client is sent events already
+   */
+  stream(hub: EventHub, events: EventsWish): Promise<void>;
   /** Runs `step` when the answer has been written. */
   afterwards(step: () => void): void;
 }
@@ -312,6 +255,19 @@ export interface NamesAnswer {
   readonly connections: Readonly<Record<string, string>>;
 }
 
+/** Which events a client wants. */
+export interface EventsWish {
+  readonly filter: EventFilter;
+  readonly from: EventStart;
+  readonly follow: boolean;
+}
+
+/** What a client learns that asked for events. */
+export interface EventsAnswer {
+  /** The id of the newest event. */
+  readonly last: string;
+}
+
 /** What a supervisor learns of the process that it attaches to. */
 export interface AttachAnswer {
   readonly pid: number;
@@ -319,6 +275,8 @@ export interface AttachAnswer {
   readonly version: string;
   /** Whether it was given a desired state already. */
   readonly configured: boolean;
+  /** The id of the newest event when the last supervisor left; absent when there was none. */
+  readonly reported?: string;
 }
 
 /** What became of a desired state. */

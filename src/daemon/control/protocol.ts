@@ -1,5 +1,6 @@
 import type { StatusDocument } from '../../connection/status.js';
 import type { KeyLine } from '../../telemetry/capture/wireshark-keys.js';
+import type { EventDocument } from '../../telemetry/events/event-document.js';
 import { OperatorError } from '../../util/operator-error.js';
 
 /**
@@ -10,6 +11,7 @@ import { OperatorError } from '../../util/operator-error.js';
  *     ← {"id":1,"result":{…}}   or   {"id":1,"error":{"code":"…","message":"…"}}
  *     ← {"event":"capture","id":1,"file":"…"}           further octets of the file in base64; lines of key tables as "keys"
  *     ← {"event":"status","status":{…}}                   after `watch`, whenever something changed
+ *     ← {"event":"event","id":1,"document":{…}}           for `events`, see docs/events.md
  *
  * Answers may come in another order than their requests; `id` is whatever the client chose. The methods are in
  * methods.ts.
@@ -20,6 +22,7 @@ export interface ControlMessage {
   readonly error?: { readonly code: ControlErrorCode; readonly message: string };
   readonly event?: string;
   readonly status?: StatusDocument;
+  readonly document?: EventDocument;
   readonly message?: string;
   readonly file?: string;
   readonly keys?: readonly KeyLine[];

@@ -10,12 +10,15 @@ import {
   peerUserId,
   UnixListenError,
 } from '../../linux/unix-listener.js';
+import type { EventHub } from '../../telemetry/events/event-hub.js';
+import { EventPump } from '../../telemetry/events/event-pump.js';
 import type { Logger } from '../../telemetry/log.js';
 import { StartError } from '../start-error.js';
 import {
   type Call,
   type ControlHandler,
   type ControlMethod,
+  type EventsWish,
   METHODS,
   type ProcessHandler,
   type RawParams,
@@ -181,6 +184,7 @@ class Client {
   readonly #gone = new AbortController();
   #unsubscribe: (() => void) | undefined;
   #telling: NodeJS.Timeout | undefined;
+  #events: EventPump | undefined;
 
   constructor(socket: Socket, deps: ClientDeps) {
     this.#socket = socket;
@@ -201,6 +205,7 @@ class Client {
   #leave(): void {
     this.#unsubscribe?.();
     clearTimeout(this.#telling);
+    this.#events?.close();
     this.#gone.abort();
   }
 
@@ -250,8 +255,28 @@ class Client {
       follow: (subscribe, status) => {
         this.#unsubscribe ??= subscribe(() => this.#changed(status));
       },
+      stream: (hub, wish) => this.#stream(id, hub, wish),
       afterwards: (step) => void afterwards.push(step),
     };
+  }
+
+  #stream(id: unknown, hub: EventHub, { filter, from, follow }: EventsWish): Promise<void> {
+    if (this.#events !== undefined) {
+      const message = 'this connection is sent events already: open another one for others';
+      throw new ControlError('refused', message);
+    }
+    const head = `{"event":"event","id":${JSON.stringify(id)},"document":`;
+    return new Promise((resolve) => {
+      this.#events = new EventPump(hub, this.#socket, {
+        ...{ filter, from, follow },
+        frame: ({ text }) => `${head}${text}}\n`,
+        drained: () => {
+          this.#events = undefined;
+          resolve();
+        },
+      });
+      if (follow) resolve();
+    });
   }
 
   #changed(status: () => StatusDocument): void {

@@ -35,6 +35,10 @@ export class ConfigInForce {
     this.#addresses = addresses;
   }
 
+  get gatewayName(): string {
+    return this.#config.file.gateway.name;
+  }
+
   get connections(): readonly GatewayConnection[] {
     return this.#config.file.connections;
   }

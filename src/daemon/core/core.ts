@@ -1,4 +1,5 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
+import type { ConnectionProblem } from '../../connection/document.js';
 import { SaLedger, type SaView } from '../../connection/ledger.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
@@ -9,7 +10,11 @@ import type { IkeEvent } from '../../ike/events.js';
 import type { Input } from '../../ike/inputs.js';
 import type { GatewayConnection } from '../../store/model.js';
 import { DEFAULTS } from '../../store/schema.js';
+import { EventLines } from '../../telemetry/event-lines.js';
 import { EventLog } from '../../telemetry/event-log.js';
+import type { PublishEvent } from '../../telemetry/events/event-document.js';
+import { EventHub, HUB_LIMITS } from '../../telemetry/events/event-hub.js';
+import { EventStream } from '../../telemetry/events/event-stream.js';
 import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
@@ -30,6 +35,7 @@ import { Keepalives } from './keepalives.js';
 import { isElsewhere, PeerNames, unresolvedAttempt } from './peer-names.js';
 import { type Orders, ReconcilerDriver } from './reconciler-driver.js';
 import { ConnectionSampler } from './sampler.js';
+import { StatusEvents } from './status-events.js';
 import { Statuses } from './statuses.js';
 import { TrafficReports } from './traffic-reports.js';
 import { Upkeep } from './upkeep.js';
@@ -65,13 +71,16 @@ export class GatewayCore {
   /** Who waits for a change of status. */
   readonly watchers: Watchers;
   readonly statuses: Statuses;
+  /** What happens here, for who follows it. */
+  readonly events: EventHub;
   readonly #deps: CoreDeps;
   readonly #config: ConfigInForce;
   readonly #peerNames: PeerNames;
   readonly #ledger = new SaLedger();
   /** For who looks at all connections. */
   readonly tracker: ConnectionTracker;
-  readonly #log: EventLog;
+  readonly #lines: EventLines;
+  readonly #statusEvents: StatusEvents;
   readonly #bus: EventBus;
   readonly #driver: EngineDriver;
   readonly #reconciler: ReconcilerDriver;
@@ -84,7 +93,8 @@ export class GatewayCore {
     const { clock, effects, logger, names, random, resolve } = deps;
     this.#deps = deps;
     this.tracker = new ConnectionTracker(this.#ledger, (at) => utcText(clock, at));
-    this.#log = new EventLog(logger);
+    this.events = new EventHub(HUB_LIMITS.gateway, () => clock.epoch + clock.now());
+    this.#lines = new EventLines([new EventLog(logger), new EventStream(this.publish)], names);
     const peerNames = new PeerNames({
       resolve,
       family: deps.file.gateway.address.includes(':') ? 6 : 4,
@@ -112,16 +122,18 @@ export class GatewayCore {
       ...{ totals: deps.totals, clock },
       standing: (connection) => this.statuses.standing(connection),
     });
+    this.#statusEvents = new StatusEvents({ statuses: this.statuses, names, publish: this.publish });
     const keepalives = new Keepalives(this.#ledger);
     const reports = new TrafficReports(this.#ledger);
     this.#bus = new EventBus({
       ledger: this.#ledger,
       state: [keepalives],
       records: [
-        ...[this.tracker, deps.totals, deps.counts, names.reader(this.#log), this.watchers, this.#sampler],
+        ...[this.tracker, deps.totals, deps.counts],
+        ...[this.#lines, this.#statusEvents, this.watchers, this.#sampler],
       ],
       actors: [this.#reconciler],
-      settled: [() => this.watchers.notify(), () => this.#stepDone()],
+      settled: [() => this.#statusEvents.settle(), () => this.watchers.notify(), () => this.#stepDone()],
     });
     this.#driver = new EngineDriver({
       ...{ engine: deps.engine, effects, clock, logger },
@@ -129,7 +141,7 @@ export class GatewayCore {
       sleeper: this.#reconciler,
     });
     this.#upkeep = new Upkeep({
-      ...{ clock, logger, tracker: this.tracker, reports, keepalives, peerNames, log: this.#log },
+      ...{ clock, logger, tracker: this.tracker, reports, keepalives, peerNames, lines: this.#lines },
       totals: deps.totals,
       sampler: this.#sampler,
       counters: () => deps.counters(),
@@ -174,6 +186,17 @@ export class GatewayCore {
         else this.input({ kind: 'renew', connection, scope: step.scope });
       }
     }
+  }
+
+  /** Publishes what happens to this gateway. */
+  readonly publish: PublishEvent = (event) =>
+    this.events.publish({ ...event, gateway: { name: this.#config.gatewayName } });
+
+  /** What this host lacks for the traffic of connections; replaces what was said before. */
+  setProblems(problems: ReadonlyMap<ConnectionId, readonly ConnectionProblem[]>): void {
+    this.statuses.setProblems(problems);
+    this.#statusEvents.configure(this.#config.connections);
+    this.#statusEvents.settle();
   }
 
   /** The configuration as the engine's terms have it, with the addresses that are known now. */
@@ -237,7 +260,7 @@ export class GatewayCore {
     this.#peerNames.close();
     this.#deps.effects.end();
     this.#upkeep.stop();
-    this.#log.flush(Number.POSITIVE_INFINITY);
+    this.#lines.flush(Number.POSITIVE_INFINITY);
   }
 
   /** Resolves when no IKE SA is left and every DELETE is answered, or after `patience`. */
@@ -271,6 +294,7 @@ export class GatewayCore {
   #configure(): EngineConfig {
     const { wanted, effective, tracked } = this.#config.views();
     this.tracker.configure(tracked);
+    this.#statusEvents.configure(this.#config.connections);
     this.input({ kind: 'configure', config: effective });
     return wanted;
   }

@@ -2,7 +2,7 @@ import type { ConnectionNames } from '../../connection/connection-names.js';
 import { type ConnectionNote, type ConnectionProblem, effectiveStatus } from '../../connection/document.js';
 import { type Explanation, explain } from '../../connection/explain.js';
 import type { ConnectionView } from '../../connection/reconcile-types.js';
-import type { ConnectionStatus, ConnectionStatusDocument } from '../../connection/status.js';
+import type { ConnectionStatus, ConnectionStatusDocument, StatusReason } from '../../connection/status.js';
 import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Logger } from '../../telemetry/log.js';
@@ -23,6 +23,13 @@ export interface StatusesDeps {
   countersOf(child: ChildId): ChildCounters | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+/** What there is to say of a connection that is not up. */
+export interface Outage {
+  /** It is to be up. */
+  readonly isWanted: boolean;
+  readonly reasons: readonly StatusReason[];
 }
 
 /** The status of connections, put together of what the parts of the daemon know of them. */
@@ -54,6 +61,14 @@ export class Statuses {
     if (carried === undefined) return undefined;
     const problems = this.#problems.get(id);
     return effectiveStatus(carried, problems && { problems });
+  }
+
+  /** Whether one connection is to be up, and why it is not, without looking at any counter. */
+  outage(id: ConnectionId): Outage {
+    const { tracker, clock, config } = this.#deps;
+    const document = tracker.statusOf(id, new Map(), this.noteOf(id), clock.now());
+    const isWanted = document?.admin_state_up === true && !config.isStopped(id);
+    return { isWanted, reasons: document?.status_reasons ?? [] };
   }
 
   /** Why a connection is as it is, with evidence. Undefined when there is none of this id. */

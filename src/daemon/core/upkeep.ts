@@ -3,7 +3,7 @@ import type { ConnectionTracker } from '../../connection/tracker.js';
 import type { TrafficTotals } from '../../connection/traffic-totals.js';
 import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { Input } from '../../ike/inputs.js';
-import type { EventLog } from '../../telemetry/event-log.js';
+import type { EventLines } from '../../telemetry/event-lines.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Endpoint } from '../../util/ip.js';
 import type { Millis } from '../../util/units.js';
@@ -23,7 +23,7 @@ export interface UpkeepDeps {
   readonly sampler: Pick<ConnectionSampler, 'look'>;
   readonly keepalives: Pick<Keepalives, 'take'>;
   readonly peerNames: Pick<PeerNames, 'refreshDue'>;
-  readonly log: Pick<EventLog, 'flush'>;
+  readonly lines: Pick<EventLines, 'flush'>;
   readonly totals: Pick<TrafficTotals, 'mark'>;
   counters(): readonly ChildCounters[];
   input(input: Input): void;
@@ -54,7 +54,7 @@ export class Upkeep {
 
   /** One look. `standstill`: nothing ran here for so long before it. */
   look(standstill?: Millis): void {
-    const { tracker, totals, reports, sampler, keepalives, peerNames, log, clock, logger } = this.#deps;
+    const { tracker, totals, reports, sampler, keepalives, peerNames, lines, clock, logger } = this.#deps;
     const now = clock.now();
     if (standstill !== undefined) {
       logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
@@ -67,7 +67,7 @@ export class Upkeep {
     reports.report(counters, (input) => this.#deps.input(input));
     for (const peer of keepalives.take(now)) this.#deps.sendKeepalive(peer);
     peerNames.refreshDue();
-    log.flush(now);
+    lines.flush(now);
   }
 }
 

@@ -1,5 +1,7 @@
 import type { EngineConfig } from '../../ike/config.js';
 import type { GatewayFile } from '../../store/model.js';
+import type { PublishEvent } from '../../telemetry/events/event-document.js';
+import { describeOperatorEvent } from '../../telemetry/events/operator-events.js';
 import type { Logger } from '../../telemetry/log.js';
 import { wipeSecrets } from '../../util/secret.js';
 import { ControlError } from '../control/protocol.js';
@@ -18,6 +20,7 @@ export interface GatewayReloadDeps {
   readonly devices: ConnectionDevices;
   readonly shares: WorkerShares;
   readonly logger: Logger;
+  readonly publish: PublishEvent;
   /** Reads the configuration again; left out where a supervisor hands it over. */
   readonly reread?: Reread;
   /** Makes of the host what the connections need. @returns what it refused, which is tried again */
@@ -47,7 +50,7 @@ export class GatewayReload {
    * @throws ControlError refused when a supervisor manages this gateway
    */
   reload(dryRun = false): ReloadReport {
-    const { reread, logger } = this.#deps;
+    const { reread } = this.#deps;
     if (reread === undefined) {
       throw new ControlError('refused', 'this gateway is managed by `culvert serve`: change it there');
     }
@@ -55,12 +58,12 @@ export class GatewayReload {
     if (read.ok) return this.apply(this.#recognised(read.value), dryRun);
     const nothing = { gateway: [], connections: [], unchanged: 0, problems: [] };
     const about = { ok: false, dry_run: dryRun, file: this.file.source };
-    return logReload({ ...about, errors: read.error, ...nothing }, logger);
+    return this.#report({ ...about, errors: read.error, ...nothing });
   }
 
   /** Goes over to this configuration, or with `dryRun` or where a restart is needed only reports the difference. */
   apply(fresh: FreshConfig, dryRun = false): ReloadReport {
-    const { core, logger } = this.#deps;
+    const { core } = this.#deps;
     const plan = planReload(this.#current, fresh.config, (config) => core.engineConfig(config));
     let problems: string[] = [];
     if (dryRun || !plan.possible) fresh.discard();
@@ -68,7 +71,15 @@ export class GatewayReload {
     const connections = plan.connections.map(({ id: _id, steps: _steps, ...reported }) => reported);
     const { possible, gateway, unchanged } = plan;
     const about = { ok: possible, dry_run: dryRun, file: this.file.source, errors: [] };
-    return logReload({ ...about, gateway, connections, unchanged, problems }, logger);
+    return this.#report({ ...about, gateway, connections, unchanged, problems });
+  }
+
+  /** Of a dry run only the client that asked for it hears. */
+  #report(report: ReloadReport): ReloadReport {
+    if (report.dry_run) return report;
+    logReload(report, this.#deps.logger);
+    this.#deps.publish(reloadEvent(report));
+    return report;
   }
 
   /** A file knows connections by their names: those that run already are found in it. */
@@ -98,9 +109,8 @@ export class GatewayReload {
 }
 
 /** What a reload did, one line for each thing that changed. */
-function logReload(report: ReloadReport, logger: Logger): ReloadReport {
-  const { ok, dry_run: dryRun, errors, gateway, connections, unchanged, problems } = report;
-  if (dryRun) return report;
+function logReload(report: ReloadReport, logger: Logger): void {
+  const { ok, errors, gateway, connections, unchanged, problems } = report;
   for (const { path, line, message } of errors) {
     const place = [report.file, ...(line === undefined ? [] : [line])].join(':');
     logger.error({ path }, `${place}: ${path === '' ? '' : `${path}: `}${message}`);
@@ -116,5 +126,18 @@ function logReload(report: ReloadReport, logger: Logger): ReloadReport {
   for (const problem of problems) logger.error(problem);
   if (ok) logger.info({ changed: connections.length, unchanged }, 'the configuration was read again');
   else logger.error('the configuration was not applied: everything goes on as before');
-  return report;
+}
+
+/** Sentences that an event has of what went wrong; the log has all. */
+const MAX_PROBLEMS = 10;
+
+function reloadEvent({ ok, errors, gateway, connections, unchanged, problems }: ReloadReport) {
+  const refused = gateway.flatMap(({ field, action, effect }) =>
+    action === 'restart' ? [`${field}: ${effect}`] : [],
+  );
+  const faults = errors.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+  return describeOperatorEvent({
+    ...{ kind: 'gateway-reloaded', ok, changed: connections.length, unchanged },
+    problems: [...faults, ...(ok ? [] : refused), ...problems].slice(0, MAX_PROBLEMS),
+  });
 }

@@ -104,7 +104,7 @@ export class Gateway {
     const repair = new HostRepair({
       ...{ clock, random },
       arrange: (wanted) => host.arrange(wanted),
-      changed: (problems) => core.statuses.setProblems(problems),
+      changed: (problems) => core.setProblems(problems),
     });
     this.#repair = repair;
     undo.push('the timer of refused routes', () => repair.stop());
@@ -113,6 +113,7 @@ export class Gateway {
       { file, psks },
       {
         ...{ core, devices, shares, logger, arrange: (wanted) => repair.arrange(wanted) },
+        publish: core.publish,
         ...(reread === undefined ? {} : { reread }),
       },
     );

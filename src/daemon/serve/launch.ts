@@ -30,6 +30,8 @@ export interface LaunchedProcess {
   readonly client: ControlClient;
   /** Whether it was found running, from a server before this one. */
   readonly adopted: boolean;
+  /** The id of the last event that a server before this one was sent; absent when there was none. */
+  readonly reported?: string;
   readonly exited: Promise<void>;
   /** Closes the connection and lets the process outlive this one. */
   release(): void;
@@ -95,7 +97,7 @@ async function adopt(
   const attached = await attach(control);
   if (attached === undefined) return undefined;
   const { client, answer } = attached;
-  const { pid, version } = answer;
+  const { pid, version, reported } = answer;
   let released = false;
   const exited = client.closed.then(async () => {
     while (!released && isOurs(pid, control)) await pause(ALIVE_MS);
@@ -107,7 +109,8 @@ async function adopt(
     released = true;
     client.close();
   };
-  return { process: { pid, client, adopted: true, exited, release, kill }, version };
+  const known = reported === undefined ? {} : { reported };
+  return { process: { pid, client, adopted: true, exited, release, kill, ...known }, version };
 }
 
 /** Ends what answers at a control socket, if something does; what listens there and does not answer, too. */

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { GatewayFault } from '../../api/runner.js';
 import type { StatusDocument } from '../../connection/status.js';
+import type { EventDocument, PublishEvent } from '../../telemetry/events/event-document.js';
+import { describeOperatorEvent, type OperatorEvent } from '../../telemetry/events/operator-events.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
@@ -29,6 +31,8 @@ export interface MemberOptions {
   readonly logger: Logger;
   /** Called when state, status or reason may have changed. */
   readonly changed: () => void;
+  /** Takes what happens to the process, and the events of its gateway. */
+  readonly publish: PublishEvent;
   /** `PULSE_PACE` when left out. */
   readonly pace?: PulsePace;
 }
@@ -200,6 +204,7 @@ export class MemberProcess {
         { gateway_id: this.#options.launch.id, retry_ms: wait },
         `gateway ${this.#options.launch.id}: ${this.#reason}`,
       );
+      this.#report({ kind: 'gateway-ended', reason: this.#reason, retryMs: wait });
       await sleep(wait, signal);
       if (!signal.aborted) this.#restarts++;
     }
@@ -249,6 +254,10 @@ export class MemberProcess {
     this.#status = await launched.client.watch({}, (status) => this.#seen(launched, status));
     this.#everRan = true;
     this.#reason = undefined;
+    this.#report({ kind: 'gateway-started', pid: launched.pid, adopted: launched.adopted });
+    // The events of one that was started by this server have not been read by any other.
+    const from = launched.reported ?? 'oldest';
+    await launched.client.events({ from, follow: true }, (event) => this.#pass(launched, event));
     this.#become('running');
   }
 
@@ -277,6 +286,7 @@ export class MemberProcess {
       const patience = this.#pace.dead / 1000;
       this.#reason = `The gateway process ${pid} does not answer since ${new Date(since).toISOString()}; it is ended when it stays so for ${patience} s.`;
       logger.error(about, `gateway ${launch.id}: ${this.#reason}`);
+      this.#report({ kind: 'gateway-silent', reason: this.#reason, pid });
       before = this.#state;
       this.#fault = 'silent';
       this.#status = undefined;
@@ -286,6 +296,7 @@ export class MemberProcess {
     const answered = (): void => {
       if (this.#process !== launched) return;
       logger.info(about, `gateway ${launch.id} answers again`);
+      this.#report({ kind: 'gateway-answers', pid });
       this.#reason = undefined;
       if (this.#state === 'silent') this.#become(before);
       look();
@@ -344,6 +355,15 @@ export class MemberProcess {
     });
     this.#configuring = done.catch(() => undefined);
     return done;
+  }
+
+  #report(event: OperatorEvent): void {
+    this.#options.publish(describeOperatorEvent(event));
+  }
+
+  /** Passes on an event of the gateway, which gets another id here. */
+  #pass(launched: LaunchedProcess, { id: _, ...event }: EventDocument): void {
+    if (this.#process === launched) this.#options.publish(event);
   }
 
   #become(state: MemberState): void {

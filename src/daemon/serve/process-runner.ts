@@ -10,6 +10,7 @@ import {
 } from '../../api/runner.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { GatewayFile } from '../../store/model.js';
+import type { PublishEvent } from '../../telemetry/events/event-document.js';
 import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
 import type { Logger } from '../../telemetry/log.js';
 import { absentSnapshot } from '../../telemetry/metrics/absent.js';
@@ -34,10 +35,13 @@ export interface ProcessRunnerOptions {
   readonly logLevel: string;
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
+  readonly publish: PublishEvent;
 }
 
 interface RunningGateway {
   readonly members: readonly MemberProcess[];
+  /** As people call it now. */
+  name: string;
   /** By member: its metrics as long as its process gives none. */
   absent: readonly GatewaySnapshot[];
 }
@@ -76,15 +80,21 @@ export class ProcessRunner implements GatewayRunner {
           launch: this.#launch(id, index, vpc.namespace),
           logger: this.#options.logger,
           changed: () => this.#tell(id),
+          publish: (event) => {
+            const name = this.#gateways.get(id)?.name ?? desired.name;
+            this.#options.publish({ ...event, gateway: { id, name, member: index + 1 } });
+          },
         }),
     );
-    this.#gateways.set(id, { members, absent: desired.members.map(absentSnapshot) });
+    const { name } = desired;
+    this.#gateways.set(id, { members, name, absent: desired.members.map(absentSnapshot) });
     for (const member of members) member.start();
   }
 
   async patch(desired: DesiredGateway): Promise<void> {
     const running = this.#gateways.get(desired.id);
     if (running === undefined) return this.start(desired);
+    running.name = desired.name;
     running.absent = desired.members.map(absentSnapshot);
     await Promise.all(
       running.members.map((member, index) => {
@@ -221,7 +231,7 @@ export class ProcessRunner implements GatewayRunner {
   }
 
   #launch(id: string, index: number, namespace: string | undefined): LaunchOptions {
-    const { folder, logger: _, ...common } = this.#options;
+    const { folder, logger: _, publish: __, ...common } = this.#options;
     const control = memberSocket(folder, id, index);
     return { id, control, ...common, ...(namespace === undefined ? {} : { namespace }) };
   }

@@ -34,6 +34,7 @@ const LIVE: Readonly<Record<string, keyof ServeFile>> = {
   log_level: 'logLevel',
   plain_http: 'plainHttp',
   'metrics.tokens': 'metricsTokens',
+  webhooks: 'webhooks',
 };
 
 const RESTART = 'is fixed while the server runs: restart it, with "on_stop: keep" no tunnel goes down';

@@ -12,6 +12,8 @@ import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { isLocalPlace, type MetricsPlace, readMetricsPlace } from '../metrics/place.js';
 import { RUN_FOLDER } from './run-folder.js';
+import type { WebhookConfig } from './webhook.js';
+import { readWebhooks, WebhooksSchema } from './webhook-file.js';
 
 /** The configuration of `culvert serve`, with its defaults. Paths are absolute. */
 export interface ServeFile {
@@ -44,6 +46,7 @@ export interface ServeFile {
   readonly metricsTokens: readonly Credential[];
   /** What server and gateways log at least, unless the command line says so. */
   readonly logLevel?: LogLevel;
+  readonly webhooks: readonly WebhookConfig[];
 }
 
 /** Where metrics are served, and whether that takes a token. */
@@ -119,6 +122,7 @@ const ServeFileSchema = Type.Object(
     on_stop: Type.Optional(Type.Enum(['stop', 'keep'])),
     log_level: Type.Optional(Type.Enum(LOG_LEVELS)),
     metrics: Type.Optional(MetricsSchema),
+    webhooks: Type.Optional(WebhooksSchema),
     ...around,
     vpcs,
     subnets,
@@ -155,7 +159,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
   const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
   const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
-  const { on_stop: onStop = 'stop', log_level: logLevel, metrics, ...siteInput } = running;
+  const { on_stop: onStop = 'stop', log_level: logLevel, metrics, webhooks = [], ...siteInput } = running;
   for (const [index, proxy] of trustProxy.entries()) {
     if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
     const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
@@ -190,6 +194,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     runFolder: path(runFolder ?? SERVE_DEFAULTS.runFolder),
     orphanSeconds: seconds ?? SERVE_DEFAULTS[onStop === 'keep' ? 'keptSeconds' : 'orphanSeconds'],
     onStop,
+    webhooks: readWebhooks(webhooks, { issues, absolute: path, readSecret }),
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(scraped === undefined ? {} : { metrics: scraped }),
     metricsTokens: credentials(['metrics', 'tokens'], readers),
@@ -260,5 +265,5 @@ function readSecret(path: string): Result<string, string> {
   if (!read.ok) return read;
   const text = read.value.toString('utf8').trim();
   read.value.fill(0);
-  return /^[!-~]{16,}$/.test(text) ? ok(text) : err('holds no token of 16 characters or more in one line');
+  return /^[!-~]{16,}$/.test(text) ? ok(text) : err('holds no secret of 16 characters or more in one line');
 }

@@ -10,7 +10,10 @@ import { createSealer, readSealingKey } from '../../store/sealing.js';
 import type { Site } from '../../store/site.js';
 import { openSqliteStore } from '../../store/sqlite-store.js';
 import type { Store } from '../../store/store.js';
+import { EventHub, HUB_LIMITS } from '../../telemetry/events/event-hub.js';
+import { describeOperatorEvent, type OperatorEvent } from '../../telemetry/events/operator-events.js';
 import type { Logger } from '../../telemetry/log.js';
+import { programVersion } from '../../telemetry/program.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { Result } from '../../util/result.js';
 import { StartError } from '../start-error.js';
@@ -22,6 +25,7 @@ import { serveChanges } from './serve-changes.js';
 import type { ServeFile } from './serve-file.js';
 import type { ServeMetrics } from './serve-metrics.js';
 import { readTlsFiles, type TlsMaterial } from './tls-files.js';
+import { Webhooks } from './webhooks.js';
 
 /** What `culvert serve` starts with: the server's file, as it was read, and what the command line adds. */
 export interface ServeOptions {
@@ -81,14 +85,28 @@ export class ControlPlane {
     undo.push('the store', () => store.close());
     const { runFolder: folder, orphanSeconds } = file;
     const logLevel = logLevelOf(options, file);
-    const runner = new ProcessRunner({ folder, orphanSeconds, program, logLevel, logFormat, logger });
+    const events = new EventHub(HUB_LIMITS.server);
+    const webhooks = new Webhooks(events, logger);
+    undo.push('the webhooks', () => webhooks.end());
+    webhooks.configure(file.webhooks);
+    events.publish(describeOperatorEvent({ kind: 'server-started', program: `culvert ${programVersion}` }));
+    const { publish } = events;
+    const runner = new ProcessRunner({
+      folder,
+      orphanSeconds,
+      program,
+      logLevel,
+      logFormat,
+      logger,
+      publish,
+    });
     let plane: ControlPlane | undefined;
     undo.push('the gateways', () => (plane?.keepsGateways === true ? runner.release() : runner.close()));
     const snapshot = await store.snapshot();
     await runner.sweep(new Set(snapshot.list(KIND.gateway).map(({ id }) => id)));
     const tls = file.tls === undefined ? {} : { tls: readTlsFiles(file.tls, new Date(), logger) };
     const api = await ApiServer.create({
-      ...{ store, runner, site, logger, auth: authOf(file), trustProxy: file.trustProxy },
+      ...{ store, runner, site, logger, events, auth: authOf(file), trustProxy: file.trustProxy },
       ...tls,
       ...(metrics === undefined ? {} : { observer: metrics.observer }),
       reload: async (dryRun) => {
@@ -104,7 +122,7 @@ export class ControlPlane {
     });
     const where = url === undefined ? '' : `${url} and `;
     logger.info({ url, socket }, `the API is served at ${where}unix:${socket}`);
-    plane = new ControlPlane(options, { undo, store, runner, api, metrics }, url);
+    plane = new ControlPlane(options, { undo, store, runner, api, metrics, events, webhooks }, url);
     await plane.#serveMetrics(tls);
     return plane;
   }
@@ -143,6 +161,12 @@ export class ControlPlane {
    * A file with a fault, or with a change that needs a restart, changes nothing. No tunnel goes down.
    */
   async reload(dryRun = false): Promise<ServerReload> {
+    const report = await this.#reload(dryRun);
+    if (!dryRun) this.#parts.events.publish(describeOperatorEvent(reloadEvent(report)));
+    return report;
+  }
+
+  async #reload(dryRun: boolean): Promise<ServerReload> {
     const { reread, logger } = this.#options;
     let next: ServeFile;
     let update: ApiReplacement & { readonly tls?: TlsMaterial };
@@ -165,6 +189,7 @@ export class ControlPlane {
     this.#parts.runner.adjust({ orphanSeconds: next.orphanSeconds, logLevel });
     this.#parts.api.replace(update);
     if (update.tls !== undefined) this.#parts.metrics?.setCertificate(update.tls);
+    this.#parts.webhooks.configure(next.webhooks);
     const fields = changes.map(({ field }) => field);
     logger.info(
       { fields },
@@ -199,6 +224,8 @@ interface PlaneParts {
   readonly runner: ProcessRunner;
   readonly api: ApiServer;
   readonly metrics: ServeMetrics | undefined;
+  readonly events: EventHub;
+  readonly webhooks: Webhooks;
 }
 
 /** What it takes is loaded only where metrics are wanted. */
@@ -288,13 +315,28 @@ async function reloadFile(plane: ControlPlane, { logger, manager }: ServeOptions
   await (manager?.reload(reload) ?? reload());
 }
 
-function logRefusal({ applied, changes, errors }: ServerReload, logger: Logger): void {
+function logRefusal(report: ServerReload, logger: Logger): void {
+  const { applied, changes, errors } = report;
   if (applied) return;
+  logger.error(
+    { errors, changes },
+    `the file of the server was not taken over: ${problemsOf(report).join('; ')}`,
+  );
+}
+
+/** Sentences that an event has of what is wrong with a file; who reloads it gets all. */
+const MAX_PROBLEMS = 10;
+
+function reloadEvent(report: ServerReload): OperatorEvent {
+  if (!report.applied) {
+    return { kind: 'server-reload-refused', problems: problemsOf(report).slice(0, MAX_PROBLEMS) };
+  }
+  return { kind: 'server-reloaded', fields: report.changes.map(({ field }) => field) };
+}
+
+function problemsOf({ changes, errors }: ServerReload): string[] {
   const reasons = changes.flatMap(({ field, refused }) =>
     refused === undefined ? [] : `"${field}" ${refused}`,
   );
-  logger.error(
-    { errors, changes },
-    `the file of the server was not taken over: ${[...errors, ...reasons].join('; ')}`,
-  );
+  return [...errors, ...reasons];
 }

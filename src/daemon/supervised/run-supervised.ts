@@ -74,6 +74,8 @@ class Supervised {
   #end: (end: { readonly code: 0 | 1; readonly how: AfterStop }) => void = () => undefined;
   #orphaned: NodeJS.Timeout | undefined;
   #supervisors = 0;
+  /** The id of the newest event when the last supervisor left. */
+  #reported: string | undefined;
   /** On its way out: nothing may keep the process alive. */
   #ending = false;
   #server: ControlServer | undefined;
@@ -128,9 +130,16 @@ class Supervised {
     clearTimeout(this.#orphaned);
     gone.addEventListener('abort', () => {
       this.#supervisors--;
+      if (this.#supervisors === 0) this.#reported = this.#gateway?.core.events.position;
       if (this.#supervisors === 0 && !this.#ending) this.#startOrphanTimer();
     });
-    return { pid: process.pid, version: programVersion, configured: this.#gateway !== undefined };
+    const reported = this.#reported === undefined ? {} : { reported: this.#reported };
+    return {
+      pid: process.pid,
+      version: programVersion,
+      configured: this.#gateway !== undefined,
+      ...reported,
+    };
   }
 
   #startOrphanTimer(): void {
