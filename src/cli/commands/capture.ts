@@ -77,10 +77,11 @@ export const captureCommand = defineCommand({
     ['capture to-site-b -o - | wireshark -k -i -', 'Watch it live'],
   ],
   epilogue:
-    'Ctrl-C ends it in good order. A gateway captures for one client at a time, and notes who asked in its log. The\n' +
-    'packets never wait for the file: those that came too fast for it are counted, here and in the file.\n' +
-    'Keys: of every SA that is established or rekeyed meanwhile, and of IKE SAs that stand already. IKEv1 is decrypted\n' +
-    'only from its first message on, and ESP of a child SA that stands already only after its next rekeying.\n' +
+    'Ctrl-C ends it in good order. A gateway captures for one client at a time and notes in its log who\n' +
+    'asked. Packets never wait for the file: those that come too fast for it are counted, here and in it.\n' +
+    'Keys are those of every SA that is established or rekeyed meanwhile, and of IKE SAs that stand already.\n' +
+    'IKEv1 is decrypted only from its first message on, ESP of a child SA that stands already only after its\n' +
+    'next rekeying.\n' +
     'Exit codes: 0 done, 1 there is no daemon, no connection, or a capture runs already, 2 wrong usage.',
   async run(args, terminal) {
     const { file, keys, stop } = args;
