@@ -48,6 +48,8 @@ export interface Libc {
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
   recvmsg(fd: number, message: number, flags: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number, timeout: number): number;
+  /** Of the calling thread alone. */
+  setns(fd: number, type: number): number;
   /** Between memories that no view spans. The runs must not overlap. */
   memcpy(to: number, from: number, length: number): void;
 }
@@ -75,6 +77,7 @@ const SIGNATURES: Readonly<Record<keyof Libc, readonly [result: string, ...param
   sendmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int'],
   recvmsg: ['long', 'int', ADDRESS, 'int'],
   recvmmsg: ['int', 'int', ADDRESS, 'unsigned int', 'int', ADDRESS],
+  setns: ['int', 'int', 'int'],
   memcpy: ['void', ADDRESS, ADDRESS, 'size_t'],
 };
 

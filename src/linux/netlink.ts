@@ -11,6 +11,7 @@ const NLM_F_REQUEST = 0x001;
 /** Flags of nlmsghdr (linux/netlink.h). */
 export const NLM_F_ACK = 0x004;
 export const NLM_F_DUMP = 0x300;
+export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 
