@@ -5,6 +5,8 @@ import {
   type IkePolicyRecord,
   type IpsecPolicyRecord,
   KIND,
+  type RouteRecord,
+  type RoutingTableRecord,
 } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import {
@@ -246,6 +248,15 @@ export class View {
 
   ipsecPolicies(): readonly StoredObject<IpsecPolicyRecord>[] {
     return this.snapshot.list(KIND.ipsecPolicy);
+  }
+
+  /** Those that are stored: a default table that was never changed is not, see `tablesOf`. */
+  routingTables(): readonly StoredObject<RoutingTableRecord>[] {
+    return this.snapshot.list(KIND.routingTable);
+  }
+
+  routes(): readonly StoredObject<RouteRecord>[] {
+    return this.snapshot.list(KIND.route);
   }
 }
 

@@ -77,7 +77,26 @@ export const ERROR_CODES = {
   vpn_connection_peer_subnets_quota_exceeded: [400],
   vpn_connection_local_subnets_quota_exceeded_for_connection: [400],
   vpn_connection_peer_subnets_quota_exceeded_for_connection: [400],
+  vpn_connection_in_use: [409],
   precondition_failed: [412],
+  // Routing tables and routes. The documents have no codes for them: these are in the style of the others.
+  vpc_not_found: [404],
+  subnet_not_found: [404],
+  routing_table_not_found: [404],
+  routing_table_invalid_name: [400],
+  routing_table_duplicate_name: [409],
+  routing_table_in_use: [409],
+  routing_table_is_default: [409],
+  routing_tables_quota_exceeded: [400],
+  route_not_found: [404],
+  route_invalid_name: [400],
+  route_duplicate_name: [409],
+  route_duplicate_destination: [409],
+  route_not_user_owned: [409],
+  route_next_hop_not_valid: [400],
+  routes_quota_exceeded: [400],
+  route_prefix_lengths_quota_exceeded: [400],
+  vpn_gateway_in_use: [409],
 } as const satisfies Readonly<Record<string, readonly number[]>>;
 
 /** A code of the contract, as `errors[].code` carries it. */

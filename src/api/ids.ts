@@ -1,4 +1,4 @@
-import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { hashedId } from '../store/hashed-id.js';
 import type { Dialect } from './dialect.js';
 
@@ -26,6 +26,12 @@ export function newName(taken: ReadonlySet<string>): string {
     if (name.length <= 63 && !taken.has(name)) return name;
     if (words > 6) return `gateway-${randomBytes(8).toString('hex')}`;
   }
+}
+
+/** A name in the same words for the same text, for what has not been given a name yet. */
+export function nameFrom(text: string): string {
+  const hash = createHash('sha256').update(text).digest();
+  return [0, 2, 4, 6].map((at) => WORDS[hash.readUInt16BE(at) % WORDS.length]!).join('-');
 }
 
 /** The weak tag of an object at a revision: another one after each change, the same on every server start. */

@@ -1,7 +1,9 @@
 import type { ConnectionRecord, GatewayRecord } from '../store/records.js';
 import type { Quotas, Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
+import { cidrOf } from '../util/ip.js';
 import type { View } from './context.js';
+import { tablesOf, userRoutes } from './routing/tables.js';
 
 /** What each quota counts, in one place: what is refused and what is shown cannot differ. */
 
@@ -32,14 +34,31 @@ export function advertisedInVpc(view: View, vpc: string): number {
   return gateways.reduce((sum, { value }) => sum + value.advertisedCidrs.length, 0);
 }
 
+/** Counts the routing tables of a VPC, the default table among them, for `routing_tables_per_vpc`. */
+export function routingTablesIn(view: View, vpc: string): number {
+  return tablesOf(view, vpc).length;
+}
+
+/** Counts the routes that clients have made in a table, for `routes_per_routing_table`. */
+export function routesIn(view: View, table: string): number {
+  return userRoutes(view, table).length;
+}
+
+/** Counts the different lengths of prefixes in a table, for `prefix_lengths_per_routing_table`. */
+export function prefixLengthsIn(view: View, table: string): number {
+  return new Set(userRoutes(view, table).map(({ value }) => cidrOf(value.destination).prefix)).size;
+}
+
 /** What a quota is counted in. */
 export interface QuotaScope {
-  readonly type: 'region' | 'zone' | 'vpc' | 'vpn_gateway' | 'vpn_gateway_connection';
+  readonly type: 'region' | 'zone' | 'vpc' | 'routing_table' | 'vpn_gateway' | 'vpn_gateway_connection';
   /** The name of a region or zone, else the id. */
   readonly id: string;
   readonly name: string;
   /** The gateway of a connection. */
   readonly gateway?: string;
+  /** The VPC of a routing table. */
+  readonly vpc?: string;
   /** The zone, where it is one VPC in one zone that is counted in. */
   readonly zone?: string;
 }
@@ -75,6 +94,14 @@ export function quotaUses(view: View, site: Site): readonly QuotaUse[] {
           return use('route_gateways_per_zone_and_vpc', scope, routeGatewaysIn(view, zone, id));
         }),
       use('advertised_cidrs_per_vpc', { type: 'vpc', id, name }, advertisedInVpc(view, id)),
+      use('routing_tables_per_vpc', { type: 'vpc', id, name }, routingTablesIn(view, id)),
+      ...tablesOf(view, id).flatMap((table) => {
+        const scope = { type: 'routing_table', id: table.id, name: table.value.name, vpc: id } as const;
+        return [
+          use('routes_per_routing_table', scope, routesIn(view, table.id)),
+          use('prefix_lengths_per_routing_table', scope, prefixLengthsIn(view, table.id)),
+        ];
+      }),
     ]),
     ...view.gateways().flatMap((gateway) => usesOfGateway(gateway, view, use)),
   ];

@@ -7,6 +7,8 @@ import {
   type IkePolicyRecord,
   type IpsecPolicyRecord,
   KIND,
+  type RouteRecord,
+  type RoutingTableRecord,
 } from '../store/records.js';
 import type { Site } from '../store/site.js';
 import type { StoredObject } from '../store/store.js';
@@ -17,6 +19,9 @@ import type { ErrorCode } from './error-codes.js';
 import { refuseIssues } from './errors.js';
 import { checkName } from './operations/shared.js';
 import { NEWEST } from './operations/variants.js';
+import { checkRouteLater, checkTableLater } from './routing/checks.js';
+import { restoredRouteIssues, restoredTableIssues } from './routing/restored.js';
+import { tablesOf, userRoutes } from './routing/tables.js';
 
 /**
  * Holds the objects of a backup against this server and against each other: what their ids name must be there, their
@@ -38,19 +43,24 @@ export function checkRestoredLater(transaction: Transaction, backup: Backup, sit
   for (const [index, object] of backup.objects.entries()) {
     const found: ConfigIssue[] = [];
     checkObject(object, site, known, found);
+    found.push(...routingIssues(object, backup, site));
     if (object.kind === KIND.gateway) checkAddresses(object, taken, found);
     issues.push(
       ...found.map((one) => ({ ...one, path: ['backup', 'objects', index, 'value', ...one.path] })),
     );
   }
   refuseIssues(issues);
-  for (const [index, { kind, id }] of backup.objects.entries()) {
+  for (const [index, { kind, id, value }] of backup.objects.entries()) {
     const place = `backup.objects[${index}]`;
     transaction.within(
       (error) => error.within(place, `${place}.value`),
       () => {
         transaction.later(`name of ${id}`, (view) => checkNameOf(kind, id, view));
         if (kind === KIND.connection) checkConnectionLater(transaction, id, { site }, NEWEST);
+        if (kind === KIND.route) checkRouteLater(transaction, id);
+        if (kind === KIND.routingTable) {
+          checkTableLater(transaction, (value as unknown as RoutingTableRecord).vpc, id, site);
+        }
       },
     );
   }
@@ -87,11 +97,17 @@ function checkObject(
     checkGroup(record as IkePolicyRecord, site, issues);
     const policy = record as IkePolicyRecord;
     checkIkePolicy(policy, placeOfStored('ike', policy), 'compatible', issues);
-  } else {
+  } else if (kind === KIND.ipsecPolicy) {
     checkGroup(record as IpsecPolicyRecord, site, issues);
     const policy = record as IpsecPolicyRecord;
     checkIpsecPolicy(policy, placeOfStored('ipsec', policy), 'compatible', issues);
   }
+}
+
+function routingIssues({ kind, id, value }: BackupObject, backup: Backup, site: Site): ConfigIssue[] {
+  const record: unknown = value;
+  if (kind === KIND.routingTable) return restoredTableIssues(id, record as RoutingTableRecord, site);
+  return kind === KIND.route ? restoredRouteIssues(record as RouteRecord, backup, site) : [];
 }
 
 function checkGroup(
@@ -183,6 +199,14 @@ function namesakes(kind: string, id: string, view: View): readonly [Named, Error
       return [view.connectionsOf(view.connection(id)?.value.gateway ?? ''), 'vpn_connection_duplicate_name'];
     case KIND.ikePolicy:
       return [view.ikePolicies(), 'ike_policy_duplicate_name'];
+    case KIND.routingTable: {
+      const vpc = view.routingTables().find((one) => one.id === id)?.value.vpc;
+      return [vpc === undefined ? [] : tablesOf(view, vpc), 'routing_table_duplicate_name'];
+    }
+    case KIND.route: {
+      const table = view.routes().find((one) => one.id === id)?.value.table;
+      return [userRoutes(view, table ?? ''), 'route_duplicate_name'];
+    }
     default:
       return [view.ipsecPolicies(), 'ipsec_policy_duplicate_name'];
   }

@@ -19,6 +19,7 @@ import { observedOperations } from './operations/observed.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
 import { quotaOperations } from './operations/quotas.js';
 import { regionOperations } from './operations/regions.js';
+import { routingOperations } from './operations/routing.js';
 import { transactionOperations } from './operations/transactions.js';
 import { Links } from './render/links.js';
 
@@ -46,6 +47,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...observedOperations,
   ...captureOperations,
   ...cidrOperations,
+  ...routingOperations,
   ...lookupOperations,
   ...regionOperations,
   ...transactionOperations,

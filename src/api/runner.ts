@@ -39,6 +39,8 @@ export interface GatewayRunner {
   capture(id: string, connection: string, wish: CaptureWish): Promise<Readable>;
   /** Calls the listener when an observation may have changed. Returns the way to stop. */
   subscribe(listener: (id: string) => void): () => void;
+  /** The routing of VPCs in the same network namespaces. */
+  readonly routes: VpcRoutes;
 }
 
 /** What a capture takes, and its bounds; what is left out is as `culvert capture` has it. No keys come this way. */
@@ -58,6 +60,62 @@ export interface CaptureWish {
 export class CaptureRefused extends Error {
   override readonly name = 'CaptureRefused';
 }
+
+/** What makes packets in the network namespaces of VPCs follow the routing tables of the API. */
+export interface VpcRoutes {
+  /**
+   * Brings the namespaces to this: what is missing is laid, what is of no table any more is taken away. Called with
+   * the routing of all VPCs whenever it may have changed; what is refused is tried again without a further call.
+   */
+  arrange(vpcs: readonly RoutedVpc[]): void;
+  /** Of a route that the last call to `arrange` asked for; undefined for any other. */
+  stateOf(route: string): RouteState | undefined;
+}
+
+/** Whether a route is in force, or why it is not. */
+export type RouteState = { readonly state: 'laid' } | { readonly state: 'refused'; readonly message: string };
+
+/** The routing of one VPC, in the terms of this host. */
+export interface RoutedVpc {
+  readonly vpc: Vpc;
+  /** Addresses of its gateways: packets from there are the tunnels themselves, and no table is for them. */
+  readonly gateways: readonly string[];
+  readonly tables: readonly RoutedTable[];
+}
+
+/** A routing table, as far as it is for the subnets of one zone. */
+export interface RoutedTable {
+  /** Another one for each table and zone, and always the same. */
+  readonly key: string;
+  /** Networks of the subnets that it is attached to: it is for packets from there. */
+  readonly sources: readonly string[];
+  readonly routes: readonly RoutedRoute[];
+}
+
+/** A route as it is to be in force now. */
+export interface RoutedRoute {
+  /** Ids of the API's routes that it is: several where the next hops of two are used in turn. */
+  readonly ids: readonly string[];
+  /** For messages: `route a of table b`. */
+  readonly name: string;
+  /** The gateway whose connection is the next hop. */
+  readonly gateway?: string;
+  readonly destination: string;
+  /** The lowest wins; of one network there is one route with a metric. */
+  readonly metric: number;
+  readonly way: RoutedWay;
+}
+
+/**
+ * Where a route leads: through a TUN device, to the addresses of routers, to nowhere silently (`drop`) or with an
+ * ICMP error (`refuse`), to where the namespace itself leads (`delegate`), or there unless that is its default route
+ * (`delegate_vpc`). `unknown`: its tunnels have not been seen yet, and what a server before this one has laid stays.
+ */
+export type RoutedWay =
+  | { readonly device: string }
+  | { readonly routers: readonly string[] }
+  | { readonly rule: 'drop' | 'refuse' | 'delegate' | 'delegate_vpc' }
+  | { readonly unknown: true };
 
 /** A gateway as it is to be. Keys are in it as `SecretKey`, which no deep comparison looks into. */
 export interface DesiredGateway {
@@ -88,6 +146,8 @@ export interface GatewayObservation {
   readonly reason?: string;
   /** In member order: why a member gives no status; undefined for one that does. */
   readonly faults?: readonly (GatewayFault | undefined)[];
+  /** Routes to its connections that this host refuses: a sentence for each. */
+  readonly routeFaults?: readonly string[];
 }
 
 /** Why a member of a gateway is not there. */

@@ -39,6 +39,7 @@ import { type ApiObserver, authFailureOf, observe } from './observer.js';
 import { registerDocument } from './openapi.js';
 import { registerReloadRoute } from './reload-route.js';
 import { noteRequest, originOf, registerOperations } from './routes.js';
+import { RoutingFollower } from './routing/follower.js';
 import type { GatewayRunner } from './runner.js';
 import { registerTokenRoute } from './token-route.js';
 
@@ -87,6 +88,7 @@ interface ServerParts {
   readonly health: ServerHealth;
   readonly streams: EventStreams;
   readonly healthEvents: HealthEvents;
+  readonly routing: RoutingFollower;
   readonly rootSockets: WeakSet<Socket>;
 }
 
@@ -127,9 +129,12 @@ export class ApiServer {
     const lifecycle = new GatewayLifecycle({ store, writes, runner, site: () => context.site, logger });
     // Their tunnels are down until they run: they start while the rest is being made.
     await lifecycle.start();
+    const routing = new RoutingFollower({ store, runner, site: () => context.site, logger });
+    await routing.start();
     try {
-      return await ApiServer.#over(options, context, lifecycle);
+      return await ApiServer.#over(options, context, { lifecycle, routing });
     } catch (error) {
+      await routing.stop();
       await lifecycle.stop();
       throw error;
     }
@@ -138,7 +143,7 @@ export class ApiServer {
   static async #over(
     options: ApiOptions,
     context: ApiContext,
-    lifecycle: GatewayLifecycle,
+    followers: Pick<ServerParts, 'lifecycle' | 'routing'>,
   ): Promise<ApiServer> {
     const { store, runner, refusals, audit, events, now } = context;
     const rootSockets = new WeakSet<Socket>();
@@ -171,7 +176,7 @@ export class ApiServer {
       publish: events.publish,
     });
     await healthEvents.start();
-    const parts = { context, authenticator, lifecycle, health, healthEvents, rootSockets, streams };
+    const parts = { context, authenticator, health, healthEvents, rootSockets, streams, ...followers };
     return new ApiServer(options, app, parts);
   }
 
@@ -220,13 +225,14 @@ export class ApiServer {
    * end, since their readers may have lost the right to read: those that have it come back.
    */
   replace({ site, tokens, apiKeys, tls }: ApiReplacement): void {
-    const { context, authenticator, lifecycle, streams } = this.#parts;
+    const { context, authenticator, lifecycle, routing, streams } = this.#parts;
     context.site = site;
     authenticator?.replace({ tokens, apiKeys, account: site.account });
     if (tls !== undefined)
       (this.app.server as unknown as TlsServer).setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
     streams.endAll();
     lifecycle.refresh();
+    routing.refresh();
   }
 
   /** Answers what is under way, then ends. Gateways go on running. */
@@ -242,6 +248,7 @@ export class ApiServer {
       });
     }
     await app.close();
+    await this.#parts.routing.stop();
     await this.#parts.lifecycle.stop();
   }
 }

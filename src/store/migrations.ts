@@ -25,6 +25,9 @@ export const MIGRATIONS: readonly string[] = [
    INSERT INTO state VALUES ('revision', 0);`,
   // The audit record of a commit, written in its transaction.
   `CREATE TABLE notes (revision INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;`,
+  // Routing tables and routes are objects like the others. A program that knows neither would delete connections that
+  // routes name: it has to refuse the file.
+  `INSERT INTO state VALUES ('routes', 1);`,
 ];
 
 /**

@@ -5,8 +5,15 @@ import {
   type GatewayMember,
   type GatewayRecord,
   type IkePolicyRecord,
+  INGRESS_SOURCES,
   type IpsecPolicyRecord,
   KIND,
+  ROUTE_ACTIONS,
+  ROUTE_LEARNERS,
+  ROUTE_MAKERS,
+  ROUTE_PRIORITY,
+  type RouteRecord,
+  type RoutingTableRecord,
 } from './records.js';
 import {
   AUTHENTICATION_NAMES,
@@ -106,10 +113,42 @@ const ipsecPolicy = modelOf<IpsecPolicyRecord>({
   pfsGroups: algorithms(PFS_NAMES, 1),
 });
 
+const someOf = <T extends string>(values: readonly T[]) =>
+  Type.Array(Type.Enum([...values]), { maxItems: values.length });
+
+const routingTable = modelOf<RoutingTableRecord>({
+  name: Name,
+  createdAt: Time,
+  vpc: Text,
+  isDefault: Type.Boolean(),
+  acceptRoutesFrom: someOf(ROUTE_MAKERS),
+  advertiseRoutesTo: someOf(ROUTE_LEARNERS),
+  ingress: someOf(INGRESS_SOURCES),
+  subnets: Type.Array(Text, { maxItems: 1000 }),
+});
+
+const route = modelOf<RouteRecord>({
+  table: ObjectId,
+  vpc: Text,
+  name: Name,
+  createdAt: Time,
+  zone: Text,
+  destination: Type.String({ maxLength: 64 }),
+  action: Type.Enum([...ROUTE_ACTIONS]),
+  nextHop: modelOf<RouteRecord['nextHop']>({
+    address: Type.Optional(Text),
+    connection: Type.Optional(ObjectId),
+  }),
+  priority: Type.Integer({ minimum: ROUTE_PRIORITY.min, maximum: ROUTE_PRIORITY.max }),
+  advertise: Type.Boolean(),
+});
+
 /** By kind of object. */
 export const RECORD_SCHEMAS = {
   [KIND.gateway]: gateway,
   [KIND.connection]: connection,
   [KIND.ikePolicy]: ikePolicy,
   [KIND.ipsecPolicy]: ipsecPolicy,
+  [KIND.routingTable]: routingTable,
+  [KIND.route]: route,
 } as const satisfies Readonly<Record<string, Type.TSchema>>;

@@ -10,6 +10,8 @@ export const KIND = {
   connection: 'vpn_gateway_connection',
   ikePolicy: 'ike_policy',
   ipsecPolicy: 'ipsec_policy',
+  routingTable: 'routing_table',
+  route: 'route',
 } as const;
 
 /** For the store's `secretFields`. */
@@ -65,4 +67,52 @@ export interface IkePolicyRecord extends PolicyRecord {
 export interface IpsecPolicyRecord extends PolicyRecord {
   /** `disabled`, `group_14` and so on. */
   readonly pfsGroups: readonly string[];
+}
+
+/** Who may put routes of its own into a routing table. */
+export const ROUTE_MAKERS = ['vpn_gateway', 'vpn_server'] as const;
+/** Who may learn the routes of a routing table that are advertised. */
+export const ROUTE_LEARNERS = ['direct_link', 'transit_gateway'] as const;
+/** Where packets may come from that are routed by a table although they leave no subnet. */
+export const INGRESS_SOURCES = ['directLink', 'transitGateway', 'vpcZone', 'internet'] as const;
+/** The field of the API for each of these. */
+export const INGRESS_FIELDS = {
+  directLink: 'route_direct_link_ingress',
+  transitGateway: 'route_transit_gateway_ingress',
+  vpcZone: 'route_vpc_zone_ingress',
+  internet: 'route_internet_ingress',
+} as const satisfies Readonly<Record<(typeof INGRESS_SOURCES)[number], string>>;
+/** What a route does with a packet. */
+export const ROUTE_ACTIONS = ['delegate', 'delegate_vpc', 'deliver', 'drop'] as const;
+/** Of two routes to one network the one with the smaller number wins. */
+export const ROUTE_PRIORITY = { min: 0, max: 4, usual: 2 } as const;
+
+/** A routing table as the store keeps it. The default table of a VPC is there once it was changed. */
+export interface RoutingTableRecord {
+  readonly name: string;
+  readonly createdAt: string;
+  readonly vpc: string;
+  readonly isDefault: boolean;
+  readonly acceptRoutesFrom: readonly (typeof ROUTE_MAKERS)[number][];
+  readonly advertiseRoutesTo: readonly (typeof ROUTE_LEARNERS)[number][];
+  /** Those whose flag is true. */
+  readonly ingress: readonly (typeof INGRESS_SOURCES)[number][];
+  /** Ids of the subnets it is attached to; empty for the default table, which has all others. */
+  readonly subnets: readonly string[];
+}
+
+/** A route as the store keeps it; made by a client, since those of services follow from what they are made for. */
+export interface RouteRecord {
+  /** Id of its table. */
+  readonly table: string;
+  readonly vpc: string;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly zone: string;
+  readonly destination: string;
+  readonly action: (typeof ROUTE_ACTIONS)[number];
+  /** For `deliver` one of the two; for every other action none. */
+  readonly nextHop: { readonly address?: string; readonly connection?: string };
+  readonly priority: number;
+  readonly advertise: boolean;
 }

@@ -84,6 +84,9 @@ export const SITE_FIELDS = {
         ipsec_policies: Count,
         advertised_cidrs_per_gateway: Count,
         advertised_cidrs_per_vpc: Count,
+        routing_tables_per_vpc: Count,
+        routes_per_routing_table: Count,
+        prefix_lengths_per_routing_table: Count,
       },
       closed,
     ),
@@ -106,6 +109,9 @@ export const DEFAULT_QUOTAS = {
   ipsec_policies: 20,
   advertised_cidrs_per_gateway: 10,
   advertised_cidrs_per_vpc: 15,
+  routing_tables_per_vpc: 50,
+  routes_per_routing_table: 200,
+  prefix_lengths_per_routing_table: 14,
 } as const;
 
 /** How many objects there may be, by the name of the quota. */

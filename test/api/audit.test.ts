@@ -95,9 +95,9 @@ t.test('every operation of the documents has its action', async (t) => {
   );
   const words =
     'vpn-gateway|vpn-connection|vpn-connection_local-cidr|vpn-connection_peer-cidr|ike-policy|ipsec-policy';
-  const pattern = new RegExp(
-    `^(is\\.vpn\\.(${words})|culvert\\.[a-z]+)\\.(create|delete|update|read|list|restore)$`,
-  );
+  const routing = 'vpc\\.(routing-table|routing-table_route|vpc-route)|subnet\\.routing-table';
+  const verbs = 'create|delete|update|read|list|restore|attach';
+  const pattern = new RegExp(`^(is\\.(vpn\\.(${words})|${routing})|culvert\\.[a-z]+)\\.(${verbs})$`);
   for (const operation of named) {
     const { action } = auditedAs(operation)!;
     t.match(action, pattern, operation.id);

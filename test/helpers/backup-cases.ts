@@ -2,7 +2,7 @@ import { type Backup, makeBackup } from '../../src/store/backup.js';
 import { ObjectImage } from '../../src/store/object-image.js';
 import type { StoredObject } from '../../src/store/store.js';
 import { SITE } from './api-lab.js';
-import type { OperationCases } from './contract-cases.js';
+import type { OperationCases } from './case-words.js';
 import type { ContractCase } from './contract-world.js';
 
 /** A backup of these objects, as a server of the test's site makes it. */

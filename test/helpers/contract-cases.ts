@@ -1,46 +1,9 @@
 import { EARLY, IKE, IPSEC, PSK, policyConnection } from './api-lab.js';
 import { backupCases, restoreCases } from './backup-cases.js';
+import { BAD_BODIES, BAD_PAGES, NONE, no, type OperationCases, ok } from './case-words.js';
 import type { ContractCase, World } from './contract-world.js';
+import { routingCases } from './routing-cases.js';
 import { transactionCases } from './transaction-cases.js';
-
-/** Cases of one operation, and the parameters of its path in all that name none. */
-export interface OperationCases {
-  readonly params?: Readonly<Record<string, string>>;
-  /** Refusals first: none of them may change anything. */
-  readonly cases: readonly ContractCase[];
-}
-
-type More = Omit<ContractCase, 'status' | 'code'>;
-
-export function one(status: number, code: string | undefined, { body, ...more }: More = {}): ContractCase {
-  return {
-    status,
-    ...(code === undefined ? {} : { code }),
-    ...(body === undefined ? {} : { body }),
-    ...more,
-  };
-}
-export const no = (status: number, code: string, more: More = {}): ContractCase => one(status, code, more);
-export const ok = (status: number, more: More = {}): ContractCase => one(status, undefined, more);
-
-const NONE = { id: '{none}' };
-const BAD_PAGES: readonly ContractCase[] = [
-  no(400, 'validation_invalid_field_type', { query: 'limit=x' }),
-  no(400, 'validation_min_value', { query: 'limit=0' }),
-  no(400, 'validation_max_value', { query: 'limit=101' }),
-  no(400, 'bad_request', { query: 'start=nonsense' }),
-];
-/** What every body that is no body of the operation gets. */
-const BAD_BODIES: readonly ContractCase[] = [
-  no(400, 'bad_request', { raw: '{"name":"a" "psk":"b"}' }),
-  no(400, 'bad_request', { raw: '' }),
-  no(400, 'bad_request', { body: [] }),
-  no(400, 'bad_field', { body: { colour: 'blue' } }),
-  no(400, 'bad_field', { raw: '{"toString":1}' }),
-  no(400, 'validation_invalid_field_type', { body: { name: 5 } }),
-  no(413, 'http_request_size_exceeded', { raw: JSON.stringify({ name: 'x'.repeat(70_000) }) }),
-  no(415, 'bad_request', { raw: '{}', headers: () => ({ 'content-encoding': 'br' }) }),
-];
 
 function policyCases(
   word: 'ike_policy' | 'ipsec_policy',
@@ -125,7 +88,7 @@ const gateways: Record<string, OperationCases> = {
       no(404, 'not_found', { body: { ...gateway, resource_group: { id: 'none' } } }),
       no(409, 'vpn_gateway_duplicate_name', { body: { ...gateway, name: 'gw' } }),
       no(409, 'vpn_gateway_subnet_status_error', { body: { ...gateway, subnet: { id: '0717-empty' } } }),
-      no(400, 'vpn_gateways_quota_exceeded', { body: gateway, quotas: { gateways_per_region: 5 } }),
+      no(400, 'vpn_gateways_quota_exceeded', { body: gateway, quotas: { gateways_per_region: 6 } }),
       no(400, 'vpn_gateways_quota_exceeded', { body: gateway, quotas: { gateways_per_zone: 3 } }),
       no(400, 'vpn_gateway_advertised_cidrs_quota_exceeded', {
         body: { ...routed, advertised_cidrs: ['10.1.0.0/16', '10.2.0.0/16'] },
@@ -155,6 +118,7 @@ const gateways: Record<string, OperationCases> = {
     cases: [
       noGateway,
       no(409, 'vpn_gateway_invalid_state', { params: { id: '{pending}' } }),
+      no(409, 'vpn_gateway_in_use', { params: { id: '{rtgw}' } }),
       ok(202),
       ok(204, { params: { id: '{rgw}' }, version: EARLY }),
     ],
@@ -325,6 +289,7 @@ const connections: Record<string, OperationCases> = {
       ...noConnection,
       dying,
       mismatch,
+      no(409, 'vpn_connection_in_use', { params: { gateway: '{rtgw}', id: '{rtc}' } }),
       ok(202, matching),
       ok(204, { params: { ...C, id: '{c2}' }, version: EARLY }),
     ],
@@ -453,6 +418,7 @@ export const CONTRACT: Readonly<Record<string, OperationCases>> = {
   ...cidrCases('local', '_by_prefix'),
   ...cidrCases('peer', '_by_prefix'),
   ...surroundings,
+  ...routingCases,
   create_transaction: transactionCases,
   get_backup: backupCases,
   restore_backup: restoreCases,

@@ -11,6 +11,7 @@ import {
   SITE,
 } from './api-lab.js';
 import { FakeRunner } from './fake-runner.js';
+import { addRouting } from './routing-cases.js';
 
 /** What the requests of a case find: one object of every kind, in every state that an operation treats apart. */
 export interface World {
@@ -77,6 +78,7 @@ export async function makeWorld(
     ['dying', 'policy', '0717-sub'],
     ['rgw', 'route', '0717-sub2'],
     ['rdying', 'route', '0717-sub2'],
+    ['rtgw', 'route', '0717-sub2'],
   ] as const) {
     ids[name] = await lab.gateway(name, mode, subnet);
   }
@@ -95,6 +97,8 @@ export async function makeWorld(
   const routed = { psk: PSK, peer: { address: '169.21.50.9' } };
   await make('rc', `/vpn_gateways/${ids.rgw}/connections`, routed);
   await lab.put(`/vpn_gateways/${ids.rgw}/advertised_cidrs/10.45.0.0%2F16`);
+  await make('rdc', `/vpn_gateways/${ids.rdying}/connections`, routed);
+  await addRouting(lab, ids, make);
   let release = (): void => undefined;
   runner.stopping = new Promise((resolve) => {
     release = resolve;

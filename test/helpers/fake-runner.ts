@@ -6,6 +6,9 @@ import {
   type GatewayFault,
   type GatewayObservation,
   type GatewayRunner,
+  type RoutedVpc,
+  type RouteState,
+  type VpcRoutes,
 } from '../../src/api/runner.js';
 import { type Explanation, explain } from '../../src/connection/explain.js';
 import type { ConnectionStatusDocument, StatusDocument } from '../../src/connection/status.js';
@@ -21,8 +24,29 @@ function checkWireForm({ members }: DesiredGateway): void {
   }
 }
 
+/** Lays no routes: remembers what was asked for, and refuses what a test says. */
+export class FakeRoutes implements VpcRoutes {
+  vpcs: readonly RoutedVpc[] = [];
+  readonly refused = new Map<string, string>();
+
+  arrange(vpcs: readonly RoutedVpc[]): void {
+    this.vpcs = vpcs;
+  }
+
+  stateOf(id: string): RouteState | undefined {
+    const message = this.refused.get(id);
+    if (message !== undefined) return { state: 'refused', message };
+    const routes = this.vpcs.flatMap(({ tables }) => tables.flatMap((table) => table.routes));
+    const found = routes.find(({ ids, way }) => ids.includes(id) && !('unknown' in way));
+    return found === undefined ? undefined : { state: 'laid' };
+  }
+}
+
 /** A runner that runs nothing: remembers what it was told, and observes what a test says. */
 export class FakeRunner implements GatewayRunner {
+  readonly routes = new FakeRoutes();
+  /** Routes that are refused, by gateway. */
+  readonly routeFaults = new Map<string, readonly string[]>();
   readonly desired = new Map<string, DesiredGateway>();
   readonly calls: string[] = [];
   /** State that a gateway has as soon as it is started. */
@@ -92,6 +116,7 @@ export class FakeRunner implements GatewayRunner {
     return {
       state,
       members: state === 'degraded' ? [members[0], undefined] : seen,
+      routeFaults: this.routeFaults.get(id) ?? [],
       faults: desired.members.map((_, index) => this.#faults.get(`${id} ${index}`)),
     };
   }
@@ -137,6 +162,7 @@ export class FakeRunner implements GatewayRunner {
 
   setConnection(id: string, status: Partial<ConnectionStatusDocument>): void {
     this.#connections.set(id, status);
+    for (const gateway of this.#states.keys()) for (const listener of this.#listeners) listener(gateway);
   }
 
   #call(what: string, id: string): void {

@@ -1,5 +1,5 @@
 import { IKE, policyConnection } from './api-lab.js';
-import type { OperationCases } from './contract-cases.js';
+import type { OperationCases } from './case-words.js';
 import type { ContractCase } from './contract-world.js';
 
 const steps = (...list: readonly object[]): Partial<ContractCase> => ({ body: { steps: list } });

@@ -10,21 +10,27 @@ export interface AuditedOperation {
 
 /** By path: the documents' word for the object, and our kind of it. The first that fits. */
 const OBJECTS: readonly (readonly [RegExp, string, string])[] = [
-  [/\/connections\/:id\/local[/_]cidrs/, 'vpn-connection_local-cidr', KIND.connection],
-  [/\/connections\/:id\/peer[/_]cidrs/, 'vpn-connection_peer-cidr', KIND.connection],
-  [/^\/vpn_gateways\/:gateway\/connections/, 'vpn-connection', KIND.connection],
-  [/^\/vpn_gateways/, 'vpn-gateway', KIND.gateway],
-  [/^\/ike_policies/, 'ike-policy', KIND.ikePolicy],
-  [/^\/ipsec_policies/, 'ipsec-policy', KIND.ipsecPolicy],
+  [/\/connections\/:id\/local[/_]cidrs/, 'vpn.vpn-connection_local-cidr', KIND.connection],
+  [/\/connections\/:id\/peer[/_]cidrs/, 'vpn.vpn-connection_peer-cidr', KIND.connection],
+  [/^\/vpn_gateways\/:gateway\/connections/, 'vpn.vpn-connection', KIND.connection],
+  [/^\/vpn_gateways/, 'vpn.vpn-gateway', KIND.gateway],
+  [/^\/ike_policies/, 'vpn.ike-policy', KIND.ikePolicy],
+  [/^\/ipsec_policies/, 'vpn.ipsec-policy', KIND.ipsecPolicy],
+  [/\/routing_tables\/:table\/routes/, 'vpc.routing-table_route', KIND.route],
+  [/^\/vpcs\/:vpc\/(?:default_)?routing_table/, 'vpc.routing-table', KIND.routingTable],
+  [/^\/vpcs\/:vpc\/routes/, 'vpc.vpc-route', KIND.route],
 ];
 
-/** Operations that the documents do not have. What gateways are made in is read by every principal, and not noted. */
+/** Operations that the documents do not have, or that are about two objects. What gateways are made in is read by every principal, and not noted. */
 const OWN: Readonly<Record<string, string>> = {
   create_transaction: 'culvert.transaction.create',
   list_quotas: 'culvert.quota.list',
   list_audit: 'culvert.audit.list',
   get_backup: 'culvert.backup.read',
   restore_backup: 'culvert.backup.restore',
+  get_subnet_routing_table: 'is.subnet.routing-table.read',
+  replace_subnet_routing_table: 'is.subnet.routing-table.attach',
+  update_subnet: 'is.subnet.routing-table.attach',
 };
 
 const VERBS = { POST: 'create', PUT: 'create', PATCH: 'update', DELETE: 'delete' } as const;
@@ -41,8 +47,10 @@ export function auditedAs({ id, path, method }: Operation): AuditedOperation | u
   const [, object, kind] = found;
   // Advertised networks are a field of their gateway.
   const change = path.includes('/advertised_cidrs') ? 'update' : VERBS[method as keyof typeof VERBS];
-  const verb = method !== 'GET' ? change : id.startsWith('list_') ? 'list' : 'read';
-  return { action: `is.vpn.${object}.${verb}`, kind };
+  // The documents have one word for reading one routing table and reading all.
+  const listed = id.startsWith('list_') && !object.startsWith('vpc.');
+  const verb = method !== 'GET' ? change : listed ? 'list' : 'read';
+  return { action: `is.${object}.${verb}`, kind };
 }
 
 /** The object that the path of a request names; of a list, the gateway it is one of. */

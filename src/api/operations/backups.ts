@@ -26,10 +26,12 @@ const reader = new BodyReader(schema);
 
 /** The audit log's word for a kind of object. */
 const WORDS: Readonly<Record<string, string>> = {
-  [KIND.gateway]: 'vpn-gateway',
-  [KIND.connection]: 'vpn-connection',
-  [KIND.ikePolicy]: 'ike-policy',
-  [KIND.ipsecPolicy]: 'ipsec-policy',
+  [KIND.gateway]: 'is.vpn.vpn-gateway',
+  [KIND.connection]: 'is.vpn.vpn-connection',
+  [KIND.ikePolicy]: 'is.vpn.ike-policy',
+  [KIND.ipsecPolicy]: 'is.vpn.ipsec-policy',
+  [KIND.routingTable]: 'is.vpc.routing-table',
+  [KIND.route]: 'is.vpc.routing-table_route',
 };
 
 const shared = { tag: 'Backup', prefixes: ['/culvert/v1'] } as const;
@@ -126,7 +128,7 @@ function restore(
   const kept = new Set(wanted.map(({ kind, id }) => `${kind}/${id}`));
   for (const { kind, id } of there) {
     if (kept.has(`${kind}/${id}`)) continue;
-    transaction.delete(kind, id, `is.vpn.${WORDS[kind]}.delete`);
+    transaction.delete(kind, id, `${WORDS[kind]}.delete`);
     counts.deleted++;
   }
   for (const one of wanted) {
@@ -135,7 +137,7 @@ function restore(
       counts.unchanged++;
       continue;
     }
-    transaction.restore(one, `is.vpn.${WORDS[one.kind]}.restore`);
+    transaction.restore(one, `${WORDS[one.kind]}.restore`);
     counts[before === undefined ? 'made' : 'changed']++;
   }
   transaction.riseAbove(backup.revision);

@@ -12,6 +12,7 @@ import type { Dialect } from '../dialect.js';
 import { ApiError, badField } from '../errors.js';
 import { entityTag, newId, newName, tagMatches } from '../ids.js';
 import type { Call } from '../operation.js';
+import { keepRoutedConnectionLater } from '../routing/in-use.js';
 import { flatConnectionBodies, nestedConnectionBodies, settingsBody } from '../schemas/requests.js';
 import {
   checkName,
@@ -233,6 +234,7 @@ export function deleteConnection(transaction: Transaction, call: Call): string {
   const { gateway, connection } = findConnection(transaction.view, call.params.gateway!, call.params.id!);
   checkTag(call, connection);
   refuseDeleting(gateway);
+  keepRoutedConnectionLater(transaction, connection.id);
   transaction.delete(KIND.connection, connection.id, 'is.vpn.vpn-connection.delete');
   return connection.id;
 }

@@ -11,6 +11,7 @@ import { answered, type Call, done, type Operation, operation } from '../operati
 import { pageOf, readPage, type SortKey } from '../paging.js';
 import { gatewaysInZone, routeGatewaysIn } from '../quotas.js';
 import { gatewayAnswer } from '../render/gateways.js';
+import { keepRoutedGatewayLater } from '../routing/in-use.js';
 import * as Schemas from '../schemas/answers.js';
 import { gatewayBodies } from '../schemas/requests.js';
 import { checkAdvertisedLater, readAdvertised } from './advertised.js';
@@ -251,6 +252,7 @@ export function deleteGateway(transaction: Transaction, call: Call): string {
     const message = `gateway ${value.name} is pending: delete it when it is stable or failed`;
     throw new ApiError(409, 'vpn_gateway_invalid_state', message);
   }
+  keepRoutedGatewayLater(transaction, id);
   const after: GatewayRecord = { ...value, lifecycle: 'deleting' };
   transaction.put(KIND.gateway, id, after, 'is.vpn.vpn-gateway.delete');
   return id;

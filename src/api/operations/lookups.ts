@@ -6,6 +6,8 @@ import { type ApiContext, View } from '../context.js';
 import { ApiError } from '../errors.js';
 import { answered, type Call, type Operation, operation } from '../operation.js';
 import { pageOf, readPage } from '../paging.js';
+import { tableReference } from '../render/routing.js';
+import { defaultTable, tableOfSubnet } from '../routing/tables.js';
 import * as Schemas from '../schemas/surroundings-answers.js';
 import { PAGE_QUERY } from './shared.js';
 
@@ -24,9 +26,10 @@ export const lookupOperations: readonly Operation[] = [
     query: PAGE_QUERY,
     success: { 200: Schemas.Vpcs },
     errors: [400],
-    async handle(call, { site }) {
+    async handle(call, { store, site }) {
+      const view = new View(await store.snapshot());
       const page = pageUnder('/vpcs', call, site.vpcs, byName);
-      const vpcs = page.items.map((vpc) => vpcAnswer(vpc, call, site.resourceGroups));
+      const vpcs = page.items.map((vpc) => vpcAnswer(vpc, view, call, site.resourceGroups));
       return answered(200, { ...page.frame, vpcs });
     },
   }),
@@ -38,9 +41,10 @@ export const lookupOperations: readonly Operation[] = [
     summary: 'Retrieve a VPC',
     success: { 200: Schemas.Vpc },
     errors: [404],
-    async handle(call, { site }) {
+    async handle(call, { store, site }) {
       const vpc = find(site.vpcs, call.params.id!, 'VPC');
-      return answered(200, vpcAnswer(vpc, call, site.resourceGroups));
+      const view = new View(await store.snapshot());
+      return answered(200, vpcAnswer(vpc, view, call, site.resourceGroups));
     },
   }),
   operation({
@@ -175,16 +179,23 @@ function find<T extends { readonly id: string }>(items: readonly T[], id: string
   return found;
 }
 
-function vpcAnswer({ id }: Vpc, call: Call, groups: readonly ResourceGroup[]): Schemas.VpcAnswer {
+function vpcAnswer({ id }: Vpc, view: View, call: Call, groups: readonly ResourceGroup[]): Schemas.VpcAnswer {
   return {
     ...call.links.vpc(id),
     classic_access: false,
+    default_routing_table: tableReference(defaultTable(view, id), call.links),
     resource_group: call.links.resourceGroup(groups[0]!.id),
     status: 'available',
   };
 }
 
-function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiContext): Schemas.SubnetAnswer {
+/** Renders a subnet with the routing table that it has. */
+export function subnetAnswer(
+  subnet: Subnet,
+  view: View,
+  call: Call,
+  { site }: ApiContext,
+): Schemas.SubnetAnswer {
   const { id, cidr: text, zone } = subnet;
   const cidr = cidrOf(text);
   const v4 = cidr.address.length === 4;
@@ -198,6 +209,7 @@ function subnetAnswer(subnet: Subnet, view: View, call: Call, { site }: ApiConte
     ip_version: v4 ? 'ipv4' : 'ipv6',
     ...(v4 ? { ipv4_cidr_block: text } : { ipv6_cidr_block: text }),
     resource_group: call.links.resourceGroup(site.resourceGroups[0]!.id),
+    routing_table: tableReference(tableOfSubnet(view, subnet), call.links),
     status: 'available',
     total_ipv4_address_count: total,
     vpc: call.links.vpc(subnet.vpc),

@@ -39,13 +39,14 @@ export const quotaOperations: readonly Operation[] = [
 ];
 
 function scopeAnswer(
-  { type, id, name, gateway, zone }: QuotaScope,
+  { type, id, name, gateway, vpc, zone }: QuotaScope,
   links: Links,
 ): Schemas.QuotaAnswer['scope'] {
   const hrefs = {
     region: () => links.region(),
     zone: () => links.zone(id),
     vpc: () => links.vpc(id).href,
+    routing_table: () => links.routingTable(vpc!, id),
     vpn_gateway: () => links.gateway(id),
     vpn_gateway_connection: () => links.connection(gateway!, id),
   };

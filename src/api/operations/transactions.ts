@@ -4,19 +4,30 @@ import { BodyReader } from '../bodies.js';
 import type { ApiContext, Transaction, View } from '../context.js';
 import { ApiError, badField } from '../errors.js';
 import { answered, type BodyOf, type Call, type Operation, operation } from '../operation.js';
+import { keepRoutedGatewayLater } from '../routing/in-use.js';
 import * as Schemas from '../schemas/answers.js';
 import { transactionBody } from '../schemas/requests.js';
 import { changeConnection, createConnection, deleteConnection } from './connection-changes.js';
 import { createGateway, deleteGateway, patchGateway, removeGateway } from './gateways.js';
 import { ikePolicyChanges, ipsecPolicyChanges } from './policies.js';
+import {
+  changeRoute,
+  changeTable,
+  createRoute,
+  createTable,
+  deleteRoute,
+  deleteTable,
+} from './routing-changes.js';
+import { tableNamed, withNextHop } from './routing-names.js';
 import { findGateway } from './shared.js';
+import { attachNamedTable } from './subnet-changes.js';
 
 /** Octets of the longest transaction: a file of a thousand connections, as `culvert apply` reads it, has less. */
 const BODY_LIMIT = 4 * 1024 * 1024;
 
 interface StepKind {
   /** What the step names beside its operation. */
-  readonly needs: readonly ('gateway' | 'id' | 'body')[];
+  readonly needs: readonly ('gateway' | 'vpc' | 'table' | 'id' | 'body')[];
   /** Returns the id of the object. @throws ApiError */
   work(transaction: Transaction, call: Call, context: ApiContext): string;
 }
@@ -26,6 +37,7 @@ interface StepKind {
  * steps: what is gone is in no other step's way, and what is named by others is there before they are.
  */
 const STEPS = {
+  delete_vpc_routing_table_route: { needs: ['vpc', 'table', 'id'], work: deleteRoute },
   delete_vpn_gateway_connection: { needs: ['gateway', 'id'], work: deleteConnection },
   delete_vpn_gateway: { needs: ['id'], work: deleteGateway },
   delete_ike_policy: { needs: ['id'], work: ikePolicyChanges.delete },
@@ -38,11 +50,17 @@ const STEPS = {
   update_vpn_gateway: { needs: ['id', 'body'], work: patchGateway },
   create_vpn_gateway_connection: { needs: ['gateway', 'body'], work: createConnection },
   update_vpn_gateway_connection: { needs: ['gateway', 'id', 'body'], work: changeConnection },
+  create_vpc_routing_table: { needs: ['vpc', 'body'], work: createTable },
+  update_vpc_routing_table: { needs: ['vpc', 'id', 'body'], work: changeTable },
+  create_vpc_routing_table_route: { needs: ['vpc', 'table', 'body'], work: createRoute },
+  update_vpc_routing_table_route: { needs: ['vpc', 'table', 'id', 'body'], work: changeRoute },
+  replace_subnet_routing_table: { needs: ['vpc', 'table', 'id'], work: attachNamedTable },
+  delete_vpc_routing_table: { needs: ['vpc', 'id'], work: deleteTable },
 } as const satisfies Readonly<Record<string, StepKind>>;
 type StepName = keyof typeof STEPS;
 
 const ORDER = Object.keys(STEPS) as StepName[];
-const FIELDS = ['gateway', 'id', 'body'] as const;
+const FIELDS = ['gateway', 'vpc', 'table', 'id', 'body'] as const;
 const schema = transactionBody(ORDER);
 const reader = new BodyReader(schema);
 type Step = Static<typeof schema>['steps'][number];
@@ -126,9 +144,14 @@ function workOutStep(
       checkFields(step, needs);
       const { view } = transaction;
       const owner = step.gateway === undefined ? undefined : gatewayOf(step.gateway, view);
-      const body = step.body === undefined ? undefined : withPolicies(step.body, view);
+      const vpc = step.vpc === undefined ? undefined : (step.vpc.id ?? '');
+      const table = step.table === undefined ? undefined : tableNamed(step.table, vpc ?? '', view);
+      const body =
+        step.body === undefined ? undefined : withNextHop(withPolicies(step.body, view), vpc, view);
       const params = {
         ...(owner === undefined ? {} : { gateway: owner }),
+        ...(vpc === undefined ? {} : { vpc }),
+        ...(table === undefined ? {} : { table }),
         ...(step.id === undefined ? {} : { id: step.id }),
       };
       return { ...call, headers: {}, params, body: () => body };
@@ -140,6 +163,7 @@ function workOutStep(
       if (step.operation !== 'delete_vpn_gateway' || !dryRun) return work(transaction, inner, context);
       // It ends at some later time, when it is no longer pending either: what counts is the state after that.
       const { id } = findGateway(transaction.view, step.id!);
+      keepRoutedGatewayLater(transaction, id);
       removeGateway(transaction, id);
       return id;
     },

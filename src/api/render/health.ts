@@ -9,7 +9,7 @@ export type HealthState = 'ok' | 'degraded' | 'faulted' | 'inapplicable';
 /** The codes of `health_reasons` in the contract. */
 export const HEALTH_CODES = {
   cannot_create_vpc_route:
-    'A route of this host is in the way of a network behind a peer, or a network holds the address of the peer itself. The connection is named, and its own status_reasons say what to do.',
+    'A route of this host is in the way of a network behind a peer, or a network holds the address of the peer itself. The connection is named, and its own status_reasons say what to do. Or a route of a routing table that leads to one of its connections cannot be added: the message names it, and it is tried again by itself.',
   cannot_reserve_ip_address:
     'The public address of the gateway could not be given to the network namespace of its VPC. It is tried again by itself.',
   internal_error:
@@ -56,7 +56,8 @@ export function healthOf(health: GatewayHealth, index?: number): HealthState {
   } else if (observation.state !== 'running') {
     return 'faulted';
   }
-  return connectionReasons(health, member).length > 0 ? 'degraded' : 'ok';
+  const reasons = [...connectionReasons(health, member), ...routeReasons(health)];
+  return reasons.length > 0 ? 'degraded' : 'ok';
 }
 
 /** Why the gateway, or its member `index`, is not well. */
@@ -64,7 +65,19 @@ export function healthReasons(health: GatewayHealth, index?: number): readonly H
   const state = healthOf(health, index);
   if (state === 'ok' || state === 'inapplicable') return [];
   const member = health.gateway.mode === 'route' ? index : undefined;
-  return [...processReasons(health, member), ...connectionReasons(health, member)];
+  return [...processReasons(health, member), ...connectionReasons(health, member), ...routeReasons(health)];
+}
+
+/** Routes of the VPC's routing tables to connections of the gateway, which both members are there for. */
+function routeReasons({ observation, links }: GatewayHealth): HealthReason[] {
+  const sentences = observation?.routeFaults ?? [];
+  return sentences
+    .slice(0, MAX_CONNECTION_REASONS)
+    .map((sentence) => reasonOf('cannot_create_vpc_route', `${capitalized(sentence)}.`, links));
+}
+
+function capitalized(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 function reasonOf(code: HealthCode, message: string, links: Links): HealthReason {

@@ -16,7 +16,7 @@ export class Links {
     this.#site = site;
   }
 
-  crn(type: 'vpn' | 'subnet' | 'vpc', id: string): string {
+  crn(type: 'vpn' | 'subnet' | 'vpc' | 'vpc-routing-table', id: string): string {
     const { region, account } = this.#site;
     return `crn:v1:bluemix:public:is:${region}:a/${account}::${type}:${id}`;
   }
@@ -35,6 +35,14 @@ export class Links {
 
   ipsecPolicy(id: string): string {
     return `${this.base}/ipsec_policies/${id}`;
+  }
+
+  routingTable(vpc: string, id: string): string {
+    return `${this.base}/vpcs/${vpc}/routing_tables/${id}`;
+  }
+
+  route(vpc: string, table: string, id: string): string {
+    return `${this.routingTable(vpc, table)}/routes/${id}`;
   }
 
   region(): string {

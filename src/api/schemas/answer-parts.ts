@@ -133,6 +133,14 @@ export const VpcReference = named('VPCReference', {
   name: Name,
   resource_type: constant('vpc'),
 });
+/** A routing table as other objects name it. */
+export const RoutingTableReference = named('RoutingTableReference', {
+  crn: Crn,
+  href: Href,
+  id: Id,
+  name: Name,
+  resource_type: constant('routing_table'),
+});
 /** A connection as other objects name it. */
 export const ConnectionReference = named('VPNGatewayConnectionReference', {
   href: Href,

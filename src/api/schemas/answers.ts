@@ -27,6 +27,7 @@ import {
   page,
   Reason,
   ResourceGroupReference,
+  RoutingTableReference,
   ref,
   SubnetReference,
   Text,
@@ -35,6 +36,15 @@ import {
   VpcReference,
 } from './answer-parts.js';
 import { Diagnosis, History } from './observed-answers.js';
+import {
+  NextHop,
+  NextHopAddress,
+  Route,
+  RouteReference,
+  Routes,
+  RoutingTable,
+  RoutingTables,
+} from './routing-answers.js';
 import {
   AuditEntries,
   AuditEntry,
@@ -250,6 +260,10 @@ export const ANSWERS: readonly NamedSchema[] = [
   VpcReference,
   ConnectionReference,
   PolicyReference,
+  RoutingTableReference,
+  RouteReference,
+  NextHopAddress,
+  NextHop,
   IkePolicy,
   IpsecPolicy,
   Member,
@@ -259,6 +273,8 @@ export const ANSWERS: readonly NamedSchema[] = [
   FlatPolicyConnection,
   FlatRouteConnection,
   Connection,
+  RoutingTable,
+  Route,
   Subnet,
   Vpc,
   ResourceGroup,
@@ -272,6 +288,8 @@ export const ANSWERS: readonly NamedSchema[] = [
   Token,
   Diagnosis,
   History,
+  RoutingTables,
+  Routes,
   IkePolicies,
   IpsecPolicies,
   Gateways,

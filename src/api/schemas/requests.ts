@@ -32,7 +32,7 @@ function lifetimeOf(dialect: Dialect) {
 const text = Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: '1 to 512 characters' }));
 
 /** How a body points at another object: one of the fields is given. */
-const ReferenceSchema = Type.Object({ id: text, crn: text, href: text }, closed);
+export const ReferenceSchema = Type.Object({ id: text, crn: text, href: text }, closed);
 /** Names another object in a body, by its id. */
 export type Reference = Type.Static<typeof ReferenceSchema>;
 
@@ -189,18 +189,25 @@ const GatewayReference = Type.Object(
   { ...closed, description: 'a gateway by its id, or by its name, with its VPC where two have the name' },
 );
 
+const TableReference = Type.Object(
+  { id: text, name: text },
+  { ...closed, description: 'a routing table of the VPC by its id, or by its name' },
+);
+
 /** What `POST /culvert/v1/transactions` takes. Bodies of steps are checked by their operations. */
 export function transactionBody<const Name extends string>(operations: readonly Name[]) {
   const step = Type.Object(
     {
       operation: Type.Enum([...operations]),
       gateway: Type.Optional(GatewayReference),
+      vpc: Type.Optional(Type.Object({ id: text }, closed)),
+      table: Type.Optional(TableReference),
       id: text,
       body: Type.Optional(
         Type.Unsafe<object>({
           type: 'object',
           description:
-            'the body of the operation; connections may name policies as {"name": "…"}, and an update of one may set every field that creating it has',
+            'the body of the operation; connections may name policies as {"name": "…"}, routes a next hop as {"gateway": "…", "connection": "…"}, and an update of one may set every field that creating it has',
         }),
       ),
     },

@@ -19,6 +19,7 @@ import {
   page,
   Reason,
   ResourceGroupReference,
+  RoutingTableReference,
   ref,
   Text,
   Time,
@@ -39,6 +40,7 @@ export const Subnet = named('Subnet', {
   total_ipv4_address_count: Count,
   resource_group: ref(ResourceGroupReference),
   resource_type: constant('subnet'),
+  routing_table: ref(RoutingTableReference),
   vpc: ref(VpcReference),
   zone: Type.Object({ href: Href, name: Name }, closed),
 });
@@ -49,6 +51,7 @@ export const Vpc = named('VPC', {
   href: Href,
   name: Name,
   classic_access: Type.Boolean(),
+  default_routing_table: ref(RoutingTableReference),
   status: constant('available'),
   resource_group: ref(ResourceGroupReference),
   resource_type: constant('vpc'),
@@ -96,7 +99,14 @@ export const Quota = named('Quota', {
   used: Count,
   scope: Type.Object(
     {
-      resource_type: Type.Enum(['region', 'zone', 'vpc', 'vpn_gateway', 'vpn_gateway_connection']),
+      resource_type: Type.Enum([
+        'region',
+        'zone',
+        'vpc',
+        'routing_table',
+        'vpn_gateway',
+        'vpn_gateway_connection',
+      ]),
       id: Id,
       name: Name,
       href: Href,
@@ -108,7 +118,7 @@ export const Quota = named('Quota', {
 /** An entry of the audit trail. */
 export const AuditEntry = named('AuditEntry', {
   at: Time,
-  action: Type.String({ pattern: '^(is\\.vpn|culvert)\\.[a-z_-]+\\.[a-z]+$' }),
+  action: Type.String({ pattern: '^(is\\.(vpn|vpc|subnet)|culvert)\\.[a-z_-]+\\.[a-z]+$' }),
   outcome: Type.Enum(['success', 'failure']),
   initiator: Type.Object(
     {

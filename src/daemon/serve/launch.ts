@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { namespacePath } from '../../linux/namespace-entry.js';
 import { programVersion } from '../../telemetry/program.js';
 import { ControlClient } from '../control/client.js';
 import type { AttachAnswer } from '../control/methods.js';
@@ -60,11 +61,6 @@ export class SilentProcessError extends StartError {
     );
     this.pid = pid;
   }
-}
-
-/** The file that represents a network namespace. */
-function namespacePath(namespace: string): string {
-  return isAbsolute(namespace) ? namespace : `/run/netns/${namespace}`;
 }
 
 /** The file beside a control socket that names the namespace of its gateway, for a server that does not know it. */

@@ -20,6 +20,7 @@ import type { ControlClient } from '../control/client.js';
 import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { captureStream } from './capture-stream.js';
+import { KernelRoutes } from './kernel-routes.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { MemberProcess } from './member-process.js';
 import { memberOf, memberSocket } from './run-folder.js';
@@ -65,10 +66,13 @@ export class ProcessRunner implements GatewayRunner {
   #options: ProcessRunnerOptions;
   readonly #gateways = new Map<string, RunningGateway>();
   readonly #listeners = new Set<(id: string) => void>();
+  readonly routes: KernelRoutes;
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options;
     ownFolder(options.folder);
+    const { folder: owner, logger } = options;
+    this.routes = new KernelRoutes({ owner, logger, changed: (gateway) => this.#tell(gateway) });
   }
 
   async start(desired: DesiredGateway): Promise<void> {
@@ -131,7 +135,8 @@ export class ProcessRunner implements GatewayRunner {
     const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
     const members = running.members.map(({ status }) => status);
     const faults = running.members.map(({ fault }) => fault);
-    return { state, members, faults, ...(reason === undefined ? {} : { reason }) };
+    const routeFaults = this.routes.faultsOf(id);
+    return { state, members, faults, routeFaults, ...(reason === undefined ? {} : { reason }) };
   }
 
   explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]> {
@@ -204,6 +209,7 @@ export class ProcessRunner implements GatewayRunner {
 
   /** Lets go of all gateways: they go on, and the next server finds them. */
   async release(): Promise<void> {
+    this.routes.release();
     const members = [...this.#gateways.values()].flatMap((gateway) => gateway.members);
     await Promise.all(members.map((member) => member.release()));
     this.#gateways.clear();
@@ -211,6 +217,7 @@ export class ProcessRunner implements GatewayRunner {
 
   /** Stops all gateways in good order. */
   async close(): Promise<void> {
+    this.routes.remove();
     const results = await Promise.allSettled([...this.#gateways.keys()].map((id) => this.stop(id)));
     for (const result of results) {
       if (result.status === 'rejected') this.#options.logger.error(oneLine(result.reason));

@@ -1,0 +1,35 @@
+import { inNamespace } from '../../linux/namespace-entry.js';
+import { addRule, listRules, removeRule, type SourceRule } from '../../linux/policy-rules.js';
+import {
+  addTableRoute,
+  type ListedTableRoute,
+  listTableRoutes,
+  removeTableRoute,
+  replaceTableRoute,
+  type TableRoute,
+} from '../../linux/table-routes.js';
+
+/** What is asked of the kernel for the routing of VPCs. Tests without rights put their own in its place. */
+export interface RouteKernel {
+  /** Everything that `work` asks is of this network namespace; the server's own when undefined. @throws LinuxError */
+  within<T>(namespace: string | undefined, work: () => T): T;
+  routes(chosen: (table: number) => boolean): readonly ListedTableRoute[];
+  addRoute(route: TableRoute): void;
+  replaceRoute(route: TableRoute): void;
+  removeRoute(route: TableRoute): void;
+  rules(): readonly SourceRule[];
+  addRule(rule: SourceRule): void;
+  removeRule(rule: SourceRule): void;
+}
+
+/** The kernel of this host, by rtnetlink. */
+export const linuxRouteKernel: RouteKernel = {
+  within: (namespace, work) => (namespace === undefined ? work() : inNamespace(namespace, work)),
+  routes: listTableRoutes,
+  addRoute: addTableRoute,
+  replaceRoute: replaceTableRoute,
+  removeRoute: removeTableRoute,
+  rules: listRules,
+  addRule,
+  removeRule,
+};
