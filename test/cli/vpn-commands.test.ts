@@ -437,6 +437,10 @@ t.test('every command has help with an example, and completion knows them', asyn
       ...family('vpn-gateway-connection', ' -create -delete -update -explain'),
       ...family('vpn-gateway-connection-local-cidr', '-add -delete'),
       ...family('vpn-gateway-connection-peer-cidr', '-add -delete'),
+      ...['vpc-routing-tables', 'vpc-routing-table-routes', 'vpc-default-routing-table'],
+      ...['subnet-routing-table', 'subnet-update'],
+      ...family('vpc-routing-table', ' -create -update -delete'),
+      ...family('vpc-routing-table-route', ' -create -update -delete'),
     ].sort(),
   );
   for (const { name, examples } of vpnCommands) {

@@ -19,6 +19,8 @@ t.test('the files of the walk-through in the README fit each other', async (t) =
     ipsecPolicies: [],
     gateways: [],
     leaving: [],
+    tables: [],
+    vpcs: [],
     subnets: subnets.map((one) => ({ ...one, vpc: vpcs.find(({ id }) => id === one.vpc) })),
   };
   const { steps } = makePlan(document.value, current, true);

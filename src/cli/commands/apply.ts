@@ -1,5 +1,6 @@
 import { defineCommand } from '../command.js';
-import type { Plan, PlannedChange, Verb } from '../declarative/plan.js';
+import type { Plan, PlannedChange } from '../declarative/plan.js';
+import type { Verb } from '../declarative/step.js';
 import { CliError, ExitCode, UsageError } from '../errors.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';

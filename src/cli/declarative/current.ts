@@ -1,22 +1,20 @@
 import type { ApiClient, ApiObject } from '../vpn/api-client.js';
 import { type ConnectionWish, connectionWish, withoutDerived } from './connection-wish.js';
 import type { GatewayWish } from './document.js';
+import type { Known } from './known.js';
 import { type IkePolicyWish, type IpsecPolicyWish, ikePolicyWish, ipsecPolicyWish } from './policy-wish.js';
+import { type KnownTable, readTables } from './routing-current.js';
 
 /** What there is, in the terms of a document, with the ids of the objects. */
 export interface Current {
   readonly ikePolicies: readonly Known<IkePolicyWish>[];
   readonly ipsecPolicies: readonly Known<IpsecPolicyWish>[];
   readonly gateways: readonly KnownGateway[];
+  readonly tables: readonly KnownTable[];
+  readonly vpcs: readonly ApiObject[];
   readonly subnets: readonly ApiObject[];
   /** Ids of gateways that are being deleted: their names and addresses are not free yet. */
   readonly leaving: readonly string[];
-}
-
-/** An object of the server in the form that a file would wish for it, with its id. */
-export interface Known<T> {
-  readonly id: string;
-  readonly wish: T;
 }
 
 /** A gateway of the server with its connections, and what defaults of the file are derived from. */
@@ -29,12 +27,13 @@ export interface KnownGateway extends Known<Omit<GatewayWish, 'connections'>> {
 
 /** Reads everything that a file can declare from the server. @throws CliError when a request fails */
 export async function readCurrent(api: ApiClient): Promise<Current> {
-  const [ike, ipsec, gateways, subnets] = await Promise.all([
+  const [ike, ipsec, gateways, subnets, vpcs] = await Promise.all([
     api.list('/ike_policies', 'ike_policies'),
     api.list('/ipsec_policies', 'ipsec_policies'),
     // Oldest first, so that an export keeps the order in which things were made.
     api.list('/vpn_gateways', 'vpn_gateways', { sort: 'created_at' }),
     api.list('/subnets', 'subnets'),
+    api.list('/vpcs', 'vpcs'),
   ]);
   const isLeaving = ({ lifecycle_state: state }: ApiObject): boolean => state === 'deleting';
   const living = gateways.filter((gateway) => !isLeaving(gateway));
@@ -42,6 +41,8 @@ export async function readCurrent(api: ApiClient): Promise<Current> {
     ikePolicies: ike.map((policy) => ({ id: policy.id, wish: ikePolicyWish(policy) })).reverse(),
     ipsecPolicies: ipsec.map((policy) => ({ id: policy.id, wish: ipsecPolicyWish(policy) })).reverse(),
     gateways: await Promise.all(living.map((gateway) => readGateway(api, gateway))),
+    tables: await readTables(api, vpcs, gateways),
+    vpcs,
     subnets,
     leaving: gateways.filter(isLeaving).map(({ id }) => id),
   };

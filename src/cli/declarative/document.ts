@@ -16,12 +16,14 @@ import { readInput, sourceName } from '../read-input.js';
 import { readLine } from '../vpn/connect.js';
 import { type ConnectionWish, connectionWish } from './connection-wish.js';
 import { type IkePolicyWish, type IpsecPolicyWish, ikePolicyWish, ipsecPolicyWish } from './policy-wish.js';
+import { TableSchema, type TableWish, tableIssues, tableWish } from './routing-document.js';
 
 /** What a file wants there to be, with all defaults, in the terms in which two states are compared. */
 export interface Document {
   readonly ikePolicies: readonly IkePolicyWish[];
   readonly ipsecPolicies: readonly IpsecPolicyWish[];
   readonly gateways: readonly GatewayWish[];
+  readonly tables: readonly TableWish[];
   /** Where something is in the file, `vpn.yaml:12:5`, or the nearest place to it that is there. */
   readonly locate: (path: ConfigPath) => string;
 }
@@ -40,6 +42,7 @@ const DocumentSchema = Type.Object(
   {
     ike_policies: Type.Optional(Type.Array(IkePolicySchema)),
     ipsec_policies: Type.Optional(Type.Array(IpsecPolicySchema)),
+    routing_tables: Type.Optional(Type.Array(TableSchema)),
     vpn_gateways: Type.Optional(
       Type.Array(
         Type.Object(
@@ -97,6 +100,7 @@ export function readDocument(
       mode: mode ?? DEFAULTS.mode,
       connections: (connections ?? []).map((one) => declared(one, readKey)),
     })),
+    tables: (input.routing_tables ?? []).map(tableWish),
     locate: (path) => {
       const { line, column } = locate({ path, message: '' });
       return [name, ...(line === undefined ? [] : [line, column ?? 1])].join(':');
@@ -118,6 +122,7 @@ function checkNames(input: DocumentInput, issues: ConfigIssue[]): void {
   };
   // Gateways of one name may be in two VPCs: the subnet distinguishes them.
   for (const list of lists.slice(0, 2)) look(input[list] ?? [], [list]);
+  issues.push(...tableIssues(input.routing_tables ?? []));
   const gateways = input.vpn_gateways ?? [];
   look(
     gateways.map(({ name, subnet }) => ({ name: `${name} in ${subnet}` })),

@@ -2,7 +2,8 @@ import { CliError } from '../errors.js';
 import { type ApiClient, type Fault, RefusedError } from '../vpn/api-client.js';
 import type { Current } from './current.js';
 import type { Document } from './document.js';
-import type { Plan, Step } from './plan.js';
+import type { Plan } from './plan.js';
+import type { Step } from './step.js';
 import { waitUntil } from './wait.js';
 
 /** What the file says is refused: it has to be another. */
@@ -108,7 +109,8 @@ async function deleteGateways(
   { leaving }: Current,
   api: ApiClient,
 ): Promise<void> {
-  const ids = steps.flatMap(({ request }) => request.id ?? []);
+  const gateways = steps.filter(({ request }) => request.operation === 'delete_vpn_gateway');
+  const ids = gateways.flatMap(({ request }) => request.id ?? []);
   // One that is pending cannot be deleted yet.
   for (const id of ids) {
     await waitUntil(

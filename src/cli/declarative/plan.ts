@@ -4,31 +4,12 @@ import { suggestion } from '../nearest.js';
 import type { ApiObject } from '../vpn/api-client.js';
 import { connectionDifference, haveSameEnds, newConnection } from './connection-steps.js';
 import type { ConnectionWish } from './connection-wish.js';
-import type { Current, Known, KnownGateway } from './current.js';
+import type { Current, KnownGateway } from './current.js';
 import { at, differ, told, unambiguousPairs } from './differences.js';
 import type { Document, GatewayWish } from './document.js';
-
-/** One step of a transaction, as the API takes it. */
-export interface StepRequest {
-  readonly operation: string;
-  readonly gateway?:
-    | { readonly id: string }
-    | { readonly name: string; readonly vpc: { readonly id: string } };
-  readonly id?: string;
-  readonly body?: object;
-}
-
-/** One request of a plan, with the words for it. */
-export interface Step {
-  readonly request: StepRequest;
-  /** What it changes, in words. */
-  readonly object: string;
-  /** Where the file speaks of it; absent for what the file does not name. */
-  readonly place?: ConfigPath;
-}
-
-/** What happens to an object; `replace` deletes it and creates it with the same name. */
-export type Verb = 'create' | 'update' | 'replace' | 'delete';
+import type { Known } from './known.js';
+import { planRouting } from './routing-plan.js';
+import type { Step, StepRequest, Verb } from './step.js';
 
 /** What happens to one object, in words. */
 export interface PlannedChange {
@@ -64,6 +45,7 @@ export function makePlan(document: Document, current: Current, prune: boolean): 
   planner.policies(IKE, document.ikePolicies, current.ikePolicies);
   planner.policies(IPSEC, document.ipsecPolicies, current.ipsecPolicies);
   planner.gateways(current);
+  planner.routing(current);
   return planner.plan();
 }
 
@@ -156,6 +138,21 @@ class Planner {
       const object = `gateway ${known.wish.name} with its ${known.connections.length} connections`;
       this.#surplus(this.#deletions, { object, request: { operation: 'delete_vpn_gateway', id: known.id } });
     }
+  }
+
+  routing(current: Current): void {
+    const leaving = (steps: readonly Step[], operation: string): ReadonlySet<string> =>
+      new Set(steps.flatMap(({ request }) => (request.operation === operation ? (request.id ?? []) : [])));
+    planRouting(current, {
+      document: this.#document,
+      prune: this.#prune,
+      leavingGateways: leaving(this.#deletions, 'delete_vpn_gateway'),
+      leavingConnections: leaving(this.#steps, 'delete_vpn_gateway_connection'),
+      change: (verb, object, changes) => this.#change(verb, object, changes),
+      step: (step, first = false) => void (first ? this.#deletions : this.#steps).push(step),
+      keep: (object) => void this.#kept.push(object),
+      unchanged: () => void this.#unchanged++,
+    });
   }
 
   #gateway(one: PlacedGateway, found: KnownGateway | undefined): void {

@@ -36,6 +36,17 @@ export async function resolveGateway(
   );
 }
 
+/** Finds an object of a list by its name or id. @throws CliError when there is none, or more than one of the name */
+export async function resolveIn(
+  api: ApiClient,
+  path: string,
+  list: string,
+  nameOrId: string,
+  word: string,
+): Promise<ApiObject> {
+  return choose(await api.list(path, list), nameOrId, word);
+}
+
 /** Finds a connection of a gateway by its name or id. @throws CliError when there is none, or more than one */
 export async function resolveConnection(
   api: ApiClient,

@@ -66,6 +66,36 @@ export const ipsecPolicyView: View = [
   ...policyTail,
 ];
 
+export const routingTableView: View = [
+  name,
+  { title: 'DEFAULT', spare: 1, cell: (one) => (one.is_default === true ? 'yes' : 'no') },
+  {
+    title: 'ACCEPTS FROM',
+    spare: 2,
+    cell: (one) =>
+      text((one.accept_routes_from as { resource_type: string }[]).map((of) => of.resource_type)),
+  },
+  { title: 'ROUTES', align: 'right', cell: (one) => String(count(one.routes)) },
+  { title: 'SUBNETS', cell: (one) => text((one.subnets as ApiObject[]).map((subnet) => subnet.name)) },
+  id,
+];
+
+export const routeView: View = [
+  name,
+  { title: 'STATE', whole: true, cell: (one) => text(one.lifecycle_state) },
+  { title: 'ZONE', spare: 2, cell: (one) => text(at(one, 'zone', 'name')) },
+  { title: 'DESTINATION', whole: true, cell: (one) => text(one.destination) },
+  { title: 'ACTION', spare: 1, cell: (one) => text(one.action) },
+  {
+    title: 'NEXT HOP',
+    whole: true,
+    cell: (one) => text(at(one, 'next_hop', 'name') ?? at(one, 'next_hop', 'address')),
+  },
+  { title: 'PRIORITY', align: 'right', spare: 1, cell: (one) => text(one.priority) },
+  { title: 'ORIGIN', spare: 2, cell: (one) => text(one.origin) },
+  id,
+];
+
 export const serviceConnectionView: View = [
   { title: 'STATUS', whole: true, cell: (one) => text(one.status) },
   id,
@@ -96,7 +126,14 @@ export function renderObject(object: ApiObject, style: Style, width: number | un
 
 const SECRETS = new Set(['psk']);
 /** Of what an object refers to, people want the name; the rest is in the JSON form. */
-const REFERENCES = new Set(['subnet', 'vpc', 'resource_group', 'ike_policy', 'ipsec_policy']);
+const REFERENCES = new Set([
+  'subnet',
+  'vpc',
+  'resource_group',
+  'ike_policy',
+  'ipsec_policy',
+  'routing_table',
+]);
 
 function pairsOf(field: string, value: unknown): (readonly [string, string])[] {
   if (SECRETS.has(field)) return [[field, '(not shown; --output json has it)']];
