@@ -47,7 +47,7 @@ export const outputOption = {
   default: 'text',
   // The reference CLI of the VPN API writes it in capitals.
   coerce: (value: unknown) => (typeof value === 'string' ? value.toLowerCase() : value) as OutputFormat,
-  describe: 'Text for people or JSON of a stable shape for programs',
+  describe: 'Text for people, or JSON in a stable form for programs',
 } as const satisfies Options;
 
 /** Where a daemon listens, unless its file names another place. */

@@ -159,7 +159,7 @@ export async function inTime<T>(answer: Promise<T>, seconds: number, path: strin
 }
 
 function silence(path: string, seconds: number): string {
-  return `the daemon does not answer: nothing came from ${path} within ${seconds} s; see whether its process is stopped, or wait longer with --timeout`;
+  return `the daemon does not answer: nothing came from ${path} within ${seconds} s; check whether its process is suspended, or wait longer with --timeout`;
 }
 
 /** Errors of `connect` that mean that no daemon answers there, and not that this command asks in the wrong way. */
@@ -182,7 +182,7 @@ function refusal(path: string, error: unknown, code: string): string {
       return `the control socket ${path} may not be used by this user; run the command as the user of the daemon`;
     // Its queue of connections is full: they are not being accepted.
     case 'EAGAIN':
-      return `the daemon does not answer: it takes no connection at ${path}; see whether its process is stopped`;
+      return `the daemon does not answer: it accepts no connection at ${path}; check whether its process is suspended`;
     case 'ENOTSOCK':
       return `${path} is not a control socket; name the one of gateway.control with --control`;
     default:

@@ -173,7 +173,7 @@ function describe(parser: Argv, command: CliCommand): Argv {
   for (const [name, positional] of Object.entries(command.positionals))
     sub = sub.positional(name, positional);
   for (const [line, does] of command.examples) sub = sub.example(`$0 ${line}`, does);
-  return sub.epilogue(command.epilogue ?? 'Exit codes: 0 done, 1 the thing failed, 2 wrong usage.');
+  return sub.epilogue(command.epilogue ?? 'Exit codes: 0 done, 1 it failed, 2 wrong usage.');
 }
 
 /** Turns what yargs complains about into one sentence in our words, with the nearest known name. */

@@ -72,7 +72,7 @@ function parsePart(part: string, suite: string): Part {
     } else if (dhFromName(word) !== undefined && group === undefined) {
       group = dhFromName(word);
     } else {
-      throw new UsageError(`suite "${suite}": "${word}" is no cipher, hash or group, or one too many`);
+      throw new UsageError(`suite "${suite}": "${word}" is not a cipher, hash or group, or is one too many`);
     }
   }
   if (cipher === undefined) {

@@ -43,6 +43,6 @@ export function topHelp(
     '',
     'culvert <command> --help shows operands, options and examples; culvert --version the version.',
     'Begin with culvert pair --once: two gateways, a tunnel and traffic through it, on this machine.',
-    'Exit codes: 0 done, 1 the thing failed, 2 wrong usage.',
+    'Exit codes: 0 done, 1 it failed, 2 wrong usage.',
   ];
 }

@@ -76,7 +76,7 @@ function oneWayTraffic({ projections, now }: Advised): readonly Advisory[] {
   const silence = projections.traffic.oneWay(now);
   if (silence === undefined) return [];
   const message =
-    `We send, nothing comes back since ${Math.round((now - silence.since) / 1000)} s (${silence.packets} packets): ` +
+    `We send, but nothing has come back for ${Math.round((now - silence.since) / 1000)} s (${silence.packets} packets): ` +
     "look at the peer's firewall, its routes back to our networks, and its counters for these SAs.";
   return [{ code: 'one_way_traffic', message }];
 }
@@ -98,7 +98,7 @@ function besideTunnel({ config }: Advised): readonly Advisory[] {
 
 function renewalPending({ renewing }: Advised): readonly Advisory[] {
   const message =
-    'The configuration changed: a negotiation with the new one has not succeeded yet, and what stands goes on as before.';
+    'The configuration changed: a negotiation with the new one has not succeeded yet, and the SAs that are established stay in use.';
   return renewing ? [{ code: 'renewal_pending', message }] : [];
 }
 

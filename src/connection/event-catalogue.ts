@@ -86,7 +86,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     fold: ({ connection }) => ({ key: initiatingKey(connection), silence: true }),
     history: ({ version, peer }) => ({
       kind: 'attempt',
-      text: `we begin IKEv${version} with ${formatEndpoint(peer)}`,
+      text: `we start IKEv${version} with ${formatEndpoint(peer)}`,
     }),
     status: true,
   },
@@ -94,16 +94,16 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     meaning: 'A peer begins to negotiate an IKE SA. Its connection is not known yet.',
     spec: 'RFC 7296 §1.2; RFC 2409 §5',
     level: 'debug',
-    text: ({ version, peer }) => `answering IKEv${version} of ${formatEndpoint(peer)}`,
+    text: ({ version, peer }) => `answering IKEv${version} from ${formatEndpoint(peer)}`,
     fold: ({ kind, peer }) => ({ key: `${kind} ${peer.address}` }),
     history: ({ version, peer }) => ({
       kind: 'attempt',
-      text: `${formatEndpoint(peer)} begins IKEv${version} with us`,
+      text: `${formatEndpoint(peer)} starts IKEv${version} with us`,
     }),
   },
   'ike-established': {
     meaning:
-      'An IKE SA is established: both ends are authenticated, here or (`adopted`) in an engine before this one. `replaces` names the one it rekeys.',
+      'An IKE SA is established: both ends are authenticated, here or (`adopted`) in a previous engine. `replaces` names the one it rekeys.',
     spec: 'RFC 7296 §1.2, §2.18; RFC 2409 §5',
     level: 'info',
     text: ({ ike, adopted }) =>
@@ -147,11 +147,11 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
   },
   'child-established': {
     meaning:
-      'A child SA is established, here or (`adopted`) in an engine before this one. `replaces` names the one it rekeys.',
+      'A child SA is established, here or (`adopted`) in a previous engine. `replaces` names the one it rekeys.',
     spec: 'RFC 7296 §1.3, §2.8; RFC 2409 §5.5',
     level: 'info',
     text: ({ child, adopted }) =>
-      `child SA ${child.childId} ${establishedWord(adopted)}${child.replaces === undefined ? '' : ` instead of ${child.replaces}`}: ` +
+      `child SA ${child.childId} ${establishedWord(adopted)}${child.replaces === undefined ? '' : ` in place of ${child.replaces}`}: ` +
       `${selectors(child.localTs)} === ${selectors(child.peerTs)}, ${suiteWord(espSuiteNames(child.suite))}` +
       `${child.encapsulation === 'udp' ? ' in UDP' : ''}${child.narrowed ? ', narrowed by the peer' : ''}`,
     fields: { spi_in: ({ child }) => hex32(child.spiIn), spi_out: ({ child }) => hex32(child.spiOut) },
@@ -174,7 +174,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
   },
   'child-failed': {
     meaning:
-      'A child SA was not established, or not rekeyed: `rekeys` names the one that goes on until it expires.',
+      'A child SA was not established, or not rekeyed: `rekeys` names the one that stays in use until it expires.',
     spec: 'RFC 7296 §1.3, §2.8; RFC 2409 §5.5',
     level: 'warn',
     text: ({ failure }) => `no child SA: ${statusReason(failure).message}`,
@@ -192,15 +192,15 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     status: true,
   },
   rescheduled: {
-    meaning: 'An SA is rekeyed at another time than before, since its lifetime changed.',
+    meaning: 'The rekeying of an SA is rescheduled, since its lifetime changed.',
     spec: 'RFC 7296 §2.8; RFC 2407 §4.6.3.1',
     level: 'debug',
     text: ({ ikeId, childId }) =>
-      `${childId === undefined ? `IKE SA ${ikeId}` : `child SA ${childId}`}: another lifetime, rekeying is put elsewhere`,
+      `${childId === undefined ? `IKE SA ${ikeId}` : `child SA ${childId}`}: its lifetime changed, so its rekeying is rescheduled`,
     status: true,
   },
   'liveness-probe': {
-    meaning: 'Nothing was heard of the peer for a while: it is asked for a sign of life.',
+    meaning: 'Nothing was heard from the peer for a while: it is asked for a sign of life.',
     spec: 'RFC 7296 §2.4; RFC 3706',
     level: 'debug',
     text: ({ idle }) => `probing the peer after ${Math.round(idle)} ms without a sign of life`,
@@ -241,7 +241,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     meaning: 'The peer demanded a cookie; the request is sent again with it.',
     spec: 'RFC 7296 §2.6',
     level: 'info',
-    text: ({ peer }) => `${formatEndpoint(peer)} demanded a cookie, sent again with it`,
+    text: ({ peer }) => `${formatEndpoint(peer)} demanded a cookie: the request is sent again with it`,
     history: () => ({ kind: 'changed', text: 'the peer demanded a cookie; sent again with it' }),
   },
   'ke-group-changed': {
@@ -260,15 +260,15 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     status: true,
   },
   'advisory-withdrawn': {
-    meaning: 'The advisories of this code do not apply to the connection any more.',
+    meaning: 'The advisories of this code no longer apply to the connection.',
     level: 'debug',
-    text: () => 'what was advised holds no more',
+    text: () => 'the advisory no longer applies',
     fields: { code: ({ code }) => code },
     streamed: true,
     status: true,
   },
   quirk: {
-    meaning: 'The peer deviates from the RFCs in a way that is put up with. Once per IKE SA and code.',
+    meaning: 'The peer deviates from the RFCs in a way that is tolerated. Once per IKE SA and code.',
     level: 'info',
     text: ({ code }) => QUIRKS[code],
     fields: { code: ({ code }) => code },
@@ -279,7 +279,7 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     meaning: 'A datagram was dropped and changed nothing.',
     spec: 'RFC 7296 §2.21.4, §2.5',
     level: 'info',
-    text: ({ peer, detail }) => `dropped a datagram of ${formatEndpoint(peer)}: ${detail}`,
+    text: ({ peer, detail }) => `dropped a datagram from ${formatEndpoint(peer)}: ${detail}`,
     fields: { reason: ({ reason }) => reason },
     fold: ({ kind, reason }) => ({ key: `${kind} ${reason}` }),
     status: ({ reason }) => TURNED_AWAY.includes(reason),
@@ -378,11 +378,11 @@ function failedFold(event: FailedEvent): Fold | undefined {
 
 /** An adopted SA was established by another engine. */
 function establishedWord(adopted: true | undefined): string {
-  return adopted === true ? 'carried on' : 'established';
+  return adopted === true ? 'taken over' : 'established';
 }
 
 function carriedOn(adopted: true | undefined): string {
-  return adopted === true ? ', carried on from before' : '';
+  return adopted === true ? ', taken over from a previous engine' : '';
 }
 
 function selectors(list: readonly TrafficSelector[]): string {

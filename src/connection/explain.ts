@@ -113,7 +113,7 @@ function verdictOf(
   const { status, peer, coverage, activity } = connection;
   if (status === 'up') {
     const pairs = coverage === undefined ? '' : ` for ${plural(coverage.covered, 'pair')} of networks`;
-    const but = threat === undefined ? '' : ` Yet something is wrong with it. ${threat}`;
+    const but = threat === undefined ? '' : ` But something is wrong with it. ${threat}`;
     return `The connection with ${peer} is up${pairs}.${but}`;
   }
   if (wanted !== undefined) return `The connection is down because it is meant to be. ${wanted}`;
@@ -122,9 +122,9 @@ function verdictOf(
     case 'connecting':
       return `The connection is being negotiated with ${peer}; nothing has failed yet.`;
     case 'trapped':
-      return `The connection is down and waits for traffic (dead_peer_detection.action hold).`;
+      return `The connection is down and waiting for traffic (dead_peer_detection.action hold).`;
     case 'passive':
-      return `The connection is down and waits for the peer ${peer}.`;
+      return `The connection is down and waiting for the peer ${peer}.`;
     default:
       return `The connection is ${status}.`;
   }

@@ -10,14 +10,14 @@ interface Close {
 /** How SAs end. */
 export const CLOSES: Readonly<Record<CloseReason, Close>> = {
   terminated: { words: 'deleted by us' },
-  shutdown: { words: 'deleted, the daemon stops' },
+  shutdown: { words: 'deleted, the daemon is stopping' },
   'peer-deleted': {
     words: 'the peer sent DELETE',
     failure: { cause: 'peer_deleted', message: 'The peer deleted the connection' },
   },
   'peer-dead': {
     words: 'the peer is dead',
-    failure: { cause: 'dpd_timeout', message: 'The peer gave no sign of life any more' },
+    failure: { cause: 'dpd_timeout', message: 'The peer no longer gave any sign of life' },
   },
   rekeyed: { words: 'replaced by rekeying' },
   expired: {

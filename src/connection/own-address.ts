@@ -22,7 +22,7 @@ export function peerAddressBesideTunnel(config: ConnectionConfig): string | unde
     if (network === undefined) continue;
     return (
       `The peer's own address ${address} lies in its network ${describeSelector(network)}: IKE and ESP go there ` +
-      'outside of the tunnel, and other traffic between our networks and that address cannot pass the tunnel. It is ' +
+      'outside the tunnel, and other traffic between our networks and that address cannot use the tunnel. It is ' +
       'discarded, or with gateway.fail_closed: false sent in the clear. Reach what runs there by another address of ' +
       'the peer, or take this one out of peer.cidrs.'
     );

@@ -91,13 +91,13 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'peer_not_responding',
     rank: 2,
     advice:
-      'Check in this order: the peer address; that the peer runs IKE (`ss -lun` there shows port 500); that UDP 500 and 4500 are open in both directions on every firewall and security group between (`tcpdump udp port 500` at both ends shows where it stops).',
+      'Check in this order: the peer address; that the peer runs IKE (`ss -lun` there shows port 500); that UDP 500 and 4500 are open in both directions on every firewall and security group in between (`tcpdump udp port 500` at both ends shows where it stops).',
   },
   port_4500_blocked: {
     code: 'peer_not_responding',
     rank: 4,
     advice:
-      'Open UDP 4500 in both directions on every firewall and security group between (`tcpdump udp port 4500` at both ends shows where it stops); where nothing at all comes back, check the peer address too, and that the peer runs IKE (`ss -lun` there shows port 4500).',
+      'Open UDP 4500 in both directions on every firewall and security group in between (`tcpdump udp port 4500` at both ends shows where it stops); where nothing at all comes back, check the peer address too, and that the peer runs IKE (`ss -lun` there shows port 4500).',
   },
   psk_mismatch: { code: 'cannot_authenticate_connection', rank: 4, advice: CHECK_PSK },
   psk_mismatch_likely: { code: 'cannot_authenticate_connection', rank: 2, advice: CHECK_PSK },
@@ -137,7 +137,7 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
   ts_mismatch: {
     code: 'ike_v2_local_remote_cidr_mismatch',
     rank: 3,
-    advice: "Our local CIDRs must be the peer's remote ones and the other way round.",
+    advice: "Our local CIDRs must be the peer's remote ones, and vice versa.",
   },
   ts_narrowed: {
     code: 'ike_v2_local_remote_cidr_mismatch',
@@ -153,17 +153,17 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'peer_not_responding',
     rank: 2,
     advice:
-      'The peer keeps asking for a cookie: it may be under load, or something between changes our address.',
+      'The peer keeps asking for a cookie: it may be under load, or something in between changes our address.',
   },
   half_open_limit: {
     code: 'peer_not_responding',
     rank: 2,
-    advice: 'Too many unfinished negotiations at once: wait, or find out who floods UDP 500.',
+    advice: 'Too many unfinished negotiations at once: wait, or find out who is flooding UDP 500.',
   },
   no_additional_sas: {
     code: 'internal_error',
     rank: 2,
-    advice: 'Let the peer have more child SAs on an IKE SA, or look there for those it has not given up.',
+    advice: 'Allow more child SAs per IKE SA at the peer, or look there for ones that were never deleted.',
   },
   peer_busy: {
     code: 'internal_error',
@@ -191,7 +191,7 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     code: 'internal_error',
     rank: 4,
     advice:
-      'Make the key lifetimes alike at both ends, and rekey at both; keep the machine from being suspended.',
+      'Set the same key lifetimes at both ends, and rekey at both; keep the machine from being suspended.',
   },
   rekey_failed: {
     code: 'internal_error',
@@ -221,28 +221,28 @@ const CAUSES: Readonly<Record<StatusCause, CauseInfo>> = {
     advice:
       'Turn NAT traversal on at the peer, or set `encapsulation: auto` here, which sends ESP as IP protocol 50 to such a peer.',
   },
-  internal_error: { code: 'internal_error', rank: 1, advice: 'The log has more.' },
+  internal_error: { code: 'internal_error', rank: 1, advice: 'See the log for details.' },
   local_route_conflict: {
     code: 'internal_error',
     rank: 3,
     advice:
-      'Another route to the same network is in the way: `ip route show` names it; unless this host needs it remove it, which is noticed within a minute, or take the network out of the configuration and reload.',
+      'Another route to the same network is in the way: `ip route show` names it; remove it if this host does not need it, which is noticed within a minute; otherwise take the network out of the configuration and reload.',
   },
   peer_address_in_networks: {
     code: 'internal_error',
     rank: 3,
     advice:
-      "Take the peer's own address out of `peer.cidrs`, or give the peer a further address for what is to be protected.",
+      "Take the peer's own address out of `peer.cidrs`, or give the peer another address for what is to be protected.",
   },
   tun_error: {
     code: 'internal_error',
     rank: 3,
-    advice: 'The TUN device of the connection could not be made: choose another `interface` and reload.',
+    advice: 'The TUN device of the connection could not be created: choose another `interface` and reload.',
   },
   waiting_for_peer: {
     code: 'peer_not_responding',
     rank: 0,
-    advice: 'Nothing to do here when that is meant; else set establish_mode to bidirectional.',
+    advice: 'Nothing to do here if that is intended; otherwise set establish_mode to bidirectional.',
   },
 };
 

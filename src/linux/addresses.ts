@@ -64,7 +64,7 @@ function change(type: number, flags: number, device: string, value: string, doin
     linuxError(
       errno,
       `${doing} address ${value} on device "${device}"`,
-      errno === Errno.EEXIST ? `the device has it already: see \`ip address show ${device}\`` : undefined,
+      errno === Errno.EEXIST ? `the device already has it: see \`ip address show ${device}\`` : undefined,
     ),
   );
 }

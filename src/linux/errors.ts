@@ -86,7 +86,7 @@ export function tunError(errno: number, name: string): LinuxError {
       return linuxError(
         errno,
         `${doing}: there is no /dev/net/tun`,
-        'load the module (`modprobe tun`) or make the node (`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`); a container needs `--device /dev/net/tun`',
+        'load the module (`modprobe tun`) or create the node (`mkdir -p /dev/net && mknod /dev/net/tun c 10 200`); a container needs `--device /dev/net/tun`',
       );
     case Errno.EBUSY:
     case Errno.EEXIST:

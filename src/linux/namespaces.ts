@@ -38,7 +38,7 @@ export function networkLabSupport(): LabSupport {
   }
   return {
     ok: false,
-    reason: `network namespaces cannot be made here (${reasons.join('; ')}): run as root, or allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)`,
+    reason: `network namespaces cannot be created here (${reasons.join('; ')}): run as root, or allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)`,
   };
 }
 

@@ -121,7 +121,7 @@ export function removeRoute(route: DeviceRoute): void {
     linuxError(
       errno,
       `removing the route ${formatCidr(route.cidr)} through device "${route.device}"`,
-      errno === Errno.ESRCH ? 'there is no such route: somebody else removed it' : undefined,
+      errno === Errno.ESRCH ? 'there is no such route: something else removed it' : undefined,
     ),
   );
 }

@@ -29,7 +29,7 @@ export class UnixListenError extends OperatorError {
 
 const WORDS: Readonly<Partial<Record<UnixListenError['reason'], string>>> = {
   too_long: 'the path is too long',
-  answered: 'somebody answers there',
+  answered: 'something answers there',
   no_socket: 'something else is there',
 };
 

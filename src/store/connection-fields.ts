@@ -60,7 +60,7 @@ export const CONNECTION_FIELDS = {
     means:
       'pre-shared key, 6 to 128 letters, digits and `- + & ! @ # $ % ^ * ( ) , . : _`, not beginning with `0x` or `0s`',
     usual: 'required, or `psk_file`',
-    help: 'New pre-shared key; better --psk-file',
+    help: 'New pre-shared key; prefer --psk-file',
   },
   psk_file: {
     schema: Type.Optional(

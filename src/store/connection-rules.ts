@@ -63,7 +63,7 @@ function checkPeer(
   issues: ConfigIssue[],
 ): void {
   if (peer.address !== undefined && peer.fqdn !== undefined) {
-    const message = 'stands beside address: keep one of the two';
+    const message = 'conflicts with address: keep one of the two';
     issues.push({ path: under(path, 'fqdn'), rule: 'only_one', atName: true, message });
   } else if (peer.address === undefined && peer.fqdn === undefined) {
     issues.push({ path, rule: 'missing', message: 'needs an address or an fqdn' });
@@ -210,7 +210,7 @@ function checkRoutes(
     }
     const network = formatCidr(cidr.value);
     if (seen.has(network)) {
-      issues.push({ path: place, message: `${shown(text, place)} stands in the list twice: keep one` });
+      issues.push({ path: place, message: `${shown(text, place)} is in the list twice: keep one` });
     }
     seen.add(network);
   }

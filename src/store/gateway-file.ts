@@ -112,7 +112,7 @@ function readValid(input: unknown, source: string, issues: ConfigIssue[]): Gatew
 function readPsk(path: ConfigPath, input: ConnectionInput, issues: ConfigIssue[]): PskSource {
   const { psk, psk_file: file } = input;
   if (psk !== undefined && file !== undefined) {
-    const message = 'stands beside psk: keep one of the two';
+    const message = 'conflicts with psk: keep one of the two';
     issues.push({ path: under(path, 'psk_file'), rule: 'only_one', atName: true, message });
   }
   const encoding = input.psk_encoding ?? 'text';

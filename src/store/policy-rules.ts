@@ -182,7 +182,7 @@ function readAlgorithms(
     const single = fields[one];
     const list = fields[many];
     if (single !== undefined && list !== undefined) {
-      const message = `stands beside ${one}: keep one of the two`;
+      const message = `conflicts with ${one}: keep one of the two`;
       issues.push({ path: under(path, many), rule: 'only_one', atName: true, message });
     }
     const given = [list ?? single ?? before?.[category] ?? []].flat();
@@ -211,7 +211,7 @@ function checkCiphers(category: Category, issues: ConfigIssue[]): boolean | unde
     (a, i) => ciphers.findIndex((b) => a.id === b.id && a.keyBits === b.keyBits) < i,
   );
   if (doubled >= 0) {
-    const message = `"${category.values[doubled]}" stands in the list twice under two names: keep one`;
+    const message = `"${category.values[doubled]}" is in the list twice under two names: keep one`;
     issues.push({ path: under(category.path, doubled), rule: 'listed_twice', message });
   }
   if (aead.includes(true) && aead.includes(false)) {

@@ -77,7 +77,7 @@ function explain(fault: SchemaFault): ConfigIssue {
       return {
         path: under(path, fault.index ?? 0),
         rule: 'listed_twice',
-        message: `${shown(itemOf(data, fault.index ?? 0), path)} stands in the list twice: keep one`,
+        message: `${shown(itemOf(data, fault.index ?? 0), path)} is in the list twice: keep one`,
       };
     case 'minimum':
     case 'maximum': {

@@ -49,7 +49,7 @@ t.test('wrong usage is one line, a hint and exit code 2', async (t) => {
     [['status', '--output', 'jsn'], /--output does not take "jsn"; did you mean "json"\?/],
     [['pair', '--ike-version', '3'], /--ike-version does not take "3"/],
     [['pair', '--seconds', 'soon'], /--seconds takes a number/],
-    [['pair', '--suite', 'aes257-sha256'], /suite "aes257-sha256": "aes257" is no cipher/],
+    [['pair', '--suite', 'aes257-sha256'], /suite "aes257-sha256": "aes257" is not a cipher/],
     [['up', 'x', '--timeout', '0'], /--timeout takes a number of seconds/],
     [['check', '--config=x', '-q'], /unknown option "-q"/],
   ];
@@ -306,7 +306,10 @@ t.test('suites in words', async (t) => {
   t.equal(parseSuite('aes128gcm16-prfsha384-ecp384').ike.authentication_algorithm, 'sha384');
   t.throws(() => parseSuite('aes256'), /needs a hash/);
   t.throws(() => parseSuite('sha256'), /names no cipher/);
-  t.throws(() => parseSuite('aes256-sha256-sha1'), /"sha1" is no cipher, hash or group, or one too many/);
+  t.throws(
+    () => parseSuite('aes256-sha256-sha1'),
+    /"sha1" is not a cipher, hash or group, or is one too many/,
+  );
   t.throws(() => parseSuite('a/b/c'), /more than/);
 });
 

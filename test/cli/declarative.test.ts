@@ -169,7 +169,7 @@ t.test('a file that is wrong, and a step that is refused', async (t) => {
   });
   t.match(await apply(FILE.replace('name: right', 'name: left').replace('0717-sub2', 'subnet-1')), {
     code: 1,
-    err: /stands in the list twice/,
+    err: /is in the list twice/,
   });
   t.match(await apply(FILE.replace('peer_only', 'sometimes')), {
     code: 1,

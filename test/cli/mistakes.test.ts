@@ -117,7 +117,7 @@ t.test('forty mistakes on the command line and in files', async (t) => {
       'an endpoint that is none',
       ['vpn-gateways', '--endpoint', 'server:80'],
       2,
-      /"server:80" is no endpoint/,
+      /"server:80" is not an endpoint/,
       /write http:/,
     ],
     ['a shell that is none', ['completion', 'fish'], 2, /"fish"/, /one of bash, zsh/],

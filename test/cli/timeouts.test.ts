@@ -52,7 +52,7 @@ t.test(
       t.match(err, /^culvert: the server does not answer: [^\n]* within 0.05 s; [^\n]*--timeout[^\n]*\n$/);
     }
     const change = await commandLine('ike-policy-create', 'p', 'sha256', '14', 'aes256', '2', ...server);
-    t.match(change.err, /see first whether the change was made/);
+    t.match(change.err, /check first whether the change was made/);
   },
 );
 
@@ -62,7 +62,7 @@ t.test('an answer that begins and does not end is none', async (t) => {
   });
   const { code, err } = await commandLine('vpn-gateways', '--endpoint', drip, '--timeout', '0.1');
   t.equal(code, 1);
-  t.match(err, /^culvert: the server does not answer: no whole answer came/);
+  t.match(err, /^culvert: the server does not answer: no complete answer came/);
 });
 
 t.test('a daemon that falls silent during --watch', async (t) => {

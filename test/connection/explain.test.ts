@@ -77,7 +77,7 @@ t.test(
     tracker.configure([{ config: connection(first!), peer: PEER.address }]);
     tracker.handle(dropped, 20);
     t.match(tracker.history(first!), [{ kind: 'dropped', firstAt: 10, lastAt: 20, count: 2 }]);
-    t.same(tracker.history(others[0]!), [], 'one that is not configured any more has no history');
+    t.same(tracker.history(others[0]!), [], 'one that is no longer configured has no history');
   },
 );
 
@@ -152,7 +152,7 @@ t.test('what happens next', async (t) => {
     next_attempt_at: '2026-01-01T00:00:12.000Z',
   });
   t.match(new Bench(connection('c'), { view: view('trapped') }).explain(), {
-    verdict: /waits for traffic/,
+    verdict: /waiting for traffic/,
     next: [/first packet/],
   });
   t.match(new Bench(connection('c'), { view: view('connecting') }).explain(), {
@@ -287,7 +287,7 @@ t.test('traffic that leaves while nothing returns', async (t) => {
   t.match(bench.status(46_000, traffic(100)), {
     status: 'up',
     advisories: [
-      { code: 'one_way_traffic', message: /^We send, nothing comes back since 45 s \(100 packets\)/ },
+      { code: 'one_way_traffic', message: /^We send, but nothing has come back for 45 s \(100 packets\)/ },
     ],
     drops: { replay: 2 },
   });
@@ -337,7 +337,7 @@ t.test('our own limits that keep the peer out are a cause', async (t) => {
   ]);
   t.match(bench.explain(), {
     cause: 'half_open_limit',
-    verdict: /Requests of 192\.0\.2\.2 are dropped here/,
+    verdict: /Requests from 192\.0\.2\.2 are dropped here/,
   });
   t.equal(bench.tracker.history('c').length, 2, 'what others send is not its history');
 });

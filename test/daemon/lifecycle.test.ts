@@ -223,7 +223,7 @@ t.test('warnings about the host', async (t) => {
   );
   const everywhere = { 'net.ipv4.conf.all.rp_filter': '1', 'net.ipv4.conf.culvert0.rp_filter': '0' };
   t.match(hostWarnings('culvert0', read(everywhere)), [
-    /`sysctl -w net\.ipv4\.conf\.all\.rp_filter=0 net\.ipv4\.conf\.culvert0\.rp_filter=2` \(.*leave each of them at 1/,
+    /`sysctl -w net\.ipv4\.conf\.all\.rp_filter=0 net\.ipv4\.conf\.culvert0\.rp_filter=2` \(.*set each of them to 1/,
   ]);
   t.same(
     hostWarnings('culvert0', read({ ...strict, 'net.ipv4.conf.all.rp_filter': '2' })),
@@ -241,7 +241,7 @@ t.test('warnings about networks that will not pass the tunnel', async (t) => {
     );
   t.same(warnings(['10.2.0.0/24']), []);
   t.match(warnings(['192.0.2.2/32']), [/192\.0\.2\.2\/32 in peer\.cidrs is the peer's own address/]);
-  t.match(warnings([`${ADDRESS.a.replace(/\.\d+$/, '.0')}/24`]), [/holds gateway\.address.*uplink/]);
+  t.match(warnings([`${ADDRESS.a.replace(/\.\d+$/, '.0')}/24`]), [/contains gateway\.address.*uplink/]);
 });
 
 t.test('warnings about policies', async (t) => {

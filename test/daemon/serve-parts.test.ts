@@ -103,7 +103,7 @@ t.test('desired state with one thing wrong anywhere is a bad request, or a confi
   for (const [params, said] of [
     [
       of({ connections: [{ ...connection, ikePolicy: 'none' }] }),
-      /connections\[0\]\.ikePolicy names no policy/,
+      /connections\[0\]\.ikePolicy names a policy/,
     ],
     [of({ connections: [connection, connection] }), /connections\[1\]\.id is the id of two/],
     [

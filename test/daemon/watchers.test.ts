@@ -99,6 +99,6 @@ t.test(
     scene.document = undefined;
     scene.at++;
     scene.step();
-    t.same(await removed, { ok: false, error: 'c is not configured any more' });
+    t.same(await removed, { ok: false, error: 'c is no longer configured' });
   },
 );

@@ -141,7 +141,7 @@ t.test(
     await t.test('another firewall that flushes everything is noticed', async (t) => {
       const flushed = await lab.run('b', ['nft', 'flush', 'ruleset']);
       t.equal(flushed.code, 0, flushed.stderr);
-      for (let tries = 0; tries < 400 && !b.log().includes('it is made again'); tries++) await sleep(50);
+      for (let tries = 0; tries < 400 && !b.log().includes('it is created again'); tries++) await sleep(50);
       const before = await unheard(site, 'h', 4);
       await send(site, '10.1.0.99', '10.22.0.10');
       await sleep(300);

@@ -79,7 +79,7 @@ t.test(
     t.equal((await b.connection('c')).status, 'up', 'the peer knows nothing');
 
     const second = await CulvertDaemon.start(site.lab, 'a', site.folder, siteConfig(SITE_A, SITE_B, none));
-    t.match(second.log(), /removing the control socket of a daemon that did not end/);
+    t.match(second.log(), /removing the control socket of a daemon that did not shut down/);
     await second.until('c', up);
     const after = await b.until(
       'c',

@@ -299,7 +299,7 @@ t.test('a killed gateway fails the whole, and nothing is left', { skip }, async 
   process.kill(gateway!.pid, 'SIGKILL');
   const { code } = await run.ended;
   t.equal(code, 1);
-  t.match(run.out, /failed: gateway site-b was ended by SIGKILL/);
+  t.match(run.out, /failed: gateway site-b was killed by SIGKILL/);
   t.same(await run.leftovers(), []);
 });
 

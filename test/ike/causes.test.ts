@@ -37,7 +37,7 @@ t.test('each version is refused by the name of the other, at both ends', async (
       role: 'responder',
       failure: {
         cause: 'ike_version_mismatch',
-        message: `the peer begins with IKEv${theirs}; connection site takes IKEv${ours} only`,
+        message: `the peer starts with IKEv${theirs}; connection site accepts IKEv${ours} only`,
         details: { ours: [`IKEv${ours}`], theirs: [`IKEv${theirs}`] },
       },
     });

@@ -108,7 +108,7 @@ const LOSSES: readonly Life[] = [
           evidence: [
             /after \d+, \d+, \d+ s, while we would rekey after \d+ s|rekeyed after \d+ s, where 3600 s/,
           ],
-          remedy: /lifetimes? (alike at both ends|at the peer)/,
+          remedy: /lifetimes? at (both ends|the peer)/,
         };
         await explains(t, pair, wanted, 90);
       });
@@ -126,7 +126,7 @@ const LOSSES: readonly Life[] = [
         pair.culvert.signal('SIGCONT');
         const wanted = {
           cause: 'clock_or_lifetime',
-          evidence: [/stood still for \d+ s until \d{4}-/, /stood still +\d+/],
+          evidence: [/was paused for \d+ s until \d{4}-/, /stood still +\d+/],
           remedy: /suspended/,
         };
         await explains(t, pair, wanted, 60);
@@ -173,7 +173,7 @@ const LOSSES: readonly Life[] = [
         const wanted = {
           cause: 'half_open_limit',
           evidence: [
-            /requests of 192\.0\.2\.2 are dropped here: 1 \w+ SAs with this peer, which is the limit/i,
+            /requests from 192\.0\.2\.2 are dropped here: 1 \w+ SAs with this peer, which is the limit/i,
           ],
           remedy: /Too many unfinished negotiations/,
         };
@@ -276,7 +276,7 @@ const VERSION_2: readonly Life[] = [
           90,
         );
         const told = await explanation(pair);
-        t.match(told, { status: 'up', verdict: /Yet something is wrong .* nothing comes back since \d+ s/ });
+        t.match(told, { status: 'up', verdict: /But something is wrong .* nothing has come back for \d+ s/ });
         t.match(told.advice.join(), /the peer's firewall, its routes back/);
         await noFirewall(pair.site, 'a');
         await isMended(t, pair);

@@ -23,7 +23,7 @@ const PATH: readonly Life[] = [
           cause: 'port_500_blocked',
           evidence: [
             /nothing has ever come back from 192\.0\.2\.2:500/i,
-            /silence does not tell which/,
+            /silence does not show which/,
             /confidence +possible/,
             /first sent +\d{4}-/,
             /last sent +\d{4}-/,

@@ -144,7 +144,7 @@ const BAD: readonly BadFile[] = [
   [
     'psk and file',
     one({ psk_file: '/etc/culvert/b.psk' }),
-    ['3:121: connections[0].psk_file: stands beside psk: keep one of the two'],
+    ['3:121: connections[0].psk_file: conflicts with psk: keep one of the two'],
   ],
   [
     'admin state',
@@ -208,7 +208,7 @@ const BAD: readonly BadFile[] = [
   [
     'address and fqdn',
     peer('address: 192.0.2.2, fqdn: b.example'),
-    ['3:119: connections[0].peer.fqdn: stands beside address: keep one of the two'],
+    ['3:119: connections[0].peer.fqdn: conflicts with address: keep one of the two'],
   ],
   [
     'peer address name',

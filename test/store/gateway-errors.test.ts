@@ -273,7 +273,7 @@ const BAD: readonly BadFile[] = [
     ike(
       'encryption_algorithm: aes256, encryption_algorithms: [aes128], authentication_algorithm: sha256, dh_group: 14',
     ),
-    ['3:46: ike_policies[0].encryption_algorithms: stands beside encryption_algorithm: keep one of the two'],
+    ['3:46: ike_policies[0].encryption_algorithms: conflicts with encryption_algorithm: keep one of the two'],
   ],
   [
     'empty list',
@@ -283,13 +283,13 @@ const BAD: readonly BadFile[] = [
   [
     'twice',
     ike('encryption_algorithms: [aes256, aes256], authentication_algorithm: sha256, dh_group: 14'),
-    ['3:48: ike_policies[0].encryption_algorithms[1]: "aes256" stands in the list twice: keep one'],
+    ['3:48: ike_policies[0].encryption_algorithms[1]: "aes256" is in the list twice: keep one'],
   ],
   [
     'twice by two names',
     ike('encryption_algorithms: [3des, triple_des], authentication_algorithm: sha256, dh_group: 14'),
     [
-      '3:46: ike_policies[0].encryption_algorithms[1]: "triple_des" stands in the list twice under two names: keep one',
+      '3:46: ike_policies[0].encryption_algorithms[1]: "triple_des" is in the list twice under two names: keep one',
     ],
   ],
   [

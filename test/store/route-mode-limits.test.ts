@@ -69,7 +69,7 @@ t.test('route mode: a device and routes for each connection', async (t) => {
     /^connections\[1\]\.interface: "vpn7" is the device of connections\[0\] already/,
   ]);
   t.match(errors(route('routes: [10.8.0.1/16]')), [/^connections\[0\]\.routes\[0\]/]);
-  t.match(errors(route('routes: [10.8.0.0/16, 10.8.0.0/16]')), [/stands in the list twice/]);
+  t.match(errors(route('routes: [10.8.0.0/16, 10.8.0.0/16]')), [/is in the list twice/]);
   t.match(errors(route('interface: "a b"')), [/name of a TUN device/]);
 });
 

@@ -72,7 +72,7 @@ export class AuditTrail {
       for (const note of notes) trail.#remember(note);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      logger.warn(`the audit trail begins without the changes of before: ${error.message}`);
+      logger.warn(`the audit trail starts without earlier changes: ${error.message}`);
     }
     return trail;
   }

@@ -142,7 +142,7 @@ export function readAdvertised(texts: readonly string[]): readonly string[] {
   });
   const twice = cidrs.findIndex((cidr, index) => cidrs.indexOf(cidr) < index);
   if (twice < 0) return cidrs;
-  throw badField(`advertised_cidrs[${twice}]`, 'validation_failure', 'stands in the list twice: keep one');
+  throw badField(`advertised_cidrs[${twice}]`, 'validation_failure', 'is in the list twice: keep one');
 }
 
 /** Limits of a gateway (10) and of a VPC (15). @throws ApiError 400 when the transaction is settled */

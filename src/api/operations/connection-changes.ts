@@ -268,6 +268,6 @@ function checkPeerKind(
   const kind = before.address === undefined ? 'fqdn' : 'address';
   const other = kind === 'fqdn' ? 'address' : 'fqdn';
   if (patch[other] === undefined) return;
-  const message = `cannot replace the ${kind} of this peer: delete the connection and make it anew`;
+  const message = `cannot replace the ${kind} of this peer: delete the connection and create it again`;
   throw badField(flatConnections ? 'peer_address' : `peer.${other}`, 'validation_only_one', message);
 }

@@ -40,8 +40,8 @@ export const applyCommand = defineCommand({
   },
   examples: [
     ['apply -f vpn.yaml --dry-run', 'What would be done'],
-    ['apply -f vpn.yaml', 'Done twice, the second time does nothing'],
-    ['apply -f vpn.yaml --wait', 'Ends when every tunnel stands; says why one does not'],
+    ['apply -f vpn.yaml', 'Run again, it does nothing'],
+    ['apply -f vpn.yaml --wait', 'Ends when every tunnel is up; says why one is not'],
     ['apply -f vpn.yaml --prune', 'Also delete what the file does not name'],
   ],
   epilogue:
@@ -86,7 +86,7 @@ async function confirm(changes: readonly PlannedChange[]): Promise<void> {
   if (lost.length === 0) return;
   if (!canAsk()) {
     throw new UsageError(
-      'the plan deletes or replaces something and nobody can be asked; confirm with --force',
+      'the plan deletes or replaces something, and there is no terminal to ask on; confirm with --force',
     );
   }
   const answer = await ask(`Delete or replace ${lost.length} of them? [y/N] `, false);

@@ -27,7 +27,7 @@ export const backupCommand = defineCommand({
   epilogue:
     'Ids, names and times of creation are in it, the file of the server and its tokens are not. Without\n' +
     '--sealing-key-file the pre-shared keys are in clear.\n' +
-    'Exit codes: 0 done, 1 the thing failed, 2 wrong usage.',
+    'Exit codes: 0 done, 1 it failed, 2 wrong usage.',
   async run({ file, ...args }, terminal) {
     const keyFile = args['sealing-key-file'];
     const withoutKeys = args['without-keys'];

@@ -19,12 +19,12 @@ export const exportCommand = defineCommand({
     'without-keys': {
       type: 'boolean',
       default: false,
-      describe: 'Leave the pre-shared keys out: applied, those that are there stay',
+      describe: 'Leave the pre-shared keys out: when applied, those that are there stay',
     },
     ...apiOptions,
   },
   examples: [
-    ['export -f vpn.yaml', 'With the keys, for nobody else to read'],
+    ['export -f vpn.yaml', 'With the keys, readable by nobody else'],
     ['export --without-keys', 'To look at'],
   ],
   async run(args, terminal) {

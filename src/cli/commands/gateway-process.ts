@@ -18,9 +18,9 @@ export const gatewayProcessCommand = defineCommand({
       type: 'number',
       requiresArg: true,
       default: 60,
-      describe: 'How long it lives on without a server',
+      describe: 'How long it keeps running without a server',
     },
-    'log-level': { choices: LOG_LEVELS, default: 'info', describe: 'What to log at least' },
+    'log-level': { choices: LOG_LEVELS, default: 'info', describe: 'Lowest level to log' },
     'log-format': {
       choices: ['auto', 'text', 'json'] as const,
       default: 'auto',
@@ -29,7 +29,7 @@ export const gatewayProcessCommand = defineCommand({
     clean: {
       type: 'boolean',
       default: false,
-      describe: 'Only take away what a gateway that was killed has left behind',
+      describe: 'Only clean up what a gateway that was killed has left behind',
     },
   },
   examples: [],

@@ -21,7 +21,7 @@ export const reloadCommand = defineCommand({
   positionals: {},
   options: {
     ...daemonOptions,
-    'dry-run': { type: 'boolean', default: false, describe: 'Only tell what would be done' },
+    'dry-run': { type: 'boolean', default: false, describe: 'Only report what would be done' },
   },
   examples: [
     ['reload --dry-run', 'What each changed field would do; nothing is changed'],

@@ -20,7 +20,7 @@ export const restoreCommand = defineCommand({
       default: false,
       describe: 'Where there are objects already: change them to those of the backup, delete the others',
     },
-    'dry-run': { type: 'boolean', default: false, describe: 'Only tell what would be done' },
+    'dry-run': { type: 'boolean', default: false, describe: 'Only report what would be done' },
     ...apiOptions,
   },
   examples: [

@@ -52,7 +52,7 @@ export const runCommand = defineCommand({
   epilogue:
     'It needs /dev/net/tun and the right to make network devices (root or CAP_NET_ADMIN).\n' +
     'With --output json one object on standard output tells that the gateway runs; the log is on standard error.\n' +
-    'Exit codes: 0 ended in good order, 1 it could not start or go on, 2 wrong usage.',
+    'Exit codes: 0 shut down cleanly, 1 it could not start or go on, 2 wrong usage.',
   async run(args, terminal) {
     refuseInspector();
     const { config: path, output } = args;

@@ -11,13 +11,13 @@ export const serveReloadCommand = defineCommand({
     'dry-run': {
       type: 'boolean',
       default: false,
-      describe: 'Only tell what differs and what would be refused',
+      describe: 'Only report what differs and what would be refused',
     },
     ...apiOptions,
   },
   examples: [
     ['serve-reload --dry-run', 'Which fields differ; nothing is changed'],
-    ['serve-reload', 'New tokens, certificates, subnets …, without an end of any tunnel'],
+    ['serve-reload', 'New tokens, certificates, subnets …, without taking any tunnel down'],
   ],
   epilogue:
     'By the Unix socket of the server, as root. SIGHUP does the same. A file with errors, or a change that needs a\n' +

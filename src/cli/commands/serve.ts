@@ -19,7 +19,8 @@ export const serveCommand = defineCommand({
     },
     'log-level': {
       choices: LOG_LEVELS,
-      describe: 'What server and gateways log at least, whatever "log_level" of the file says (else info)',
+      describe:
+        'Lowest level that server and gateways log, whatever "log_level" of the file says (else info)',
     },
     'log-format': {
       choices: ['auto', 'text', 'json'] as const,
@@ -34,11 +35,11 @@ export const serveCommand = defineCommand({
     ],
   ],
   epilogue:
-    'Gateways outlive a server that crashes: the next one finds them and goes on with them. Without a server for\n' +
-    'longer than "orphan_seconds" of its file they end by themselves, in good order.\n' +
+    'Gateways outlive a server that crashes: the next one finds them and takes them over. Without a server for\n' +
+    'longer than "orphan_seconds" of its file they shut down by themselves.\n' +
     'SIGHUP (or "culvert serve-reload") reads the file again and takes over what has changed.\n' +
     'With --output json one object on standard output tells where the API is served.\n' +
-    'Exit codes: 0 ended in good order, 1 it could not start, 2 wrong usage.',
+    'Exit codes: 0 shut down cleanly, 1 it could not start, 2 wrong usage.',
   async run(args, terminal) {
     refuseInspector();
     const path = args.config;

@@ -50,7 +50,7 @@ export const statusCommand = defineCommand({
   epilogue:
     'Exit codes: 0 the daemon answered and, with NAMES or --down, all that is shown is up; 1 no daemon, no such ' +
     'connection, or one is down or degraded; 2 wrong usage.\nWith --check: 0 all that is meant to be up is; 1 some is ' +
-    'degraded; 2 some is down, or a daemon or gateway does not run or answer; 3 it cannot be told.\nWith --watch --output json: one document a line.',
+    'degraded; 2 some is down, or a daemon or gateway does not run or answer; 3 it cannot be told.\nWith --watch --output json: one document per line.',
   async run(args, terminal) {
     const { watch, down, summary } = args;
     const names = args.names ?? [];

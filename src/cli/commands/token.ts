@@ -4,7 +4,7 @@ import { ExitCode } from '../errors.js';
 export const tokenCommand = defineCommand({
   name: 'token',
   operands: '<name>',
-  description: 'Make a token or API key for "culvert serve", and the lines of its file that know it',
+  description: 'Make a token or API key for "culvert serve", and the lines for its file',
   positionals: { name: { type: 'string', demandOption: true, describe: 'Who is to hold it' } },
   options: {
     role: {

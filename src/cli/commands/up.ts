@@ -61,7 +61,7 @@ function report(
   terminal: Terminal,
 ): void {
   if (!waited) {
-    terminal.line(`${connection.name}: initiating; culvert status ${connection.name} shows how it goes`);
+    terminal.line(`${connection.name}: initiating; culvert status ${connection.name} shows its progress`);
     return;
   }
   if (connection.status !== 'up') terminal.note(`culvert: ${connection.name} is not up after ${timeout} s`);

@@ -116,7 +116,7 @@ function checkNames(input: DocumentInput, issues: ConfigIssue[]): void {
       if (items.findIndex((one) => one.name === name) === index) continue;
       issues.push({
         path: [...path, index, 'name'],
-        message: `"${name}" stands in the list twice: keep one`,
+        message: `"${name}" is in the list twice: keep one`,
       });
     }
   };
@@ -133,7 +133,7 @@ function checkNames(input: DocumentInput, issues: ConfigIssue[]): void {
     for (const [at, { psk, psk_file: file, peer }] of connections.entries()) {
       const path = ['vpn_gateways', index, 'connections', at];
       if (psk !== undefined && file !== undefined) {
-        issues.push({ path: [...path, 'psk_file'], message: 'stands beside "psk": keep one of the two' });
+        issues.push({ path: [...path, 'psk_file'], message: 'conflicts with "psk": keep one of the two' });
       }
       if ((peer.address === undefined) === (peer.fqdn === undefined)) {
         issues.push({ path: [...path, 'peer'], message: 'needs either "address" or "fqdn"' });

@@ -153,5 +153,5 @@ function logRecord(line: string): { readonly level?: number; readonly msg?: stri
 }
 
 function ending(code: number | null, signal: NodeJS.Signals | null): string {
-  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  return signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
 }

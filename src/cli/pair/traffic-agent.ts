@@ -77,7 +77,7 @@ function send(address: string, port: number, seconds: number): Promise<TransferF
       try {
         resolve(figures(JSON.parse(answer) as Receipt));
       } catch {
-        reject(new Error(`TCP to ${address} was cut before the receiver had told what it got`));
+        reject(new Error(`TCP to ${address} was cut off before the receiver reported what it got`));
       }
     });
   });

@@ -283,7 +283,7 @@ export function readEndpoint(text: string): string {
   if (text.startsWith('/')) return `unix:${text}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && /^https?:$/.test(url.protocol)) return url.origin;
-  throw new CliError(`"${text}" is no endpoint; write http://HOST:PORT, https://HOST or unix:PATH`, 2);
+  throw new CliError(`"${text}" is not an endpoint; write http://HOST:PORT, https://HOST or unix:PATH`, 2);
 }
 
 async function readReply(answer: IncomingMessage): Promise<ApiReply> {
@@ -314,9 +314,9 @@ function faultsOf({ body }: ApiReply): readonly Fault[] {
 }
 
 function silence(endpoint: string, seconds: number, method: string | undefined): CliError {
-  const done = method === 'GET' ? '' : ', and see first whether the change was made';
+  const done = method === 'GET' ? '' : ', and check first whether the change was made';
   return new CliError(
-    `the server does not answer: no whole answer came from ${endpoint} within ${seconds} s; wait longer with --timeout${done}`,
+    `the server does not answer: no complete answer came from ${endpoint} within ${seconds} s; wait longer with --timeout${done}`,
   );
 }
 

@@ -62,7 +62,7 @@ export const connectionPath = (gatewayId: string, id = ''): string =>
 const cidrOperands: Readonly<Record<string, PositionalOptions>> = {
   gateway,
   connection,
-  cidr: operand('Network as address/prefix, or its address alone with the length behind it'),
+  cidr: operand('Network as address/prefix, or its address followed by the length'),
   'prefix-length': { type: 'string', describe: 'Length of the prefix, when CIDR is an address alone' },
 };
 const CIDR_OPERANDS = '<gateway> <connection> <cidr> [prefix-length]';
@@ -96,7 +96,7 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
       name: operand('Its name'),
       gateway,
       peer: operand('Address or host name of the peer'),
-      psk: { type: 'string', describe: 'Pre-shared key; better --psk-file, or none and be asked' },
+      psk: { type: 'string', describe: 'Pre-shared key; prefer --psk-file, or leave it out to be asked' },
     },
     options: {
       ...settings,
@@ -148,7 +148,7 @@ export const connectionCommands: readonly (VpnCommand | DeleteCommand)[] = [
       ...optionsOf('peer.address', 'peer.fqdn'),
       ...vpcOption,
     },
-    description: 'Change a connection; what need not be negotiated again goes on running',
+    description: 'Change a connection; what need not be negotiated again keeps running',
     examples: [
       ['vpn-gateway-connection-update my-gateway my-connection --admin-state-up false', 'Take it down'],
     ],

@@ -136,7 +136,7 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     operands: '<gateway>',
     positionals: { gateway },
     options: { ...cidrOption, ...vpcOption },
-    description: 'Tell whether a route mode gateway advertises a network',
+    description: 'Check whether a route mode gateway advertises a network',
     examples: [['vpn-gateway-advertised-cidr my-gateway --cidr 10.0.0.0/16', 'Exit code 0 when it does']],
     run: async (api, given) => {
       const { id, name } = await givenGateway(api, given);
@@ -164,7 +164,7 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     operands: '<gateway> <cidrs...>',
     positionals: { gateway, cidrs: { ...operand('Networks as address/prefix'), array: true } },
     options: vpcOption,
-    description: 'Let a route mode gateway advertise networks no longer',
+    description: 'Stop a route mode gateway advertising networks',
     examples: [['vpn-gateway-advertised-cidr-delete my-gateway 10.0.0.0/16 --force', 'Without asking']],
     find: async (api, given) => {
       const { id, name } = await givenGateway(api, given);

@@ -164,7 +164,8 @@ async function deleteAll(
 }
 
 async function confirm(deletions: readonly Deletion[]): Promise<void> {
-  if (!canAsk()) throw new UsageError('nobody can be asked here whether to delete; confirm it with --force');
+  if (!canAsk())
+    throw new UsageError('there is no terminal to ask on whether to delete; confirm with --force');
   const what = deletions.map(({ text }) => text).join(', ');
   const answer = await ask(`Delete ${what}? [y/N] `, false);
   if (!/^y(es)?$/i.test(answer.trim())) throw new CliError('nothing was deleted');

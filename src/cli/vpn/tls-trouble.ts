@@ -22,7 +22,7 @@ export function tlsTrouble(endpoint: string, error: unknown): string | undefined
   if (endpoint.startsWith('http:')) return plainTrouble(endpoint, code);
   if (!endpoint.startsWith('https:')) return undefined;
   if (UNTRUSTED.has(code)) {
-    return `the certificate of ${endpoint} is signed by nobody whom this machine trusts; name it, or the one that signed it, with --ca-file or CULVERT_CA_FILE`;
+    return `the certificate of ${endpoint} is not signed by anyone this machine trusts; name it, or the one that signed it, with --ca-file or CULVERT_CA_FILE`;
   }
   switch (code) {
     case 'ERR_TLS_CERT_ALTNAME_INVALID': {
@@ -32,7 +32,7 @@ export function tlsTrouble(endpoint: string, error: unknown): string | undefined
     case 'CERT_HAS_EXPIRED':
       return `the certificate of ${endpoint} has expired; renew it there, then run culvert serve-reload`;
     case 'CERT_NOT_YET_VALID':
-      return `the certificate of ${endpoint} is not valid yet; look at the clocks of both machines`;
+      return `the certificate of ${endpoint} is not valid yet; check the clocks of both machines`;
     // A plain answer where a TLS record is due; the name depends on the OpenSSL.
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':

@@ -158,7 +158,7 @@ export class Failures extends FailureMemory implements Projection {
   /** Our own limits keep the peer out, or an attacker that uses its address. */
   #turnedAway({ reason, peer, detail }: EventOf<'datagram-dropped'>, moment: Moment): void {
     if (!TURNED_AWAY.includes(reason)) return;
-    const message = `Requests of ${peer.address} are dropped here: ${detail}`;
+    const message = `Requests from ${peer.address} are dropped here: ${detail}`;
     this.#note('responder', { cause: 'half_open_limit', message }, 2, moment);
   }
 

@@ -126,7 +126,7 @@ export class LifetimeWatch implements Projection {
     const length = Math.round(still.length / 1000);
     return {
       cause: 'clock_or_lifetime',
-      message: `this machine, or this process, stood still for ${length} s until ${toUtc(still.until)}: the peer gave the SAs up meanwhile`,
+      message: `this machine, or this process, was paused for ${length} s until ${toUtc(still.until)}: the peer deleted the SAs in the meantime`,
       details: { stoodStill: length, wentOn: toUtc(still.until) },
     };
   }

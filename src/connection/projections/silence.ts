@@ -110,14 +110,14 @@ export class PeerContact implements Projection {
       return { cause: 'peer_silent', message, details: { ...details, confidence: 'certain' } };
     }
     if (began) {
-      const message = `requests of the peer itself arrive here, but none of the ${this.#sent} sent to ${to} was answered: the peer runs, so what we send to its UDP port ${port}, or its answers, are dropped on the way`;
+      const message = `the peer's own requests arrive here, but none of the ${this.#sent} sent to ${to} was answered: the peer is running, so what we send to its UDP port ${port}, or its answers, are dropped on the way`;
       return { cause: blocked, message, details: { ...details, confidence: 'likely' } };
     }
     if (lastHeard > 0) {
-      const message = `${to} was last heard at ${toUtc(lastHeard)} and has not answered any of ${this.#sent} requests since: it is down, or the way to it was cut`;
+      const message = `${to} was last heard from at ${toUtc(lastHeard)} and has not answered any of ${this.#sent} requests since: it is down, or the path to it is broken`;
       return { cause: 'peer_silent', message, details };
     }
-    const message = `nothing has ever come back from ${to}, after ${this.#sent} requests: UDP port ${port} is blocked on the way, the peer does not run, or its address is wrong; silence does not tell which`;
+    const message = `nothing has ever come back from ${to}, after ${this.#sent} requests: UDP port ${port} is blocked on the way, the peer is not running, or its address is wrong; silence does not show which`;
     return { cause: blocked, message, details: { ...details, confidence: 'possible' } };
   }
 }

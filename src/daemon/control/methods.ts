@@ -173,7 +173,7 @@ export const METHODS = {
     { dry_run: FLAG },
     'reads the configuration file again and applies the difference; with `dry_run` only reports it',
   ),
-  ping: method<{ readonly pong: true }>()('process', {}, 'answers at once: the process lives'),
+  ping: method<{ readonly pong: true }>()('process', {}, 'answers at once: the process is alive'),
   names: method<NamesAnswer>()(
     'process',
     {},
@@ -191,7 +191,7 @@ export const METHODS = {
   stop: method<{ readonly stopping: true }>()(
     'gateway',
     {},
-    'ends the daemon in good order, after the answer',
+    'shuts the daemon down cleanly, after the answer',
   ),
 };
 
@@ -311,7 +311,7 @@ export function readRequest(line: string): {
   try {
     value = JSON.parse(line);
   } catch {
-    return { id: null, request: badRequest('the request is not JSON: send one JSON object a line') };
+    return { id: null, request: badRequest('the request is not JSON: send one JSON object per line') };
   }
   if (!isRecord(value)) return { id: null, request: badRequest('the request is not a JSON object') };
   const { id, method, params = {} } = value;

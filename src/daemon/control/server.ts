@@ -76,7 +76,7 @@ export async function listenControl(
   server.maxConnections = MAX_CLIENTS;
   try {
     await listenUnixSocket(server, path, () =>
-      logger.warn({ path }, 'removing the control socket of a daemon that did not end in good order'),
+      logger.warn({ path }, 'removing the control socket of a daemon that did not shut down cleanly'),
     );
   } catch (error) {
     removeFolders(madeFolders);
@@ -292,7 +292,7 @@ class Client {
       return;
     }
     this.#deps.logger.error({ err: error }, 'a control request failed: this is a bug');
-    this.#write({ id, error: { code: 'internal_error', message: 'the daemon failed: its log has more' } });
+    this.#write({ id, error: { code: 'internal_error', message: 'the daemon failed: see its log' } });
   }
 
   #write(message: unknown): void {

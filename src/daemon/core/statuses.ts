@@ -87,7 +87,7 @@ export class Statuses {
     const { logger, names } = this.#deps;
     for (const id of this.#problems.keys()) {
       if (problems.has(id)) continue;
-      logger.info({ connection: names.nameOf(id) }, 'nothing on this host is in its way any more');
+      logger.info({ connection: names.nameOf(id) }, 'nothing on this host is in its way any longer');
     }
     this.#problems = problems;
   }

@@ -57,7 +57,10 @@ export class Upkeep {
     const { tracker, totals, reports, sampler, keepalives, peerNames, lines, clock, logger } = this.#deps;
     const now = clock.now();
     if (standstill !== undefined) {
-      logger.warn({ seconds: Math.round(standstill / 1000) }, 'nothing ran here for some time');
+      logger.warn(
+        { seconds: Math.round(standstill / 1000) },
+        'this machine or process was paused for some time',
+      );
       tracker.stoodStill(standstill, now);
     }
     const counters = this.#deps.counters();

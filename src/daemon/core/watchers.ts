@@ -87,7 +87,7 @@ export class Watchers implements EventConsumer {
 }
 
 function whyNot(name: string, document: ConnectionStatusDocument | undefined): string {
-  if (document === undefined) return `${name} is not configured any more`;
+  if (document === undefined) return `${name} is no longer configured`;
   const reasons = document.status_reasons.map((reason) => reason.message);
   return `${name} is not up. ${reasons.join(' ')}`.trim();
 }

@@ -125,7 +125,7 @@ function logReload(report: ReloadReport, logger: Logger): void {
   }
   for (const problem of problems) logger.error(problem);
   if (ok) logger.info({ changed: connections.length, unchanged }, 'the configuration was read again');
-  else logger.error('the configuration was not applied: everything goes on as before');
+  else logger.error('the configuration was not applied: the previous one stays in force');
 }
 
 /** Sentences that an event has of what went wrong; the log has all. */

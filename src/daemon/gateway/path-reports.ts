@@ -40,7 +40,7 @@ export class PathReports implements DataPlaneListener {
   }
 
   failed(reason: string): void {
-    this.#logger.fatal(`the data plane cannot go on: ${reason}`);
+    this.#logger.fatal(`the data plane cannot continue: ${reason}`);
     this.#fail(reason);
   }
 }

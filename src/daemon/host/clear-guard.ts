@@ -120,7 +120,7 @@ export class ClearGuard {
     if (text !== '') {
       this.#logger.warn(
         { table: this.#table },
-        `somebody removed the nftables table ${this.#table}: it is made again`,
+        `the nftables table ${this.#table} was removed: it is created again`,
       );
     }
     const plan = this.#plan;

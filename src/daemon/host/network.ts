@@ -269,7 +269,7 @@ function isOwnAddress({ address, prefix }: Cidr, peers: readonly PeerAddress[]):
 function ownAddressError(cidr: Cidr): StartError {
   return new StartError(
     `${formatCidr(cidr)} is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +
-      'packets to it do not pass the tunnel',
+      'packets to it do not use the tunnel',
     'take it out of the networks of the peer, or give the peer another address for what is to be protected',
   );
 }
@@ -283,7 +283,7 @@ function conflictError(cidr: Cidr, others: readonly HostRoute[]): StartError | u
   const { device, by } = found;
   if (by === 'culvert') {
     return new StartError(
-      `${adding}: another connection or gateway of Culvert leads ${text} through device "${device}"`,
+      `${adding}: another connection or gateway of Culvert routes ${text} through device "${device}"`,
       'give it to one of them only',
     );
   }

@@ -48,8 +48,7 @@ export function reversePathFault(tun: string, read: ReadSysctl = readSysctl): Se
   // The kernel takes the larger of `all` and the device's: `all` must not loosen what guards the other devices.
   if (Math.max(filter('all'), filter(device)) !== 1) return undefined;
   const all = filter('all') === 0 ? '' : 'net.ipv4.conf.all.rp_filter=0 ';
-  const others =
-    all === '' ? '' : ' (all=1 counted for the other devices, too: leave each of them at 1 itself)';
+  const others = all === '' ? '' : ' (all=1 applied to the other devices, too: set each of them to 1 itself)';
   return {
     code: 'reverse_path_filter',
     what: `reverse path filtering is strict on ${tun}: packets from networks without a route through it are dropped`,
@@ -84,13 +83,13 @@ export function networkWarnings({ gateway, connections }: GatewayFile): Connecti
       if (cidr.prefix === cidr.address.length * 8 && formatIp(cidr.address) === peer.address) {
         const message =
           `${text} in peer.cidrs is the peer's own address, to which IKE and ESP must go outside of the tunnel: ` +
-          'packets to it will not pass the tunnel; take it out, or give the peer another address for them';
+          'packets to it will not use the tunnel; take it out, or give the peer another address for them';
         return [{ connection: name, message }];
       }
       if (own === undefined || !rangeContains(cidrRange(cidr), own)) return [];
       const message =
-        `${text} in peer.cidrs holds gateway.address ${gateway.address}: where it is the network of the uplink, ` +
-        'this host has a route to it already, and it will not pass the tunnel; name the parts of it that do';
+        `${text} in peer.cidrs contains gateway.address ${gateway.address}: where it is the network of the uplink, ` +
+        'this host already has a route to it, and it will not use the tunnel; name the parts of it that do';
       return [{ connection: name, message }];
     }),
   );

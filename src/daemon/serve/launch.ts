@@ -57,7 +57,7 @@ export class SilentProcessError extends StartError {
     const who = pid === undefined ? '' : `, process ${pid},`;
     super(
       `the gateway process at ${control}${who} does not answer`,
-      'it is ended when it stays so for a minute; see whether it is stopped',
+      'it will be killed if that lasts for a minute; check whether it is suspended',
     );
     this.pid = pid;
   }
@@ -162,7 +162,7 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
       resolve();
     });
     child.once('exit', (code, signal) => {
-      problem = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`;
+      problem = signal === null ? `it ended with exit code ${code}` : `it was killed by ${signal}`;
       resolve();
     });
   });
@@ -264,7 +264,7 @@ async function attach(
     client.close();
     throw new StartError(
       `a process of another user answers at ${control}`,
-      'end it, and let nobody but root write to "run_folder"',
+      'stop it, and let only root write to "run_folder"',
     );
   }
   const patience = new AbortController();

@@ -234,7 +234,7 @@ export class MemberProcess {
       if (signal.aborted) return;
       if (launched.adopted) {
         const { id } = this.#options.launch;
-        this.#options.logger.info({ gateway_id: id, pid: launched.pid }, `gateway ${id} is running already`);
+        this.#options.logger.info({ gateway_id: id, pid: launched.pid }, `gateway ${id} is already running`);
       }
       signal.addEventListener('abort', stop, { once: true });
       await Promise.race([this.#bringUp(launched), released]);
@@ -284,7 +284,7 @@ export class MemberProcess {
     };
     const silent = (since: number): void => {
       const patience = this.#pace.dead / 1000;
-      this.#reason = `The gateway process ${pid} does not answer since ${new Date(since).toISOString()}; it is ended when it stays so for ${patience} s.`;
+      this.#reason = `The gateway process ${pid} has not answered since ${new Date(since).toISOString()}; it will be killed if that lasts for ${patience} s.`;
       logger.error(about, `gateway ${launch.id}: ${this.#reason}`);
       this.#report({ kind: 'gateway-silent', reason: this.#reason, pid });
       before = this.#state;
@@ -349,7 +349,7 @@ export class MemberProcess {
       if (answer.ok) return;
       this.#options.logger.warn(
         { gateway_id: this.#options.launch.id },
-        `gateway ${this.#options.launch.id} cannot be changed while it runs: it is started anew`,
+        `gateway ${this.#options.launch.id} cannot be changed while it runs: it is restarted`,
       );
       launched.kill(STOP_SIGNAL.closed);
     });

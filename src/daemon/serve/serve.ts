@@ -191,10 +191,7 @@ export class ControlPlane {
     if (update.tls !== undefined) this.#parts.metrics?.setCertificate(update.tls);
     this.#parts.webhooks.configure(next.webhooks);
     const fields = changes.map(({ field }) => field);
-    logger.info(
-      { fields },
-      `the file of the server was read again: ${fields.join(', ') || 'nothing'} changed`,
-    );
+    logger.info({ fields }, `the server's file was read again: ${fields.join(', ') || 'nothing'} changed`);
     return { applied: true, changes, errors: [] };
   }
 
@@ -207,9 +204,9 @@ export class ControlPlane {
 
   /** What becomes of the gateways at the end, in words. */
   get farewell(): string {
-    if (!this.keepsGateways) return 'ending: stopping the gateways';
+    if (!this.keepsGateways) return 'shutting down: stopping the gateways';
     const { orphanSeconds } = this.#file;
-    return `ending: the gateways go on without a server, for ${orphanSeconds} s at most`;
+    return `shutting down: the gateways keep running without a server for up to ${orphanSeconds} s`;
   }
 
   /** Whether the gateways outlive the server when it is asked to end. */
@@ -288,7 +285,7 @@ export async function runControlPlane(
     SIGTERM: () => end.signal(),
     SIGINT: () => end.signal(),
     SIGHUP: () => {
-      if (plane === undefined) logger.warn('SIGHUP while starting: the file is being read already');
+      if (plane === undefined) logger.warn('SIGHUP during startup: the file is already being read');
       else void reloadFile(plane, options);
     },
   };
@@ -300,7 +297,7 @@ export async function runControlPlane(
     manager?.stopping();
     logger.info(plane.farewell);
     await plane.stop();
-    logger.info('the server has ended');
+    logger.info('the server has stopped');
   });
 }
 
@@ -318,10 +315,7 @@ async function reloadFile(plane: ControlPlane, { logger, manager }: ServeOptions
 function logRefusal(report: ServerReload, logger: Logger): void {
   const { applied, changes, errors } = report;
   if (applied) return;
-  logger.error(
-    { errors, changes },
-    `the file of the server was not taken over: ${problemsOf(report).join('; ')}`,
-  );
+  logger.error({ errors, changes }, `the server's file was not applied: ${problemsOf(report).join('; ')}`);
 }
 
 /** Sentences that an event has of what is wrong with a file; who reloads it gets all. */

@@ -171,7 +171,7 @@ function connectionIssues(
   const known = (policies: readonly { readonly name: string }[], name: string | undefined) =>
     name === undefined || policies.some((policy) => policy.name === name)
       ? undefined
-      : 'names no policy that is here';
+      : 'names a policy that is not there';
   const networks = (path: ConfigPath, list: readonly string[]) =>
     list.flatMap((one, i) => {
       const cidr = parseCidr(one);

@@ -146,7 +146,7 @@ class Supervised {
     const { orphanSeconds, logger } = this.#options;
     clearTimeout(this.#orphaned);
     this.#orphaned = setTimeout(() => {
-      logger.warn(`no supervisor for ${orphanSeconds} s: ending; its networks stay unreachable`);
+      logger.warn(`no supervisor for ${orphanSeconds} s: shutting down; its networks stay unreachable`);
       this.end(0, 'closed');
     }, orphanSeconds * 1000);
   }

@@ -36,7 +36,7 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     SIGUSR2: () => end.signal('closed'),
     // Its default would end the process in the middle, with nothing undone.
     SIGHUP: () => {
-      if (running === undefined) logger.warn('SIGHUP while starting: the file is being read already');
+      if (running === undefined) logger.warn('SIGHUP during startup: the file is already being read');
       else if (!end.signalled) reload(running, manager);
     },
   };
@@ -60,7 +60,7 @@ export async function runDaemon(options: DaemonOptions): Promise<0 | 1> {
     manager?.attend(serviceOf(gateway));
     const how = await Promise.race([end.asked, gateway.failed.then(() => undefined)]);
     manager?.stopping();
-    if (how !== undefined) logger.info('ending: deleting the SAs at the peers');
+    if (how !== undefined) logger.info('shutting down: deleting the SAs at the peers');
     await gateway.stop(how ?? 'closed');
     await scrapes?.close();
     return how === undefined ? 1 : 0;

@@ -41,5 +41,5 @@ export function initiatorSilent(initiator: SilentInitiator): Failure {
       details,
     };
   }
-  return { cause: 'peer_silent', message: 'the initiator did not go on after its first request', details };
+  return { cause: 'peer_silent', message: 'the initiator did not continue after its first request', details };
 }

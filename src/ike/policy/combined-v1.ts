@@ -52,7 +52,7 @@ export function withoutPlainEsp(specs: readonly EspProposalSpec[], offered: read
       : `the peer wants ${names(bundle)} together`;
   return {
     cause: 'unsupported',
-    message: `${wants}; only ESP by itself is known here: ${remedy}`,
+    message: `${wants}; only ESP by itself is supported here: ${remedy}`,
     details: {
       ours: specs.map((spec) => describeSet(espSet(spec, true))).slice(0, MAX_DESCRIBED),
       theirs: (bundle === undefined ? [names(offered)] : combined.map(describeCombined)).slice(

@@ -89,7 +89,7 @@ export class PeerIndex {
       connection: connection.id,
       failure: {
         cause: 'ike_version_mismatch',
-        message: `the peer begins with IKEv${version}; connection ${connectionName(connection)} takes IKEv${other} only`,
+        message: `the peer starts with IKEv${version}; connection ${connectionName(connection)} accepts IKEv${other} only`,
         details: { ours: [`IKEv${other}`], theirs: [`IKEv${version}`] },
       },
     };

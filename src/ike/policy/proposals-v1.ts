@@ -329,6 +329,6 @@ function otherMethods(terms: readonly IkeTerms[]): Failure {
   const methods = [...new Set(terms.map(({ method }) => v1NameOf('authMethod', method)))].join(', ');
   return {
     cause: 'unsupported',
-    message: `the peer wants to authenticate by ${methods}; only pre-shared keys are known here`,
+    message: `the peer wants to authenticate by ${methods}; only pre-shared keys are supported here`,
   };
 }

@@ -39,7 +39,7 @@ export function mainRefused(
     case V1Notify.UNSUPPORTED_EXCHANGE_TYPE:
       return {
         cause: 'unsupported',
-        message: 'the peer does not take main mode; it is likely to want aggressive mode',
+        message: 'the peer does not accept main mode; it probably expects aggressive mode',
         details,
       };
     default:

@@ -49,7 +49,7 @@ function silent(sa: StartingSa, tries: number): Failure {
     const addresses = connection.peer.addresses.join(', ');
     return {
       cause: 'peer_silent',
-      message: `${addresses} did not answer on UDP port ${sa.remote.port}: check the address, that the peer runs and takes IKEv1, and that no firewall stands between`,
+      message: `${addresses} did not answer on UDP port ${sa.remote.port}: check the address, that the peer is running and accepts IKEv1, and that no firewall is in between`,
       details: { ...details, unanswered: 'message 1' },
     };
   }

@@ -170,7 +170,9 @@ function authenticate(
   sa.connection = first.value;
   // Without AUTH the initiator asks for EAP (RFC 7296 §2.16).
   if (auth === undefined) {
-    return err(failure('unsupported', 'the peer wants EAP; only pre-shared keys are known here', 'IKE_AUTH'));
+    return err(
+      failure('unsupported', 'the peer wants EAP; only pre-shared keys are supported here', 'IKE_AUTH'),
+    );
   }
   if (auth.method !== AuthMethod.SHARED_KEY_MIC) return err(wrongMethod(auth.method));
   const basis = basisOfResponder(sa, keyed);

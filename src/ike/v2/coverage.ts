@@ -64,7 +64,8 @@ function isNarrowed(sa: ServingSa, { local, peer }: NetworkPair): boolean {
 }
 
 function reportNarrowed(world: World, sa: ServingSa, pair: NetworkPair): void {
-  const message = 'the peer narrowed this pair of networks and does not say that more of it is to be had';
+  const message =
+    'the peer narrowed this pair of networks and does not indicate that more of it is available';
   world.ctx.event({
     kind: 'child-failed',
     connection: sa.connection.id,

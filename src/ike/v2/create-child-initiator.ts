@@ -120,7 +120,7 @@ export function createChildAnswered(
   const child = agreed.value;
   if (isPeerSpiInUse(world, sa.connection.id, child.spiOut)) {
     child.shared?.wipe();
-    const why = 'the peer answered with the SPI of a child SA that stands';
+    const why = 'the peer answered with the SPI of a child SA that is established';
     failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
     return;
   }
@@ -189,7 +189,7 @@ function keepNewest(world: World, sa: ServingSa, task: CreateChildTask, made: Ch
   if (older === undefined) return;
   sa.phase.service.children.beginDelete(older);
   sa.tasks.push({ kind: 'delete-children', spis: [older.spiIn] });
-  const message = 'the peer gives no more networks than another child SA carries already';
+  const message = 'the peer grants no networks beyond those that another child SA already carries';
   reportFailure(world, sa, task, selectorMismatch(sa.connection, made, message));
 }
 

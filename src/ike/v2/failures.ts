@@ -25,7 +25,7 @@ export function initRefused(connection: ConnectionConfig, error: NotifyPayload):
     case NotifyType.INVALID_KE_PAYLOAD:
       return {
         cause: 'ike_proposal_mismatch',
-        message: 'the peer wants a DH group that we did not offer, or one it was sent already',
+        message: 'the peer wants a DH group that we did not offer, or one that it was already sent',
         details: { ...details, ours: describeIkeSpecs(connection.ikeProposals) },
       };
     case NotifyType.INVALID_SYNTAX:
@@ -174,7 +174,7 @@ export function wrongMethod(method: number): Failure {
   const name = nameOf('authMethod', method);
   return failure(
     'unsupported',
-    `the peer authenticates by ${name}; only pre-shared keys are known here`,
+    `the peer authenticates by ${name}; only pre-shared keys are supported here`,
     'IKE_AUTH',
   );
 }

@@ -29,7 +29,7 @@ export function notePfsUnverified(world: World, sa: ServingSa, child: ChildRecor
     kind: 'advisory',
     connection: connection.id,
     code: 'pfs_unverified',
-    message: 'whether the peer agrees on PFS shows with the first rekeying of a child SA',
+    message: 'whether the peer agrees on PFS will only show at the first rekeying of a child SA',
   });
   if (sa.role !== 'initiator' || connection.establishMode === 'peer_only') return;
   const chance = readU32(ctx.random.bytes(4), 0) / 2 ** 32;

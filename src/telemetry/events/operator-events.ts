@@ -182,13 +182,13 @@ export const OPERATOR_EVENTS: {
   'server-reloaded': {
     meaning: 'The file of the server was read again and taken over.',
     level: 'info',
-    text: ({ fields }) => `the file of the server was read again: ${fields.join(', ') || 'nothing'} changed`,
+    text: ({ fields }) => `the server's file was read again: ${fields.join(', ') || 'nothing'} changed`,
     fields: { changed: ({ fields }) => fields },
   },
   'server-reload-refused': {
     meaning: 'The file of the server was read again and not taken over.',
     level: 'warn',
-    text: ({ problems }) => `the file of the server was not taken over: ${problems.join('; ')}`,
+    text: ({ problems }) => `the server's file was not applied: ${problems.join('; ')}`,
   },
   'webhook-failing': {
     meaning:

@@ -177,10 +177,10 @@ const MISTAKES: readonly (readonly [code: string, facts: Facts, said: RegExp, re
     'one_way_traffic',
     siteFacts({
       running: runningFacts(file, {
-        advisories: [{ code: 'one_way_traffic', message: 'We send, nothing comes back since 45 s' }],
+        advisories: [{ code: 'one_way_traffic', message: 'We send, but nothing has come back for 45 s' }],
       }),
     }),
-    /nothing comes back/,
+    /nothing has come back/,
     /route back to our networks/,
   ],
   [
@@ -188,7 +188,7 @@ const MISTAKES: readonly (readonly [code: string, facts: Facts, said: RegExp, re
     siteFacts({
       running: runningFacts(file, { status: 'down', activity: 'passive', establish_mode: 'peer_only' }),
     }),
-    /waits for the peer/,
+    /waiting for the peer/,
     /bidirectional/,
   ],
 ];
