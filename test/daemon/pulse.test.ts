@@ -155,9 +155,12 @@ t.test(
     t.equal(await asked, undefined, 'a question does not wait for it');
     t.equal(await ask(), undefined);
     t.equal(member.fault?.kind, 'silent');
-    t.match(member.reason, /^The gateway process [0-9]+ does not answer since 20[^;]+Z; it is ended when/);
+    t.match(
+      member.reason,
+      /^The gateway process [0-9]+ has not answered since 20[^;]+Z; it will be killed if/,
+    );
     t.equal(member.status, undefined, 'an old status is none');
-    t.match(log.join(''), /gateway g: The gateway process [0-9]+ does not answer since/);
+    t.match(log.join(''), /gateway g: The gateway process [0-9]+ has not answered since/);
     const other = encodeDesired(exampleGateway('another-name'));
     await member.patch(other);
     t.equal(member.state, 'silent', 'a change does not wait for it');
@@ -185,7 +188,7 @@ t.test(
     await new Promise<void>((resolve) => server.listen(control, resolve));
     t.teardown(() => server.close());
     const message = new RegExp(`the gateway process at ${control} does not answer`);
-    await t.rejects(endLeftover(control), { name: 'StartError', message, remedy: /stopped/ });
+    await t.rejects(endLeftover(control), { name: 'StartError', message, remedy: /suspended/ });
     const member = new MemberProcess(encodeDesired(exampleGateway()), {
       launch: { id: 'g', control, program: ['false'], orphanSeconds: 1, logLevel: 'info', logFormat: 'json' },
       logger: quiet,
