@@ -143,7 +143,7 @@ async function talkTo(
 
 async function meantMembers(args: DaemonArguments, operands: readonly string[]): Promise<Member[]> {
   const { timeout = ANSWER_SECONDS } = args;
-  const members = await runningMembers(servedFolder(args), timeout);
+  const members = await runningMembers(servedFolder(args), timeout, operands.map(gatewayIn));
   const names = [...new Set(members.map(({ gateway }) => gateway))];
   for (const operand of operands) {
     const gateway = gatewayIn(operand);
@@ -156,26 +156,54 @@ async function meantMembers(args: DaemonArguments, operands: readonly string[]):
   );
 }
 
-/** The gateways that have a name, in the order of their names. @throws CliError when one does not answer */
-export async function runningMembers(folder: string, seconds: number): Promise<Member[]> {
-  const members = await Promise.all(
-    socketsIn(folder).map(async ({ id, index }) => {
-      const socket = memberSocket(folder, id, index);
-      const client = await ControlClient.connect(socket).catch(() => undefined);
-      if (client === undefined) return undefined;
-      try {
-        const { gateway, connections } = await inTime(client.names(), seconds, socket);
-        return gateway === null
-          ? undefined
-          : { id, index, socket, gateway, names: new Map(Object.entries(connections)) };
-      } finally {
-        client.close();
-      }
-    }),
-  );
-  return members
-    .filter((member) => member !== undefined)
-    .sort((a, b) => a.gateway.localeCompare(b.gateway) || a.index - b.index);
+/**
+ * The gateways that have a name, in the order of their names. Resolves early when `wanted` are gateways by name or id
+ * and all their members have answered: another gateway that does not answer is none of their business.
+ * @throws CliError when one does not answer
+ */
+export async function runningMembers(
+  folder: string,
+  seconds: number,
+  wanted: readonly string[] = [],
+): Promise<Member[]> {
+  const files = socketsIn(folder);
+  const asked = new Set(files);
+  const found: Member[] = [];
+  const isEnough = (): boolean =>
+    wanted.length > 0 &&
+    wanted.every((one) => {
+      const ids = found.filter(({ id, gateway }) => id === one || gateway === one).map(({ id }) => id);
+      return ids.length > 0 && ![...asked].some(({ id }) => ids.includes(id));
+    });
+  await new Promise<void>((resolve, reject) => {
+    const all = files.map(async (file) => {
+      const member = await memberAt(folder, file, seconds);
+      asked.delete(file);
+      if (member !== undefined) found.push(member);
+      if (isEnough()) resolve();
+    });
+    Promise.all(all).then(() => resolve(), reject);
+  });
+  return found.sort((a, b) => a.gateway.localeCompare(b.gateway) || a.index - b.index);
+}
+
+/** Undefined when nothing runs there, or nothing that has a name. @throws CliError when it does not answer */
+async function memberAt(
+  folder: string,
+  { id, index }: MemberFile,
+  seconds: number,
+): Promise<Member | undefined> {
+  const socket = memberSocket(folder, id, index);
+  const client = await ControlClient.connect(socket).catch(() => undefined);
+  if (client === undefined) return undefined;
+  try {
+    const { gateway, connections } = await inTime(client.names(), seconds, socket);
+    return gateway === null
+      ? undefined
+      : { id, index, socket, gateway, names: new Map(Object.entries(connections)) };
+  } finally {
+    client.close();
+  }
 }
 
 function socketsIn(folder: string): readonly MemberFile[] {

@@ -120,6 +120,27 @@ t.test('a summary of many connections', async (t) => {
   });
 });
 
+t.test('a gateway that does not answer takes no other one along', async (t) => {
+  const folder = shortFolder(t);
+  const listenAs = (index: number, names: ControlSupervision['names']): Promise<void> =>
+    listen(t, join(folder, `${ID(index)}-0.sock`), new Connections('west', ['up-1'], [ID(3)]), {
+      attach: () => ({ pid: 1, version: '0', configured: true }),
+      names,
+      configure: () => Promise.reject(new Error('not here')),
+    });
+  await listenAs(1, () => ({ gateway: 'west', connections: { [ID(3)]: 'up-1' } }));
+  await listenAs(2, () => new Promise<never>(() => undefined));
+  const run = (...argv: string[]) => commandLine(...argv, '--run-folder', folder, '--timeout', '0.5');
+  t.match(await run('status', 'west/up-1'), { code: 0, out: /up-1/ });
+  t.match(await run('status', `${ID(1)}/up-1`), { code: 0 });
+  t.match(
+    await run('status', 'west/up-1', 'east'),
+    { code: 1, err: /does not answer/ },
+    'it may be that one',
+  );
+  t.match(await run('status'), { code: 1, err: /does not answer/ });
+});
+
 t.test('gateways of culvert serve by the names of gateways and connections', async (t) => {
   const folder = shortFolder(t);
   const serve = async (index: number, member: number, title: string, names: Record<string, string>) => {
