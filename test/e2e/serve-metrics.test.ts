@@ -35,7 +35,7 @@ t.test('the metrics of a server and of its gateways, with a token', { skip, time
 
   const up = await scrape();
   for (const gateway of ['gateway-1', 'gateway-2']) {
-    const of = { gateway, member: '0' };
+    const of = { gateway, member: '1' };
     t.equal(valueIn(up, 'culvert_gateway_up', of), 1);
     t.equal(valueIn(up, 'culvert_connection_up', { ...of, connection: 'to-the-other' }), 1);
     t.ok(valueIn(up, 'culvert_connection_packets_total', { ...of, direction: 'in' })! >= 1);
