@@ -55,7 +55,7 @@ t.test('the metrics of a gateway tell what happened to it, and no series ever va
   t.teardown(() => listener.close());
 
   const before = await scraped(listener.where);
-  const c = { gateway: 'site-b', member: '0', connection: 'c' };
+  const c = { gateway: 'site-b', member: '1', connection: 'c' };
   t.equal(valueIn(before, 'culvert_connection_up', c), 0);
   t.equal(valueIn(before, 'culvert_connection_cause_info', { ...c, cause: 'waiting_for_peer' }), 1);
   t.equal(valueIn(before, 'culvert_connection_pair_covered', c), 0);

@@ -9,11 +9,11 @@ export interface AlertExample {
 
 const TARGET = 'job="culvert",instance="host:9464"';
 const K = `${TARGET},gateway="west",connection="to-east"`;
-const MEMBER_0 = `${K},member="0"`;
 const MEMBER_1 = `${K},member="1"`;
-const G = `${TARGET},gateway="west",member="0"`;
+const MEMBER_2 = `${K},member="2"`;
+const G = `${TARGET},gateway="west",member="1"`;
 const CONNECTION = { gateway: 'west', connection: 'to-east' };
-const GATEWAY = { gateway: 'west', member: '0' };
+const GATEWAY = { gateway: 'west', member: '1' };
 
 /** Of each alert a moment in which it fires, and some in which it must not. */
 export const ALERT_EXAMPLES: Readonly<
@@ -22,12 +22,12 @@ export const ALERT_EXAMPLES: Readonly<
   CulvertConnectionDown: {
     fires: {
       series: {
-        [`culvert_connection_up{${MEMBER_0}}`]: '1 0x9',
-        [`culvert_connection_admin_up{${MEMBER_0}}`]: '1x10',
+        [`culvert_connection_up{${MEMBER_1}}`]: '1 0x9',
+        [`culvert_connection_admin_up{${MEMBER_1}}`]: '1x10',
         // Why it is down may change all the time.
-        [`culvert_connection_cause_info{${MEMBER_0},cause="peer_silent",code="peer_not_responding"}`]:
+        [`culvert_connection_cause_info{${MEMBER_1},cause="peer_silent",code="peer_not_responding"}`]:
           '1 _ 1 _ 1 _ 1',
-        [`culvert_connection_cause_info{${MEMBER_0},cause="psk_mismatch",code="ike_policy_mismatch"}`]:
+        [`culvert_connection_cause_info{${MEMBER_1},cause="psk_mismatch",code="ike_policy_mismatch"}`]:
           '_ 1 _ 1 _ 1 _',
       },
       at: '4m',
@@ -36,18 +36,18 @@ export const ALERT_EXAMPLES: Readonly<
     quiet: [
       {
         series: {
-          [`culvert_connection_up{${MEMBER_0}}`]: '0x10',
-          [`culvert_connection_admin_up{${MEMBER_0}}`]: '0x10',
+          [`culvert_connection_up{${MEMBER_1}}`]: '0x10',
+          [`culvert_connection_admin_up{${MEMBER_1}}`]: '0x10',
         },
         at: '9m',
         labels: {},
       },
       {
         series: {
-          [`culvert_connection_up{${MEMBER_0}}`]: '0x10',
-          [`culvert_connection_up{${MEMBER_1}}`]: '1x10',
-          [`culvert_connection_admin_up{${MEMBER_0}}`]: '1x10',
+          [`culvert_connection_up{${MEMBER_1}}`]: '0x10',
+          [`culvert_connection_up{${MEMBER_2}}`]: '1x10',
           [`culvert_connection_admin_up{${MEMBER_1}}`]: '1x10',
+          [`culvert_connection_admin_up{${MEMBER_2}}`]: '1x10',
         },
         at: '9m',
         labels: {},
@@ -56,13 +56,13 @@ export const ALERT_EXAMPLES: Readonly<
   },
   CulvertConnectionDegraded: {
     fires: {
-      series: { [`culvert_connection_state{${MEMBER_0},state="degraded"}`]: '1x15' },
+      series: { [`culvert_connection_state{${MEMBER_1},state="degraded"}`]: '1x15' },
       at: '12m',
       labels: CONNECTION,
     },
     quiet: [
       {
-        series: { [`culvert_connection_state{${MEMBER_0},state="degraded"}`]: '1x5 0x10' },
+        series: { [`culvert_connection_state{${MEMBER_1},state="degraded"}`]: '1x5 0x10' },
         at: '12m',
         labels: {},
       },
@@ -71,10 +71,10 @@ export const ALERT_EXAMPLES: Readonly<
   CulvertTunnelRedundancyLost: {
     fires: {
       series: {
-        [`culvert_connection_up{${MEMBER_0}}`]: '0x10',
-        [`culvert_connection_up{${MEMBER_1}}`]: '1x10',
-        [`culvert_connection_admin_up{${MEMBER_0}}`]: '1x10',
+        [`culvert_connection_up{${MEMBER_1}}`]: '0x10',
+        [`culvert_connection_up{${MEMBER_2}}`]: '1x10',
         [`culvert_connection_admin_up{${MEMBER_1}}`]: '1x10',
+        [`culvert_connection_admin_up{${MEMBER_2}}`]: '1x10',
       },
       at: '7m',
       labels: CONNECTION,
@@ -82,8 +82,8 @@ export const ALERT_EXAMPLES: Readonly<
     quiet: [
       {
         series: {
-          [`culvert_connection_up{${MEMBER_0}}`]: '1x10',
-          [`culvert_connection_admin_up{${MEMBER_0}}`]: '1x10',
+          [`culvert_connection_up{${MEMBER_1}}`]: '1x10',
+          [`culvert_connection_admin_up{${MEMBER_1}}`]: '1x10',
         },
         at: '9m',
         labels: {},
@@ -93,15 +93,15 @@ export const ALERT_EXAMPLES: Readonly<
   CulvertConnectionFlapping: {
     fires: {
       series: {
-        [`culvert_connection_losses_total{${MEMBER_0},cause="dpd_timeout"}`]: '0+0.4x10',
-        [`culvert_connection_losses_total{${MEMBER_0},cause="peer_deleted"}`]: '0+0.4x10',
+        [`culvert_connection_losses_total{${MEMBER_1},cause="dpd_timeout"}`]: '0+0.4x10',
+        [`culvert_connection_losses_total{${MEMBER_1},cause="peer_deleted"}`]: '0+0.4x10',
       },
       at: '10m',
       labels: CONNECTION,
     },
     quiet: [
       {
-        series: { [`culvert_connection_losses_total{${MEMBER_0},cause="dpd_timeout"}`]: '7 8x10' },
+        series: { [`culvert_connection_losses_total{${MEMBER_1},cause="dpd_timeout"}`]: '7 8x10' },
         at: '10m',
         labels: {},
       },
@@ -109,13 +109,13 @@ export const ALERT_EXAMPLES: Readonly<
   },
   CulvertOneWayTraffic: {
     fires: {
-      series: { [`culvert_connection_advisory{${MEMBER_0},code="one_way_traffic"}`]: '1x10' },
+      series: { [`culvert_connection_advisory{${MEMBER_1},code="one_way_traffic"}`]: '1x10' },
       at: '7m',
       labels: CONNECTION,
     },
     quiet: [
       {
-        series: { [`culvert_connection_advisory{${MEMBER_0},code="weak_psk"}`]: '1x10' },
+        series: { [`culvert_connection_advisory{${MEMBER_1},code="weak_psk"}`]: '1x10' },
         at: '7m',
         labels: {},
       },
@@ -123,15 +123,15 @@ export const ALERT_EXAMPLES: Readonly<
   },
   CulvertRekeyFailing: {
     fires: {
-      series: { [`culvert_connection_rekeys_total{${MEMBER_0},sa="child",result="failed"}`]: '0 0 1x10' },
+      series: { [`culvert_connection_rekeys_total{${MEMBER_1},sa="child",result="failed"}`]: '0 0 1x10' },
       at: '5m',
       labels: { ...CONNECTION, sa: 'child' },
     },
     quiet: [
       {
         series: {
-          [`culvert_connection_rekeys_total{${MEMBER_0},sa="child",result="done"}`]: '0+1x10',
-          [`culvert_connection_rekeys_total{${MEMBER_0},sa="child",result="failed"}`]: '3x10',
+          [`culvert_connection_rekeys_total{${MEMBER_1},sa="child",result="done"}`]: '0+1x10',
+          [`culvert_connection_rekeys_total{${MEMBER_1},sa="child",result="failed"}`]: '3x10',
         },
         at: '5m',
         labels: {},
@@ -140,16 +140,16 @@ export const ALERT_EXAMPLES: Readonly<
   },
   CulvertAuthFailures: {
     fires: {
-      series: { [`culvert_connection_failures_total{${MEMBER_0},cause="psk_mismatch"}`]: '0+1x10' },
+      series: { [`culvert_connection_failures_total{${MEMBER_1},cause="psk_mismatch"}`]: '0+1x10' },
       at: '10m',
       labels: CONNECTION,
     },
     quiet: [
       {
         series: {
-          [`culvert_connection_failures_total{${MEMBER_0},cause="peer_silent"}`]: '0+10x10',
-          [`culvert_connection_dropped_packets_total{${MEMBER_0},reason="auth_failed"}`]: '0+1x10',
-          [`culvert_connection_dropped_packets_total{${MEMBER_0},reason="replay"}`]: '0+1000x10',
+          [`culvert_connection_failures_total{${MEMBER_1},cause="peer_silent"}`]: '0+10x10',
+          [`culvert_connection_dropped_packets_total{${MEMBER_1},reason="auth_failed"}`]: '0+1x10',
+          [`culvert_connection_dropped_packets_total{${MEMBER_1},reason="replay"}`]: '0+1000x10',
         },
         at: '10m',
         labels: {},

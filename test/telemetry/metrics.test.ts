@@ -51,7 +51,7 @@ t.test('of a gateway that does not answer every series of its connections is the
     }
   }
   const value = (name: string, labels: Record<string, string>) => valueIn(found, name, labels);
-  t.equal(value('culvert_gateway_up', { gateway: 'east', member: '0' }), 0);
+  t.equal(value('culvert_gateway_up', { gateway: 'east', member: '1' }), 0);
   t.equal(value('culvert_gateway_connections', { state: 'down' }), 2);
   t.equal(value('culvert_connection_admin_up', { connection: 'to-west' }), 1);
   t.equal(value('culvert_connection_admin_up', { connection: 'kept-down' }), 0);

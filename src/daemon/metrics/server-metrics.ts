@@ -9,6 +9,7 @@ import {
   type MemberSnapshot,
   type MetricFamily,
   type MetricsDocument,
+  memberLabel,
 } from '../../telemetry/metrics/families.js';
 import { aliasFamilies, type ServerMoment } from './alias-families.js';
 import type { CommitResult } from './measured-store.js';
@@ -81,7 +82,7 @@ function storedFamilies(
 ): MetricFamily[] {
   const kinds = valuesOf('culvert_store_objects', 'kind');
   const restarts = members.map(({ restarts: value, member }, i): FamilyValue => {
-    return { labels: { gateway: shown[i]!.snapshot.name, member: String(member) }, value };
+    return { labels: { gateway: shown[i]!.snapshot.name, member: memberLabel(member) }, value };
   });
   return [
     familyOf('culvert_store_revision', [{ labels: {}, value: objects.revision }]),

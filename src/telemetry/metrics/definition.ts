@@ -15,7 +15,7 @@ export interface MetricDefinition {
   readonly buckets?: readonly number[];
 }
 
-/** Labels of what concerns one process of a gateway: the gateway's name, and the number of its member from 0. */
+/** Labels of what concerns one process of a gateway: the gateway's name, and the number of its member from 1. */
 export const GATEWAY_LABELS = ['gateway', 'member'] as const;
 
 /** Labels of what concerns one connection of it, by name. */

@@ -19,10 +19,15 @@ export interface MetricFamily {
   readonly values: readonly FamilyValue[];
 }
 
-/** A gateway process and its metrics; `member` is its number in the gateway. */
+/** A gateway process and its metrics; `member` is its number in the gateway, from 0. */
 export interface MemberSnapshot {
   readonly member: number;
   readonly snapshot: GatewaySnapshot;
+}
+
+/** Members are counted from 1 wherever people see them. */
+export function memberLabel(member: number): string {
+  return String(member + 1);
 }
 
 /** Everything that one scrape shows. */
@@ -51,7 +56,7 @@ function* valuesOf(name: MetricName, gateways: readonly MemberSnapshot[]): Gener
   const expand = expander(name, metric);
   for (const { member, snapshot } of gateways) {
     const { labels } = metric;
-    const base = [snapshot.name, String(member)];
+    const base = [snapshot.name, memberLabel(member)];
     if (labels[2] === CONNECTION_LABELS[2])
       for (const one of snapshot.connections) yield* expand([...base, one.name], one.samples);
     else if (labels[2] === WORKER_LABELS[2])
