@@ -4,6 +4,7 @@ import { Pair } from '#culvert/cli/pair/pair.js';
 import { parseSuite } from '#culvert/cli/suite.js';
 import type { Contender } from './contender.js';
 import { median } from './median.js';
+import { Onlooker } from './onlooker.js';
 import { startForwarding, startPacketPair } from './packet-pair.js';
 import { skippedRow, trafficMissing } from './preflight.js';
 import { StrongswanPair, strongswanMissing } from './strongswan-pair.js';
@@ -94,6 +95,8 @@ interface Entrant {
   readonly against?: readonly { readonly name: string; readonly figures: readonly Figure[] }[];
 }
 
+/** The suite that is measured a second time, beside scrapes and a stream of events. */
+const WATCHED = 'aes128gcm16';
 const CEILING = 'Culvert without cryptography';
 const ALL = Object.keys(FIGURES) as Figure[];
 
@@ -121,7 +124,15 @@ function listContenders(options: TunnelBenchOptions): Entrant[] {
       const ours = { name: `Culvert ${suite.name}`, start: () => startCulvert(suite.culvert), against };
       if (strongswan === undefined) return [ours];
       const start = noStrongswan ?? (() => StrongswanPair.start({ ike: IKE, esp: strongswan }));
-      return [ours, { name: peer, start }];
+      const theirs = { name: peer, start };
+      if (suite.name !== WATCHED) return [ours, theirs];
+      // What monitoring costs.
+      const watched: Entrant = {
+        name: `${ours.name}, watched`,
+        start: () => startCulvert(suite.culvert, true),
+        against: [{ name: ours.name, figures: ALL }],
+      };
+      return [ours, watched, theirs];
     }),
   ];
 }
@@ -154,15 +165,25 @@ function medianOf(results: readonly Result[]): Result {
   return { name: measured[0]!.name, figures, retransmits: median(measured.map((one) => one.retransmits)) };
 }
 
-async function startCulvert(suite: string): Promise<Contender> {
-  const pair = await Pair.start({ suite: parseSuite(suite) });
+/** @param watched metrics are scraped every second, and events followed */
+async function startCulvert(suite: string, watched = false): Promise<Contender> {
+  const pair = await Pair.start({ suite: parseSuite(suite), metrics: watched });
+  let onlooker: Onlooker | undefined;
   try {
     await Promise.race([pair.waitUntilUp(), pair.lost]);
+    if (watched) onlooker = await Onlooker.start(pair);
   } catch (error) {
     await pair.stop();
     throw error;
   }
-  return { lab: pair.lab, pids: pair.gateways.map((one) => one.pid!), stop: () => pair.stop() };
+  const stop = async (): Promise<void> => {
+    try {
+      onlooker?.stop();
+    } finally {
+      await pair.stop();
+    }
+  };
+  return { lab: pair.lab, pids: pair.gateways.map((one) => one.pid!), stop };
 }
 
 async function attempt(

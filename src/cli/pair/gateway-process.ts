@@ -20,6 +20,8 @@ export interface GatewayProcessOptions {
   readonly node: string;
   readonly configFile: string;
   readonly control: string;
+  /** Path of the Unix socket where it is to serve metrics. */
+  readonly metrics?: string;
   /** Receives every line of its log. */
   readonly log?: WriteStream | undefined;
 }
@@ -28,6 +30,7 @@ export interface GatewayProcessOptions {
 export class GatewayProcess {
   readonly name: string;
   readonly controlPath: string;
+  readonly metricsPath: string | undefined;
   /** Rejects when the process ends before `stop` was called; never resolves. */
   readonly lost: Promise<never>;
   readonly #child: ChildProcess;
@@ -38,7 +41,9 @@ export class GatewayProcess {
   private constructor(lab: NetworkLab, options: GatewayProcessOptions) {
     this.name = options.name;
     this.controlPath = options.control;
+    this.metricsPath = options.metrics;
     const command = [process.execPath, programPath, 'run', '--config', options.configFile];
+    if (options.metrics !== undefined) command.push('--metrics', options.metrics);
     this.#child = lab.spawn(options.node, command, {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Not in our process group: an interrupt from the keyboard is for us, who then stop it in order.

@@ -21,6 +21,8 @@ export interface PairOptions {
   readonly ikeVersion?: 1 | 2 | undefined;
   /** Folder that keeps a log file of each gateway. */
   readonly keepLogs?: string | undefined;
+  /** Both serve metrics, see `GatewayProcess.metricsPath`. */
+  readonly metrics?: boolean;
 }
 
 /**
@@ -113,6 +115,7 @@ export class Pair {
       node: site.gateway,
       configFile: this.#folder.write(`${site.name}.yaml`, text),
       control,
+      ...(options.metrics === true ? { metrics: this.#folder.file(`${site.name}-metrics.sock`) } : {}),
       log: options.keepLogs === undefined ? undefined : logFile(options.keepLogs, site.name),
     });
   }
