@@ -5,7 +5,7 @@ import { renderPairs } from './table.js';
 const GROUPS: readonly (readonly [title: string, names: readonly string[]])[] = [
   [
     'A gateway with a file',
-    ['run', 'check', 'status', 'explain', 'events', 'doctor', 'up', 'down', 'reload', 'psk'],
+    ['run', 'check', 'status', 'explain', 'events', 'doctor', 'capture', 'up', 'down', 'reload', 'psk'],
   ],
   ['Try and measure it', ['pair', 'bench']],
   [

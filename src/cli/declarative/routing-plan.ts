@@ -26,6 +26,7 @@ export interface RoutingPlanner {
 /** A table of the file with what is known of its surroundings. */
 interface PlacedTable {
   readonly wish: TableWish;
+  /** Empty for one that the file does not name. */
   readonly place: ConfigPath;
   readonly vpc: ApiObject;
   readonly known: KnownTable | undefined;
@@ -151,7 +152,7 @@ function planTable({ wish, place, vpc, known }: PlacedTable, planner: RoutingPla
     (field) => at(wish, field) !== undefined && differ(at(wish, field), at(asKnown(known), field)),
   );
   if (differing.length === 0) {
-    planner.unchanged();
+    if (place.length > 0) planner.unchanged();
   } else {
     const texts = differing.map((field) => told(field, at(asKnown(known), field), at(wish, field)));
     planner.change('update', object, texts);
