@@ -4,6 +4,7 @@ import type { StatusDocument } from '../connection/status.js';
 import type { GatewayFile } from '../store/model.js';
 import type { Vpc } from '../store/site.js';
 import type { HistoryDocument, HistoryWish } from '../telemetry/history.js';
+import { OperatorError } from '../util/operator-error.js';
 
 /**
  * The seam between the API and what runs gateways: a supervisor of processes in a server, a fake in tests. The
@@ -56,9 +57,13 @@ export interface CaptureWish {
   readonly member?: number;
 }
 
-/** Why there is no capture, in a sentence for the operator. */
-export class CaptureRefused extends Error {
+/** Why there is no capture, in a sentence that says what to do, too. */
+export class CaptureRefused extends OperatorError {
   override readonly name = 'CaptureRefused';
+
+  constructor(what: string) {
+    super({ what });
+  }
 }
 
 /** What makes packets in the network namespaces of VPCs follow the routing tables of the API. */
