@@ -3,7 +3,7 @@ import type { Pair } from '#culvert/cli/pair/pair.js';
 
 const EVERY_MS = 1000;
 
-/** Scrapes the metrics of both gateways of a pair every second and follows their events, until it is told to stop. */
+/** Scrapes the metrics of both gateways of a pair every second and follows their events, until `stop`. */
 export class Onlooker {
   readonly #timer: NodeJS.Timeout;
   #scrapes = 0;
