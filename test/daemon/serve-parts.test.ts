@@ -24,7 +24,7 @@ import {
   readDeviceMark,
   removeDeviceMark,
   writeDeviceMark,
-} from '../../src/daemon/supervised/device-mark.js';
+} from '../../src/daemon/supervised/marks.js';
 import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon/supervised/own-address.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';

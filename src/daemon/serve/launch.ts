@@ -8,7 +8,7 @@ import { ControlClient } from '../control/client.js';
 import type { AttachAnswer } from '../control/methods.js';
 import type { AfterStop } from '../gateway/gateway-options.js';
 import { StartError } from '../start-error.js';
-import { addressMark, deviceMark } from '../supervised/run-supervised.js';
+import { addressMark, deviceMark } from '../supervised/marks.js';
 
 /** The command line, namespace and log settings of a gateway's process. */
 export interface LaunchOptions {

@@ -15,7 +15,7 @@ import { linuxNetwork } from '../host/host-network.js';
 import { openHost } from '../host/host-side.js';
 import { type SignalSource, withSignals } from '../system/signals.js';
 import { decodeDesired } from './desired-state.js';
-import { readDeviceMark, removeDeviceMark, writeDeviceMark } from './device-mark.js';
+import { addressMark, deviceMark, readDeviceMark, removeDeviceMark, writeDeviceMark } from './marks.js';
 import { ensureAddress, removeMarked } from './own-address.js';
 
 /** What a process starts with that a supervisor will configure. */
@@ -28,16 +28,6 @@ export interface SupervisedOptions {
   /** Packet threads that were made before the rest was loaded; those that the gateway does not take are closed. */
   readonly prepared?: PreparedWorkers;
   readonly signals?: SignalSource;
-}
-
-/** The file beside a control socket that names the address its gateway has added to the machine. */
-export function addressMark(control: string): string {
-  return `${control}.address`;
-}
-
-/** The file beside a control socket that names the TUN device of its gateway, as long as something outlives that. */
-export function deviceMark(control: string): string {
-  return `${control}.device`;
 }
 
 /** Takes away what a gateway that has ended has left in this network namespace. @throws LinuxError */

@@ -1,5 +1,17 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 
+/* What is beside the control socket of a gateway. A server reads it without the rest of a gateway's program. */
+
+/** The file beside a control socket that names the address its gateway has added to the machine. */
+export function addressMark(control: string): string {
+  return `${control}.address`;
+}
+
+/** The file beside a control socket that names the TUN device of its gateway, as long as something outlives that. */
+export function deviceMark(control: string): string {
+  return `${control}.device`;
+}
+
 /**
  * A file beside a control socket names the TUN device of its gateway: by it what outlives a process that was killed,
  * or that left its networks closed, is found by the server that takes it away.
