@@ -1,17 +1,9 @@
 import type { Cidr } from '../util/ip.js';
 import { formatCidr } from '../util/ip.js';
 import { linuxError } from './errors.js';
-import {
-  type Attribute,
-  type NetlinkAnswer,
-  NLM_F_CREATE,
-  NLM_F_DUMP,
-  NLM_F_EXCL,
-  netlinkRequest,
-  readHostU32,
-  u32,
-} from './netlink.js';
+import { type Attribute, NLM_F_CREATE, NLM_F_EXCL, netlinkRequest, readHostU32, u32 } from './netlink.js';
 import { ROUTE_PROTOCOL } from './routes.js';
+import { dumpBoth, type FamilyAnswer, RT_TABLE_UNSPEC } from './rtnetlink.js';
 import { AF_INET, AF_INET6 } from './sockaddr.js';
 
 /* Rules that say by the source of a packet which routing table is looked up (ip-rule(8), linux/fib_rules.h). */
@@ -27,7 +19,6 @@ const FRA_TABLE = 15;
 const FRA_PROTOCOL = 21;
 
 const FR_ACT_TO_TBL = 1;
-const RT_TABLE_UNSPEC = 0;
 
 /** struct fib_rule_hdr: family, dst_len, src_len, tos, table, two reserved, action (u8 each), flags u32. */
 const RULE_SIZE = 12;
@@ -70,25 +61,17 @@ export function removeRule(rule: SourceRule): void {
 
 /** The rules by source that carry `ROUTE_PROTOCOL`, of both families. */
 export function listRules(): SourceRule[] {
-  return [AF_INET, AF_INET6].flatMap((family) => {
-    const fixed = Uint8Array.of(family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    const answers = netlinkRequest(RTM_GETRULE, NLM_F_DUMP, fixed, [], RULE_SIZE, (errno) =>
-      linuxError(errno, 'listing routing rules'),
-    );
-    return answers.flatMap((answer) => listed(answer, family));
-  });
+  return dumpBoth(RTM_GETRULE, RULE_SIZE, 'listing routing rules').flatMap(listed);
 }
 
-function listed({ fixed, attributes }: NetlinkAnswer, family: number): SourceRule[] {
-  // A strange family comes when the kernel lacks IPv6.
-  if (fixed.getUint8(0) !== family || fixed.getUint8(7) !== FR_ACT_TO_TBL) return [];
+function listed({ fixed, attributes, anywhere }: FamilyAnswer): SourceRule[] {
+  if (fixed.getUint8(7) !== FR_ACT_TO_TBL) return [];
   if (attributes.get(FRA_PROTOCOL)?.[0] !== ROUTE_PROTOCOL) return [];
-  const none = new Uint8Array(family === AF_INET6 ? 16 : 4);
   const suppress = attributes.get(FRA_SUPPRESS_PREFIXLEN);
   return [
     {
       preference: readHostU32(attributes.get(FRA_PRIORITY) ?? u32(0)),
-      source: { address: attributes.get(FRA_SRC) ?? none, prefix: fixed.getUint8(2) },
+      source: { address: attributes.get(FRA_SRC) ?? anywhere, prefix: fixed.getUint8(2) },
       table: readHostU32(attributes.get(FRA_TABLE) ?? u32(fixed.getUint8(4))),
       withoutDefault: suppress !== undefined && readHostU32(suppress) === 0,
     },

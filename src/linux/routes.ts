@@ -4,38 +4,20 @@ import { findLink, linkIndex } from './links.js';
 import {
   type Attribute,
   decodeAttributes,
-  type NetlinkAnswer,
   NLM_F_CREATE,
-  NLM_F_DUMP,
   NLM_F_EXCL,
   netlinkRequest,
   readHostU32,
   u32,
 } from './netlink.js';
+import { dumpBoth, type FamilyAnswer, RTMSG_SIZE, Rta, Rtm, Rtn, RtScope } from './rtnetlink.js';
 import { AF_INET, AF_INET6 } from './sockaddr.js';
 
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
-
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
-const RTA_TABLE = 15;
 const RTAX_MTU = 2;
 
 const RT_TABLE_MAIN = 254;
-const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
-const RT_SCOPE_NOWHERE = 255;
-const RTN_UNICAST = 1;
-const RTN_UNREACHABLE = 7;
-
-/** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type (u8 each), flags u32. */
-const RTMSG_SIZE = 12;
 
 /**
  * The route protocol number (rtnetlink(7)) that marks a route as Culvert's, so that leftovers are recognised.
@@ -85,24 +67,24 @@ function change(type: number, flags: number, route: DeviceRoute, refused: (errno
   const { address, prefix } = route.cidr;
   const v6 = address.length === 16;
   const attributes: Attribute[] = [
-    { type: RTA_DST, value: address },
-    { type: RTA_OIF, value: u32(linkIndex(route.device)) },
+    { type: Rta.DST, value: address },
+    { type: Rta.OIF, value: u32(linkIndex(route.device)) },
   ];
   if (route.source !== undefined) attributes.push({ type: RTA_PREFSRC, value: route.source });
-  if (route.gateway !== undefined) attributes.push({ type: RTA_GATEWAY, value: route.gateway });
-  if (route.metric !== undefined) attributes.push({ type: RTA_PRIORITY, value: u32(route.metric) });
-  const adding = type === RTM_NEWROUTE;
-  const direct = v6 || route.gateway !== undefined ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-  const scope = adding ? direct : RT_SCOPE_NOWHERE;
+  if (route.gateway !== undefined) attributes.push({ type: Rta.GATEWAY, value: route.gateway });
+  if (route.metric !== undefined) attributes.push({ type: Rta.PRIORITY, value: u32(route.metric) });
+  const adding = type === Rtm.NEWROUTE;
+  const direct = v6 || route.gateway !== undefined ? RtScope.UNIVERSE : RtScope.LINK;
+  const scope = adding ? direct : RtScope.NOWHERE;
   const family = v6 ? AF_INET6 : AF_INET;
-  const fixed = message(family, prefix, route.protocol ?? ROUTE_PROTOCOL, scope, adding ? RTN_UNICAST : 0);
+  const fixed = message(family, prefix, route.protocol ?? ROUTE_PROTOCOL, scope, adding ? Rtn.UNICAST : 0);
   netlinkRequest(type, flags, fixed, attributes, RTMSG_SIZE, refused);
 }
 
 /** Adds a route to the main table. @throws LinuxError, EEXIST when there is a route to this network */
 export function addRoute(route: DeviceRoute): void {
   const cidr = formatCidr(route.cidr);
-  change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route, (errno) =>
+  change(Rtm.NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route, (errno) =>
     linuxError(
       errno,
       `adding the route ${cidr} through device "${route.device}"`,
@@ -117,7 +99,7 @@ export function addRoute(route: DeviceRoute): void {
 
 /** Removes what `addRoute` added. @throws LinuxError, ESRCH when there is no such route */
 export function removeRoute(route: DeviceRoute): void {
-  change(RTM_DELROUTE, 0, route, (errno) =>
+  change(Rtm.DELROUTE, 0, route, (errno) =>
     linuxError(
       errno,
       `removing the route ${formatCidr(route.cidr)} through device "${route.device}"`,
@@ -129,11 +111,11 @@ export function removeRoute(route: DeviceRoute): void {
 function changeUnreachable(type: number, flags: number, cidr: Cidr, metric: number, doing: string): void {
   const { address, prefix } = cidr;
   const family = address.length === 16 ? AF_INET6 : AF_INET;
-  const scope = type === RTM_NEWROUTE ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
-  const fixed = message(family, prefix, ROUTE_PROTOCOL, scope, RTN_UNREACHABLE);
+  const scope = type === Rtm.NEWROUTE ? RtScope.UNIVERSE : RtScope.NOWHERE;
+  const fixed = message(family, prefix, ROUTE_PROTOCOL, scope, Rtn.UNREACHABLE);
   const attributes = [
-    { type: RTA_DST, value: address },
-    { type: RTA_PRIORITY, value: u32(metric) },
+    { type: Rta.DST, value: address },
+    { type: Rta.PRIORITY, value: u32(metric) },
   ];
   netlinkRequest(type, flags, fixed, attributes, RTMSG_SIZE, (errno) =>
     linuxError(errno, `${doing} the unreachable route ${formatCidr(cidr)}`),
@@ -145,12 +127,12 @@ function changeUnreachable(type: number, flags: number, cidr: Cidr, metric: numb
  * device and no process. @throws LinuxError, EEXIST when there is a route to this network with this metric
  */
 export function addUnreachable(cidr: Cidr, metric: number): void {
-  changeUnreachable(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, cidr, metric, 'adding');
+  changeUnreachable(Rtm.NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, cidr, metric, 'adding');
 }
 
 /** Removes what `addUnreachable` added. @throws LinuxError, ESRCH when there is no such route */
 export function removeUnreachable(cidr: Cidr, metric: number): void {
-  changeUnreachable(RTM_DELROUTE, 0, cidr, metric, 'removing');
+  changeUnreachable(Rtm.DELROUTE, 0, cidr, metric, 'removing');
 }
 
 /** The routes of the main table that carry this protocol number; `ROUTE_PROTOCOL` when left out. */
@@ -160,35 +142,21 @@ export function listRoutes(protocol: number = ROUTE_PROTOCOL): ListedRoute[] {
 
 /** The routes of the main table, both families. */
 export function allRoutes(): ListedRoute[] {
-  const out: ListedRoute[] = [];
-  for (const family of [AF_INET, AF_INET6]) {
-    const fixed = message(family, 0, 0, 0, 0);
-    for (const answer of netlinkRequest(RTM_GETROUTE, NLM_F_DUMP, fixed, [], RTMSG_SIZE, (errno) =>
-      linuxError(errno, 'listing routes'),
-    )) {
-      const route = listed(answer, family);
-      if (route !== undefined) out.push(route);
-    }
-  }
-  return out;
+  return dumpBoth(Rtm.GETROUTE, RTMSG_SIZE, 'listing routes').flatMap((answer) => listed(answer) ?? []);
 }
 
-function listed(answer: NetlinkAnswer, family: number): ListedRoute | undefined {
-  const { attributes, fixed } = answer;
-  // A dump covers every table, and a strange family when the kernel lacks IPv6.
-  const table = readHostU32(attributes.get(RTA_TABLE) ?? u32(fixed.getUint8(4)));
-  if (fixed.getUint8(0) !== family || table !== RT_TABLE_MAIN) return undefined;
-  const gateway = attributes.get(RTA_GATEWAY);
+function listed({ attributes, fixed, anywhere }: FamilyAnswer): ListedRoute | undefined {
+  // A dump covers every table.
+  const table = readHostU32(attributes.get(Rta.TABLE) ?? u32(fixed.getUint8(4)));
+  if (table !== RT_TABLE_MAIN) return undefined;
+  const gateway = attributes.get(Rta.GATEWAY);
   const type = fixed.getUint8(7);
   return {
-    cidr: {
-      address: attributes.get(RTA_DST) ?? new Uint8Array(family === AF_INET6 ? 16 : 4),
-      prefix: fixed.getUint8(1),
-    },
-    kind: type === RTN_UNICAST ? 'unicast' : type === RTN_UNREACHABLE ? 'unreachable' : 'other',
-    index: readHostU32(attributes.get(RTA_OIF) ?? u32(0)),
+    cidr: { address: attributes.get(Rta.DST) ?? anywhere, prefix: fixed.getUint8(1) },
+    kind: type === Rtn.UNICAST ? 'unicast' : type === Rtn.UNREACHABLE ? 'unreachable' : 'other',
+    index: readHostU32(attributes.get(Rta.OIF) ?? u32(0)),
     ...(gateway === undefined ? {} : { gateway }),
-    metric: readHostU32(attributes.get(RTA_PRIORITY) ?? u32(0)),
+    metric: readHostU32(attributes.get(Rta.PRIORITY) ?? u32(0)),
     protocol: fixed.getUint8(5),
   };
 }
@@ -199,19 +167,19 @@ export function getRoute(destination: IpBytes | string): RouteDecision {
   if (address === undefined) throw new RangeError(`"${String(destination)}" is not an IP address`);
   const v6 = address.length === 16;
   const fixed = message(v6 ? AF_INET6 : AF_INET, address.length * 8, 0, 0, 0);
-  const attributes = [{ type: RTA_DST, value: address }];
-  const answers = netlinkRequest(RTM_GETROUTE, 0, fixed, attributes, RTMSG_SIZE, (errno) =>
+  const attributes = [{ type: Rta.DST, value: address }];
+  const answers = netlinkRequest(Rtm.GETROUTE, 0, fixed, attributes, RTMSG_SIZE, (errno) =>
     linuxError(errno, `route to ${formatIp(address)}`, 'add a route, or check `ip route` and the link'),
   );
   const found = answers[0]?.attributes ?? new Map<number, Uint8Array>();
-  const gateway = found.get(RTA_GATEWAY);
+  const gateway = found.get(Rta.GATEWAY);
   const source = found.get(RTA_PREFSRC);
   const metrics = found.get(RTA_METRICS);
   const mtu = metrics === undefined ? undefined : decodeAttributes(metrics, 0).get(RTAX_MTU);
-  const index = found.get(RTA_OIF);
+  const index = found.get(Rta.OIF);
   // For IPv6 the kernel answers with the unreachable route itself, for IPv4 with an error.
   const type = answers[0]?.fixed.getUint8(7);
-  if (index === undefined || type === RTN_UNREACHABLE) {
+  if (index === undefined || type === Rtn.UNREACHABLE) {
     throw linuxError(Errno.ENETUNREACH, `route to ${formatIp(address)}`);
   }
   return {

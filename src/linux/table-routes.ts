@@ -3,9 +3,8 @@ import { Errno, linuxError } from './errors.js';
 import { findLink, linkIndex } from './links.js';
 import {
   type Attribute,
-  type NetlinkAnswer,
+  decodeAttributes,
   NLM_F_CREATE,
-  NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
   netlinkRequest,
@@ -13,32 +12,25 @@ import {
   u32,
 } from './netlink.js';
 import { ROUTE_PROTOCOL } from './routes.js';
+import {
+  dumpBoth,
+  type FamilyAnswer,
+  RT_TABLE_UNSPEC,
+  RTMSG_SIZE,
+  Rta,
+  Rtm,
+  Rtn,
+  RtScope,
+} from './rtnetlink.js';
 import { AF_INET, AF_INET6 } from './sockaddr.js';
 
 /* Routes in routing tables other than the main one (rtnetlink(7)). */
 
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
-
-const RTA_DST = 1;
-const RTA_OIF = 4;
-const RTA_GATEWAY = 5;
-const RTA_PRIORITY = 6;
 const RTA_MULTIPATH = 9;
-const RTA_TABLE = 15;
-
-const RT_TABLE_UNSPEC = 0;
-const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
-const RT_SCOPE_NOWHERE = 255;
 
 /** Types of routes (RTN_*), by what becomes of a packet: the last of them ends the lookup in this table only. */
-const TYPES = { blackhole: 6, unreachable: 7, throw: 9 } as const;
-const RTN_UNICAST = 1;
+const TYPES = { blackhole: 6, unreachable: Rtn.UNREACHABLE, throw: 9 } as const;
 
-/** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type (u8 each), flags u32. */
-const RTMSG_SIZE = 12;
 /** struct rtnexthop: length u16, flags u8, hops u8, index u32. */
 const NEXT_HOP_SIZE = 8;
 
@@ -95,7 +87,7 @@ function encodeRouters(routers: readonly IpBytes[]): Uint8Array {
     const view = new DataView(part.buffer);
     view.setUint16(0, part.length, true);
     view.setUint16(NEXT_HOP_SIZE, 4 + router.length, true);
-    view.setUint16(NEXT_HOP_SIZE + 2, RTA_GATEWAY, true);
+    view.setUint16(NEXT_HOP_SIZE + 2, Rta.GATEWAY, true);
     part.set(router, NEXT_HOP_SIZE + 4);
     return part;
   });
@@ -103,30 +95,30 @@ function encodeRouters(routers: readonly IpBytes[]): Uint8Array {
 }
 
 function wayAttributes(way: TableWay): Attribute[] {
-  if (way.kind === 'device') return [{ type: RTA_OIF, value: u32(linkIndex(way.device)) }];
+  if (way.kind === 'device') return [{ type: Rta.OIF, value: u32(linkIndex(way.device)) }];
   if (way.kind !== 'routers') return [];
   const [first, ...others] = way.routers;
-  if (first !== undefined && others.length === 0) return [{ type: RTA_GATEWAY, value: first }];
+  if (first !== undefined && others.length === 0) return [{ type: Rta.GATEWAY, value: first }];
   return [{ type: RTA_MULTIPATH, value: encodeRouters(way.routers) }];
 }
 
 function send(type: number, flags: number, route: TableRoute, doing: string): void {
   const { cidr, way, table, metric } = route;
-  const adding = type === RTM_NEWROUTE;
+  const adding = type === Rtm.NEWROUTE;
   const special = way.kind === 'device' || way.kind === 'routers' ? undefined : TYPES[way.kind];
   const scope = !adding
-    ? RT_SCOPE_NOWHERE
+    ? RtScope.NOWHERE
     : way.kind === 'device' && cidr.address.length === 4
-      ? RT_SCOPE_LINK
-      : RT_SCOPE_UNIVERSE;
+      ? RtScope.LINK
+      : RtScope.UNIVERSE;
   const attributes: Attribute[] = [
-    { type: RTA_DST, value: cidr.address },
-    { type: RTA_TABLE, value: u32(table) },
-    { type: RTA_PRIORITY, value: u32(metric) },
+    { type: Rta.DST, value: cidr.address },
+    { type: Rta.TABLE, value: u32(table) },
+    { type: Rta.PRIORITY, value: u32(metric) },
     // What is removed is found by network and metric.
     ...(adding ? wayAttributes(way) : []),
   ];
-  const fixed = message(cidr, scope, adding ? (special ?? RTN_UNICAST) : (special ?? 0));
+  const fixed = message(cidr, scope, adding ? (special ?? Rtn.UNICAST) : (special ?? 0));
   netlinkRequest(type, flags, fixed, attributes, RTMSG_SIZE, (errno) =>
     linuxError(errno, `${doing} the route ${formatCidr(cidr)} ${wayText(way)}`, remedyOf(errno, route)),
   );
@@ -156,57 +148,47 @@ function wayText(way: TableWay): string {
 
 /** Adds a route. @throws LinuxError, EEXIST when there is a route to this network with this metric in the table */
 export function addTableRoute(route: TableRoute): void {
-  send(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route, 'adding');
+  send(Rtm.NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route, 'adding');
 }
 
 /** Puts a route in the place of the one to its network with its metric: no packet finds neither. @throws LinuxError */
 export function replaceTableRoute(route: TableRoute): void {
-  send(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, 'changing');
+  send(Rtm.NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, 'changing');
 }
 
 /** Removes a route. @throws LinuxError, ESRCH when there is no such route */
 export function removeTableRoute(route: TableRoute): void {
-  send(RTM_DELROUTE, 0, route, 'removing');
+  send(Rtm.DELROUTE, 0, route, 'removing');
 }
 
 /** The routes of those tables that `chosen` takes, of both families, by whatever program they were laid. */
 export function listTableRoutes(chosen: (table: number) => boolean): ListedTableRoute[] {
-  return [AF_INET, AF_INET6].flatMap((family) => {
-    const fixed = Uint8Array.of(family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    const answers = netlinkRequest(RTM_GETROUTE, NLM_F_DUMP, fixed, [], RTMSG_SIZE, (errno) =>
-      linuxError(errno, 'listing routes'),
-    );
-    return answers.flatMap((answer) => listed(answer, family, chosen));
-  });
+  return dumpBoth(Rtm.GETROUTE, RTMSG_SIZE, 'listing routes').flatMap((answer) => listed(answer, chosen));
 }
 
 function listed(
-  { attributes, fixed }: NetlinkAnswer,
-  family: number,
+  { attributes, fixed, anywhere }: FamilyAnswer,
   chosen: (table: number) => boolean,
 ): ListedTableRoute[] {
-  const table = readHostU32(attributes.get(RTA_TABLE) ?? u32(fixed.getUint8(4)));
-  // A strange family comes when the kernel lacks IPv6.
-  if (fixed.getUint8(0) !== family || !chosen(table)) return [];
-  const way = wayOf(attributes, fixed.getUint8(7));
+  const table = readHostU32(attributes.get(Rta.TABLE) ?? u32(fixed.getUint8(4)));
+  const way = chosen(table) ? wayOf(attributes, fixed.getUint8(7)) : undefined;
   if (way === undefined) return [];
-  const none = new Uint8Array(family === AF_INET6 ? 16 : 4);
-  const cidr = { address: attributes.get(RTA_DST) ?? none, prefix: fixed.getUint8(1) };
-  const metric = readHostU32(attributes.get(RTA_PRIORITY) ?? u32(0));
+  const cidr = { address: attributes.get(Rta.DST) ?? anywhere, prefix: fixed.getUint8(1) };
+  const metric = readHostU32(attributes.get(Rta.PRIORITY) ?? u32(0));
   return [{ route: { table, cidr, metric, way }, protocol: fixed.getUint8(5) }];
 }
 
 function wayOf(attributes: ReadonlyMap<number, Uint8Array>, type: number): TableWay | undefined {
-  if (type !== RTN_UNICAST) {
+  if (type !== Rtn.UNICAST) {
     const kinds = Object.keys(TYPES) as (keyof typeof TYPES)[];
     const kind = kinds.find((one) => TYPES[one] === type);
     return kind === undefined ? undefined : { kind };
   }
   const paths = attributes.get(RTA_MULTIPATH);
   if (paths !== undefined) return { kind: 'routers', routers: decodeRouters(paths) };
-  const router = attributes.get(RTA_GATEWAY);
+  const router = attributes.get(Rta.GATEWAY);
   if (router !== undefined) return { kind: 'routers', routers: [router] };
-  const index = readHostU32(attributes.get(RTA_OIF) ?? u32(0));
+  const index = readHostU32(attributes.get(Rta.OIF) ?? u32(0));
   return { kind: 'device', device: findLink(index)?.name ?? '' };
 }
 
@@ -216,12 +198,8 @@ function decodeRouters(bytes: Uint8Array): IpBytes[] {
   for (let at = 0; at + NEXT_HOP_SIZE <= bytes.length; ) {
     const length = view.getUint16(at, true);
     if (length < NEXT_HOP_SIZE || at + length > bytes.length) break;
-    for (let inner = at + NEXT_HOP_SIZE; inner + 4 <= at + length; ) {
-      const size = view.getUint16(inner, true);
-      if (size < 4 || inner + size > at + length) break;
-      if (view.getUint16(inner + 2, true) === RTA_GATEWAY) routers.push(bytes.slice(inner + 4, inner + size));
-      inner += (size + 3) & ~3;
-    }
+    const router = decodeAttributes(bytes.subarray(0, at + length), at + NEXT_HOP_SIZE).get(Rta.GATEWAY);
+    if (router !== undefined) routers.push(router);
     at += (length + 3) & ~3;
   }
   return routers;
