@@ -3,7 +3,6 @@ import { type ConnectionConfig, connectionName } from '../ike/config.js';
 import { isEverything } from '../ike/policy/everything.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionSas } from './ledger.js';
-import { peerAddressBesideTunnel } from './own-address.js';
 import { lifetimeAdvisories } from './projections/lifetimes.js';
 import type { Projections } from './projections/projections.js';
 import { rekeyAdvisories } from './projections/refusals.js';
@@ -14,6 +13,8 @@ export interface Advised {
   readonly config: ConnectionConfig;
   readonly sas: ConnectionSas;
   readonly projections: Projections;
+  /** What `peerAddressBesideTunnel` says of it. */
+  readonly besideTunnel: string | undefined;
   /** How much of it child SAs carry. */
   readonly carried: ConnectionStatus;
   readonly coverage: Pick<CoverageStatus, 'covered' | 'pairs'>;
@@ -91,8 +92,7 @@ function flapping({ projections: { flaps }, config: { dpd }, now }: Advised): re
   return [{ code: 'flapping', message }];
 }
 
-function besideTunnel({ config }: Advised): readonly Advisory[] {
-  const message = peerAddressBesideTunnel(config);
+function besideTunnel({ besideTunnel: message }: Advised): readonly Advisory[] {
   return message === undefined ? [] : [{ code: 'peer_address_beside_tunnel', message }];
 }
 

@@ -48,6 +48,8 @@ export interface Documented {
   readonly projections: Projections;
   /** What its settings show by themselves. */
   readonly configured: readonly Advisory[];
+  /** What `peerAddressBesideTunnel` says of it. */
+  readonly besideTunnel: string | undefined;
 }
 
 /** What is known of it at this moment only. */
@@ -128,13 +130,13 @@ export function statusReasons(
 
 /** What an operator should know about a connection, whether it is up or not. */
 export function advisoriesIn(
-  { connection: { config }, sas, projections, carried, configured }: Documented,
+  { connection: { config }, sas, projections, carried, configured, besideTunnel }: Documented,
   { note, now }: Circumstances,
   coverage: Pick<CoverageStatus, 'covered' | 'pairs'>,
 ): Advisory[] {
   const stopped = note?.stopped === true;
   const renewing = note?.view?.renewing === true;
-  const advised = { config, sas, projections, carried, coverage, stopped, renewing, now };
+  const advised = { config, sas, projections, besideTunnel, carried, coverage, stopped, renewing, now };
   return [...advisoriesOf(advised), ...configured];
 }
 

@@ -8,6 +8,7 @@ import { CarriedNetworks } from './carried.js';
 import { type ConnectionNote, connectionDocument, type Documented } from './document.js';
 import { entryOf, TURNED_AWAY } from './event-catalogue.js';
 import type { SaChange, SaView } from './ledger.js';
+import { peerAddressBesideTunnel } from './own-address.js';
 import type { EventConsumer, Moment, Projection, TrackedConnection } from './projection.js';
 import {
   ConnectionHistory,
@@ -33,6 +34,8 @@ interface Tracked {
   connection: TrackedConnection;
   /** Of the configuration alone: looked for once, since the key is in it. */
   configured: readonly Advisory[];
+  /** Likewise. */
+  besideTunnel: string | undefined;
   readonly carried: CarriedNetworks;
   readonly projections: Projections;
   /** The same in the order in which they take what happens. */
@@ -90,6 +93,7 @@ export class ConnectionTracker implements EventConsumer {
       const one = known ?? this.#begin(connection);
       one.connection = connection;
       one.configured = configuredAdvisories(config);
+      one.besideTunnel = peerAddressBesideTunnel(config);
       one.carried.configure(config, this.#ledger.of(config.id));
       for (const projection of one.inOrder) projection.configure?.(config, before);
     }
@@ -176,22 +180,25 @@ export class ConnectionTracker implements EventConsumer {
 
   /** Shows each configured connection with all that is known of it, in the order of the configuration. */
   look<T>(at: (one: Looked) => T): T[] {
-    return [...this.#tracked].map(([id, { connection, carried: networks, projections, configured }]) =>
-      at({
-        connection,
-        networks,
-        projections,
-        configured,
-        sas: this.#ledger.of(id),
-        carried: networks.status,
-      }),
-    );
+    return [...this.#tracked.values()].map((one) => at(this.#looked(one)));
+  }
+
+  #looked({ connection, carried: networks, projections, configured, besideTunnel }: Tracked): Looked {
+    const sas = this.#ledger.of(connection.config.id);
+    return { connection, networks, projections, configured, besideTunnel, sas, carried: networks.status };
   }
 
   #begin(connection: TrackedConnection): Tracked {
     const projections = makeProjections(this.#toUtc);
     const inOrder: readonly Projection[] = Object.values(projections);
-    const one = { connection, configured: [], carried: new CarriedNetworks(), projections, inOrder };
+    const one: Tracked = {
+      connection,
+      configured: [],
+      besideTunnel: undefined,
+      carried: new CarriedNetworks(),
+      projections,
+      inOrder,
+    };
     this.#tracked.set(connection.config.id, one);
     return one;
   }
@@ -202,11 +209,7 @@ export class ConnectionTracker implements EventConsumer {
     note: ConnectionNote | undefined,
     now: Millis,
   ): ConnectionStatusDocument {
-    const sas = this.#ledger.of(one.connection.config.id);
-    return connectionDocument(
-      { ...one, sas, carried: one.carried.status, networks: one.carried },
-      { note, traffic, now, toUtc: this.#toUtc },
-    );
+    return connectionDocument(this.#looked(one), { note, traffic, now, toUtc: this.#toUtc });
   }
 
   #deliver(one: Tracked, event: IkeEvent, now: Millis, { change, begunAt }: Context): void {

@@ -1,7 +1,7 @@
 import type { ConnectionConfig } from '../../ike/config.js';
 import type { CloseReason, Failure, IkeEvent, Role } from '../../ike/events.js';
 import type { Millis } from '../../util/units.js';
-import { type EventOf, TURNED_AWAY } from '../event-catalogue.js';
+import type { EventOf } from '../event-catalogue.js';
 import { CLOSES, isIntended } from '../losses.js';
 import type { Moment, Projection } from '../projection.js';
 import { codeOf, rankOf, type StatusCause, type StatusFailure, statusReason } from '../reasons.js';
@@ -156,8 +156,7 @@ export class Failures extends FailureMemory implements Projection {
   }
 
   /** Our own limits keep the peer out, or an attacker that uses its address. */
-  #turnedAway({ reason, peer, detail }: EventOf<'datagram-dropped'>, moment: Moment): void {
-    if (!TURNED_AWAY.includes(reason)) return;
+  #turnedAway({ peer, detail }: EventOf<'datagram-dropped'>, moment: Moment): void {
     const message = `Requests from ${peer.address} are dropped here: ${detail}`;
     this.#note('responder', { cause: 'half_open_limit', message }, 2, moment);
   }

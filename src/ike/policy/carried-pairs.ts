@@ -36,6 +36,11 @@ export function withinFamilies<T extends SelectorLists>(lists: T): SelectorLists
   };
 }
 
+/** A pair with its number, `local * peers + peer`. */
+interface PlacedPair extends NetworkPair {
+  readonly place: number;
+}
+
 /** Places of the configured networks that a child SA includes. It carries their pairs. */
 interface Held {
   readonly local: readonly number[];
@@ -52,6 +57,8 @@ export class CarriedPairs<T extends SelectorLists = SelectorLists> {
   #local: readonly (readonly [TrafficSelector])[] = [];
   #peer: readonly (readonly [TrafficSelector])[] = [];
   #configured: Networks | undefined;
+  /** Every pair with its number; made when it is asked for. */
+  #list: readonly PlacedPair[] | undefined;
   /** By number of the pair, `local * peers + peer`. */
   #carriers = new Uint32Array(0);
   /** Pairs that no child SA carries. */
@@ -69,6 +76,7 @@ export class CarriedPairs<T extends SelectorLists = SelectorLists> {
     this.#local = networks.local.selectors.map((one) => [one]);
     this.#peer = networks.peer.selectors.map((one) => [one]);
     this.#everything = isEverything(networks);
+    this.#list = undefined;
     this.#recount();
   }
 
@@ -138,12 +146,13 @@ export class CarriedPairs<T extends SelectorLists = SelectorLists> {
     this.#recount();
   }
 
-  #pairs(): (NetworkPair & { readonly place: number })[] {
-    return this.#local.flatMap(([local], ours) =>
+  #pairs(): readonly PlacedPair[] {
+    this.#list ??= this.#local.flatMap(([local], ours) =>
       this.#peer.flatMap(([peer], theirs) =>
         local.tsType === peer.tsType ? [{ local, peer, place: ours * this.#peer.length + theirs }] : [],
       ),
     );
+    return this.#list;
   }
 
   #each({ local, peer }: Held, act: (place: number) => void): void {
