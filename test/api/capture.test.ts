@@ -1,17 +1,7 @@
 import t from 'tap';
-import { hashSecret } from '../../src/api/auth/credentials.js';
 import { ApiLab, policyConnection } from '../helpers/api-lab.js';
+import { EDITOR, TWO_ROLES, VIEWER } from '../helpers/two-roles.js';
 
-const EDITOR = 'a-token-for-an-editor';
-const VIEWER = 'a-token-for-a-viewer';
-const auth = {
-  mode: 'tokens',
-  tokens: [
-    { name: 'ed', role: 'editor', hash: hashSecret(EDITOR) },
-    { name: 'vi', role: 'viewer', hash: hashSecret(VIEWER) },
-  ],
-  apiKeys: [],
-} as const;
 const bearer = (token: string) => ({
   prefix: '/culvert/v1',
   headers: { authorization: `Bearer ${token}` },
@@ -24,7 +14,7 @@ interface Row {
 }
 
 t.test('a capture is for editors, and audited', async (t) => {
-  const lab = await ApiLab.open(t, { auth });
+  const lab = await ApiLab.open(t, { auth: TWO_ROLES });
   const v1 = { ...bearer(EDITOR), prefix: '/v1' };
   const gateway = { name: 'gw', subnet: { id: '0717-sub' }, mode: 'policy' };
   const { id } = (await lab.post('/vpn_gateways', gateway, v1)).body;

@@ -3,20 +3,10 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { hashSecret } from '../../src/api/auth/credentials.js';
 import { MessageReader } from '../../src/cli/vpn/message-reader.js';
 import { ApiLab, IKE, type LabOptions, policyConnection } from '../helpers/api-lab.js';
+import { EDITOR, TWO_ROLES, VIEWER } from '../helpers/two-roles.js';
 
-const EDITOR = 'a-token-for-an-editor';
-const VIEWER = 'a-token-for-a-viewer';
-const auth = {
-  mode: 'tokens',
-  tokens: [
-    { name: 'ed', role: 'editor', hash: hashSecret(EDITOR) },
-    { name: 'vi', role: 'viewer', hash: hashSecret(VIEWER) },
-  ],
-  apiKeys: [],
-} as const;
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
 // biome-ignore lint/suspicious/noExplicitAny: tests reach into events of every form
@@ -80,7 +70,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 t.test('changes of objects are events, with who made them, their gateway and without any key', async (t) => {
-  const lab = await ApiLab.open(t, { auth });
+  const lab = await ApiLab.open(t, { auth: TWO_ROLES });
   // The health of the gateway is looked at in its own time.
   const objects = async (query?: string): Promise<Document[]> =>
     (await kept(lab, query)).filter(({ kind }) => kind !== 'gateway-health');
@@ -131,7 +121,7 @@ t.test('changes of objects are events, with who made them, their gateway and wit
 });
 
 t.test('every event fits the schema of the document', async (t) => {
-  const lab = await ApiLab.open(t, { auth });
+  const lab = await ApiLab.open(t, { auth: TWO_ROLES });
   await lab.post('/ike_policies', { ...IKE, name: 'strong' }, bearer(EDITOR));
   const document = lab.server.app.swagger() as unknown as {
     paths: Record<string, { get: { responses: Record<number, { content: Record<string, object> }> } }>;
@@ -153,7 +143,7 @@ t.test('every event fits the schema of the document', async (t) => {
 });
 
 t.test('requests that cannot be fulfilled are refused in the usual form', async (t) => {
-  const lab = await ApiLab.open(t, { auth });
+  const lab = await ApiLab.open(t, { auth: TWO_ROLES });
   const cases: readonly (readonly [query: string, code: string, name: string, message: RegExp])[] = [
     ['kind=ike-establishd', 'validation_enum', 'kind', /did you mean "ike-established"\?/],
     ['kind=message', 'validation_enum', 'kind', /no kind of event "message"/],

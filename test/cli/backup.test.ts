@@ -10,13 +10,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { hashSecret } from '../../src/api/auth/credentials.js';
 import { KIND, SECRET_FIELDS } from '../../src/store/records.js';
 import { createSealer } from '../../src/store/sealing.js';
 import { openSqliteStore } from '../../src/store/sqlite-store.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { ApiLab, IKE, IPSEC, type LabOptions, PSK, policyConnection, SITE } from '../helpers/api-lab.js';
 import { commandLine } from '../helpers/command-line.js';
+import { EDITOR, TWO_ROLES, VIEWER } from '../helpers/two-roles.js';
 
 /** A machine: a store in a folder of its own, a server over it, and command lines that go there. */
 async function machine(t: Test, options: LabOptions = {}) {
@@ -337,16 +337,7 @@ t.test('a damaged file, and a file that cannot be written', async (t) => {
 });
 
 t.test('a viewer may take a backup without keys, and restore none', async (t) => {
-  const [EDITOR, VIEWER] = ['a-token-for-an-editor', 'a-token-for-a-viewer'];
-  const auth = {
-    mode: 'tokens',
-    tokens: [
-      { name: 'ed', role: 'editor', hash: hashSecret(EDITOR) },
-      { name: 'vi', role: 'viewer', hash: hashSecret(VIEWER) },
-    ],
-    apiKeys: [],
-  } as const;
-  const { lab, folder } = await machine(t, { auth });
+  const { lab, folder } = await machine(t, { auth: TWO_ROLES });
   const url = await lab.server.listen({ tcp: { host: '127.0.0.1', port: 0 } });
   const file = join(folder, 'vpn.backup');
   const token = join(folder, 'token');

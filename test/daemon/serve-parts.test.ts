@@ -20,11 +20,7 @@ import { openHost } from '../../src/daemon/host/host-side.js';
 import { ProcessRunner } from '../../src/daemon/serve/process-runner.js';
 import { readServeFile } from '../../src/daemon/serve/serve-file.js';
 import { decodeDesired, encodeDesired } from '../../src/daemon/supervised/desired-state.js';
-import {
-  readDeviceMark,
-  removeDeviceMark,
-  writeDeviceMark,
-} from '../../src/daemon/supervised/marks.js';
+import { readDeviceMark, removeDeviceMark, writeDeviceMark } from '../../src/daemon/supervised/marks.js';
 import { type AddressTable, ensureAddress, removeMarked } from '../../src/daemon/supervised/own-address.js';
 import { runSupervised } from '../../src/daemon/supervised/run-supervised.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';

@@ -1,10 +1,8 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { stringify } from 'yaml';
 import type { DoctorReport } from '../../src/daemon/doctor/report.js';
 import type { NetworkLab } from '../../src/linux/namespaces.js';
+import { askedDoctor } from '../helpers/asked-doctor.js';
 import { CulvertDaemon, up } from '../helpers/culvert-daemon.js';
 import { skipWithoutProgram, skipWithoutRoot, skipWithoutTun } from '../helpers/prerequisites.js';
 import { PROGRAM, UNHOOKED } from '../helpers/program.js';
@@ -45,33 +43,6 @@ const DROP_AT_B = (what: string) =>
   `nft 'add table inet t; add chain inet t c { type filter hook input priority 0 ; }; add rule inet t c ${what} drop'`;
 const OPEN_B = 'nft delete table inet t';
 
-/** The doctor as an operator runs it in site A, on a file whose gateway does not run. */
-async function asked(
-  lab: NetworkLab,
-  folder: string,
-  config: { readonly gateway: object },
-  more: readonly string[] = [],
-) {
-  const file = join(folder, 'not-running.yaml');
-  const gateway = { ...config.gateway, control: join(folder, 'nobody.sock') };
-  writeFileSync(file, stringify({ ...config, gateway }), { mode: 0o600 });
-  const argv = [
-    'env',
-    ...UNHOOKED,
-    process.execPath,
-    PROGRAM,
-    'doctor',
-    '--config',
-    file,
-    '--output',
-    'json',
-    ...more,
-  ];
-  const { code, stdout, stderr } = await lab.run('a', argv);
-  if (!stdout.startsWith('{')) throw new Error(`exit code ${code}: ${stderr}`);
-  return { code, report: JSON.parse(stdout) as DoctorReport };
-}
-
 async function shell(lab: NetworkLab, node: string, line: string): Promise<void> {
   await lab.check(node, ['sh', '-c', line]);
 }
@@ -96,8 +67,8 @@ t.test('what operators get wrong, provoked and mended in one lab', { skip }, asy
   const b = await CulvertDaemon.start(lab, 'b', folder, configOfB);
 
   await t.test('before the gateway is started', async (t) => {
-    const ask = async () => (await asked(lab, folder, configOfA())).report;
-    const healthy = await asked(lab, folder, configOfA());
+    const ask = async () => (await askedDoctor({ lab, folder }, configOfA())).report;
+    const healthy = await askedDoctor({ lab, folder }, configOfA());
     t.same(wordsOf(healthy.report), []);
     t.equal(healthy.code, 0);
     t.match(healthy.report, { running: false, gateway: { name: 'site-a' } });
@@ -119,18 +90,18 @@ t.test('what operators get wrong, provoked and mended in one lab', { skip }, asy
       'require("dgram").createSocket("udp4").bind(500, () => console.log(1))',
     ]);
     await new Promise((resolve) => other.stdout?.once('data', resolve));
-    const taken = await asked(lab, folder, configOfA());
+    const taken = await askedDoctor({ lab, folder }, configOfA());
     t.same(codesOf(taken.report), ['port_taken'], wordsOf(taken.report).join('\n'));
     t.equal(taken.code, 1);
     const ended = new Promise((resolve) => other.once('exit', resolve));
     other.kill();
     await ended;
 
-    const weaker = await asked(lab, folder, configOfA({}, { dh_group: 19 }));
+    const weaker = await askedDoctor({ lab, folder }, configOfA({}, { dh_group: 19 }));
     t.same(codesOf(weaker.report), ['ike_proposal_mismatch'], wordsOf(weaker.report).join('\n'));
     // The same by main mode, and a peer that speaks it alone.
     await b.reload({ ...configOfB, ike_policies: [{ ...strong, ike_version: 1 }] });
-    const older = await asked(lab, folder, configOfA({}, { ike_version: 1 }));
+    const older = await askedDoctor({ lab, folder }, configOfA({}, { ike_version: 1 }));
     t.same(wordsOf(older.report), []);
     t.match(
       older.report.entries.find(({ check }) => check === 'ike'),
@@ -141,17 +112,19 @@ t.test('what operators get wrong, provoked and mended in one lab', { skip }, asy
     await b.reload(configOfB);
     await spoil(t, lab, ['port_4500_blocked', 'b', DROP_AT_B('udp dport 4500'), OPEN_B], ask);
     await spoil(t, lab, ['port_500_blocked', 'b', DROP_AT_B('udp dport { 500, 4500 }'), OPEN_B], ask);
-    const silent = await asked(lab, folder, configOfA(), ['--passive']);
+    const silent = await askedDoctor({ lab, folder }, configOfA(), ['--passive']);
     t.notOk(
       silent.report.entries.some(({ check }) => check === 'ike'),
       'nothing is sent',
     );
     const away = configOfA();
-    const moved = await asked(lab, folder, { ...away, gateway: { ...away.gateway, address: '192.0.2.77' } }, [
-      '--passive',
-    ]);
+    const moved = await askedDoctor(
+      { lab, folder },
+      { ...away, gateway: { ...away.gateway, address: '192.0.2.77' } },
+      ['--passive'],
+    );
     t.same(codesOf(moved.report), ['address_missing']);
-    const wrong = await asked(lab, folder, configOfA({ psk: 'short' }));
+    const wrong = await askedDoctor({ lab, folder }, configOfA({ psk: 'short' }));
     t.match(codesOf(wrong.report), ['configuration']);
     t.equal(wrong.code, 1);
   });

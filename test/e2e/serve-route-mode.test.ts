@@ -1,15 +1,11 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
+import { MEMBER_ADDRESSES, ServeLab, SUBNETS_OF_TWO_MEMBERS, until, VPCS } from '../helpers/serve-lab.js';
 
 const skip = skipWithoutTun();
 
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
-const ADDRESSES = [
-  ['192.0.2.1', '192.0.2.11'],
-  ['192.0.2.2', '192.0.2.12'],
-] as const;
 
 interface Tunnel {
   readonly public_ip: { readonly address: string };
@@ -20,20 +16,14 @@ t.test(
   'route mode by the API: two members a gateway, and routes decide',
   { skip, timeout: 300_000 },
   async (t) => {
-    const subnets = VPCS.map(({ node, cidr }, index) => ({
-      name: `subnet-${index + 1}`,
-      vpc: node,
-      cidr,
-      public_addresses: ADDRESSES[index],
-    }));
-    const lab = await ServeLab.open({ auth: 'none', api_keys: [], subnets });
+    const lab = await ServeLab.open({ auth: 'none', api_keys: [], subnets: SUBNETS_OF_TWO_MEMBERS });
     t.teardown(() => lab.dispose());
     t.teardown(() => t.passing() || t.comment(lab.log.slice(-6000)));
     const before = await Promise.all(VPCS.map(({ node }) => lab.stateOf(node)));
     await lab.start();
     const known = (await lab.call('GET', '/subnets')).body.subnets as { id: string; name: string }[];
     const gateways: string[] = [];
-    for (const { name } of subnets) {
+    for (const { name } of SUBNETS_OF_TWO_MEMBERS) {
       const subnet = { id: known.find((one) => one.name === name)!.id };
       const { status, body } = await lab.call('POST', '/vpn_gateways', { name: `gateway-${name}`, subnet });
       t.match({ status, body }, { status: 201, body: { mode: 'route', local_asn: 64_520 } });
@@ -48,7 +38,7 @@ t.test(
       const members = gateway.members as { role: string; public_ip: { address: string } }[];
       t.same(
         members.map(({ role, public_ip }) => [role, public_ip.address]),
-        ADDRESSES[index]!.map((address) => ['active', address]),
+        MEMBER_ADDRESSES[index]!.map((address) => ['active', address]),
       );
       t.equal(lab.gateways(id).length, 2, 'a process each');
       t.equal((await lab.call('PUT', `/vpn_gateways/${id}/advertised_cidrs/10.45.0.0%2F16`)).status, 204);
@@ -56,8 +46,8 @@ t.test(
 
     // Each member of one end is a peer of each member of the other: four tunnels.
     for (const [id, peers] of [
-      [one, ADDRESSES[1]],
-      [two, ADDRESSES[0]],
+      [one, MEMBER_ADDRESSES[1]],
+      [two, MEMBER_ADDRESSES[0]],
     ] as const) {
       for (const [n, address] of peers.entries()) {
         const body = {
@@ -73,7 +63,7 @@ t.test(
         });
         t.same(
           (made.body.local.ike_identities as { value: string }[]).map(({ value }) => value),
-          ADDRESSES[id === one ? 0 : 1],
+          MEMBER_ADDRESSES[id === one ? 0 : 1],
           'an identity for each member',
         );
       }
@@ -96,7 +86,7 @@ t.test(
         t.equal(status, 'up');
         t.same(
           tunnels.map(({ public_ip }) => public_ip.address),
-          ADDRESSES[id === one ? 0 : 1],
+          MEMBER_ADDRESSES[id === one ? 0 : 1],
         );
       }
     }

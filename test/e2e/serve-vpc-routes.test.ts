@@ -1,23 +1,13 @@
 import t from 'tap';
 import { skipWithoutTun } from '../helpers/prerequisites.js';
-import { ServeLab, until, VPCS } from '../helpers/serve-lab.js';
+import { MEMBER_ADDRESSES, ServeLab, SUBNETS_OF_TWO_MEMBERS, until, VPCS } from '../helpers/serve-lab.js';
 
 const skip = skipWithoutTun();
 
 const [vpc1, vpc2] = [VPCS[0]!, VPCS[1]!];
-const ADDRESSES = [
-  ['192.0.2.1', '192.0.2.11'],
-  ['192.0.2.2', '192.0.2.12'],
-] as const;
 
 t.test('routes to connections follow the tunnels', { skip, timeout: 300_000 }, async (t) => {
-  const subnets = VPCS.map(({ node, cidr }, index) => ({
-    name: `subnet-${index + 1}`,
-    vpc: node,
-    cidr,
-    public_addresses: ADDRESSES[index],
-  }));
-  const lab = await ServeLab.open({ auth: 'none', api_keys: [], subnets });
+  const lab = await ServeLab.open({ auth: 'none', api_keys: [], subnets: SUBNETS_OF_TWO_MEMBERS });
   t.teardown(() => lab.dispose());
   t.teardown(() => t.passing() || t.comment(lab.log.slice(-6000)));
   const rulesOf = async (node: string) =>
@@ -45,7 +35,7 @@ t.test('routes to connections follow the tunnels', { skip, timeout: 300_000 }, a
   const connections: string[][] = [[], []];
   const routes: string[][] = [[], []];
   for (const [index, id] of gateways.entries()) {
-    for (const [n, address] of ADDRESSES[1 - index]!.entries()) {
+    for (const [n, address] of MEMBER_ADDRESSES[1 - index]!.entries()) {
       const body = { name: `to-member-${n + 1}`, psk: 'correct-horse-battery', peer: { address } };
       connections[index]!.push((await made(`/vpn_gateways/${id}/connections`, body)).id);
     }

@@ -44,6 +44,18 @@ export const TWO_GATEWAYS = {
   })),
 };
 
+/** The public addresses of a gateway with two members in each VPC, and the subnets that have them. */
+export const MEMBER_ADDRESSES = [
+  ['192.0.2.1', '192.0.2.11'],
+  ['192.0.2.2', '192.0.2.12'],
+] as const;
+export const SUBNETS_OF_TWO_MEMBERS = VPCS.map(({ node, cidr }, index) => ({
+  name: `subnet-${index + 1}`,
+  vpc: node,
+  cidr,
+  public_addresses: MEMBER_ADDRESSES[index],
+}));
+
 /**
  * Two VPCs on one link, each a namespace with a host behind it, and `culvert serve` for them. The gateways' addresses
  * are nowhere configured: they are brought by the gateways.

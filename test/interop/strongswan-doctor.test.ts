@@ -1,10 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { stringify } from 'yaml';
-import type { DoctorReport } from '../../src/daemon/doctor/report.js';
+import { askedDoctor } from '../helpers/asked-doctor.js';
 import { skipWithoutProgram, skipWithoutTun } from '../helpers/prerequisites.js';
-import { PROGRAM, UNHOOKED } from '../helpers/program.js';
 import { createSiteLab } from '../helpers/site-lab.js';
 import { StrongSwan } from '../helpers/strongswan.js';
 import { culvertConfig, IKE, swanConnection } from '../helpers/strongswan-pair.js';
@@ -23,21 +21,7 @@ t.test('before a gateway is started: what strongSwan answers to the doctor', { s
     return swan;
   };
   const findings = async (config: ReturnType<typeof culvertConfig>) => {
-    const file = join(folder, 'gateway.yaml');
-    const gateway = { ...config.gateway, control: join(folder, 'nobody.sock') };
-    writeFileSync(file, stringify({ ...config, gateway }), { mode: 0o600 });
-    const argv = [
-      'env',
-      ...UNHOOKED,
-      process.execPath,
-      PROGRAM,
-      'doctor',
-      '--config',
-      file,
-      '--output',
-      'json',
-    ];
-    const { entries } = JSON.parse((await lab.run('a', argv)).stdout) as DoctorReport;
+    const { entries } = (await askedDoctor({ lab, folder }, config)).report;
     const found = entries.filter(({ result }) => result === 'finding');
     return found.map(({ code, message, evidence }) => [code, message, ...evidence].join(' | '));
   };
