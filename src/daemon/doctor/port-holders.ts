@@ -68,15 +68,23 @@ function ownersOf(
   const out = new Map<string, { pid: number; program: string }>();
   for (const entry of readdirSync('/proc')) {
     if (!/^[0-9]+$/.test(entry)) continue;
-    try {
-      for (const fd of readdirSync(`/proc/${entry}/fd`)) {
-        const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${entry}/fd/${fd}`))?.[1];
-        if (inode === undefined || !inodes.has(inode) || out.has(inode)) continue;
-        out.set(inode, { pid: Number(entry), program: readFileSync(`/proc/${entry}/comm`, 'utf8').trim() });
-      }
-    } catch {
-      // It has ended, or belongs to another user.
+    // A process that ends, a descriptor that it closes meanwhile and a process of another user are alike:
+    // each of them is passed over by itself, so that what stays open is found.
+    for (const fd of orElse([], () => readdirSync(`/proc/${entry}/fd`))) {
+      const link = orElse('', () => readlinkSync(`/proc/${entry}/fd/${fd}`));
+      const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
+      if (inode === undefined || !inodes.has(inode) || out.has(inode)) continue;
+      const program = orElse(undefined, () => readFileSync(`/proc/${entry}/comm`, 'utf8').trim());
+      if (program !== undefined) out.set(inode, { pid: Number(entry), program });
     }
   }
   return out;
+}
+
+function orElse<T>(otherwise: T, read: () => T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
 }

@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import t from 'tap';
 import { portHolders } from '../../../src/daemon/doctor/port-holders.js';
 
@@ -26,4 +28,24 @@ t.test('a socket of this process is found with its process', async (t) => {
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
   const { port } = socket.address();
   t.match(portHolders([port]), [{ port, address: '127.0.0.1', pid: process.pid, program: String }]);
+});
+
+const BUSY = `
+const socket = require('node:dgram').createSocket('udp4');
+const { openSync, closeSync } = require('node:fs');
+socket.bind(0, '127.0.0.1', () => {
+  console.log(socket.address().port);
+  const churn = () => {
+    for (let i = 0; i < 50; i++) [openSync('/dev/null'), openSync('/dev/null')].forEach(closeSync);
+    setImmediate(churn);
+  };
+  churn();
+});`;
+
+t.test('the process is found though it opens and closes other files meanwhile', async (t) => {
+  const busy = spawn(process.execPath, ['-e', BUSY], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => busy.kill('SIGKILL'));
+  const [line] = await once(busy.stdout, 'data');
+  const port = Number(String(line));
+  for (let i = 0; i < 30; i++) t.match(portHolders([port]), [{ port, pid: busy.pid }]);
 });
