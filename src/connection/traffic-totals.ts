@@ -2,6 +2,7 @@ import { DROP_REASONS, type DropReason } from '../esp/drops.js';
 import type { IkeEvent } from '../ike/events.js';
 import type { ChildId, ConnectionId } from '../util/ids.js';
 import type { Millis } from '../util/units.js';
+import type { Writable } from '../util/writable.js';
 import type { EventConsumer } from './projection.js';
 
 /** The counters of one child SA that totals are made of. */
@@ -172,8 +173,6 @@ function totalOf(totals: Map<ConnectionId, TrafficTotal>, id: ConnectionId): Tra
   }
   return total;
 }
-
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 function addPassed(
   totals: Map<ConnectionId, Writable<RecentTraffic>>,

@@ -2,6 +2,7 @@ import type { ConnectionStatusDocument, StatusReason } from '../../connection/st
 import type { IkeIdentity } from '../../store/model.js';
 import type { ConnectionRecord, GatewayRecord } from '../../store/records.js';
 import type { StoredObject } from '../../store/store.js';
+import type { Writable } from '../../util/writable.js';
 import type { View } from '../context.js';
 import type { Dialect } from '../dialect.js';
 import type { GatewayObservation } from '../runner.js';
@@ -139,7 +140,7 @@ function nestedAnswer({
 type Policies = Pick<PolicyConnectionAnswer, 'ike_policy' | 'ipsec_policy'>;
 
 function policyReferences(value: ConnectionRecord, view: View, links: Links): Policies {
-  const out: { -readonly [K in keyof Policies]: Policies[K] } = {};
+  const out: Writable<Policies> = {};
   const ike = view.ikePolicies().find(({ id }) => id === value.ikePolicy);
   if (ike !== undefined) {
     const { id, value: policy } = ike;

@@ -12,6 +12,7 @@ import {
 import { parseDateTime } from '../../telemetry/rfc3339.js';
 import { ConnectionSeries, type Sample } from '../../telemetry/series.js';
 import type { ConnectionId } from '../../util/ids.js';
+import type { Writable } from '../../util/writable.js';
 import { type Clock, sinceBoot } from '../system/clock.js';
 
 /** What the sampler looks at. */
@@ -42,7 +43,7 @@ interface Sampled {
   /** Of the child SAs of its whole life, at the last look. */
   passed: RecentTraffic;
   /** Since the last look. */
-  readonly sample: { -readonly [Field in keyof Sample]: Sample[Field] };
+  readonly sample: Writable<Sample>;
 }
 
 /**

@@ -29,7 +29,7 @@ import {
   encodePeer,
   Order,
 } from './memory/orders.js';
-import { PathMtus } from './path-mtus.js';
+import { type KnownMtus, mtusOf, PathMtus } from './path-mtus.js';
 import { type CountedInstallation, PlaneCounters } from './plane-counters.js';
 import { checkOptions, type FfiDataPlaneOptions } from './plane-options.js';
 import { WorkerTaps } from './worker-taps.js';
@@ -42,8 +42,7 @@ interface Installed extends CountedInstallation {
   readonly suite: EspSuite;
   readonly encapsulation: EspForm;
   peer: Endpoint;
-  /** 0 when it is not known. */
-  pathMtu: number;
+  mtus: KnownMtus;
 }
 
 /**
@@ -155,8 +154,8 @@ class FfiDataPlane implements DataPlane {
         throw new RangeError(`child SA ${pair.id} has too many traffic selectors`);
       }
       const { spiIn, peer, suite, encapsulation } = pair;
-      const to = { peer, pathMtu: path, encapsulation };
-      this.#children.set(pair.id, { worker: number, block, spiIn, suite, ...to });
+      const mtus = mtusOf(pair, path);
+      this.#children.set(pair.id, { worker: number, block, spiIn, suite, encapsulation, peer, mtus });
       this.#spis.add(pair.spiIn);
       this.#order(worker, {
         kind: Order.INSTALL,
@@ -199,8 +198,8 @@ class FfiDataPlane implements DataPlane {
     for (const [id, child] of this.#children) {
       if (only !== undefined && child.peer.address !== of) continue;
       const mtu = this.#paths.to(child.peer);
-      if (mtu === 0 || mtu === child.pathMtu) continue;
-      child.pathMtu = mtu;
+      if (mtu === 0 || mtu === child.mtus.pathMtu) continue;
+      child.mtus = mtusOf(child, mtu);
       const limits = { pathMtu: mtu, mssCeiling: this.#mssCeiling };
       this.#order(this.#ownerOf(child), { kind: Order.SET_PATH, ...encodePath(id, limits) });
     }

@@ -30,15 +30,18 @@ export class PathMtus {
   }
 }
 
-/** What the way to a child SA's peer is known to allow, in its counters. `pathMtu`: 0 when it is not known. */
-export function mtusOf(child: {
-  readonly suite: EspSuite;
-  readonly encapsulation: EspForm;
-  readonly peer: Endpoint;
-  readonly pathMtu: number;
-}): Pick<ChildCounters, 'pathMtu' | 'innerMtu'> {
-  const { suite, encapsulation, peer, pathMtu } = child;
+/** What the way to a child SA's peer is known to allow, in octets; nothing as long as it is not known. */
+export type KnownMtus = Pick<ChildCounters, 'pathMtu' | 'innerMtu'>;
+
+/**
+ * What a path allows a child SA. Worked out when the path changes, since ten thousand are counted every second.
+ * @param pathMtu octets of the longest outer packet to the peer; 0 when it is not known
+ */
+export function mtusOf(
+  child: { readonly suite: EspSuite; readonly encapsulation: EspForm; readonly peer: Endpoint },
+  pathMtu: number,
+): KnownMtus {
   if (pathMtu === 0) return {};
-  const family = peer.address.includes(':') ? 6 : 4;
-  return { pathMtu, innerMtu: innerMtu(suite, pathMtu, family, encapsulation) };
+  const family = child.peer.address.includes(':') ? 6 : 4;
+  return { pathMtu, innerMtu: innerMtu(child.suite, pathMtu, family, child.encapsulation) };
 }
