@@ -7,6 +7,9 @@ import { OperatorError } from '../util/operator-error.js';
 import { err, ok, type Result } from '../util/result.js';
 import { ApiError } from './errors.js';
 
+/** Ends a request that is sent too slowly. */
+export const REQUEST_TIMEOUT_MS = 30_000;
+
 /** An address and TCP port to listen on, as `listen` in the server's file names them. */
 export interface TcpListener {
   /** IP address, or `localhost`. */
