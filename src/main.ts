@@ -11,19 +11,33 @@ if (!('WebAssembly' in globalThis)) {
   process.exit(1);
 }
 
-const { processTerminal, surviveClosedPipes } = await import('./cli/terminal.js');
+/** A module of the program: out of the bundle of `npm run build`, unless what was compiled since is newer. */
+const folder = (await isBundled()) ? './bundled/cli' : './cli';
+const { processTerminal, surviveClosedPipes }: typeof import('./cli/terminal.js') = await import(
+  `${folder}/terminal.js`
+);
 surviveClosedPipes();
 
 const argv = process.argv.slice(2);
 const terminal = processTerminal();
 process.exitCode = (argv[0] === 'gateway-process' ? await startPlainly() : undefined) ?? (await runAny());
 
+async function isBundled(): Promise<boolean> {
+  const { statSync } = await import('node:fs');
+  const madeAt = (name: string): number =>
+    statSync(new URL(name, import.meta.url), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const bundled = madeAt('./bundled/.stamp');
+  return bundled > 0 && bundled >= madeAt('./.tsbuildinfo');
+}
+
 async function startPlainly(): Promise<number | undefined> {
-  const { startGatewayProcess } = await import('./cli/gateway-start.js');
+  const { startGatewayProcess }: typeof import('./cli/gateway-start.js') = await import(
+    `${folder}/gateway-start.js`
+  );
   return await startGatewayProcess(argv, terminal);
 }
 
 async function runAny(): Promise<number> {
-  const { runProgram } = await import('./cli/program.js');
+  const { runProgram }: typeof import('./cli/program.js') = await import(`${folder}/program.js`);
   return await runProgram(argv, terminal);
 }
