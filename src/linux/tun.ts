@@ -17,6 +17,11 @@ const IFF_TUN_EXCL = 0x8000;
 const IFF_VNET_HDR = 0x4000;
 /** Several descriptors, each with a queue of its own. */
 const IFF_MULTI_QUEUE = 0x0100;
+/** A queue takes part, or does not: packets go to those that do. */
+const IFF_ATTACH_QUEUE = 0x0200;
+const IFF_DETACH_QUEUE = 0x0400;
+/** _IOW('T', 217, int). */
+const TUNSETQUEUE = 0x400454d9;
 
 /** _IOW('T', 208, unsigned int): what the reader copes with. */
 const TUNSETOFFLOAD = 0x400454d0;
@@ -46,6 +51,11 @@ export interface TunOptions {
   readonly uso?: boolean;
   /** Descriptors, each of which gets a part of the flows; 1 by default. */
   readonly queues?: number;
+  /**
+   * Several processes may open it, of which one at a time moves packets. It outlives each of them as long as another has
+   * a descriptor, and with it what is routed through it. No packet comes here before `attach`.
+   */
+  readonly shared?: boolean;
 }
 
 /** An open TUN device. It exists as long as a descriptor of it is open. */
@@ -59,7 +69,9 @@ export interface TunDevice {
   readonly virtioHeader: boolean;
   readonly tso: boolean;
   readonly uso: boolean;
-  /** Removes the device, its addresses and its routes. Safe to call twice. */
+  /** For one that is shared: from now on packets come here. @throws LinuxError */
+  attach(): void;
+  /** Removes the device, its addresses and its routes, unless another process has it open. Safe to call twice. */
   close(): void;
 }
 
@@ -79,32 +91,44 @@ export function openTun(name: string, options: TunOptions = {}): TunDevice {
       `device name "${name}": use 1 to 15 characters without white space, "/", ":" or "%"`,
     );
   }
-  const { queues = 1, virtioHeader = false } = options;
+  const { queues = 1, virtioHeader = false, shared = false } = options;
   const fds: number[] = [];
   const close = (): void => {
     for (const fd of fds.splice(0)) libc().close(fd);
   };
   try {
-    const flags =
-      IFF_TUN | IFF_NO_PI | (virtioHeader ? IFF_VNET_HDR : 0) | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+    const several = queues > 1 || shared;
+    const flags = IFF_TUN | IFF_NO_PI | (virtioHeader ? IFF_VNET_HDR : 0) | (several ? IFF_MULTI_QUEUE : 0);
+    let offload = { tso: false, uso: false };
     for (let i = 0; i < queues; i++) {
       const fd = libc().open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC);
       if (fd < 0) throw tunError(lastErrno(), name);
       fds.push(fd);
       const request = hostBuffer(IFREQ_SIZE);
       new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
-      const exclusive = i === 0 ? IFF_TUN_EXCL : 0;
+      const exclusive = i === 0 && !shared ? IFF_TUN_EXCL : 0;
       new DataView(request.buffer).setUint16(IFNAMSIZ, flags | exclusive, true);
       if (libc().ioctl(fd, TUNSETIFF, addressOf(request)) < 0) throw tunError(lastErrno(), name);
+      // The kernel takes it from a queue that takes part only.
+      if (i === 0 && virtioHeader) offload = agreeOnOffload(fd, options);
+      if (shared) setQueue(fd, IFF_DETACH_QUEUE, name);
     }
-    const [fd] = fds as [number];
-    const offload = virtioHeader ? agreeOnOffload(fd, options) : { tso: false, uso: false };
     setLink(name, { txQueueLength: TX_QUEUE_LENGTH });
-    return { fd, fds: [...fds], name, index: linkIndex(name), virtioHeader, ...offload, close };
+    const attach = (): void => {
+      for (const fd of fds) setQueue(fd, IFF_ATTACH_QUEUE, name);
+    };
+    const [fd] = fds as [number];
+    return { fd, fds: [...fds], name, index: linkIndex(name), virtioHeader, ...offload, attach, close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+function setQueue(fd: number, flag: number, name: string): void {
+  const request = hostBuffer(IFREQ_SIZE);
+  new DataView(request.buffer).setUint16(IFNAMSIZ, flag, true);
+  if (libc().ioctl(fd, TUNSETQUEUE, addressOf(request)) < 0) throw tunError(lastErrno(), name);
 }
 
 /**

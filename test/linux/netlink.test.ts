@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram';
+import { readSync } from 'node:fs';
 import t from 'tap';
 import { addAddress, listAddresses, removeAddress } from '../../src/linux/addresses.js';
 import { capabilities, hasEffectiveCapability } from '../../src/linux/capabilities.js';
@@ -43,6 +45,44 @@ t.test('a TUN device lives as long as it is open', { skip }, async (t) => {
   tun.close();
   t.equal(findLink('culvert9'), undefined);
   openTun('culvert9').close();
+});
+
+t.test('a shared TUN device outlives whoever leaves it, with its routes', { skip }, async (t) => {
+  const shared = { shared: true, queues: 2, virtioHeader: true, tso: true };
+  const first = openTun('culvert5', shared);
+  t.teardown(() => first.close());
+  setLinkUp('culvert5', 1400);
+  addRoute({ cidr: cidr('10.77.0.0/24'), device: 'culvert5' });
+  const second = openTun('culvert5', shared);
+  t.teardown(() => second.close());
+  t.equal(second.index, first.index);
+  t.equal(second.tso, first.tso, 'both can do the same');
+  const read = (fd: number): unknown => {
+    try {
+      return readSync(fd, new Uint8Array(2000));
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code;
+    }
+  };
+  const send = async (): Promise<void> => {
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve) =>
+      socket.send('x', 9, '10.77.0.1', () => socket.close(() => resolve())),
+    );
+  };
+  const got = (fds: readonly number[]) => fds.map(read).filter((one) => typeof one === 'number').length;
+  first.attach();
+  await send();
+  t.equal(got(first.fds), 1);
+  t.same(second.fds.map(read), ['EAGAIN', 'EAGAIN'], 'nothing comes to who has not attached');
+  first.close();
+  t.match(listRoutes(), [{ cidr: cidr('10.77.0.0/24'), index: second.index }], 'the route is still there');
+  await send();
+  second.attach();
+  await send();
+  t.equal(got(second.fds), 1, 'and what is sent from now on comes here');
+  second.close();
+  t.equal(findLink('culvert5'), undefined);
 });
 
 t.test('links, addresses and routes come and go', { skip }, async (t) => {
