@@ -34,6 +34,8 @@ interface Member {
   readonly gateway: string;
   /** Names of connections by id. */
   readonly names: ReadonlyMap<string, string>;
+  /** Another process speaks for its gateway. */
+  readonly isStandby: boolean;
 }
 
 /**
@@ -115,7 +117,7 @@ export async function absentMembers(
   if (!asksServer(args, operands)) return [];
   const { timeout = ANSWER_SECONDS } = args;
   const folder = servedFolder(args);
-  const running = await runningMembers(folder, timeout);
+  const running = await answeringMembers(folder, timeout);
   const isRunning = (id: string, index: number): boolean =>
     running.some((member) => member.id === id && member.index === index);
   const ids = membersIn(folder).flatMap(({ id, index }) => (isRunning(id, index) ? [] : [id]));
@@ -157,11 +159,20 @@ async function meantMembers(args: DaemonArguments, operands: readonly string[]):
 }
 
 /**
- * The gateways that have a name, in the order of their names. Resolves early when `wanted` are gateways by name or id
- * and all their members have answered: another gateway that does not answer is none of their business.
+ * The gateways that have a name, in the order of their names, without those that are only ready to take over. Resolves
+ * early when `wanted` are gateways by name or id and all their members have answered: another gateway that does not
+ * answer is none of their business.
  * @throws CliError when one does not answer
  */
 export async function runningMembers(
+  folder: string,
+  seconds: number,
+  wanted: readonly string[] = [],
+): Promise<Member[]> {
+  return (await answeringMembers(folder, seconds, wanted)).filter(({ isStandby }) => !isStandby);
+}
+
+async function answeringMembers(
   folder: string,
   seconds: number,
   wanted: readonly string[] = [],
@@ -197,10 +208,10 @@ async function memberAt(
   const client = await ControlClient.connect(socket).catch(() => undefined);
   if (client === undefined) return undefined;
   try {
-    const { gateway, connections } = await inTime(client.names(), seconds, socket);
-    return gateway === null
-      ? undefined
-      : { id, index, socket, gateway, names: new Map(Object.entries(connections)) };
+    const { gateway, connections, standby = false } = await inTime(client.names(), seconds, socket);
+    if (gateway === null) return undefined;
+    const names = new Map(Object.entries(connections));
+    return { id, index, socket, gateway, names, isStandby: standby };
   } finally {
     client.close();
   }

@@ -7,6 +7,7 @@ import { listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
 import { PROGRAM, programOutcome } from '../helpers/program.js';
+import { supervisionOf } from '../helpers/supervision.js';
 
 /** What a Tab behind these words offers. */
 async function tab(...words: string[]): Promise<string[]> {
@@ -46,9 +47,8 @@ t.test('names of connections', async (t) => {
   t.teardown(() => daemon.close());
   const id = '0717-00000000-0000-4000-8000-000000000001';
   const member = await listenControl(join(folder, `${id}-0.sock`), quiet, {
-    attach: () => ({ pid: 1, version: '0', configured: true }),
+    ...supervisionOf('west'),
     names: () => ({ gateway: 'west', connections: { [id]: 'to-east' } }),
-    configure: () => Promise.reject(new Error('not here')),
   });
   t.teardown(() => member.close());
   for (const command of ['status', 'explain', 'up', 'down']) {

@@ -8,6 +8,7 @@ import { listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
 import { PROGRAM, programOutcome, UNHOOKED } from '../helpers/program.js';
+import { supervisionOf } from '../helpers/supervision.js';
 import { talkingSocket } from '../helpers/talking-socket.js';
 
 /**
@@ -276,11 +277,9 @@ t.test('faults of what is at the other end', async (t) => {
   const control = await listenControl(daemon, quiet);
   control.serve(new FakeDaemon());
   t.teardown(() => control.close());
-  await listenControl(join(folder, 'id-0.sock'), quiet, {
-    attach: () => ({ pid: 1, version: '0', configured: true }),
-    names: () => ({ gateway: 'west', connections: {} }),
-    configure: () => Promise.reject(new Error('not here')),
-  }).then((member) => t.teardown(() => member.close()));
+  await listenControl(join(folder, 'id-0.sock'), quiet, supervisionOf('west')).then((member) =>
+    t.teardown(() => member.close()),
+  );
   const patience = ['--timeout', '0.1'];
   const faults: readonly Mistake[] = [
     ['no daemon', ['status', '--control', none], 1, /no control socket \S+none/, /culvert run --config FILE/],

@@ -10,6 +10,7 @@ import { ControlError } from '../../src/daemon/control/protocol.js';
 import { type ControlSupervision, listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
+import { supervisionOf } from '../helpers/supervision.js';
 
 const quiet = pino({ level: 'silent' });
 const ID = (n: number) => `0717-00000000-0000-4000-8000-00000000000${n}`;
@@ -124,9 +125,8 @@ t.test('a gateway that does not answer takes no other one along', async (t) => {
   const folder = shortFolder(t);
   const listenAs = (index: number, names: ControlSupervision['names']): Promise<void> =>
     listen(t, join(folder, `${ID(index)}-0.sock`), new Connections('west', ['up-1'], [ID(3)]), {
-      attach: () => ({ pid: 1, version: '0', configured: true }),
+      ...supervisionOf('west'),
       names,
-      configure: () => Promise.reject(new Error('not here')),
     });
   await listenAs(1, () => ({ gateway: 'west', connections: { [ID(3)]: 'up-1' } }));
   await listenAs(2, () => new Promise<never>(() => undefined));
@@ -146,9 +146,8 @@ t.test('gateways of culvert serve by the names of gateways and connections', asy
   const serve = async (index: number, member: number, title: string, names: Record<string, string>) => {
     const daemon = new Connections(title, Object.values(names), Object.keys(names));
     await listen(t, join(folder, `${ID(index)}-${member}.sock`), daemon, {
-      attach: () => ({ pid: 1, version: '0', configured: true }),
+      ...supervisionOf(title),
       names: () => ({ gateway: title, connections: names }),
-      configure: () => Promise.reject(new Error('not here')),
     });
     return daemon;
   };

@@ -7,6 +7,7 @@ import type { ConnectionStatusDocument, StatusDocument } from '../../src/connect
 import { type ControlSupervision, listenControl } from '../../src/daemon/control/server.js';
 import { commandLine } from '../helpers/command-line.js';
 import { FakeDaemon } from '../helpers/fake-daemon.js';
+import { supervisionOf } from '../helpers/supervision.js';
 
 const quiet = pino({ level: 'silent' });
 
@@ -120,11 +121,7 @@ t.test(
 t.test('all gateways of culvert serve, those that do not run among them', async (t) => {
   const folder = shortFolder(t);
   const serve = (id: string, title: string, connections: Record<string, Partial<ConnectionStatusDocument>>) =>
-    listen(t, join(folder, `${id}-0.sock`), new Daemon(title, connections), {
-      attach: () => ({ pid: 1, version: '0', configured: true }),
-      names: () => ({ gateway: title, connections: {} }),
-      configure: () => Promise.reject(new Error('not here')),
-    });
+    listen(t, join(folder, `${id}-0.sock`), new Daemon(title, connections), supervisionOf(title));
   await serve('id-1', 'west', { 'to-east': UP });
   await serve('id-2', 'east', { 'to-west': UP, 'to-north': because('peer_silent') });
   const check = (...argv: string[]) => commandLine('status', '--check', '--run-folder', folder, ...argv);
@@ -132,7 +129,17 @@ t.test('all gateways of culvert serve, those that do not run among them', async 
     code: 2,
     out: /^CULVERT CRITICAL - 2 of 3 connections up: east\/to-north \(down, peer_silent\) \|/,
   });
-  t.match(await check('west'), { code: 0, out: /^CULVERT OK - 1 of 1 / });
+  await listen(
+    t,
+    join(folder, 'id-1-1.sock'),
+    new Daemon('west', {}),
+    supervisionOf('west', { standby: true }),
+  );
+  t.match(
+    await check('west'),
+    { code: 0, out: /^CULVERT OK - 1 of 1 / },
+    'a standby is neither counted nor missed',
+  );
   t.match(await check('east/to-west'), { code: 0 });
   t.match(await check('north'), { code: 3, out: /UNKNOWN.*runs no gateway "north"/ });
   writeFileSync(join(folder, 'id-3-0.sock.namespace'), '');

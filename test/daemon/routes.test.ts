@@ -39,6 +39,20 @@ t.test('routes', async (t) => {
     t.same(routesOf({ admin_state_up: false }, []).network.routes, []);
   });
 
+  t.test(
+    'those that stand since before, with a device that outlived a process, are taken over',
+    async (t) => {
+      const network = new FakeNetwork();
+      network.addRoute({ cidr: cidrOf('10.2.0.0/24'), device: 'culvert0' });
+      network.addRoute({ cidr: cidrOf('10.9.0.0/24'), device: 'culvert0' });
+      network.addRoute({ cidr: cidrOf('10.8.0.0/24'), device: 'culvert1' });
+      const { routes } = routesOf({}, [], network);
+      t.same(network.routes, ['10.8.0.0/24 dev culvert1', '10.2.0.0/24 dev culvert0 src 10.1.0.1']);
+      routes.remove();
+      t.same(network.routes, ['10.8.0.0/24 dev culvert1'], "another gateway's stay");
+    },
+  );
+
   t.test('around the tunnel to a peer inside its own network, once', async (t) => {
     const peer = { address: '10.2.0.9', cidrs: ['10.2.0.0/24'] };
     const { network, routes } = routesOf({ peer }, ['10.2.0.9']);

@@ -31,6 +31,19 @@ class Configured implements ControlSupervision {
     return { gateway: null, connections: {} };
   }
 
+  prepare(desired: Readonly<Record<string, unknown>>) {
+    decodeDesired(desired).discard();
+    return { prepared: true } as const;
+  }
+
+  take() {
+    return { ok: true };
+  }
+
+  release() {
+    return { released: true } as const;
+  }
+
   async configure(desired: Readonly<Record<string, unknown>>) {
     const { config } = decodeDesired(desired);
     const engine = (one: CoreConfig) => toEngineConfig(one.file, one.psks, new Map());

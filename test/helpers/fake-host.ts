@@ -51,6 +51,9 @@ export class FakeNetwork implements HostNetwork {
   routesOf(metric: number): HostRoute[] {
     return this.held.filter((one) => one.by === 'culvert' && one.metric === metric);
   }
+  routesThrough(device: string): HostRoute[] {
+    return this.held.filter((one) => one.by === 'culvert' && one.device === device);
+  }
   routesTo(cidr: Cidr): HostRoute[] {
     return this.held.filter((one) => formatCidr(one.cidr) === formatCidr(cidr));
   }

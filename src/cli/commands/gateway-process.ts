@@ -20,6 +20,11 @@ export const gatewayProcessCommand = defineCommand({
       default: 60,
       describe: 'How long it keeps running without a server',
     },
+    marks: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Control socket of the member whose marks it shares',
+    },
     'log-level': { choices: LOG_LEVELS, default: 'info', describe: 'Lowest level to log' },
     'log-format': {
       choices: ['auto', 'text', 'json'] as const,
@@ -39,7 +44,7 @@ export const gatewayProcessCommand = defineCommand({
     const prepared = args.clean ? undefined : await prepareWorkers();
     const { removeLeftovers, runSupervised } = await import('../../daemon/supervised/run-supervised.js');
     const { createLogger } = await import('../../telemetry/log.js');
-    const { control, id } = args;
+    const { control, id, marks } = args;
     const format = args['log-format'];
     const logger = createLogger({
       level: args['log-level'],
@@ -52,6 +57,7 @@ export const gatewayProcessCommand = defineCommand({
         orphanSeconds,
         logger,
         ...(prepared === undefined ? {} : { prepared }),
+        ...(marks === undefined ? {} : { marks }),
       });
     }
     try {

@@ -21,6 +21,7 @@ import {
   LEVEL,
   type Param,
   STEP,
+  TERM,
   TIME,
   textList,
   WAIT_SECONDS,
@@ -188,6 +189,20 @@ export const METHODS = {
     'process',
     'for a supervisor: the whole desired state; starts the gateway, or changes what differs',
   ),
+  prepare: documentMethod<{ readonly prepared: true }>()(
+    'process',
+    'for a supervisor: as `configure`, but only makes ready for it; nothing is sent, received or bound',
+  ),
+  take: method<ConfigureAnswer>()(
+    'process',
+    { term: TERM },
+    'for a supervisor: starts the gateway as it was prepared; the supervisor sees to it that no other process of it runs',
+  ),
+  release: method<{ readonly released: true }>()(
+    'process',
+    {},
+    'for a supervisor: the process ends at once for another one, which is prepared',
+  ),
   stop: method<{ readonly stopping: true }>()(
     'gateway',
     {},
@@ -253,6 +268,8 @@ export interface NamesAnswer {
   readonly gateway: string | null;
   /** By id. */
   readonly connections: Readonly<Record<string, string>>;
+  /** Another process speaks for the gateway, and this one is ready to. */
+  readonly standby?: boolean;
 }
 
 /** Which events a client wants. */
@@ -277,6 +294,8 @@ export interface AttachAnswer {
   readonly configured: boolean;
   /** The id of the newest event when the last supervisor left; absent when there was none. */
   readonly reported?: string;
+  /** The term in which it took over; absent where it did not. */
+  readonly term?: number;
 }
 
 /** What became of a desired state. */

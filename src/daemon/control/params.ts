@@ -70,6 +70,16 @@ export function captureNumber(bounds: keyof typeof CAPTURE_LIMITS, what: string)
   };
 }
 
+/** The number of a takeover. */
+export const TERM: Param<number, false> = {
+  is: 'a whole number from 1',
+  optional: false,
+  read(value, name) {
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
+    throw new ControlError('bad_request', `"${name}" is not a whole number from 1`);
+  },
+};
+
 /** How long a client may wait, in seconds, and how long it does unless it says so. */
 const MAX_WAIT_SECONDS = 3600;
 const DEFAULT_WAIT_SECONDS = 60;

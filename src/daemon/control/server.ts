@@ -149,6 +149,9 @@ const UNSUPERVISED: ProcessHandler = {
   names: () => ({ gateway: null, connections: {} }),
   attach: refuseSupervisor,
   configure: refuseSupervisor,
+  prepare: refuseSupervisor,
+  take: refuseSupervisor,
+  release: refuseSupervisor,
 };
 
 function supervised(supervision: ControlSupervision): ProcessHandler {
@@ -157,6 +160,9 @@ function supervised(supervision: ControlSupervision): ProcessHandler {
     names: (params, call) => supervision.names(params, call),
     attach: (params, call) => supervision.attach(params, call),
     configure: (params, call) => supervision.configure(params, call),
+    prepare: (params, call) => supervision.prepare(params, call),
+    take: (params, call) => supervision.take(params, call),
+    release: (params, call) => supervision.release(params, call),
   };
 }
 

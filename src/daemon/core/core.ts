@@ -249,8 +249,24 @@ export class GatewayCore {
   async shutdown(patience: Millis): Promise<void> {
     this.#reconciler.end();
     this.input({ kind: 'shutdown' });
-    await this.#farewell(patience);
+    await this.#farewell(patience, () => this.#ledger.ikeCount === 0);
     this.stop();
+  }
+
+  /**
+   * Ends for a process that takes over at once. It calls the peers with INITIAL_CONTACT (RFC 7296 §2.4), by which they
+   * drop the SAs that are left; a peer that has to initiate itself is informed by a DELETE.
+   */
+  async handOver(patience: Millis): Promise<void> {
+    this.#reconciler.end();
+    const calling = this.#config.connections.filter(({ establishMode }) => establishMode === 'peer_only');
+    for (const { id } of calling) this.input({ kind: 'terminate', connection: id });
+    if (calling.length > 0) await this.#farewell(patience, () => calling.every(({ id }) => this.#isGone(id)));
+    this.stop();
+  }
+
+  #isGone(connection: ConnectionId): boolean {
+    return this.#ledger.of(connection).ikes.size === 0;
   }
 
   /** No more timers, and what the log held back is written. */
@@ -263,8 +279,8 @@ export class GatewayCore {
     this.#lines.flush(Number.POSITIVE_INFINITY);
   }
 
-  /** Resolves when no IKE SA is left and every DELETE is answered, or after `patience`. */
-  #farewell(patience: Millis): Promise<void> {
+  /** Resolves when those are gone and every DELETE is answered, or after `patience`. */
+  #farewell(patience: Millis, areGone: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
@@ -272,7 +288,7 @@ export class GatewayCore {
       };
       const timer = setTimeout(end, patience);
       this.#stepDone = () => {
-        if (this.#ledger.ikeCount === 0 && this.#deps.engine.closing !== true) end();
+        if (areGone() && this.#deps.engine.closing !== true) end();
       };
       this.#stepDone();
     });

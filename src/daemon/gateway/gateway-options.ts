@@ -6,6 +6,7 @@ import { defaultWorkers, type PreparedWorkers } from '../../dataplane/ffi/loop/w
 import { DEFAULT_OFFLOAD, type Offload } from '../../dataplane/offload.js';
 import type { PacketDevice } from '../../dataplane/packet-device.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../ike/limits.js';
+import type { TunDevice } from '../../linux/tun.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';
@@ -36,6 +37,8 @@ export interface GatewayOptions {
   readonly workers?: number;
   /** Worker threads that were made before the number was known; the caller closes those that are not taken. */
   readonly prepared?: PreparedWorkers;
+  /** The TUN device, made before and shared with the process of another member; the gateway closes it. */
+  readonly tun?: TunDevice;
   /** Kernel offloads of the data plane, in place of those in the file. */
   readonly offload?: Offload;
   /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
@@ -64,9 +67,11 @@ export interface GatewayOptions {
 /**
  * What becomes of the networks behind the peers when the gateway has stopped. `open`: the host is as it was before,
  * as an operator wants it who stops the gateway. `closed`: they stay unreachable, and clear packets from them are
- * discarded, until the next start takes both over: for a restart, and where no operator asked for the end.
+ * discarded, until the next start takes both over: for a restart, and where no operator asked for the end. `handed`: a
+ * process that is ready takes over at once: address, routes and the rest stay as they are, and only peers that have
+ * to initiate themselves hear of the end.
  */
-export type AfterStop = 'open' | 'closed';
+export type AfterStop = 'open' | 'closed' | 'handed';
 
 /**
  * Inner MTU when nothing else is said: fits a path of 1500 octets with every suite, UDP encapsulation included
@@ -77,7 +82,7 @@ const INNER_MTU = { 4: 1400, 6: 1380 } as const;
 /** The options with all that was left out filled in, and `host` undefined for a host that stays as it is. */
 export type GatewaySetup = Required<Omit<GatewayOptions, Optional | 'host'>> &
   Pick<GatewayOptions, Optional> & { readonly host: Host | undefined };
-type Optional = 'device' | 'reread' | 'control' | 'prepared';
+type Optional = 'device' | 'reread' | 'control' | 'prepared' | 'tun';
 
 /** Fills in the defaults. Where several sources state a value, the options win over the file. */
 export function setupOf(options: GatewayOptions): GatewaySetup {

@@ -28,6 +28,8 @@ import type { ReloadReport } from './reload.js';
 
 /** How long peers may take to answer our DELETE at a stop. */
 const FAREWELL: Millis = 2000;
+/** The same where another process waits to take over. */
+const HANDOVER: Millis = 200;
 
 /**
  * Brings a gateway up: control socket, UDP 500 and 4500, TUN device, routes, and then the connections. All or
@@ -220,7 +222,8 @@ export class Gateway {
   async #end(how: AfterStop): Promise<void> {
     const { file, logger } = this.#setup;
     this.health.ending();
-    await this.core.shutdown(FAREWELL);
+    if (how === 'handed') await this.core.handOver(HANDOVER);
+    else await this.core.shutdown(FAREWELL);
     this.#host.ending.how = how;
     await this.#undo.run(logger);
     logger.info({ gateway: file.gateway.name }, `gateway ${file.gateway.name} has ended`);

@@ -22,6 +22,12 @@ class HostEnding {
     if (this.how === undefined) this.side?.undoStart();
     else if (this.how === 'open') this.side?.open();
   }
+
+  /** Who takes over at once goes on with the routes that are there. */
+  removeRoutes(): void {
+    if (this.how === 'handed') this.side?.leaveRoutes();
+    else this.side?.removeRoutes();
+  }
 }
 
 /** What a gateway takes of the machine: control socket, ports, packet path, TUN devices, routes. */
@@ -69,7 +75,7 @@ export class HostParts {
     const devices = new ConnectionDevices(path.plane, gateway, (connection) => shares.of(connection));
     const side = host === undefined ? undefined : new HostSide({ host, gateway, ports, devices, logger });
     ending.side = side;
-    if (side !== undefined) undo.push('the routes', () => side.removeRoutes());
+    undo.push('the routes', () => ending.removeRoutes());
     const parts = new HostParts({ control, path, reports, shares, devices, side, ending }, setup);
     if (side !== undefined) {
       const tuns = new Set(connections.map(({ id }) => devices.nameOf(id) ?? gateway.interface));
@@ -97,7 +103,8 @@ export class HostParts {
 
 function pathOptions(setup: GatewaySetup, listener: PathReports): PacketPathOptions {
   const { gateway } = setup.file;
-  const { dataPlane, mtu, ports, workers, prepared, offload, device, crypto, random, clock, logger } = setup;
+  const { dataPlane, mtu, ports, workers, prepared, tun, offload, device } = setup;
+  const { crypto, random, clock, logger } = setup;
   return {
     choice: dataPlane,
     address: gateway.address,
@@ -106,6 +113,7 @@ function pathOptions(setup: GatewaySetup, listener: PathReports): PacketPathOpti
     ...(gateway.mss === undefined ? {} : { mssCeiling: gateway.mss }),
     ...(device === undefined ? {} : { device }),
     ...(prepared === undefined ? {} : { prepared }),
+    ...(tun === undefined ? {} : { tun }),
     ...{ mtu, ports, workers, offload, crypto, random, clock, logger, listener },
   };
 }

@@ -42,6 +42,8 @@ export interface HostNetwork {
   wayBeside(destination: string): Way | undefined;
   /** Routes with this metric that a Culvert process has laid, this one or one that is gone. */
   routesOf(metric: number): readonly HostRoute[];
+  /** Routes through this device that a Culvert process has laid. */
+  routesThrough(device: string): readonly HostRoute[];
   /** All routes to exactly this network. */
   routesTo(cidr: Cidr): readonly HostRoute[];
   /** The addresses of this host. */
@@ -63,6 +65,10 @@ export const linuxNetwork: HostNetwork = {
     listRoutes()
       .filter((route) => route.metric === metric)
       .map(hostRoute),
+  routesThrough: (device) =>
+    listRoutes()
+      .map(hostRoute)
+      .filter((route) => route.device === device),
   routesTo: (cidr) => {
     const text = formatCidr(cidr);
     return hostRoutes().filter((route) => formatCidr(route.cidr) === text);

@@ -97,6 +97,11 @@ export class HostSide {
     this.#routes.remove();
   }
 
+  /** Leaves all as it is to the process that takes over. */
+  leaveRoutes(): void {
+    this.#guard.stop();
+  }
+
   /** Takes fence and guard away: the host is as it was before. @throws the first error */
   open(): void {
     this.#guard.remove();

@@ -54,6 +54,8 @@ export class GatewayRoutes {
   readonly #around = new Map<string, DeviceRoute>();
   /** Such routes of a process before this one that were not wanted yet. */
   readonly #left: DeviceRoute[];
+  /** Routes through the device that a process before this one has laid, when the device outlived it. */
+  readonly #standing: HostRoute[];
   #devices = new Set<string>();
   #tunnelled: readonly Cidr[] = [];
 
@@ -67,6 +69,7 @@ export class GatewayRoutes {
     this.#metric = ownerMetric(device);
     this.#fence = new Fence(network, this.#metric);
     this.#left = network.routesOf(this.#metric).filter(({ kind }) => kind !== 'unreachable');
+    this.#standing = [...network.routesThrough(device)];
   }
 
   /** Networks that go through a TUN device, in canonical text. */
@@ -130,6 +133,7 @@ export class GatewayRoutes {
     // First around, while the routing table still shows the way without the tunnel.
     for (const { address, connection } of peers) attempt(connection, () => this.pinBypass(address));
     for (const one of possible) attempt(one.connection, () => this.#lay(one));
+    for (const route of this.#standing.splice(0)) attempt(undefined, () => this.#take(route));
     const closed = new Set(fenced.map(({ route }) => formatCidr(route.cidr)));
     attempt(undefined, () => this.#fence.keepOnly(closed));
     this.#forgetAround(attempt);
@@ -205,6 +209,7 @@ export class GatewayRoutes {
     const key = keyOf(one.route);
     if (!this.#laid.has(key)) {
       const { cidr } = one.route;
+      this.#replaceStanding(cidr);
       const others = cidr.address.length === 16 ? this.#network.routesTo(cidr) : [];
       // The kernel does not refuse a second IPv6 route to a network, and takes the one with the lower metric.
       const shadowed = others.find(({ kind, metric }) => kind === 'unicast' && metric <= METRIC_V6);
@@ -217,6 +222,14 @@ export class GatewayRoutes {
       }
     }
     this.#laid.set(key, one);
+  }
+
+  /** Its source may have been another one. What comes for it meanwhile is refused by the fence. */
+  #replaceStanding(cidr: Cidr): void {
+    const text = formatCidr(cidr);
+    const at = this.#standing.findIndex((one) => formatCidr(one.cidr) === text);
+    const [found] = at < 0 ? [] : this.#standing.splice(at, 1);
+    if (found !== undefined) this.#take(found);
   }
 
   #isInside(address: IpBytes): boolean {

@@ -45,6 +45,8 @@ export interface PacketPathOptions {
    * §2.23). `required`: SAs may send it, too, so the start fails without one.
    */
   readonly rawEsp: 'required' | 'wanted';
+  /** A shared TUN device that was made before; see `openSharedTun`. */
+  readonly tun?: TunDevice;
   /** For the portable path: in place of a TUN device. */
   readonly device?: PacketDevice;
   readonly crypto: CryptoBackend;
@@ -168,6 +170,42 @@ function requireFfi(): void {
   );
 }
 
+/** A TUN device for worker threads: one queue for each. */
+interface FfiTunOptions {
+  readonly interface: string;
+  readonly mtu: number;
+  readonly workers: number;
+  readonly offload: Offload;
+}
+
+/**
+ * The TUN device of a gateway with two processes, one of which moves packets: routes through it stay when that one dies.
+ * No packet comes to this process before `attach`.
+ * @throws LinuxError or StartError, each with its remedy
+ */
+export function openSharedTun(options: FfiTunOptions): TunDevice {
+  requireFfi();
+  return openFfiTun({ ...options, shared: true });
+}
+
+function openFfiTun({
+  interface: name,
+  mtu,
+  workers: queues,
+  offload,
+  shared,
+}: FfiTunOptions & { readonly shared: boolean }): TunDevice {
+  const { tso, uso } = offload;
+  const made = openTun(name, { virtioHeader: needsVirtioHeader(offload), tso, uso, queues, shared });
+  try {
+    setLinkUp(made.name, mtu);
+  } catch (error) {
+    made.close();
+    throw error;
+  }
+  return made;
+}
+
 async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<PacketPath> {
   const { address, ports, workers, mtu, logger, clock, listener } = options;
   requireFfi();
@@ -179,25 +217,16 @@ async function ffiPath(options: PacketPathOptions, undo: UndoStack): Promise<Pac
   undo.push('the IKE sockets', () => sockets.close());
   const threads = options.prepared?.take(workers);
   if (threads !== undefined) undo.push('the packet threads', () => threads.close());
-  const { tso, uso } = wanted;
-  const open = (name: string, queues = 1): TunDevice => {
-    const made = openTun(name, { virtioHeader: needsVirtioHeader(wanted), tso, uso, queues });
-    try {
-      setLinkUp(made.name, mtu);
-    } catch (error) {
-      made.close();
-      throw error;
-    }
-    return made;
-  };
-  const tun = open(options.interface, workers);
+  const own = { offload: wanted, mtu, workers: 1, shared: false };
+  const tun = options.tun ?? openFfiTun({ ...own, interface: options.interface, workers });
   undo.push(`the TUN device ${tun.name}`, () => tun.close());
+  options.tun?.attach();
   const plane = createFfiDataPlane({
     workers,
     ...(threads === undefined ? {} : { group: threads }),
     espFds: group.espFds,
     tun,
-    openTun: (name) => open(name),
+    openTun: (name) => openFfiTun({ ...own, interface: name }),
     ...(rawFds.length === 0 ? {} : { rawFds }),
     ...(options.mssCeiling === undefined ? {} : { mssCeiling: options.mssCeiling }),
     offload: { ...wanted, tso: tun.tso, uso: tun.uso, gro: group.gro },

@@ -1,4 +1,5 @@
 import type { PreparedWorkers } from '../../dataplane/ffi/loop/worker-group.js';
+import type { TunDevice } from '../../linux/tun.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import { programVersion } from '../../telemetry/program.js';
@@ -7,7 +8,6 @@ import type { AttachAnswer, Call, ConfigureAnswer, NamesAnswer } from '../contro
 import { ControlError } from '../control/protocol.js';
 import { type ControlServer, listenControl } from '../control/server.js';
 import type { CoreConfig } from '../core/config-in-force.js';
-import type { FreshConfig } from '../gateway/fresh-config.js';
 import { type Gateway, startGateway } from '../gateway/gateway.js';
 import type { AfterStop } from '../gateway/gateway-options.js';
 import { linuxFilter } from '../host/clear-guard.js';
@@ -17,6 +17,7 @@ import { type SignalSource, withSignals } from '../system/signals.js';
 import { decodeDesired } from './desired-state.js';
 import { addressMark, deviceMark, readDeviceMark, removeDeviceMark, writeDeviceMark } from './marks.js';
 import { ensureAddress, removeMarked } from './own-address.js';
+import { Standby } from './standby.js';
 
 /** What a process starts with that a supervisor will configure. */
 export interface SupervisedOptions {
@@ -24,6 +25,8 @@ export interface SupervisedOptions {
   readonly control: string;
   /** Seconds without a supervisor after which it ends by itself. */
   readonly orphanSeconds: number;
+  /** The control socket whose marks it shares with the process of another member; its own when left out. */
+  readonly marks?: string;
   readonly logger: Logger;
   /** Packet threads that were made before the rest was loaded; those that the gateway does not take are closed. */
   readonly prepared?: PreparedWorkers;
@@ -69,7 +72,12 @@ class Supervised {
   /** On its way out: nothing may keep the process alive. */
   #ending = false;
   #server: ControlServer | undefined;
+  readonly #standby: Standby;
+  /** The term in which it took over. */
+  #term: number | undefined;
   #gateway: Gateway | undefined;
+  /** It has changed the host, or tried to. */
+  #hasBegun = false;
   /** Of the first configuration: those of later ones are the gateway's to wipe. */
   #first: CoreConfig | undefined;
   /** As it was handed over last. */
@@ -79,6 +87,7 @@ class Supervised {
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
+    this.#standby = new Standby(options.logger);
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -89,12 +98,21 @@ class Supervised {
   }
 
   async run(): Promise<0 | 1> {
-    const { control, logger } = this.#options;
+    const { control, logger, marks = control } = this.#options;
     try {
       this.#server = await listenControl(control, logger, {
         attach: (_, call) => this.#attach(call),
-        names: () => namesIn(this.#file),
-        configure: (params) => this.#configure(params),
+        names: () => ({
+          ...namesIn(this.#file),
+          ...(this.#standby.file === undefined ? {} : { standby: true }),
+        }),
+        configure: (params) => this.#inTurn(() => this.#apply(params)),
+        prepare: (params) => this.#inTurn(() => this.#prepare(params)),
+        take: ({ term }) => this.#inTurn(() => this.#take(term)),
+        release: () => {
+          this.end(0, 'handed');
+          return { released: true };
+        },
       });
     } catch (error) {
       logger.fatal(oneLine(error));
@@ -107,8 +125,11 @@ class Supervised {
     clearTimeout(this.#orphaned);
     await this.#configuring;
     await this.#gateway?.stop(how);
-    if (how === 'open') removeDeviceMark(deviceMark(control));
-    this.#releaseAddress();
+    this.#standby.close();
+    // A standby has changed nothing of the host.
+    const isOurs = this.#hasBegun && how !== 'handed';
+    if (isOurs && how === 'open') removeDeviceMark(deviceMark(marks));
+    if (isOurs) this.#releaseAddress();
     for (const key of this.#first?.psks.values() ?? []) key.wipe();
     await this.#options.prepared?.close();
     await this.#server.close();
@@ -127,8 +148,10 @@ class Supervised {
     return {
       pid: process.pid,
       version: programVersion,
-      configured: this.#gateway !== undefined,
+      // From the moment on that it begins to: by then it may have sent something.
+      configured: this.#hasBegun,
       ...reported,
+      ...(this.#term === undefined ? {} : { term: this.#term }),
     };
   }
 
@@ -141,9 +164,9 @@ class Supervised {
     }, orphanSeconds * 1000);
   }
 
-  /** One configuration after the other. */
-  #configure(params: Readonly<Record<string, unknown>>): Promise<ConfigureAnswer> {
-    const done = this.#configuring.then(() => this.#apply(params));
+  /** One change after the other. */
+  #inTurn<T>(change: () => T | Promise<T>): Promise<T> {
+    const done = this.#configuring.then(change);
     this.#configuring = done.catch(() => undefined);
     return done;
   }
@@ -157,27 +180,52 @@ class Supervised {
       const report = this.#gateway.reconfigure(fresh);
       return { ok: report.ok, report };
     }
-    await this.#start(fresh);
+    // It has the device to itself from now on.
+    this.#standby.close();
+    await this.#start(fresh.take());
     return { ok: true };
   }
 
-  async #start(fresh: FreshConfig): Promise<void> {
-    const config = fresh.take();
+  /** The supervisor has made sure that no other process speaks for the gateway. */
+  async #take(term: number): Promise<ConfigureAnswer> {
+    if (this.#gateway !== undefined)
+      throw new ControlError('refused', 'the gateway of this process runs already');
+    const { config, tun } = this.#standby.take();
+    this.#term = term;
+    await this.#start(config, tun);
+    return { ok: true };
+  }
+
+  #prepare(params: Readonly<Record<string, unknown>>): { readonly prepared: true } {
+    if (this.#gateway !== undefined)
+      throw new ControlError('refused', 'the gateway of this process runs already');
+    const fresh = decodeDesired(params);
+    const { file } = fresh.config;
+    this.#standby.prepare(fresh);
+    this.#logIds(file);
+    this.#file = file;
+    return { prepared: true };
+  }
+
+  async #start(config: CoreConfig, tun?: TunDevice): Promise<void> {
     const { gateway } = config.file;
-    const { control, logger, prepared } = this.#options;
+    const { control, logger, prepared, marks = control } = this.#options;
+    this.#hasBegun = true;
     try {
       // The mark first: at no moment is there something that no process would remove.
-      writeDeviceMark(deviceMark(control), gateway.interface);
+      writeDeviceMark(deviceMark(marks), gateway.interface);
       this.#takeAddress(gateway.address);
       this.#gateway = await startGateway({
         ...config,
         logger,
         control: this.#server!,
         ...(prepared === undefined ? {} : { prepared }),
+        ...(tun === undefined ? {} : { tun }),
         onStopRequest: () => this.end(0, 'open'),
       });
       this.#first = config;
     } catch (error) {
+      tun?.close();
       this.#releaseAddress();
       for (const key of config.psks.values()) key.wipe();
       throw error instanceof ControlError ? error : new ControlError('failed', oneLine(error));
@@ -188,7 +236,8 @@ class Supervised {
   /** @throws ControlError `no_address` */
   #takeAddress(address: string): void {
     try {
-      this.#removeAddress = ensureAddress(address, addressMark(this.#options.control));
+      const { control, marks = control } = this.#options;
+      this.#removeAddress = ensureAddress(address, addressMark(marks));
     } catch (error) {
       throw new ControlError('no_address', `the address ${address} cannot be added: ${oneLine(error)}`);
     }
