@@ -20,6 +20,7 @@ import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policie
 import { quotaOperations } from './operations/quotas.js';
 import { regionOperations } from './operations/regions.js';
 import { routingOperations } from './operations/routing.js';
+import { switchOperations } from './operations/switch.js';
 import { transactionOperations } from './operations/transactions.js';
 import { Links } from './render/links.js';
 
@@ -46,6 +47,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...connectionOperations,
   ...observedOperations,
   ...captureOperations,
+  ...switchOperations,
   ...cidrOperations,
   ...routingOperations,
   ...lookupOperations,

@@ -38,6 +38,12 @@ export interface GatewayRunner {
    * @throws CaptureRefused when no member can
    */
   capture(id: string, connection: string, wish: CaptureWish): Promise<Readable>;
+  /**
+   * Lets the standby member of a policy mode gateway take over. Resolves when it speaks, or is about to: `observe` says
+   * who does.
+   * @throws SwitchRefused when none is ready
+   */
+  switch(id: string): Promise<void>;
   /** Calls the listener when an observation may have changed. Returns the way to stop. */
   subscribe(listener: (id: string) => void): () => void;
   /** The routing of VPCs in the same network namespaces. */
@@ -60,6 +66,15 @@ export interface CaptureWish {
 /** Why there is no capture, in a sentence that says what to do, too. */
 export class CaptureRefused extends OperatorError {
   override readonly name = 'CaptureRefused';
+
+  constructor(what: string) {
+    super({ what });
+  }
+}
+
+/** Why the standby does not take over, in a sentence for the operator. */
+export class SwitchRefused extends OperatorError {
+  override readonly name = 'SwitchRefused';
 
   constructor(what: string) {
     super({ what });
@@ -147,12 +162,26 @@ export interface GatewayObservation {
   readonly state: 'starting' | 'running' | 'degraded' | 'down' | 'failed';
   /** In member order; undefined for a member that gives no status now. */
   readonly members: readonly (StatusDocument | undefined)[];
+  /** Of a gateway in policy mode that has a standby. */
+  readonly standby?: StandbyObservation;
   /** Why it is not running, in a sentence for the operator. */
   readonly reason?: string;
   /** In member order: why a member gives no status; undefined for one that does. */
   readonly faults?: readonly (GatewayFault | undefined)[];
   /** Routes to its connections that this host refuses: a sentence for each. */
   readonly routeFaults?: readonly string[];
+}
+
+/**
+ * The two members of a gateway in policy mode: one is active, and `GatewayObservation.members` has its status alone; the
+ * other is ready to take over, or not.
+ */
+export interface StandbyObservation {
+  /** The member that is active, from 0. */
+  readonly active: 0 | 1;
+  readonly isReady: boolean;
+  /** Why it is not ready, where that is known. */
+  readonly fault?: GatewayFault;
 }
 
 /** Why a member of a gateway is not there. */

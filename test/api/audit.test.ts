@@ -96,7 +96,7 @@ t.test('every operation of the documents has its action', async (t) => {
   const words =
     'vpn-gateway|vpn-connection|vpn-connection_local-cidr|vpn-connection_peer-cidr|ike-policy|ipsec-policy';
   const routing = 'vpc\\.(routing-table|routing-table_route|vpc-route)|subnet\\.routing-table';
-  const verbs = 'create|delete|update|read|list|restore|attach';
+  const verbs = 'create|delete|update|read|list|restore|attach|switch';
   const pattern = new RegExp(`^(is\\.(vpn\\.(${words})|${routing})|culvert\\.[a-z]+)\\.(${verbs})$`);
   for (const operation of named) {
     const { action } = auditedAs(operation)!;

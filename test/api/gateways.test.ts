@@ -37,7 +37,7 @@ t.test('a policy mode gateway from pending to gone', async (t) => {
     subnetCidr: '192.168.100.0/24',
     vpc: { name: 'vpc-one' },
   });
-  t.equal(lab.runner.desired.get(id)?.members.length, 1, 'the standby runs nothing');
+  t.equal(lab.runner.desired.get(id)?.members.length, 1, 'the standby is ready to run the same');
   t.match(lab.runner.desired.get(id)?.members[0]?.gateway, { address: '169.61.161.1', mode: 'policy' });
   lab.runner.setState(id, 'running');
   await lab.until(async () => (await lab.get(`/vpn_gateways/${id}`)).body.lifecycle_state === 'stable');
@@ -50,6 +50,30 @@ t.test('a policy mode gateway from pending to gone', async (t) => {
     health_reasons: [{ code: 'internal_error' }],
   });
   lab.runner.setState(id, 'running');
+
+  const roles = async () => {
+    const { members } = (await lab.get(`/vpn_gateways/${id}`)).body;
+    return members.map((one: { role: string; public_ip: { address: string }; health_state: string }) =>
+      [one.role, one.public_ip.address, one.health_state].join(' '),
+    );
+  };
+  const [ACTIVE, STANDBY] = ['active 169.61.161.1', 'standby 0.0.0.0'];
+  const refused = await lab.post(`/vpn_gateways/${id}/switch`, undefined);
+  t.match([refused.status, refused.body.errors[0].code], [409, 'vpn_gateway_invalid_state']);
+  lab.runner.standbys.set(id, { active: 0, isReady: true });
+  t.same(await roles(), [`${ACTIVE} ok`, `${STANDBY} ok`]);
+  t.equal((await lab.post(`/vpn_gateways/${id}/switch`, undefined)).status, 202);
+  t.same(
+    await roles(),
+    [`${STANDBY} degraded`, `${ACTIVE} ok`],
+    'role and address follow the member that speaks',
+  );
+  const after = (await lab.get(`/vpn_gateways/${id}`)).body;
+  t.match(after.members[0].health_reasons, [
+    { code: 'internal_error', message: /^The standby is not ready/ },
+  ]);
+  t.equal(after.health_state, 'ok', 'a standby that is not ready takes nothing from the gateway');
+  lab.runner.standbys.delete(id);
 
   const { body: connection } = await lab.post(`/vpn_gateways/${id}/connections`, policyConnection(1));
   let finish = (): void => undefined;

@@ -424,7 +424,7 @@ t.test('every command has help with an example, and completion knows them', asyn
   t.same(
     vpnCommands.map(({ name }) => name).sort(),
     [
-      ...['ike-policies', 'ipsec-policies', 'vpn-gateways', 'vpn-gateway-connections'],
+      ...['ike-policies', 'ipsec-policies', 'vpn-gateways', 'vpn-gateway-connections', 'gateway-switch'],
       ...[
         'vpn-gateway-advertised-cidrs',
         'vpn-gateway-service-connections',

@@ -15,7 +15,8 @@ What \`culvert run --metrics ADDRESS:PORT\` shows of one gateway at \`/metrics\`
   values are listed. A counter goes on when SAs are rekeyed or lost; it begins at 0 when the process of its gateway is
   started again, as \`rate()\` and \`increase()\` expect it.
 - \`gateway\` is the name of the gateway, with its VPC in front (\`VPC/NAME\`) where gateways of two VPCs have the same;
-  \`member\` its process, \`1\` or in route mode under \`serve\` also \`2\`; \`connection\` the name of the connection.
+  \`member\` its process, \`1\` or in route mode under \`serve\` also \`2\`; of a gateway with a standby, the active one of
+  both; \`connection\` the name of the connection.
   Identifiers and addresses are in \`_info\` metrics only: join them by \`* on (gateway, member, connection)
   group_left (…)\`.
 - A gateway whose process does not answer keeps its series: it is not up, its connections are down with the cause

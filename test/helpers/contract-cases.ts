@@ -257,6 +257,15 @@ const connections: Record<string, OperationCases> = {
       ok(200, { body: { seconds: 1, bytes: 100_000, inner: true, dropped: true } }),
     ],
   },
+  switch_vpn_gateway: {
+    params: { id: '{gw}' },
+    cases: [
+      noGateway,
+      no(409, 'vpn_gateway_invalid_state', { params: { id: '{rgw}' } }),
+      no(409, 'vpn_gateway_invalid_state', { params: { id: '{dying}' } }),
+      ok(202),
+    ],
+  },
   get_vpn_gateway_connection_history: {
     params: C,
     cases: [

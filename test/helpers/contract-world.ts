@@ -82,6 +82,7 @@ export async function makeWorld(
   ] as const) {
     ids[name] = await lab.gateway(name, mode, subnet);
   }
+  runner.standbys.set(ids.gw!, { active: 0, isReady: true });
   ids.reserved = (await lab.get(`/vpn_gateways/${ids.gw}`)).body.members[0].private_ip.id;
   runner.startsAs = 'starting';
   await make('pending', '/vpn_gateways', { name: 'pending', mode: 'policy', subnet: { id: '0717-sub' } });

@@ -8,6 +8,8 @@ import {
   type GatewayRunner,
   type RoutedVpc,
   type RouteState,
+  type StandbyObservation,
+  SwitchRefused,
   type VpcRoutes,
 } from '../../src/api/runner.js';
 import { type Explanation, explain } from '../../src/connection/explain.js';
@@ -54,6 +56,8 @@ export class FakeRunner implements GatewayRunner {
   /** Resolves before a stop is done. */
   stopping: Promise<void> = Promise.resolve();
   failNext: string | undefined;
+  /** Of gateways that have one. */
+  readonly standbys = new Map<string, StandbyObservation>();
   readonly #states = new Map<string, GatewayObservation['state']>();
   readonly #faults = new Map<string, GatewayFault>();
   readonly #connections = new Map<string, Partial<ConnectionStatusDocument>>();
@@ -112,11 +116,13 @@ export class FakeRunner implements GatewayRunner {
         })),
       }),
     );
+    const standby = this.standbys.get(id);
     const seen = state === 'running' ? members : members.map(() => undefined);
     return {
       state,
       members: state === 'degraded' ? [members[0], undefined] : seen,
       routeFaults: this.routeFaults.get(id) ?? [],
+      ...(standby === undefined ? {} : { standby }),
       faults: desired.members.map((_, index) => this.#faults.get(`${id} ${index}`)),
     };
   }
@@ -143,6 +149,13 @@ export class FakeRunner implements GatewayRunner {
     this.#call('capture', id);
     if (wish.member === 2) throw new CaptureRefused('a capture runs already');
     return Readable.from([Buffer.from(`${connection} `), Buffer.from(JSON.stringify(wish))]);
+  }
+
+  async switch(id: string): Promise<void> {
+    this.#call('switch', id);
+    const standby = this.standbys.get(id);
+    if (standby?.isReady !== true) throw new SwitchRefused('the standby is not ready');
+    this.standbys.set(id, { active: standby.active === 0 ? 1 : 0, isReady: false });
   }
 
   subscribe(listener: (id: string) => void): () => void {

@@ -81,6 +81,8 @@ export class ServeLab {
       store: 'store.db',
       sealing_key_file: 'sealing-key',
       run_folder: 'run',
+      // Tests of one process; those of the standby ask for it.
+      standby: false,
       region: 'us-south',
       account: 'b668aa2600ac21c890aef16a6210b2fd',
       api_keys: [{ name: 'ci', role: 'editor', file: 'api-key' }],

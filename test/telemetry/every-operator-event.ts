@@ -29,6 +29,8 @@ export const EVERY_OPERATOR_EVENT: readonly OperatorEvent[] = [
   { kind: 'gateway-ended', reason: 'The gateway process has ended.', retryMs: 250 },
   { kind: 'gateway-silent', reason: 'The gateway process 7 does not answer.', pid: 7 },
   { kind: 'gateway-answers', pid: 7 },
+  { kind: 'gateway-took-over', reason: 'silent', term: 2 },
+  { kind: 'gateway-took-over', reason: 'switch', term: 3 },
   { kind: 'gateway-health', state: 'ok', before: 'faulted', reasons: [] },
   {
     kind: 'gateway-health',

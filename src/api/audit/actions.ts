@@ -40,6 +40,7 @@ export function auditedAs({ id, path, method }: Operation): AuditedOperation | u
   if (id === 'capture_vpn_gateway_connection') {
     return { action: 'culvert.capture.create', kind: KIND.connection };
   }
+  if (id === 'switch_vpn_gateway') return { action: 'culvert.gateway.switch', kind: KIND.gateway };
   const own = OWN[id];
   if (own !== undefined) return { action: own };
   const found = OBJECTS.find(([pattern]) => pattern.test(path));

@@ -25,7 +25,7 @@ export function gatewayAnswer(
   observation: GatewayObservation | undefined,
 ): GatewayAnswer {
   const health: GatewayHealth = { gateway: value, view, links, observation };
-  const first = value.members[0]!;
+  const address = gatewayAddress(value);
   if (dialect.early) {
     // Order and fields as the service of 2019 printed them, and the two states that have replaced its `status` since.
     const { id: subnet, name, href } = links.subnet(value.subnet);
@@ -37,7 +37,7 @@ export function gatewayAnswer(
       href: links.gateway(id),
       created_at: value.createdAt,
       status: oldStatus(value.lifecycle, healthOf(health)),
-      public_ip: { address: first.publicAddress ?? NO_ADDRESS },
+      public_ip: { address },
       subnet: { id: subnet, name, href },
       resource_group: { id: group.id, href: group.href },
       lifecycle_state: value.lifecycle,
@@ -63,14 +63,21 @@ export function gatewayAnswer(
   };
 }
 
+/** The public address of a gateway in policy mode, which whichever member is active has. */
+function gatewayAddress({ members }: GatewayRecord): string {
+  return members.find(({ publicAddress }) => publicAddress !== undefined)?.publicAddress ?? NO_ADDRESS;
+}
+
 function memberAnswer(
-  { privateIp, publicAddress }: GatewayMember,
+  { privateIp, publicAddress = NO_ADDRESS }: GatewayMember,
   index: number,
   health: GatewayHealth,
   dialect: Dialect,
 ): MemberAnswer {
-  const { gateway, links } = health;
+  const { gateway, links, observation } = health;
   const { address, id, name } = privateIp;
+  const isActive = gateway.mode === 'route' || index === (observation?.standby?.active ?? 0);
+  const active = gateway.mode === 'route' ? publicAddress : gatewayAddress(gateway);
   return {
     ...statesOf(health, dialect, index),
     private_ip: {
@@ -80,8 +87,8 @@ function memberAnswer(
       name,
       resource_type: 'subnet_reserved_ip',
     },
-    public_ip: { address: publicAddress ?? NO_ADDRESS },
-    role: gateway.mode === 'route' || index === 0 ? 'active' : 'standby',
+    public_ip: { address: isActive ? active : NO_ADDRESS },
+    role: isActive ? 'active' : 'standby',
   };
 }
 

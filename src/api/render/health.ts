@@ -1,6 +1,6 @@
 import type { GatewayRecord } from '../../store/records.js';
 import type { View } from '../context.js';
-import type { GatewayFault, GatewayObservation } from '../runner.js';
+import type { GatewayFault, GatewayObservation, StandbyObservation } from '../runner.js';
 import type { Links } from './links.js';
 
 /** `health_state` of the contract; `inapplicable` while the gateway is being made or deleted. */
@@ -43,11 +43,13 @@ const HOST_CAUSES: Readonly<Record<string, HealthCode>> = {
 /** Reasons that one answer has of connections: with one conflicting route many of them may have the same. */
 const MAX_CONNECTION_REASONS = 10;
 
-/** Of the whole gateway, or of its member `index`. A standby has nothing running: it is as well as its gateway. */
+/** Of the whole gateway, or of its member `index`. A standby that is not ready is degraded, and its gateway is not. */
 export function healthOf(health: GatewayHealth, index?: number): HealthState {
   const { gateway, observation } = health;
   if (gateway.lifecycle === 'pending' || gateway.lifecycle === 'deleting') return 'inapplicable';
   if (observation === undefined) return 'faulted';
+  const standby = standbyAt(health, index);
+  if (standby !== undefined) return standby.isReady ? 'ok' : 'degraded';
   const member = gateway.mode === 'route' ? index : undefined;
   if (member !== undefined && observation.state === 'degraded') {
     if (observation.members[member] === undefined) return 'faulted';
@@ -64,8 +66,21 @@ export function healthOf(health: GatewayHealth, index?: number): HealthState {
 export function healthReasons(health: GatewayHealth, index?: number): readonly HealthReason[] {
   const state = healthOf(health, index);
   if (state === 'ok' || state === 'inapplicable') return [];
+  const standby = standbyAt(health, index);
+  if (standby !== undefined) return [reasonOf('internal_error', standbySentence(standby), health.links)];
   const member = health.gateway.mode === 'route' ? index : undefined;
   return [...processReasons(health, member), ...connectionReasons(health, member), ...routeReasons(health)];
+}
+
+/** The standby, if member `index` is one. */
+function standbyAt({ observation }: GatewayHealth, index?: number): StandbyObservation | undefined {
+  const standby = observation?.standby;
+  return standby === undefined || index === undefined || index === standby.active ? undefined : standby;
+}
+
+function standbySentence({ fault }: StandbyObservation): string {
+  const why = fault?.message === undefined ? '' : ` (${fault.message})`;
+  return `The standby is not ready${why}: if the active member ended now, the tunnels would be away for longer.`;
 }
 
 /** Routes of the VPC's routing tables to connections of the gateway, which both members are there for. */

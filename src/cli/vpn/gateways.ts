@@ -132,6 +132,23 @@ export const gatewayCommands: readonly (VpnCommand | DeleteCommand)[] = [
     },
   },
   {
+    name: 'gateway-switch',
+    operands: '<gateway>',
+    positionals: { gateway },
+    options: vpcOption,
+    description: 'Let the standby member of a policy mode gateway take over from the active one',
+    examples: [['gateway-switch my-gateway', 'Its tunnels are negotiated anew, at once']],
+    run: async (api, given) => {
+      const { id, name } = await givenGateway(api, given);
+      await api.call('POST', `/vpn_gateways/${id}/switch`);
+      return {
+        kind: 'done',
+        text: `the standby of ${name} takes over`,
+        json: { gateway: id, switched: true },
+      };
+    },
+  },
+  {
     name: 'vpn-gateway-advertised-cidr',
     operands: '<gateway>',
     positionals: { gateway },

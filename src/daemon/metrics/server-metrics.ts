@@ -91,6 +91,39 @@ function storedFamilies(
       kinds.map((kind) => ({ labels: { kind }, value: objects.list(kind).length })),
     ),
     familyOf('culvert_gateway_restarts_total', restarts),
+    ...standbyFamilies(members, shown),
+  ];
+}
+
+/** Of gateways that have a standby. */
+function standbyFamilies(members: ServerMoment['members'], shown: readonly MemberSnapshot[]): MetricFamily[] {
+  const pairs = members.flatMap(({ standby, member }, i) =>
+    standby === undefined ? [] : [{ gateway: shown[i]!.snapshot.name, member, ...standby }],
+  );
+  return [
+    familyOf(
+      'culvert_ha_role',
+      pairs.flatMap(({ gateway, member }) =>
+        [0, 1].map((one) => ({
+          labels: { gateway, member: memberLabel(one) },
+          value: one === member ? 1 : 0,
+        })),
+      ),
+    ),
+    familyOf(
+      'culvert_ha_standby_ready',
+      pairs.map(({ gateway, isReady }) => ({ labels: { gateway }, value: isReady ? 1 : 0 })),
+    ),
+    familyOf(
+      'culvert_ha_term',
+      pairs.map(({ gateway, term }) => ({ labels: { gateway }, value: term })),
+    ),
+    familyOf(
+      'culvert_ha_takeovers_total',
+      pairs.flatMap(({ gateway, takeovers }) =>
+        Object.entries(takeovers).map(([reason, value]) => ({ labels: { gateway, reason }, value })),
+      ),
+    ),
   ];
 }
 

@@ -3,6 +3,7 @@ import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'nod
 import { isAbsolute } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { namespacePath } from '../../linux/namespace-entry.js';
+import { isThere as isProcessThere, type ProcessIdentity, processOf } from '../../linux/processes.js';
 import { programVersion } from '../../telemetry/program.js';
 import { ControlClient } from '../control/client.js';
 import type { AttachAnswer } from '../control/methods.js';
@@ -18,6 +19,8 @@ export interface LaunchOptions {
   readonly control: string;
   /** Name as in `ip netns`, or an absolute path; the server's own namespace when left out. */
   readonly namespace?: string;
+  /** The control socket of the member whose marks it shares; its own when left out. */
+  readonly marks?: string;
   /** Command line of this program: interpreter and script. */
   readonly program: readonly string[];
   readonly orphanSeconds: number;
@@ -31,8 +34,12 @@ export interface LaunchedProcess {
   readonly client: ControlClient;
   /** Whether it was found running, from a server before this one. */
   readonly adopted: boolean;
+  /** Of another version of this program. */
+  readonly isOutdated: boolean;
   /** The id of the last event that a server before this one was sent; absent when there was none. */
   readonly reported?: string;
+  /** The term in which it speaks, 0 where it was given none; absent when it does not speak. */
+  readonly term?: number;
   readonly exited: Promise<void>;
   /** Closes the connection and lets the process outlive this one. */
   release(): void;
@@ -42,8 +49,8 @@ export interface LaunchedProcess {
 /** How long a process may take to open its control socket on a busy machine. */
 const OPEN_MS = 30_000;
 const LOOK_MS = 20;
-/** Between two looks at a process that is not our child. */
-const ALIVE_MS = 100;
+/** Between two looks at a process that is not our child, and is about to be gone. */
+const ALIVE_MS = 20;
 
 /** How long a process that listens may take to answer for the first time. */
 const ATTACH_MS = 5000;
@@ -69,51 +76,65 @@ function namespaceNote(control: string): string {
 }
 
 /**
- * The process that answers at the control socket, if there is one and it is of this program's version and in the
- * right namespace; one that is not is ended first. Else a new one.
+ * The process that answers at the control socket, if there is one in the right namespace and of this program's version;
+ * one that is not is ended. One of two, which speaks, may be of another version: the other one takes over from it.
  * @throws StartError
  */
-export async function obtainProcess(options: LaunchOptions): Promise<LaunchedProcess> {
+export async function adoptProcess(options: LaunchOptions): Promise<LaunchedProcess | undefined> {
   const found = await adopt(options.control);
-  if (found !== undefined) {
-    if (found.version === programVersion && sameNamespace(found.process.pid, options.namespace)) {
-      return found.process;
-    }
-    await endProcess(found.process, 'closed');
-  }
+  if (found === undefined) return undefined;
+  const { process: one, isOneOfTwo } = found;
+  const isRight = sameNamespace(one.pid, options.namespace);
+  if (isRight && (!one.isOutdated || (isOneOfTwo && options.marks !== undefined))) return one;
+  await endProcess(one, 'closed');
+  return undefined;
+}
+
+/** Starts a process where none answers. @throws StartError */
+export async function startProcess(options: LaunchOptions): Promise<LaunchedProcess> {
   // One that was killed has left things where it ran; in the right place its successor takes them over.
   if ((notedNamespace(options.control) ?? '') !== (options.namespace ?? '')) await cleanUp(options);
   return launch(options);
 }
 
-/** The process that answers at this control socket. */
+/** The process that answers at this control socket, and whether it has a term, so that it knows of another one. */
 async function adopt(
   control: string,
-): Promise<{ readonly process: LaunchedProcess; readonly version: string } | undefined> {
+): Promise<{ readonly process: LaunchedProcess; readonly isOneOfTwo: boolean } | undefined> {
   const attached = await attach(control);
   if (attached === undefined) return undefined;
   const { client, answer } = attached;
-  const { pid, version, reported } = answer;
+  const { pid, version, reported, configured, term } = answer;
+  const identity = processAt(pid, control);
   let released = false;
   const exited = client.closed.then(async () => {
-    while (!released && isOurs(pid, control)) await pause(ALIVE_MS);
+    while (!released && identity !== undefined && isProcessThere(identity)) await pause(ALIVE_MS);
   });
   const kill = (signal: NodeJS.Signals): void => {
-    if (isOurs(pid, control)) process.kill(pid, signal);
+    if (processAt(pid, control) !== undefined) process.kill(pid, signal);
   };
   const release = (): void => {
     released = true;
     client.close();
   };
-  const known = reported === undefined ? {} : { reported };
-  return { process: { pid, client, adopted: true, exited, release, kill, ...known }, version };
+  const speaks = term ?? (configured ? 0 : undefined);
+  const known = {
+    ...(reported === undefined ? {} : { reported }),
+    ...(speaks === undefined ? {} : { term: speaks }),
+  };
+  const isOutdated = version !== programVersion;
+  const found = { pid, client, adopted: true, isOutdated, exited, release, kill, ...known };
+  return { process: found, isOneOfTwo: term !== undefined };
 }
 
-/** Ends what answers at a control socket, if something does; what listens there and does not answer, too. */
-export async function endLeftover(control: string): Promise<void> {
+/**
+ * Ends what answers at a control socket, if something does; what listens there and does not answer, too. `open` when
+ * left out.
+ */
+export async function endLeftover(control: string, how: keyof typeof STOP_SIGNAL = 'open'): Promise<void> {
   try {
     const found = await adopt(control);
-    if (found !== undefined) await endProcess(found.process, 'open');
+    if (found !== undefined) await endProcess(found.process, how);
   } catch (error) {
     if (!(error instanceof SilentProcessError) || error.pid === undefined) throw error;
     await endSilent(error.pid, control);
@@ -122,13 +143,15 @@ export async function endLeftover(control: string): Promise<void> {
 
 /** Ends a gateway process that does not answer. Resolves when it is gone. */
 export async function endSilent(pid: number, control: string): Promise<void> {
-  if (isOurs(pid, control)) process.kill(pid, 'SIGKILL');
-  while (isOurs(pid, control)) await pause(ALIVE_MS);
+  const identity = processAt(pid, control);
+  if (identity === undefined) return;
+  process.kill(pid, 'SIGKILL');
+  while (isProcessThere(identity)) await pause(ALIVE_MS);
 }
 
-/** What a gateway process understands, see `runSupervised`. */
+/** What a gateway process understands, see `runSupervised`; it is handed over by `release`. */
 export const STOP_SIGNAL = { open: 'SIGTERM', closed: 'SIGUSR2' } as const satisfies Record<
-  AfterStop,
+  Exclude<AfterStop, 'handed'>,
   string
 >;
 
@@ -139,7 +162,10 @@ const FAREWELL_MS = 10_000;
  * Ends it, with SIGKILL where it does not follow. `closed` when another one takes its place: its networks stay
  * unreachable. Resolves when it is gone.
  */
-export async function endProcess({ kill, exited, client }: LaunchedProcess, how: AfterStop): Promise<void> {
+export async function endProcess(
+  { kill, exited, client }: LaunchedProcess,
+  how: keyof typeof STOP_SIGNAL,
+): Promise<void> {
   kill(STOP_SIGNAL[how]);
   const timer = setTimeout(() => kill('SIGKILL'), FAREWELL_MS);
   await exited;
@@ -154,6 +180,7 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
     ...['gateway-process', '--control', control, '--id', options.id],
     ...['--orphan-seconds', String(options.orphanSeconds), '--log-level', options.logLevel],
     ...['--log-format', options.logFormat],
+    ...(options.marks === undefined ? [] : ['--marks', options.marks]),
   ]);
   let problem: string | undefined;
   const exited = new Promise<void>((resolve) => {
@@ -177,7 +204,7 @@ async function launch(options: LaunchOptions): Promise<LaunchedProcess> {
         client.close();
         child.unref();
       };
-      return { pid, client, adopted: false, exited, release, kill };
+      return { pid, client, adopted: false, isOutdated: false, exited, release, kill };
     }
     await pause(LOOK_MS);
   }
@@ -280,7 +307,10 @@ async function attach(
   }
   const pid = client.peerPid;
   client.close();
-  throw new SilentProcessError(control, pid !== undefined && isOurs(pid, control) ? pid : undefined);
+  throw new SilentProcessError(
+    control,
+    pid !== undefined && processAt(pid, control) !== undefined ? pid : undefined,
+  );
 }
 
 /** A process that is being started may take its time. */
@@ -289,12 +319,15 @@ function ignoreSilence(error: unknown): undefined {
   return undefined;
 }
 
-/** Whether the process lives and is a gateway of this control socket: numbers of processes are used again. */
-function isOurs(pid: number, control: string): boolean {
+/** The process of this number, if it is a gateway's with this control socket: numbers of processes are used again. */
+function processAt(pid: number, control: string): ProcessIdentity | undefined {
+  const identity = processOf(pid);
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(control);
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    // The other one of two has it as the place of its marks.
+    return words[words.indexOf('--control') + 1] === control ? identity : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

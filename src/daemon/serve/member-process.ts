@@ -8,6 +8,7 @@ import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { ControlClient } from '../control/client.js';
 import { ControlError } from '../control/protocol.js';
+import { StartError } from '../start-error.js';
 import type { DesiredState } from '../supervised/desired-state.js';
 import {
   cleanUp,
@@ -16,14 +17,19 @@ import {
   endSilent,
   type LaunchedProcess,
   type LaunchOptions,
-  obtainProcess,
   SilentProcessError,
   STOP_SIGNAL,
 } from './launch.js';
-import { PULSE_PACE, Pulse, type PulsePace } from './pulse.js';
+import { type MemberTurn, obtainProcess } from './member-turn.js';
+import { beating, PULSE_PACE, Pulse, type PulsePace } from './pulse.js';
+import { RestartPace } from './restart-pace.js';
+import { Silence, sleep, within } from './silence.js';
 
-/** See `GatewayObservation`; a member is never degraded. A `silent` one runs and does not answer. */
-export type MemberState = 'starting' | 'running' | 'silent' | 'down' | 'failed';
+/**
+ * See `GatewayObservation`; a member is never degraded. A `silent` one runs and does not answer, a `standby` is ready
+ * and does not speak.
+ */
+export type MemberState = 'starting' | 'running' | 'standby' | 'silent' | 'down' | 'failed';
 
 /** How the process of a gateway's member is launched and watched. */
 export interface MemberOptions {
@@ -35,21 +41,12 @@ export interface MemberOptions {
   readonly publish: PublishEvent;
   /** `PULSE_PACE` when left out. */
   readonly pace?: PulsePace;
+  /** Of one that has its turn with another process; it speaks from the start when left out. */
+  readonly turn?: MemberTurn;
 }
 
-/** Pause before a start is tried again; doubled with every further one. */
-const FIRST_PAUSE_MS = 250;
-const MAX_PAUSE_MS = 30_000;
-/** A process that ran this long was healthy: its crash begins a new count. */
-const HEALTHY_MS = 60_000;
-/** Crashes of a process that had come to run, in a row, after which it is started again at once. */
-const FREE_RESTARTS = 10;
-/** Attempts after which a gateway that never ran counts as failed; further ones follow all the same. */
-const ATTEMPTS = 3;
 /** How long a process may take to say its metrics: who asks for them waits for ten seconds or so. */
 const METRICS_MS = 5000;
-/** Between two looks at the status, whose counters move without an event; in beats of the pulse. */
-const LOOK_BEATS = 8;
 
 /** One member of a gateway: a process that is kept running in the desired state until `stop`. */
 export class MemberProcess {
@@ -64,15 +61,16 @@ export class MemberProcess {
   /** The desired state that the process has been given. */
   #given: DesiredState | undefined;
   #configuring: Promise<void> = Promise.resolve();
-  #failures = 0;
+  /** What it is given only makes it ready. */
+  #prepares = false;
+  readonly #restartPace = new RestartPace();
   #restarts = 0;
-  /** Of the failures in a row, those of a process that had come to run. */
-  #crashes = 0;
   #everRan = false;
   /** When a process was first found that listens and never answered. */
   #unansweredAt: number | undefined;
-  /** Called when the process stops answering. */
-  readonly #onSilence = new Set<() => void>();
+  readonly #silence = new Silence();
+  /** Its process was released for another one, so its end is no trouble. */
+  #isReleased = false;
   readonly #stopping = new AbortController();
   /** The process is left to itself when this one stops following it. */
   #released = false;
@@ -107,6 +105,17 @@ export class MemberProcess {
     return this.#process?.pid;
   }
 
+  /** As long as there is one. */
+  get process(): LaunchedProcess | undefined {
+    return this.#process;
+  }
+
+  /** Has its process end at once for another one, which is ready. */
+  handOver(): void {
+    this.#isReleased = true;
+    this.#process?.client.release().catch(() => undefined);
+  }
+
   /** Starts of its process after one that ended, failed to start or fell silent. */
   get restarts(): number {
     return this.#restarts;
@@ -116,16 +125,12 @@ export class MemberProcess {
   async metrics(): Promise<GatewaySnapshot | undefined> {
     const launched = this.#process;
     if (launched === undefined || this.#state !== 'running') return undefined;
-    const late = new AbortController();
-    const patience = sleep(METRICS_MS, late.signal).then(() => undefined);
     try {
-      return await Promise.race([launched.client.metrics(), patience]);
+      return await within(METRICS_MS, launched.client.metrics());
     } catch (error) {
       const { id } = this.#options.launch;
       this.#options.logger.warn({ gateway_id: id }, `gateway ${id} gives no metrics: ${oneLine(error)}`);
       return undefined;
-    } finally {
-      late.abort();
     }
   }
 
@@ -141,7 +146,7 @@ export class MemberProcess {
     this.#desired = desired;
     const launched = this.#process;
     try {
-      await this.#unlessSilent(this.#configure());
+      await this.#silence.unless(this.#configure());
     } catch (error) {
       // One that ended meanwhile is started again, with the newest desired state.
       if (this.#process === launched) throw error;
@@ -159,7 +164,7 @@ export class MemberProcess {
       if (error instanceof ControlError) return undefined;
       throw error;
     });
-    return await this.#unlessSilent(answer);
+    return await this.#silence.unless(answer);
   }
 
   /** Resolves when nothing is left of it. */
@@ -192,14 +197,23 @@ export class MemberProcess {
         this.#fault = faultOf(error);
         if (error instanceof SilentProcessError) await this.#unanswered(error);
       }
-      const crashed = this.#state === 'running';
+      const crashed = this.#state === 'running' || this.#state === 'standby';
       this.#status = undefined;
       this.#given = undefined;
       this.#process = undefined;
+      this.#prepares = false;
+      this.#silence.end();
       if (signal.aborted) return;
-      if (performance.now() - since > HEALTHY_MS) this.#failures = this.#crashes = 0;
-      const wait = this.#pauseAfter(crashed);
-      this.#become(this.#everRan ? 'down' : this.#failures >= ATTEMPTS ? 'failed' : 'starting');
+      this.#options.turn?.ended();
+      if (this.#isReleased) {
+        this.#isReleased = false;
+        this.#reason = undefined;
+        this.#fault = 'starting';
+        this.#become('starting');
+        continue;
+      }
+      const wait = this.#restartPace.ended(performance.now() - since, crashed);
+      this.#become(this.#everRan ? 'down' : this.#restartPace.isHopeless ? 'failed' : 'starting');
       this.#options.logger.error(
         { gateway_id: this.#options.launch.id, retry_ms: wait },
         `gateway ${this.#options.launch.id}: ${this.#reason}`,
@@ -210,17 +224,11 @@ export class MemberProcess {
     }
   }
 
-  /** Milliseconds to wait: its tunnels are down until it runs again, so what did run is not kept waiting at first. */
-  #pauseAfter(crashed: boolean): number {
-    this.#failures++;
-    if (crashed && ++this.#crashes <= FREE_RESTARTS) return 0;
-    return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
-  }
-
   /** From start to end of one process. @throws the reason when it does not come to run */
   async #runOnce(signal: AbortSignal): Promise<void> {
-    const launched = await obtainProcess(this.#options.launch);
+    const launched = await obtainProcess(this.#options.launch, signal, this.#options.turn);
     this.#unansweredAt = undefined;
+    if (launched === undefined) return;
     const released = new Promise<void>((resolve) => {
       signal.addEventListener('abort', () => this.#released && resolve(), { once: true });
       if (this.#released) resolve();
@@ -250,7 +258,10 @@ export class MemberProcess {
   }
 
   async #bringUp(launched: LaunchedProcess): Promise<void> {
-    await this.#configure();
+    const { turn } = this.#options;
+    if (turn !== undefined && launched.term === undefined) await this.#waitForTurn(launched, turn);
+    // One of another version may not know all that is wanted, and the other process will take over from it.
+    if (!launched.isOutdated) await this.#configure();
     this.#status = await launched.client.watch({}, (status) => this.#seen(launched, status));
     this.#everRan = true;
     this.#reason = undefined;
@@ -259,6 +270,24 @@ export class MemberProcess {
     const from = launched.reported ?? 'oldest';
     await launched.client.events({ from, follow: true }, (event) => this.#pass(launched, event));
     this.#become('running');
+  }
+
+  /** Makes the process ready, and resolves when it speaks. */
+  async #waitForTurn(launched: LaunchedProcess, turn: MemberTurn): Promise<void> {
+    this.#prepares = true;
+    await this.#configure();
+    this.#everRan = true;
+    this.#reason = undefined;
+    this.#become('standby');
+    const term = await Promise.race([turn.ready(), launched.exited]);
+    if (term === undefined) throw new StartError('the standby process has ended', 'it is started again');
+    const taken = this.#configuring.then(async () => {
+      this.#prepares = false;
+      await launched.client.take({ term });
+    });
+    this.#configuring = taken.catch(() => undefined);
+    await taken;
+    turn.live();
   }
 
   #seen(launched: LaunchedProcess, status: StatusDocument): void {
@@ -290,7 +319,7 @@ export class MemberProcess {
       before = this.#state;
       this.#fault = 'silent';
       this.#status = undefined;
-      for (const tell of this.#onSilence) tell();
+      this.#silence.begin();
       this.#become('silent');
     };
     const answered = (): void => {
@@ -298,42 +327,28 @@ export class MemberProcess {
       logger.info(about, `gateway ${launch.id} answers again`);
       this.#report({ kind: 'gateway-answers', pid });
       this.#reason = undefined;
+      this.#silence.end();
       if (this.#state === 'silent') this.#become(before);
       look();
     };
     const dead = (): void => kill('SIGKILL');
-    const pulse = new Pulse({ ask: () => client.ping(), silent, answered, dead }, this.#pace);
-    let beats = 0;
-    const timer = setInterval(() => {
-      pulse.beat();
-      beats++;
-      if (beats % LOOK_BEATS === 0 && this.#state === 'running') look();
-    }, this.#pace.beat);
-    timer.unref();
-    return () => clearInterval(timer);
+    return beating(
+      new Pulse({ ask: () => client.ping(), silent, answered, dead }, this.#pace),
+      this.#pace,
+      () => {
+        if (this.#state === 'running') look();
+      },
+    );
   }
 
   /** A process from before that never answered: it is given as long as one that falls silent. */
   async #unanswered({ pid }: SilentProcessError): Promise<void> {
     this.#unansweredAt ??= performance.now();
-    if (performance.now() - this.#unansweredAt < this.#pace.dead || pid === undefined) return;
+    // Where another process is to speak it must not be left alive.
+    const patience = this.#options.turn === undefined ? this.#pace.dead : 0;
+    if (performance.now() - this.#unansweredAt < patience || pid === undefined) return;
     this.#unansweredAt = undefined;
     await endSilent(pid, this.#options.launch.control);
-  }
-
-  /** Resolves with `done`, or with nothing when the process does not answer. */
-  async #unlessSilent<T>(done: Promise<T>): Promise<T | undefined> {
-    let silent = (): void => undefined;
-    const silence = new Promise<undefined>((resolve) => {
-      silent = () => resolve(undefined);
-      if (this.#state === 'silent') silent();
-    });
-    this.#onSilence.add(silent);
-    try {
-      return await Promise.race([done, silence]);
-    } finally {
-      this.#onSilence.delete(silent);
-    }
   }
 
   /** Brings the process to the newest desired state, one change after the other. */
@@ -344,7 +359,10 @@ export class MemberProcess {
       // Most changes of objects around a gateway are none of its own. Whether what is sent is the same is all that is
       // asked here: what a difference means is the process's to say.
       if (launched === undefined || isDeepStrictEqual(this.#given, desired)) return;
-      const answer = await launched.client.configure(desired);
+      const { client } = launched;
+      const answer = this.#prepares
+        ? await client.prepare(desired).then(() => ({ ok: true }))
+        : await client.configure(desired);
       this.#given = desired;
       if (answer.ok) return;
       this.#options.logger.warn(
@@ -375,17 +393,4 @@ export class MemberProcess {
 function faultOf(error: unknown): GatewayFault['kind'] {
   if (error instanceof SilentProcessError) return 'silent';
   return error instanceof ControlError && error.code === 'no_address' ? 'address' : 'start';
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
-  });
 }

@@ -7,6 +7,8 @@ import {
   type DesiredGateway,
   type GatewayObservation,
   type GatewayRunner,
+  type StandbyObservation,
+  SwitchRefused,
 } from '../../api/runner.js';
 import type { Explanation } from '../../connection/explain.js';
 import type { GatewayFile } from '../../store/model.js';
@@ -16,14 +18,17 @@ import type { Logger } from '../../telemetry/log.js';
 import { absentSnapshot } from '../../telemetry/metrics/absent.js';
 import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
+import type { Millis } from '../../util/units.js';
 import type { ControlClient } from '../control/client.js';
 import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { captureStream } from './capture-stream.js';
+import { GatewaySeats } from './gateway-seats.js';
 import { KernelRoutes } from './kernel-routes.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
-import { MemberProcess } from './member-process.js';
+import { type MemberOptions, MemberProcess } from './member-process.js';
 import { memberOf, memberSocket } from './run-folder.js';
+import { SpareStarts } from './spare-starts.js';
 
 /** What all gateway processes of a server have in common. */
 export interface ProcessRunnerOptions {
@@ -33,14 +38,22 @@ export interface ProcessRunnerOptions {
   readonly program: readonly string[];
   /** How long gateways live on without a server. */
   readonly orphanSeconds: number;
+  /** Whether gateways in policy mode have a second process that is ready to take over. */
+  readonly standby: boolean;
   readonly logLevel: string;
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
   readonly publish: PublishEvent;
 }
 
+/** How long a gateway runs before its standby is started. */
+const SETTLE: Millis = 1000;
+
 interface RunningGateway {
+  /** Those that speak: of two the active one. */
   readonly members: readonly MemberProcess[];
+  /** Undefined for one without a standby. */
+  readonly seats: GatewaySeats | undefined;
   /** As people call it now. */
   name: string;
   /** By member: its metrics as long as its process gives none. */
@@ -54,6 +67,8 @@ export interface MemberMetrics {
   readonly member: number;
   /** Whether its process answered. */
   readonly running: boolean;
+  /** Of the active member of a gateway that has a standby. */
+  readonly standby?: Pick<GatewaySeats, 'term' | 'takeovers'> & { readonly isReady: boolean };
   readonly restarts: number;
   readonly snapshot: GatewaySnapshot;
 }
@@ -66,6 +81,7 @@ export class ProcessRunner implements GatewayRunner {
   #options: ProcessRunnerOptions;
   readonly #gateways = new Map<string, RunningGateway>();
   readonly #listeners = new Set<(id: string) => void>();
+  readonly #spares = new SpareStarts();
   readonly routes: KernelRoutes;
 
   constructor(options: ProcessRunnerOptions) {
@@ -77,22 +93,57 @@ export class ProcessRunner implements GatewayRunner {
 
   async start(desired: DesiredGateway): Promise<void> {
     if (this.#gateways.has(desired.id)) return this.patch(desired);
-    const { id, vpc } = desired;
+    const { id, name } = desired;
+    const absent = desired.members.map(absentSnapshot);
+    const [first] = desired.members;
+    if (this.#options.standby && first?.gateway.mode === 'policy') {
+      const seats = this.#seatsOf(desired, first);
+      this.#gateways.set(id, {
+        ...{ seats, name, absent },
+        get members() {
+          return [seats.speaker];
+        },
+      });
+      seats.start();
+      return;
+    }
+    // A server before this one may have left two: of these, the one that is not followed any more might speak.
+    if (first?.gateway.mode === 'policy')
+      await endLeftover(memberSocket(this.#options.folder, id, 1), 'closed');
     const members = desired.members.map(
       (file, index) =>
-        new MemberProcess(this.#desiredOf(desired, file, index), {
-          launch: this.#launch(id, index, vpc.namespace),
-          logger: this.#options.logger,
-          changed: () => this.#tell(id),
-          publish: (event) => {
-            const name = this.#gateways.get(id)?.name ?? desired.name;
-            this.#options.publish({ ...event, gateway: { id, name, member: index + 1 } });
-          },
-        }),
+        new MemberProcess(this.#desiredOf(desired, file, index), this.#memberOptions(desired, index)),
     );
-    const { name } = desired;
-    this.#gateways.set(id, { members, name, absent: desired.members.map(absentSnapshot) });
+    this.#gateways.set(id, { members, seats: undefined, name, absent });
     for (const member of members) member.start();
+  }
+
+  #seatsOf(desired: DesiredGateway, file: GatewayFile): GatewaySeats {
+    const { id } = desired;
+    const marks = memberSocket(this.#options.folder, id, 0);
+    return new GatewaySeats(this.#desiredOf(desired, file, 0), {
+      member: (seat) => {
+        const options = this.#memberOptions(desired, seat);
+        return { ...options, launch: { ...options.launch, marks } };
+      },
+      spares: this.#spares,
+      settle: SETTLE,
+      changed: () => this.#tell(id),
+      publish: (seat, event) => this.#memberOptions(desired, seat).publish(event),
+    });
+  }
+
+  #memberOptions(desired: DesiredGateway, index: number): MemberOptions {
+    const { id, vpc } = desired;
+    return {
+      launch: this.#launch(id, index, vpc.namespace),
+      logger: this.#options.logger,
+      changed: () => this.#tell(id),
+      publish: (event) => {
+        const name = this.#gateways.get(id)?.name ?? desired.name;
+        this.#options.publish({ ...event, gateway: { id, name, member: index + 1 } });
+      },
+    };
   }
 
   async patch(desired: DesiredGateway): Promise<void> {
@@ -100,6 +151,11 @@ export class ProcessRunner implements GatewayRunner {
     if (running === undefined) return this.start(desired);
     running.name = desired.name;
     running.absent = desired.members.map(absentSnapshot);
+    const [first] = desired.members;
+    if (running.seats !== undefined) {
+      if (first !== undefined) await running.seats.patch(this.#desiredOf(desired, first, 0));
+      return;
+    }
     await Promise.all(
       running.members.map((member, index) => {
         const file = desired.members[index];
@@ -114,7 +170,8 @@ export class ProcessRunner implements GatewayRunner {
       await this.#endLeftovers((one) => one === id);
       return;
     }
-    await Promise.all(running.members.map((member) => member.stop()));
+    if (running.seats !== undefined) await running.seats.stop();
+    else await Promise.all(running.members.map((member) => member.stop()));
     this.#gateways.delete(id);
     this.#tell(id);
   }
@@ -122,7 +179,8 @@ export class ProcessRunner implements GatewayRunner {
   observe(id: string): GatewayObservation | undefined {
     const running = this.#gateways.get(id);
     if (running === undefined) return undefined;
-    const states = running.members.map(({ state }) => state);
+    // A process that is ready is on its way to speak.
+    const states = running.members.map(({ state }) => (state === 'standby' ? 'starting' : state));
     const up = states.filter((state) => state === 'running').length;
     const state =
       up === states.length
@@ -136,7 +194,23 @@ export class ProcessRunner implements GatewayRunner {
     const members = running.members.map(({ status }) => status);
     const faults = running.members.map(({ fault }) => fault);
     const routeFaults = this.routes.faultsOf(id);
-    return { state, members, faults, routeFaults, ...(reason === undefined ? {} : { reason }) };
+    return {
+      ...{ state, members, faults, routeFaults },
+      ...(reason === undefined ? {} : { reason }),
+      ...(running.seats === undefined ? {} : { standby: standbyOf(running.seats) }),
+    };
+  }
+
+  async switch(id: string): Promise<void> {
+    const seats = this.#gateways.get(id)?.seats;
+    if (seats === undefined) {
+      throw new SwitchRefused('the gateway has no standby on this server: see "standby" in its file');
+    }
+    if (!seats.switch()) {
+      throw new SwitchRefused(
+        'the standby is not ready, or a takeover is under way: see the health of its members',
+      );
+    }
   }
 
   explain(id: string, connection: string): Promise<readonly (Explanation | undefined)[]> {
@@ -157,7 +231,8 @@ export class ProcessRunner implements GatewayRunner {
           : `the gateway has ${members.length} members, and no member ${wish.member}`,
       );
     }
-    return captureStream(memberSocket(this.#options.folder, id, index), connection, wish);
+    const seat = this.#gateways.get(id)?.seats?.active ?? index;
+    return captureStream(memberSocket(this.#options.folder, id, seat), connection, wish);
   }
 
   history(
@@ -171,11 +246,15 @@ export class ProcessRunner implements GatewayRunner {
 
   /** The metrics of every member of every gateway: of one that does not answer, what is known without it. */
   async metrics(): Promise<MemberMetrics[]> {
-    const all = [...this.#gateways].flatMap(([id, { members, absent }]) =>
-      members.map(async (one, member) => {
+    const all = [...this.#gateways].flatMap(([id, { members, seats, absent }]) =>
+      members.map(async (one, index): Promise<MemberMetrics> => {
         const answer = await one.metrics();
-        const { restarts } = one;
-        return { id, member, restarts, running: answer !== undefined, snapshot: answer ?? absent[member]! };
+        const own = { id, running: answer !== undefined, snapshot: answer ?? absent[index]! };
+        if (seats === undefined) return { ...own, member: index, restarts: one.restarts };
+        const { active = 0, term, takeovers } = seats;
+        const [{ restarts: first }, { restarts: second }] = seats.members;
+        const standby = { term, takeovers: { ...takeovers }, isReady: standbyOf(seats).isReady };
+        return { ...own, member: active, restarts: first + second, standby };
       }),
     );
     return await Promise.all(all);
@@ -210,8 +289,11 @@ export class ProcessRunner implements GatewayRunner {
   /** Lets go of all gateways: they go on, and the next server finds them. */
   async release(): Promise<void> {
     this.routes.release();
-    const members = [...this.#gateways.values()].flatMap((gateway) => gateway.members);
-    await Promise.all(members.map((member) => member.release()));
+    await Promise.all(
+      [...this.#gateways.values()].map(({ seats, members }) =>
+        seats === undefined ? Promise.all(members.map((member) => member.release())) : seats.release(),
+      ),
+    );
     this.#gateways.clear();
   }
 
@@ -238,7 +320,7 @@ export class ProcessRunner implements GatewayRunner {
   }
 
   #launch(id: string, index: number, namespace: string | undefined): LaunchOptions {
-    const { folder, logger: _, publish: __, ...common } = this.#options;
+    const { folder, logger: _, publish: __, standby: ___, ...common } = this.#options;
     const control = memberSocket(folder, id, index);
     return { id, control, ...common, ...(namespace === undefined ? {} : { namespace }) };
   }
@@ -262,6 +344,11 @@ export class ProcessRunner implements GatewayRunner {
   #tell(id: string): void {
     for (const listener of this.#listeners) listener(id);
   }
+}
+
+function standbyOf({ active = 0, standby: { state, fault } }: GatewaySeats): StandbyObservation {
+  const isReady = state === 'standby';
+  return { active, isReady, ...(isReady || fault === undefined ? {} : { fault }) };
 }
 
 /**

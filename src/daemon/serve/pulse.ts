@@ -84,3 +84,17 @@ export class Pulse {
     this.#hooks.answered();
   }
 }
+
+/** Between two looks at what moves without an event, in beats. */
+const LOOK_BEATS = 8;
+
+/** Has the pulse beat, and calls `look` every so many beats. @returns ends it */
+export function beating(pulse: Pulse, { beat }: PulsePace, look: () => void): () => void {
+  let beats = 0;
+  const timer = setInterval(() => {
+    pulse.beat();
+    if (++beats % LOOK_BEATS === 0) look();
+  }, beat);
+  timer.unref();
+  return () => clearInterval(timer);
+}

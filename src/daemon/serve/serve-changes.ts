@@ -22,6 +22,7 @@ const FIXED: Readonly<Record<string, keyof ServeFile>> = {
   store: 'store',
   sealing_key_file: 'sealingKeyFile',
   run_folder: 'runFolder',
+  standby: 'standby',
   metrics: 'metrics',
 };
 

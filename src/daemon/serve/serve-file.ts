@@ -38,6 +38,8 @@ export interface ServeFile {
   readonly runFolder: string;
   /** How long gateways live on without a server. */
   readonly orphanSeconds: number;
+  /** Whether gateways in policy mode have a standby. */
+  readonly standby: boolean;
   /** What becomes of the gateways when the server is asked to end. */
   readonly onStop: 'stop' | 'keep';
   /** Where metrics are served; absent: nowhere. */
@@ -119,6 +121,7 @@ const ServeFileSchema = Type.Object(
     orphan_seconds: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 86_400, description: 'seconds, from 1 to 86400' }),
     ),
+    standby: Type.Optional(Type.Boolean()),
     on_stop: Type.Optional(Type.Enum(['stop', 'keep'])),
     log_level: Type.Optional(Type.Enum(LOG_LEVELS)),
     metrics: Type.Optional(MetricsSchema),
@@ -159,7 +162,14 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
   const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
   const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
-  const { on_stop: onStop = 'stop', log_level: logLevel, metrics, webhooks = [], ...siteInput } = running;
+  const {
+    standby = true,
+    on_stop: onStop = 'stop',
+    log_level: logLevel,
+    metrics,
+    webhooks = [],
+    ...siteInput
+  } = running;
   for (const [index, proxy] of trustProxy.entries()) {
     if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
     const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
@@ -193,6 +203,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     ...(sealing === undefined ? {} : { sealingKeyFile: path(sealing) }),
     runFolder: path(runFolder ?? SERVE_DEFAULTS.runFolder),
     orphanSeconds: seconds ?? SERVE_DEFAULTS[onStop === 'keep' ? 'keptSeconds' : 'orphanSeconds'],
+    standby,
     onStop,
     webhooks: readWebhooks(webhooks, { issues, absolute: path, readSecret }),
     ...(logLevel === undefined ? {} : { logLevel }),

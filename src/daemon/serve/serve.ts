@@ -84,7 +84,7 @@ export class ControlPlane {
     const metrics = await metricsOf(file);
     const store = openStore(file, metrics);
     undo.push('the store', () => store.close());
-    const { runFolder: folder, orphanSeconds } = file;
+    const { runFolder: folder, orphanSeconds, standby } = file;
     const logLevel = logLevelOf(options, file);
     const events = new EventHub(HUB_LIMITS.server);
     const webhooks = new Webhooks(events, logger);
@@ -95,6 +95,7 @@ export class ControlPlane {
     const runner = new ProcessRunner({
       folder,
       orphanSeconds,
+      standby,
       program,
       logLevel,
       logFormat,

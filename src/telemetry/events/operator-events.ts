@@ -29,6 +29,12 @@ export type OperatorEvent =
   | { readonly kind: 'gateway-silent'; readonly reason: string; readonly pid: number }
   | { readonly kind: 'gateway-answers'; readonly pid: number }
   | {
+      readonly kind: 'gateway-took-over';
+      /** What became of the member that was active. */
+      readonly reason: 'switch' | 'ended' | 'silent';
+      readonly term: number;
+    }
+  | {
       readonly kind: 'gateway-health';
       readonly state: string;
       readonly before: string;
@@ -140,6 +146,14 @@ export const OPERATOR_EVENTS: {
     level: 'info',
     text: () => 'the gateway answers again',
     fields: { pid: ({ pid }) => pid },
+  },
+  'gateway-took-over': {
+    meaning:
+      'The standby member of a gateway has become the active one, and negotiates its tunnels anew: by a `switch`, or since the other has `ended` or was `silent`. A warning unless somebody asked for it.',
+    level: { among: ['info', 'warn'], of: ({ reason }) => (reason === 'switch' ? 'info' : 'warn') },
+    text: ({ reason }) =>
+      `the standby has taken over: ${{ switch: 'it was asked to', ended: 'the active member has ended', silent: 'the active member did not answer' }[reason]}`,
+    fields: { reason: ({ reason }) => reason, term: ({ term }) => term },
   },
   'gateway-health': {
     meaning: 'The `health_state` of a gateway is another one. A warning when it is degraded or faulted.',

@@ -31,6 +31,23 @@ export const SERVER_METRICS = {
     ...{ type: 'counter', source, labels: GATEWAY_LABELS },
     help: 'Starts of a process of the gateway after one that ended, failed to start or fell silent.',
   },
+  culvert_ha_role: {
+    ...{ type: 'gauge', source, labels: GATEWAY_LABELS },
+    help: 'Of a gateway with a standby: 1 for its active member, 0 for the other one.',
+  },
+  culvert_ha_standby_ready: {
+    ...{ type: 'gauge', source, labels: ['gateway'] },
+    help: 'Of a gateway with a standby: 1 when that could take over at once.',
+  },
+  culvert_ha_term: {
+    ...{ type: 'gauge', source, labels: ['gateway'] },
+    help: 'Of a gateway with a standby: a number that rises with each takeover; 0 before the first member is active.',
+  },
+  culvert_ha_takeovers_total: {
+    ...{ type: 'counter', source, labels: ['gateway', 'reason'] },
+    ...{ values: { reason: ['switch', 'ended', 'silent'] } },
+    help: 'Takeovers by the standby: it was asked to, the active member ended, or it did not answer.',
+  },
   culvert_api_requests_total: {
     ...{ type: 'counter', source, labels: ['method', 'route', 'code'] },
     help: 'Answered requests by route, as the API document writes it, and HTTP status; route is none where no route matched.',
