@@ -36,6 +36,8 @@ export class SlowSeats implements Deciding {
   /** Writes on their way, and what each seat is yet to hear. */
   readonly #writes: Write[] = [];
   readonly #unheard: WardenInput[][] = [[], []];
+  /** By seat, whether its process was released, or killed since it did not answer. */
+  readonly #ending: TakeReason[] = ['ended', 'ended'];
   readonly #lost: () => boolean;
 
   constructor(lost: () => boolean) {
@@ -58,7 +60,8 @@ export class SlowSeats implements Deciding {
     if (news === 'ended') {
       this.#terms[seat] = undefined;
       hears({ kind: 'peer', isReady: false });
-      if (term !== undefined) hears({ kind: 'fenced', term, reason: 'ended' });
+      if (term !== undefined) hears({ kind: 'fenced', term, reason: this.#ending[seat]! });
+      this.#ending[seat] = 'ended';
     }
     if (news === 'silent' || news === 'answers') {
       if (term !== undefined) hears({ kind: news, term });
@@ -116,12 +119,18 @@ export class SlowSeats implements Deciding {
           this.#writes.push({ seat, ...output });
           return [];
         case 'fence':
-          if (this.#terms[other] === output.term) return [{ seat: other, kind: 'kill' }];
+          if (this.#terms[other] === output.term) {
+            this.#ending[other] = 'silent';
+            return [{ seat: other, kind: 'kill' }];
+          }
           this.#unheard[seat]!.push({ kind: 'fenced', term: output.term, reason: 'silent' });
           return [];
         case 'take':
           this.#terms[seat] = output.term;
           this.#unheard[other]!.push({ kind: 'peer', isReady: false });
+          return [{ seat, ...output }];
+        case 'release':
+          this.#ending[seat] = 'switch';
           return [{ seat, ...output }];
         default:
           return [{ seat, ...output }];
