@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Change,
   type Commit,
@@ -92,7 +93,8 @@ export class ObjectImage implements Snapshot {
     for (const objects of this.#kinds.values()) {
       for (const object of objects.values()) {
         const known = before.get(object.kind, object.id);
-        if (known?.revision !== object.revision) events.push({ type: 'put', object, before: known });
+        if (known === undefined || !isSame(known, object))
+          events.push({ type: 'put', object, before: known });
       }
     }
     return { revision: this.revision, events };
@@ -101,8 +103,17 @@ export class ObjectImage implements Snapshot {
 
 /** As an engine that reads them from a file orders them. */
 function byAge(objects: Kind): Kind {
-  const sorted = [...objects.values()].sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
-  return new Map(sorted.map((object) => [object.id, object]));
+  return new Map(inOrderOfAge(objects.values()).map((object) => [object.id, object]));
+}
+
+/** Objects in the order in which they were made. */
+export function inOrderOfAge(objects: Iterable<StoredObject>): StoredObject[] {
+  return [...objects].sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
+}
+
+/** The revision alone does not say so: an engine that went back to an older state gives the same ones again. */
+function isSame(a: StoredObject, b: StoredObject): boolean {
+  return a === b || (a.revision === b.revision && isDeepStrictEqual(a.value, b.value));
 }
 
 function conflict(message: string): StoreError {

@@ -1,3 +1,4 @@
+import { AtRest } from './at-rest.js';
 import { ObjectImage } from './object-image.js';
 import { isSealedBy, plainSealer, type Sealer } from './sealing.js';
 import {
@@ -19,6 +20,7 @@ import {
   type StoredObject,
   StoreError,
 } from './store.js';
+import type { StoreContent } from './store-content.js';
 import { Watchers } from './watchers.js';
 
 /** Where the store lives and how it keeps secrets. */
@@ -67,9 +69,40 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   }
 }
 
+/**
+ * Fills an empty store in a file, which is made when it is not there, with the content of another store, revisions
+ * included.
+ * @throws StoreError `conflict` when it is not empty; those of `openSqliteStore`
+ */
+export function fillSqliteStore(
+  { path, secretFields = {}, sealer = plainSealer, open = openLibsql }: SqliteStoreOptions,
+  { revision, objects, notes }: StoreContent,
+): void {
+  const database = openExclusively(path, open);
+  try {
+    const statements = prepareAll(database);
+    const found = statements.revision.get() as { value: number };
+    if (found.value !== 0) {
+      throw new StoreError('conflict', `the store "${path}" is not empty`, 'name a file that is not there');
+    }
+    const atRest = new AtRest(sealer, secretFields);
+    database.exec('BEGIN IMMEDIATE');
+    for (const { kind, id, created, revision: changed, value } of objects) {
+      const divided = atRest.divide(kind, id, value);
+      statements.put.run(kind, id, created, changed, JSON.stringify(divided.open), divided.secrets);
+    }
+    for (const one of notes) statements.addNote.run(one.revision, JSON.stringify(one.note));
+    statements.setRevision.run(revision);
+    database.exec('COMMIT');
+  } catch (error) {
+    throw writeError(error, path);
+  } finally {
+    release(database);
+  }
+}
+
 class SqliteStore implements Store {
-  readonly #secretFields: Readonly<Record<string, readonly string[]>>;
-  readonly #sealer: Sealer;
+  readonly #atRest: AtRest;
   readonly #maxNotes: number;
   readonly #quietAfter: number;
   readonly #path: string;
@@ -87,8 +120,7 @@ class SqliteStore implements Store {
   constructor(database: SqlDatabase, options: SqliteStoreOptions) {
     this.#database = database;
     this.#path = options.path;
-    this.#secretFields = options.secretFields ?? {};
-    this.#sealer = options.sealer ?? plainSealer;
+    this.#atRest = new AtRest(options.sealer ?? plainSealer, options.secretFields ?? {});
     this.#maxNotes = options.maxNotes ?? MAX_NOTES;
     this.#quietAfter = options.quietAfter ?? QUIET_AFTER_MS;
     this.#statements = prepareAll(database);
@@ -186,8 +218,8 @@ class SqliteStore implements Store {
         remove.run(event.before.kind, event.before.id);
       } else {
         const { kind, id, created, value } = event.object;
-        const parts = this.#divide(kind, id, value);
-        put.run(kind, id, created, revision, parts.value, parts.secrets);
+        const { open, secrets } = this.#atRest.divide(kind, id, value);
+        put.run(kind, id, created, revision, JSON.stringify(open), secrets);
       }
     }
     if (note !== undefined) {
@@ -240,31 +272,16 @@ class SqliteStore implements Store {
     this.#publish(image, image.since(this.#image));
   }
 
-  /** A value without its secrets, and these. */
-  #divide(kind: string, id: string, value: unknown): { value: string; secrets: Buffer | null } {
-    const fields = this.#secretFields[kind] ?? [];
-    const entries = Object.entries(value as object);
-    const secrets = entries.filter(([field]) => fields.includes(field));
-    if (secrets.length === 0) return { value: JSON.stringify(value), secrets: null };
-    const open = entries.filter(([field]) => !fields.includes(field));
-    return {
-      value: JSON.stringify(Object.fromEntries(open)),
-      secrets: this.#sealer.seal(JSON.stringify(Object.fromEntries(secrets)), `${kind}/${id}`),
-    };
-  }
-
   #load(): ObjectImage {
     const { all, revision } = this.#statements;
     const rows = (all.all() as Row[]).map((row) => ({ ...row, secrets: octetsOf(row.secrets) }));
     const objects = rows.map((row): StoredObject => {
       const { kind, id, created, revision } = row;
-      const value = JSON.parse(row.value);
-      if (row.secrets === null) return { kind, id, created, revision, value };
-      const secrets = JSON.parse(this.#sealer.open(row.secrets, `${kind}/${id}`));
-      return { kind, id, created, revision, value: { ...value, ...secrets } };
+      const divided = { open: JSON.parse(row.value), secrets: row.secrets };
+      return { kind, id, created, revision, value: this.#atRest.join(kind, id, divided) };
     });
     const other = rows.flatMap((row, index) =>
-      row.secrets === null || isSealedBy(this.#sealer, row.secrets) ? [] : [objects[index]!],
+      row.secrets === null || isSealedBy(this.#atRest.sealer, row.secrets) ? [] : [objects[index]!],
     );
     if (other.length > 0) this.#reseal(other);
     const state = revision.get() as { value: number };
@@ -275,8 +292,8 @@ class SqliteStore implements Store {
   #reseal(objects: readonly StoredObject[]): void {
     this.#database.exec('BEGIN IMMEDIATE');
     for (const { kind, id, created, revision, value } of objects) {
-      const parts = this.#divide(kind, id, value);
-      this.#statements.put.run(kind, id, created, revision, parts.value, parts.secrets);
+      const { open, secrets } = this.#atRest.divide(kind, id, value);
+      this.#statements.put.run(kind, id, created, revision, JSON.stringify(open), secrets);
     }
     this.#database.exec('COMMIT');
     this.#database.exec('VACUUM');

@@ -92,13 +92,15 @@ export interface Store {
    * Makes all changes or none, as one new revision, which is returned. When it resolves, the changes survive
    * the death of the process and of the machine (as far as the engine stores at all).
    * @throws StoreError `conflict` when an object is not at the expected revision; `full` or `unavailable` when nothing
-   * was written: reads go on, and the same commit succeeds once the cause is gone
+   * was written: reads go on, and the same commit succeeds once the cause is gone; `uncertain` when it cannot be said now
+   * whether it was made or still will be, once at most: watchers hear of it if it is
    */
   commit(changes: readonly Change[], options?: CommitOptions): Promise<Revision>;
 
   /**
    * Every commit after the revision `after`, in order and once each, beginning with those already made. The listener is
-   * never called from within `commit` and may throw without harm to others. Returns the way to stop.
+   * never called from within `commit` and may throw without harm to others. A distributed engine that had to catch up may
+   * make one commit of several, with the newest revision. Returns the way to stop.
    * @throws StoreError `compacted` when commits after that are no longer known: take a snapshot, watch from it
    */
   watch(after: Revision, listener: (commit: Commit) => void): () => void;
@@ -133,7 +135,9 @@ export type StoreErrorCode =
   /** There is no room for a write; it may be repeated. */
   | 'full'
   /** A write failed for another reason outside of this program; it may be repeated. */
-  | 'unavailable';
+  | 'unavailable'
+  /** A distributed engine has not said whether a write was made: it may be repeated by who has read what there is now. */
+  | 'uncertain';
 
 /** `message` says what is wrong, `remedy` what to do. */
 export class StoreError extends OperatorError {

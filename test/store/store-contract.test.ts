@@ -3,14 +3,40 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { EtcdClient } from '../../src/store/etcd/client.js';
+import { openEtcdStore } from '../../src/store/etcd/etcd-store.js';
 import { openSqliteStore } from '../../src/store/sqlite-store.js';
 import type { Commit, Store } from '../../src/store/store.js';
+import { EtcdLab, skipWithoutEtcd } from '../helpers/etcd-lab.js';
 import { openMemoryStore } from '../helpers/memory-store.js';
 
+type Open = (folder: string) => Store | Promise<Store>;
+
+interface Engine {
+  readonly skip?: string | false;
+  /** Makes what all stores of the test share. */
+  begin(t: Test): Promise<Open>;
+}
+
+const secretFields = { door: ['key'] };
+
 /** What every engine of the store has to do; a further engine joins by one more line here. */
-const ENGINES: Readonly<Record<string, (folder: string) => Store>> = {
-  memory: () => openMemoryStore(),
-  sqlite: (folder) => openSqliteStore({ path: join(folder, 'store.db'), secretFields: { door: ['key'] } }),
+const ENGINES: Readonly<Record<string, Engine>> = {
+  memory: { begin: async () => () => openMemoryStore() },
+  sqlite: {
+    begin: async () => (folder) => openSqliteStore({ path: join(folder, 'store.db'), secretFields }),
+  },
+  etcd: {
+    skip: skipWithoutEtcd(),
+    begin: async (t) => {
+      const lab = await (await EtcdLab.open(t)).ready();
+      let count = 0;
+      return () => {
+        const cluster = `c${count++}`;
+        return openEtcdStore({ kv: new EtcdClient(lab.place(cluster, count % 3)), cluster, secretFields });
+      };
+    },
+  },
 };
 
 const put = (id: string, value: unknown, expect?: number) =>
@@ -18,21 +44,22 @@ const put = (id: string, value: unknown, expect?: number) =>
 const remove = (id: string, expect?: number) =>
   ({ type: 'delete', kind: 'door', id, ...(expect === undefined ? {} : { expect }) }) as const;
 
-for (const [name, open] of Object.entries(ENGINES)) {
-  t.test(name, async (t) => {
+for (const [name, { skip = false, begin }] of Object.entries(ENGINES)) {
+  t.test(name, { skip }, async (t) => {
+    const open = await begin(t);
     const folder = mkdtempSync(join(tmpdir(), 'culvert-store-'));
     t.teardown(() => rmSync(folder, { recursive: true }));
     let count = 0;
-    const fresh = (t: Test): Store => {
+    const fresh = async (t: Test): Promise<Store> => {
       const own = join(folder, String(count++));
       rmSync(own, { recursive: true, force: true });
-      const store = open(mkdtempSync(`${own}-`));
+      const store = await open(mkdtempSync(`${own}-`));
       t.teardown(() => store.close());
       return store;
     };
 
     t.test('objects have the revisions of the commits that made and changed them', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       t.equal((await store.snapshot()).revision, 0);
       t.equal(await store.commit([put('a', { open: true, key: 'k1' }), put('b', { open: false })]), 1);
       t.equal(await store.commit([put('a', { open: false, key: 'k2' })]), 2);
@@ -61,7 +88,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('a snapshot is of one moment, and nobody can change it', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       const given = { list: [1] };
       await store.commit([put('a', given)]);
       given.list.push(2);
@@ -74,7 +101,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('compare-and-set', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([put('a', { n: 1 }, 0)]);
       await t.rejects(store.commit([put('a', { n: 2 }, 0)]), { code: 'conflict' }, 'it is there already');
       await store.commit([put('a', { n: 2 }, 1)]);
@@ -93,7 +120,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('all changes of a commit are made, or none', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([put('a', { n: 1 })]);
       await t.rejects(store.commit([put('b', {}), remove('a'), put('c', {}, 7)]), { code: 'conflict' });
       const now = await store.snapshot();
@@ -105,7 +132,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('50 writers that compare lose nothing', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([put('sum', { n: 0 })]);
       const add = async (): Promise<void> => {
         for (;;) {
@@ -124,7 +151,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('a watch hears every commit once and in order', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([put('a', { n: 1 })]);
       await store.commit([put('a', { n: 2 })]);
       const heard: Commit[] = [];
@@ -156,7 +183,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('objects from a backup have their old places, and the store a revision above them', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       const heard: number[] = [];
       store.watch(0, ({ revision }) => heard.push(revision));
       await store.commit([put('c', {})]);
@@ -179,14 +206,40 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('a watch from long ago is refused rather than incomplete', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       for (let n = 0; n < 2002; n++) await store.commit([put('a', { n })]);
       t.throws(() => store.watch(0, () => undefined), { code: 'compacted' });
       t.doesNotThrow(() => store.watch(2002, () => undefined));
     });
 
+    t.test('a commit may be large, and so may its note', async (t) => {
+      const store = await fresh(t);
+      const heard: Commit[] = [];
+      store.watch(0, (commit) => heard.push(commit));
+      const many = Array.from({ length: 1000 }, (_, n) => put(`d${n}`, { n, text: 'ä'.repeat(1000) }, 0));
+      const note = { changes: many.map(({ value }) => value) };
+      t.equal(await store.commit([...many, remove('d7')], { note }), 1);
+      t.equal(await store.commit([put('d8', { n: 8 }, 1)], { note: 'small' }), 2);
+      const doors = (await store.snapshot()).list<{ n: number }>('door');
+      t.same(
+        doors.map(({ id }) => id),
+        many.map(({ id }) => id).filter((id) => id !== 'd7'),
+      );
+      t.match(doors[7], { id: 'd8', created: 1, revision: 2, value: { n: 8 } });
+      t.same(await store.notes(0, 9), [
+        { revision: 1, note },
+        { revision: 2, note: 'small' },
+      ]);
+      await turn();
+      await turn();
+      t.same(
+        heard.map(({ revision }) => revision),
+        [1, 2],
+      );
+    });
+
     t.test('notes go with their commits', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([put('a', {})], { note: { who: 'ann' } });
       await store.commit([put('a', {})]);
       await store.commit([put('a', {})], { note: { who: 'bob' } });
@@ -200,7 +253,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('whether it can be written is no commit', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.commit([{ type: 'put', kind: 'thing', id: 'a', value: {} }], { note: 'one' });
       const seen: number[] = [];
       store.watch(0, ({ revision }) => seen.push(revision));
@@ -214,7 +267,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
     });
 
     t.test('behind its end it says so', async (t) => {
-      const store = fresh(t);
+      const store = await fresh(t);
       await store.close();
       await store.close();
       await t.rejects(store.snapshot(), { code: 'closed' });
