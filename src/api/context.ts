@@ -322,13 +322,14 @@ export class WriteQueue {
         request_id: actor.requestId,
         changes: transaction.audit,
       };
+      let revision: Revision;
       try {
-        await this.#store.commit(changes, { ...transaction.options, note });
+        revision = await this.#store.commit(changes, { ...transaction.options, note });
       } catch (error) {
         if (error instanceof StoreError && error.code === 'conflict' && tries < MAX_TRIES) continue;
         throw error;
       }
-      this.#audit.committed(note);
+      await this.#audit.committed(note, revision);
       for (const { action, kind, id } of transaction.audit) {
         this.#logger.info(
           { audit: true, action, kind, id, who: note.who, request_id: note.request_id },

@@ -1,4 +1,4 @@
-import { type Note, type Store, StoreError } from '../../store/store.js';
+import { type Note, type Revision, type Store, StoreError } from '../../store/store.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { Principal } from '../auth/principal.js';
 
@@ -55,26 +55,45 @@ export interface NumberedEntry {
 const KEPT = { change: 5000, request: 5000, login: 1000 } as const;
 type Class = keyof typeof KEPT;
 
+/** Notes that are read from the store at once. */
+const PAGE = 1000;
+
 /**
- * The newest entries of who did what: changes, which the store keeps too, so that they are there again after a restart;
- * reads and refused requests; refused logins. It is bounded, and delays nothing: the oldest entries are removed.
+ * The newest entries of who did what: changes, which the store keeps too, so that they are there again after a restart
+ * and on every server that has the same store; reads and refused requests; refused logins. It is bounded, and delays
+ * nothing: the oldest entries are removed.
  */
 export class AuditTrail {
+  readonly #store: Store;
   readonly #kept: Readonly<Record<Class, NumberedEntry[]>> = { change: [], request: [], login: [] };
   #last = 0;
+  /** Changes up to this revision are among the entries. */
+  #known: Revision = 0;
+  #reading: Promise<void> | undefined;
+  #end: () => void = () => undefined;
+
+  private constructor(store: Store) {
+    this.#store = store;
+  }
 
   /** The trail with the changes that the store remembers. A store that cannot be read now leaves them out. */
   static async open(store: Store, logger: Logger): Promise<AuditTrail> {
-    const trail = new AuditTrail();
+    const trail = new AuditTrail(store);
     try {
       const { revision } = await store.snapshot();
-      const notes = await store.notes(Math.max(0, revision - KEPT.change), KEPT.change);
-      for (const note of notes) trail.#remember(note);
+      trail.#known = Math.max(0, revision - KEPT.change);
+      trail.#end = store.watch(revision, (commit) => trail.#committed(commit.revision));
+      await trail.#read();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       logger.warn(`the audit trail starts without earlier changes: ${error.message}`);
     }
     return trail;
+  }
+
+  /** Follows the store no longer. */
+  close(): void {
+    this.#end();
   }
 
   /** All entries, in the order in which they came. */
@@ -83,9 +102,11 @@ export class AuditTrail {
     return [...change, ...request, ...login].sort((a, b) => a.number - b.number);
   }
 
-  /** The changes of a commit, one entry for each object. */
-  committed(note: AuditNote): void {
-    for (const entry of entriesOf(note)) this.#add('change', entry);
+  /** The changes of a commit of this server, one entry for each object. They come after those of commits before it. */
+  async committed(note: AuditNote, revision: Revision): Promise<void> {
+    // Others have written in between, or a restore has raised the revision.
+    if (revision > this.#known + 1) await this.#catchUp().catch(() => undefined);
+    if (revision > this.#known) this.#remember({ revision, note });
   }
 
   /** A request that changed nothing: it read, or was refused. */
@@ -97,8 +118,33 @@ export class AuditTrail {
     this.#add('login', entry);
   }
 
-  #remember({ note }: Note): void {
-    if (isAuditNote(note)) this.committed(note);
+  /** Of a server with the same store, unless it is one's own and known. */
+  #committed(revision: Revision): void {
+    // What cannot be read now is read after the next commit.
+    if (revision > this.#known) this.#catchUp().catch(() => undefined);
+  }
+
+  /** Resolves when the trail has what the store had at the call. */
+  async #catchUp(): Promise<void> {
+    await this.#reading?.catch(() => undefined);
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    for (;;) {
+      const notes = await this.#store.notes(this.#known, PAGE);
+      for (const note of notes) if (note.revision > this.#known) this.#remember(note);
+      if (notes.length < PAGE) return;
+    }
+  }
+
+  #remember({ revision, note }: Note): void {
+    this.#known = revision;
+    if (!isAuditNote(note)) return;
+    for (const entry of entriesOf(note)) this.#add('change', entry);
   }
 
   #add(kind: Class, entry: AuditEntry): void {
