@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   internal_error: [500],
   // The store cannot be written for now: reads go on. 507 where its disk is full (RFC 4918 section 11.5).
   store_unavailable: [503],
+  // A store on several machines lost its majority in the middle of a write.
+  store_uncertain: [503],
   store_full: [507],
   // Backups.
   backup_not_valid: [400],

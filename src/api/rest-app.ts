@@ -182,7 +182,7 @@ function toApiError(error: unknown, bodyLimit = BODY_LIMIT): ApiError {
 /** Seconds after which a client may repeat a write that the store could not make. */
 const STORE_RETRY_SECONDS = '5';
 
-/** What a failure of the store means for the client: nothing was changed, and reads go on. */
+/** What a failure of the store means for the client: nothing was changed, unless it says so, and reads go on. */
 function storeFailure({ code, remedy }: StoreError): ApiError {
   const later = { 'retry-after': STORE_RETRY_SECONDS };
   switch (code) {
@@ -195,6 +195,11 @@ function storeFailure({ code, remedy }: StoreError): ApiError {
     case 'unavailable': {
       const message = `the server cannot write its store, so nothing was changed: ${remedy}, then try again`;
       return new ApiError(503, 'store_unavailable', message, undefined, later);
+    }
+    case 'uncertain': {
+      const message =
+        'the store has not said whether the change was made, and it may still be: read what there is before you try again';
+      return new ApiError(503, 'store_uncertain', message, undefined, later);
     }
     default:
       return new ApiError(500, 'internal_error', 'the server failed: its log says why, under this trace');

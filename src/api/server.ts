@@ -167,6 +167,7 @@ export class ApiServer {
   async stop(): Promise<void> {
     const { app } = this;
     const unix = this.#unix;
+    this.#parts.context.audit.close();
     this.#parts.healthEvents.stop();
     this.#parts.streams.endAll();
     if (unix !== undefined) {

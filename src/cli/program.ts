@@ -22,6 +22,7 @@ import { runCommand } from './commands/run.js';
 import { serveCommand } from './commands/serve.js';
 import { serveReloadCommand } from './commands/serve-reload.js';
 import { statusCommand } from './commands/status.js';
+import { storeCommand } from './commands/store.js';
 import { tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { COMPLETIONS_FLAG, completions } from './completion.js';
@@ -52,6 +53,7 @@ const COMMANDS: readonly CliCommand[] = [
   exportCommand,
   backupCommand,
   restoreCommand,
+  storeCommand,
   monitoringCommand,
   benchCommand,
   completionCommand,

@@ -64,6 +64,7 @@ const OWN: Readonly<Record<string, string>> = {
   store_not_empty: 'the documents have no backups',
   store_full: 'the documents know of no store',
   store_unavailable: 'the documents know of no store',
+  store_uncertain: 'the documents know of no store',
   vpn_gateway_advertised_cidrs_quota_exceeded: 'the documents have the limit without a code',
 };
 
@@ -240,6 +241,7 @@ t.test('a store that fails is a fault of the server, and says no more', async (t
   for (const [code, expected] of [
     ['full', [507, 'store_full', '5']],
     ['unavailable', [503, 'store_unavailable', '5']],
+    ['uncertain', [503, 'store_uncertain', '5']],
   ] as const) {
     fault = new StoreError(code, '/var/lib/secret/store.db', 'free space');
     for (const { id } of changes) {

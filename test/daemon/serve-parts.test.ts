@@ -235,7 +235,7 @@ store: data/store.db
     listen: { host: '::1', port: 8443 },
     tls: { certificate: join(path, 'cert.pem') },
     tokens: [{ name: 'a', role: 'viewer', hash: hashSecret('a-token-of-some-length') }],
-    store: join(path, 'data/store.db'),
+    store: { engine: 'sqlite', path: join(path, 'data/store.db') },
   });
   t.match(read(''), /"vpcs" and "subnets" are needed/);
   t.match(read(`${SITE}listen: 8080`), /listen/);

@@ -12,6 +12,7 @@ import * as Type from '../../util/json-schema.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { isLocalPlace, type MetricsPlace, readMetricsPlace } from '../metrics/place.js';
 import { RUN_FOLDER } from './run-folder.js';
+import { readStorePlace, type StorePlace, StorePlaceSchema } from './store-place.js';
 import type { WebhookConfig } from './webhook.js';
 import { readWebhooks, WebhooksSchema } from './webhook-file.js';
 
@@ -31,7 +32,7 @@ export interface ServeFile {
   readonly apiKeys: readonly Credential[];
   /** File with the key that signs the tokens for API keys; one beside the store when left out. */
   readonly signingKeyFile?: string;
-  readonly store: string;
+  readonly store: StorePlace;
   /** File with the key that seals pre-shared keys in the store. */
   readonly sealingKeyFile?: string;
   /** Folder of the control sockets of gateways. */
@@ -132,9 +133,14 @@ const ServeFileSchema = Type.Object(
   },
   closed,
 );
-type ServeInput = Type.Static<typeof ServeFileSchema>;
+/** The same, where `store` is no file. */
+const ElsewhereSchema = Type.Object(
+  { ...ServeFileSchema.properties, store: Type.Optional(StorePlaceSchema) },
+  closed,
+);
+type ServeInput = Type.Static<typeof ServeFileSchema | typeof ElsewhereSchema>;
 
-const check = new SchemaCheck(ServeFileSchema);
+const checks = { file: new SchemaCheck(ServeFileSchema), elsewhere: new SchemaCheck(ElsewhereSchema) };
 
 /**
  * Reads the configuration of the server. Paths in it are relative to the folder of `source`; files that hold a token
@@ -147,6 +153,8 @@ export function readServeFile(text: string, source: string): Result<ServeFile, C
   if (value === null || value === undefined) {
     return err([{ path: '', message: 'the file is empty: "vpcs" and "subnets" are needed at least' }]);
   }
+  const isElsewhere = typeof (value as { readonly store?: unknown }).store === 'object';
+  const check = checks[isElsewhere ? 'elsewhere' : 'file'];
   const input = check.withoutNulls(value) as ServeInput;
   const issues = check.issues(input);
   const file = issues.length === 0 ? readValid(input, source, issues) : undefined;
@@ -199,7 +207,7 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     tokens: credentials(['tokens'], tokens),
     apiKeys: credentials(['api_keys'], apiKeys),
     ...(signing === undefined ? {} : { signingKeyFile: path(signing) }),
-    store: path(store ?? SERVE_DEFAULTS.store),
+    store: readStorePlace(store ?? SERVE_DEFAULTS.store, { issues, path, keys: { signing, sealing } }),
     ...(sealing === undefined ? {} : { sealingKeyFile: path(sealing) }),
     runFolder: path(runFolder ?? SERVE_DEFAULTS.runFolder),
     orphanSeconds: seconds ?? SERVE_DEFAULTS[onStop === 'keep' ? 'keptSeconds' : 'orphanSeconds'],

@@ -6,10 +6,9 @@ import type { ServerReload } from '../../api/context.js';
 import type { ApiAuth } from '../../api/options.js';
 import { type ApiReplacement, ApiServer } from '../../api/server.js';
 import { type ConfigError, formatConfigErrors } from '../../store/config-error.js';
-import { KIND, SECRET_FIELDS } from '../../store/records.js';
-import { createSealer, readSealingKey } from '../../store/sealing.js';
+import { KIND } from '../../store/records.js';
+import { readSealingKey } from '../../store/sealing.js';
 import type { Site } from '../../store/site.js';
-import { openSqliteStore } from '../../store/sqlite-store.js';
 import type { Store } from '../../store/store.js';
 import { EventHub, HUB_LIMITS } from '../../telemetry/events/event-hub.js';
 import { describeOperatorEvent, type OperatorEvent } from '../../telemetry/events/operator-events.js';
@@ -21,6 +20,7 @@ import { StartError } from '../start-error.js';
 import type { ManagedService, ServiceManager } from '../system/service-manager.js';
 import { EndRequest, type SignalSource, withSignals } from '../system/signals.js';
 import { UndoStack } from '../undo.js';
+import { openStore } from './open-store.js';
 import { ProcessRunner } from './process-runner.js';
 import { serveChanges } from './serve-changes.js';
 import type { ServeFile } from './serve-file.js';
@@ -79,10 +79,10 @@ export class ControlPlane {
   static async #bringUp(options: ServeOptions, undo: UndoStack): Promise<ControlPlane> {
     const { file, program, logFormat, logger } = options;
     const { site, socket } = file;
-    mkdirSync(dirname(file.store), { recursive: true, mode: 0o700 });
     mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
     const metrics = await metricsOf(file);
-    const store = openStore(file, metrics);
+    const opened = await openStore(file, logger);
+    const store = metrics?.measured(opened) ?? opened;
     undo.push('the store', () => store.close());
     const { runFolder: folder, orphanSeconds, standby } = file;
     const logLevel = logLevelOf(options, file);
@@ -234,17 +234,6 @@ async function metricsOf({ metrics }: ServeFile): Promise<ServeMetrics | undefin
   return new loaded.ServeMetrics(metrics);
 }
 
-function openStore(file: ServeFile, metrics: ServeMetrics | undefined): Store {
-  const store = openSqliteStore({
-    path: file.store,
-    secretFields: SECRET_FIELDS,
-    ...(file.sealingKeyFile === undefined
-      ? {}
-      : { sealer: createSealer(readSealingKey(file.sealingKeyFile)) }),
-  });
-  return metrics?.measured(store) ?? store;
-}
-
 function refused(errors: readonly string[]): ServerReload {
   return { applied: false, changes: [], errors };
 }
@@ -254,10 +243,19 @@ function logLevelOf({ logLevel }: Pick<ServeOptions, 'logLevel'>, file: ServeFil
   return logLevel ?? file.logLevel ?? DEFAULT_LOG_LEVEL;
 }
 
-function authOf({ auth, tokens, apiKeys, signingKeyFile, store }: ServeFile): ApiAuth {
+function authOf(file: ServeFile): ApiAuth {
+  const { auth, tokens, apiKeys } = file;
   if (auth === 'none') return { mode: 'none' };
-  const signingKey = readSealingKey(signingKeyFile ?? ownSigningKey(`${store}.signing-key`));
-  return { mode: 'tokens', tokens, apiKeys, signingKey };
+  return { mode: 'tokens', tokens, apiKeys, signingKey: readSealingKey(signingKeyOf(file)) };
+}
+
+function signingKeyOf({ signingKeyFile, store }: ServeFile): string {
+  if (signingKeyFile !== undefined) return signingKeyFile;
+  if (store.engine === 'sqlite') return ownSigningKey(`${store.path}.signing-key`);
+  throw new StartError(
+    'hosts with one store sign tokens with one key',
+    'name its file with "signing_key_file"',
+  );
 }
 
 /** A key of the server's own beside the store, made when it is not there: tokens outlive a restart. */
