@@ -36,6 +36,7 @@ function main({ memory, vault, wakeFd }: WorkerMemory, setup: WorkerSetup): void
           return layout.bodyOffset + body + layout.icvLength;
         },
         complete() {},
+        enterTerm() {},
         free() {},
       };
     },

@@ -4,8 +4,10 @@ import { DEFAULT_REPLAY_WINDOW } from '../esp/params.js';
 import { MAX_CHILD_ID } from '../esp/policy-table.js';
 import { replayWindowFault } from '../esp/replay-window.js';
 import { keyFault } from '../esp/sa-keys.js';
+import { type EspStart, FRESH_START, LAST_SEQUENCE, startFault } from '../esp/start.js';
 import type { DeviceNumber, Spi } from '../util/ids.js';
 import { type Endpoint, parseIp } from '../util/ip.js';
+import { type Term, termFault } from '../util/term.js';
 
 /** A data plane, as far as it decides which pairs it takes. */
 export interface Admitting {
@@ -22,7 +24,8 @@ export interface Admitting {
  * What `install` of every data plane refuses before it does anything. The caller wipes the keys then.
  * @param local the socket that the pair's packets leave from
  * @throws RangeError for a data plane that is closed, a form it cannot send, an id or SPI in use, a device that is not
- *   there, keys that do not fit the suite, a replay window out of range, or a peer that the socket cannot reach
+ *   there, keys that do not fit the suite, a replay window or counters out of range, or a peer that the socket cannot
+ *   reach
  */
 export function admit(pair: EspPair, local: Endpoint, plane: Admitting): void {
   const { id, spiIn, device = 0, replayWindow = DEFAULT_REPLAY_WINDOW } = pair;
@@ -49,7 +52,29 @@ export function admit(pair: EspPair, local: Endpoint, plane: Admitting): void {
   }
   const window = replayWindowFault(replayWindow);
   if (window !== undefined) refuse(`: ${window}`);
+  checkStart(id, pair.start ?? FRESH_START);
   checkPeer(id, pair.peer, local);
+}
+
+/** @throws RangeError when the counters of a child SA cannot be there */
+export function checkStart(id: number, start: EspStart): void {
+  const fault = startFault(start);
+  if (fault !== undefined) throw new RangeError(`child SA ${id}: ${fault}`);
+}
+
+/** @throws RangeError when so many sequence numbers cannot be left out */
+export function checkSkip(id: number, packets: number): void {
+  if (Number.isInteger(packets) && packets >= 0 && packets <= LAST_SEQUENCE) return;
+  throw new RangeError(
+    `child SA ${id}: ${packets} sequence numbers to leave out: use a whole number from 0 to ${LAST_SEQUENCE}`,
+  );
+}
+
+/** The term to seal in from now on. @throws RangeError when it may not follow the term `before` */
+export function laterTerm(term: Term, before: Term): Term {
+  const fault = termFault(term, before);
+  if (fault !== undefined) throw new RangeError(fault);
+  return term;
 }
 
 /**

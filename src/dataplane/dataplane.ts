@@ -1,8 +1,10 @@
 import type { ReadCounters } from '../connection/traffic-totals.js';
 import type { DropCounts } from '../esp/drops.js';
 import type { EspPair } from '../esp/params.js';
+import type { EspStart } from '../esp/start.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
+import type { Term } from '../util/term.js';
 import type { Millis } from '../util/units.js';
 import type { PacketTap, TapOptions } from './packet-tap.js';
 
@@ -15,8 +17,10 @@ export interface ChildCounters {
   readonly bytesOut: number;
   /** Last authentic inbound packet on the daemon's clock, 0 when there was none. */
   readonly lastInbound: Millis;
-  /** Next outbound sequence number minus one: packets under this key. */
+  /** Next outbound sequence number minus one: packets under this key, and numbers that were left out. */
   readonly sequenceOut: number;
+  /** The last outbound sequence number allowed: what `reserve` ordered holds when it is here. */
+  readonly reservedOut?: number;
   readonly drops: DropCounts;
   /** Number of its worker, where there are several. */
   readonly worker?: WorkerIndex;
@@ -73,6 +77,27 @@ export interface DataPlane {
   activateOutbound(id: number): void;
   /** @throws RangeError when the address is no IP address of the family of the SA's socket */
   updatePeer(id: number, peer: Endpoint): void;
+  /**
+   * Seals in this term from now on, with all child SAs: those that are installed, and those that will be.
+   * @throws RangeError for a term that is over, or is none (`termFault`)
+   */
+  enterTerm(term: Term): void;
+  /**
+   * Outbound sequence numbers up to `limit` may be used from now on, none beyond (`not_reserved`). It may lie below the
+   * one before; then it holds from the time when the counters show it.
+   * @throws RangeError for a limit that is no sequence number
+   */
+  reserve(id: number, limit: number): void;
+  /**
+   * Goes on where another host may have been with copies of the same keys. Counters that are further already stay.
+   * @throws RangeError for counters out of range (`startFault`)
+   */
+  resume(id: number, start: EspStart): void;
+  /**
+   * Leaves out as many outbound sequence numbers: the peer has lost count of them (RFC 6311 §5.2).
+   * @throws RangeError for a number that is not whole, or below 0
+   */
+  skipOutbound(id: number, packets: number): void;
   /** Sends no more by it. It goes on receiving until it is removed: packets may still be on their way. */
   retire(id: number): void;
   remove(id: number): void;

@@ -4,9 +4,11 @@ import { InboundSa } from '../esp/open.js';
 import { DEFAULT_REPLAY_WINDOW, type EspForm, type EspPair } from '../esp/params.js';
 import { OutboundSa } from '../esp/seal.js';
 import { SelectorSet } from '../esp/selectors.js';
+import { FRESH_START } from '../esp/start.js';
 import type { DeviceNumber, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
+import type { Term } from '../util/term.js';
 import type { Millis } from '../util/units.js';
 import type { ChildCounters } from './dataplane.js';
 import { PeerReports } from './peer-watch.js';
@@ -35,7 +37,7 @@ export class PortableChild {
   lastInbound: Millis = 0;
 
   /** Takes over and wipes the keys in `pair`. @throws RangeError for a suite or keys that do not fit */
-  constructor(pair: EspPair, crypto: CryptoBackend, random: Random) {
+  constructor(pair: EspPair, crypto: CryptoBackend, random: Random, term: Term) {
     this.id = pair.id;
     this.spiIn = pair.spiIn;
     this.device = pair.device ?? 0;
@@ -43,8 +45,11 @@ export class PortableChild {
     this.encapsulation = pair.encapsulation;
     this.peer = pair.peer;
     this.reportedPeer = pair.peer;
-    const { suite } = pair;
-    this.outbound = new OutboundSa({ spi: pair.spiOut, suite, keys: pair.keysOut, crypto, random });
+    const { suite, start = FRESH_START } = pair;
+    this.outbound = new OutboundSa({
+      ...{ spi: pair.spiOut, suite, keys: pair.keysOut, crypto, random },
+      ...{ start, term },
+    });
     this.inbound = new InboundSa({
       spi: pair.spiIn,
       suite,
@@ -52,6 +57,7 @@ export class PortableChild {
       crypto,
       selectors: new SelectorSet(pair.localTs, pair.peerTs),
       replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
+      highest: start.highest,
     });
   }
 
@@ -64,6 +70,7 @@ export class PortableChild {
       bytesOut: this.bytesOut,
       lastInbound: this.lastInbound,
       sequenceOut: this.outbound.sequence,
+      reservedOut: this.outbound.limit,
       drops: this.drops.snapshot(),
     };
   }

@@ -5,16 +5,18 @@ import type { DropCounts, DropReason } from '../esp/drops.js';
 import { EarlyPackets } from '../esp/early-packets.js';
 import type { EspPair } from '../esp/params.js';
 import { createOutboundTable, NO_POLICY, NO_SA, type OutboundTable } from '../esp/policy-table.js';
+import { type EspStart, FRESH_START } from '../esp/start.js';
 import { copyOf, readU32 } from '../util/bytes.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { Random } from '../util/random.js';
 import { wipeSecrets } from '../util/secret.js';
+import { NO_TERM, type Term } from '../util/term.js';
 import type { Millis } from '../util/units.js';
 import { ESP_HEADER_LENGTH } from '../wire/esp.js';
 import { createPacketView, destinationOf, type PacketView, readPacket } from '../wire/ip.js';
 import { AcquireLimit } from './acquire-limit.js';
-import { admit, checkPeer } from './admission.js';
+import { admit, checkPeer, checkSkip, checkStart, laterTerm } from './admission.js';
 import type { ChildCounters, DataPlane, DataPlaneListener, WorkerState } from './dataplane.js';
 import type { SendEsp } from './esp-sender.js';
 import type { PacketDevice } from './packet-device.js';
@@ -79,6 +81,7 @@ class Portable implements PortableDataPlane {
   #burstsOut = 0;
   /** The capture that runs, if one does. */
   #tap: PortableTap | undefined;
+  #term: Term = NO_TERM;
   #closed = false;
 
   constructor(options: PortableOptions) {
@@ -129,7 +132,7 @@ class Portable implements PortableDataPlane {
         hasSpi: (spi) => this.#bySpi.has(spi),
         deviceFault: (device) => (this.#lanes.has(device) ? undefined : `there is no device ${device}`),
       });
-      child = new PortableChild(pair, this.#deps.crypto, this.#deps.random);
+      child = new PortableChild(pair, this.#deps.crypto, this.#deps.random, this.#term);
       this.#lanes.get(child.device)!.table.insert(pair);
       this.#children.set(child.id, child);
       this.#bySpi.set(child.spiIn, child);
@@ -152,6 +155,28 @@ class Portable implements PortableDataPlane {
     checkPeer(id, peer, child.local);
     child.peer = peer;
     child.reports.forget();
+  }
+
+  enterTerm(term: Term): void {
+    this.#term = laterTerm(term, this.#term);
+    for (const { outbound } of this.#children.values()) outbound.enterTerm(term);
+  }
+
+  reserve(id: number, limit: number): void {
+    checkStart(id, { ...FRESH_START, limit });
+    this.#children.get(id)?.outbound.reserve(limit);
+  }
+
+  resume(id: number, start: EspStart): void {
+    checkStart(id, start);
+    const child = this.#children.get(id);
+    child?.outbound.resume(start);
+    child?.inbound.startAt(start.highest);
+  }
+
+  skipOutbound(id: number, packets: number): void {
+    checkSkip(id, packets);
+    this.#children.get(id)?.outbound.skip(packets);
   }
 
   retire(id: number): void {

@@ -37,6 +37,8 @@ export const DROP_REASONS = [
   'congestion',
   /** Inbound: came before its SA was agreed on, and the SA did not follow in time (RFC 7296 §2.8). */
   'early',
+  /** Outbound: no standby knows yet of the sequence number whose turn it is, so it must not be used. */
+  'not_reserved',
 ] as const;
 
 /** One of the reasons for which a packet is dropped. */

@@ -38,8 +38,6 @@ export const SEQUENCE_OFFSET = 4;
 export const AAD_LENGTH = ESP_HEADER_LENGTH;
 /** Pad length and next header. */
 export const ESP_TRAILER_LENGTH = 2;
-/** No sequence number may follow this one under the same key (RFC 4303 §3.3.3). */
-export const LAST_SEQUENCE = 0xffffffff;
 
 /**
  * The layout of packets under this suite.

@@ -28,6 +28,8 @@ export interface InboundSaOptions {
   readonly selectors: SelectorSet;
   /** Packets the anti-replay window spans. */
   readonly replayWindow: number;
+  /** Every sequence number up to it counts as seen; 0 when left out. */
+  readonly highest?: number;
 }
 
 const MALFORMED = err<DropReason>('malformed');
@@ -52,6 +54,7 @@ export class InboundSa {
     this.spi = options.spi;
     this.layout = espLayout(suite);
     this.#window = new ReplayWindow(options.replayWindow);
+    this.#window.startAt(options.highest ?? 0);
     this.#selectors = options.selectors;
     const cipher = crypto.cipher(suite.encryption.id, suite.encryption.keyBits);
     const integrity = cipher.aead ? undefined : crypto.integrity(suite.integrity);
@@ -64,6 +67,11 @@ export class InboundSa {
   /** The highest sequence number accepted: the right edge of the anti-replay window. */
   get highestSequence(): number {
     return this.#window.highest;
+  }
+
+  /** Counts every sequence number up to `highest` as seen. */
+  startAt(highest: number): void {
+    this.#window.startAt(highest);
   }
 
   /** Packets whose ICV held and whose number was new, also those that were dropped afterwards. */

@@ -2,6 +2,7 @@ import type { EspKeys, EspSuite } from '../crypto/types.js';
 import type { DeviceNumber, Spi } from '../util/ids.js';
 import type { Endpoint } from '../util/ip.js';
 import type { TrafficSelector } from '../wire/ike/payloads.js';
+import type { EspStart } from './start.js';
 
 /** Packets the anti-replay window spans by default (RFC 6479). */
 export const DEFAULT_REPLAY_WINDOW = 1024;
@@ -29,6 +30,8 @@ export interface EspPair {
   readonly outbound: boolean;
   /** Packets the anti-replay window spans; `DEFAULT_REPLAY_WINDOW` when left out. */
   readonly replayWindow?: number;
+  /** Where its counters begin, when its keys were used elsewhere; `FRESH_START` when left out. */
+  readonly start?: EspStart;
   /** The packet device it belongs to, by its number in the data plane; 0, the first one, when left out. */
   readonly device?: DeviceNumber;
 }

@@ -38,6 +38,19 @@ export class ReplayWindow {
     this.#words = new Uint32Array(ring + 1);
   }
 
+  /**
+   * Moves the right edge to `highest`, when it lies beyond, and counts every number up to there as seen: what had come
+   * was followed elsewhere, and is known by its end only. For the start of an SA, and for jumps (RFC 6311 §5.2).
+   */
+  startAt(highest: number): void {
+    const words = this.#words;
+    if (highest <= words[this.#ring]!) return;
+    words.fill(0xffffffff);
+    // The word at the edge has room for later numbers, which have not been seen.
+    words[(highest >>> 5) & (this.#ring - 1)] = (2 << (highest & 31)) - 1;
+    words[this.#ring] = highest;
+  }
+
   /** The right edge: the highest sequence number accepted, 0 before the first. */
   get highest(): number {
     return this.#words[this.#ring]!;

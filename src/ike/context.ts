@@ -1,5 +1,6 @@
 import type { CryptoBackend, TransformNeed } from '../crypto/types.js';
 import type { Random } from '../util/random.js';
+import { NO_TERM, type Term, termFault } from '../util/term.js';
 import type { Millis } from '../util/units.js';
 import type { ConnectionConfig, EngineConfig, IkeProposalSpec } from './config.js';
 import type { IkeEvent } from './events.js';
@@ -17,6 +18,11 @@ export interface EngineDeps {
   readonly random: Random;
   readonly limits: EngineLimits;
   readonly config: EngineConfig;
+  /**
+   * In which this engine seals, when other hosts have copies of its keys; 0 when left out. It takes over SAs of earlier
+   * terms only.
+   */
+  readonly term?: Term;
   /** Left out: inbound ESP SPIs are random in all bits. */
   readonly spiSteering?: SpiSteering;
 }
@@ -30,6 +36,7 @@ export class Context {
   readonly random: Random;
   readonly limits: EngineLimits;
   readonly spiSteering: SpiSteering | undefined;
+  readonly term: Term;
   /** What authenticated peers may have and do. */
   readonly budget: PeerBudget;
   /** Time of the current input. */
@@ -46,11 +53,15 @@ export class Context {
   readonly #adoptedIds = new Set<number>();
   readonly #advice = new AdviceMemory();
 
+  /** @throws RangeError for a term that is none */
   constructor(deps: EngineDeps) {
     this.crypto = deps.crypto;
     this.random = deps.random;
     this.limits = deps.limits;
     this.spiSteering = deps.spiSteering;
+    this.term = deps.term ?? NO_TERM;
+    const fault = termFault(this.term);
+    if (fault !== undefined) throw new RangeError(fault);
     this.budget = new PeerBudget(deps.limits);
     this.#config = this.configure(deps.config);
   }

@@ -1,4 +1,5 @@
-import type { IkeId } from '../util/ids.js';
+import type { ConnectionId, IkeId } from '../util/ids.js';
+import { NO_TERM } from '../util/term.js';
 import { TokenBucket } from '../util/token-bucket.js';
 import type { Millis } from '../util/units.js';
 import { describeWireError, summarize } from '../wire/ike/dissect.js';
@@ -36,6 +37,7 @@ export class Engine {
   readonly #v1: IkeV1;
   readonly #v2: IkeV2;
   readonly #versions: readonly IkeVersion[];
+  readonly #touched = new Set<ConnectionId>();
   readonly #sources: SourceRate;
   /** First requests of all sources together, whatever becomes of them. */
   readonly #requests: TokenBucket;
@@ -97,7 +99,7 @@ export class Engine {
         break;
     }
     for (const version of this.#versions) version.tick();
-    return ctx.drain();
+    return this.#drain();
   }
 
   /** When `handle` wants a `timer` input next; undefined when nothing waits for time. */
@@ -116,6 +118,21 @@ export class Engine {
    */
   export(ikeId?: IkeId): SaRecord[] {
     return this.#versions.flatMap((version) => version.export?.(ikeId) ?? []);
+  }
+
+  /** The same of one connection. */
+  exportConnection(connection: ConnectionId): SaRecord[] {
+    return this.#versions.flatMap((version) => version.exportConnection?.(connection) ?? []);
+  }
+
+  /**
+   * The connections whose SAs may be other than at the last call: what another host must know of, before the outputs
+   * since then are carried out. None without a term.
+   */
+  takeTouched(): ConnectionId[] {
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    return touched;
   }
 
   /**
@@ -138,7 +155,7 @@ export class Engine {
       if (reason !== undefined) refused.push({ record, reason });
     }
     for (const version of this.#versions) version.tick();
-    return { outputs: ctx.drain(), refused };
+    return { outputs: this.#drain(), refused };
   }
 
   /** Whether SAs that are given up still wait for their peers: a daemon that stops waits for them a while. */
@@ -161,6 +178,19 @@ export class Engine {
       sources: halfOpen.sources,
       offers: this.#v1.world.offers.size,
     };
+  }
+
+  #drain(): Output[] {
+    const outputs = this.#ctx.drain();
+    if (this.#ctx.term === NO_TERM) return outputs;
+    for (const version of this.#versions)
+      for (const connection of version.touched?.() ?? []) this.#touched.add(connection);
+    // What is gone is in no table any more.
+    for (const output of outputs) {
+      if (output.kind !== 'event' || !('connection' in output.event)) continue;
+      if (output.event.connection !== undefined) this.#touched.add(output.event.connection);
+    }
+    return outputs;
   }
 
   #adopt(record: SaRecord): string | undefined {

@@ -45,6 +45,10 @@ export interface IkeVersion {
    * out, and either end begins it again.
    */
   export?(ikeId?: IkeId): SaRecord[];
+  /** The same of one connection. Counts nothing as touched. */
+  exportConnection?(connection: ConnectionId): SaRecord[];
+  /** The connections of which an SA that is there may have changed since `deadline` was last asked. */
+  touched?(): ConnectionId[];
   /**
    * Carries on what a record of this version says, which the engine has found sound in its common part: puts the SA
    * into the tables, its SPIs into the pool, continues the ids after its own (`Context.keepId`, `passId`), and reports

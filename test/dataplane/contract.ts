@@ -8,6 +8,7 @@ import { InboundSa } from '../../src/esp/open.js';
 import type { EspPair } from '../../src/esp/params.js';
 import { OutboundSa } from '../../src/esp/seal.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
+import { type EspStart, FRESH_START, LAST_SEQUENCE } from '../../src/esp/start.js';
 import { readU32, toHex } from '../../src/util/bytes.js';
 import type { Endpoint } from '../../src/util/ip.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
@@ -37,6 +38,10 @@ export interface Subject {
   activate(id: number): Promise<void>;
   retire(id: number): Promise<void>;
   updatePeer(id: number, peer: Endpoint): Promise<void>;
+  enterTerm(term: number): Promise<void>;
+  reserve(id: number, limit: number): Promise<void>;
+  resume(id: number, start: EspStart): Promise<void>;
+  skipOutbound(id: number, packets: number): Promise<void>;
   /** The host sends a packet. */
   fromHost(packet: Uint8Array): Promise<void>;
   /** An ESP packet arrives: in UDP, or as IP protocol 50. */
@@ -71,6 +76,7 @@ export interface Subject {
 }
 
 const GCM = findSuite(Encr.AES_GCM_16, 128);
+const CHACHA = findSuite(Encr.CHACHA20_POLY1305, 0);
 const CBC = findSuite(Encr.AES_CBC, 256, Integ.HMAC_SHA2_256_128);
 const crypto = createOpensslBackend();
 
@@ -83,10 +89,10 @@ function peerSeals(generation = 1, suite = GCM): (packet: Uint8Array) => Uint8Ar
 }
 
 /** What A makes of the packets that B seals. */
-function peerOpens(suite: EspSuite): (packet: Uint8Array) => Uint8Array {
-  const { a } = pairEnds(suite);
+function peerOpens(suite: EspSuite, generation = 1): (packet: Uint8Array) => Uint8Array {
+  const { a } = pairEnds(suite, { generation });
   const sa = new InboundSa({
-    ...{ spi: a.spiIn, suite, keys: espKeys(suite, '1 to a'), crypto },
+    ...{ spi: a.spiIn, suite, keys: espKeys(suite, `${generation} to a`), crypto },
     selectors: new SelectorSet(a.localTs, a.peerTs),
     replayWindow: 64,
   });
@@ -324,6 +330,110 @@ export function contract(
       t.equal((await subject.toHost()).length, passes ? 1 : 0, `number ${sequence}`);
     }
     t.same(nonZero(subject.childDrops()), { replay: 6 });
+  });
+
+  for (const suite of [GCM, CHACHA]) {
+    const { id } = suite.encryption;
+    test(`suite ${id}: the term is the upper half of the IV, the sequence number the lower`, async (t, subject) => {
+      const opens = [1, 2].map((generation) => peerOpens(suite, generation));
+      const ends = (generation: number) => pairEnds(suite, { generation, a: subject.peer }).b;
+      await subject.install(ends(1));
+      const ivs = async (): Promise<string[]> => {
+        const packets = await subject.toPeer('udp');
+        for (const packet of packets) {
+          const open = opens[readU32(packet, 0) === ends(1).spiOut ? 0 : 1]!;
+          t.equal(toHex(open(packet)), toHex(TO_A), 'the peer takes any IV');
+        }
+        return packets.map((packet) => toHex(packet.subarray(8, 16)));
+      };
+      await subject.fromHost(TO_A);
+      t.same(await ivs(), ['0000000000000001'], 'without high availability it is zero');
+      await subject.enterTerm(7);
+      await subject.fromHost(TO_A);
+      t.same(await ivs(), ['0000000700000002'], 'of a child SA that is there');
+      await subject.enterTerm(0xfffffffe);
+      await subject.fromHost(TO_A);
+      // The same networks: the newer one carries them.
+      await subject.install(ends(2));
+      await subject.fromHost(TO_A);
+      await subject.retire(2);
+      await subject.fromHost(TO_A);
+      t.same(
+        await ivs(),
+        ['fffffffe00000003', 'fffffffe00000001', 'fffffffe00000004'],
+        'of one that is installed later, and in turns',
+      );
+    });
+  }
+
+  test('no sequence number beyond what is reserved', async (t, subject) => {
+    const { b } = pairEnds(GCM, { a: subject.peer });
+    await subject.install({ ...b, start: { next: 0x8000_0000, limit: 0x8000_0001, highest: 0 } });
+    const sent = async (packets: number): Promise<number[]> => {
+      for (let i = 0; i < packets; i++) await subject.fromHost(TO_A);
+      return (await subject.toPeer('udp')).map((packet) => readU32(packet, 4));
+    };
+    t.match(subject.counters(1), { sequenceOut: 0x7fff_ffff, reservedOut: 0x8000_0001 });
+    t.same(await sent(3), [0x8000_0000, 0x8000_0001]);
+    t.same(nonZero(subject.childDrops()), { not_reserved: 1 });
+    await subject.reserve(1, 0x8000_0002);
+    t.same(await sent(2), [0x8000_0002], 'the number whose turn it was is not lost');
+    await subject.reserve(1, 5);
+    t.same(await sent(1), [], 'a limit below what is used');
+    t.match(subject.counters(1), { sequenceOut: 0x8000_0002, reservedOut: 5 });
+    await subject.reserve(1, LAST_SEQUENCE);
+    t.same(await sent(1), [0x8000_0003], 'no limit any more');
+    t.same(nonZero(subject.childDrops()), { not_reserved: 3 });
+  });
+
+  test('a takeover begins after every number that was reserved, and never goes back', async (t, subject) => {
+    // A standby holds it dormant: it has no numbers, and no part in outbound traffic.
+    const { b } = pairEnds(GCM, { a: subject.peer, outbound: false });
+    await subject.install({ ...b, start: { ...FRESH_START, limit: 0 } });
+    await subject.activate(1);
+    await subject.fromHost(TO_A);
+    t.same(nonZero(subject.childDrops()), { not_reserved: 1 });
+    await subject.enterTerm(8);
+    await subject.resume(1, { next: 1001, limit: LAST_SEQUENCE, highest: 500 });
+    await subject.fromHost(TO_A);
+    t.same(
+      (await subject.toPeer('udp')).map((one) => toHex(one.subarray(4, 16))),
+      ['000003e9'.concat('00000008', '000003e9')],
+    );
+    for (const [sequence, passes] of [
+      [500, false],
+      [470, false],
+      [503, true],
+      [501, true],
+      [501, false],
+    ] as const) {
+      await subject.fromPeer(forged(sequence, withTrailer(GCM, TO_B, 4)), 'udp');
+      t.equal((await subject.toHost()).length, passes ? 1 : 0, `number ${sequence}`);
+    }
+    await subject.resume(1, { next: 7, limit: LAST_SEQUENCE, highest: 9 });
+    await subject.fromHost(TO_A);
+    t.same(
+      (await subject.toPeer('udp')).map((one) => readU32(one, 4)),
+      [1002],
+      'not back outbound',
+    );
+    await subject.fromPeer(forged(503, withTrailer(GCM, TO_B, 4)), 'udp');
+    t.same(await subject.toHost(), [], 'nor inbound');
+  });
+
+  test('numbers that are left out (RFC 6311 §5.2)', async (t, subject) => {
+    await subject.install(pairEnds(GCM, { a: subject.peer }).b);
+    await subject.skipOutbound(1, 0x1_0000);
+    await subject.fromHost(TO_A);
+    t.same(
+      (await subject.toPeer('udp')).map((one) => readU32(one, 4)),
+      [0x1_0001],
+    );
+    await subject.skipOutbound(1, LAST_SEQUENCE);
+    await subject.fromHost(TO_A);
+    t.same(await subject.toPeer('udp'), [], 'more than there are');
+    t.same(nonZero(subject.childDrops()), { sequence_exhausted: 1 });
+    t.equal(subject.counters(1).sequenceOut, LAST_SEQUENCE);
   });
 
   test('octets after the inner packet are padding, and do not count (RFC 4303 §2.7)', async (t, subject) => {

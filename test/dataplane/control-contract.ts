@@ -2,6 +2,7 @@ import t, { type Test } from 'tap';
 import { noTraffic } from '../../src/connection/traffic-totals.js';
 import type { DataPlane } from '../../src/dataplane/dataplane.js';
 import type { EspPair } from '../../src/esp/params.js';
+import { FRESH_START, LAST_SEQUENCE } from '../../src/esp/start.js';
 import type { Endpoint } from '../../src/util/ip.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
 import { findSuite } from '../helpers/esp.js';
@@ -72,6 +73,9 @@ export function controlContract(
     refused({ suite: { ...GCM, esn: true } }, /extended sequence/);
     refused({ replayWindow: 1 }, /from 32 to 65536/);
     refused({ replayWindow: 64.5 }, /from 32 to 65536/);
+    refused({ start: { ...FRESH_START, next: 0 } }, /next outbound sequence number 0: it is 1 to 4294967296/);
+    refused({ start: { ...FRESH_START, limit: -1 } }, /limit -1 of outbound sequence numbers: use a whole/);
+    refused({ start: { ...FRESH_START, highest: 2 ** 32 } }, /highest inbound sequence number 4294967296/);
     refused({ peer: OTHER_FAMILY }, /"2001:db8::1" cannot be reached from/);
     refused({ peer: { ...peer, address: 'gateway.example' } }, /"gateway.example" cannot be reached/);
     t.same(
@@ -97,6 +101,38 @@ export function controlContract(
       plane.workers().reduce((sum, { children }) => sum + children, 0),
       2,
     );
+  });
+
+  test('a term that is over is refused, and so are counters out of range', async (t, subject) => {
+    const { plane } = subject;
+    plane.enterTerm(3);
+    plane.enterTerm(3);
+    for (const [term, message] of [
+      [2, /term 2 is over: keys were used in term 3 already/],
+      [0, /term 0 is over/],
+      [-1, /term -1: use a whole number from 0 to 4294967295/],
+      [2 ** 32, /term 4294967296/],
+      [3.5, /term 3.5/],
+    ] as const)
+      t.throws(() => plane.enterTerm(term), { name: 'RangeError', message });
+    plane.enterTerm(0xffffffff);
+    plane.install(pairOf(subject));
+    const start = { next: 11, limit: 20, highest: 30 };
+    plane.resume(1, start);
+    await until(() => plane.countersOf(1)!.reservedOut === 20);
+    t.match(plane.countersOf(1), { sequenceOut: 10, reservedOut: 20 });
+    plane.skipOutbound(1, 5);
+    plane.reserve(1, 40);
+    await until(() => plane.countersOf(1)!.reservedOut === 40);
+    t.match(plane.countersOf(1), { sequenceOut: 15, reservedOut: 40 });
+    for (const wrong of [-1, 1.5, LAST_SEQUENCE + 1]) {
+      t.throws(() => plane.reserve(1, wrong), { name: 'RangeError', message: /child SA 1: limit/ });
+      t.throws(() => plane.skipOutbound(1, wrong), { name: 'RangeError', message: /to leave out/ });
+      t.throws(() => plane.resume(1, { ...start, highest: wrong }), { name: 'RangeError' });
+    }
+    plane.reserve(77, 1);
+    plane.resume(77, start);
+    plane.skipOutbound(77, 1);
   });
 
   test('what is not there is no error', async (t, subject) => {

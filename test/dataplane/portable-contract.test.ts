@@ -32,6 +32,10 @@ contract('portable', {}, async (): Promise<Subject> => {
     activate: async (id) => plane.activateOutbound(id),
     retire: async (id) => plane.retire(id),
     updatePeer: async (id, peer) => plane.updatePeer(id, peer),
+    enterTerm: async (term) => plane.enterTerm(term),
+    reserve: async (id, limit) => plane.reserve(id, limit),
+    resume: async (id, start) => plane.resume(id, start),
+    skipOutbound: async (id, packets) => plane.skipOutbound(id, packets),
     fromHost: async (packet) => device.inject(packet),
     fromPeer: async (packet, form) =>
       form === 'udp' ? plane.espDatagram(B, A, packet) : plane.rawEsp(packet),

@@ -96,6 +96,29 @@ t.test('the ends of the range', async (t) => {
   t.notOk(window.advance(0xffffffff - 1024));
 });
 
+t.test('a window that begins at a number has seen all before, and none after', async (t) => {
+  for (const size of [32, 64, 100, 1024]) {
+    for (const edge of [1, 31, 32, 63, 64, 1000, 4095, 2 ** 31, 0xfffffffe]) {
+      const begun = new ReplayWindow(size);
+      begun.startAt(edge);
+      t.equal(begun.highest, edge);
+      const oracle = new Oracle(size);
+      for (let number = Math.max(1, edge - size); number <= edge; number++) oracle.accept(number);
+      const last = Math.min(0xffffffff, edge + size);
+      // The farthest first, then all of them from both ends: each is new once, when it lies beyond the edge.
+      const numbers = Array.from({ length: last - Math.max(1, edge - size) + 1 }, (_, i) => last - i);
+      const wrong = [...numbers, ...numbers.reverse()].filter(
+        (number) => begun.advance(number) !== oracle.accept(number),
+      );
+      t.same(wrong, [], `window of ${size} from ${edge}`);
+    }
+  }
+  const window = new ReplayWindow(64);
+  window.advance(100);
+  window.startAt(90);
+  t.ok(window.advance(95), 'an edge that lies behind changes nothing');
+});
+
 t.test('a size that makes no sense is refused', async (t) => {
   for (const size of [0, 31, 32.5, 65537, Number.NaN]) {
     t.throws(() => new ReplayWindow(size), { name: 'RangeError', message: /from 32 to 65536/ });

@@ -4,6 +4,7 @@ import type { EspKeys } from '../../src/crypto/types.js';
 import type { InboundSa } from '../../src/esp/open.js';
 import { OutboundSa } from '../../src/esp/seal.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
+import { FRESH_START } from '../../src/esp/start.js';
 import { concat, equalBytes, fromHex, readU32, toHex } from '../../src/util/bytes.js';
 import { SecretKey } from '../../src/util/secret.js';
 import { Encr, Integ } from '../../src/wire/ike/registry.js';
@@ -75,7 +76,7 @@ for (const vector of packets) {
       keys: keysOf(vector),
       crypto,
       random: { bytes: (length) => concat(fromHex(vector.iv), new Uint8Array(length)).slice(0, length) },
-      lastSequence: readU32(packet, 4) - 1,
+      start: { ...FRESH_START, next: readU32(packet, 4) },
     });
     t.equal(toHex(must(outbound.sealPayload(payload, vector.nextHeader))), toHex(packet), 'and sealed again');
   });

@@ -6,6 +6,7 @@ import { InboundSa } from '../../src/esp/open.js';
 import { DEFAULT_REPLAY_WINDOW } from '../../src/esp/params.js';
 import { OutboundSa } from '../../src/esp/seal.js';
 import { SelectorSet } from '../../src/esp/selectors.js';
+import { FRESH_START } from '../../src/esp/start.js';
 import { concat, writeU32 } from '../../src/util/bytes.js';
 import { cidrOf, cidrRange, parseIp } from '../../src/util/ip.js';
 import type { Random } from '../../src/util/random.js';
@@ -180,7 +181,8 @@ export interface InboundOptions {
 /** The outbound SA that `inboundSa` answers to. */
 export function outboundSa(crypto: CryptoBackend, suite: EspSuite, lastSequence = 0): OutboundSa {
   const random = seededRandom('iv');
-  return new OutboundSa({ spi: TEST_SPI, suite, keys: espKeys(suite), crypto, random, lastSequence });
+  const start = { ...FRESH_START, next: lastSequence + 1 };
+  return new OutboundSa({ spi: TEST_SPI, suite, keys: espKeys(suite), crypto, random, start });
 }
 
 export const TEST_SPI = 0xc0ffee42;

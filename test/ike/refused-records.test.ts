@@ -32,7 +32,7 @@ for (const version of [1, 2] as const) {
     };
     t.match(refused(engine(['other']), record), /no connection site in the configuration/);
     const strange = { ...record, version: RECORD_VERSION + 1 } as unknown as SaRecord;
-    t.match(refused(engine(), strange), /version 2/);
+    t.match(refused(engine(), strange), /version 3/);
     wipeRecord(record);
     t.match(refused(engine(), record), /wiped/);
   });

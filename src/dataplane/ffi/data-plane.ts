@@ -3,13 +3,15 @@ import type { EspSuite } from '../../crypto/types.js';
 import type { DropCounts } from '../../esp/drops.js';
 import { DEFAULT_MSS_CEILING } from '../../esp/offload/mss.js';
 import type { EspForm, EspPair } from '../../esp/params.js';
+import { type EspStart, FRESH_START } from '../../esp/start.js';
 import { localEndpoint } from '../../linux/sockets.js';
 import { readU32 } from '../../util/bytes.js';
 import type { DeviceNumber, Spi, WorkerIndex } from '../../util/ids.js';
 import { type Endpoint, parseIp } from '../../util/ip.js';
 import { wipeSecrets } from '../../util/secret.js';
+import { NO_TERM, type Term } from '../../util/term.js';
 import { ESP_HEADER_LENGTH } from '../../wire/esp.js';
-import { admit, checkPeer } from '../admission.js';
+import { admit, checkPeer, checkSkip, checkStart, laterTerm } from '../admission.js';
 import type { ChildCounters, DataPlane, ThreadPulse, WorkerState } from '../dataplane.js';
 import { NO_OFFLOAD, type Offload } from '../offload.js';
 import type { PacketTap, TapOptions } from '../packet-tap.js';
@@ -25,6 +27,7 @@ import {
   encodeForeign,
   encodeId,
   encodeInstall,
+  encodeNumbers,
   encodePath,
   encodePeer,
   Order,
@@ -68,6 +71,7 @@ class FfiDataPlane implements DataPlane {
   readonly #spis = new Set<number>();
   /** Further TUN devices by number. */
   readonly #devices = new FurtherDevices();
+  #term: Term = NO_TERM;
   #running = 0;
   /** The threads of workers, as the kernel numbers them. */
   readonly #threads: (number | undefined)[] = [];
@@ -203,6 +207,31 @@ class FfiDataPlane implements DataPlane {
       const limits = { pathMtu: mtu, mssCeiling: this.#mssCeiling };
       this.#order(this.#ownerOf(child), { kind: Order.SET_PATH, ...encodePath(id, limits) });
     }
+  }
+
+  enterTerm(term: Term): void {
+    this.#term = laterTerm(term, this.#term);
+    for (const worker of this.#group.workers) this.#order(worker, { kind: Order.TERM, ...encodeId(term) });
+  }
+
+  reserve(id: number, limit: number): void {
+    checkStart(id, { ...FRESH_START, limit });
+    this.#orderNumbers(Order.RESERVE, id, limit);
+  }
+
+  resume(id: number, start: EspStart): void {
+    checkStart(id, start);
+    this.#orderNumbers(Order.RESUME, id, start.next, start.limit, start.highest);
+  }
+
+  skipOutbound(id: number, packets: number): void {
+    checkSkip(id, packets);
+    this.#orderNumbers(Order.SKIP, id, packets);
+  }
+
+  #orderNumbers(kind: number, id: number, ...numbers: readonly number[]): void {
+    const child = this.#children.get(id);
+    if (child !== undefined) this.#order(this.#ownerOf(child), { kind, ...encodeNumbers(id, ...numbers) });
   }
 
   retire(id: number): void {

@@ -2,6 +2,7 @@ import type { IkeSuite } from '../../crypto/types.js';
 import type { ChildId, ConnectionId, IkeId } from '../../util/ids.js';
 import type { Endpoint } from '../../util/ip.js';
 import { secretsIn, wipeSecrets } from '../../util/secret.js';
+import { NO_TERM, type Term } from '../../util/term.js';
 import type { Millis } from '../../util/units.js';
 import type { Context } from '../context.js';
 import type { Role } from '../events.js';
@@ -12,7 +13,7 @@ import { adviseWeakIke, reportChild, reportIke } from './report.js';
 import type { VolumeLimit } from './volume.js';
 
 /** The shape of the records below. A reader refuses what has another. */
-export const RECORD_VERSION = 1;
+export const RECORD_VERSION = 2;
 
 /**
  * An established IKE SA with its child SAs as plain data: what `Engine.export` returns and `Engine.adopt` takes over.
@@ -25,6 +26,8 @@ export interface SaRecord {
   readonly version: typeof RECORD_VERSION;
   readonly ikeVersion: 1 | 2;
   readonly connection: ConnectionId;
+  /** In which its keys were used last. */
+  readonly term: Term;
   /** Absent for ESP SAs of IKEv1 that have outlived their ISAKMP SA (RFC 2408 §2.1). */
   readonly ike?: IkeRecord;
   readonly children: readonly ChildSaRecord[];
@@ -93,6 +96,8 @@ interface Adopter {
 export function unadoptable({ ctx, espSpis }: Adopter, record: SaRecord): string | undefined {
   if (record.version !== RECORD_VERSION)
     return `the record has version ${record.version}, and only ${RECORD_VERSION} is read`;
+  if (isUsedUp(ctx.term, record.term))
+    return `its keys were used in term ${record.term}: term ${ctx.term} does not come after it`;
   if (ctx.connection(record.connection) === undefined)
     return `there is no connection ${record.connection} in the configuration`;
   if (ctx.shuttingDown) return 'the engine is shutting down';
@@ -102,6 +107,14 @@ export function unadoptable({ ctx, espSpis }: Adopter, record: SaRecord): string
   if (spi !== undefined) return `the inbound ESP SPI 0x${spi.toString(16)} is in use`;
   if (secretsIn(record).some((key) => key.wiped)) return 'the keys of the record were wiped';
   return undefined;
+}
+
+/**
+ * Whether keys of the term `before` must not be used in `next`. Without high availability there is only one engine at a
+ * time, which hands over all it knows; else the one before may live on, and only another term has nonces of its own.
+ */
+function isUsedUp(next: Term, before: Term): boolean {
+  return next === NO_TERM ? before !== NO_TERM : before >= next;
 }
 
 /** The ids that a record keeps. */

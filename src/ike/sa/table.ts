@@ -206,6 +206,12 @@ export class SaTable<T extends TabledSa> {
     yield* (this.#sets.get(stateKey(state, address)) ?? []) as Iterable<T>;
   }
 
+  /** The SAs of a connection, oldest first, to be looked at and not to be changed. A copy. */
+  viewOf(id: ConnectionId): T[] {
+    const set = this.#sets.get(connectionKey(id));
+    return set === undefined ? [] : this.#agenda.inOrder(set as Set<T>);
+  }
+
   /** All SAs, oldest first, to be looked at and not to be changed. */
   values(): IterableIterator<T> {
     return this.#bySpi.values();

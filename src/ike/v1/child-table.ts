@@ -78,6 +78,16 @@ export class ChildTable {
     return [...family];
   }
 
+  /** The same, to be looked at and not to be changed. */
+  viewOf(connection: ConnectionId): V1Child[] {
+    return [...(this.#byConnection.get(connection) ?? [])];
+  }
+
+  /** The connections whose SAs may have changed, until `earliest` has looked at them. */
+  touched(): ConnectionId[] {
+    return this.#agenda.touched().flatMap((family) => Array.from(family, ({ connection }) => connection));
+  }
+
   /** What decides about all deadlines has changed. */
   touchAll(): void {
     for (const family of this.#byConnection.values()) this.#agenda.touch(family);

@@ -25,7 +25,7 @@ import { initiateUnlessPeerDid, yieldsToPeer } from './peer-first.js';
 import { workOffWanted } from './quick-initiator.js';
 import { confirm } from './quick-responder.js';
 import { receive } from './receive.js';
-import { exportAll, isV1Record } from './record.js';
+import { exportAll, exportConnection, isV1Record } from './record.js';
 import { followSource, renew } from './renew.js';
 import { TIMERS } from './timers.js';
 import { attemptOf, childrenOf, createWorld, currentSa, type World } from './world.js';
@@ -195,6 +195,17 @@ export class IkeV1 implements IkeVersion {
 
   export(ikeId?: IkeId): SaRecord[] {
     return exportAll(this.world, ikeId);
+  }
+
+  exportConnection(connection: ConnectionId): SaRecord[] {
+    return exportConnection(this.world, connection);
+  }
+
+  touched(): ConnectionId[] {
+    const { table, children } = this.world;
+    return [...table.touched().map(({ connection }) => connection?.id), ...children.touched()].flatMap(
+      (id) => id ?? [],
+    );
   }
 
   adopt(record: SaRecord): string | undefined {

@@ -11,7 +11,7 @@ import type { DpdRecord } from './dpd-state.js';
 import { type IsakmpSaIn, isIn, isUp } from './isakmp-sa.js';
 import type { LastMessage, Session, Terms } from './phases.js';
 import type { QuickAbandoned, QuickAnswered, QuickDone, QuickExchange, QuickSent } from './quick.js';
-import { childrenOf, type World } from './world.js';
+import type { World } from './world.js';
 
 /**
  * An ISAKMP SA that is in use, with ESP SAs of its connection; ESP SAs that have outlived theirs; or an ISAKMP SA that
@@ -95,18 +95,28 @@ export function exportAll(world: World, ikeId?: IkeId): V1SaRecord[] {
   return records;
 }
 
+/** The same of one connection. */
+export function exportConnection(world: World, connection: ConnectionId): V1SaRecord[] {
+  const sas = world.table.viewOf(connection).filter((sa) => isUp(sa) || isIn(sa, 'closing'));
+  const records = sas.map((sa) => exportSa(world, sa));
+  if (!sas.some(isUp) && world.children.viewOf(connection).length > 0)
+    records.push(exportOrphans(world, connection));
+  return records;
+}
+
 function exportSa(world: World, sa: Exportable): V1SaRecord {
   const connection = sa.connection.id;
   const ike = exportIke(sa);
-  const common = { version: RECORD_VERSION, ikeVersion: 1, connection } as const;
+  const { term } = world.ctx;
+  const common = { version: RECORD_VERSION, ikeVersion: 1, connection, term } as const;
   const { phase } = sa;
   if (phase.at === 'closing') return { ...common, children: [], closing: { ike, forgetAt: phase.forgetAt } };
   // Those that wait for message 3 belong to the SA of their quick mode, all others to the newest.
   const awaited = new Set<V1Child>();
   for (const quick of phase.session.quicks.values()) if (quick.state === 'answered') awaited.add(quick.child);
-  const children = childrenOf(world, connection).filter((child) =>
-    child.state === 'pending' ? awaited.has(child) : phase.at === 'established',
-  );
+  const children = world.children
+    .viewOf(connection)
+    .filter((child) => (child.state === 'pending' ? awaited.has(child) : phase.at === 'established'));
   return { ...common, ike, children: children.map(exportChild) };
 }
 
@@ -117,7 +127,8 @@ function exportOrphans(world: World, connection: ConnectionId): V1SaRecord {
     version: RECORD_VERSION,
     ikeVersion: 1,
     connection,
-    children: childrenOf(world, connection).map(exportChild),
+    term: world.ctx.term,
+    children: world.children.viewOf(connection).map(exportChild),
     ...(orphans === undefined ? {} : { orphans: { ...orphans, path: { ...orphans.path } } }),
     ...(askedOrphans === undefined ? {} : { askedOrphans }),
   };

@@ -87,10 +87,12 @@ function needsOf({ suite, active }: V2IkeRecord): TransformNeed[] {
   ];
 }
 
-function phaseOf(world: World, { ike, children }: V2SaRecord, { id }: ConnectionConfig): IkePhase {
+function phaseOf(world: World, { ike, children, term }: V2SaRecord, { id }: ConnectionConfig): IkePhase {
   const { ctx } = world;
   const keys = cloneSecrets(ike.keys);
-  const protection = createProtection(ctx, ike.suite, keys, ike.role, ike.sealed);
+  // Another term has all its numbers left.
+  const sealed = term === ctx.term ? ike.sealed : 0;
+  const protection = createProtection(ctx, ike.suite, keys, ike.role, sealed);
   const { peerIdentity, natReport, establishedAt, establishedOrder, expiresAt, service } = ike;
   const set = new ChildSet();
   for (const child of children) set.add(childOf(child, id));

@@ -10,6 +10,7 @@ import { concat, writeU32 } from '../../util/bytes.js';
 import type { Random } from '../../util/random.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
+import { NO_TERM, type Term } from '../../util/term.js';
 import type { ByteCount } from '../../util/units.js';
 import type { WireError } from '../../wire/error.js';
 import {
@@ -31,7 +32,10 @@ export type OpenError =
 
 /** Seals and opens the encrypted payload of one IKE SA (RFC 7296 §3.14, RFC 5282, RFC 7383). */
 export interface Protection {
-  /** Counts what was sealed with an IV that is a number: none is ever used again under one key (RFC 5282 §3.1). */
+  /**
+   * Counts what was sealed with an IV that is a number: within a term none is ever used again under one key (RFC 5282
+   * §3.1). At most `LAST_SEALED`, after which the SA must be gone.
+   */
   readonly sealed: number;
   /** A whole datagram with `payloads` inside an SK payload. */
   seal(header: IkeHeader, payloads: readonly Payload[]): Uint8Array;
@@ -44,6 +48,9 @@ export interface Protection {
   /** The piece of a payload chain inside one fragment (RFC 7383 §2.5). Same rule. */
   openText(bytes: Uint8Array, sealed: SkPayload | SkfPayload): Result<Uint8Array, OpenError>;
 }
+
+/** What fits the lower half of an IV; the term is in the upper one. */
+export const LAST_SEALED = 2 ** 32 - 1;
 
 /** Octets of a fragment's payload header: generic header, fragment number, total (RFC 7383 §2.5). */
 const SKF_HEADER_LENGTH = 8;
@@ -71,13 +78,21 @@ interface BodyCipher {
   open(bytes: Uint8Array, body: Uint8Array, offset: number): Uint8Array | undefined;
 }
 
+/** What protection takes from outside. */
+interface ProtectionDeps {
+  readonly crypto: CryptoBackend;
+  readonly random: Random;
+  /** The upper half of IVs that are numbers; 0 when left out. */
+  readonly term?: Term;
+}
+
 /**
  * Protection with the keys of an SA; `role` is this end's. The keys stay the SA's, which wipes them. `sealed`: what
- * `Protection.sealed` said where these keys were used before.
+ * `Protection.sealed` said where these keys were used before in the same term.
  * @throws RangeError for a suite the backend does not have, or keys that do not fit it
  */
 export function createProtection(
-  { crypto, random }: { readonly crypto: CryptoBackend; readonly random: Random },
+  { crypto, random, term = NO_TERM }: ProtectionDeps,
   suite: IkeSuite,
   keys: IkeKeys,
   role: Role,
@@ -87,7 +102,7 @@ export function createProtection(
   const responder = { encryption: keys.skEr, integrity: keys.skAr };
   const [out, inward] = role === 'initiator' ? [initiator, responder] : [responder, initiator];
   const cipher = crypto.cipher(suite.encryption.id, suite.encryption.keyBits);
-  if (cipher.aead) return new SkProtection(new AeadBody(cipher, out, inward, sealed));
+  if (cipher.aead) return new SkProtection(new AeadBody(cipher, out, inward, { term, sealed }));
   const integrity = crypto.integrity(suite.integrity);
   return new SkProtection(new CbcBody(cipher, integrity, random, withIntegrity(out), withIntegrity(inward)));
 }
@@ -251,9 +266,16 @@ class AeadBody implements BodyCipher {
   readonly #cipher: AeadCipher;
   readonly #out: Direction;
   readonly #in: Direction;
+  readonly #term: Term;
   #sealed: number;
 
-  constructor(cipher: AeadCipher, out: Direction, inward: Direction, sealed: number) {
+  constructor(
+    cipher: AeadCipher,
+    out: Direction,
+    inward: Direction,
+    { term, sealed }: { readonly term: Term; readonly sealed: number },
+  ) {
+    this.#term = term;
     this.#sealed = sealed;
     this.overhead = cipher.ivLength + cipher.icvLength;
     this.#cipher = cipher;
@@ -279,11 +301,16 @@ class AeadBody implements BodyCipher {
     return this.#cipher.open(key, nonce, bytes.subarray(0, offset), body.subarray(ivLength));
   }
 
-  /** RFC 5282 §3.1: an IV never repeats under one key. Each direction has its own key, so a counter will do. */
+  /**
+   * RFC 5282 §3.1: an IV never repeats under one key. Each direction has its own key, so a counter will do, and the term
+   * where several hosts have copies of the key.
+   * @throws RangeError when all are used up, which `noteSpent` prevents
+   */
   #nextIv(): Uint8Array {
+    if (this.#sealed >= LAST_SEALED) throw new RangeError('no IV is left under the keys of this IKE SA');
     const iv = new Uint8Array(this.#cipher.ivLength);
     this.#sealed++;
-    writeU32(iv, iv.length - 8, Math.floor(this.#sealed / 2 ** 32));
+    writeU32(iv, iv.length - 8, this.#term);
     writeU32(iv, iv.length - 4, this.#sealed);
     return iv;
   }

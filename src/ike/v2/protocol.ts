@@ -159,6 +159,14 @@ export class IkeV2 implements IkeVersion {
     return records;
   }
 
+  exportConnection(connection: ConnectionId): SaRecord[] {
+    return this.world.table.viewOf(connection).flatMap((sa) => exportSa(this.world, sa) ?? []);
+  }
+
+  touched(): ConnectionId[] {
+    return this.world.table.touched().flatMap(({ connection }) => connection?.id ?? []);
+  }
+
   adopt(record: SaRecord): string | undefined {
     const connection = this.world.ctx.connection(record.connection);
     if (!isV2Record(record) || connection === undefined) return 'the record lacks what an IKEv2 SA has';

@@ -37,7 +37,7 @@ export interface V2SaRecord extends SaRecord {
 /** `rekeyAt` is as it was reported; when this end rekeys is in `service`. */
 export interface V2IkeRecord extends IkeRecord {
   readonly keys: IkeKeys;
-  /** What `Protection.sealed` counts: going on from less would use an IV twice under one key (RFC 5282 §3.1). */
+  /** What `Protection.sealed` counts in this term: going on from less would use an IV twice (RFC 5282 §3.1). */
   readonly sealed: number;
   /** Nonces of the exchange that made the SA, initiator's first. */
   readonly nonces: readonly Uint8Array[];
@@ -99,6 +99,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
     version: RECORD_VERSION,
     ikeVersion: 2,
     connection: connection.id,
+    term: world.ctx.term,
     ike: {
       id: sa.id,
       role: sa.role,

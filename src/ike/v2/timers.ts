@@ -9,6 +9,7 @@ import { fillGaps } from './coverage.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
 import { revise } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
+import { LAST_SEALED } from './protect.js';
 import { reauthenticate } from './reauthentication.js';
 import { isWorthRekeying, renewalDue, renewExpiring } from './revival.js';
 import { resend } from './send.js';
@@ -100,12 +101,25 @@ export function tick(world: World, sa: IkeSa): void {
   table.serve(world, sa, world.ctx.now);
 }
 
-/** Before the message ids of an IKE SA are used up, it is rekeyed (RFC 7296 §2.2). */
-function noteSpent({ ctx }: World, sa: IkeSa): void {
-  if (!isEstablished(sa) || !mayRekey(sa.connection)) return;
-  const { service } = sa.phase;
+/** What is kept of message ids and IVs, to end an SA with, where neither end has rekeyed it. */
+const LAST_RESORT = 2 ** 20;
+
+/**
+ * Before the message ids or the IVs of an IKE SA are used up, it is rekeyed (RFC 7296 §2.2, RFC 5282 §3.1); where that
+ * does not work, it ends.
+ */
+function noteSpent(world: World, sa: IkeSa): void {
+  if (!isEstablished(sa)) return;
+  const { ctx } = world;
+  const { service, keyed } = sa.phase;
   const messages = Math.max(sa.nextMessageId, sa.inbound.next);
-  if (service.spent || messages < ctx.limits.messagesPerIkeSa) return;
+  const { sealed } = keyed.protection;
+  if (Math.max(messages, sealed) > LAST_SEALED - LAST_RESORT) {
+    beginDelete(world, sa, 'expired', service.rekeyRefused);
+    return;
+  }
+  if (service.spent || !mayRekey(sa.connection)) return;
+  if (messages < ctx.limits.messagesPerIkeSa && sealed < LAST_SEALED / 2) return;
   service.spent = true;
   service.rekeyAt = ctx.now;
 }

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { GLOBAL_BLOCK, readDrops } from '../../../src/dataplane/ffi/memory/counters.js';
-import { encodeEsp, encodePeer, Order } from '../../../src/dataplane/ffi/memory/orders.js';
+import { encodeEsp, encodeNumbers, encodePeer, Order } from '../../../src/dataplane/ffi/memory/orders.js';
 import { formatIp } from '../../../src/util/ip.js';
 import { ip } from '../../helpers/esp.js';
 import { Bench, readFrom, writeTo } from '../../helpers/packet-bench.js';
@@ -33,6 +33,11 @@ contract('packet loop', { skip: skipWithoutFfi() }, async (): Promise<Subject> =
     activate: async (id) => bench.id(Order.ACTIVATE, id),
     retire: async (id) => bench.id(Order.RETIRE, id),
     updatePeer: async (id, to) => bench.order(Order.UPDATE_PEER, encodePeer(id, to)),
+    enterTerm: async (term) => bench.id(Order.TERM, term),
+    reserve: async (id, limit) => bench.order(Order.RESERVE, encodeNumbers(id, limit)),
+    resume: async (id, { next, limit, highest }) =>
+      bench.order(Order.RESUME, encodeNumbers(id, next, limit, highest)),
+    skipOutbound: async (id, packets) => bench.order(Order.SKIP, encodeNumbers(id, packets)),
     async fromHost(packet) {
       writeTo(bench.tun, packet);
       await bench.settle();

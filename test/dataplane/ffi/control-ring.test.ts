@@ -156,6 +156,7 @@ t.test('installations keep everything, and their keys are zeroed on the way', { 
       peer: pair.peer,
       outbound: true,
       replayWindow: DEFAULT_REPLAY_WINDOW,
+      start: { next: 1, limit: 0xffffffff, highest: 0 },
     });
     const values = [keysIn.encryption, keysIn.integrity!, keysOut.encryption, keysOut.integrity!];
     t.same(

@@ -331,6 +331,36 @@ t.test('IVs of CBC do not repeat and never come from the counter', { skip }, asy
   sealer.free();
 });
 
+t.test('every way of sealing puts the term into the IV', { skip }, async (t) => {
+  const arena = createArena();
+  const evp = createEvpCrypto(openssl!, arena, byStates(arena));
+  const fallback = createFallbackCrypto(backend, random, arena);
+  const best = choosePacketCrypto(arena, backend, random).crypto;
+  const inner = innerPacket(20);
+  for (const suite of suites.filter((one) => one.integrity === 0)) {
+    const keys = makeKeys(suite);
+    const sealers = [evp, fallback, best].map((crypto) => crypto.sealer(suite, 256, keys()));
+    const packets = (sequence: number): string[] =>
+      sealers.map((sealer) => {
+        arena.bytes.set(inner, innerPacketAt);
+        const length = sealer.seal(innerPacketAt, inner.length, 4, sequence, txPacket(0));
+        sealer.complete();
+        return Buffer.from(arena.bytes.slice(txPacket(0), txPacket(0) + length)).toString('hex');
+      });
+    for (const [term, iv] of [
+      [0, '0000000000000001'],
+      [7, '0000000700000001'],
+      [0xfffffffe, 'fffffffe00000001'],
+    ] as const) {
+      for (const sealer of sealers) sealer.enterTerm(term);
+      const [first, ...others] = packets(1);
+      t.equal(first!.slice(16, 32), iv);
+      for (const other of others) t.equal(other, first, `${suite.encryption.id} in term ${term}`);
+    }
+    for (const sealer of sealers) sealer.free();
+  }
+});
+
 t.test('known answers', { skip }, async (t) => {
   const arena = createArena();
   t.same(runSelfTest(openssl!, arena, byStates(arena)).failed, []);

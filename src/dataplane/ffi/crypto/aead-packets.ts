@@ -1,6 +1,7 @@
 import type { EspLayout } from '../../../esp/layout.js';
 import { writeU32 } from '../../../util/bytes.js';
 import type { Spi } from '../../../util/ids.js';
+import { NO_TERM, type Term } from '../../../util/term.js';
 import { type Arena, Vaulted } from '../memory/arena.js';
 import type { AeadCalls } from './aead-calls.js';
 import { type CallList, listUser } from './call-list.js';
@@ -16,6 +17,8 @@ export class AeadSealer implements PacketSealer {
   readonly #cipher: AeadCalls;
   readonly #framer: EspFramer;
   readonly #salt: Uint8Array;
+  /** In an array, since a field above 2^31 would be a heap object. */
+  readonly #term = new Uint32Array([NO_TERM]);
 
   constructor(calls: EspCalls, layout: EspLayout, spi: Spi, salt: Uint8Array, cipher: AeadCalls) {
     this.layout = layout;
@@ -33,8 +36,8 @@ export class AeadSealer implements PacketSealer {
     const cipher = this.#cipher;
     if (!list.isOf(this.#user)) this.#prepare();
     const body = this.#framer.write(innerAt, innerLength, nextHeader, sequence, outAt);
-    // RFC 4106 §3.1, RFC 7634 §2: unique under the key, which the sequence number is.
-    writeU32(bytes, outAt + 8, 0);
+    // RFC 4106 §3.1, RFC 7634 §2: unique under the key, which the sequence number is within a term.
+    writeU32(bytes, outAt + 8, this.#term[0]!);
     writeU32(bytes, outAt + 12, sequence);
     writeU32(this.#arena.vault.bytes, Vaulted.nonce + 8, sequence);
     cipher.aim(list, outAt, innerAt, body, outAt + layout.bodyOffset, outAt + layout.bodyOffset + body);
@@ -44,10 +47,16 @@ export class AeadSealer implements PacketSealer {
 
   complete(): void {}
 
+  enterTerm(term: Term): void {
+    this.#term[0] = term;
+    // The nonce in the vault is of the term before: `#prepare` writes it again.
+    this.#list.leave(this.#user);
+  }
+
   #prepare(): void {
     const { bytes } = this.#arena.vault;
     bytes.set(this.#salt, Vaulted.nonce);
-    writeU32(bytes, Vaulted.nonce + 4, 0);
+    writeU32(bytes, Vaulted.nonce + 4, this.#term[0]!);
     this.#cipher.prepare(this.#list, Vaulted.nonce);
     this.#list.claim(this.#user);
   }

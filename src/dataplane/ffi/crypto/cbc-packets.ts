@@ -63,6 +63,9 @@ export class CbcSealer implements PacketSealer {
 
   complete(): void {}
 
+  /** Chance makes the IVs. */
+  enterTerm(): void {}
+
   #prepare(): void {
     const { openssl, arena } = this.#calls;
     const { EVP_CipherUpdate } = openssl.native;

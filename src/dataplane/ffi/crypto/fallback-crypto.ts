@@ -1,10 +1,19 @@
-import type { AeadCipher, CbcCipher, CryptoBackend, IntegrityFunction } from '../../../crypto/types.js';
+import type {
+  AeadCipher,
+  CbcCipher,
+  CryptoBackend,
+  EspKeys,
+  EspSuite,
+  IntegrityFunction,
+} from '../../../crypto/types.js';
 import { AAD_LENGTH, ESP_TRAILER_LENGTH, type EspLayout, espLayout, padLength } from '../../../esp/layout.js';
 import { RandomIv } from '../../../esp/random-iv.js';
 import { type SaKeys, splitKeys, wipeKeys } from '../../../esp/sa-keys.js';
 import { writeTrailer } from '../../../esp/trailer.js';
 import { copyOf, writeU32 } from '../../../util/bytes.js';
+import type { Spi } from '../../../util/ids.js';
 import type { Random } from '../../../util/random.js';
+import { NO_TERM, type Term } from '../../../util/term.js';
 import type { Arena } from '../memory/arena.js';
 import type { PacketCrypto, PacketOpener, PacketSealer } from './packet-crypto.js';
 
@@ -21,36 +30,7 @@ export function createFallbackCrypto(backend: CryptoBackend, random: Random, are
       !esn &&
       backend.supports({ kind: 'encryption', ...encryption }) &&
       (integrity === 0 || backend.supports({ kind: 'integrity', id: integrity })),
-    sealer(suite, spi, keys): PacketSealer {
-      const layout = espLayout(suite);
-      const cipher = backend.cipher(suite.encryption.id, suite.encryption.keyBits);
-      const integrity = cipher.aead ? undefined : backend.integrity(suite.integrity);
-      const split = splitKeys(layout, keys);
-      const ivs = new RandomIv(random, cipher.ivLength);
-      return {
-        layout,
-        seal(innerAt, innerLength, nextHeader, sequence, outAt) {
-          const padding = padLength(layout, innerLength);
-          const end = writeTrailer(bytes, innerAt + innerLength, padding, nextHeader);
-          writeU32(bytes, outAt, spi);
-          writeU32(bytes, outAt + 4, sequence);
-          if (cipher.aead) {
-            writeU32(bytes, outAt + 8, 0);
-            writeU32(bytes, outAt + 12, sequence);
-          } else {
-            ivs.write(bytes, outAt + 8);
-          }
-          const head = bytes.slice(outAt, outAt + layout.bodyOffset);
-          const sealed = cipher.aead
-            ? sealAead(cipher, split, head, bytes.slice(innerAt, end))
-            : sealCbc(cipher, integrity!, split, head, bytes.slice(innerAt, end));
-          bytes.set(sealed, outAt + layout.bodyOffset);
-          return layout.bodyOffset + innerLength + padding + ESP_TRAILER_LENGTH + layout.icvLength;
-        },
-        complete() {},
-        free: () => wipeKeys(split),
-      };
-    },
+    sealer: (suite, spi, keys) => fallbackSealer({ backend, random, bytes }, suite, spi, keys),
     opener(suite, keys): PacketOpener {
       const layout = espLayout(suite);
       const cipher = backend.cipher(suite.encryption.id, suite.encryption.keyBits);
@@ -70,6 +50,53 @@ export function createFallbackCrypto(backend: CryptoBackend, random: Random, are
         free: () => wipeKeys(split),
       };
     },
+  };
+}
+
+interface Parts {
+  readonly backend: CryptoBackend;
+  readonly random: Random;
+  readonly bytes: Uint8Array;
+}
+
+/** Seals one SA's packets. */
+function fallbackSealer(
+  { backend, random, bytes }: Parts,
+  suite: EspSuite,
+  spi: Spi,
+  keys: EspKeys,
+): PacketSealer {
+  const layout = espLayout(suite);
+  const cipher = backend.cipher(suite.encryption.id, suite.encryption.keyBits);
+  const integrity = cipher.aead ? undefined : backend.integrity(suite.integrity);
+  const split = splitKeys(layout, keys);
+  const ivs = new RandomIv(random, cipher.ivLength);
+  let term: Term = NO_TERM;
+  return {
+    layout,
+    enterTerm(next) {
+      term = next;
+    },
+    seal(innerAt, innerLength, nextHeader, sequence, outAt) {
+      const padding = padLength(layout, innerLength);
+      const end = writeTrailer(bytes, innerAt + innerLength, padding, nextHeader);
+      writeU32(bytes, outAt, spi);
+      writeU32(bytes, outAt + 4, sequence);
+      if (cipher.aead) {
+        writeU32(bytes, outAt + 8, term);
+        writeU32(bytes, outAt + 12, sequence);
+      } else {
+        ivs.write(bytes, outAt + 8);
+      }
+      const head = bytes.slice(outAt, outAt + layout.bodyOffset);
+      const sealed = cipher.aead
+        ? sealAead(cipher, split, head, bytes.slice(innerAt, end))
+        : sealCbc(cipher, integrity!, split, head, bytes.slice(innerAt, end));
+      bytes.set(sealed, outAt + layout.bodyOffset);
+      return layout.bodyOffset + innerLength + padding + ESP_TRAILER_LENGTH + layout.icvLength;
+    },
+    complete() {},
+    free: () => wipeKeys(split),
   };
 }
 

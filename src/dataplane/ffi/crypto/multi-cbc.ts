@@ -143,6 +143,9 @@ export class MultiCbcSealer implements PacketSealer {
     }
   }
 
+  /** Chance makes the IVs. */
+  enterTerm(): void {}
+
   /**
    * Describes a waiting packet to the function. Only now: the lanes belong to all SAs, and packets of another
    * one may have come between.

@@ -1,6 +1,7 @@
 import type { EspKeys, EspSuite } from '../../../crypto/types.js';
 import type { EspLayout } from '../../../esp/layout.js';
 import type { Spi } from '../../../util/ids.js';
+import type { Term } from '../../../util/term.js';
 
 /** Turns inner packets into ESP packets within an arena. One per child SA; offsets are those of the arena. */
 export interface PacketSealer {
@@ -13,6 +14,8 @@ export interface PacketSealer {
    * @throws Error when the library fails, which no packet can cause
    */
   seal(innerAt: number, innerLength: number, nextHeader: number, sequence: number, outAt: number): number;
+  /** Seals in this term from now on: the upper half of the IVs that a counter makes. 0 until then. */
+  enterTerm(term: Term): void;
   /** Finishes all packets that were sealed. @throws Error as `seal` */
   complete(): void;
   /** Forgets the keys. Safe to call twice. */

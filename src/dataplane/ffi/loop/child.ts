@@ -4,13 +4,15 @@ import { mssLimit } from '../../../esp/offload/mss.js';
 import type { EspForm } from '../../../esp/params.js';
 import { ReplayWindow } from '../../../esp/replay-window.js';
 import { SelectorSet } from '../../../esp/selectors.js';
+import { type EspStart, LAST_SEQUENCE } from '../../../esp/start.js';
 import { SOCKADDR_SPACE, writeSockaddr } from '../../../linux/sockaddr.js';
 import type { DeviceNumber, Spi } from '../../../util/ids.js';
 import { type Endpoint, parseIp } from '../../../util/ip.js';
+import type { Term } from '../../../util/term.js';
 import { PeerReports } from '../../peer-watch.js';
 import type { PacketCrypto, PacketOpener, PacketSealer } from '../crypto/packet-crypto.js';
 import { type Arena, At, NAME_SIZE } from '../memory/arena.js';
-import { Counter, claimBlock, counterBase } from '../memory/counters.js';
+import { Counter, claimBlock, counterBase, Drop } from '../memory/counters.js';
 import type { Installation } from '../memory/orders.js';
 import type { TapWriter } from '../memory/tap-ring.js';
 
@@ -40,15 +42,18 @@ export class Child {
   mss6 = 0xffff;
   readonly #suite: EspSuite;
   readonly encapsulation: EspForm;
-  /** In an array, since a field above 2^31 would be a heap object for every packet. */
-  readonly #sequence = new Uint32Array(1);
+  /**
+   * The outbound sequence number used last and the last one allowed. In an array, since a field above 2^31 would be a
+   * heap object for every packet.
+   */
+  readonly #sequence = new Uint32Array(2);
   /** The last new address of the peer that was reported. */
   readonly #reported = new Uint32Array(SOCKADDR_SPACE / 4);
   readonly #reports = new PeerReports();
   readonly #arena: Arena;
 
   /** Takes over and wipes the keys. @throws RangeError for a suite or keys that do not fit */
-  constructor(arena: Arena, crypto: PacketCrypto, order: Installation) {
+  constructor(arena: Arena, crypto: PacketCrypto, order: Installation, term: Term) {
     this.#arena = arena;
     this.id = order.id;
     this.spiIn = order.spiIn;
@@ -68,7 +73,9 @@ export class Child {
       this.sealer.free();
       throw error;
     }
+    this.sealer.enterTerm(term);
     claimBlock(arena, order.block, order.id);
+    this.resume(order.start);
   }
 
   /** @throws RangeError when the address is no IP address */
@@ -96,18 +103,41 @@ export class Child {
     this.mss6 = mssCeiling === 0 ? 0xffff : mssLimit(this.innerMtu, 6, mssCeiling);
   }
 
-  /** The next sequence number, from 1, or 0 when all are used up: the counter never cycles. */
+  /** The next sequence number, from 1, or 0 when none is left or allowed: see `noSequence`. */
   nextSequence(): number {
     const used = this.#sequence[0]!;
-    if (used === 0xffffffff) return 0;
+    if (used >= this.#sequence[1]!) return 0;
     this.#sequence[0] = used + 1;
     this.#arena.f64[this.counters + Counter.SEQUENCE_OUT] = used + 1;
     return used + 1;
   }
 
-  /** For tests: as if this many packets had been sent. */
-  skipSequence(used: number): void {
-    this.#sequence[0] = used;
+  /** Why there is no next sequence number: the counter never cycles, and does not pass its limit. */
+  get noSequence(): number {
+    return this.#sequence[0] === LAST_SEQUENCE ? Drop.sequence_exhausted : Drop.not_reserved;
+  }
+
+  /** Leaves out as many sequence numbers, all that are left when there are not so many. */
+  skipSequence(packets: number): void {
+    this.#use(this.#sequence[0]! + packets);
+  }
+
+  /** Sequence numbers up to `limit` may be used. */
+  reserve(limit: number): void {
+    this.#sequence[1] = limit;
+    this.#arena.f64[this.counters + Counter.RESERVED_OUT] = limit;
+  }
+
+  /** Goes on where another host may have been, but never back. */
+  resume({ next, limit, highest }: EspStart): void {
+    this.#use(Math.max(this.#sequence[0]!, next - 1));
+    this.reserve(limit);
+    this.window.startAt(highest);
+  }
+
+  #use(sequence: number): void {
+    this.#sequence[0] = Math.min(sequence, LAST_SEQUENCE);
+    this.#arena.f64[this.counters + Counter.SEQUENCE_OUT] = this.#sequence[0]!;
   }
 
   /**

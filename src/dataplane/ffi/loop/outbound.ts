@@ -205,7 +205,7 @@ export class Outbound {
     }
     const sequence = child.nextSequence();
     if (sequence === 0) {
-      dropOf(child, Drop.sequence_exhausted, at, length);
+      dropOf(child, child.noSequence, at, length);
       return;
     }
     if (child.tap !== undefined) child.tap.put(INNER_OUT, child.id, at, length, -1);

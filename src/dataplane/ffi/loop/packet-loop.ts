@@ -12,6 +12,7 @@ import {
   writePollFd,
 } from '../../../linux/poll.js';
 import type { DeviceNumber } from '../../../util/ids.js';
+import { NO_TERM, type Term } from '../../../util/term.js';
 import type { Millis } from '../../../util/units.js';
 import { NO_OFFLOAD } from '../../offload.js';
 import type { PacketCrypto } from '../crypto/packet-crypto.js';
@@ -40,6 +41,7 @@ import type { WorkerMemory, WorkerReport, WorkerSetup } from './messages.js';
 import { Outbound } from './outbound.js';
 import { Path } from './path.js';
 import { rehearse } from './rehearsal.js';
+import { sequenceSteps } from './sequence-steps.js';
 import { beginTap, endTap, watchChild } from './tap.js';
 
 const WAKE_AT = At.pollFds;
@@ -92,6 +94,7 @@ export class PacketLoop {
   readonly #errors: ErrorQueue;
   readonly #posted: () => SharedArrayBuffer | undefined;
   #pollCount: number;
+  #term: Term = NO_TERM;
   readonly #rawAt: number;
   /** Where the descriptors of further devices begin. */
   readonly #furtherAt: number;
@@ -319,6 +322,11 @@ export class PacketLoop {
     [Order.TAP]: (at) => beginTap(this.#path, this.#posted(), at),
     [Order.TAP_CHILD]: (at) => watchChild(this.#path, at),
     [Order.TAP_END]: () => endTap(this.#path),
+    [Order.TERM]: (at) => {
+      this.#term = decodeId(this.#arena, at);
+      for (const child of this.#path.byId.values()) child.sealer.enterTerm(this.#term);
+    },
+    ...sequenceSteps(() => this.#path),
     [Order.SET_PATH]: (at) => {
       const { id, pathMtu, mssCeiling } = decodePath(this.#arena, at);
       this.#path.byId.get(id)?.setPath(pathMtu, mssCeiling);
@@ -327,7 +335,7 @@ export class PacketLoop {
 
   #install(order: Installation): void {
     const path = this.#path;
-    const child = new Child(this.#arena, this.#crypto, order);
+    const child = new Child(this.#arena, this.#crypto, order, this.#term);
     child.tap = path.capture.tap?.of(child.id);
     path.byId.set(child.id, child);
     path.bySpi.set(child.spiIn, child);

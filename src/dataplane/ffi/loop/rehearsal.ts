@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EspKeys, EspSuite } from '../../../crypto/types.js';
 import { GsoType, VIRTIO_HEADER_LENGTH, VirtioFlag, writeVirtioHeader } from '../../../esp/offload/virtio.js';
+import { FRESH_START } from '../../../esp/start.js';
 import type { Libc } from '../../../linux/ffi.js';
 import { SecretKey } from '../../../util/secret.js';
 import type { TrafficSelector } from '../../../wire/ike/payloads.js';
@@ -112,6 +113,7 @@ function installation(): Installation {
     pathMtu: 1500,
     mssCeiling: 1360,
     device: 0,
+    start: FRESH_START,
   };
   key.fill(0);
   return order;

@@ -19,6 +19,8 @@ export const Counter = {
   SEQUENCE_OUT: 5,
   /** Id of the child SA plus one: until the worker has written it the block is about another SA, or none. */
   OWNER: 6,
+  /** The last outbound sequence number allowed. */
+  RESERVED_OUT: 7,
   DROPS: 8,
 } as const;
 
@@ -93,6 +95,7 @@ export function readChild(
     bytesOut: at(Counter.BYTES_OUT),
     lastInbound: last === 0 ? 0 : toClock(last),
     sequenceOut: at(Counter.SEQUENCE_OUT),
+    reservedOut: at(Counter.RESERVED_OUT),
     drops: owned ? readDrops(arena, block) : dropCounts([]),
   };
 }

@@ -1,6 +1,7 @@
 import type { EspKeys } from '../../../crypto/types.js';
 import { DEFAULT_REPLAY_WINDOW, type EspPair } from '../../../esp/params.js';
 import type { OutboundPolicy } from '../../../esp/policy-table.js';
+import { type EspStart, FRESH_START } from '../../../esp/start.js';
 import { writeSockaddr } from '../../../linux/sockaddr.js';
 import { fromHex, fromUtf8, toHex, utf8 } from '../../../util/bytes.js';
 import type { DeviceNumber } from '../../../util/ids.js';
@@ -33,6 +34,11 @@ export const Order = {
   /** Carries an id. */
   TAP_CHILD: 15,
   TAP_END: 16,
+  /** Carries the term. */
+  TERM: 17,
+  RESERVE: 18,
+  RESUME: 19,
+  SKIP: 20,
 } as const;
 
 /** A pair of SAs as the worker gets it: everything is said, and where it sends from is the worker's own business. */
@@ -45,6 +51,7 @@ export interface Installation extends Omit<EspPair, 'local'> {
   /** MSS that no TCP connection may exceed, 0 for no limit at all. */
   readonly mssCeiling: number;
   readonly device: DeviceNumber;
+  readonly start: EspStart;
 }
 
 type SelectorText = readonly [number, number, number, number, string, string];
@@ -112,6 +119,7 @@ export function encodeInstall(
     replayWindow: pair.replayWindow ?? DEFAULT_REPLAY_WINDOW,
     encapsulation: pair.encapsulation,
     device: pair.device ?? 0,
+    start: pair.start ?? FRESH_START,
     ...path,
   };
   const json = utf8(JSON.stringify(part));
@@ -245,6 +253,27 @@ export function decodePath({ view }: Arena, at: number): { readonly id: number }
     pathMtu: view.getUint32(at + 4, true),
     mssCeiling: view.getUint32(at + 8, true),
   };
+}
+
+/** An order about sequence numbers of a child SA: its id (u32), then numbers, 64-bit floating-point each. */
+export function encodeNumbers(
+  id: number,
+  ...numbers: readonly number[]
+): { readonly length: number; write(arena: Arena, at: number): void } {
+  return {
+    length: 4 + 8 * numbers.length,
+    write({ view }, at) {
+      view.setUint32(at, id, true);
+      numbers.forEach((number, i) => {
+        view.setFloat64(at + 4 + 8 * i, number, true);
+      });
+    },
+  };
+}
+
+/** Number `i` of such an order. */
+export function decodeNumber({ view }: Arena, at: number, i: number): number {
+  return view.getFloat64(at + 4 + 8 * i, true);
 }
 
 /**
