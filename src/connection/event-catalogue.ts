@@ -1,10 +1,8 @@
 import type { DatagramDropReason, Failure, FailureCause, IkeEvent } from '../ike/events.js';
-import type { NatReport } from '../ike/path/nat-detection.js';
 import { QUIRKS } from '../ike/quirks.js';
 import type { ConnectionId } from '../util/ids.js';
 import { formatEndpoint } from '../util/ip.js';
-import { describeSelector } from '../wire/ike/describe.js';
-import type { TrafficSelector } from '../wire/ike/payloads.js';
+import { natWords, selectors } from './event-words.js';
 import { CLOSES } from './losses.js';
 import { espSuiteNames, hex32, ikeSuiteNames, suiteWord } from './names.js';
 import { statusReason } from './reasons.js';
@@ -190,6 +188,15 @@ export const EVENTS: { readonly [K in IkeEvent['kind']]: CatalogueEntry<EventOf<
     text: ({ from, to }) => `the peer moved from ${formatEndpoint(from)} to ${formatEndpoint(to)}`,
     history: ({ to }) => ({ kind: 'moved', text: `the peer, to ${formatEndpoint(to)}` }),
     status: true,
+  },
+  'peer-took-over': {
+    meaning:
+      'The peer is a cluster, of which another member has taken over: both ends go on with message ids that none of them has used.',
+    spec: 'RFC 6311 §5.1, §5.2',
+    level: 'info',
+    text: ({ nextReceived, nextSent, skipped }) =>
+      `another member of the peer has taken over: message ids go on with ${nextReceived} from there and ${nextSent} from here, ${skipped} sequence numbers are left out`,
+    history: () => ({ kind: 'changed', text: 'another member of the peer has taken over' }),
   },
   rescheduled: {
     meaning: 'The rekeying of an SA is rescheduled, since its lifetime changed.',
@@ -383,13 +390,4 @@ function establishedWord(adopted: true | undefined): string {
 
 function carriedOn(adopted: true | undefined): string {
   return adopted === true ? ', taken over from a previous engine' : '';
-}
-
-function selectors(list: readonly TrafficSelector[]): string {
-  return list.map(describeSelector).join(',');
-}
-
-function natWords({ local, peer, peerMayForce }: NatReport): string {
-  const ours = local ? ', this end behind NAT' : '';
-  return !peer ? ours : `${ours}, the peer behind NAT${peerMayForce ? ' or forcing UDP encapsulation' : ''}`;
 }

@@ -92,6 +92,18 @@ export type IkeEvent =
       readonly childId?: ChildId;
       readonly rekeyAt: Millis;
     }
+  /**
+   * The peer is a cluster, of which another member has taken over: both ends go on with these message ids, and this one
+   * has left out as many sequence numbers on each child SA (RFC 6311).
+   */
+  | {
+      readonly kind: 'peer-took-over';
+      readonly connection: ConnectionId;
+      readonly ikeId: IkeId;
+      readonly nextReceived: number;
+      readonly nextSent: number;
+      readonly skipped: number;
+    }
   | {
       readonly kind: 'liveness-probe';
       readonly connection: ConnectionId;

@@ -22,6 +22,11 @@ export type Output =
    * before it took that one may still be on its way.
    */
   | { readonly kind: 'remove-child'; readonly childId: ChildId; readonly rekeyed: boolean }
+  /**
+   * As many outbound sequence numbers of the child SA are left out: a member of the peer, which is a cluster, has taken
+   * over, and does not know how far the one before it had come (RFC 6311 §5.2).
+   */
+  | { readonly kind: 'skip-outbound'; readonly childId: ChildId; readonly packets: number }
   /** An authentic packet came from a new address or port (RFC 7296 §2.23). */
   | { readonly kind: 'update-peer'; readonly childId: ChildId; readonly peer: Endpoint }
   | { readonly kind: 'event'; readonly event: IkeEvent };

@@ -112,6 +112,7 @@ export const EVERY_EVENT: readonly IkeEvent[] = [
     rekeys: 7,
   },
   { kind: 'peer-moved', connection, ikeId: 1, from: PEER, to: PEER6 },
+  { kind: 'peer-took-over', connection, ikeId: 1, nextReceived: 12, nextSent: 7, skipped: 65_536 },
   { kind: 'rescheduled', connection, ikeId: 1, rekeyAt: 5000 },
   { kind: 'rescheduled', connection, ikeId: 1, childId: 7, rekeyAt: 5000 },
   { kind: 'liveness-probe', connection, ikeId: 1, idle: 2000.4 },

@@ -47,6 +47,8 @@ export class SimNode {
   reconnectAt: number | undefined;
   /** Whether `events` and `outputs` are kept. */
   record = true;
+  /** What of the engine's outputs is carried out now; `Simulation.carryOut` follows for the others. */
+  ahead: ((outputs: Output[]) => readonly Output[]) | undefined;
 
   constructor(name: string, address: string, engine: Engine) {
     this.name = name;
@@ -85,6 +87,7 @@ export class SimNode {
         this.activated.add(output.childId);
         if (!this.children.has(output.childId)) throw new Error(`child ${output.childId} is not there`);
         break;
+      case 'skip-outbound':
       case 'update-peer':
         if (!this.children.has(output.childId)) throw new Error(`child ${output.childId} is not there`);
         break;
@@ -149,6 +152,7 @@ export class Simulation {
   readonly net: VirtualNet;
   readonly nodes: SimNode[] = [];
   readonly #options: SimOptions;
+  readonly #alarms: { readonly time: number; readonly act: () => void }[] = [];
   readonly #random: SeededRandom;
 
   constructor(options: SimOptions = {}) {
@@ -158,7 +162,7 @@ export class Simulation {
   }
 
   addNode(name: string, address: string, config: EngineConfig): SimNode {
-    const node = new SimNode(name, address, this.#engine(config));
+    const node = new SimNode(name, address, this.makeEngine(config));
     node.config = config;
     this.nodes.push(node);
     return node;
@@ -166,7 +170,7 @@ export class Simulation {
 
   /** The end loses its memory, as after a crash, and begins again. */
   restart(node: SimNode): void {
-    node.engine = this.#engine(node.config);
+    node.engine = this.makeEngine(node.config);
     node.ikes.clear();
     node.expected.clear();
     node.children.clear();
@@ -183,7 +187,7 @@ export class Simulation {
   handOver(node: SimNode): void {
     const before = standing(node);
     const records = node.engine.export();
-    node.engine = this.#engine(node.config);
+    node.engine = this.makeEngine(node.config);
     node.ikes.clear();
     node.childInfo.clear();
     // Another engine knows no ids of SAs that are gone, and may give one again.
@@ -195,7 +199,7 @@ export class Simulation {
     for (const output of adoption) node.apply(output);
     const after = standing(node);
     if (after !== before) throw new Error(`${node.name} had\n${before}\nand has adopted\n${after}`);
-    this.#carryOut(
+    this.carryOut(
       node,
       outputs.filter((one) => !adoption.includes(one)),
     );
@@ -204,8 +208,9 @@ export class Simulation {
   }
 
   /** An engine of the same kind as the others, with random octets of its own. */
-  #engine(config: EngineConfig): Engine {
+  makeEngine(config: EngineConfig, term = 0): Engine {
     return new Engine({
+      term,
       crypto: this.#options.crypto ?? toy,
       random: new SeededRandom(this.#random.u32()),
       limits: { ...DEFAULT_LIMITS, ...this.#options.limits },
@@ -216,10 +221,20 @@ export class Simulation {
 
   /** Gives an engine one input now. */
   input(node: SimNode, input: Input): Output[] {
-    return this.#carryOut(node, node.engine.handle(input, this.now));
+    return this.take(node, node.engine.handle(input, this.now));
   }
 
-  #carryOut(node: SimNode, outputs: Output[]): Output[] {
+  /** Does what an engine asks for, as far as that is done at once. */
+  take(node: SimNode, outputs: Output[]): Output[] {
+    return this.carryOut(node, node.ahead === undefined ? outputs : [...node.ahead(outputs)]);
+  }
+
+  /** Does something at a later time. */
+  at(time: number, act: () => void): void {
+    this.#alarms.push({ time, act });
+  }
+
+  carryOut(node: SimNode, outputs: Output[]): Output[] {
     for (const output of outputs) {
       node.apply(output);
       if (output.kind === 'send') this.net.send(output, this.now);
@@ -259,6 +274,10 @@ export class Simulation {
 
   /** Does what is due at the present time. */
   step(): void {
+    for (const alarm of this.#alarms.filter(({ time }) => time <= this.now)) {
+      this.#alarms.splice(this.#alarms.indexOf(alarm), 1);
+      alarm.act();
+    }
     for (let arrival = this.net.take(this.now); arrival !== undefined; arrival = this.net.take(this.now)) {
       const node = this.nodes.find((one) => one.address === arrival!.to);
       if (node !== undefined) this.input(node, arrival.input);
@@ -280,6 +299,7 @@ export class Simulation {
 
   #nextAt(): number | undefined {
     let next = this.net.nextAt();
+    for (const { time } of this.#alarms) if (next === undefined || time < next) next = time;
     for (const node of this.nodes) {
       for (const at of [node.engine.nextDeadline(), node.reconnectAt]) {
         if (at !== undefined && (next === undefined || at < next)) next = at;

@@ -32,6 +32,9 @@ export class RecordedEffects implements Effects {
     if (peer.port === 0) throw new RangeError('no port');
     this.done.push(`peer of ${id} at ${peer.address}`);
   }
+  skipOutbound(id: number, packets: number): void {
+    this.done.push(`skip ${packets} of ${id}`);
+  }
   peerResolved(addresses: readonly string[]): void {
     this.done.push(`resolved ${addresses.join(' ')}`);
   }

@@ -18,6 +18,8 @@ export interface Effects {
   /** `rekeyed`: another child SA carries its traffic, and what the peer sent before may still be on its way. */
   removeChild(childId: ChildId, rekeyed: boolean): void;
   updatePeer(childId: ChildId, peer: Endpoint): void;
+  /** Leaves out as many outbound sequence numbers (RFC 6311 §5.2). */
+  skipOutbound(childId: ChildId, packets: number): void;
   /** A peer's host name was resolved: its routes may have to change before it is spoken to. */
   peerResolved(addresses: readonly string[]): void;
   /** Does now what was postponed: nothing follows. */
@@ -46,6 +48,9 @@ export function perform(output: ActiveOutput, effects: Effects): string | undefi
       return undefined;
     case 'remove-child':
       effects.removeChild(output.childId, output.rekeyed);
+      return undefined;
+    case 'skip-outbound':
+      effects.skipOutbound(output.childId, output.packets);
       return undefined;
     case 'update-peer':
       effects.updatePeer(output.childId, output.peer);

@@ -92,6 +92,10 @@ export class GatewayEffects implements Effects {
     this.#deps.plane.updatePeer(childId, peer);
   }
 
+  skipOutbound(childId: ChildId, packets: number): void {
+    this.#deps.plane.skipOutbound(childId, packets);
+  }
+
   peerResolved(addresses: readonly string[]): void {
     this.#deps.pinBypass(addresses);
   }

@@ -18,6 +18,7 @@ import { basisOfInitiator, ownAuth, verifiesPeerAuth } from './auth.js';
 import { installChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { failSa, withdraw } from './close.js';
+import { clusterOffer, clusterSupport } from './cluster.js';
 import { notePerPair } from './create-child-initiator.js';
 import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish, isOnlyContact } from './established.js';
@@ -53,6 +54,7 @@ export function sendAuth(world: World, sa: IkeSaIn<'auth-sent'>): void {
     { kind: 'sa', proposals: espOffer(connection.espProposals, spiBytes(spi), false) },
     { kind: 'tsi', selectors: proposed.localTs },
     { kind: 'tsr', selectors: proposed.peerTs },
+    ...clusterOffer(),
   ];
   sendRequest(world, sa, { kind: 'auth' }, ExchangeType.IKE_AUTH, payloads, world.ctx.limits.retransmit);
 }
@@ -88,6 +90,7 @@ export function authAnswered(world: World, sa: IkeSaIn<'auth-sent'>, message: In
   const { negotiation, init, keyed } = sa.phase;
   const established = establish(world, sa, keyed, idr);
   noteAuthLifetime(world, established, payloads);
+  established.phase.service.cluster = clusterSupport(payloads);
   const nonces = { initiator: negotiation.nonce, responder: init.responderNonce };
   if (negotiation.child !== undefined)
     takeFirstChild(world, established, payloads, nonces, negotiation.child);

@@ -16,6 +16,7 @@ import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
 import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
 import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
+import { clusterAnswer, clusterSupport } from './cluster.js';
 import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish } from './established.js';
 import { pskMismatch, wrongMethod } from './failures.js';
@@ -92,6 +93,7 @@ function answerAuth(
   const { connection } = sa;
   const { payloads } = message;
   const { auth, negotiation } = proved;
+  sa.phase.service.cluster = clusterSupport(payloads);
   const nonces = { initiator: negotiation.initiatorNonce, responder: negotiation.responderNonce };
   const granted = grantFirstChild(world, connection, payloads);
   const answer: Payload[] = [
@@ -100,7 +102,7 @@ function answerAuth(
   ];
   if (!granted.ok) {
     // The IKE SA is established without a child SA (RFC 7296 §1.2).
-    respond(world, sa, message, [...answer, granted.error.answer]);
+    respond(world, sa, message, [...answer, granted.error.answer, ...clusterAnswer(payloads)]);
     world.ctx.event({
       kind: 'child-failed',
       connection: connection.id,
@@ -128,6 +130,7 @@ function answerAuth(
       { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
       { kind: 'tsi', selectors: peerTs },
       { kind: 'tsr', selectors: localTs },
+      ...clusterAnswer(payloads),
     ]);
   }
 }

@@ -6,6 +6,7 @@ import { failure } from '../sa/failures.js';
 import { removeChild, spiNumber } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import { closeSa, finishDelete } from './close.js';
+import { noteCounterSync } from './cluster.js';
 import { redundantTo } from './coverage.js';
 import { isSuperseded } from './duplicates.js';
 import type { IkeSa, IkeSaIn, ServingSa } from './ike-sa.js';
@@ -34,6 +35,7 @@ export function informed(world: World, sa: ServingSa, message: Inbound): void {
     return;
   }
   noteAuthLifetime(world, sa, payloads);
+  noteCounterSync(world, sa, payloads);
   // Unknown notifications are ignored; an empty request asks for nothing but an answer.
   respond(world, sa, message, childrenDeleted(world, sa, deletes));
 }

@@ -13,6 +13,7 @@ import { enterAnswer, firstOf, onFirst, refuseAnswer } from './answers.js';
 import { completeKeys } from './auth-responder.js';
 import { activateStandby } from './child.js';
 import { beginDelete, closeSa, failSa } from './close.js';
+import { synchronizes } from './cluster-takeover.js';
 import { refuseForNow } from './create-child-responder.js';
 import { confirmSurvivor } from './duplicates.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing } from './ike-sa.js';
@@ -22,6 +23,7 @@ import { followSource } from './peer-path.js';
 import { decodeInner, type OpenError, type Protection } from './protect.js';
 import { type Placed, Reassembly } from './reassembly.js';
 import { takeUpRival } from './rekey-ike.js';
+import { isEncryptedAnew } from './repetition.js';
 import { reply, replyStateless, respond } from './send.js';
 import { dispatch } from './transitions.js';
 import type { Inbound, World } from './world.js';
@@ -122,6 +124,7 @@ function receiveProtected(world: World, message: Inbound): void {
     unknownSpi(world, message);
     return;
   }
+  if (synchronizes(world, sa, message, (inner) => report(world, inner, sa))) return;
   if (!isFresh(world, sa, message)) {
     if (sa.state === 'gone') refuseUnknownSpi(world, message);
     return;
@@ -248,31 +251,6 @@ function isFresh(world: World, sa: IkeSa, message: Inbound): boolean {
   else if (place === 'last' && isFirstFragment(message)) return sa.protection !== undefined;
   else drop(world, datagram, 'outside_window', `request ${header.messageId}, ${sa.inbound.next} is the next`);
   return false;
-}
-
-/**
- * The last request once more, encrypted again: a repetition has to be the same octets (RFC 7296 §2.1), but some peers
- * seal it again. Only one that is authentic and says the same is one.
- */
-function isEncryptedAnew(world: World, sa: IkeSa, message: Inbound): boolean {
-  const text = textOf(sa, message.datagram.bytes, message.payloads);
-  if (text === undefined) return false;
-  const { lastRequest } = sa.inbound;
-  if (lastRequest === undefined) return false;
-  const before = decodeMessage(lastRequest);
-  if (!before.ok || before.value.header.exchangeType !== message.header.exchangeType) return false;
-  const known = textOf(sa, lastRequest, before.value.payloads);
-  if (known === undefined || !equalBytes(known, text)) return false;
-  noteQuirk(world.ctx, sa, 'reencrypted_request');
-  return true;
-}
-
-/** The decrypted text of an authentic message in one piece. */
-function textOf(sa: IkeSa, bytes: Uint8Array, payloads: readonly Payload[]): Uint8Array | undefined {
-  const sealed = payloads[payloads.length - 1];
-  if (sealed?.kind !== 'sk' || sa.protection === undefined) return undefined;
-  const text = sa.protection.openText(bytes, sealed);
-  return text.ok ? text.value : undefined;
 }
 
 function isFirstFragment({ payloads }: IkeMessage): boolean {

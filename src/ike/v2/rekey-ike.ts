@@ -14,6 +14,7 @@ import { failure } from '../sa/failures.js';
 import { lifetime, retryAt } from '../sa/lifetime.js';
 import { sasOf } from '../sa/world.js';
 import { beginDelete, closeSa } from './close.js';
+import { clusterAfter } from './cluster.js';
 import { isSuperseded, lowestNonce, supersede, takeOver } from './duplicates.js';
 import { enterService } from './established.js';
 import { rekeyRefused } from './failures.js';
@@ -251,6 +252,7 @@ function successor(
     renewAt,
     expiresAt,
   });
+  service.cluster = clusterAfter(before.cluster);
   // RFC 7383 §2.3: fragmentation is agreed on in IKE_SA_INIT, which a rekey does not have.
   const link = {
     ...old.link,

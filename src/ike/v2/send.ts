@@ -86,6 +86,19 @@ export function respond(world: World, sa: IkeSa, request: Inbound, payloads: rea
   sendAnswer(world, sa, request, { header, payloads, datagrams });
 }
 
+/** The same for a request that has no place among the peer's others. Returns the datagrams, which the caller keeps. */
+export function answerBeside(
+  world: World,
+  sa: IkeSa,
+  request: Inbound,
+  payloads: readonly Payload[],
+): readonly Uint8Array[] {
+  const header = headerOf(sa, request.header.exchangeType, request.header.messageId, true);
+  const datagrams = encode(world, sa, header, payloads);
+  sendAnswer(world, sa, request, { header, payloads, datagrams });
+  return datagrams;
+}
+
 /** Sends an answer that was encoded and kept already. */
 export function sendAnswer(
   world: World,

@@ -22,6 +22,25 @@ export type Standing =
 /** No other IKE SA of the connection competes with this one. */
 export const SOLE: Standing = { kind: 'sole' };
 
+/** What both ends support for the case that the peer is a cluster (RFC 6311 §5). */
+export interface ClusterSupport {
+  /** A member that takes over may synchronize message ids. */
+  readonly messageIds: boolean;
+  /** It may have outbound sequence numbers moved on. */
+  readonly counters: boolean;
+  readonly last: LastTakeover | undefined;
+}
+
+/** The last time that a member of the peer synchronized message ids. */
+interface LastTakeover {
+  /** M1: the id that it went on from. */
+  readonly nextSent: number;
+  /** M2: the id that its next request was to have. Until that comes, the answer may have been lost. */
+  readonly nextReceived: number;
+  readonly request: Uint8Array;
+  readonly answer: readonly Uint8Array[];
+}
+
 /** What an IKE SA has while both ends are authenticated. Points in time are infinite while nothing is planned. */
 export interface Service {
   readonly peerIdentity: string;
@@ -34,6 +53,7 @@ export interface Service {
   readonly authenticatedAs: Role;
   /** Responder: nothing has shown yet that the initiator has got our answer to IKE_AUTH. */
   unconfirmed: boolean;
+  cluster: ClusterSupport;
   standing: Standing;
 
   rekeyAt: Millis;
@@ -70,6 +90,8 @@ export interface Service {
   pfsUnverified: boolean;
 }
 
+const NO_CLUSTER: ClusterSupport = { messageIds: false, counters: false, last: undefined };
+
 /** What does not change as long as the SA is in service, and its lifetime. */
 type ServiceInit = Pick<
   Service,
@@ -83,6 +105,7 @@ export function createService(init: ServiceInit): Service {
   return {
     reportedRekeyAt: init.rekeyAt,
     unconfirmed: false,
+    cluster: NO_CLUSTER,
     standing: SOLE,
     spent: false,
     rekeyRefused: undefined,

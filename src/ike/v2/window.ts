@@ -83,6 +83,13 @@ export class RequestWindow {
     return this.#answer;
   }
 
+  /** The next request has this id: those before were another member's of the peer (RFC 6311 §5.1). */
+  jumpTo(next: number): void {
+    this.#next = next;
+    this.#request = undefined;
+    this.#answer = undefined;
+  }
+
   /**
    * The request with the id `next` was handled and is answered by the datagrams `answer`. Returns the copy it keeps.
    */
