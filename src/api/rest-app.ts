@@ -192,7 +192,8 @@ function storeFailure({ code, remedy }: StoreError): ApiError {
       const message = `the server's disk is full, so nothing was changed: ${remedy}, then try again`;
       return new ApiError(507, 'store_full', message, undefined, later);
     }
-    case 'unavailable': {
+    case 'unavailable':
+    case 'refused': {
       const message = `the server cannot write its store, so nothing was changed: ${remedy}, then try again`;
       return new ApiError(503, 'store_unavailable', message, undefined, later);
     }

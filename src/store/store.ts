@@ -91,7 +91,7 @@ export interface Store {
   /**
    * Makes all changes or none, as one new revision, which is returned. When it resolves, the changes survive
    * the death of the process and of the machine (as far as the engine stores at all).
-   * @throws StoreError `conflict` when an object is not at the expected revision; `full` or `unavailable` when nothing
+   * @throws StoreError `conflict` when an object is not at the expected revision; `full`, `unavailable` or `refused` when nothing
    * was written: reads go on, and the same commit succeeds once the cause is gone; `uncertain` when it cannot be said now
    * whether it was made or still will be, once at most: watchers hear of it if it is
    */
@@ -136,6 +136,8 @@ export type StoreErrorCode =
   | 'full'
   /** A write failed for another reason outside of this program; it may be repeated. */
   | 'unavailable'
+  /** A distributed engine does not let this user in, or not do that: it may be repeated when that is mended. */
+  | 'refused'
   /** A distributed engine has not said whether a write was made: it may be repeated by who has read what there is now. */
   | 'uncertain';
 

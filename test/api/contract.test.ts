@@ -241,6 +241,7 @@ t.test('a store that fails is a fault of the server, and says no more', async (t
   for (const [code, expected] of [
     ['full', [507, 'store_full', '5']],
     ['unavailable', [503, 'store_unavailable', '5']],
+    ['refused', [503, 'store_unavailable', '5']],
     ['uncertain', [503, 'store_uncertain', '5']],
   ] as const) {
     fault = new StoreError(code, '/var/lib/secret/store.db', 'free space');

@@ -230,4 +230,12 @@ export const ALERT_EXAMPLES: Readonly<
       },
     ],
   },
+  CulvertStoreLost: {
+    fires: {
+      series: { [`culvert_store_up{${TARGET}}`]: '1 0x10' },
+      at: '4m',
+      labels: { instance: 'host:9464' },
+    },
+    quiet: [{ series: { [`culvert_store_up{${TARGET}}`]: '1 1 0 1x10' }, at: '4m', labels: {} }],
+  },
 };

@@ -16,6 +16,9 @@ const skip = skipWithoutEtcd() || skipWithoutProgram('etcdctl') || skipWithoutPr
 
 const put = (id: string, value: unknown) => ({ type: 'put', kind: 'door', id, value }) as const;
 
+/** Tests of refusals do not wait. */
+const NOW = { patience: 0 } as const;
+
 async function openStore(t: Test, place: EtcdPlace) {
   const reports: EtcdReport[] = [];
   const store = await openEtcdStore({
@@ -90,7 +93,7 @@ t.test('two hosts', { skip }, async (t) => {
 
 t.test('etcd that is not there', async (t) => {
   const place = { endpoints: ['http://127.0.0.1:1'], cluster: 'none', tls: {} };
-  const error = await openEtcdStore({ kv: new EtcdClient(place), cluster: 'none' }).then(
+  const error = await openEtcdStore({ ...NOW, kv: new EtcdClient(place), cluster: 'none' }).then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
@@ -163,7 +166,7 @@ t.test('TLS and users', { skip }, async (t) => {
   const place = (more: Partial<EtcdPlace>, cluster = 'secure'): EtcdPlace => lab.place(cluster, 0, more);
   const refusal = (more: Partial<EtcdPlace>, cluster?: string): Promise<unknown> => {
     const where = place(more, cluster);
-    return openEtcdStore({ kv: new EtcdClient(where), cluster: where.cluster }).then(
+    return openEtcdStore({ ...NOW, kv: new EtcdClient(where), cluster: where.cluster }).then(
       () => 'opened',
       (error: unknown) => error,
     );
@@ -181,12 +184,12 @@ t.test('TLS and users', { skip }, async (t) => {
     remedy: /may read and write all keys/,
   });
   t.match(await refusal({ tls: { ca, ...stranger } }), {
-    code: 'unavailable',
+    code: 'refused',
     message: /etcd refuses|who asks/,
   });
   writeFileSync(passwordFile, 'a-wrong-password\n', { mode: 0o600 });
   const wrong = await refusal({ tls: { ca, ...stranger }, login });
-  t.match(wrong, { code: 'unavailable', remedy: /password/ });
+  t.match(wrong, { code: 'refused', remedy: /password/ });
   t.notMatch(JSON.stringify([String(wrong), wrong]), /a-wrong-password/);
   t.match(await refusal({ tls: { ca } }), { code: 'unavailable', message: /cannot be reached/ });
   t.match(
@@ -217,6 +220,6 @@ t.test('a member whose certificate is for another address', { skip }, async (t) 
     }
   }
   t.ok(answers, 'those who do not look are served');
-  const refused = openEtcdStore({ kv: new EtcdClient(lab.place('x', 0, { tls })), cluster: 'x' });
+  const refused = openEtcdStore({ ...NOW, kv: new EtcdClient(lab.place('x', 0, { tls })), cluster: 'x' });
   await t.rejects(refused, { code: 'unavailable', message: /cannot be reached/ });
 });

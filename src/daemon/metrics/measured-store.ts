@@ -10,7 +10,7 @@ import {
 } from '../../store/store.js';
 
 /** What became of a commit. */
-export type CommitResult = 'done' | 'conflict' | 'failed';
+export type CommitResult = 'done' | 'conflict' | 'uncertain' | 'failed';
 
 /** Hears of every commit, with the seconds that it took. */
 export type CommitObserver = (result: CommitResult, seconds: number) => void;
@@ -37,8 +37,8 @@ export class MeasuredStore implements Store {
       this.#observe('done', seconds());
       return revision;
     } catch (error) {
-      const conflict = error instanceof StoreError && error.code === 'conflict';
-      this.#observe(conflict ? 'conflict' : 'failed', seconds());
+      const { code } = error instanceof StoreError ? error : { code: undefined };
+      this.#observe(code === 'conflict' || code === 'uncertain' ? code : 'failed', seconds());
       throw error;
     }
   }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiObserver, AuthFailure } from '../../api/observer.js';
+import type { EtcdReport } from '../../store/etcd/etcd-store.js';
 import { type GatewayRecord, KIND } from '../../store/records.js';
 import type { Site } from '../../store/site.js';
 import { type MetricName, metricOf } from '../../telemetry/metrics/catalogue.js';
@@ -24,6 +25,8 @@ export class ServerMetrics implements ApiObserver {
   readonly #inFlight = new Gauge(this.#entry('culvert_api_requests_in_flight'));
   readonly #refusals = new Counter(this.#entry('culvert_api_auth_failures_total'));
   readonly #writes = new Counter(this.#entry('culvert_store_writes_total'));
+  readonly #storeUp = new Gauge(this.#entry('culvert_store_up'));
+  readonly #resyncs = new Counter(this.#entry('culvert_store_resyncs_total'));
   readonly #writeDurations = new Histogram(this.#entry('culvert_store_write_duration_seconds'));
 
   constructor() {
@@ -31,6 +34,8 @@ export class ServerMetrics implements ApiObserver {
     for (const reason of valuesOf('culvert_api_auth_failures_total', 'reason'))
       this.#refusals.inc({ reason }, 0);
     for (const result of valuesOf('culvert_store_writes_total', 'result')) this.#writes.inc({ result }, 0);
+    for (const cause of valuesOf('culvert_store_resyncs_total', 'cause')) this.#resyncs.inc({ cause }, 0);
+    this.#storeUp.set(1);
   }
 
   begun(): void {
@@ -50,6 +55,13 @@ export class ServerMetrics implements ApiObserver {
   committed(result: CommitResult, seconds: number): void {
     this.#writes.inc({ result });
     if (result === 'done') this.#writeDurations.observe(seconds);
+  }
+
+  /** What becomes of a store in etcd. */
+  stored(event: EtcdReport): void {
+    if (event.kind === 'lost') this.#storeUp.set(0);
+    else if (event.kind === 'found') this.#storeUp.set(1);
+    else if (event.kind === 'resynced') this.#resyncs.inc({ cause: event.cause });
   }
 
   /** Everything that a scrape shows. */

@@ -28,7 +28,9 @@ export async function copyStore({ etcd, file, to, sealingKeyFile }: StoreCopy): 
   const kept = { secretFields: SECRET_FIELDS, ...sealedBy(sealingKeyFile) };
   if (to === 'sqlite') {
     const { cluster } = etcd;
-    const content = await taken(await openEtcdStore({ ...kept, cluster, kv: new EtcdClient(etcd) }));
+    const content = await taken(
+      await openEtcdStore({ ...kept, cluster, kv: new EtcdClient(etcd), patience: 0 }),
+    );
     fillSqliteStore({ ...kept, path: file }, content);
     return content;
   }

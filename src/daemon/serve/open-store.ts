@@ -11,10 +11,11 @@ import type { Logger } from '../../telemetry/log.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { ServeFile } from './serve-file.js';
 
-/** Opens the store that the server's file names. @throws StoreError */
+/** Opens the store that the server's file names; `count` hears of what becomes of one in etcd. @throws StoreError */
 export async function openStore(
   { store: place, sealingKeyFile }: Pick<ServeFile, 'store' | 'sealingKeyFile'>,
   logger: Logger,
+  count: (event: EtcdReport) => void = () => undefined,
 ): Promise<Store> {
   const kept = { secretFields: SECRET_FIELDS, ...sealedBy(sealingKeyFile) };
   if (place.engine === 'sqlite') {
@@ -29,7 +30,10 @@ export async function openStore(
     ...kept,
     kv: new EtcdClient(place),
     cluster: place.cluster,
-    report: (event) => logReport(event, logger),
+    report: (event) => {
+      logReport(event, logger);
+      count(event);
+    },
   });
 }
 
@@ -46,7 +50,7 @@ function warnOfKey({ tls }: EtcdPlace, logger: Logger): void {
 function logReport(event: EtcdReport, logger: Logger): void {
   if (event.kind === 'lost') {
     const why = oneLine(event.error);
-    logger.error(`etcd cannot be asked: writes are refused, reads show what is known: ${why}`);
+    logger.error(`the store is not there, writes are refused and reads show what is known: ${why}`);
   } else if (event.kind === 'found') {
     logger.info('etcd answers again');
   } else if (event.kind === 'resynced') {

@@ -1,5 +1,6 @@
 import type { Credential } from '../../api/auth/credentials.js';
 import type { ApiObserver } from '../../api/observer.js';
+import type { EtcdReport } from '../../store/etcd/etcd-store.js';
 import type { Site } from '../../store/site.js';
 import type { Store } from '../../store/store.js';
 import type { HealthSource } from '../../telemetry/health.js';
@@ -41,6 +42,11 @@ export class ServeMetrics {
   /** The store with its commits measured. */
   measured(store: Store): Store {
     return new MeasuredStore(store, (result, seconds) => this.#metrics.committed(result, seconds));
+  }
+
+  /** Hears of what becomes of a store in etcd. */
+  stored(event: EtcdReport): void {
+    this.#metrics.stored(event);
   }
 
   /** @throws StartError when it cannot listen */

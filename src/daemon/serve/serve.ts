@@ -81,7 +81,7 @@ export class ControlPlane {
     const { site, socket } = file;
     mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
     const metrics = await metricsOf(file);
-    const opened = await openStore(file, logger);
+    const opened = await openStore(file, logger, (event) => metrics?.stored(event));
     const store = metrics?.measured(opened) ?? opened;
     undo.push('the store', () => store.close());
     const { runFolder: folder, orphanSeconds, standby } = file;

@@ -157,7 +157,7 @@ export class EtcdClient implements Kv {
       if (!(error instanceof RpcFailure) || error.kind !== 'login') throw error;
       if (token === undefined) {
         throw new StoreError(
-          'unavailable',
+          'refused',
           `etcd wants to know who asks (${error.message})`,
           'name "store.etcd.user" with its password file, or a client certificate',
         );
@@ -202,7 +202,7 @@ function readPassword(path: string): string {
   const read = readSecretFile(path, MAX_PASSWORD, 'a password');
   if (!read.ok) {
     const message = `the password file "${path}" ${read.error}`;
-    throw new StoreError('unavailable', message, 'correct "store.etcd.password_file"');
+    throw new StoreError('refused', message, 'correct "store.etcd.password_file"');
   }
   const password = read.value.toString('utf8').replace(/\r?\n$/, '');
   read.value.fill(0);

@@ -140,7 +140,7 @@ function read(path: string | undefined): Buffer | null {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new StoreError(
-      'unavailable',
+      'refused',
       `the file ${path} cannot be read (${code})`,
       'correct "store.etcd.tls" or its rights',
       { cause: error },

@@ -16,7 +16,7 @@ import {
 import { foldedHead, planCommit, planFolding } from './commit-plan.js';
 import { EtcdFormat, MAX_NOTES, type NoteRecord, parse } from './format.js';
 import type { Kv, KvChange, KvEntry } from './kv.js';
-import { Replica, type ReplicaState, type ResyncCause, readAll } from './replica.js';
+import { Replica, type ReplicaOptions, type ReplicaState, type ResyncCause, readAll } from './replica.js';
 import { SYSTEM_TIMERS, type Timers } from './timers.js';
 
 /** Where the store is and how it keeps secrets. */
@@ -31,7 +31,7 @@ export interface EtcdStoreOptions {
   readonly sealer?: Sealer;
   /** Notes that are kept, the newest ones. */
   readonly maxNotes?: number;
-  /** Milliseconds for which a commit is tried again while etcd does not answer. */
+  /** Milliseconds for which opening and each commit are tried again while etcd does not answer. */
   readonly patience?: Millis;
   readonly timers?: Timers;
   report?(event: EtcdReport): void;
@@ -58,25 +58,48 @@ const NOTES_PAGE = 500;
  * A store in etcd, which several hosts share. Each has all objects in memory, so that reading costs a question to etcd for
  * the newest revision at most, and none while etcd is not there. A commit is worked out on the image of this host and
  * made by one transaction that compares the head: it is made on the state that it was worked out for or not at all.
- * @throws StoreError `unavailable`, `newer_schema`, `sealed`, `damaged`, `locked`
+ * @throws StoreError `unavailable`, `refused`, `newer_schema`, `sealed`, `damaged`, `locked`
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const { kv, cluster, timers = SYSTEM_TIMERS, sealer = plainSealer, secretFields = {} } = options;
   const format = new EtcdFormat(cluster, new AtRest(sealer, secretFields));
   const report = options.report ?? (() => undefined);
+  const parts = {
+    ...{ kv, format, timers },
+    resynced: (cause: ResyncCause) => report({ kind: 'resynced', cause }),
+  };
+  const { patience = PATIENCE_MS } = options;
   try {
-    const replica = await Replica.open({
-      ...{ kv, format, timers },
-      resynced: (cause) => report({ kind: 'resynced', cause }),
-    });
-    return new EtcdStore({ ...options, timers, report }, format, replica);
+    const replica = await opened(parts, patience, report);
+    return new EtcdStore({ ...options, timers, report, patience }, format, replica);
   } catch (error) {
     await kv.close();
     throw error;
   }
 }
 
-type Options = EtcdStoreOptions & Required<Pick<EtcdStoreOptions, 'timers' | 'report'>>;
+/** After a power cut etcd may need longer to start than this process. */
+async function opened(
+  parts: ReplicaOptions,
+  patience: Millis,
+  report: (event: EtcdReport) => void,
+): Promise<Replica> {
+  const { timers } = parts;
+  const deadline = timers.now() + patience;
+  for (let isLost = false; ; isLost = true) {
+    try {
+      const replica = await Replica.open(parts);
+      if (isLost) report({ kind: 'found' });
+      return replica;
+    } catch (error) {
+      if (!mayPass(error) || timers.now() >= deadline) throw error;
+      if (!isLost) report({ kind: 'lost', error: error as StoreError });
+    }
+    await new Promise<void>((resolve) => void timers.after(PAUSE_MS, resolve));
+  }
+}
+
+type Options = EtcdStoreOptions & Required<Pick<EtcdStoreOptions, 'timers' | 'report' | 'patience'>>;
 
 class EtcdStore implements Store {
   readonly #options: Options;
@@ -102,7 +125,7 @@ class EtcdStore implements Store {
     this.#format = format;
     this.#replica = replica;
     this.#maxNotes = options.maxNotes ?? MAX_NOTES;
-    this.#patience = options.patience ?? PATIENCE_MS;
+    this.#patience = options.patience;
     this.#checkLater();
   }
 

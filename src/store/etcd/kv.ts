@@ -1,7 +1,7 @@
 /**
  * The part of etcd that the store uses. `EtcdClient` has it of a cluster; tests have it of a model that fails on demand.
  *
- * Errors are StoreErrors: `unavailable` and `full` when the request certainly had no effect, `uncertain` when it may have
+ * Errors are StoreErrors: `unavailable`, `refused` and `full` when the request certainly had no effect, `uncertain` when it may have
  * had one or may still have one, `compacted` when the revision that was asked for is no longer known.
  */
 

@@ -57,7 +57,7 @@ function refusal(code: number, details: string, said: string): StoreError {
   if (details.includes('compacted')) {
     return new StoreError('compacted', `etcd no longer has that revision (${said})`, 'read the newest state');
   }
-  return new StoreError('unavailable', `etcd refuses the request (${said})`, remedyOf(code, details));
+  return new StoreError('refused', `etcd refuses the request (${said})`, remedyOf(code, details));
 }
 
 function remedyOf(code: number, details: string): string {

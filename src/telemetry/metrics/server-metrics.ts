@@ -66,8 +66,22 @@ export const SERVER_METRICS = {
     help: 'Requests without a valid token, and logins that failed: no token, a wrong one, or too many wrong ones from the address.',
   },
   culvert_store_writes_total: {
-    ...{ type: 'counter', source, labels: ['result'], values: { result: ['done', 'conflict', 'failed'] } },
-    help: 'Commits by result. conflict: another writer was faster, and the change is worked out again.',
+    ...{
+      type: 'counter',
+      source,
+      labels: ['result'],
+      values: { result: ['done', 'conflict', 'uncertain', 'failed'] },
+    },
+    help: 'Commits by result. conflict: another writer was faster, and the change is worked out again. uncertain: etcd has not said whether it was made.',
+  },
+  culvert_store_up: {
+    ...{ type: 'gauge', source, labels: [] },
+    help: '0 while etcd cannot be asked: writes are refused, and reads show what is known. Always 1 with a store in a file.',
+  },
+  culvert_store_resyncs_total: {
+    ...{ type: 'counter', source, labels: ['cause'] },
+    values: { cause: ['gap', 'compacted', 'lag', 'restored', 'unreadable'] },
+    help: 'Times that a store in etcd was read again in full, because its watch had missed commits or brought none.',
   },
   culvert_store_write_duration_seconds: {
     ...{ type: 'histogram', source, labels: [], buckets: BUCKETS },

@@ -200,5 +200,14 @@ function serverAlerts({ wait, window }: Pace): readonly Alert[] {
       summary: 'The store at {{ $labels.instance }} cannot be written',
       description: 'Nothing can be changed until it can; gateways go on. Mostly the disk is full.',
     },
+    {
+      name: 'CulvertStoreLost',
+      severity: 'critical',
+      expression: `${by('max', [], series('culvert_store_up'))} == 0`,
+      for: wait(60),
+      summary: 'The server at {{ $labels.instance }} cannot ask etcd',
+      description:
+        'Nothing can be changed until it can; gateways go on. "etcdctl endpoint status" shows the members.',
+    },
   ];
 }
