@@ -52,6 +52,8 @@ export class Replica {
   readonly #staged = new Map<string, Map<string, KvEntry>>();
   readonly #waiting = new Set<{ readonly n: Revision; readonly done: () => void }>();
   #resyncing: Promise<void> | undefined;
+  /** The revision of etcd from which the watch goes on. */
+  #next: KvRevision = 0;
   #stopWatch: () => void = () => undefined;
   #stopTimer: () => void = () => undefined;
   #closed = false;
@@ -149,9 +151,20 @@ export class Replica {
   }
 
   async #reach(n: Revision): Promise<void> {
-    const { timers } = this.#options;
-    const reached = await new Promise<boolean>((resolve) => {
-      const cancel = timers.after(LAG_MS, () => {
+    if (await this.#waitFor(n)) return;
+    if (this.#resyncing !== undefined) return this.#resyncing;
+    // The member that is watched may be cut off: at another one the watch goes on from where it was.
+    this.#stopWatch();
+    this.#stopTimer();
+    this.#follow(this.#next);
+    if (!(await this.#waitFor(n))) await this.#resync('lag');
+  }
+
+  /** Whether the watch brings the commit in time. */
+  #waitFor(n: Revision): Promise<boolean> {
+    if (this.#state.image.revision >= n) return Promise.resolve(true);
+    return new Promise<boolean>((resolve) => {
+      const cancel = this.#options.timers.after(LAG_MS, () => {
         this.#waiting.delete(waiting);
         resolve(false);
       });
@@ -162,7 +175,6 @@ export class Replica {
       const waiting = { n, done };
       this.#waiting.add(waiting);
     });
-    if (!reached) await this.#resync('lag');
   }
 
   /**
@@ -221,16 +233,16 @@ export class Replica {
   #follow(from: KvRevision): void {
     if (this.#closed) return;
     const { kv, format, timers } = this.#options;
-    let next = from;
+    this.#next = from;
     this.#stopWatch = kv.watch(format.all, from, {
       batch: (batch) => {
-        next = batch.revision + 1;
+        this.#next = batch.revision + 1;
         this.#heard(batch);
       },
       ended: (error) => {
         if (this.#closed) return;
         if (error instanceof StoreError && error.code === 'compacted') this.#resyncLater('compacted');
-        else this.#stopTimer = timers.after(RETRY_MS, () => this.#follow(next), true);
+        else this.#stopTimer = timers.after(RETRY_MS, () => this.#follow(this.#next), true);
       },
     });
   }
