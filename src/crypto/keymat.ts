@@ -36,16 +36,33 @@ export function deriveSkeyseed(prf: PrfFunction, nonces: NoncePair, shared: Secr
 }
 
 /**
- * SKEYSEED of an IKE SA that replaces another: prf(SK_d (old), g^ir (new) | Ni | Nr), RFC 7296 §2.18. `oldPrf`
- * and `oldSkD` are those of the SA being replaced; the new keys come from it by the PRF of the new suite.
+ * SKEYSEED of an IKE SA that replaces another: prf(SK_d (old), SK(0) (new) | Ni | Nr | SK(1) | ... SK(n)), RFC 7296
+ * §2.18 and RFC 9370 §2.2.4. `oldPrf` and `oldSkD` are those of the SA being replaced; the new keys come from it by
+ * the PRF of the new suite. `additional` are the secrets of the additional key exchanges, in their order.
  */
 export function deriveRekeySkeyseed(
   oldPrf: PrfFunction,
   oldSkD: SecretKey,
   shared: SecretKey,
   nonces: NoncePair,
+  additional: readonly SecretKey[] = [],
 ): SecretKey {
-  return new SecretKey(oldPrf.compute(oldSkD.expose(), shared.expose(), nonces.initiator, nonces.responder));
+  const more = additional.map((secret) => secret.expose());
+  const { initiator, responder } = nonces;
+  return new SecretKey(oldPrf.compute(oldSkD.expose(), shared.expose(), initiator, responder, ...more));
+}
+
+/**
+ * SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr) of an IKE SA that is being negotiated, after its additional key
+ * exchange n (RFC 9370 §2.2.2). The nonces are those of IKE_SA_INIT.
+ */
+export function deriveNextSkeyseed(
+  prf: PrfFunction,
+  skD: SecretKey,
+  shared: SecretKey,
+  { initiator, responder }: NoncePair,
+): SecretKey {
+  return new SecretKey(prf.compute(skD.expose(), shared.expose(), initiator, responder));
 }
 
 /**
@@ -86,9 +103,10 @@ export interface ChildKeys {
 }
 
 /**
- * KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr), RFC 7296 §2.17: first all keys of the SA from initiator to
- * responder, in each direction encryption before integrity. `shared` is there with PFS. The nonces are those
- * of IKE_SA_INIT for the first child, else of the CREATE_CHILD_SA exchange; initiator and responder too.
+ * KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr [| SK(1) | ... SK(n)]), RFC 7296 §2.17 and RFC 9370 §2.2.4: first all
+ * keys of the SA from initiator to responder, in each direction encryption before integrity. `secrets` are there with
+ * PFS: that of the group, and those of the additional key exchanges in their order. The nonces are those of
+ * IKE_SA_INIT for the first child, else of the CREATE_CHILD_SA exchange; initiator and responder too.
  * @throws RangeError for a suite with a transform Culvert does not have
  */
 export function deriveChildKeys(
@@ -96,11 +114,13 @@ export function deriveChildKeys(
   skD: SecretKey,
   suite: EspSuite,
   nonces: NoncePair,
-  shared?: SecretKey,
+  secrets: { readonly shared?: SecretKey | undefined; readonly additional?: readonly SecretKey[] } = {},
 ): ChildKeys {
   const lengths = espKeyLengths(suite);
-  const secret = shared === undefined ? [] : [shared.expose()];
-  const seed = [...secret, nonces.initiator, nonces.responder];
+  const { shared, additional = [] } = secrets;
+  const first = shared === undefined ? [] : [shared.expose()];
+  const more = additional.map((secret) => secret.expose());
+  const seed = [...first, nonces.initiator, nonces.responder, ...more];
   const take = splitter(prfPlus(prf, skD.expose(), seed, 2 * (lengths.encryption + lengths.integrity)));
   const direction = (): EspKeys => {
     const encryption = take(lengths.encryption);

@@ -46,7 +46,14 @@ const GROUPS: readonly Named<number>[] = [
   { names: ['curve25519', 'x25519'], value: Dh.CURVE25519 },
 ];
 
+const KEMS: readonly Named<number>[] = [
+  { names: ['ml_kem_512', 'mlkem512'], value: Dh.ML_KEM_512 },
+  { names: ['ml_kem_768', 'mlkem768'], value: Dh.ML_KEM_768 },
+  { names: ['ml_kem_1024', 'mlkem1024'], value: Dh.ML_KEM_1024 },
+];
+
 const cipherByName = byName(CIPHERS);
+const kemByName = byName(KEMS);
 const groupByName = byName(GROUPS);
 
 /** The cipher an operator means, for example `aes128`, `3des`, `aes256gcm16`; undefined for other words. */
@@ -89,6 +96,16 @@ export function dhFromName(name: string): number | undefined {
   const digits = /^(?:group[_-]?)?([1-9][0-9]?)$/.exec(word)?.[1];
   if (digits === undefined) return groupByName.get(word);
   return GROUPS.find((x) => x.value === Number(digits))?.value;
+}
+
+/** The method of an additional key exchange that an operator means: `ml_kem_768`, or a group by `dhFromName`. */
+export function keyExchangeFromName(name: string): number | undefined {
+  return kemByName.get(name.toLowerCase()) ?? dhFromName(name);
+}
+
+/** `ml_kem_768`; a group as `dhName` has it. */
+export function keyExchangeName(id: number): string {
+  return KEMS.find((x) => x.value === id)?.names[0] ?? dhName(id);
 }
 
 /** `modp2048`, `ecp256`, `curve25519`; `none` for 0, else the registry's name. */

@@ -16,14 +16,18 @@ export interface AuthInput {
   readonly skP: SecretKey;
   /** The body of that side's ID payload: ID type, three reserved octets, ID data (RestOfIDPayload). */
   readonly idBody: Uint8Array;
+  /** IntAuth, where IKE_INTERMEDIATE exchanges came before IKE_AUTH (RFC 9242 §3.3.2). */
+  readonly intAuth?: Uint8Array;
 }
 
 /**
  * InitiatorSignedOctets or ResponderSignedOctets of RFC 7296 §2.15, as chunks:
- * RealMessage | NonceData of the other side | prf(SK_p, RestOfIDPayload).
+ * RealMessage | NonceData of the other side | prf(SK_p, RestOfIDPayload) [| IntAuth].
  */
 export function signedOctets(prf: PrfFunction, input: AuthInput): readonly Uint8Array[] {
-  return [input.realMessage, input.peerNonce, prf.compute(input.skP.expose(), input.idBody)];
+  const { realMessage, peerNonce, skP, idBody, intAuth } = input;
+  const octets = [realMessage, peerNonce, prf.compute(skP.expose(), idBody)];
+  return intAuth === undefined ? octets : [...octets, intAuth];
 }
 
 /**

@@ -26,6 +26,7 @@ export function isWeak(need: TransformNeed): boolean {
     case 'prf':
       return WEAK_PRF.has(need.id);
     case 'dh':
+    case 'key_exchange':
       return WEAK_DH.has(need.id);
   }
 }
@@ -39,12 +40,14 @@ export function weakTransforms(suite: {
   readonly integrity: number;
   readonly prf?: number;
   readonly dh: number;
+  readonly additional?: readonly number[];
 }): TransformNeed[] {
   const all: TransformNeed[] = [
     { kind: 'encryption', ...suite.encryption },
     { kind: 'integrity', id: suite.integrity },
     ...(suite.prf === undefined ? [] : [{ kind: 'prf', id: suite.prf } as const]),
     { kind: 'dh', id: suite.dh },
+    ...(suite.additional ?? []).map((id) => ({ kind: 'key_exchange', id }) as const),
   ];
   return all.filter(isWeak);
 }

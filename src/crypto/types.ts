@@ -14,6 +14,8 @@ export interface IkeSuite {
   readonly integrity: number;
   readonly prf: number;
   readonly dh: number;
+  /** Additional key exchanges in the order in which they are made (RFC 9370 §2.2.1); absent where there are none. */
+  readonly additional?: readonly number[];
 }
 
 /** What a negotiated child SA uses. `integrity` is 0 with an AEAD cipher; `dh` is 0 without PFS. */
@@ -22,6 +24,8 @@ export interface EspSuite {
   readonly integrity: number;
   readonly dh: number;
   readonly esn: boolean;
+  /** As in `IkeSuite`. */
+  readonly additional?: readonly number[];
 }
 
 /** Hash functions, as the backends name them. */
@@ -90,14 +94,15 @@ export interface DhError {
     | 'out_of_subgroup'
     | 'not_on_curve'
     | 'weak_result'
+    | 'out_of_modulus'
     | 'refused_by_library';
   readonly message: string;
 }
 
-/** One side of one Diffie-Hellman exchange. */
+/** One side of one Diffie-Hellman exchange, or the half of the end that begins another key exchange. */
 export interface DhExchange {
   readonly group: number;
-  /** As the KE payload has it, always `publicLength` octets. */
+  /** As the KE payload has it, always `publicLength` or `requestLength` octets. */
   readonly publicValue: Uint8Array;
   /**
    * g^ir, padded to `sharedLength` octets, after the checks of RFC 6989. May be called once: a second call is
@@ -129,10 +134,38 @@ export interface DhGroup {
   restore(privateValue: SecretKey): DhExchange;
 }
 
-/** What a transform asks for, to find out whether a backend has it. */
+/** What the end that answers a key exchange sends, and the secret that both ends have then. */
+export interface KeyExchangeAnswer {
+  readonly publicValue: Uint8Array;
+  readonly shared: SecretKey;
+}
+
+/**
+ * A key exchange method by its IANA number (RFC 9370 §2.1): a Diffie-Hellman group, or a key encapsulation mechanism,
+ * in which the end that answers has no key pair of its own. Lengths in octets.
+ */
+export interface KeyExchangeMethod {
+  readonly id: number;
+  /** Of the value that the end which begins sends: for a mechanism, its encapsulation key. */
+  readonly requestLength: number;
+  /** Of the value that is sent in answer: for a mechanism, the ciphertext. */
+  readonly answerLength: number;
+  readonly sharedLength: number;
+  /** The half of the end that begins; `agree` takes the answer. */
+  begin(random: Random): DhExchange;
+  /** The whole of the other end's part. No value of the peer makes it throw. */
+  answer(random: Random, request: Uint8Array): Result<KeyExchangeAnswer, DhError>;
+  /** Goes on with an exchange that was begun elsewhere. Copies the private value, which is of `exportPrivate`. */
+  restore(privateValue: SecretKey): DhExchange;
+}
+
+/**
+ * What a transform asks for, to find out whether a backend has it. `dh` is a group, `key_exchange` any method that may
+ * follow one.
+ */
 export type TransformNeed =
   | { readonly kind: 'encryption'; readonly id: number; readonly keyBits: number }
-  | { readonly kind: 'integrity' | 'prf' | 'dh'; readonly id: number };
+  | { readonly kind: 'integrity' | 'prf' | 'dh' | 'key_exchange'; readonly id: number };
 
 /**
  * All algorithms of one implementation. The lookups throw RangeError for what `supports` denies; asking
@@ -146,6 +179,7 @@ export interface CryptoBackend {
   integrity(id: number): IntegrityFunction;
   cipher(id: number, keyBits: number): Cipher;
   dh(id: number): DhGroup;
+  keyExchange(id: number): KeyExchangeMethod;
 }
 
 /**

@@ -40,7 +40,7 @@ const MANY_PARAMETERS: readonly string[] = [
 
 /** By room, how many exported functions, classes and values only their own file and tests mention; 0 where left out. */
 const UNUSED: Readonly<Record<string, number>> = {
-  ...{ wire: 4, crypto: 14, ike: 3, esp: 11, connection: 2, linux: 2, dataplane: 2 },
+  ...{ wire: 4, crypto: 13, ike: 3, esp: 11, connection: 2, linux: 2, dataplane: 2 },
   ...{ store: 3, api: 1, daemon: 4, cli: 4 },
 };
 

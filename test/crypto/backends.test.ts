@@ -35,6 +35,8 @@ function lookUp(backend: CryptoBackend, need: TransformNeed): { id: number } {
       return backend.prf(need.id);
     case 'dh':
       return backend.dh(need.id);
+    case 'key_exchange':
+      return backend.keyExchange(need.id);
   }
 }
 

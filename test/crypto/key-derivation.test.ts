@@ -230,7 +230,7 @@ t.test('keys have the lengths of the suite and follow each other without gap or 
 
         const esp: EspSuite = { encryption: cipher, integrity, dh: 0, esn: false };
         for (const fresh of [undefined, shared]) {
-          const child = deriveChildKeys(prf, keys.skD, esp, nonces, fresh);
+          const child = deriveChildKeys(prf, keys.skD, esp, nonces, { shared: fresh });
           const parts = [child.initiatorToResponder, child.responderToInitiator]
             .flatMap((d) => [d.encryption, d.integrity])
             .filter((key) => key !== undefined);

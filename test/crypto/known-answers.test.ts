@@ -152,7 +152,7 @@ for (const backend of backends) {
         [x.DKM_Child_SA, undefined],
         [x.DKM_Child_SA_DH, shared],
       ] as const) {
-        const child = deriveChildKeys(prf, keys.skD, espSuite, nonces, secret);
+        const child = deriveChildKeys(prf, keys.skD, espSuite, nonces, { shared: secret });
         t.equal(toHex(child.initiatorToResponder.encryption.expose()), material.slice(0, 40));
         t.equal(toHex(child.responderToInitiator.encryption.expose()), material.slice(40, 80));
         t.notOk('integrity' in child.initiatorToResponder);

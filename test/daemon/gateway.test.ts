@@ -51,6 +51,7 @@ function recordingBackend(): { crypto: CryptoBackend; secrets: Set<string> } {
     integrity: (id) => watched(inner.integrity(id)),
     cipher: (id, keyBits) => watched(inner.cipher(id, keyBits)),
     dh: (id) => inner.dh(id),
+    keyExchange: (id) => inner.keyExchange(id),
   };
   return { crypto, secrets };
 }

@@ -42,6 +42,7 @@ export class AuthenticMutations {
       hash: (name, ...chunks) => toy.hash(name, ...chunks),
       integrity: (id) => toy.integrity(id),
       dh: (id) => toy.dh(id),
+      keyExchange: (id) => toy.keyExchange(id),
       prf: (id) => {
         const prf = toy.prf(id);
         return {

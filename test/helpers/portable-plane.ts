@@ -103,6 +103,7 @@ export function watchedBackend(inner: CryptoBackend): { crypto: CryptoBackend; k
     hash: (name, ...chunks) => inner.hash(name, ...chunks),
     prf: (id) => inner.prf(id),
     dh: (id) => inner.dh(id),
+    keyExchange: (id) => inner.keyExchange(id),
     integrity: (id) => {
       const mac = inner.integrity(id);
       return {

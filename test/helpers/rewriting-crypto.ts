@@ -19,6 +19,7 @@ export function rewritingBackend(rewrite: (plaintext: Uint8Array) => void): Cryp
     prf: (id) => toy.prf(id),
     integrity: (id) => toy.integrity(id),
     dh: (id) => toy.dh(id),
+    keyExchange: (id) => toy.keyExchange(id),
     cipher: (id, keyBits) => {
       const cipher = toy.cipher(id, keyBits);
       return cipher.aead

@@ -1,6 +1,8 @@
 import { assembleBackend, type HashFunctions } from '../../src/crypto/backends/assemble.js';
 import { aeadCipher, cbcCipher } from '../../src/crypto/backends/shape.js';
 import { type DhArithmetic, dhGroup } from '../../src/crypto/dh/exchange.js';
+import { type KemArithmetic, kemMethod } from '../../src/crypto/kem/method.js';
+import { ML_KEM_SETS, type MlKemSet } from '../../src/crypto/kem/ml-kem-sets.js';
 import { DH_TRANSFORMS, ENCRYPTION_TRANSFORMS, HASH_LENGTHS } from '../../src/crypto/transforms.js';
 import type { CryptoBackend, HashName } from '../../src/crypto/types.js';
 
@@ -37,7 +39,12 @@ export function createToyBackend(): CryptoBackend {
         })
       : cbcCipher(transform, xor, xor),
   }));
-  return assembleBackend('toy', { hashes, ciphers, groups: DH_TRANSFORMS.map((x) => dhGroup(toyDh(x))) });
+  return assembleBackend('toy', {
+    hashes,
+    ciphers,
+    groups: DH_TRANSFORMS.map((x) => dhGroup(toyDh(x))),
+    kems: ML_KEM_SETS.map(toyKem).map(kemMethod),
+  });
 }
 
 /** A hash that is quick and mixes every octet in; chunk borders do not matter. */
@@ -107,5 +114,29 @@ function toyDh(group: { id: number; publicLength: number; sharedLength: number }
       publicValue: write(power(2, read(privateValue)), group.publicLength),
       combine: (peerPublic) => write(power(read(peerPublic), read(privateValue)), group.sharedLength),
     }),
+  };
+}
+
+/** The same field behind the form of a key encapsulation mechanism: values are the last four octets. */
+function toyKem(set: MlKemSet): KemArithmetic {
+  const write = (value: number, length: number): Uint8Array => {
+    const out = new Uint8Array(length);
+    for (let i = 0; i < 4; i++) out[length - 1 - i] = value >>> (8 * i);
+    return out;
+  };
+  const read = (bytes: Uint8Array): number =>
+    bytes.subarray(-4).reduce((value, octet) => value * 256 + octet, 0);
+  const secret = (bytes: Uint8Array): number => 2 + (read(bytes) % (PRIME - 3));
+  return {
+    set,
+    keyPair: (seed) => ({
+      encapsulationKey: write(power(2, secret(seed)), set.encapsulationKeyLength),
+      decapsulationKey: seed.slice(),
+    }),
+    encapsulate: (key, message) => ({
+      ciphertext: write(power(2, secret(message)), set.ciphertextLength),
+      shared: mix(32, 5, [write(power(read(key), secret(message)), 4)]),
+    }),
+    decapsulate: (ciphertext, key) => mix(32, 5, [write(power(read(ciphertext), secret(key)), 4)]),
   };
 }

@@ -110,6 +110,7 @@ export function countingBackend(inner: CryptoBackend): CountingBackend {
       };
     },
     cipher: (id, keyBits) => countingCipher(inner.cipher(id, keyBits), (data) => add('cipher', data)),
+    keyExchange: (id) => inner.keyExchange(id),
     dh: (id) => {
       const group = inner.dh(id);
       const counted = (exchange: DhExchange): DhExchange => ({

@@ -1,5 +1,6 @@
 import { nameOf } from '../../wire/ike/registry.js';
 import { equalConstantTime } from '../compare.js';
+import { groupMethod } from '../dh/exchange.js';
 import {
   INTEGRITY_TRANSFORMS,
   type IntegrityTransform,
@@ -12,6 +13,7 @@ import type {
   DhGroup,
   HashName,
   IntegrityFunction,
+  KeyExchangeMethod,
   PrfFunction,
   TransformNeed,
 } from '../types.js';
@@ -28,6 +30,8 @@ export interface BackendParts {
   readonly hashes: ReadonlyMap<HashName, HashFunctions>;
   readonly ciphers: readonly { readonly keyBits: number; readonly cipher: Cipher }[];
   readonly groups: readonly DhGroup[];
+  /** Key exchange methods that are no groups. */
+  readonly kems: readonly KeyExchangeMethod[];
 }
 
 /** A backend of these parts: lookups by transform number, and PRFs and MACs over the hashes. */
@@ -42,6 +46,7 @@ class AssembledBackend implements CryptoBackend {
   readonly #macs = new Map<number, IntegrityFunction>();
   readonly #ciphers = new Map<string, Cipher>();
   readonly #groups = new Map<number, DhGroup>();
+  readonly #methods = new Map<number, KeyExchangeMethod>();
 
   constructor(name: string, parts: BackendParts) {
     this.name = name;
@@ -55,7 +60,11 @@ class AssembledBackend implements CryptoBackend {
       if (functions !== undefined) this.#macs.set(transform.id, hmacIntegrity(transform, functions));
     }
     for (const { keyBits, cipher } of parts.ciphers) this.#ciphers.set(`${cipher.id}/${keyBits}`, cipher);
-    for (const group of parts.groups) this.#groups.set(group.id, group);
+    for (const group of parts.groups) {
+      this.#groups.set(group.id, group);
+      this.#methods.set(group.id, groupMethod(group));
+    }
+    for (const kem of parts.kems) this.#methods.set(kem.id, kem);
   }
 
   supports(need: TransformNeed): boolean {
@@ -68,6 +77,8 @@ class AssembledBackend implements CryptoBackend {
         return this.#prfs.has(need.id);
       case 'dh':
         return this.#groups.has(need.id);
+      case 'key_exchange':
+        return this.#methods.has(need.id);
     }
   }
 
@@ -92,6 +103,10 @@ class AssembledBackend implements CryptoBackend {
 
   dh(id: number): DhGroup {
     return this.#have(this.#groups.get(id), `DH group ${nameOf('dh', id)}`);
+  }
+
+  keyExchange(id: number): KeyExchangeMethod {
+    return this.#have(this.#methods.get(id), `key exchange method ${nameOf('dh', id)}`);
   }
 
   #have<T>(found: T | undefined, what: string): T {

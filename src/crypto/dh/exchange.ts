@@ -1,7 +1,7 @@
 import type { Random } from '../../util/random.js';
 import { err, ok, type Result } from '../../util/result.js';
 import { SecretKey } from '../../util/secret.js';
-import type { DhError, DhExchange, DhGroup } from '../types.js';
+import type { DhError, DhExchange, DhGroup, KeyExchangeAnswer, KeyExchangeMethod } from '../types.js';
 import { refusedByLibrary } from './checks.js';
 import { leftPad } from './pad.js';
 
@@ -27,6 +27,8 @@ export interface DhHalf {
    * this value may pass through: the exchange makes a refusal of it.
    */
   combine(peerPublic: Uint8Array): Uint8Array | DhError;
+  /** Overwrites what it has made of the private value. */
+  wipe?(): void;
 }
 
 /** A group that draws a new private value for each exchange. */
@@ -37,6 +39,24 @@ export function dhGroup(arithmetic: DhArithmetic): DhGroup {
     sharedLength: arithmetic.sharedLength,
     generate: (random) => startExchange(arithmetic, arithmetic.draw(random)),
     restore: (privateValue) => startExchange(arithmetic, Uint8Array.from(privateValue.expose())),
+  };
+}
+
+/** A group as one key exchange method among others: both ends do the same. */
+export function groupMethod(group: DhGroup): KeyExchangeMethod {
+  return {
+    id: group.id,
+    requestLength: group.publicLength,
+    answerLength: group.publicLength,
+    sharedLength: group.sharedLength,
+    begin: (random) => group.generate(random),
+    answer: (random, request): Result<KeyExchangeAnswer, DhError> => {
+      const exchange = group.generate(random);
+      const publicValue = exchange.publicValue.slice();
+      const shared = exchange.agree(request);
+      return shared.ok ? ok({ publicValue, shared: shared.value }) : shared;
+    },
+    restore: (privateValue) => group.restore(privateValue),
   };
 }
 
@@ -103,6 +123,7 @@ class Exchange implements DhExchange {
 
   wipe(): void {
     this.#private.fill(0);
+    this.#half?.wipe?.();
     this.#half = undefined;
   }
 }

@@ -4,6 +4,8 @@ import { ECP_GROUPS } from '../../dh/ecp-groups.js';
 import { type DhArithmetic, dhGroup } from '../../dh/exchange.js';
 import { MODP_GROUPS } from '../../dh/modp-groups.js';
 import { SUBGROUP_GROUPS } from '../../dh/subgroup-groups.js';
+import { type KemArithmetic, kemMethod } from '../../kem/method.js';
+import { ML_KEM_SETS, type MlKemSet, SEED_LENGTH, SHARED_LENGTH } from '../../kem/ml-kem-sets.js';
 import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS } from '../../transforms.js';
 import type { Cipher, CryptoBackend, HashName } from '../../types.js';
 import { assembleBackend, type HashFunctions } from '../assemble.js';
@@ -12,6 +14,7 @@ import { opensslCurveName, opensslEcp } from './dh-ecp.js';
 import { opensslModp } from './dh-modp.js';
 import { opensslX25519 } from './dh-x25519.js';
 import { opensslHash } from './hash.js';
+import { lazyMlKem, opensslMlKem } from './ml-kem.js';
 
 /** What the OpenSSL inside Node says it has. FIPS and distribution builds may lack MD5, 3DES or curves. */
 export interface OpensslInventory {
@@ -36,7 +39,23 @@ export function createOpensslBackend(inventory: OpensslInventory = opensslInvent
     hashes: probeHashes(inventory),
     ciphers: probeCiphers(inventory),
     groups: probeGroups(inventory).map(dhGroup),
+    kems: ML_KEM_SETS.map(probeKem).map(kemMethod),
   });
+}
+
+/** OpenSSL where it has ML-KEM, which that in Node 20 and 22 has not; @noble/post-quantum does the rest. */
+function probeKem(set: MlKemSet): KemArithmetic {
+  const other = lazyMlKem(set);
+  const own = opensslMlKem(set);
+  return own !== undefined && works(() => tryOutKem(set, own)) ? { ...other, ...own } : other;
+}
+
+/** Any ciphertext has a secret (FIPS 203 §6.3), so that nothing has to be encapsulated for the trial. */
+function tryOutKem(set: MlKemSet, own: Pick<KemArithmetic, 'keyPair' | 'decapsulate'>): void {
+  const { encapsulationKey, decapsulationKey } = own.keyPair(TRIAL_RANDOM.bytes(SEED_LENGTH));
+  const shared = own.decapsulate(new Uint8Array(set.ciphertextLength), decapsulationKey);
+  if (encapsulationKey.length !== set.encapsulationKeyLength || shared.length !== SHARED_LENGTH)
+    throw new Error('a key or a secret of ML-KEM has another length than it should');
 }
 
 function probeHashes(inventory: OpensslInventory): Map<HashName, HashFunctions> {

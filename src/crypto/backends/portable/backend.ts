@@ -2,6 +2,8 @@ import { ECP_GROUPS } from '../../dh/ecp-groups.js';
 import { dhGroup } from '../../dh/exchange.js';
 import { MODP_GROUPS } from '../../dh/modp-groups.js';
 import { SUBGROUP_GROUPS } from '../../dh/subgroup-groups.js';
+import { kemMethod } from '../../kem/method.js';
+import { ML_KEM_SETS } from '../../kem/ml-kem-sets.js';
 import { ENCRYPTION_TRANSFORMS, HASH_LENGTHS } from '../../transforms.js';
 import type { CryptoBackend, HashName } from '../../types.js';
 import { assembleBackend } from '../assemble.js';
@@ -10,9 +12,10 @@ import { portableEcp } from './dh-ecp.js';
 import { portableModp } from './dh-modp.js';
 import { portableX25519 } from './dh-x25519.js';
 import { portableHash } from './hash.js';
+import { portableMlKem } from './ml-kem.js';
 
 /**
- * The backend in plain JavaScript: @noble/hashes, @noble/ciphers, @noble/curves and bn.js. It lacks 3DES and
+ * The backend in plain JavaScript: @noble/hashes, @noble/ciphers, @noble/curves, @noble/post-quantum and bn.js. It lacks 3DES and
  * is much slower than OpenSSL (a MODP exchange takes tens of milliseconds), but has the same answers anywhere.
  */
 export function createPortableBackend(): CryptoBackend {
@@ -28,5 +31,6 @@ export function createPortableBackend(): CryptoBackend {
       ...ECP_GROUPS.map(portableEcp),
       portableX25519(),
     ].map(dhGroup),
+    kems: ML_KEM_SETS.map(portableMlKem).map(kemMethod),
   });
 }
