@@ -28,13 +28,19 @@ export interface IkeProposalSpec {
   readonly integrity: readonly number[];
   readonly prf: readonly number[];
   readonly dh: readonly number[];
+  /**
+   * Additional key exchanges, the first made first (RFC 9370 §2.2.1): for each one its methods, of which 0 means that
+   * it may be left out. Seven at most. IKEv2 only.
+   */
+  readonly additional?: readonly (readonly number[])[];
 }
 
-/** As `IkeProposalSpec` for ESP. `dh` is empty without PFS. */
+/** As `IkeProposalSpec` for ESP. `dh` is empty without PFS; with additional key exchanges it is not. */
 export interface EspProposalSpec {
   readonly encryption: readonly CipherId[];
   readonly integrity: readonly number[];
   readonly dh: readonly number[];
+  readonly additional?: readonly (readonly number[])[];
 }
 
 /** Whether we initiate a connection, or wait for the peer to. */

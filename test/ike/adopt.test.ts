@@ -1,7 +1,9 @@
 import t from 'tap';
 import type { RenewScope } from '../../src/ike/inputs.js';
 import { describeSelector } from '../../src/wire/ike/describe.js';
+import { Dh } from '../../src/wire/ike/registry.js';
 import { connection, type Pair, pair, type SimNode } from '../helpers/engine-pair.js';
+import { hybridEsp, hybridIke } from '../helpers/hybrid.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { v1, v1Faults } from '../helpers/v1-pair.js';
 import type { NetConditions } from '../helpers/virtual-net.js';
@@ -23,12 +25,18 @@ const SCOPES: readonly RenewScope[] = ['children', 'ike', 'connection', 'lifetim
 /** IKEv1 negotiates every pair of networks by itself, IKEv2 all of them together. */
 const CIDRS = { east: ['10.1.0.0/24', '10.1.1.0/24'], west: ['10.2.0.0/24'] };
 const CHILDREN = { 1: 2, 2: 1 } as const;
+const HYBRID = {
+  ikeProposals: [hybridIke(Dh.ML_KEM_768)],
+  espProposals: [hybridEsp(Dh.ML_KEM_768, Dh.ML_KEM_512)],
+};
 
 /** A life that may be interrupted after any step: `at` counts them. */
 class Life {
   readonly pair: Pair;
   readonly #version: 1 | 2;
   readonly #victim: 'east' | 'west';
+  /** Additional key exchanges in all SAs. */
+  readonly #hybrid: boolean;
   #left: number;
 
   constructor(
@@ -38,6 +46,7 @@ class Life {
     handover: { at: number; victim: 'east' | 'west' },
   ) {
     this.#version = version;
+    this.#hybrid = version === 2 && seed % 2 === 0;
     this.#left = handover.at;
     this.#victim = handover.victim;
     this.pair = pair({ seed, conditions, east: this.patch('east'), west: this.patch('west') });
@@ -57,6 +66,7 @@ class Life {
       ikeLifetime: 900,
       childLifetime: 300,
       ...more,
+      ...(this.#hybrid ? HYBRID : {}),
       local: { cidrs: CIDRS[side] },
       peer: { cidrs: CIDRS[other] },
     };
@@ -188,16 +198,21 @@ function randomLife(version: 1 | 2, seed: number, at: number): { life: Life; rea
   return { life, reason: life.settle() };
 }
 
-for (const version of [2, 1] as const) {
-  t.test(`version ${version}: handed over after any step of a whole life`, async (t) => {
-    const unbroken = new Life(version, 1, CALM, { at: NEVER, victim: 'east' });
+// Lives of version 2 with an even seed have additional key exchanges.
+for (const [version, seed] of [
+  [2, 1],
+  [2, 2],
+  [1, 1],
+] as const) {
+  t.test(`version ${version}, seed ${seed}: handed over after any step of a whole life`, async (t) => {
+    const unbroken = new Life(version, seed, CALM, { at: NEVER, victim: 'east' });
     wholeLife(unbroken);
     t.equal(unbroken.settle(), undefined);
     const failed: string[] = [];
     let steps = 0;
     for (const victim of ['east', 'west'] as const) {
       for (let at = 1; ; at++) {
-        const life = new Life(version, 1, CALM, { at, victim });
+        const life = new Life(version, seed, CALM, { at, victim });
         let reason: string | undefined;
         try {
           wholeLife(life);
@@ -215,7 +230,9 @@ for (const version of [2, 1] as const) {
     t.strictSame(failed, [], `${steps} handovers`);
     t.ok(steps > 100, `${steps} steps`);
   });
+}
 
+for (const version of [2, 1] as const) {
   t.test(`version ${version}: handed over at some step of random lives`, async (t) => {
     const failed: string[] = [];
     const seeds = ONLY === undefined ? Array.from({ length: LIVES / 2 }, (_, n) => n + 1) : [Number(ONLY)];

@@ -2,6 +2,7 @@ import type { Proposal, Transform } from '../../wire/ike/payloads.js';
 import { AttributeType, Esn, nameOf, ProtocolId, TransformType } from '../../wire/ike/registry.js';
 import type { Failure, FailureDetails } from '../events.js';
 import {
+  ADDITIONAL_TYPES,
   type Axis,
   type AxisSet,
   foreignTypes,
@@ -19,6 +20,7 @@ const LABELS: Readonly<Record<Axis, string>> = {
   integrity: 'integrity',
   prf: 'PRF',
   dh_group: 'DH',
+  additional_key_exchange: 'additional key exchange',
   esn: 'ESN',
 };
 
@@ -28,6 +30,7 @@ const WRITTEN_ORDER: readonly number[] = [
   TransformType.INTEG,
   TransformType.PRF,
   TransformType.DH,
+  ...ADDITIONAL_TYPES,
   TransformType.ESN,
 ];
 
@@ -130,7 +133,10 @@ function missesOf(set: TransformSet, proposal: Proposal): Miss[] {
   }
   for (const type of foreignTypes(set, proposal)) {
     const name = nameOf('transformType', type);
-    misses.push({ name, theirs: `transform type ${name}`, ours: 'none of that type' });
+    if (ADDITIONAL_TYPES.includes(type)) {
+      const theirs = `${LABELS.additional_key_exchange} ${offeredNames(proposal, type)}`;
+      misses.push({ name: 'additional_key_exchange', theirs, ours: 'none' });
+    } else misses.push({ name, theirs: `transform type ${name}`, ours: 'none of that type' });
   }
   if (misses.length === 0) {
     const theirs = `an SPI of ${proposal.spi.length} octets`;
@@ -208,7 +214,7 @@ function baseName({ type, id }: Transform): string {
     case TransformType.ESN:
       return id === Esn.NO ? 'NO_ESN' : id === Esn.YES ? 'ESN' : nameOf('esn', id);
     default:
-      return `${nameOf('transformType', type)}:${id}`;
+      return ADDITIONAL_TYPES.includes(type) ? nameOf('dh', id) : `${nameOf('transformType', type)}:${id}`;
   }
 }
 

@@ -8,7 +8,7 @@ import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 import type { Failure } from '../events.js';
 import { byNumber, describeCombined, MAX_DESCRIBED, withoutPlainEsp } from './combined-v1.js';
 import { describeSet, mismatch, unofferedAnswer } from './mismatch.js';
-import { espSet, pickAxis, type TransformSet } from './transform-set.js';
+import { espSet, pickAxis, requiresAdditional, type TransformSet } from './transform-set.js';
 import {
   cipherOf,
   espAttributes,
@@ -87,7 +87,7 @@ export function ikeOfferV1(specs: readonly IkeProposalSpec[], seconds: number): 
 /** The SA payload of quick mode, for the specifications that have the group; empty when none is left. */
 export function espOfferV1(specs: readonly EspProposalSpec[], offer: V1EspOffer): V1Proposal[] {
   const transforms: V1Transform[] = [];
-  for (const spec of specs) {
+  for (const spec of inVersion1(specs)) {
     const allowed = offer.group === Dh.NONE ? allowsNoPfs(spec) : spec.dh.includes(offer.group);
     if (!allowed) continue;
     for (const cipher of spec.encryption) {
@@ -107,7 +107,8 @@ export function espOfferV1(specs: readonly EspProposalSpec[], offer: V1EspOffer)
 /** The group that our quick mode offers with: the first one configured, 0 without PFS. */
 export function offeredGroup(specs: readonly EspProposalSpec[]): number {
   return (
-    specs.find((spec) => spec.encryption.some((one) => espTransformOf(one) !== undefined))?.dh[0] ?? Dh.NONE
+    inVersion1(specs).find((spec) => spec.encryption.some((one) => espTransformOf(one) !== undefined))
+      ?.dh[0] ?? Dh.NONE
   );
 }
 
@@ -200,7 +201,7 @@ export function selectEspV1(
     ...one,
     offer: translatedEsp(one.terms, index + 1, one.proposal.spi),
   }));
-  const sets = specs.map((spec) => espSet(spec, true));
+  const sets = inVersion1(specs).map((spec) => espSet(spec, true));
   const found = best(sets, items);
   if (found === undefined) {
     const failure = mismatch(
@@ -234,7 +235,7 @@ export function acceptEspAnswerV1(
   );
   return err(
     unofferedAnswer(
-      specs.map((spec) => espSet(spec, true)),
+      inVersion1(specs).map((spec) => espSet(spec, true)),
       offers,
     ),
   );
@@ -258,8 +259,16 @@ function partsOf(spec: IkeProposalSpec): Parts {
     hashes: spec.integrity.filter((id) =>
       V1_HASHES.some((one) => one.integrity === id && spec.prf.includes(one.prf)),
     ),
-    groups: spec.dh,
+    // What IKEv1 cannot say is not agreed on without it: that would be a downgrade.
+    groups: requiresAdditional(spec) ? [] : spec.dh,
   };
+}
+
+/** ESP specifications without what IKEv1 cannot say, and without those that cannot do without it. */
+function inVersion1(specs: readonly EspProposalSpec[]): EspProposalSpec[] {
+  return specs
+    .filter((spec) => !requiresAdditional(spec))
+    .map(({ encryption, integrity, dh }) => ({ encryption, integrity, dh }));
 }
 
 /** Sets without a PRF axis of their own: the hash decides it. */

@@ -7,6 +7,8 @@ import type { Failure } from '../events.js';
 import type { QuirkCode } from '../quirks.js';
 import { describeSet, mismatch, unofferedAnswer } from './mismatch.js';
 import {
+  ADDITIONAL_TYPES,
+  declinedTypes,
   espSet,
   foreignTypes,
   ikeSet,
@@ -50,7 +52,7 @@ function offer(set: TransformSet, number: number, spi: Uint8Array): Proposal {
   const transforms: Transform[] = [];
   for (const { type, choices, none } of set.axes) {
     for (const choice of choices) transforms.push(transformOf(type, choice));
-    // A group that may be left out is said so by NONE beside the others; alone, the type is omitted (§3.3.2).
+    // A key exchange that may be left out is said so by NONE beside the others; alone, the type is omitted (§3.3.2).
     if (none && choices.length > 0) transforms.push({ type, id: Dh.NONE });
   }
   return { number, protocol: set.protocol, spi, transforms };
@@ -155,14 +157,31 @@ export function supportedIkeSpecs(
       integrity: spec.integrity.filter((id) => supports({ kind: 'integrity', id })),
       prf: spec.prf.filter((id) => supports({ kind: 'prf', id })),
       dh: spec.dh.filter((id) => supports({ kind: 'dh', id })),
+      ...supportedAdditional(spec, supports),
     }))
     .filter(
       (left, index) =>
         left.encryption.length > 0 &&
         left.prf.length > 0 &&
         left.dh.length > 0 &&
+        canBeMade(left) &&
         (left.integrity.length > 0 || specs[index]!.integrity.length === 0),
     );
+}
+
+/** The additional key exchanges without the methods that a backend lacks. */
+function supportedAdditional(
+  { additional }: Pick<IkeProposalSpec, 'additional'>,
+  supports: (need: TransformNeed) => boolean,
+): Pick<IkeProposalSpec, 'additional'> {
+  if (additional === undefined) return {};
+  const has = (id: number): boolean => id === Dh.NONE || supports({ kind: 'key_exchange', id });
+  return { additional: additional.map((methods) => methods.filter(has)) };
+}
+
+/** Whether each additional key exchange has a method left, or may be left out. */
+function canBeMade({ additional }: Pick<IkeProposalSpec, 'additional'>): boolean {
+  return additional?.every((methods) => methods.length > 0) ?? true;
 }
 
 /** As `supportedIkeSpecs` for ESP. */
@@ -175,11 +194,13 @@ export function supportedEspSpecs(
       encryption: spec.encryption.filter((cipher) => supports(cipherNeed(cipher))),
       integrity: spec.integrity.filter((id) => supports({ kind: 'integrity', id })),
       dh: spec.dh.filter((id) => id === Dh.NONE || supports({ kind: 'dh', id })),
+      ...supportedAdditional(spec, supports),
     }))
     .filter((left, index) => {
       const spec = specs[index]!;
       return (
         left.encryption.length > 0 &&
+        canBeMade(left) &&
         (left.integrity.length > 0 || spec.integrity.length === 0) &&
         (left.dh.length > 0 || spec.dh.length === 0)
       );
@@ -216,11 +237,13 @@ function matchProposal(
   const ranks: number[] = [];
   const transforms: Transform[] = [];
   for (const axis of set.axes) {
-    const pick = pickAxis(axis, proposal);
+    const taken = axis.axis === 'additional_key_exchange' ? methodsOf(transforms) : [];
+    const pick = pickAxis(axis, proposal, taken);
     if (pick === undefined) return undefined;
     ranks.push(pick.rank);
     if (pick.transform !== undefined) transforms.push(pick.transform);
   }
+  for (const type of declinedTypes(set, proposal)) transforms.push({ type, id: Dh.NONE });
   return { ranks, found: { proposal, transforms } };
 }
 
@@ -268,6 +291,7 @@ function ikeSuite(transforms: readonly Transform[]): IkeSuite {
     integrity: idOf(transforms, TransformType.INTEG) ?? Integ.NONE,
     prf: idOf(transforms, TransformType.PRF)!,
     dh: idOf(transforms, TransformType.DH)!,
+    ...additionalPart(transforms),
   };
 }
 
@@ -277,7 +301,24 @@ function espSuite(transforms: readonly Transform[]): EspSuite {
     integrity: idOf(transforms, TransformType.INTEG) ?? Integ.NONE,
     dh: idOf(transforms, TransformType.DH) ?? Dh.NONE,
     esn: false,
+    ...additionalPart(transforms),
   };
+}
+
+/** Absent rather than empty: most suites have none. */
+function additionalPart(transforms: readonly Transform[]): { readonly additional?: readonly number[] } {
+  const additional = additionalOf(transforms);
+  return additional.length === 0 ? {} : { additional };
+}
+
+/** All key exchanges that were agreed on. */
+function methodsOf(transforms: readonly Transform[]): number[] {
+  return [idOf(transforms, TransformType.DH) ?? Dh.NONE, ...additionalOf(transforms)];
+}
+
+/** The additional key exchanges that were agreed on, in the order of their types (RFC 9370 §2.2.1). */
+function additionalOf(transforms: readonly Transform[]): number[] {
+  return ADDITIONAL_TYPES.map((type) => idOf(transforms, type) ?? Dh.NONE).filter((id) => id !== Dh.NONE);
 }
 
 function cipherOf(transforms: readonly Transform[]): CipherId {

@@ -5,7 +5,7 @@ import { Dh, Encr, Esn, Integ, ProtocolId, TransformType } from '../../wire/ike/
 import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
 
 /** A transform type of which a proposal has one choice. The order is that of preference: the first dominates. */
-export type Axis = 'encryption' | 'integrity' | 'prf' | 'dh_group' | 'esn';
+export type Axis = 'encryption' | 'integrity' | 'prf' | 'dh_group' | 'additional_key_exchange' | 'esn';
 
 /** One acceptable transform: number and key length in bits (0 when the attribute must be absent). */
 export interface Choice {
@@ -31,6 +31,22 @@ export interface TransformSet {
   readonly axes: readonly AxisSet[];
   /** Types of which a proposal may have transforms that are not looked at. */
   readonly ignored: readonly number[];
+}
+
+/** Transform types of additional key exchanges, in the order in which these are made (RFC 9370 §2.2.1). */
+export const ADDITIONAL_TYPES: readonly number[] = [
+  TransformType.ADDKE1,
+  TransformType.ADDKE2,
+  TransformType.ADDKE3,
+  TransformType.ADDKE4,
+  TransformType.ADDKE5,
+  TransformType.ADDKE6,
+  TransformType.ADDKE7,
+];
+
+/** Whether the proposal has an additional key exchange that may not be left out. */
+export function requiresAdditional({ additional = [] }: Pick<IkeProposalSpec, 'additional'>): boolean {
+  return additional.some((methods) => !methods.includes(Dh.NONE));
 }
 
 /** GMAC without encryption counts too: it comes without a separate integrity transform (RFC 4543 §7). */
@@ -64,14 +80,26 @@ export function ikeSet(spec: IkeProposalSpec): TransformSet {
       { axis: 'integrity', type: TransformType.INTEG, choices: plain(spec.integrity), none: aead },
       { axis: 'prf', type: TransformType.PRF, choices: plain(spec.prf), none: false },
       { axis: 'dh_group', type: TransformType.DH, choices: plain(spec.dh), none: false },
+      ...additionalAxes(spec.additional),
     ],
     ignored: [],
   };
 }
 
+/** @throws RangeError for more additional key exchanges than there are transform types */
+function additionalAxes(additional: readonly (readonly number[])[] = []): AxisSet[] {
+  return additional.map((methods, index) => {
+    const type = ADDITIONAL_TYPES[index];
+    if (type === undefined)
+      throw new RangeError(`a proposal has ${ADDITIONAL_TYPES.length} additional key exchanges at most`);
+    const choices = plain(methods.filter((id) => id !== Dh.NONE));
+    return { axis: 'additional_key_exchange', type, choices, none: choices.length < methods.length };
+  });
+}
+
 /**
- * `withDh` is true in CREATE_CHILD_SA. In IKE_AUTH the child has no exchange of its own: DH transforms are
- * neither sent nor looked at (RFC 7296 §1.2).
+ * `withDh` is true in CREATE_CHILD_SA. In IKE_AUTH the child has no exchange of its own: transforms of key exchanges
+ * are neither sent nor looked at (RFC 7296 §1.2).
  * @throws RangeError when the specification mixes AEAD and other ciphers or lacks a transform type
  */
 export function espSet(spec: EspProposalSpec, withDh: boolean): TransformSet {
@@ -88,10 +116,12 @@ export function espSet(spec: EspProposalSpec, withDh: boolean): TransformSet {
       choices: plain(groups),
       none: groups.length === 0 || groups.length < spec.dh.length,
     });
+    axes.push(...additionalAxes(spec.additional));
   }
   // Mandatory for ESP (RFC 7296 §3.3.3). Peers that leave it out have no extended sequence numbers (`pickAxis`).
   axes.push({ axis: 'esn', type: TransformType.ESN, choices: plain([Esn.NO]), none: false });
-  return { protocol: ProtocolId.ESP, aead, axes, ignored: withDh ? [] : [TransformType.DH] };
+  const ignored = withDh ? [] : [TransformType.DH, ...ADDITIONAL_TYPES];
+  return { protocol: ProtocolId.ESP, aead, axes, ignored };
 }
 
 function aeadOf(encryption: readonly CipherId[], integrity: readonly number[]): boolean {
@@ -143,11 +173,19 @@ export interface AxisMatch {
   readonly transform?: Transform;
 }
 
-/** Our most preferred match of one transform type in a proposal, or undefined when there is none. */
-export function pickAxis(set: AxisSet, proposal: Proposal): AxisMatch | undefined {
+/**
+ * Our most preferred match of one transform type in a proposal, or undefined when there is none. `taken`: key
+ * exchange methods that were picked for earlier types; none is used twice (RFC 9370 §2.2.1).
+ */
+export function pickAxis(
+  set: AxisSet,
+  proposal: Proposal,
+  taken: readonly number[] = [],
+): AxisMatch | undefined {
   const offered = proposal.transforms.filter((transform) => transform.type === set.type);
   if (set.axis === 'esn' && offered.length === 0) return { rank: 0 };
   for (const [rank, choice] of set.choices.entries()) {
+    if (taken.includes(choice.id)) continue;
     // The answer repeats what was offered, a key length that has no place there too.
     const found = offered.find((transform) => isChoice(transform, choice));
     if (found !== undefined)
@@ -163,10 +201,32 @@ export function pickAxis(set: AxisSet, proposal: Proposal): AxisMatch | undefine
     : undefined;
 }
 
-/** Transform types in the proposal that its protocol does not have: they make it unacceptable (RFC 7296 §3.3.6). */
+/**
+ * Transform types in the proposal that we do not have: they make it unacceptable (RFC 7296 §3.3.6), but for an
+ * additional key exchange that may be left out.
+ */
 export function foreignTypes(set: TransformSet, proposal: Proposal): number[] {
+  return unknownTypes(set, proposal).filter((type) => !mayBeLeftOut(type, proposal));
+}
+
+/** Types of additional key exchanges in the proposal that we do not make, and are answered with NONE. */
+export function declinedTypes(set: TransformSet, proposal: Proposal): number[] {
+  return unknownTypes(set, proposal).filter((type) => mayBeLeftOut(type, proposal));
+}
+
+function unknownTypes(set: TransformSet, proposal: Proposal): number[] {
   const known = new Set([...set.axes.map((axis) => axis.type), ...set.ignored]);
   return [...new Set(proposal.transforms.map((transform) => transform.type))].filter(
     (type) => !known.has(type),
   );
 }
+
+/** RFC 9370 §2.2.1: NONE beside methods means that the responder may leave the exchange out. */
+function mayBeLeftOut(type: number, { transforms }: Proposal): boolean {
+  return (
+    ADDITIONAL_TYPES.includes(type) &&
+    transforms.some((transform) => transform.type === type && isChoice(transform, NONE))
+  );
+}
+
+const NONE: Choice = { id: Dh.NONE, keyBits: 0 };

@@ -10,7 +10,13 @@ export const TS_NARROWED = {
 } as const;
 
 /** Registries that name the transforms of a kind. */
-const REGISTRIES = { encryption: 'encr', integrity: 'integ', prf: 'prf', dh: 'dh' } as const;
+const REGISTRIES = {
+  encryption: 'encr',
+  integrity: 'integ',
+  prf: 'prf',
+  dh: 'dh',
+  key_exchange: 'dh',
+} as const;
 
 /** Reports legal but weak algorithms in a negotiated suite: `weak`, by `weakTransforms`. */
 export function adviseWeak(

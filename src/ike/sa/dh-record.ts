@@ -14,5 +14,5 @@ export function exportDh(dh: DhExchange): DhRecord {
 
 /** Goes on with it. @throws RangeError for a group that the backend does not have */
 export function restoreDh(crypto: CryptoBackend, { group, privateValue }: DhRecord): DhExchange {
-  return crypto.dh(group).restore(privateValue);
+  return crypto.keyExchange(group).restore(privateValue);
 }

@@ -14,7 +14,7 @@ import { IkeSa } from './ike-sa.js';
 import type { IkePhase, Link } from './phases.js';
 import { createProtection } from './protect.js';
 import type { ExchangeRecord, SentRecord, V2ChildSaRecord, V2IkeRecord, V2SaRecord } from './record.js';
-import type { Exchange } from './tasks.js';
+import { copyOfFollowup, type Exchange } from './tasks.js';
 import { RequestWindow, type SentRequest } from './window.js';
 import type { World } from './world.js';
 
@@ -54,7 +54,9 @@ export function adoptSa(world: World, record: V2SaRecord, connection: Connection
 
 /** The inbound SPI that our request under way has given to the peer. The packet path expects it already. */
 function expectedSpi({ active }: V2IkeRecord): number | undefined {
-  return active?.exchange.kind === 'create-child' ? active.exchange.spi : undefined;
+  const exchange = active?.exchange;
+  const task = exchange?.kind === 'followup-ke' ? exchange.of.task : exchange;
+  return task?.kind === 'create-child' ? task.spi : undefined;
 }
 
 function notePeer(world: World, { connection, peer }: V2SaRecord): void {
@@ -78,12 +80,14 @@ function refusalOf({ ctx, table, espSpis }: World, { ike }: V2SaRecord): string 
 function needsOf({ suite, active }: V2IkeRecord): TransformNeed[] {
   const { encryption, integrity, prf } = suite;
   const exchange = active?.exchange;
+  const left = exchange?.kind === 'followup-ke' ? exchange.left : [];
   const dh = exchange !== undefined && 'dh' in exchange ? exchange.dh : undefined;
   return [
     { kind: 'encryption', ...encryption },
     { kind: 'prf', id: prf },
     ...(integrity === 0 ? [] : [{ kind: 'integrity', id: integrity } as const]),
-    ...(dh === undefined ? [] : [{ kind: 'dh', id: dh.group } as const]),
+    ...(dh === undefined ? [] : [{ kind: 'key_exchange', id: dh.group } as const]),
+    ...left.map((id) => ({ kind: 'key_exchange', id }) as const),
   ];
 }
 
@@ -104,6 +108,7 @@ function phaseOf(world: World, { ike, children, term }: V2SaRecord, { id }: Conn
       ...service,
       ...{ peerIdentity, natReport, establishedAt, establishedOrder, expiresAt },
       reportedRekeyAt: ike.rekeyAt,
+      pending: undefined,
       busy: service.busy && { ...service.busy },
       children: set,
       gaps: new Map(service.gaps.map(([name, gap]) => [name, { ...gap }])),
@@ -136,6 +141,8 @@ function exchangeOf(crypto: CryptoBackend, exchange: ExchangeRecord): Exchange {
   if (exchange.kind === 'rekey-ike') return { ...exchange, dh: restoreDh(crypto, exchange.dh) };
   if (exchange.kind === 'create-child')
     return { ...exchange, dh: exchange.dh && restoreDh(crypto, exchange.dh) };
+  if (exchange.kind === 'followup-ke')
+    return { ...copyOfFollowup(exchange), dh: restoreDh(crypto, exchange.dh) };
   return exchange;
 }
 

@@ -3,13 +3,14 @@ import type { Millis } from '../../util/units.js';
 import type { SkfPayload, SkPayload } from '../../wire/ike/payloads.js';
 import type { Failure } from '../events.js';
 import { ANSWER_GRACE, againInDoubt, DOUBT, REFUSAL_GRACE, RIVAL_GRACE } from '../sa/branches.js';
-import { type IkeSa, type IkeSaIn, type InitiatingSa, isIn } from './ike-sa.js';
-import type { AuthSent, IkePhase, InitSent, Link } from './phases.js';
+import { type AnsweredSa, type IkeSa, type IkeSaIn, type InitiatingSa, isIn } from './ike-sa.js';
+import type { AuthSent, IkePhase, InitSent, IntermediateSent, Link } from './phases.js';
+import type { Exchange, Task } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 // An initiator continues with several answers to IKE_SA_INIT (see `Branches`). While it does, one branch is IKE_SA_INIT
-// itself, in phase `init-sent`, and each answer is another one, in phase `auth-sent`: with its request under way, or
-// without one when it did not prove right and its sender may have to be answered so. They share one negotiation.
+// itself, in phase `init-sent`, and each answer is another one, in phase `intermediate-sent` or `auth-sent`: with its
+// request under way, or without one when it did not prove right and its sender may have to be answered so. They share one negotiation.
 
 /** The branch of IKE_SA_INIT; undefined when no answer to it is waited for any more. */
 export function firstOf(sa: IkeSa): InitSent | undefined {
@@ -34,21 +35,26 @@ function enterLastTried(sa: IkeSa): void {
 }
 
 function isTried({ link }: IkePhase): boolean {
-  return link.active?.task.kind === 'auth';
+  return link.active !== undefined && tries(link.active.task);
+}
+
+/** Whether the exchange continues with an answer to IKE_SA_INIT. */
+function tries({ kind }: Task | Exchange): boolean {
+  return kind === 'intermediate' || kind === 'auth';
+}
+
+function isAnswer(branch: IkePhase): branch is IntermediateSent | AuthSent {
+  return branch.at === 'intermediate-sent' || branch.at === 'auth-sent';
 }
 
 /** Whether an answer to IKE_SA_INIT is there that may prove to be the peer's. */
 export function isAnswered(sa: IkeSa): boolean {
-  return (
-    isTried(sa.phase) || sa.tasks.some(({ kind }) => kind === 'auth') || sa.branches.waiting.some(isTried)
-  );
+  return isTried(sa.phase) || sa.tasks.some(tries) || sa.branches.waiting.some(isTried);
 }
 
 /** Whether the answer is one that is being gone on with already. */
 export function isKnownAnswer(sa: IkeSa, bytes: Uint8Array): boolean {
-  return sa.branches.waiting.some(
-    (branch) => branch.at === 'auth-sent' && equalBytes(branch.init.response, bytes),
-  );
+  return sa.branches.waiting.some((branch) => isAnswer(branch) && equalBytes(branch.init.response, bytes));
 }
 
 /**
@@ -79,8 +85,8 @@ export function enterAnswer(sa: IkeSa, { header, datagram }: Inbound, sealed: Sk
   const { waiting } = sa.branches;
   if (waiting.length === 0) return;
   const named = [sa.phase, ...waiting].filter(
-    (one): one is AuthSent =>
-      one.at === 'auth-sent' && equalBytes(one.link.responderSpi, header.responderSpi),
+    (one): one is IntermediateSent | AuthSent =>
+      isAnswer(one) && equalBytes(one.link.responderSpi, header.responderSpi),
   );
   const meant =
     named.length < 2
@@ -94,12 +100,7 @@ export function enterAnswer(sa: IkeSa, { header, datagram }: Inbound, sealed: Sk
  * answer IKE_SA_INIT can do that: it counts when no other answer proves right in time. `tells`: the sender believes
  * the SA to be up and is to hear that it is not.
  */
-export function refuseAnswer(
-  { ctx }: World,
-  sa: IkeSaIn<'auth-sent'>,
-  failure: Failure,
-  tells: boolean,
-): void {
+export function refuseAnswer({ ctx }: World, sa: AnsweredSa, failure: Failure, tells: boolean): void {
   const { negotiation } = sa.phase;
   const since = negotiation.answeredAt ?? ctx.now;
   const effectiveAt = Math.max(ctx.now, since + ANSWER_GRACE);
@@ -126,10 +127,11 @@ export function enterRefused(sa: IkeSa): sa is IkeSaIn<'auth-sent'> {
   return refused !== undefined;
 }
 
-/** An answer that is being tried becomes the present branch, if there is one. */
-export function enterTried(sa: IkeSa): void {
-  const tried = isTried(sa.phase) ? undefined : sa.branches.waiting.find(isTried);
-  if (tried !== undefined) sa.branches.enter(tried);
+/** An answer whose sender may have the SA, since IKE_AUTH is on its way, becomes the present branch, if there is one. */
+export function enterAuthSent(sa: IkeSa): void {
+  const sent = ({ link }: IkePhase): boolean => link.active?.task.kind === 'auth';
+  const other = sent(sa.phase) ? undefined : sa.branches.waiting.find(sent);
+  if (other !== undefined) sa.branches.enter(other);
 }
 
 /** No word to IKE_AUTH: another answer that is being tried is gone on with. False when there is none. */

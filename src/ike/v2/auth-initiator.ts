@@ -23,7 +23,7 @@ import { notePerPair } from './create-child-initiator.js';
 import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish, isOnlyContact } from './established.js';
 import { authRefused, pskMismatch, wrongMethod } from './failures.js';
-import { type IkeSaIn, wipeNegotiation } from './ike-sa.js';
+import { type AnsweredSa, type IkeSaIn, isIn, wipeNegotiation } from './ike-sa.js';
 import { findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -164,10 +164,11 @@ export function refusePeer(world: World, sa: IkeSaIn<'auth-sent'>, reason: Failu
   sa.tasks.push({ kind: 'refuse-auth' });
 }
 
-/** No answer to IKE_AUTH although IKE_SA_INIT had one. */
-export function authSilent(world: World, sa: IkeSaIn<'auth-sent'>): void {
+/** No answer to IKE_INTERMEDIATE or IKE_AUTH although IKE_SA_INIT had one. */
+export function authSilent(world: World, sa: AnsweredSa): void {
   const tries = sa.active?.retransmission.sent ?? 0;
-  const details = { exchange: 'IKE_AUTH', tries };
+  const exchange = isIn(sa, 'auth-sent') ? 'IKE_AUTH' : 'IKE_INTERMEDIATE';
+  const details = { exchange, tries };
   nextInTurn(world, sa.connection);
   failSa(
     world,
@@ -180,7 +181,7 @@ export function authSilent(world: World, sa: IkeSaIn<'auth-sent'>): void {
         }
       : {
           cause: 'peer_silent',
-          message: 'the peer answered IKE_SA_INIT but not IKE_AUTH: larger packets may be lost on the way',
+          message: `the peer answered IKE_SA_INIT but not ${exchange}: larger packets may be lost on the way`,
           details,
         },
   );

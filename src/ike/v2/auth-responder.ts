@@ -12,8 +12,9 @@ import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { failure } from '../sa/failures.js';
 import { sasOf } from '../sa/world.js';
+import type { AgreedChild } from './agreed.js';
 import { basisOfResponder, ownAuth, verifiesPeerAuth } from './auth.js';
-import { type AgreedChild, installChild, isCarriedElsewhere } from './child.js';
+import { installChild, isCarriedElsewhere } from './child.js';
 import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
 import { closeSa, failSa } from './close.js';
 import { clusterAnswer, clusterSupport } from './cluster.js';
@@ -95,11 +96,15 @@ function answerAuth(
   const { auth, negotiation } = proved;
   sa.phase.service.cluster = clusterSupport(payloads);
   const nonces = { initiator: negotiation.initiatorNonce, responder: negotiation.responderNonce };
-  const granted = grantFirstChild(world, connection, payloads);
   const answer: Payload[] = [
     { kind: 'idr', ...connection.local.identity },
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
   ];
+  if (isChildless(payloads)) {
+    respond(world, sa, message, answer);
+    return;
+  }
+  const granted = grantFirstChild(world, connection, payloads);
   if (!granted.ok) {
     // The IKE SA is established without a child SA (RFC 7296 §1.2).
     respond(world, sa, message, [...answer, granted.error.answer, ...clusterAnswer(payloads)]);
@@ -133,6 +138,11 @@ function answerAuth(
       ...clusterAnswer(payloads),
     ]);
   }
+}
+
+/** The initiator asks for no child SA yet: it follows by CREATE_CHILD_SA, with key exchanges of its own (RFC 6023 §4). */
+function isChildless(payloads: readonly Payload[]): boolean {
+  return !payloads.some(({ kind }) => kind === 'sa' || kind === 'tsi' || kind === 'tsr');
 }
 
 function grantFirstChild(
@@ -187,7 +197,8 @@ function authenticate(
     localTs: find(payloads, 'tsr')?.selectors ?? [],
     peerTs: find(payloads, 'tsi')?.selectors ?? [],
   };
-  const chosen = chooseByIdentity(proved.connections, idi, idr, sa.remote.address, proposed);
+  const networks = isChildless(payloads) ? undefined : proposed;
+  const chosen = chooseByIdentity(proved.connections, idi, idr, sa.remote.address, networks);
   if (!chosen.ok) return chosen;
   sa.connection = chosen.value;
   const allowed = allowsSuite(chosen.value, keyed.suite);
@@ -203,6 +214,7 @@ function allowsSuite({ ikeProposals }: ConnectionConfig, suite: IkeSuite): Resul
     integrity: suite.integrity === 0 ? [] : [suite.integrity],
     prf: [suite.prf],
     dh: [suite.dh],
+    ...(suite.additional === undefined ? {} : { additional: suite.additional.map((method) => [method]) }),
   };
   return acceptIkeAnswer(ikeProposals, ikeOffer([spec]));
 }

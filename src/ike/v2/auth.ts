@@ -1,11 +1,12 @@
-import { computePskAuth, verifyPskAuth } from '../../crypto/psk-auth.js';
+import { type AuthInput, computePskAuth, verifyPskAuth } from '../../crypto/psk-auth.js';
 import { concat } from '../../util/bytes.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { IdPayload } from '../../wire/ike/payloads.js';
 import type { Identity } from '../config.js';
 import type { Role } from '../events.js';
 import type { IkeSaIn } from './ike-sa.js';
-import type { Keyed } from './phases.js';
+import { intAuthOctets } from './int-auth.js';
+import type { IntAuth, Keyed } from './phases.js';
 import type { World } from './world.js';
 
 /** The body of an ID payload as it is sent: type, three reserved octets, data (RFC 7296 §3.5). */
@@ -26,29 +27,34 @@ export interface AuthBasis {
   readonly response: Uint8Array;
   readonly initiatorNonce: Uint8Array;
   readonly responderNonce: Uint8Array;
+  readonly intAuth: IntAuth | undefined;
 }
 
 /** Returns what AUTH payloads are computed from, at the end that initiated (RFC 7296 §2.15). */
 export function basisOfInitiator({ phase }: IkeSaIn<'auth-sent'>): AuthBasis {
-  const { keyed, init, negotiation } = phase;
-  return { role: 'initiator', keyed, initiatorNonce: negotiation.nonce, ...init };
+  const { keyed, init, negotiation, intAuth } = phase;
+  return { role: 'initiator', keyed, intAuth, initiatorNonce: negotiation.nonce, ...init };
 }
 
 /** Returns what AUTH payloads are computed from, at the end that responded (RFC 7296 §2.15). */
 export function basisOfResponder({ phase }: IkeSaIn<'init-answered'>, keyed: Keyed): AuthBasis {
   const { request, response, initiatorNonce, responderNonce } = phase.negotiation;
-  return { role: 'responder', keyed, request, response, initiatorNonce, responderNonce };
+  const { intAuth } = phase;
+  return { role: 'responder', keyed, intAuth, request, response, initiatorNonce, responderNonce };
 }
 
-function inputOf(basis: AuthBasis, signer: Role, id: Uint8Array) {
+function inputOf(basis: AuthBasis, signer: Role, id: Uint8Array): AuthInput {
+  const intermediate = basis.intAuth === undefined ? {} : { intAuth: intAuthOctets(basis.intAuth) };
   return signer === 'initiator'
     ? {
+        ...intermediate,
         realMessage: basis.request,
         peerNonce: basis.responderNonce,
         skP: basis.keyed.keys.skPi,
         idBody: id,
       }
     : {
+        ...intermediate,
         realMessage: basis.response,
         peerNonce: basis.initiatorNonce,
         skP: basis.keyed.keys.skPr,

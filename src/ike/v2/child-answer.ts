@@ -12,7 +12,8 @@ import { MAX_PIECES } from '../policy/selector-form.js';
 import type { SelectorLists } from '../policy/selectors.js';
 import { covers, narrowWithinBudget } from '../policy/selectors.js';
 import { failure } from '../sa/failures.js';
-import { type AgreedChild, spiNumber } from './child.js';
+import type { AgreedChild } from './agreed.js';
+import { spiNumber } from './child.js';
 import { childRefused, selectorMismatch } from './failures.js';
 import { findError, findNotify, notify } from './payloads.js';
 

@@ -1,8 +1,8 @@
 import { compareBytes } from '../../util/bytes.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
-import { lowest } from './duplicates.js';
 import type { ServingSa } from './ike-sa.js';
+import { lowest } from './nonces.js';
 import type { World } from './world.js';
 
 /**

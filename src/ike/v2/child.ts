@@ -1,37 +1,21 @@
-import { deriveChildKeys, type NoncePair } from '../../crypto/keymat.js';
+import { deriveChildKeys } from '../../crypto/keymat.js';
 import { readU32 } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
-import type { SecretKey } from '../../util/secret.js';
 import type { CloseReason } from '../events.js';
 import { espEnds, espForm } from '../path/carriage.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
 import { sameSelectors } from '../policy/selectors.js';
 import { enterChild, leaveChild } from '../sa/books.js';
-import type { NegotiatedChild } from '../sa/child.js';
 import { lifetime } from '../sa/lifetime.js';
 import { emitInstall, emitRemove, reportChild, reportChildClosed } from '../sa/report.js';
 import { volumeLimit } from '../sa/volume.js';
 import { sasOf } from '../sa/world.js';
+import type { AgreedChild } from './agreed.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { isRedundant } from './service.js';
 import type { World } from './world.js';
-
-/** A child SA that was agreed on, before its keys are made. */
-export interface AgreedChild extends Omit<NegotiatedChild, 'encapsulation'> {
-  /** Nonces of the exchange that made it (those of IKE_SA_INIT for the first one). */
-  readonly nonces: NoncePair;
-  /** The secret of its own Diffie-Hellman exchange, with PFS. Wiped here. */
-  readonly shared?: SecretKey;
-  /** This end sent the request. */
-  readonly initiated: boolean;
-  /** The peer narrowed what we asked for and did not say that there is more (RFC 7296 §2.9). */
-  readonly final?: boolean;
-  readonly replaces?: ChildRecord;
-  /** Another IKE SA of the connection carries its traffic: nothing is sent here before the peer is known to have it. */
-  readonly standby?: boolean;
-}
 
 /** Whether we send to the peer under this SPI already: a peer that names one twice could not distinguish the two. */
 export function isPeerSpiInUse(world: World, connection: ConnectionId, spi: number): boolean {
@@ -52,8 +36,9 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
   const { connection } = sa;
   const { keyed, service } = sa.phase;
   const prf = ctx.crypto.prf(keyed.suite.prf);
-  const keys = deriveChildKeys(prf, keyed.keys.skD, agreed.suite, agreed.nonces, agreed.shared);
-  agreed.shared?.wipe();
+  const { shared, additional = [] } = agreed;
+  const keys = deriveChildKeys(prf, keyed.keys.skD, agreed.suite, agreed.nonces, { shared, additional });
+  for (const secret of [shared, ...additional]) secret?.wipe();
   const outbound = agreed.initiated || (agreed.replaces === undefined && agreed.standby !== true);
   // A peer that cannot be sent to was refused in IKE_SA_INIT or IKE_AUTH.
   const encapsulation = espForm(sa, connection) ?? 'udp';

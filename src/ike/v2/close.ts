@@ -3,10 +3,20 @@ import { leaveTables } from '../sa/books.js';
 import { releaseSpi } from '../sa/esp-spi.js';
 import { reportIkeClosed, reportIkeFailed } from '../sa/report.js';
 import { sasOf } from '../sa/world.js';
-import { enterTried } from './answers.js';
+import { enterAuthSent } from './answers.js';
 import { removeChild } from './child.js';
-import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing, wipeNegotiation } from './ike-sa.js';
+import {
+  type IkeSa,
+  type IkeSaIn,
+  isEstablished,
+  isIn,
+  isInitiating,
+  isServing,
+  wipeNegotiation,
+} from './ike-sa.js';
+import { dropPending } from './pending.js';
 import { isRedundant, isRedundantTo, makeRedundant, type Service, SOLE } from './service.js';
+import { purposeOf } from './tasks.js';
 import type { World } from './world.js';
 
 /** Why an SA is left in the table for a while: its last answer may have to be repeated. */
@@ -32,6 +42,7 @@ export function closeSa(
 }
 
 function removeChildren(world: World, sa: IkeSa, reason: CloseReason): void {
+  if (sa.service !== undefined) dropPending(world, sa.service);
   for (const child of [...(sa.service?.children.values() ?? [])]) removeChild(world, sa, child, reason);
 }
 
@@ -58,6 +69,7 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
     case 'init-answered':
       failSa(world, sa, failure);
       break;
+    case 'intermediate-sent':
     case 'auth-sent':
       abandonAuth(world, sa, failure);
       break;
@@ -72,7 +84,7 @@ export function endSa(world: World, sa: IkeSa, reason: CloseReason, failure: Fai
  * answer, or the end of the tries, and what the peer has then is deleted there (RFC 7296 §1.4.1).
  */
 function abandonAuth(world: World, sa: IkeSa, failure: Failure): void {
-  enterTried(sa);
+  enterAuthSent(sa);
   if (!isIn(sa, 'auth-sent') || sa.active?.task.kind !== 'auth') {
     failSa(world, sa, failure);
     return;
@@ -105,11 +117,10 @@ function forgetWithdrawn(world: World, sa: IkeSa): void {
 
 function retire(world: World, sa: IkeSa, leave: Leave): void {
   settleHalfOpen(world, sa);
-  const task = sa.active?.task;
+  const task = purposeOf(sa.active?.task);
   if (task?.kind === 'create-child') releaseSpi(world, task.spi);
-  const { phase } = sa;
-  if ((phase.at === 'init-sent' || phase.at === 'auth-sent') && phase.negotiation.child !== undefined)
-    releaseSpi(world, phase.negotiation.child.spi);
+  if (isInitiating(sa) && sa.phase.negotiation.child !== undefined)
+    releaseSpi(world, sa.phase.negotiation.child.spi);
   const forgetAt = leave === 'at-once' ? undefined : world.ctx.now + world.ctx.limits.halfOpenTimeout;
   sa.end(forgetAt);
   if (leave === 'at-once') leaveTables(world, sa);

@@ -8,7 +8,7 @@ import { MAX_PAIR_WAIT, pairName, pairWait } from '../sa/pair-schedule.js';
 import type { ChildRecord } from './child-record.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
 import { type Gap, isRedundant } from './service.js';
-import { createChildTask } from './tasks.js';
+import { createChildTask, purposeOf } from './tasks.js';
 import type { World } from './world.js';
 
 /** A peer that made a child SA, or deleted one, is given this long to ask for the rest by itself. */
@@ -107,7 +107,7 @@ export function fillGaps(world: World, sa: IkeSaIn<'established'>): void {
   if (passive || shuttingDown || isRedundant(service)) return;
   const missing = uncovered(sa);
   for (const [name, gap] of service.gaps) if (gap.notBefore + MAX_PAIR_WAIT < now) service.gaps.delete(name);
-  if ([...sa.tasks, sa.active?.task].some((task) => task?.kind === 'create-child')) {
+  if ([...sa.tasks, purposeOf(sa.active?.task)].some((task) => task?.kind === 'create-child')) {
     if (missing.length > 0) service.gapsAt = now + PUT_OFF;
     return;
   }

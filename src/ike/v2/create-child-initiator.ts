@@ -1,3 +1,4 @@
+import { compareBytes, copyOf } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
@@ -13,7 +14,8 @@ import { narrow } from '../policy/selectors.js';
 import { expectSpi, releaseSpi, reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { failure } from '../sa/failures.js';
 import { retryAt } from '../sa/lifetime.js';
-import { type AgreedChild, installChild, isPeerSpiInUse, removeChild } from './child.js';
+import type { AgreedChild } from './agreed.js';
+import { installChild, isPeerSpiInUse, removeChild } from './child.js';
 import { acceptChild } from './child-answer.js';
 import { settleChildRekey, settleCrossing } from './child-collision.js';
 import type { ChildRecord } from './child-record.js';
@@ -21,16 +23,26 @@ import { isComplete, isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo
 import { pfsRefused, selectorMismatch } from './failures.js';
 import type { ServingSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
-import { findError, wantedGroup } from './payloads.js';
+import { losesTo, lowest, lowestOf } from './nonces.js';
+import { findError, findNotify, wantedGroup } from './payloads.js';
+import { dropPending, noncesOf, pendingRival } from './pending.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
 import { sendRequest } from './send.js';
-import { type CreateChildExchange, type CreateChildTask, createChildTask, wholeOffer } from './tasks.js';
+import {
+  type AgreedCreate,
+  type CreateChildExchange,
+  type CreateChildTask,
+  createChildTask,
+  wholeOffer,
+} from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** Wait before a child SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
 const CHILD_PUT_OFF: Millis = 2_000;
+/** Wait for the peer's child SA in place of ours, whose additional key exchanges are still to be made. */
+const GIVE_WAY: Millis = 25_000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
 export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTask): boolean {
@@ -104,7 +116,7 @@ export function createChildAnswered(
   if (error?.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, wantedGroup(error)))
     return;
   if (error?.type === NotifyType.TEMPORARY_FAILURE) {
-    putOff(world, sa, task);
+    createPutOff(world, sa, task);
     return;
   }
   service.busy = undefined;
@@ -124,6 +136,60 @@ export function createChildAnswered(
     failChild(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), payloads);
     return;
   }
+  noteProposalQuirks(world, sa, payloads);
+  if (child.suite.additional === undefined) finishCreate(world, sa, task, child);
+  else goOn(world, sa, task, child, payloads);
+}
+
+/** The additional key exchanges are still to come, unless the peer's child SA in place of the same is the one that stays. */
+function goOn(
+  world: World,
+  sa: ServingSa,
+  { dh: _, ...task }: CreateChildExchange,
+  child: AgreedChild,
+  payloads: readonly Payload[],
+): void {
+  const agreed = { task, child };
+  const link = findNotify(payloads, NotifyType.ADDITIONAL_KEY_EXCHANGE);
+  if (createGivesWay(world, sa, agreed)) {
+    child.shared?.wipe();
+  } else if (link === undefined) {
+    child.shared?.wipe();
+    const why = 'the answer has additional key exchanges and nothing to link them by';
+    createFailed(world, sa, task, failure('invalid_syntax', why, 'CREATE_CHILD_SA'), false);
+  } else {
+    const left = child.suite.additional ?? [];
+    sa.tasks.unshift({ kind: 'followup-ke', of: agreed, left, secrets: [], link: copyOf(link.data) });
+  }
+}
+
+/**
+ * Whether the peer's child SA in place of the same is the one that stays (RFC 7296 §2.8.1): then ours is not gone on
+ * with. Where the peer's has key exchanges before it, and they fail, ours is asked for again.
+ */
+export function createGivesWay(world: World, sa: ServingSa, { task, child }: AgreedCreate): boolean {
+  const { service } = sa.phase;
+  const pending = pendingRival(sa, task);
+  const made = task.rival === undefined ? undefined : service.children.get(task.rival);
+  const lostToPending = pending !== undefined && losesTo(child.nonces, noncesOf(pending));
+  const lostToMade = made !== undefined && compareBytes(lowestOf(child.nonces), lowest(made.nonces)) < 0;
+  if (pending !== undefined && !lostToPending) dropPending(world, service);
+  if (!lostToPending && !lostToMade) return false;
+  const old = childRekeyed(sa, task);
+  createPutOff(world, sa, task, GIVE_WAY);
+  if (lostToMade && old !== undefined) old.state = 'rekeyed';
+  return true;
+}
+
+/** All key exchanges of our child SA are made. */
+export function finishCreate(
+  world: World,
+  sa: ServingSa,
+  task: AgreedCreate['task'],
+  child: AgreedChild,
+): void {
+  const { service } = sa.phase;
+  const pending = pendingRival(sa, task);
   const old = childRekeyed(sa, task);
   const made = installChild(world, sa, {
     ...child,
@@ -131,8 +197,14 @@ export function createChildAnswered(
     ...(old === undefined ? {} : { replaces: old }),
   });
   service.refusal = undefined;
-  noteProposalQuirks(world, sa, payloads);
   notePfsAgreed(world, sa);
+  if (pending !== undefined && losesTo(child.nonces, noncesOf(pending))) {
+    if (old?.state === 'rekeying') old.state = 'installed';
+    removeChild(world, sa, made, 'replaced');
+    sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });
+    return;
+  }
+  if (pending !== undefined) dropPending(world, service);
   if (task.rekeys !== undefined) settleChildRekey(world, sa, made, old, task.rival);
   else if (task.rival !== undefined) settleCrossing(world, sa, made, task.rival);
   else if (task.pair !== undefined) keepNewest(world, sa, task, made);
@@ -235,10 +307,11 @@ function retryWithGroup(
   return true;
 }
 
-/** RFC 7296 §2.25: the peer is busy with something that collides; the same again later. */
-function putOff(world: World, sa: ServingSa, task: CreateChildExchange): void {
+/** RFC 7296 §2.25: the peer is busy with something that collides; the same again later, `after` that long. */
+export function createPutOff(world: World, sa: ServingSa, task: AgreedCreate['task'], after?: Millis): void {
   abandon(world, sa, task);
-  const { wait, report } = noteBusy(world, sa, CHILD_PUT_OFF);
+  const { wait, report } =
+    after === undefined ? noteBusy(world, sa, CHILD_PUT_OFF) : { wait: after, report: undefined };
   if (report !== undefined) reportFailure(world, sa, task, report);
   const old = childRekeyed(sa, task);
   if (old !== undefined) old.rekeyAt = Math.min(old.rekeyAt, world.ctx.now + wait);
@@ -260,14 +333,24 @@ function failChild(
   reason: Failure,
   payloads: readonly Payload[],
 ): void {
+  createFailed(world, sa, task, reason, find(payloads, 'sa') !== undefined);
+}
+
+/** `madeThere`: the peer has made the child SA, and must not keep it (RFC 7296 §1.4.1). */
+export function createFailed(
+  world: World,
+  sa: ServingSa,
+  task: CreateChildExchange | AgreedCreate['task'],
+  reason: Failure,
+  madeThere: boolean,
+): void {
   abandon(world, sa, task);
   reportFailure(world, sa, task, reason);
   if (reason.cause === 'pfs_mismatch') notePfsRefused(world, sa, reason);
   // The SA that was to be rekeyed works until its lifetime is over: time for the operator to mend the policy.
   const old = childRekeyed(sa, task);
   if (old !== undefined && !task.verifies) old.rekeyAt = retryAt(world.ctx.now, old.expiresAt);
-  // A peer that made a child SA we cannot take must not keep it (RFC 7296 §1.4.1).
-  if (find(payloads, 'sa') !== undefined) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
+  if (madeThere) sa.tasks.push({ kind: 'delete-children', spis: [task.spi] });
   if (task.pair !== undefined) nextPair(world, sa);
   else if (task.rekeys === undefined && notePerPair(world, sa, reason)) return;
   noteRefusal(world, sa, reason, task.pair !== undefined);
@@ -304,8 +387,8 @@ export function notePerPair(world: World, sa: ServingSa, reason: Failure): boole
 }
 
 /** Undoes what the request reserved. The child SA to be rekeyed stays in use. */
-function abandon(world: World, sa: ServingSa, task: CreateChildExchange): void {
-  task.dh?.wipe();
+function abandon(world: World, sa: ServingSa, task: CreateChildExchange | AgreedCreate['task']): void {
+  if ('dh' in task) task.dh?.wipe();
   releaseSpi(world, task.spi);
   const old = childRekeyed(sa, task);
   if (old?.state === 'rekeying') old.state = 'installed';

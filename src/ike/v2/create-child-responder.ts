@@ -12,16 +12,19 @@ import { sameSelectors } from '../policy/selectors.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { failure } from '../sa/failures.js';
+import type { AgreedChild } from './agreed.js';
 import { installChild, isPeerSpiInUse, spiNumber } from './child.js';
 import { type ChildRefusal, type GrantedChild, grantChild } from './child-answer.js';
 import type { ChildRecord } from './child-record.js';
-import { lowest } from './duplicates.js';
 import type { IkeSa, IkeSaIn } from './ike-sa.js';
+import { lowest } from './nonces.js';
 import { findNotify, invalidKe, notify } from './payloads.js';
+import { hold } from './pending.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { rekeyIkeRequested } from './rekey-ike.js';
 import { respond } from './send.js';
+import { purposeOf } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /**
@@ -40,7 +43,7 @@ export function createChildRequested(world: World, sa: EstablishedSa, message: I
     return;
   }
   // RFC 7296 §2.25.2: children are left alone while the IKE SA is being replaced.
-  if (sa.active?.task.kind === 'rekey-ike') {
+  if (purposeOf(sa.active?.task)?.kind === 'rekey-ike') {
     refuseForNow(world, sa, message);
     return;
   }
@@ -102,7 +105,7 @@ function grant(world: World, sa: EstablishedSa, message: Inbound, old: ChildReco
   }
   const spiIn = reserveSpi(world, sa.connection.id);
   const nonce = world.ctx.random.bytes(NONCE_LENGTH);
-  const child = installChild(world, sa, {
+  const child: AgreedChild = {
     spiIn,
     spiOut,
     suite: selection.suite,
@@ -111,18 +114,33 @@ function grant(world: World, sa: EstablishedSa, message: Inbound, old: ChildReco
     nonces: { initiator: peerNonce, responder: nonce },
     ...(agreed === undefined ? {} : { shared: agreed.value.shared }),
     initiated: false,
-    ...(old === undefined ? {} : { replaces: old }),
-  });
-  notePfsAgreed(world, sa);
-  if (old !== undefined) noteRekey(sa, old, child);
-  else noteCrossing(world, sa, child);
-  respond(world, sa, message, [
+  };
+  const answer: Payload[] = [
     { kind: 'sa', proposals: [{ ...selection.answer, spi: spiBytes(spiIn) }] },
     { kind: 'nonce', data: nonce },
     ...(agreed === undefined ? [] : [{ kind: 'ke', group, data: agreed.value.publicValue } as const]),
     { kind: 'tsi', selectors: peerTs },
     { kind: 'tsr', selectors: localTs },
-  ]);
+  ];
+  if (selection.suite.additional !== undefined) {
+    hold(world, sa, message, { kind: 'child', rekeys: old?.id, child }, answer);
+    return;
+  }
+  enterGranted(world, sa, child, old);
+  respond(world, sa, message, answer);
+}
+
+/** The child SA that the peer was granted goes into service, in place of `old` if it is to replace that one. */
+export function enterGranted(
+  world: World,
+  sa: EstablishedSa,
+  agreed: AgreedChild,
+  old: ChildRecord | undefined,
+): void {
+  const child = installChild(world, sa, { ...agreed, ...(old === undefined ? {} : { replaces: old }) });
+  notePfsAgreed(world, sa);
+  if (old !== undefined) noteRekey(sa, old, child);
+  else noteCrossing(world, sa, child);
 }
 
 /** Our half of the Diffie-Hellman exchange of a child SA, which is over with it. */
@@ -195,7 +213,7 @@ function refuse(
  * that were not made at the same time are both in use (RFC 7296 §2.8).
  */
 function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void {
-  const task = sa.active?.task;
+  const task = purposeOf(sa.active?.task);
   if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed, child)) {
     task.rival = child.id;
     return;
@@ -219,7 +237,7 @@ function isSame(a: SelectorLists, b: SelectorLists): boolean {
 
 /** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */
 function noteRekey(sa: EstablishedSa, old: ChildRecord, child: ChildRecord): void {
-  const task = sa.active?.task;
+  const task = purposeOf(sa.active?.task);
   if (task?.kind === 'create-child' && task.rekeys === old.id) {
     task.rival = child.id;
     return;

@@ -4,6 +4,7 @@ import { failure } from '../sa/failures.js';
 import { sasOf } from '../sa/world.js';
 import { failSa } from './close.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
+import { lowest } from './nonces.js';
 import { isRedundant, makeRedundant } from './service.js';
 import type { World } from './world.js';
 
@@ -87,11 +88,6 @@ export function isSuperseded({ phase }: IkeSa): boolean {
 /** The lowest nonce of the exchange that made the SA: of two redundant ones, the SA with the lower one goes. */
 export function lowestNonce(sa: ServingSa): Uint8Array {
   return lowest(sa.phase.keyed.nonces);
-}
-
-/** The least of the nonces that made an SA. */
-export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
-  return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
 }
 
 /**

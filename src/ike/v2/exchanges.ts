@@ -5,9 +5,11 @@ import { sasOf } from '../sa/world.js';
 import { authAnswered, sendAuth, sendAuthRefusal } from './auth-initiator.js';
 import { beginDelete, finishDelete } from './close.js';
 import { createChildAnswered, sendCreateChild } from './create-child-initiator.js';
+import { followupAnswered, followupAnsweredWhileDeleting, sendFollowup } from './followup-initiator.js';
 import { type IkeSa, type IkeSaIn, isIn, isServing, type ServingSa } from './ike-sa.js';
 import { childDeleteAnswered, sendInformational } from './informational.js';
 import { sendInit } from './init-initiator.js';
+import { intermediateAnswered, sendIntermediate } from './intermediate-initiator.js';
 import { rekeyIkeAnswered, sendRekeyIke } from './rekey-ike.js';
 import { type Exchange, type Task, wipeExchange } from './tasks.js';
 import type { Inbound, World } from './world.js';
@@ -27,6 +29,9 @@ function begin(world: World, sa: IkeSa, task: Task): void {
     case 'init':
       if (isIn(sa, 'init-sent')) sendInit(world, sa);
       break;
+    case 'intermediate':
+      if (isIn(sa, 'intermediate-sent')) sendIntermediate(world, sa);
+      break;
     case 'auth':
       if (isIn(sa, 'auth-sent')) sendAuth(world, sa);
       break;
@@ -35,6 +40,9 @@ function begin(world: World, sa: IkeSa, task: Task): void {
       break;
     case 'rekey-ike':
       if (isServing(sa)) sendRekeyIke(world, sa, task);
+      break;
+    case 'followup-ke':
+      if (isServing(sa)) sendFollowup(world, sa, task);
       break;
     case 'refuse-auth':
       if (isIn(sa, 'deleting')) sendAuthRefusal(world, sa);
@@ -54,6 +62,14 @@ function endExchange(sa: IkeSa): Exchange | undefined {
   sa.active = undefined;
   sa.nextMessageId++;
   return task;
+}
+
+/** The answer to IKE_INTERMEDIATE. */
+export function exchangedKeys(world: World, sa: IkeSaIn<'intermediate-sent'>, message: Inbound): void {
+  const { active } = sa;
+  const task = endExchange(sa);
+  if (active !== undefined && task?.kind === 'intermediate')
+    intermediateAnswered(world, sa, task, active.datagrams, message);
 }
 
 /** The answer to IKE_AUTH. */
@@ -87,6 +103,9 @@ export function answered(world: World, sa: ServingSa, message: Inbound): void {
     case 'rekey-ike':
       rekeyIkeAnswered(world, sa, task, message);
       break;
+    case 'followup-ke':
+      followupAnswered(world, sa, task, message);
+      break;
     case 'delete-children':
       childDeleteAnswered(world, sa, task.spis);
       break;
@@ -106,18 +125,25 @@ export function answeredWhileDeleting(world: World, sa: IkeSaIn<'deleting'>, mes
       if (find(message.payloads, 'auth') === undefined) finishDelete(world, sa);
       else sa.tasks.push({ kind: 'delete-ike' });
       break;
-    case 'rekey-ike': {
-      const { phase } = sa;
-      const before = new Set(sasOf(world, sa.connection.id));
-      rekeyIkeAnswered(world, sa, task, message);
-      for (const made of sasOf(world, sa.connection.id)) {
-        if (!before.has(made) && phase.service !== undefined) beginDelete(world, made, phase.reason);
-      }
+    case 'rekey-ike':
+      deletingWhatIsMade(world, sa, () => rekeyIkeAnswered(world, sa, task, message));
       break;
-    }
     case 'create-child':
       releaseSpi(world, task.spi);
       wipeExchange(task);
       break;
+    case 'followup-ke':
+      deletingWhatIsMade(world, sa, () => followupAnsweredWhileDeleting(world, sa, task, message));
+      break;
+  }
+}
+
+/** The IKE SA that an answer makes in place of one that is ordered to end is deleted too. */
+function deletingWhatIsMade(world: World, sa: IkeSaIn<'deleting'>, take: () => void): void {
+  const { phase } = sa;
+  const before = new Set(sasOf(world, sa.connection.id));
+  take();
+  for (const made of sasOf(world, sa.connection.id)) {
+    if (!before.has(made) && phase.service !== undefined) beginDelete(world, made, phase.reason);
   }
 }

@@ -23,7 +23,10 @@ export type IkeSaIn<At extends IkeSaState> = InPhase<IkeSa, At> &
 export type ServingSa = IkeSaIn<'established' | 'rekeyed'>;
 
 /** Our negotiation is under way: in one of the branches, see `answers.ts`. */
-export type InitiatingSa = IkeSaIn<'init-sent' | 'auth-sent'>;
+export type InitiatingSa = IkeSaIn<'init-sent' | 'intermediate-sent' | 'auth-sent'>;
+
+/** The same where IKE_SA_INIT was answered, by whomever. */
+export type AnsweredSa = IkeSaIn<'intermediate-sent' | 'auth-sent'>;
 
 /** What an IKE SA has from its first moment on. */
 export interface IkeSaInit {
@@ -128,7 +131,6 @@ export class IkeSa extends TabledSa<IkePhase, ConnectionConfig> {
       else wipeNegotiation(phase.negotiation);
     }
     this.tasks.length = 0;
-    if (link.active !== undefined) wipeExchange(link.active.task);
     link.active = undefined;
     link.reassembly = undefined;
     this.moveTo({ at: 'gone', link, forgetAt });
@@ -139,6 +141,7 @@ function wipePhase(phase: IkePhase): void {
   if ('keyed' in phase && phase.keyed !== undefined) wipeSecrets(phase.keyed.keys);
   phase.link.reassembly?.request.clear();
   phase.link.reassembly?.response.clear();
+  if (phase.link.active !== undefined) wipeExchange(phase.link.active.task);
 }
 
 /** The negotiation as initiator is over: whatever the answers needed is forgotten. */
@@ -157,9 +160,14 @@ export function isServing(sa: IkeSa): sa is ServingSa {
   return sa.state === 'established' || sa.state === 'rekeyed';
 }
 
-/** Narrows to an SA of ours whose IKE_SA_INIT or IKE_AUTH is not answered yet. */
+/** Narrows to an SA of ours whose IKE_SA_INIT, IKE_INTERMEDIATE or IKE_AUTH is not answered yet. */
 export function isInitiating(sa: IkeSa): sa is InitiatingSa {
-  return sa.state === 'init-sent' || sa.state === 'auth-sent';
+  return sa.state === 'init-sent' || isAnsweredSa(sa);
+}
+
+/** Narrows to an SA of ours that continues with an answer to IKE_SA_INIT. */
+export function isAnsweredSa(sa: IkeSa): sa is AnsweredSa {
+  return sa.state === 'intermediate-sent' || sa.state === 'auth-sent';
 }
 
 /** Whether the SA is in this phase. */

@@ -13,10 +13,10 @@ import type { IkeSa, IkeSaIn, ServingSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
 import { findNotify } from './payloads.js';
 import { noteAuthLifetime } from './reauthentication.js';
-import { adoptRival, rivalOf } from './rekey-ike.js';
 import { respond, sendRequest } from './send.js';
 import { isRedundant } from './service.js';
-import type { Task } from './tasks.js';
+import { adoptRival, rivalOf } from './succession.js';
+import { purposeOf, type Task } from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** INFORMATIONAL of the peer on an SA in use: liveness, DELETE, or notifications (RFC 7296 §1.4). */
@@ -66,7 +66,7 @@ function reasonOf(sa: ServingSa, child: ChildRecord): CloseReason {
   if (sa.phase.service.children.heirsOf(child).length > 0) return 'rekeyed';
   if (redundantTo(sa, child) !== undefined) return 'replaced';
   // The peer has seen that its new SA is the redundant one of two, and our answer is still on its way.
-  const task = sa.active?.task;
+  const task = purposeOf(sa.active?.task);
   return task?.kind === 'create-child' && task.rival === child.id ? 'replaced' : 'peer-deleted';
 }
 

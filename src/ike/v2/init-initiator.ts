@@ -23,7 +23,7 @@ import { endAbandoned } from './established.js';
 import { initRefused } from './failures.js';
 import { IkeSa, type IkeSaIn } from './ike-sa.js';
 import { keysOfFirst } from './keys.js';
-import { findError, findNotify, notify, wantedGroup } from './payloads.js';
+import { findError, findNotify, notify, takesIntermediate, wantedGroup } from './payloads.js';
 import { type FirstRequest, firstLink, type InitiatorNegotiation } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
@@ -117,6 +117,9 @@ export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
       force: connection.encapsulation === 'always',
     }),
     notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),
+    ...(connection.ikeProposals.some(({ additional }) => additional !== undefined)
+      ? [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]
+      : []),
   ];
   const task = { kind: 'init' } as const;
   const [bytes] = sendRequest(world, sa, task, ExchangeType.IKE_SA_INIT, payloads, limits.retransmit);
@@ -239,6 +242,11 @@ function accept(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, answer
     refuseInClear(world, sa, suite.error);
     return;
   }
+  if (suite.value.additional !== undefined && !takesIntermediate(payloads)) {
+    const why = 'the peer chose additional key exchanges and does not say that it takes IKE_INTERMEDIATE';
+    refuseInClear(world, sa, failure('invalid_syntax', why, 'IKE_SA_INIT'));
+    return;
+  }
   if (header.responderSpi.every((octet) => octet === 0)) {
     drop(world, datagram, 'malformed', 'an IKE_SA_INIT answer without responder SPI');
     return;
@@ -264,7 +272,7 @@ function accept(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, answer
   goOn(world, sa, message, agreed);
 }
 
-/** The SA becomes the branch of this answer, and is on its way to IKE_AUTH. */
+/** The SA becomes the branch of this answer, and is on its way to IKE_AUTH, by IKE_INTERMEDIATE if that was agreed on. */
 function goOn(
   world: World,
   sa: IkeSaIn<'init-sent'>,
@@ -293,18 +301,21 @@ function goOn(
   const responderNonce = copyOf(agreed.nonce);
   const nonces = { initiator: negotiation.nonce, responder: responderNonce };
   const owner = { role: sa.role, initiatorSpi: sa.initiatorSpi, responderSpi: link.responderSpi };
-  sa.moveTo({
-    at: 'auth-sent',
+  const common = {
     link,
     negotiation,
     init: { request: request.bytes, response: copyOf(datagram.bytes), responderNonce },
     portProven: datagram.natTraversalPort,
     keyed: keysOfFirst(world, owner, suite, nonces, shared),
-  });
+    intAuth: undefined,
+  };
+  const { additional: left } = suite;
+  if (left === undefined) sa.moveTo({ at: 'auth-sent', ...common });
+  else sa.moveTo({ at: 'intermediate-sent', left, ...common });
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
   noteProposalQuirks(world, sa, payloads, true);
   if (espForm(link, connection) === 'udp') floatToNatTraversalPort(sa);
-  sa.tasks.push({ kind: 'auth' });
+  sa.tasks.push({ kind: left === undefined ? 'auth' : 'intermediate' });
 }
 
 /** The request that an answer with this group is to, the last one with it; undefined when it is to none. */

@@ -19,7 +19,7 @@ import { drop, firstRequestKey } from '../sa/world.js';
 import { vendorNames } from '../vendors.js';
 import { IkeSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
-import { findNotify, invalidKe, notify } from './payloads.js';
+import { findNotify, invalidKe, notify, takesIntermediate } from './payloads.js';
 import { firstLink, IKE_SA_STATES } from './phases.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { headerOf, reply, replyStateless, sendAnswer } from './send.js';
@@ -78,6 +78,14 @@ export function initRequested(world: World, message: Inbound): void {
     const why = (): Failure =>
       first === undefined ? nobodyKnown(2) : ikeMismatch(first.ikeProposals, proposals);
     refuse(world, message, notify(NotifyType.NO_PROPOSAL_CHOSEN), why, first?.id);
+    return;
+  }
+  // RFC 9370 §2.2.1: who offers additional key exchanges has to offer the exchange that carries them.
+  if (selection.suite.additional !== undefined && !takesIntermediate(payloads)) {
+    refuse(world, message, notify(NotifyType.INVALID_SYNTAX), () => ({
+      cause: 'invalid_syntax',
+      message: 'the peer offered additional key exchanges and does not say that it takes IKE_INTERMEDIATE',
+    }));
     return;
   }
   const { ke } = offer;
@@ -261,6 +269,8 @@ function answer(world: World, message: Inbound, granted: Granted): void {
         repeats: 0,
       },
       keyed: undefined,
+      left: selection.suite.additional ?? [],
+      intAuth: undefined,
       forgetAt: ctx.now + ctx.limits.halfOpenTimeout,
     },
     initiatorSpi: spis.initiatorSpi,
@@ -294,6 +304,11 @@ function makeAnswer(world: World, { header, payloads, datagram }: Inbound, grant
       { kind: 'nonce', data: responderNonce },
       ...nat,
       ...(fragmentation ? [notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)] : []),
+      // RFC 6023 §4.
+      notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED),
+      ...(selection.suite.additional === undefined
+        ? []
+        : [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]),
     ] satisfies Payload[],
   };
   return { spis, finding, dh, responderNonce, fragmentation, answered };

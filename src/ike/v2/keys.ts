@@ -1,6 +1,6 @@
-import { deriveIkeKeys, deriveSkeyseed, type NoncePair } from '../../crypto/keymat.js';
+import { deriveIkeKeys, deriveNextSkeyseed, deriveSkeyseed, type NoncePair } from '../../crypto/keymat.js';
 import type { IkeSuite } from '../../crypto/types.js';
-import type { SecretKey } from '../../util/secret.js';
+import { type SecretKey, wipeSecrets } from '../../util/secret.js';
 import type { Role } from '../events.js';
 import type { Keyed } from './phases.js';
 import { createProtection } from './protect.js';
@@ -23,6 +23,21 @@ export function keysOfFirst(
 ): Keyed {
   const skeyseed = deriveSkeyseed(world.ctx.crypto.prf(suite.prf), nonces, shared);
   shared.wipe();
+  return keysFrom(world, owner, suite, nonces, skeyseed);
+}
+
+/**
+ * The keys after an additional key exchange of an IKE SA that is being negotiated (RFC 9370 §2.2.2). Wipes the shared
+ * secret and the keys before.
+ */
+export function keysAfter(world: World, owner: KeyOwner, before: Keyed, shared: SecretKey): Keyed {
+  const { suite, keys } = before;
+  const [initiator, responder] = before.nonces;
+  if (initiator === undefined || responder === undefined) throw new Error('keys are made of two nonces');
+  const nonces = { initiator, responder };
+  const skeyseed = deriveNextSkeyseed(world.ctx.crypto.prf(suite.prf), keys.skD, shared, nonces);
+  shared.wipe();
+  wipeSecrets(keys);
   return keysFrom(world, owner, suite, nonces, skeyseed);
 }
 

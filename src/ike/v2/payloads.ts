@@ -8,6 +8,11 @@ export function findNotify(payloads: readonly Payload[], type: number): NotifyPa
   return payloads.find((p): p is NotifyPayload => p.kind === 'notify' && p.type === type);
 }
 
+/** Whether the sender takes IKE_INTERMEDIATE (RFC 9242 §3.1). */
+export function takesIntermediate(payloads: readonly Payload[]): boolean {
+  return findNotify(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) !== undefined;
+}
+
 /** The first notification that reports an error (RFC 7296 §3.10.1). Unknown status types are ignored. */
 export function findError(payloads: readonly Payload[]): NotifyPayload | undefined {
   return payloads.find((p): p is NotifyPayload => p.kind === 'notify' && p.type < FIRST_STATUS_NOTIFY);

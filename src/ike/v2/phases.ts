@@ -63,6 +63,15 @@ export interface Keyed {
   readonly nonces: readonly Uint8Array[];
 }
 
+/** What AUTH covers of the IKE_INTERMEDIATE exchanges so far (RFC 9242 §3.3.2). */
+export interface IntAuth {
+  /** IntAuth_iN and IntAuth_rN. */
+  readonly initiator: Uint8Array;
+  readonly responder: Uint8Array;
+  /** N. */
+  readonly exchanges: number;
+}
+
 /** An IKE_SA_INIT request as it was sent, and what answers to it are combined with. */
 export interface FirstRequest {
   readonly dh: DhExchange;
@@ -140,7 +149,25 @@ export interface InitAnswered {
   readonly negotiation: ResponderNegotiation;
   /** From the first protected message on. */
   keyed: Keyed | undefined;
+  /** Additional key exchanges that come before IKE_AUTH, in their order (RFC 9370 §2.2.2). */
+  left: readonly number[];
+  intAuth: IntAuth | undefined;
   readonly forgetAt: Millis;
+}
+
+/** Initiator: IKE_INTERMEDIATE is on its way, one of several perhaps (RFC 9242). */
+export interface IntermediateSent {
+  readonly at: 'intermediate-sent';
+  readonly link: Link;
+  readonly negotiation: InitiatorNegotiation;
+  readonly init: InitExchange;
+  readonly portProven: boolean;
+  /** Under which the exchange is protected: each one leads to other keys. */
+  readonly keyed: Keyed;
+  /** Additional key exchanges that are to be made, the one under way first (RFC 9370 §2.2.2). */
+  readonly left: readonly number[];
+  /** Of the exchanges before. */
+  readonly intAuth: IntAuth | undefined;
 }
 
 /** Initiator: IKE_AUTH is on its way. */
@@ -148,11 +175,13 @@ export interface AuthSent {
   readonly at: 'auth-sent';
   readonly link: Link;
   readonly negotiation: InitiatorNegotiation;
-  /** The exchange that the keys are from. */
+  /** The exchange that the first keys are from. */
   readonly init: InitExchange;
   /** IKE_SA_INIT was answered on port 4500. */
   readonly portProven: boolean;
   readonly keyed: Keyed;
+  /** Of the IKE_INTERMEDIATE exchanges, if there were any. */
+  readonly intAuth: IntAuth | undefined;
 }
 
 /** Both ends are authenticated, and the SA carries exchanges of its own. */
@@ -204,6 +233,7 @@ export interface Gone {
 export type IkePhase =
   | InitSent
   | InitAnswered
+  | IntermediateSent
   | AuthSent
   | Established
   | Rekeyed
@@ -218,6 +248,7 @@ export type IkeSaState = IkePhase['at'];
 export const IKE_SA_STATES = [
   'init-sent',
   'init-answered',
+  'intermediate-sent',
   'auth-sent',
   'established',
   'rekeyed',

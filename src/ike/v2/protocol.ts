@@ -26,7 +26,7 @@ import { exportSa, isV2Record } from './record.js';
 import { renew, renewWaiting } from './renew.js';
 import { reviveChildless } from './revival.js';
 import { isRedundant } from './service.js';
-import { createChildTask } from './tasks.js';
+import { createChildTask, purposeOf } from './tasks.js';
 import { deadlineOf, tick } from './timers.js';
 import { createWorld, ownerOf, type World } from './world.js';
 
@@ -194,7 +194,7 @@ export class IkeV2 implements IkeVersion {
     if (sas.some(isInitiating)) return;
     const standing = sas.filter(isEstablished).find((sa) => !isRedundant(sa.phase.service));
     if (standing !== undefined) {
-      const onItsWay = [...standing.tasks, standing.active?.task].some(
+      const onItsWay = [...standing.tasks, purposeOf(standing.active?.task)].some(
         (task) => task?.kind === 'create-child',
       );
       if (standing.phase.service.children.size > 0) recheckCoverage(this.world, standing);

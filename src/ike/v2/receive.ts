@@ -1,9 +1,9 @@
 import { equalBytes, toHex } from '../../util/bytes.js';
-import type { Result } from '../../util/result.js';
+import { ok, type Result } from '../../util/result.js';
 import type { WireError } from '../../wire/error.js';
 import { describeWireError, summarize } from '../../wire/ike/dissect.js';
 import { decodeHeader, decodeMessage, withoutTrailingZeros } from '../../wire/ike/message.js';
-import type { IkeMessage, Payload, SkfPayload } from '../../wire/ike/payloads.js';
+import type { IkeMessage, SkfPayload } from '../../wire/ike/payloads.js';
 import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import type { DatagramInput } from '../inputs.js';
 import { noteQuirk } from '../quirks.js';
@@ -16,15 +16,15 @@ import { beginDelete, closeSa, failSa } from './close.js';
 import { synchronizes } from './cluster-takeover.js';
 import { refuseForNow } from './create-child-responder.js';
 import { confirmSurvivor } from './duplicates.js';
-import { type IkeSa, type IkeSaIn, isEstablished, isIn, isServing } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, isAnsweredSa, isEstablished, isIn, isServing } from './ike-sa.js';
 import { initRequested, mayBeDecoded } from './init-responder.js';
 import { notify } from './payloads.js';
 import { followSource } from './peer-path.js';
 import { decodeInner, type OpenError, type Protection } from './protect.js';
 import { type Placed, Reassembly } from './reassembly.js';
-import { takeUpRival } from './rekey-ike.js';
 import { isEncryptedAnew } from './repetition.js';
 import { reply, replyStateless, respond } from './send.js';
+import { takeUpRival } from './succession.js';
 import { dispatch } from './transitions.js';
 import type { Inbound, World } from './world.js';
 
@@ -142,7 +142,7 @@ function receiveProtected(world: World, message: Inbound): void {
     return;
   }
   if (sealed.kind === 'skf') collect(world, sa, message, { skf: sealed, protection });
-  else open(world, sa, message, protection.open(datagram.bytes, sealed));
+  else open(world, sa, message, sealed, protection.openText(datagram.bytes, sealed));
 }
 
 /**
@@ -181,7 +181,7 @@ function collect(
   const { header, datagram } = message;
   const opened = protection.openText(datagram.bytes, skf);
   if (!opened.ok) {
-    open(world, sa, message, opened);
+    open(world, sa, message, skf, opened);
     return;
   }
   // The request was handled before: the peer sends it again, cut in another way (RFC 7383 §2.5.2). Anyone who has
@@ -196,7 +196,7 @@ function collect(
   if (placed.kind !== 'complete') return;
   // The answer is kept for repetitions of the first fragment, and is sent to where the last one came from.
   const whole: Inbound = { ...message, datagram: { ...datagram, bytes: placed.firstDatagram } };
-  open(world, sa, whole, decodeInner(placed.first, placed.text, skf.offset));
+  open(world, sa, whole, { first: placed.first, offset: skf.offset }, ok(placed.text));
 }
 
 /**
@@ -258,19 +258,31 @@ function isFirstFragment({ payloads }: IkeMessage): boolean {
   return last?.kind === 'skf' && last.fragment === 1;
 }
 
-/** A half-open SA takes IKE_AUTH and nothing else; only now is its Diffie-Hellman exchange completed. */
+/**
+ * A half-open SA takes the additional key exchanges that were agreed on (RFC 9370 §2.2.2), then IKE_AUTH, and nothing
+ * else; only now is its Diffie-Hellman exchange completed.
+ */
 function mayProveItself(world: World, sa: IkeSaIn<'init-answered'>, message: Inbound): boolean {
   const { header, datagram } = message;
-  if (header.exchangeType !== ExchangeType.IKE_AUTH || header.response) {
-    drop(world, datagram, 'unexpected', `${nameOf('exchange', header.exchangeType)} before IKE_AUTH`);
+  const due = sa.phase.left.length > 0 ? ExchangeType.IKE_INTERMEDIATE : ExchangeType.IKE_AUTH;
+  if (header.exchangeType !== due || header.response) {
+    const name = nameOf('exchange', header.exchangeType);
+    drop(world, datagram, 'unexpected', `${name} where ${nameOf('exchange', due)} is due`);
     return false;
   }
   return completeKeys(world, sa) !== undefined;
 }
 
-/** What was opened is handled by the state of the SA. */
-function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[], OpenError>): void {
+/** What was opened is handled by the state of the SA. `sealed`: where the text begins, and with which payload. */
+function open(
+  world: World,
+  sa: IkeSa,
+  message: Inbound,
+  sealed: { readonly first: number; readonly offset: number },
+  text: Result<Uint8Array, OpenError>,
+): void {
   const { header, datagram } = message;
+  const opened = text.ok ? decodeInner(sealed.first, text.value, sealed.offset) : text;
   if (!opened.ok && opened.error.kind === 'unauthentic') {
     drop(world, datagram, 'decryption_failed', 'the integrity check value does not hold');
     return;
@@ -282,7 +294,12 @@ function open(world: World, sa: IkeSa, message: Inbound, opened: Result<Payload[
     return;
   }
   if (message.padded) noteQuirk(world.ctx, sa, 'trailing_zeros');
-  const inner: Inbound = { header, payloads: opened.value, datagram };
+  const inner: Inbound = {
+    header,
+    payloads: opened.value,
+    datagram,
+    ...(text.ok ? { text: text.value } : {}),
+  };
   report(world, inner, sa);
   if (!header.response && !isWithinBudget(world, sa, inner)) return;
   const established = isEstablished(sa) ? sa : undefined;
@@ -303,7 +320,7 @@ function isWithinBudget(world: World, sa: IkeSa, message: Inbound): boolean {
   const { connection } = sa;
   // The sender that answered our first request has shown nothing yet that would make its requests the peer's.
   const verdict =
-    connection === undefined || sa.state === 'auth-sent'
+    connection === undefined || isAnsweredSa(sa)
       ? 'serve'
       : world.ctx.budget.request(connection.id, world.ctx.now);
   if (verdict === 'serve') return true;
@@ -341,7 +358,7 @@ function refuseMalformed(world: World, sa: IkeSa, message: Inbound, error: OpenE
   sa.active = undefined;
   sa.nextMessageId++;
   // The peer may believe the SA to be established.
-  if (isIn(sa, 'auth-sent')) refuseAnswer(world, sa, reason, true);
+  if (isAnsweredSa(sa)) refuseAnswer(world, sa, reason, isIn(sa, 'auth-sent'));
   else beginDelete(world, sa, 'failed', reason);
 }
 

@@ -10,14 +10,23 @@ import type { ChildRecord } from './child-record.js';
 import type { IkeSa } from './ike-sa.js';
 import type { Closing, Established, Rekeyed } from './phases.js';
 import type { Gap, Service } from './service.js';
-import type { CreateChildExchange, Exchange, RekeyIkeExchange, Task } from './tasks.js';
+import {
+  type CreateChildExchange,
+  copyOfFollowup,
+  type Exchange,
+  type FollowupExchange,
+  type IntermediateExchange,
+  type RekeyIkeExchange,
+  type Task,
+} from './tasks.js';
 import type { SentRequest, WindowRecord } from './window.js';
 import type { World } from './world.js';
 
 /**
  * An IKE SA of version 2 that is or was in service, with its child SAs. Left out: a negotiation that has not
  * authenticated the peer (either end begins it again), fragments that do not make a message yet (a request is repeated
- * as a whole, RFC 7383 §2.6.1), and what an SA that is gone would still answer to repetitions.
+ * as a whole, RFC 7383 §2.6.1), what the peer was granted and has not made all key exchanges of (it begins that again
+ * when it hears STATE_NOT_FOUND, RFC 9370 §2.2.4), and what an SA that is gone would still answer to repetitions.
  */
 export interface V2SaRecord extends SaRecord {
   readonly ikeVersion: 2;
@@ -50,7 +59,7 @@ export interface V2IkeRecord extends IkeRecord {
   readonly nextMessageId: number;
   readonly active: SentRecord | undefined;
   readonly tasks: readonly Task[];
-  readonly service: Omit<Service, CommonOfService | 'children' | 'gaps'> & {
+  readonly service: Omit<Service, CommonOfService | 'children' | 'gaps' | 'pending'> & {
     readonly gaps: readonly (readonly [string, Gap])[];
   };
 }
@@ -84,16 +93,17 @@ export interface SentRecord extends Omit<SentRequest, 'task' | 'retransmission'>
 
 /** An exchange as a snapshot holds it: its Diffie-Hellman private value as data. */
 export type ExchangeRecord =
-  | Exclude<Exchange, CreateChildExchange | RekeyIkeExchange>
+  | Exclude<Exchange, CreateChildExchange | RekeyIkeExchange | FollowupExchange | IntermediateExchange>
   | (Omit<CreateChildExchange, 'dh'> & { readonly dh: DhRecord | undefined })
-  | (Omit<RekeyIkeExchange, 'dh'> & { readonly dh: DhRecord });
+  | (Omit<RekeyIkeExchange, 'dh'> & { readonly dh: DhRecord })
+  | (Omit<FollowupExchange, 'dh'> & { readonly dh: DhRecord });
 
 /** The SA as data; undefined while, or after, there is none that could be carried on. The keys are copies. */
 export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
   const { phase, connection } = sa;
   if (connection === undefined || !('service' in phase) || phase.service === undefined) return undefined;
   const { link, keyed, service, ...own } = phase;
-  const { children, gaps, peerIdentity, natReport, establishedAt, ...more } = service;
+  const { children, gaps, pending: _, peerIdentity, natReport, establishedAt, ...more } = service;
   const { establishedOrder, expiresAt, reportedRekeyAt, ...rest } = more;
   return {
     version: RECORD_VERSION,
@@ -159,6 +169,8 @@ function exportRequest({ task, retransmission, datagrams, ...sent }: SentRequest
 function exportExchange(exchange: Exchange): ExchangeRecord {
   if (exchange.kind === 'rekey-ike') return { ...exchange, dh: exportDh(exchange.dh) };
   if (exchange.kind === 'create-child') return { ...exchange, dh: exchange.dh && exportDh(exchange.dh) };
+  if (exchange.kind === 'followup-ke') return { ...copyOfFollowup(exchange), dh: exportDh(exchange.dh) };
+  if (exchange.kind === 'intermediate') throw new Error('an SA that is being negotiated has no record');
   return exchange;
 }
 

@@ -1,39 +1,42 @@
-import { deriveRekeySkeyseed, type NoncePair } from '../../crypto/keymat.js';
-import type { IkeSuite } from '../../crypto/types.js';
-import { compareBytes } from '../../util/bytes.js';
+import { compareBytes, copyOf } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { NotifyPayload, Payload } from '../../wire/ike/payloads.js';
-import { ExchangeType, NotifyType, nameOf, ProtocolId } from '../../wire/ike/registry.js';
-import type { Failure, Role } from '../events.js';
+import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
+import type { Failure } from '../events.js';
 import { exactlyOne } from '../payloads.js';
 import { acceptIkeAnswer, ikeOffer, selectIke } from '../policy/proposals.js';
 import { failure } from '../sa/failures.js';
-import { lifetime, retryAt } from '../sa/lifetime.js';
+import { retryAt } from '../sa/lifetime.js';
 import { sasOf } from '../sa/world.js';
-import { beginDelete, closeSa } from './close.js';
-import { clusterAfter } from './cluster.js';
-import { isSuperseded, lowestNonce, supersede, takeOver } from './duplicates.js';
-import { enterService } from './established.js';
+import type { AgreedIke } from './agreed.js';
+import { beginDelete } from './close.js';
+import { lowestNonce, supersede } from './duplicates.js';
 import { rekeyRefused } from './failures.js';
-import { IkeSa, type IkeSaIn, isEstablished, isIn, isServing, type ServingSa } from './ike-sa.js';
+import { type IkeSaIn, isAnsweredSa, isServing, type ServingSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
-import { keysFrom } from './keys.js';
 import { exchangePolicy } from './liveness.js';
-import { findError, invalidKe, notify, wantedGroup } from './payloads.js';
+import { losesTo, lowestOf } from './nonces.js';
+import { findError, findNotify, invalidKe, notify, wantedGroup } from './payloads.js';
+import { dropPending, hold, noncesOf, pendingRival } from './pending.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
-import { createService, isRedundantTo, makeRedundant, SOLE } from './service.js';
-import { type RekeyIkeExchange, type RekeyIkeTask, rekeyIkeTask } from './tasks.js';
+import { findById, handOver, type ReplacedSa, successor } from './succession.js';
+import {
+  type AgreedRekey,
+  purposeOf,
+  type RekeyIkeExchange,
+  type RekeyIkeTask,
+  rekeyIkeTask,
+} from './tasks.js';
 import type { Inbound, World } from './world.js';
 
 /** Wait before a rekey of the IKE SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
 const IKE_PUT_OFF: Millis = 5_000;
-
-/** An IKE SA that another one takes over from: our rekey of it may be answered when its DELETE is on its way. */
-type ReplacedSa = IkeSaIn<'established' | 'rekeyed' | 'deleting'>;
+/** Wait for the peer's rekey in place of ours, whose additional key exchanges are still to be made. */
+const GIVE_WAY: Millis = 25_000;
 
 /** HDR, SK {SA, Ni, KEi} with the SPI of the new IKE SA (RFC 7296 §1.3.2). */
 export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): boolean {
@@ -65,11 +68,11 @@ export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): b
  */
 function isContested(world: World, sa: ServingSa): boolean {
   return sasOf(world, sa.connection.id).some(
-    (other) => other !== sa && (other.state === 'established' || other.state === 'auth-sent'),
+    (other) => other !== sa && (other.state === 'established' || isAnsweredSa(other)),
   );
 }
 
-/** HDR, SK {SA, Nr, KEr}, or an error. */
+/** HDR, SK {SA, Nr, KEr [, N(ADDITIONAL_KEY_EXCHANGE)]}, or an error. */
 export function rekeyIkeAnswered(
   world: World,
   sa: ReplacedSa,
@@ -85,21 +88,77 @@ export function rekeyIkeAnswered(
     else if (isServing(sa)) refused(world, sa, task, error);
     return;
   }
-  const made = completeRekey(world, sa, task, payloads);
-  if (!made.ok) {
+  const agreed = agreedRekey(sa, task, payloads);
+  if (!agreed.ok) {
     task.dh.wipe();
     if (rival !== undefined) {
       handOver(world, sa, rival, 'responder');
       return;
     }
     // The peer has a new SA that we cannot have: only a fresh start makes both agree again.
-    beginDelete(world, sa, 'failed', made.error);
+    beginDelete(world, sa, 'failed', agreed.error);
     return;
   }
-  const mine = made.value;
-  if (rival !== undefined && compareBytes(lowestNonce(mine), lowestNonce(rival)) < 0) {
+  if (agreed.value.suite.additional === undefined) finishRekeyIke(world, sa, task, agreed.value);
+  else goOn(world, sa, task, agreed.value, payloads);
+}
+
+/** The additional key exchanges are still to come, unless the peer's rekey of the same SA is the one that stays. */
+function goOn(
+  world: World,
+  sa: ReplacedSa,
+  { dh: _, ...task }: RekeyIkeExchange,
+  ike: AgreedIke,
+  payloads: readonly Payload[],
+): void {
+  const agreed = { task, ike };
+  const link = findNotify(payloads, NotifyType.ADDITIONAL_KEY_EXCHANGE);
+  if (!isServing(sa) || giveWay(world, sa, agreed)) {
+    ike.shared.wipe();
+  } else if (link === undefined) {
+    ike.shared.wipe();
+    const why = 'the answer to the rekey has additional key exchanges and nothing to link them by';
+    rekeyFailed(world, sa, failure('invalid_syntax', why, 'CREATE_CHILD_SA'));
+  } else {
+    const left = ike.suite.additional ?? [];
+    sa.tasks.unshift({ kind: 'followup-ke', of: agreed, left, secrets: [], link: copyOf(link.data) });
+  }
+}
+
+/**
+ * Whether the peer's rekey of the same IKE SA is the one that stays (RFC 7296 §2.8.2): then ours is not gone on with.
+ * The peer's either is made already or has additional key exchanges before it, which the peer goes on with.
+ */
+export function giveWay(world: World, sa: ServingSa, { task, ike }: AgreedRekey): boolean {
+  const pending = pendingRival(sa, task);
+  if (pending !== undefined && !losesTo(ike.nonces, noncesOf(pending))) dropPending(world, sa.phase.service);
+  else if (pending !== undefined) {
+    sa.phase.service.rekeyAt = world.ctx.now + GIVE_WAY;
+    return true;
+  }
+  const rival = task.rival === undefined ? undefined : findById(world, task.rival);
+  if (rival === undefined || compareBytes(lowestOf(ike.nonces), lowestNonce(rival)) >= 0) return false;
+  handOver(world, sa, rival, 'responder');
+  return true;
+}
+
+/** All key exchanges of our rekey are made. */
+export function finishRekeyIke(
+  world: World,
+  sa: ReplacedSa,
+  task: AgreedRekey['task'],
+  ike: AgreedIke,
+  additional: readonly SecretKey[] = [],
+): void {
+  const rival = task.rival === undefined ? undefined : findById(world, task.rival);
+  const mine = successor(world, sa, ike, additional);
+  const pending = isServing(sa) ? pendingRival(sa, task) : undefined;
+  const lost =
+    (rival !== undefined && compareBytes(lowestNonce(mine), lowestNonce(rival)) < 0) ||
+    (pending !== undefined && losesTo(ike.nonces, noncesOf(pending)));
+  if (lost) {
     // RFC 7296 §2.8.2: ours is redundant, so we delete it; the peer deletes the old one.
-    handOver(world, sa, rival, 'responder');
+    if (rival !== undefined) handOver(world, sa, rival, 'responder');
     beginDelete(world, mine, 'replaced');
     return;
   }
@@ -112,24 +171,39 @@ function refused(world: World, sa: ServingSa, task: RekeyIkeExchange, error: Not
   const { service } = sa.phase;
   if (error.type === NotifyType.INVALID_KE_PAYLOAD && retryWithGroup(world, sa, task, error)) return;
   if (error.type === NotifyType.TEMPORARY_FAILURE) {
-    const { wait, report } = noteBusy(world, sa, IKE_PUT_OFF);
-    service.rekeyAt = world.ctx.now + wait;
-    if (report === undefined) return;
-    service.rekeyRefused = report;
+    if (!putOff(world, sa)) return;
   } else {
     service.busy = undefined;
     service.rekeyRefused = rekeyRefused(sa.connection, error);
     service.rekeyAt = retryAt(world.ctx.now, service.expiresAt);
   }
-  advise(world, sa, nameOf('notify', error.type));
+  advise(world, sa, `the peer refused to rekey the IKE SA with ${nameOf('notify', error.type)}`);
+}
+
+/** The peer cannot rekey now: the same again later. Whether that has been going on for so long that it is reported. */
+export function putOff(world: World, sa: ServingSa): boolean {
+  const { service } = sa.phase;
+  const { wait, report } = noteBusy(world, sa, IKE_PUT_OFF);
+  service.rekeyAt = world.ctx.now + wait;
+  if (report === undefined) return false;
+  service.rekeyRefused = report;
+  return true;
+}
+
+/** The peer's answer is of no use, and nothing has come of it at either end. */
+export function rekeyFailed(world: World, sa: ServingSa, reason: Failure): void {
+  const { service } = sa.phase;
+  service.busy = undefined;
+  service.rekeyRefused = reason;
+  service.rekeyAt = retryAt(world.ctx.now, service.expiresAt);
+  advise(world, sa, reason.message);
 }
 
 /** The peer wants a new IKE SA in place of this one. */
 export function rekeyIkeRequested(world: World, sa: IkeSaIn<'established'>, message: Inbound): void {
   const { crypto, random } = world.ctx;
-  const { payloads } = message;
   const refuse = (why: NotifyPayload): void => void respond(world, sa, message, [why]);
-  const task = sa.active?.task;
+  const task = purposeOf(sa.active?.task);
   // RFC 7296 §2.25.2: not while we create, rekey or delete a child SA. Two rekeys of the IKE SA may cross.
   // Nor while it is open which of two IKE SAs of the connection stays.
   if (task?.kind === 'create-child' || task?.kind === 'delete-children' || isContested(world, sa)) {
@@ -142,7 +216,7 @@ export function rekeyIkeRequested(world: World, sa: IkeSaIn<'established'>, mess
     refuse(notify(NotifyType.TEMPORARY_FAILURE));
     return;
   }
-  const request = exactlyOne(payloads, 'sa', 'nonce', 'ke');
+  const request = exactlyOne(message.payloads, 'sa', 'nonce', 'ke');
   if (request === undefined) {
     refuse(notify(NotifyType.INVALID_SYNTAX));
     return;
@@ -170,13 +244,24 @@ export function rekeyIkeRequested(world: World, sa: IkeSaIn<'established'>, mess
   const nonce = random.bytes(NONCE_LENGTH);
   const nonces = { initiator: request.nonce.data.slice(), responder: nonce };
   const spis = { initiator: peerSpi, responder: spi };
-  const made = successor(world, sa, { role: 'responder', spis, suite, nonces, shared: shared.value });
-  respond(world, sa, message, [
+  const ike = { role: 'responder', spis, suite, nonces, shared: shared.value } as const;
+  const payloads: Payload[] = [
     { kind: 'sa', proposals: [{ ...answer, spi }] },
     { kind: 'nonce', data: nonce },
     { kind: 'ke', group: suite.dh, data: publicValue },
-  ]);
-  // A rekey of ours that is under way decides when its answer is there.
+  ];
+  if (suite.additional !== undefined) {
+    hold(world, sa, message, { kind: 'ike', ike }, payloads);
+    return;
+  }
+  const made = successor(world, sa, ike);
+  respond(world, sa, message, payloads);
+  enterRekeyed(world, sa, made);
+}
+
+/** The peer has made `made` in place of an IKE SA. A rekey of ours that is under way decides when its answer is there. */
+export function enterRekeyed(world: World, sa: IkeSaIn<'established'>, made: IkeSaIn<'established'>): void {
+  const task = purposeOf(sa.active?.task);
   if (task?.kind === 'rekey-ike') task.rival = made.id;
   else handOver(world, sa, made, 'responder');
 }
@@ -186,12 +271,12 @@ function isIkeSpi(spi: Uint8Array): boolean {
   return spi.length === 8 && spi.some((octet) => octet !== 0);
 }
 
-function completeRekey(
-  world: World,
+/** What the answer to our rekey agrees on. */
+function agreedRekey(
   sa: ReplacedSa,
   task: RekeyIkeExchange,
   payloads: readonly Payload[],
-): Result<IkeSaIn<'established'>, Failure> {
+): Result<AgreedIke, Failure> {
   const bad = (message: string) => err(failure('rekey_failed', message, 'CREATE_CHILD_SA'));
   const answer = exactlyOne(payloads, 'sa', 'nonce', 'ke');
   if (answer === undefined) return bad('the answer to the rekey lacks a payload');
@@ -209,144 +294,7 @@ function completeRekey(
   if (!shared.ok) return bad(shared.error.message);
   const nonces = { initiator: task.nonce, responder: answer.nonce.data.slice() };
   const spis = { initiator: task.spi, responder: spi.slice() };
-  const made = { role: 'initiator', spis, suite: suite.value, nonces, shared: shared.value } as const;
-  return ok(successor(world, sa, made));
-}
-
-/** The new IKE SA, with keys from SK_d of the old one (RFC 7296 §2.18). Its message ids begin at 0. */
-function successor(
-  world: World,
-  old: ReplacedSa,
-  made: {
-    readonly role: Role;
-    readonly spis: { readonly initiator: Uint8Array; readonly responder: Uint8Array };
-    readonly suite: IkeSuite;
-    readonly nonces: NoncePair;
-    readonly shared: SecretKey;
-  },
-): IkeSaIn<'established'> {
-  const { ctx } = world;
-  const { keyed: oldKeyed, service: before } = old.phase;
-  if (before === undefined) throw new Error('an IKE SA that was never established is not rekeyed');
-  const id = ctx.nextId();
-  const owner = {
-    role: made.role,
-    initiatorSpi: made.spis.initiator,
-    responderSpi: made.spis.responder,
-  };
-  const oldPrf = ctx.crypto.prf(oldKeyed.suite.prf);
-  const skeyseed = deriveRekeySkeyseed(oldPrf, oldKeyed.keys.skD, made.shared, made.nonces);
-  made.shared.wipe();
-  const keyed = keysFrom(world, owner, made.suite, made.nonces, skeyseed);
-  const { rekeyAt, renewAt, expiresAt } = lifetime(ctx.random, ctx.now, old.connection.ikeLifetime);
-  const service = createService({
-    peerIdentity: before.peerIdentity,
-    natReport: before.natReport,
-    establishedAt: ctx.now,
-    // What takes over from another SA is as old as that one: both ends must see the same order of SAs.
-    establishedOrder: before.establishedOrder,
-    // As authenticated as the old one, and for as long (RFC 4478 §3).
-    authenticatedAs: before.authenticatedAs,
-    reauthenticateAt: before.reauthenticateAt,
-    rekeyAt,
-    renewAt,
-    expiresAt,
-  });
-  service.cluster = clusterAfter(before.cluster);
-  // RFC 7383 §2.3: fragmentation is agreed on in IKE_SA_INIT, which a rekey does not have.
-  const link = {
-    ...old.link,
-    responderSpi: owner.responderSpi,
-    reassembly: undefined,
-    nextMessageId: 0,
-    active: undefined,
-  };
-  const phase = { at: 'established', link, keyed, service } as const;
-  const sa = new IkeSa({ id, role: made.role, phase, initiatorSpi: owner.initiatorSpi, createdAt: ctx.now });
-  sa.connection = old.connection;
-  sa.identities = old.identities;
-  world.table.add(sa);
-  return enterService(world, sa, old);
-}
-
-/**
- * All child SAs and waiting tasks move to the new IKE SA (RFC 7296 §2.18). The old one is deleted by the end
- * that initiated the surviving rekey; the other end waits for that.
- */
-function handOver(world: World, old: ReplacedSa, next: IkeSaIn<'established'>, role: Role): void {
-  const { service: from } = old.phase;
-  const { service: to } = next.phase;
-  if (from === undefined) return;
-  for (const child of from.children.takeAll()) {
-    to.children.add(child);
-    world.childOwners.set(child.id, next);
-  }
-  for (const [name, gap] of from.gaps) to.gaps.set(name, gap);
-  to.gapsAt = from.gapsAt;
-  to.wanted = from.wanted;
-  to.pfsUnverified ||= from.pfsUnverified;
-  to.carried ||= from.carried;
-  to.childlessSince = from.childlessSince;
-  to.refusal ??= from.refusal;
-  to.retryChildAt = to.retryChildAt === Number.POSITIVE_INFINITY ? from.retryChildAt : to.retryChildAt;
-  // What was to be deleted in favour of the old SA is deleted in favour of the new one, which is to be confirmed in its
-  // turn.
-  for (const { service } of sasOf(world, old.connection.id)) {
-    if (service === undefined || !isRedundantTo(service, old.id)) continue;
-    makeRedundant(service, next.id);
-    next.tasks.push({ kind: 'probe' });
-  }
-  // A rekey does not save an SA that is redundant to another one.
-  if (from.standing.kind === 'redundant') makeRedundant(to, from.standing.to);
-  else to.standing = SOLE;
-  if (isSuperseded(old)) supersede(world, next);
-  for (const task of old.tasks.splice(0)) {
-    if (task.kind === 'create-child' || task.kind === 'delete-children') next.tasks.push(task);
-    else if (task.kind === 'delete-ike') old.tasks.push(task);
-  }
-  if (role === 'initiator') {
-    beginDelete(world, old, 'rekeyed');
-  } else {
-    dropPredecessors(world, old);
-    takeOver(world, old, isSuperseded(old));
-  }
-}
-
-/** One SA waits for the peer's DELETE at most: a peer that continues without it is not to fill the table. */
-function dropPredecessors(world: World, sa: ReplacedSa): void {
-  for (const other of sasOf(world, sa.connection.id)) {
-    if (other !== sa && isIn(other, 'rekeyed') && !isSuperseded(other)) closeSa(world, other, 'rekeyed');
-  }
-}
-
-/** The peer deletes an IKE SA of which both ends had begun a rekey: its new one is the one that stays. */
-export function adoptRival(world: World, sa: ServingSa): void {
-  const task = sa.active?.task;
-  if (task?.kind !== 'rekey-ike' || task.rival === undefined) return;
-  const rival = findById(world, task.rival);
-  if (rival !== undefined) handOver(world, sa, rival, 'responder');
-}
-
-/** The IKE SA whose rekey of ours crossed with the peer's, of which `sa` is the outcome. */
-export function rivalOf(world: World, sa: ServingSa): IkeSa | undefined {
-  return sasOf(world, sa.connection.id).find((other) => {
-    const task = other.active?.task;
-    return task?.kind === 'rekey-ike' && task.rival === sa.id;
-  });
-}
-
-/**
- * The peer sends a request on its new IKE SA while our own rekey of the old one waits for its answer. Had it
- * lost, the peer would only delete it: so it is the one that stays, and the peer's child SAs are there.
- */
-export function takeUpRival(world: World, sa: IkeSaIn<'established'>, payloads: readonly Payload[]): void {
-  const old = rivalOf(world, sa);
-  const deletes = payloads.some((p) => p.kind === 'delete' && p.protocol === ProtocolId.IKE);
-  if (old !== undefined && isEstablished(old) && !deletes) handOver(world, old, sa, 'responder');
-}
-
-function findById(world: World, id: number): IkeSaIn<'established'> | undefined {
-  return world.table.select((sa) => sa.id === id && sa.state === 'established').find(isEstablished);
+  return ok({ role: 'initiator', spis, suite: suite.value, nonces, shared: shared.value });
 }
 
 function retryWithGroup(world: World, sa: ServingSa, task: RekeyIkeExchange, error: NotifyPayload): boolean {
@@ -366,11 +314,11 @@ function retryWithGroup(world: World, sa: ServingSa, task: RekeyIkeExchange, err
   return true;
 }
 
-function advise(world: World, sa: ServingSa, notifyName: string): void {
+function advise(world: World, sa: ServingSa, why: string): void {
   world.ctx.event({
     kind: 'advisory',
     connection: sa.connection.id,
     code: 'rekey_refused',
-    message: `the peer refused to rekey the IKE SA with ${notifyName}: a new one has to be negotiated before its lifetime is over`,
+    message: `${why}: a new one has to be negotiated before its lifetime is over`,
   });
 }

@@ -9,7 +9,7 @@ import type { ChildRecord } from './child-record.js';
 import { type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
 import { initiate } from './init-initiator.js';
 import { isRedundant } from './service.js';
-import { createChildTask, rekeyIkeTask } from './tasks.js';
+import { createChildTask, purposeOf, rekeyIkeTask } from './tasks.js';
 import type { World } from './world.js';
 
 /** Re-establishes what a connection has with its present configuration, see `RenewScope`. */
@@ -70,7 +70,7 @@ function rekeyChild(sa: EstablishedSa, child: ChildRecord): void {
 }
 
 function rekeyIke(sa: EstablishedSa): void {
-  const under = [...sa.tasks, sa.active?.task].some((task) => task?.kind === 'rekey-ike');
+  const under = [...sa.tasks, purposeOf(sa.active?.task)].some((task) => task?.kind === 'rekey-ike');
   if (!under) sa.tasks.push(rekeyIkeTask());
 }
 

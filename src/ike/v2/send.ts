@@ -77,13 +77,19 @@ export function sendRequest(
 
 /**
  * Answers a request and keeps the answer for its repetitions. It is sent to where the request came from
- * (RFC 7296 §2.11), which need not be where our own requests go.
+ * (RFC 7296 §2.11), which need not be where our own requests go. Returns its datagrams.
  */
-export function respond(world: World, sa: IkeSa, request: Inbound, payloads: readonly Payload[]): void {
+export function respond(
+  world: World,
+  sa: IkeSa,
+  request: Inbound,
+  payloads: readonly Payload[],
+): readonly Uint8Array[] {
   const header = headerOf(sa, request.header.exchangeType, request.header.messageId, true);
   const datagrams = encode(world, sa, header, payloads);
   sa.inbound.answered(request.datagram.bytes, datagrams);
   sendAnswer(world, sa, request, { header, payloads, datagrams });
+  return datagrams;
 }
 
 /** The same for a request that has no place among the peer's others. Returns the datagrams, which the caller keeps. */

@@ -1,7 +1,10 @@
+import type { ChildId } from '../../util/ids.js';
+import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { Failure, Role } from '../events.js';
 import type { NatReport } from '../path/nat-detection.js';
 import type { Lifetime } from '../sa/lifetime.js';
+import type { AgreedChild, AgreedIke } from './agreed.js';
 import { ChildSet } from './child-set.js';
 
 /** How often a pair of networks was asked for, and when it may be again. */
@@ -88,6 +91,34 @@ export interface Service {
   wanted: Uint8Array | undefined;
   /** PFS is configured and no exchange has shown yet that the peer agrees. */
   pfsUnverified: boolean;
+  /** What the peer's CREATE_CHILD_SA was granted, while IKE_FOLLOWUP_KE is to follow. One at a time. */
+  pending: Pending | undefined;
+}
+
+/** An SA that the peer was granted and whose additional key exchanges are not all made (RFC 9370 §2.2.4). */
+export interface Pending {
+  readonly of: PendingChild | PendingIke;
+  /** Key exchanges that are to be made, the next one first. */
+  readonly left: readonly number[];
+  /** Of those that were made. */
+  readonly secrets: readonly SecretKey[];
+  /** By which the next request names it. */
+  readonly link: Uint8Array;
+  /** RFC 9370 §2.2.4: an initiator that has lost its state never goes on. */
+  readonly forgetAt: Millis;
+}
+
+/** A child SA: `rekeys` is the id of the one that it is to replace. */
+export interface PendingChild {
+  readonly kind: 'child';
+  readonly rekeys: ChildId | undefined;
+  readonly child: AgreedChild;
+}
+
+/** An IKE SA in place of the one that the exchanges are made on. */
+export interface PendingIke {
+  readonly kind: 'ike';
+  readonly ike: AgreedIke;
 }
 
 const NO_CLUSTER: ClusterSupport = { messageIds: false, counters: false, last: undefined };
@@ -119,6 +150,7 @@ export function createService(init: ServiceInit): Service {
     gaps: new Map(),
     wanted: undefined,
     pfsUnverified: false,
+    pending: undefined,
     ...init,
   };
 }

@@ -4,7 +4,7 @@ import { leaveTables } from '../sa/books.js';
 import { enterRefused, isAnswered, leaveSilent } from './answers.js';
 import { authSilent, refusePeer } from './auth-initiator.js';
 import { closeSa, failSa, finishDelete } from './close.js';
-import { type IkeSa, type IkeSaIn, type InitiatingSa, isIn, isServing } from './ike-sa.js';
+import { type IkeSa, type IkeSaIn, type InitiatingSa, isAnsweredSa, isIn, isServing } from './ike-sa.js';
 import { initSilent } from './init-initiator.js';
 import { unanswered } from './unanswered.js';
 import type { World } from './world.js';
@@ -15,7 +15,7 @@ export function silent(world: World, sa: IkeSa): void {
     // It was answered: by whom, IKE_AUTH is to show.
     if (isAnswered(sa) || sa.phase.negotiation.refusal?.sealed === true) sa.active = undefined;
     else initSilent(world, sa);
-  } else if (isIn(sa, 'auth-sent')) {
+  } else if (isAnsweredSa(sa)) {
     if (leaveSilent(sa)) return;
     const { refusal } = sa.phase.negotiation;
     if (refusal === undefined) authSilent(world, sa);
@@ -54,7 +54,8 @@ export function expirePhase(world: World, sa: IkeSa): void {
     const { repeats } = sa.phase.negotiation;
     const movesPort = sa.nat.local || sa.nat.peer || wantsEncapsulation(sa);
     const { natTraversalPort } = sa;
-    failSa(world, sa, initiatorSilent({ exchange: 'IKE_AUTH', movesPort, natTraversalPort, repeats }));
+    const exchange = sa.phase.left.length > 0 ? 'IKE_INTERMEDIATE' : 'IKE_AUTH';
+    failSa(world, sa, initiatorSilent({ exchange, movesPort, natTraversalPort, repeats }));
   } else if (isIn(sa, 'rekeyed')) {
     closeSa(world, sa, sa.phase.superseded ? 'replaced' : 'rekeyed');
   } else if (isIn(sa, 'deleting')) {

@@ -1,7 +1,9 @@
 import type { DhExchange } from '../../crypto/types.js';
+import { type SecretKey, wipeSecrets } from '../../util/secret.js';
 import type { ConnectionConfig } from '../config.js';
 import { type NetworkPair, withinFamilies } from '../policy/carried-pairs.js';
 import type { SelectorLists } from '../policy/selectors.js';
+import type { AgreedChild, AgreedIke } from './agreed.js';
 
 /**
  * The exchanges this end begins on an IKE SA. A task waits in the SA's queue until no other request is
@@ -9,9 +11,12 @@ import type { SelectorLists } from '../policy/selectors.js';
  */
 export type Task =
   | { readonly kind: 'init' }
+  /** The next additional key exchange of an IKE SA that is being negotiated (RFC 9370 §2.2.2). */
+  | { readonly kind: 'intermediate' }
   | { readonly kind: 'auth' }
   | CreateChildTask
   | RekeyIkeTask
+  | FollowupTask
   /** DELETE of child SAs that are out of use here already, by their inbound SPIs. */
   | { readonly kind: 'delete-children'; readonly spis: readonly number[] }
   | { readonly kind: 'delete-ike' }
@@ -66,8 +71,51 @@ export interface RekeyIkeExchange extends RekeyIkeTask {
   rival: number | undefined;
 }
 
+/** IKE_INTERMEDIATE with an additional key exchange, when its request has left. */
+export interface IntermediateExchange {
+  readonly kind: 'intermediate';
+  readonly dh: DhExchange;
+}
+
+/** A child SA that CREATE_CHILD_SA has agreed on, and the exchange that asked for it. */
+export interface AgreedCreate {
+  readonly task: Omit<CreateChildExchange, 'dh'>;
+  readonly child: AgreedChild;
+}
+
+/** An IKE SA that CREATE_CHILD_SA has agreed on, and the exchange that asked for it. */
+export interface AgreedRekey {
+  readonly task: Omit<RekeyIkeExchange, 'dh'>;
+  readonly ike: AgreedIke;
+}
+
+/** IKE_FOLLOWUP_KE: the next additional key exchange of an SA that CREATE_CHILD_SA has agreed on (RFC 9370 §2.2.4). */
+export interface FollowupTask {
+  readonly kind: 'followup-ke';
+  readonly of: AgreedCreate | AgreedRekey;
+  /** Key exchanges that are to be made, the next one first. */
+  readonly left: readonly number[];
+  /** Of those that were made. */
+  readonly secrets: readonly SecretKey[];
+  /** By which the responder knows what the exchange is for. */
+  readonly link: Uint8Array;
+}
+
+/** The same when its request has left. */
+export interface FollowupExchange extends FollowupTask {
+  readonly dh: DhExchange;
+}
+
+/** Tasks that have more to them when their request has left. */
+type Prepared = CreateChildTask | RekeyIkeTask | FollowupTask | { readonly kind: 'intermediate' };
+
 /** A task whose request waits for its answer. */
-export type Exchange = Exclude<Task, CreateChildTask | RekeyIkeTask> | CreateChildExchange | RekeyIkeExchange;
+export type Exchange =
+  | Exclude<Task, Prepared>
+  | IntermediateExchange
+  | CreateChildExchange
+  | RekeyIkeExchange
+  | FollowupExchange;
 
 /** Returns a CREATE_CHILD_SA task; without a wish, a further child SA for all networks in the default group. */
 export function createChildTask(wish: Partial<Omit<CreateChildTask, 'kind'>> = {}): CreateChildTask {
@@ -80,7 +128,28 @@ export function rekeyIkeTask(group?: number, groupsTried: readonly number[] = []
   return { kind: 'rekey-ike', group, groupsTried };
 }
 
-/** Forgets the private value of an exchange that has one. */
+/** The same exchange with secrets of its own, all but its own half of the key exchange. */
+export function copyOfFollowup<E extends FollowupTask>({ of, secrets, ...rest }: E) {
+  const own =
+    'child' in of
+      ? { task: { ...of.task }, child: withOwnSecret(of.child) }
+      : { task: { ...of.task }, ike: withOwnSecret(of.ike) };
+  return { ...rest, of: own, secrets: secrets.map((secret) => secret.clone()) };
+}
+
+function withOwnSecret<T extends { readonly shared?: SecretKey }>(agreed: T): T {
+  return agreed.shared === undefined ? agreed : { ...agreed, shared: agreed.shared.clone() };
+}
+
+/** What an exchange is for: IKE_FOLLOWUP_KE is part of what CREATE_CHILD_SA has begun. */
+export function purposeOf(
+  exchange: Exchange | undefined,
+): Exclude<Exchange, FollowupExchange> | AgreedCreate['task'] | AgreedRekey['task'] | undefined {
+  return exchange?.kind === 'followup-ke' ? exchange.of.task : exchange;
+}
+
+/** Forgets the private value of an exchange that has one, and the secrets of those before it. */
 export function wipeExchange(exchange: Exchange): void {
   if ('dh' in exchange) exchange.dh?.wipe();
+  if (exchange.kind === 'followup-ke') wipeSecrets(exchange);
 }

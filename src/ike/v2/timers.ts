@@ -9,6 +9,7 @@ import { fillGaps } from './coverage.js';
 import { type IkeSa, type IkeSaIn, isEstablished, isInitiating } from './ike-sa.js';
 import { revise } from './init-initiator.js';
 import { deadAt, probeAt } from './liveness.js';
+import { dropPending } from './pending.js';
 import { LAST_SEALED } from './protect.js';
 import { reauthenticate } from './reauthentication.js';
 import { isWorthRekeying, renewalDue, renewExpiring } from './revival.js';
@@ -79,6 +80,11 @@ export const TIMERS: readonly Timer<World, IkeSa>[] = [
   ofRekeyer('renew', renewalDue, renewExpiring),
   ofRekeyer('reauthenticate', ({ phase }) => phase.service.reauthenticateAt, reauthenticate),
   ofEstablished('retry-child', ({ phase }) => phase.service.retryChildAt, retryChild),
+  ofEstablished(
+    'pending',
+    ({ phase }) => phase.service.pending?.forgetAt ?? NEVER,
+    (world, sa) => dropPending(world, sa.phase.service),
+  ),
   ofEstablished('gaps', ({ phase }) => phase.service.gapsAt, fillGaps),
   ofEstablished('children', childrenDue, serveChildren),
 ];

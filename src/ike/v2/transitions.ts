@@ -2,10 +2,12 @@ import { ExchangeType, NotifyType, nameOf } from '../../wire/ike/registry.js';
 import { drop } from '../sa/world.js';
 import { authRequested } from './auth-responder.js';
 import { createChildRequested, refuseForNow } from './create-child-responder.js';
-import { answered, answeredWhileDeleting, authenticated } from './exchanges.js';
+import { answered, answeredWhileDeleting, authenticated, exchangedKeys } from './exchanges.js';
+import { followupRequested } from './followup-responder.js';
 import type { IkeSa, IkeSaIn } from './ike-sa.js';
 import { informed, informedWhileDeleting } from './informational.js';
 import { initAnswered } from './init-initiator.js';
+import { intermediateRequested } from './intermediate-responder.js';
 import { notify } from './payloads.js';
 import type { IkeSaState } from './phases.js';
 import { respond } from './send.js';
@@ -15,10 +17,14 @@ import type { Inbound, World } from './world.js';
 export const MESSAGE_KINDS = [
   'IKE_SA_INIT request',
   'IKE_SA_INIT response',
+  'IKE_INTERMEDIATE request',
+  'IKE_INTERMEDIATE response',
   'IKE_AUTH request',
   'IKE_AUTH response',
   'CREATE_CHILD_SA request',
   'CREATE_CHILD_SA response',
+  'IKE_FOLLOWUP_KE request',
+  'IKE_FOLLOWUP_KE response',
   'INFORMATIONAL request',
   'INFORMATIONAL response',
   'other request',
@@ -40,10 +46,14 @@ export function kindOf(exchangeType: number, response: boolean): MessageKind {
   switch (exchangeType) {
     case ExchangeType.IKE_SA_INIT:
       return `IKE_SA_INIT ${direction}`;
+    case ExchangeType.IKE_INTERMEDIATE:
+      return `IKE_INTERMEDIATE ${direction}`;
     case ExchangeType.IKE_AUTH:
       return `IKE_AUTH ${direction}`;
     case ExchangeType.CREATE_CHILD_SA:
       return `CREATE_CHILD_SA ${direction}`;
+    case ExchangeType.IKE_FOLLOWUP_KE:
+      return `IKE_FOLLOWUP_KE ${direction}`;
     case ExchangeType.INFORMATIONAL:
       return `INFORMATIONAL ${direction}`;
     default:
@@ -63,13 +73,22 @@ const refused: AnyHandler = (world, sa, message) => {
   respond(world, sa, message, [notify(NotifyType.INVALID_SYNTAX)]);
 };
 
+/** What it continues with was dropped when another IKE SA took over or this one was to end (RFC 9370 §2.2.4). */
+const stateless: AnyHandler = (world, sa, message) => {
+  respond(world, sa, message, [notify(NotifyType.STATE_NOT_FOUND)]);
+};
+
 const ALL_UNEXPECTED: Readonly<Record<MessageKind, AnyHandler>> = {
   'IKE_SA_INIT request': unexpected,
   'IKE_SA_INIT response': unexpected,
+  'IKE_INTERMEDIATE request': unexpected,
+  'IKE_INTERMEDIATE response': unexpected,
   'IKE_AUTH request': unexpected,
   'IKE_AUTH response': unexpected,
   'CREATE_CHILD_SA request': unexpected,
   'CREATE_CHILD_SA response': unexpected,
+  'IKE_FOLLOWUP_KE request': unexpected,
+  'IKE_FOLLOWUP_KE response': unexpected,
   'INFORMATIONAL request': unexpected,
   'INFORMATIONAL response': unexpected,
   'other request': unexpected,
@@ -85,32 +104,46 @@ export const TRANSITIONS: {
   readonly [At in IkeSaState]: Readonly<Record<MessageKind, Handler<At>>>;
 } = {
   'init-sent': { ...ALL_UNEXPECTED, 'IKE_SA_INIT response': initAnswered },
-  'init-answered': { ...ALL_UNEXPECTED, 'IKE_AUTH request': authRequested },
+  'init-answered': {
+    ...ALL_UNEXPECTED,
+    'IKE_INTERMEDIATE request': intermediateRequested,
+    'IKE_AUTH request': authRequested,
+  },
+  'intermediate-sent': { ...ALL_UNEXPECTED, 'IKE_INTERMEDIATE response': exchangedKeys },
   'auth-sent': { ...ALL_UNEXPECTED, 'IKE_AUTH response': authenticated },
   established: {
     ...ALL_UNEXPECTED,
+    'IKE_INTERMEDIATE request': refused,
     'IKE_AUTH request': refused,
     'CREATE_CHILD_SA request': createChildRequested,
     'CREATE_CHILD_SA response': answered,
+    'IKE_FOLLOWUP_KE request': followupRequested,
+    'IKE_FOLLOWUP_KE response': answered,
     'INFORMATIONAL request': informed,
     'INFORMATIONAL response': answered,
     'other request': refused,
   },
   rekeyed: {
     ...ALL_UNEXPECTED,
+    'IKE_INTERMEDIATE request': refused,
     'IKE_AUTH request': refused,
     'CREATE_CHILD_SA request': refuseForNow,
     'CREATE_CHILD_SA response': answered,
+    'IKE_FOLLOWUP_KE request': stateless,
+    'IKE_FOLLOWUP_KE response': answered,
     'INFORMATIONAL request': informed,
     'INFORMATIONAL response': answered,
     'other request': refused,
   },
   deleting: {
     ...ALL_UNEXPECTED,
+    'IKE_INTERMEDIATE request': refused,
     'IKE_AUTH request': refused,
     'IKE_AUTH response': answeredWhileDeleting,
     'CREATE_CHILD_SA request': refuseForNow,
     'CREATE_CHILD_SA response': answeredWhileDeleting,
+    'IKE_FOLLOWUP_KE request': stateless,
+    'IKE_FOLLOWUP_KE response': answeredWhileDeleting,
     'INFORMATIONAL request': informedWhileDeleting,
     'INFORMATIONAL response': answeredWhileDeleting,
     'other request': refused,

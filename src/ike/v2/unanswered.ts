@@ -2,6 +2,7 @@ import { nameOf } from '../../wire/ike/registry.js';
 import type { Failure } from '../events.js';
 import type { IkeSa } from './ike-sa.js';
 import { isAlive } from './liveness.js';
+import { purposeOf } from './tasks.js';
 import type { World } from './world.js';
 
 /**
@@ -11,10 +12,10 @@ import type { World } from './world.js';
 export function unanswered(world: World, sa: IkeSa): Failure | undefined {
   const { active } = sa;
   if (active === undefined || sa.lastInbound <= active.sentAt || !isAlive(world, sa)) return undefined;
-  const { task } = active;
+  const task = purposeOf(active.task);
   const exchange = nameOf('exchange', active.exchangeType);
-  const rekeys = task.kind === 'rekey-ike' || (task.kind === 'create-child' && task.rekeys !== undefined);
-  const what = task.kind === 'rekey-ike' ? ' to rekey the IKE SA' : rekeys ? ' to rekey the child SA' : '';
+  const rekeys = task?.kind === 'rekey-ike' || (task?.kind === 'create-child' && task.rekeys !== undefined);
+  const what = task?.kind === 'rekey-ike' ? ' to rekey the IKE SA' : rekeys ? ' to rekey the child SA' : '';
   const waited = Math.round((world.ctx.now - active.sentAt) / 1000);
   return {
     cause: rekeys ? 'rekey_failed' : 'dpd_timeout',

@@ -48,6 +48,8 @@ export interface Inbound extends IkeMessage {
   readonly header: IkeHeader;
   readonly payloads: readonly Payload[];
   readonly datagram: DatagramInput;
+  /** What the encrypted payload had in it: the octets of `payloads`. */
+  readonly text?: Uint8Array;
   /** Zero octets followed it, which `datagram` is without. */
   readonly padded?: boolean;
 }

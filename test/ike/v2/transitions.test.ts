@@ -6,11 +6,24 @@ import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
 import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
 import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
-import { ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
+import { Dh, Encr, ExchangeType, NotifyType, Prf } from '../../../src/wire/ike/registry.js';
 import { EAST, WEST } from '../../helpers/engine-pair.js';
 import { FIRST_HEADER } from '../../helpers/ike-headers.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { End } from '../../helpers/v2-end.js';
+
+/** An additional key exchange in IKE SAs. */
+const HYBRID = {
+  ikeProposals: [
+    {
+      encryption: [{ id: Encr.AES_GCM_16, keyBits: 256 }],
+      integrity: [],
+      prf: [Prf.HMAC_SHA2_256],
+      dh: [Dh.CURVE25519],
+      additional: [[Dh.ML_KEM_768]],
+    },
+  ],
+};
 
 /** An SA in the wanted state at `end`, and the SA of the other end, which can seal messages for it. */
 interface Scene {
@@ -29,6 +42,13 @@ const SCENES: Readonly<Record<IkeSaState, () => Scene>> = {
     const [east, west] = [new End('east'), new End('west')];
     east.receive(west.receive(east.initiate()));
     return { end: west, sa: west.sa(), peer: east.sa() };
+  },
+  'intermediate-sent': () => {
+    const [east, west] = [new End('east', undefined, HYBRID), new End('west', undefined, HYBRID)];
+    const [request] = east.receive(west.receive(east.initiate()));
+    // One that is not authentic has the other end make the keys that the answer will come under.
+    west.receive([{ ...request!, bytes: request!.bytes.map((octet, at) => (at > 40 ? octet ^ 1 : octet)) }]);
+    return { end: east, sa: east.sa(), peer: west.sa() };
   },
   'auth-sent': () => {
     const [east, west] = [new End('east'), new End('west')];
@@ -68,8 +88,10 @@ function established(): { east: End; west: End } {
 
 const EXCHANGES: readonly (readonly [string, number])[] = [
   ['IKE_SA_INIT', ExchangeType.IKE_SA_INIT],
+  ['IKE_INTERMEDIATE', ExchangeType.IKE_INTERMEDIATE],
   ['IKE_AUTH', ExchangeType.IKE_AUTH],
   ['CREATE_CHILD_SA', ExchangeType.CREATE_CHILD_SA],
+  ['IKE_FOLLOWUP_KE', ExchangeType.IKE_FOLLOWUP_KE],
   ['INFORMATIONAL', ExchangeType.INFORMATIONAL],
   ['other', 240],
 ];
@@ -100,6 +122,7 @@ function craft(scene: Scene, kind: MessageKind, payloads: readonly Payload[]): D
 const AFTER_EMPTY: Readonly<Record<IkeSaState, Partial<Record<MessageKind, IkeSaState>>>> = {
   'init-sent': {},
   'init-answered': { 'IKE_AUTH request': 'gone' },
+  'intermediate-sent': { 'IKE_INTERMEDIATE response': 'init-sent' },
   // Anyone can have answered IKE_SA_INIT: it waits for other answers before it believes this one.
   'auth-sent': { 'IKE_AUTH response': 'init-sent' },
   established: {},
@@ -108,16 +131,22 @@ const AFTER_EMPTY: Readonly<Record<IkeSaState, Partial<Record<MessageKind, IkeSa
   gone: {},
 };
 
+/** Requests on an SA that is in service, or was, and those that never come there: each is answered by something. */
+const ALL_REQUESTS = MESSAGE_KINDS.filter(
+  (kind) => kind.endsWith('request') && !kind.startsWith('IKE_SA_INIT'),
+);
+
 /** Kinds of requests that get an answer, authentic and without payloads. */
 const ANSWERED: Readonly<Record<IkeSaState, readonly MessageKind[]>> = {
   'init-sent': [],
   'init-answered': ['IKE_AUTH request'],
+  'intermediate-sent': [],
   'auth-sent': [],
-  established: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
-  rekeyed: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
-  deleting: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
+  established: ALL_REQUESTS,
+  rekeyed: ALL_REQUESTS,
+  deleting: ALL_REQUESTS,
   // INVALID_IKE_SPI, without protection.
-  gone: ['IKE_AUTH request', 'CREATE_CHILD_SA request', 'INFORMATIONAL request', 'other request'],
+  gone: ALL_REQUESTS,
 };
 
 t.test('every state with every kind of message', async (t) => {

@@ -76,6 +76,7 @@ t.test(
           response: bytes[1]!,
           initiatorNonce: nonces.initiator,
           responderNonce: nonces.responder,
+          intAuth: undefined,
         };
         const psk = secret(v.psk);
         const payloads = open(protection, toHex(received));
