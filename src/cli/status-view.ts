@@ -153,12 +153,17 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
 
 /** `IKEv2 aes256/sha256/modp_2048`: cipher, integrity (the PRF with an AEAD cipher) and group. */
 export function ikeSuiteText(ike: IkeStatus): string {
-  return `IKEv${ike.version} ${[ike.encryption, ike.integrity ?? ike.prf, ike.dh_group].join('/')}`;
+  const { encryption, integrity, prf, dh_group, additional_key_exchanges } = ike;
+  const names = [encryption, integrity ?? prf, dh_group, ...additional_key_exchanges];
+  return `IKEv${ike.version} ${names.join('/')}`;
 }
 
 /** Cipher, integrity unless AEAD, and the group with PFS. */
 export function espSuiteText(child: ChildStatus): string {
-  return [child.encryption, child.integrity, child.dh_group].filter((part) => part !== null).join('/');
+  const { encryption, integrity, dh_group, additional_key_exchanges } = child;
+  return [encryption, integrity, dh_group, ...additional_key_exchanges]
+    .filter((part) => part !== null)
+    .join('/');
 }
 
 function overview(connections: readonly ConnectionStatusDocument[], options: ViewOptions): string[] {

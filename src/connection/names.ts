@@ -1,4 +1,4 @@
-import { encryptionName, integrityName, prfName } from '../crypto/names.js';
+import { encryptionName, integrityName, keyExchangeName, prfName } from '../crypto/names.js';
 import type { EspSuite, IkeSuite } from '../crypto/types.js';
 
 /** The names of a negotiated suite as status and API show them. Null where the suite has no such part. */
@@ -6,6 +6,8 @@ export interface SuiteNames {
   readonly encryption: string;
   readonly integrity: string | null;
   readonly dh_group: string | null;
+  /** Additional key exchanges in their order, for example ml_kem_768; none in most suites. */
+  readonly additional_key_exchanges: readonly string[];
 }
 
 /** `group_14`, the form of the API's `pfs` field; null for 0, that is, without a key exchange. */
@@ -22,6 +24,7 @@ export function ikeSuiteNames(
     integrity: suite.integrity === 0 ? null : integrityName(suite.integrity),
     prf: prfName(suite.prf),
     dh_group: groupName(suite.dh) ?? 'none',
+    additional_key_exchanges: (suite.additional ?? []).map(keyExchangeName),
   };
 }
 
@@ -31,12 +34,14 @@ export function espSuiteNames(suite: EspSuite): SuiteNames {
     encryption: encryptionName(suite.encryption),
     integrity: suite.integrity === 0 ? null : integrityName(suite.integrity),
     dh_group: groupName(suite.dh),
+    additional_key_exchanges: (suite.additional ?? []).map(keyExchangeName),
   };
 }
 
 /** One word for a log line, for example `aes256-sha256-group_14`; parts that the suite lacks are left out. */
 export function suiteWord(names: SuiteNames): string {
-  return [names.encryption, names.integrity, names.dh_group].filter((x) => x !== null).join('-');
+  const { encryption, integrity, dh_group, additional_key_exchanges: more } = names;
+  return [encryption, integrity, dh_group, ...more].filter((x) => x !== null).join('-');
 }
 
 /** An ESP SPI as the status shows it: eight hexadecimal digits. */

@@ -67,6 +67,8 @@ export interface IkeStatus {
   readonly integrity: string | null;
   readonly prf: string;
   readonly dh_group: string;
+  /** Those that followed the exchange in the group (RFC 9370), in their order: `ml_kem_768` and so on. */
+  readonly additional_key_exchanges: readonly string[];
   /** `peer_may_force`: only the peer says that it is behind a NAT, which is also how UDP encapsulation is asked for. */
   readonly nat: { readonly local: boolean; readonly peer: boolean; readonly peer_may_force: boolean };
   readonly local_endpoint: string;
@@ -86,6 +88,7 @@ export interface ChildStatus {
   readonly encryption: string;
   readonly integrity: string | null;
   readonly dh_group: string | null;
+  readonly additional_key_exchanges: readonly string[];
   readonly encapsulation: 'udp' | 'esp';
   /** Octets of the longest packet on the way to the peer, as far as the kernel has learned it. */
   readonly path_mtu?: number;

@@ -1,4 +1,4 @@
-import { encryptionFromName, integrityFromName, prfFromName } from '../crypto/names.js';
+import { encryptionFromName, integrityFromName, keyExchangeFromName, prfFromName } from '../crypto/names.js';
 import { findEncryption } from '../crypto/transforms.js';
 import type {
   ConnectionConfig,
@@ -86,6 +86,7 @@ function toIkeProposal(policy: IkePolicy): IkeProposalSpec {
     integrity: isAeadPolicy(policy) ? [] : policy.authentication.map((hash) => integrityFromName(hash)!),
     prf: policy.authentication.map((hash) => prfFromName(hash)!),
     dh: policy.dhGroups,
+    ...additional(policy),
   };
 }
 
@@ -95,7 +96,16 @@ function toEspProposal(policy: IpsecPolicy): EspProposalSpec {
     encryption: policy.encryption.map(cipher),
     integrity: policy.authentication.map((hash) => integrityFromName(hash)!),
     dh: policy.pfsGroups.every((group) => group === 0) ? [] : policy.pfsGroups,
+    ...additional(policy),
   };
+}
+
+/** Each additional key exchange of a policy is made, by the one method that it names. */
+function additional({
+  additionalKeyExchanges,
+}: IkePolicy | IpsecPolicy): Pick<IkeProposalSpec, 'additional'> {
+  if (additionalKeyExchanges === undefined) return {};
+  return { additional: additionalKeyExchanges.map((name) => [keyExchangeFromName(name)!]) };
 }
 
 function cipher(name: string) {

@@ -67,6 +67,8 @@ export interface IkePolicy {
   readonly encryption: readonly string[];
   readonly authentication: readonly string[];
   readonly dhGroups: readonly number[];
+  /** Made one after the other, after that in a group (RFC 9370); absent where there are none. IKEv2 only. */
+  readonly additionalKeyExchanges?: readonly string[];
   readonly keyLifetime: Seconds;
 }
 
@@ -76,6 +78,8 @@ export interface IpsecPolicy {
   readonly encryption: readonly string[];
   readonly authentication: readonly string[];
   readonly pfsGroups: readonly number[];
+  /** As in `IkePolicy`: with each rekey, after the exchange in a PFS group. */
+  readonly additionalKeyExchanges?: readonly string[];
   readonly keyLifetime: Seconds;
 }
 

@@ -58,6 +58,7 @@ export function readIkePolicy(
     encryption: algorithms.encryption,
     authentication: algorithms.authentication,
     dhGroups: algorithms.groups.map(Number),
+    ...additionalOf(input.additional_key_exchanges ?? before?.additionalKeyExchanges),
     keyLifetime: input.key_lifetime ?? before?.keyLifetime ?? DEFAULTS.ikeKeyLifetime,
   };
   return { settings, place };
@@ -77,9 +78,15 @@ export function readIpsecPolicy(
     encryption: algorithms.encryption,
     authentication: algorithms.authentication,
     pfsGroups: algorithms.groups.map(String),
+    ...additionalOf(input.additional_key_exchanges ?? before?.additionalKeyExchanges),
     keyLifetime: input.key_lifetime ?? before?.keyLifetime ?? DEFAULTS.ipsecKeyLifetime,
   };
   return { settings, place };
+}
+
+/** Absent rather than empty: an empty list in a body takes them away. */
+function additionalOf(names: readonly string[] = []): Pick<IkePolicy, 'additionalKeyExchanges'> {
+  return names.length === 0 ? {} : { additionalKeyExchanges: names };
 }
 
 /** The place of the algorithms in a stored policy: it has them as lists. */
@@ -104,7 +111,14 @@ export function checkIkePolicy(
   const aead = checkCiphers(encryption, issues);
   // Beside an AEAD cipher there is no integrity algorithm: the hash is that of the PRF (RFC 5282 §8).
   if (aead === false) required(authentication, issues);
-  if (policy.ikeVersion === 1) checkVersion1([encryption, authentication, dh], aead === true, issues);
+  if (policy.ikeVersion === 1) {
+    checkVersion1([encryption, authentication, dh], aead === true, issues);
+    if (policy.additionalKeyExchanges !== undefined) {
+      const message =
+        'IKEv1 has no additional key exchanges (RFC 9370): choose ike_version 2, or leave them out';
+      issues.push({ path: additionalPath(place), message });
+    }
+  }
   if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
 }
 
@@ -119,14 +133,33 @@ export function checkIpsecPolicy(
   required(encryption, issues);
   const aead = checkCiphers(encryption, issues);
   if (aead !== undefined) checkAuthentication(authentication, aead, encryption.values[0]!, issues);
+  const withoutPfs = dh.values.length === 0 || dh.values.includes(DEFAULTS.pfs);
+  if (policy.additionalKeyExchanges !== undefined && withoutPfs) {
+    const message =
+      'follow an exchange in a PFS group, which this policy does without: name pfs_groups, and no disabled';
+    issues.push({ path: additionalPath(place), message });
+  }
   if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
+}
+
+/** Beside the other algorithms of the policy. */
+function additionalPath(place: CategoryPlace): ConfigPath {
+  return [...place('groups').slice(0, -1), 'additional_key_exchanges'];
 }
 
 /** The policy with what follows from its fields. */
 export function completedIkePolicy(policy: IkePolicySettings): IkePolicy {
   const { name, ikeVersion, encryption, authentication, dhGroups, keyLifetime } = policy;
   const hashes = authentication.length === 0 ? [AEAD_PRF] : authentication;
-  return { name, ikeVersion, encryption, authentication: hashes, dhGroups, keyLifetime };
+  return {
+    name,
+    ikeVersion,
+    encryption,
+    authentication: hashes,
+    dhGroups,
+    ...additionalOf(policy.additionalKeyExchanges),
+    keyLifetime,
+  };
 }
 
 /** As `completedIkePolicy`. */
@@ -138,6 +171,7 @@ export function completedIpsecPolicy(policy: IpsecPolicySettings): IpsecPolicy {
     encryption,
     authentication: hashesOf(policy),
     pfsGroups: groups.map((group) => (group === 'disabled' ? 0 : dhFromName(group)!)),
+    ...additionalOf(policy.additionalKeyExchanges),
     keyLifetime,
   };
 }

@@ -16,6 +16,7 @@ import {
   type RoutingTableRecord,
 } from './records.js';
 import {
+  ADDITIONAL_KEY_EXCHANGES,
   AUTHENTICATION_NAMES,
   DH_GROUPS,
   ENCRYPTION_NAMES,
@@ -96,7 +97,13 @@ const connection = modelOf<ConnectionRecord>({
   }),
 });
 
-const policy = { name: Name, createdAt: Time, resourceGroup: Text, keyLifetime: KeyLifetime };
+const policy = {
+  name: Name,
+  createdAt: Time,
+  resourceGroup: Text,
+  keyLifetime: KeyLifetime,
+  additionalKeyExchanges: Type.Optional(algorithms(ADDITIONAL_KEY_EXCHANGES, 1)),
+};
 
 const ikePolicy = modelOf<IkePolicyRecord>({
   ...policy,

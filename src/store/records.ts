@@ -54,6 +54,7 @@ interface PolicyRecord {
   /** Names as in the configuration, most preferred first. */
   readonly encryption: readonly string[];
   readonly authentication: readonly string[];
+  readonly additionalKeyExchanges?: readonly string[];
   readonly keyLifetime: Seconds;
 }
 

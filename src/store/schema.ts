@@ -41,6 +41,8 @@ export const ENCRYPTION_NAMES = [
 ] as const;
 export const AUTHENTICATION_NAMES = ['sha256', 'sha384', 'sha512', 'sha1', 'md5'] as const;
 export const DH_GROUPS = [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31] as const;
+/** Key exchanges that may follow one in a group (RFC 9370). */
+export const ADDITIONAL_KEY_EXCHANGES = ['ml_kem_512', 'ml_kem_768', 'ml_kem_1024'] as const;
 export const PFS_NAMES = [
   'disabled',
   'group_2',
@@ -112,6 +114,14 @@ const IkeAuthentication = Type.Enum(AUTHENTICATION_NAMES);
 const IpsecAuthentication = Type.Enum([...AUTHENTICATION_NAMES, 'disabled']);
 const DhGroup = Type.Enum(DH_GROUPS);
 const Pfs = Type.Enum(PFS_NAMES);
+/** All of them are made, one after the other; an empty list takes away those that were asked for before. */
+const AdditionalKeyExchanges = Type.Optional(
+  Type.Array(Type.Enum(ADDITIONAL_KEY_EXCHANGES), {
+    maxItems: ADDITIONAL_KEY_EXCHANGES.length,
+    uniqueItems: true,
+    description: 'key exchanges that follow the one in a group, in their order: ml_kem_768 and so on',
+  }),
+);
 
 /** Kernel offloads of the packet path, each to be switched off by false; `uso` is off unless asked for. */
 const Offload = Type.Object(
@@ -166,6 +176,7 @@ export const IkePolicySchema = Type.Object(
     authentication_algorithms: several(IkeAuthentication, 3),
     dh_group: Type.Optional(DhGroup),
     dh_groups: several(DhGroup, 12),
+    additional_key_exchanges: AdditionalKeyExchanges,
     key_lifetime: Type.Optional(KeyLifetime),
   },
   closed,
@@ -181,6 +192,7 @@ export const IpsecPolicySchema = Type.Object(
     authentication_algorithms: several(IpsecAuthentication, 3),
     pfs: Type.Optional(Pfs),
     pfs_groups: several(Pfs, 12),
+    additional_key_exchanges: AdditionalKeyExchanges,
     key_lifetime: Type.Optional(KeyLifetime),
   },
   closed,

@@ -33,11 +33,13 @@ t.test('suites have the names of the API', async (t) => {
     integrity: 'sha256',
     prf: 'sha256',
     dh_group: 'group_14',
+    additional_key_exchanges: [],
   });
   t.same(espSuiteNames(childInfo(1, 1).suite), {
     encryption: 'aes128gcm16',
     integrity: null,
     dh_group: null,
+    additional_key_exchanges: [],
   });
   const weak = {
     encryption: { id: Encr.TRIPLE_DES, keyBits: 0 },

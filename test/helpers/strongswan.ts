@@ -94,16 +94,29 @@ export interface SwanStart {
   readonly root?: string;
 }
 
-/** Environment variable that names the folder of another Debian release, made by debootstrap. */
-const ROOT_VARIABLE = 'CULVERT_TEST_TRIXIE';
+/** A folder with another Debian release, made by debootstrap, or why there is none (for tap's `skip`). */
+interface SwanRoot {
+  readonly root: string;
+  readonly skip: string | false;
+}
 
-/** A folder with strongSwan 6 and what it is run with, or why there is none (for tap's `skip`). */
-export function newerStrongswan(): { readonly root: string; readonly skip: string | false } {
-  const root = process.env[ROOT_VARIABLE] ?? '';
+/** strongSwan 6.0 of Debian 13. */
+export function newerStrongswan(): SwanRoot {
+  return strongswanIn('CULVERT_TEST_TRIXIE', 'Debian 13 root with strongSwan 6');
+}
+
+/** strongSwan 6.1 of Debian 14 with ML-KEM by OpenSSL, which that of Debian 13 is built without. */
+export function hybridStrongswan(): SwanRoot {
+  return strongswanIn('CULVERT_TEST_FORKY', 'Debian 14 root with strongSwan 6.1');
+}
+
+/** `variable`: the environment variable that names the folder. */
+function strongswanIn(variable: string, what: string): SwanRoot {
+  const root = process.env[variable] ?? '';
   const missing = (why: string) => ({ root, skip: why });
-  if (root === '') return missing(`${ROOT_VARIABLE} names no Debian 13 root with strongSwan 6 (see .ci/run)`);
+  if (root === '') return missing(`${variable} names no ${what} (see .ci/run)`);
   for (const file of ['usr/sbin/charon-systemd', 'usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so']) {
-    if (!existsSync(join(root, file))) return missing(`${root}, named by ${ROOT_VARIABLE}, has no ${file}`);
+    if (!existsSync(join(root, file))) return missing(`${root}, named by ${variable}, has no ${file}`);
   }
   return { root, skip: skipWithoutTun() };
 }

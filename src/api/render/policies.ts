@@ -10,6 +10,7 @@ import type { Links } from './links.js';
 const MULTIPLE = 'multiple';
 const MULTIPLE_GROUPS = 65_535;
 
+type AdditionalKeyExchange = IkePolicyAnswer['additional_key_exchanges'][number];
 type Cipher = IkePolicyAnswer['encryption_algorithms'][number];
 type IkeHash = IkePolicyAnswer['authentication_algorithms'][number];
 type IpsecHash = IpsecPolicyAnswer['authentication_algorithms'][number];
@@ -23,6 +24,7 @@ export function ikePolicyAnswer(
 ): IkePolicyAnswer {
   const groups = stored<IkePolicyAnswer['dh_groups'][number]>(value.dhGroups);
   return {
+    additional_key_exchanges: stored<AdditionalKeyExchange>(value.additionalKeyExchanges ?? []),
     ...algorithms(stored<Cipher>(value.encryption), stored<IkeHash>(value.authentication), dialect),
     connections: connectionsUsing(KIND.ikePolicy, id, view, links),
     created_at: value.createdAt,
@@ -50,6 +52,7 @@ export function ipsecPolicyAnswer(
   const hashes = value.authentication.length === 0 ? ['disabled'] : value.authentication;
   const groups = stored<IpsecPolicyAnswer['pfs_groups'][number]>(value.pfsGroups);
   return {
+    additional_key_exchanges: stored<AdditionalKeyExchange>(value.additionalKeyExchanges ?? []),
     ...algorithms(stored<Cipher>(value.encryption), stored<IpsecHash>(hashes), dialect),
     connections: connectionsUsing(KIND.ipsecPolicy, id, view, links),
     created_at: value.createdAt,

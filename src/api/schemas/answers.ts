@@ -1,6 +1,12 @@
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
 import { BACKUP_FIELDS } from '../../store/backup.js';
-import { AUTHENTICATION_NAMES, DH_GROUPS, ENCRYPTION_NAMES, PFS_NAMES } from '../../store/schema.js';
+import {
+  ADDITIONAL_KEY_EXCHANGES,
+  AUTHENTICATION_NAMES,
+  DH_GROUPS,
+  ENCRYPTION_NAMES,
+  PFS_NAMES,
+} from '../../store/schema.js';
 import * as Type from '../../util/json-schema.js';
 import {
   Address,
@@ -79,6 +85,7 @@ const policyFields = {
   connections: arrayOf(ConnectionReference),
   encryption_algorithm: Encryption,
   encryption_algorithms: Type.Array(Type.Enum(ENCRYPTION_NAMES), { minItems: 1 }),
+  additional_key_exchanges: Type.Array(Type.Enum(ADDITIONAL_KEY_EXCHANGES)),
 };
 
 export const IkePolicy = named('IKEPolicy', {

@@ -27,7 +27,7 @@ const DetailedReason = Type.Object({
   ),
 });
 
-const Suite = { encryption: Text, integrity: nullable(Text) };
+const Suite = { encryption: Text, integrity: nullable(Text), additional_key_exchanges: Words };
 
 const Ike = Type.Object({
   version: Type.Enum([1, 2]),

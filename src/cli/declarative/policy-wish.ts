@@ -22,11 +22,16 @@ export type IpsecPolicyWish = Filled<IpsecPolicyInput>;
 const KINDS = {
   ike: {
     fields: Object.keys(IkePolicySchema.properties),
-    usual: { ike_version: DEFAULTS.ikeVersion, key_lifetime: DEFAULTS.ikeKeyLifetime },
+    usual: {
+      additional_key_exchanges: [],
+      ike_version: DEFAULTS.ikeVersion,
+      key_lifetime: DEFAULTS.ikeKeyLifetime,
+    },
   },
   ipsec: {
     fields: Object.keys(IpsecPolicySchema.properties),
     usual: {
+      additional_key_exchanges: [],
       // With an AEAD cipher there is no other hash than none.
       authentication_algorithms: ['disabled'],
       pfs_groups: [DEFAULTS.pfs],

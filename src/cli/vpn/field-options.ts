@@ -84,7 +84,7 @@ export function bodyBy(given: Given, fields: readonly GivenField[]): Record<stri
 }
 
 function isRepeated({ items }: Shape): boolean {
-  return items?.type === 'string';
+  return items?.type === 'string' || items?.enum?.every((one) => typeof one === 'string') === true;
 }
 
 /** Whether a schema is that of a number. */

@@ -13,6 +13,7 @@ import type {
 } from '../../store/model.js';
 import { DpdModel, IdentityModel, modelOf } from '../../store/model-schema.js';
 import {
+  ADDITIONAL_KEY_EXCHANGES,
   AUTHENTICATION_NAMES,
   DeviceName,
   DH_GROUPS,
@@ -82,6 +83,7 @@ const ikePolicy = modelOf<IkePolicy>({
   encryption: algorithms(ENCRYPTION_NAMES, 1),
   authentication: algorithms(AUTHENTICATION_NAMES, 1),
   dhGroups: Type.Array(Type.Enum([...DH_GROUPS]), { minItems: 1 }),
+  additionalKeyExchanges: Type.Optional(algorithms(ADDITIONAL_KEY_EXCHANGES, 1)),
   keyLifetime: lifetime,
 });
 
@@ -90,6 +92,7 @@ const ipsecPolicy = modelOf<IpsecPolicy>({
   encryption: algorithms(ENCRYPTION_NAMES, 1),
   authentication: algorithms(AUTHENTICATION_NAMES, 0),
   pfsGroups: Type.Array(Type.Enum([0, ...DH_GROUPS]), { minItems: 1 }),
+  additionalKeyExchanges: Type.Optional(algorithms(ADDITIONAL_KEY_EXCHANGES, 1)),
   keyLifetime: lifetime,
 });
 

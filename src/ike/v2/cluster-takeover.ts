@@ -157,7 +157,8 @@ function giveUpRequest(world: World, sa: ClusteredSa, { header, datagram }: Inbo
       sa.tasks.unshift(task);
       break;
     case 'create-child':
-    case 'rekey-ike': {
+    case 'rekey-ike':
+    case 'followup-ke': {
       const payloads = [notify(NotifyType.TEMPORARY_FAILURE)];
       if (isIn(sa, 'deleting')) answeredWhileDeleting(world, sa, { header, datagram, payloads });
       else answered(world, sa, { header, datagram, payloads });
