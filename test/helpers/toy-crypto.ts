@@ -86,15 +86,19 @@ function power(base: number, exponent: number): number {
   return result;
 }
 
+/** A number as the last four octets of a value, and back. */
+function write(value: number, length: number): Uint8Array {
+  const out = new Uint8Array(length);
+  for (let i = 0; i < 4; i++) out[length - 1 - i] = value >>> (8 * i);
+  return out;
+}
+
+function read(bytes: Uint8Array): number {
+  return bytes.subarray(-4).reduce((value, octet) => value * 256 + octet, 0);
+}
+
 /** Exponentiation in a field of 26 bits, in arrays of the real group's size. */
 function toyDh(group: { id: number; publicLength: number; sharedLength: number }): DhArithmetic {
-  const write = (value: number, length: number): Uint8Array => {
-    const out = new Uint8Array(length);
-    for (let i = 0; i < 4; i++) out[length - 1 - i] = value >>> (8 * i);
-    return out;
-  };
-  const read = (bytes: Uint8Array): number =>
-    bytes.subarray(-4).reduce((value, octet) => value * 256 + octet, 0);
   return {
     id: group.id,
     publicLength: group.publicLength,
@@ -119,13 +123,6 @@ function toyDh(group: { id: number; publicLength: number; sharedLength: number }
 
 /** The same field behind the form of a key encapsulation mechanism: values are the last four octets. */
 function toyKem(set: MlKemSet): KemArithmetic {
-  const write = (value: number, length: number): Uint8Array => {
-    const out = new Uint8Array(length);
-    for (let i = 0; i < 4; i++) out[length - 1 - i] = value >>> (8 * i);
-    return out;
-  };
-  const read = (bytes: Uint8Array): number =>
-    bytes.subarray(-4).reduce((value, octet) => value * 256 + octet, 0);
   const secret = (bytes: Uint8Array): number => 2 + (read(bytes) % (PRIME - 3));
   return {
     set,
