@@ -21,6 +21,8 @@ export interface ChildCounters {
   readonly sequenceOut: number;
   /** The last outbound sequence number allowed: what `reserve` ordered holds when it is here. */
   readonly reservedOut?: number;
+  /** The highest inbound sequence number: the right edge of the anti-replay window. */
+  readonly highestIn?: number;
   readonly drops: DropCounts;
   /** Number of its worker, where there are several. */
   readonly worker?: WorkerIndex;

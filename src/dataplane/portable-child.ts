@@ -71,6 +71,7 @@ export class PortableChild {
       lastInbound: this.lastInbound,
       sequenceOut: this.outbound.sequence,
       reservedOut: this.outbound.limit,
+      highestIn: this.inbound.highestSequence,
       drops: this.drops.snapshot(),
     };
   }

@@ -410,6 +410,7 @@ export function contract(
       await subject.fromPeer(forged(sequence, withTrailer(GCM, TO_B, 4)), 'udp');
       t.equal((await subject.toHost()).length, passes ? 1 : 0, `number ${sequence}`);
     }
+    t.match(subject.counters(1), { highestIn: 503, reservedOut: LAST_SEQUENCE });
     await subject.resume(1, { next: 7, limit: LAST_SEQUENCE, highest: 9 });
     await subject.fromHost(TO_A);
     t.same(

@@ -8,6 +8,7 @@ import type { ChildCounters } from '../../dataplane/dataplane.js';
 import type { EngineConfig } from '../../ike/config.js';
 import type { IkeEvent } from '../../ike/events.js';
 import type { Input } from '../../ike/inputs.js';
+import type { Output } from '../../ike/outputs.js';
 import type { GatewayConnection } from '../../store/model.js';
 import { DEFAULTS } from '../../store/schema.js';
 import { EventLines } from '../../telemetry/event-lines.js';
@@ -208,6 +209,11 @@ export class GatewayCore {
   input(input: Input): void {
     if (input.kind === 'datagram') this.#deps.tap.listener?.received(input);
     this.#driver.input(input);
+  }
+
+  /** Carries out outputs of the engine that had to wait for a standby. */
+  release(outputs: readonly Output[]): void {
+    this.#driver.release(outputs);
   }
 
   /** A packet for this address found no SA that may send; `device` is the number of the device it came from. */

@@ -104,7 +104,7 @@ export class EngineDriver {
   }
 
   #step(input: Input): void {
-    const { engine, clock, logger, publish } = this.#deps;
+    const { engine, clock, logger } = this.#deps;
     let outputs: Output[];
     try {
       outputs = engine.handle(input, clock.now());
@@ -116,6 +116,18 @@ export class EngineDriver {
       if (input.kind === 'timer') this.#notBefore = clock.now() + AFTER_BUG;
       return;
     }
+    this.#carryOut(outputs);
+  }
+
+  /** Outputs of earlier steps, which had to wait for a standby. */
+  release(outputs: readonly Output[]): void {
+    if (this.#ended) return;
+    this.#carryOut(outputs);
+    this.drain();
+  }
+
+  #carryOut(outputs: readonly Output[]): void {
+    const { publish } = this.#deps;
     const events: IkeEvent[] = [];
     for (const output of outputs) {
       if (output.kind === 'event') events.push(output.event);

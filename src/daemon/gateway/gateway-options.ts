@@ -12,7 +12,9 @@ import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';
 import type { Random } from '../../util/random.js';
 import type { SecretKey } from '../../util/secret.js';
+import type { Term } from '../../util/term.js';
 import type { ControlServer } from '../control/server.js';
+import type { StandbyLink } from '../core/active-side.js';
 import { linuxFilter } from '../host/clear-guard.js';
 import { linuxNetwork } from '../host/host-network.js';
 import type { Host } from '../host/host-side.js';
@@ -43,6 +45,8 @@ export interface GatewayOptions {
   readonly offload?: Offload;
   /** Octets of the longest inner packet; chosen to fit every suite on a path of 1500 when left out. */
   readonly mtu?: number;
+  /** Where another host has copies of the keys: the term in which this one seals, and the way to its image. */
+  readonly copied?: { readonly term: Term; readonly link: StandbyLink };
   /** Called when a client asks the daemon to end. */
   readonly onStopRequest?: () => void;
   /**
@@ -82,7 +86,7 @@ const INNER_MTU = { 4: 1400, 6: 1380 } as const;
 /** The options with all that was left out filled in, and `host` undefined for a host that stays as it is. */
 export type GatewaySetup = Required<Omit<GatewayOptions, Optional | 'host'>> &
   Pick<GatewayOptions, Optional> & { readonly host: Host | undefined };
-type Optional = 'device' | 'reread' | 'control' | 'prepared' | 'tun';
+type Optional = 'device' | 'reread' | 'control' | 'prepared' | 'tun' | 'copied';
 
 /** Fills in the defaults. Where several sources state a value, the options win over the file. */
 export function setupOf(options: GatewayOptions): GatewaySetup {

@@ -2,6 +2,7 @@ import { ConnectionNames } from '../../connection/connection-names.js';
 import type { StatusDocument } from '../../connection/status.js';
 import { TrafficTotals } from '../../connection/traffic-totals.js';
 import { Engine } from '../../ike/engine.js';
+import type { Output } from '../../ike/outputs.js';
 import { exposedKeys } from '../../store/psk.js';
 import { GatewayCounts } from '../../telemetry/metrics/gateway-samples.js';
 import { programVersion } from '../../telemetry/program.js';
@@ -10,7 +11,9 @@ import type { Millis } from '../../util/units.js';
 import { Captures } from '../capture/captures.js';
 import { IkeTap } from '../capture/ike-tap.js';
 import { ControlCommands } from '../control/commands.js';
+import { ActiveSide } from '../core/active-side.js';
 import { GatewayCore } from '../core/core.js';
+import type { EngineLike } from '../core/engine-driver.js';
 import { GatewayEffects } from '../core/gateway-effects.js';
 import type { DoctorReport } from '../doctor/report.js';
 import { networkWarnings, weakPolicyWarnings, weakPskWarnings } from '../host/preflight.js';
@@ -25,6 +28,9 @@ import { type AfterStop, type GatewayOptions, type GatewaySetup, setupOf } from 
 import { GatewayReload } from './gateway-reload.js';
 import { HostParts } from './host-parts.js';
 import type { ReloadReport } from './reload.js';
+
+/** Between two looks at the sequence numbers that a standby is to know of. */
+const BETWEEN_LOOKS: Millis = 100;
 
 /** How long peers may take to answer our DELETE at a stop. */
 const FAREWELL: Millis = 2000;
@@ -70,6 +76,8 @@ export class Gateway {
   readonly metrics: GatewayMetrics;
   readonly health: GatewayHealth;
   readonly captures: Captures;
+  /** Where another host has copies of the keys: what it knows, and what waits for it. */
+  readonly active: ActiveSide | undefined;
   readonly #setup: GatewaySetup;
   readonly #host: HostParts;
   readonly #undo: UndoStack;
@@ -91,8 +99,17 @@ export class Gateway {
     const tap = new IkeTap();
     const engine = engineOf(setup, host);
     const parts = { totals: new TrafficTotals(), counts: new GatewayCounts(), engine, tap };
-    const core = coreOf(setup, host, this.names, parts);
+    const active = activeOf(setup, host, engine, (outputs) => this.core.release(outputs));
+    this.active = active;
+    const core = coreOf(setup, host, this.names, parts, active ?? engine);
     this.core = core;
+    if (active !== undefined) {
+      const looks = setInterval(() => active.look(), BETWEEN_LOOKS).unref();
+      undo.push('the copies of SAs', () => {
+        clearInterval(looks);
+        active.end();
+      });
+    }
     undo.push('timers', () => core.stop());
     this.#counts = parts.counts;
     this.metrics = this.#metricsOf(parts);
@@ -238,11 +255,24 @@ interface CountedParts {
   readonly counts: GatewayCounts;
 }
 
-function engineOf({ crypto, random, limits, workers }: GatewaySetup, { shares }: HostParts): Engine {
+function engineOf({ crypto, random, limits, workers, copied }: GatewaySetup, { shares }: HostParts): Engine {
   return new Engine({
     ...{ crypto, random, limits, config: { connections: [] } },
+    ...(copied === undefined ? {} : { term: copied.term }),
     spiSteering: { mask: workers - 1, bitsOf: (connection) => shares.of(connection) },
   });
+}
+
+/** The engine with its copies, where another host has them; the packet path seals in the same term. */
+function activeOf(
+  { copied, clock }: GatewaySetup,
+  { path: { plane } }: HostParts,
+  engine: Engine,
+  release: (outputs: readonly Output[]) => void,
+): ActiveSide | undefined {
+  if (copied === undefined) return undefined;
+  plane.enterTerm(copied.term);
+  return new ActiveSide({ engine, plane, release, link: copied.link, now: () => clock.now() });
 }
 
 function coreOf(
@@ -250,12 +280,14 @@ function coreOf(
   host: HostParts,
   names: ConnectionNames,
   parts: CountedParts,
+  engine: EngineLike,
 ): GatewayCore {
   const { file, psks, random, clock, logger, resolve } = setup;
   const { devices, side } = host;
   const { plane, sockets } = host.path;
   return new GatewayCore({
     ...parts,
+    engine,
     effects: new GatewayEffects({
       ...{ plane, devices, names, tap: parts.tap, sockets, logger },
       removing: (childId, last) => parts.totals.removed(childId, last),

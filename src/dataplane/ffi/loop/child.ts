@@ -133,6 +133,7 @@ export class Child {
     this.#use(Math.max(this.#sequence[0]!, next - 1));
     this.reserve(limit);
     this.window.startAt(highest);
+    this.#arena.f64[this.counters + Counter.HIGHEST_IN] = this.window.highest;
   }
 
   #use(sequence: number): void {

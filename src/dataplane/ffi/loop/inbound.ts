@@ -280,6 +280,7 @@ export class Inbound {
       return Drop.replay;
     }
     arena.f64[child.counters + Counter.LAST_INBOUND] = this.#now;
+    if (newest) arena.f64[child.counters + Counter.HIGHEST_IN] = sequence;
     const name = nameAt(slot);
     if (showsPeer(newest, form, child.encapsulation) && child.movedTo(name)) this.#moved(child, name);
     const inner = readInner(bytes, target, target + body, child.selectors, view);

@@ -22,6 +22,8 @@ export const Counter = {
   /** The last outbound sequence number allowed. */
   RESERVED_OUT: 7,
   DROPS: 8,
+  /** The right edge of the anti-replay window. The last number of the block: drops may become more. */
+  HIGHEST_IN: COUNTER_BLOCK / 8 - 1,
 } as const;
 
 /** Block of the drops that belong to no SA. */
@@ -96,6 +98,7 @@ export function readChild(
     lastInbound: last === 0 ? 0 : toClock(last),
     sequenceOut: at(Counter.SEQUENCE_OUT),
     reservedOut: at(Counter.RESERVED_OUT),
+    highestIn: at(Counter.HIGHEST_IN),
     drops: owned ? readDrops(arena, block) : dropCounts([]),
   };
 }
