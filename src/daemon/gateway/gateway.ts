@@ -86,6 +86,7 @@ export class Gateway {
   readonly #startedAt: Millis;
   readonly #counts: GatewayCounts;
   #stopping: Promise<void> | undefined;
+  #handingOver: Promise<void> | undefined;
 
   /** @param undo takes note of what `stop` has to undo, on top of the host's parts */
   constructor(setup: GatewaySetup, host: HostParts, undo: UndoStack) {
@@ -211,6 +212,23 @@ export class Gateway {
     this.#setup.onStopRequest();
   }
 
+  /**
+   * Sends what peers are to hear before another process takes over. From then on nothing is sent that cannot be lost: the
+   * process may be killed. Safe to call twice.
+   */
+  handOver(): Promise<void> {
+    const { file, logger } = this.#setup;
+    if (this.#handingOver === undefined) {
+      logger.info(
+        { gateway: file.gateway.name },
+        `gateway ${file.gateway.name} hands over to another process`,
+      );
+      this.health.ending();
+    }
+    this.#handingOver ??= this.core.handOver(HANDOVER);
+    return this.#handingOver;
+  }
+
   /** Deletes the SAs at the peers and undoes all that the start did, `open` when left out. Safe to call twice. */
   stop(how: AfterStop = 'open'): Promise<void> {
     this.#stopping ??= this.#end(how);
@@ -239,7 +257,7 @@ export class Gateway {
   async #end(how: AfterStop): Promise<void> {
     const { file, logger } = this.#setup;
     this.health.ending();
-    if (how === 'handed') await this.core.handOver(HANDOVER);
+    if (how === 'handed') await this.handOver();
     else await this.core.shutdown(FAREWELL);
     this.#host.ending.how = how;
     await this.#undo.run(logger);

@@ -202,7 +202,7 @@ export class GatewaySeats {
       if (order.kind === 'take') {
         this.#starts.taking(order.seat);
         this.#turns[order.seat]?.(order.term);
-      } else if (order.kind === 'release') member.handOver();
+      } else if (order.kind === 'release') void member.handOver();
       else if (order.kind === 'kill') member.process?.kill('SIGKILL');
     }
     this.#arm();

@@ -111,9 +111,12 @@ export class MemberProcess {
   }
 
   /** Has its process end at once for another one, which is ready. */
-  handOver(): void {
+  async handOver(): Promise<void> {
+    const launched = this.#process;
     this.#isReleased = true;
-    this.#process?.client.release().catch(() => undefined);
+    await launched?.client.release().catch(() => undefined);
+    // It has sent all that is to be sent: its end by itself would take longer.
+    launched?.kill('SIGKILL');
   }
 
   /** Starts of its process after one that ended, failed to start or fell silent. */

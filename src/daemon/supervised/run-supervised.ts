@@ -109,10 +109,7 @@ class Supervised {
         configure: (params) => this.#inTurn(() => this.#apply(params)),
         prepare: (params) => this.#inTurn(() => this.#prepare(params)),
         take: ({ term }) => this.#inTurn(() => this.#take(term)),
-        release: () => {
-          this.end(0, 'handed');
-          return { released: true };
-        },
+        release: () => this.#release(),
       });
     } catch (error) {
       logger.fatal(oneLine(error));
@@ -205,6 +202,14 @@ class Supervised {
     this.#logIds(file);
     this.#file = file;
     return { prepared: true };
+  }
+
+  /** Nothing is lost with it once this is answered; it ends by itself where it is not killed. */
+  async #release(): Promise<{ readonly released: true }> {
+    await this.#gateway?.handOver();
+    this.#server?.hide();
+    setImmediate(() => this.end(0, 'handed'));
+    return { released: true };
   }
 
   async #start(config: CoreConfig, tun?: TunDevice): Promise<void> {
