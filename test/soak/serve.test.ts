@@ -228,7 +228,7 @@ class Soak {
   }
 
   async #killServer(): Promise<void> {
-    const before = this.lab.gateways();
+    const before = await this.#allProcesses();
     await this.lab.end('SIGKILL');
     await this.#start();
     const now = this.lab.gateways();
@@ -236,13 +236,18 @@ class Soak {
   }
 
   async #killGateway(): Promise<void> {
-    const running = await until('two gateways run', () => {
-      const pids = this.lab.gateways();
-      return pids.length === 2 ? pids : undefined;
-    });
-    const pid = running[this.#random.u32() % 2]!;
+    const running = await this.#allProcesses();
+    const pid = running[this.#random.u32() % running.length]!;
     this.kills.push({ at: Date.now(), who: 'gateway' });
     process.kill(pid, 'SIGKILL');
+  }
+
+  /** Two of each gateway: the active one and the standby. */
+  #allProcesses(): Promise<number[]> {
+    return until('each gateway has two processes', () => {
+      const pids = this.lab.gateways();
+      return pids.length === 4 ? pids : undefined;
+    });
   }
 
   async #killBoth(): Promise<void> {
@@ -260,7 +265,7 @@ t.test(
   async (t) => {
     t.comment(`seed ${SEED}`);
     const random = new SeededRandom(SEED);
-    const lab = await ServeLab.open({ on_stop: 'keep' });
+    const lab = await ServeLab.open({ on_stop: 'keep', standby: true });
     t.teardown(() => lab.dispose());
     const disk = new Disk(join(lab.folder, 'disk'));
     t.teardown(() => disk.dispose());
@@ -316,6 +321,6 @@ t.test(
       [],
       'and each time the tunnel was back in time',
     );
-    t.equal(lab.gateways().length, 2);
+    await until('all processes are there', () => lab.gateways().length === 4);
   },
 );

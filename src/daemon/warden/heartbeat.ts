@@ -14,7 +14,7 @@ export interface HeartbeatPace {
 }
 
 /** The pace of `culvert serve`. */
-export const HEARTBEAT_PACE: HeartbeatPace = { beat: 100, silent: 250, stopped: 50, busy: 10_000 };
+export const HEARTBEAT_PACE: HeartbeatPace = { beat: 150, silent: 250, stopped: 50, busy: 10_000 };
 
 /**
  * Whether the process that speaks is hung. An answer is a sign of life; for a while it is enough that it works, since a
