@@ -43,7 +43,7 @@ const tooLong = `the path of a Unix socket has ${MAX_SOCKET_PATH} octets at most
 export interface ControlServer {
   /** From now on requests are answered by it; before, with the error `starting`. */
   serve(handler: ControlHandler): void;
-  /** Removes the socket, so that nobody else connects; clients that are connected stay. */
+  /** Removes the socket: no other client connects, and those that are connected stay. */
   hide(): void;
   /** Hangs up and removes the socket, and the folder when it was made for it and is empty. */
   close(): Promise<void>;
