@@ -60,13 +60,16 @@ export const storeCommand = defineCommand({
     const counts = { revision, objects: objects.length, notes: notes.length };
     if (args.output === 'json') terminal.json(counts);
     else {
-      terminal.line(
-        `done: ${counts.objects} objects and ${counts.notes} audit records, at revision ${revision}`,
-      );
+      const many = [counted(counts.objects, 'object'), counted(counts.notes, 'audit record')].join(' and ');
+      terminal.line(`done: ${many}, at revision ${revision}`);
     }
     return ExitCode.done;
   },
 });
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
 
 /** @throws UsageError unless one end is a file and the other one etcd */
 function endsOf(from: string, to: string): { readonly file: string; readonly to: 'etcd' | 'sqlite' } {

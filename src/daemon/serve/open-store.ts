@@ -48,7 +48,9 @@ function warnOfKey({ tls }: EtcdPlace, logger: Logger): void {
 }
 
 function logReport(event: EtcdReport, logger: Logger): void {
-  if (event.kind === 'lost') {
+  if (event.kind === 'waiting') {
+    logger.warn(`waiting for the store: ${oneLine(event.error)}`);
+  } else if (event.kind === 'lost') {
     const why = oneLine(event.error);
     logger.error(`the store is not there, writes are refused and reads show what is known: ${why}`);
   } else if (event.kind === 'found') {

@@ -42,6 +42,8 @@ export type EtcdReport =
   /** Writes are refused and reads come from memory until `found`. */
   | { readonly kind: 'lost'; readonly error: StoreError }
   | { readonly kind: 'found' }
+  /** The store is not open yet: it is tried again for a while. */
+  | { readonly kind: 'waiting'; readonly error: StoreError }
   | { readonly kind: 'resynced'; readonly cause: ResyncCause }
   /** A commit was given up whose outcome is not known. */
   | { readonly kind: 'uncertain' };
@@ -86,14 +88,12 @@ async function opened(
 ): Promise<Replica> {
   const { timers } = parts;
   const deadline = timers.now() + patience;
-  for (let isLost = false; ; isLost = true) {
+  for (let isFirst = true; ; isFirst = false) {
     try {
-      const replica = await Replica.open(parts);
-      if (isLost) report({ kind: 'found' });
-      return replica;
+      return await Replica.open(parts);
     } catch (error) {
       if (!mayPass(error) || timers.now() >= deadline) throw error;
-      if (!isLost) report({ kind: 'lost', error: error as StoreError });
+      if (isFirst) report({ kind: 'waiting', error: error as StoreError });
     }
     await new Promise<void>((resolve) => void timers.after(PAUSE_MS, resolve));
   }
