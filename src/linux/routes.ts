@@ -6,6 +6,7 @@ import {
   decodeAttributes,
   NLM_F_CREATE,
   NLM_F_EXCL,
+  NLM_F_REPLACE,
   netlinkRequest,
   readHostU32,
   u32,
@@ -29,6 +30,8 @@ export const ROUTE_PROTOCOL = 223;
 export interface DeviceRoute {
   readonly cidr: Cidr;
   readonly device: string;
+  /** Number of a group of next hops that it leads to in place of that device, which is one of them (next-hops.ts). */
+  readonly group?: number;
   /** Next hop on the device's link; none when the destination is reached directly. */
   readonly gateway?: IpBytes;
   /** Source address the host itself uses on this route. */
@@ -66,15 +69,16 @@ function message(family: number, prefix: number, protocol: number, scope: number
 function change(type: number, flags: number, route: DeviceRoute, refused: (errno: number) => Error): void {
   const { address, prefix } = route.cidr;
   const v6 = address.length === 16;
-  const attributes: Attribute[] = [
-    { type: Rta.DST, value: address },
-    { type: Rta.OIF, value: u32(linkIndex(route.device)) },
-  ];
+  const adding = type === Rtm.NEWROUTE;
+  const attributes: Attribute[] = [{ type: Rta.DST, value: address }];
+  if (route.group === undefined) attributes.push({ type: Rta.OIF, value: u32(linkIndex(route.device)) });
+  // What is removed is found without it.
+  else if (adding) attributes.push({ type: Rta.NH_ID, value: u32(route.group) });
   if (route.source !== undefined) attributes.push({ type: RTA_PREFSRC, value: route.source });
   if (route.gateway !== undefined) attributes.push({ type: Rta.GATEWAY, value: route.gateway });
   if (route.metric !== undefined) attributes.push({ type: Rta.PRIORITY, value: u32(route.metric) });
-  const adding = type === Rtm.NEWROUTE;
-  const direct = v6 || route.gateway !== undefined ? RtScope.UNIVERSE : RtScope.LINK;
+  const isFar = v6 || route.gateway !== undefined || route.group !== undefined;
+  const direct = isFar ? RtScope.UNIVERSE : RtScope.LINK;
   const scope = adding ? direct : RtScope.NOWHERE;
   const family = v6 ? AF_INET6 : AF_INET;
   const fixed = message(family, prefix, route.protocol ?? ROUTE_PROTOCOL, scope, adding ? Rtn.UNICAST : 0);
@@ -94,6 +98,13 @@ export function addRoute(route: DeviceRoute): void {
           ? `bring the device "${route.device}" up first`
           : undefined,
     ),
+  );
+}
+
+/** Puts a route in the place of the one to its network: no packet finds neither. @throws LinuxError */
+export function replaceRoute(route: DeviceRoute): void {
+  change(Rtm.NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, (errno) =>
+    linuxError(errno, `changing the route ${formatCidr(route.cidr)} to device "${route.device}"`),
   );
 }
 

@@ -8,7 +8,7 @@ import { AF_INET, AF_INET6 } from './sockaddr.js';
 export const Rtm = { NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 } as const;
 
 /** Attributes of a route. */
-export const Rta = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+export const Rta = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15, NH_ID: 30 } as const;
 
 /** How far it is to the destination of a route. */
 export const RtScope = { UNIVERSE: 0, LINK: 253, NOWHERE: 255 } as const;

@@ -40,6 +40,8 @@ export type TableWay =
   | { readonly kind: 'device'; readonly device: string }
   /** To a router, or to several in turn by flow. */
   | { readonly kind: 'routers'; readonly routers: readonly IpBytes[] }
+  /** To a group of next hops, by its number (next-hops.ts). */
+  | { readonly kind: 'group'; readonly id: number }
   | { readonly kind: keyof typeof TYPES };
 
 /** A route in a table. In one table there is one route to a network with a metric. */
@@ -96,6 +98,7 @@ function encodeRouters(routers: readonly IpBytes[]): Uint8Array {
 
 function wayAttributes(way: TableWay): Attribute[] {
   if (way.kind === 'device') return [{ type: Rta.OIF, value: u32(linkIndex(way.device)) }];
+  if (way.kind === 'group') return [{ type: Rta.NH_ID, value: u32(way.id) }];
   if (way.kind !== 'routers') return [];
   const [first, ...others] = way.routers;
   if (first !== undefined && others.length === 0) return [{ type: Rta.GATEWAY, value: first }];
@@ -105,7 +108,7 @@ function wayAttributes(way: TableWay): Attribute[] {
 function send(type: number, flags: number, route: TableRoute, doing: string): void {
   const { cidr, way, table, metric } = route;
   const adding = type === Rtm.NEWROUTE;
-  const special = way.kind === 'device' || way.kind === 'routers' ? undefined : TYPES[way.kind];
+  const special = way.kind in TYPES ? TYPES[way.kind as keyof typeof TYPES] : undefined;
   const scope = !adding
     ? RtScope.NOWHERE
     : way.kind === 'device' && cidr.address.length === 4
@@ -141,6 +144,8 @@ function wayText(way: TableWay): string {
       return `through device "${way.device}"`;
     case 'routers':
       return `by way of ${way.routers.map(formatIp).join(' and ')}`;
+    case 'group':
+      return `to the group ${way.id} of next hops`;
     default:
       return `(${way.kind})`;
   }
@@ -184,6 +189,9 @@ function wayOf(attributes: ReadonlyMap<number, Uint8Array>, type: number): Table
     const kind = kinds.find((one) => TYPES[one] === type);
     return kind === undefined ? undefined : { kind };
   }
+  // The kernel lists the members of a group beside it.
+  const group = attributes.get(Rta.NH_ID);
+  if (group !== undefined) return { kind: 'group', id: readHostU32(group) };
   const paths = attributes.get(RTA_MULTIPATH);
   if (paths !== undefined) return { kind: 'routers', routers: decodeRouters(paths) };
   const router = attributes.get(Rta.GATEWAY);
