@@ -90,6 +90,18 @@ export interface VpcRoutes {
   arrange(vpcs: readonly RoutedVpc[]): void;
   /** Of a route that the last call to `arrange` asked for; undefined for any other. */
   stateOf(route: string): RouteState | undefined;
+  /** How packets by a route to a connection go, of every route that the last call named, skipped or not. */
+  trailOf(route: string): RouteTrail | undefined;
+}
+
+/** Which TUN devices a route leads through, and when that last changed. */
+export interface RouteTrail {
+  /** Those that carry its packets now: several where they are distributed, none while it is not in force. */
+  readonly devices: readonly string[];
+  /** When that last changed, in milliseconds since 1970; undefined when it has not since this server started. */
+  readonly movedAt: number | undefined;
+  /** Changes since this server started, from one tunnel to another or to none. */
+  readonly moves: number;
 }
 
 /** Whether a route is in force, or why it is not. */
@@ -110,6 +122,8 @@ export interface RoutedTable {
   /** Networks of the subnets that it is attached to: it is for packets from there. */
   readonly sources: readonly string[];
   readonly routes: readonly RoutedRoute[];
+  /** Ids of routes that are not in force, since their tunnels are down. */
+  readonly skipped: readonly string[];
 }
 
 /** A route as it is to be in force now. */
@@ -127,15 +141,36 @@ export interface RoutedRoute {
 }
 
 /**
- * Where a route leads: through a TUN device, to the addresses of routers, to nowhere silently (`drop`) or with an
- * ICMP error (`refuse`), to where the namespace itself leads (`delegate`), or there unless that is its default route
- * (`delegate_vpc`). `unknown`: its tunnels have not been seen yet, and what a server before this one has laid stays.
+ * Where a route leads: through a TUN device, over several at once, to the addresses of routers, to nowhere silently
+ * (`drop`) or with an ICMP error (`refuse`), to where the namespace itself leads (`delegate`), or there unless that is
+ * its default route (`delegate_vpc`). `unknown`: its tunnels have not been seen yet, and what a server before this one
+ * has laid stays.
  */
 export type RoutedWay =
-  | { readonly device: string }
+  | RoutedDevice
+  | { readonly spread: RoutedSpread }
   | { readonly routers: readonly string[] }
   | { readonly rule: 'drop' | 'refuse' | 'delegate' | 'delegate_vpc' }
   | { readonly unknown: true };
+
+/** Through one TUN device at a time. */
+export interface RoutedDevice {
+  readonly device: string;
+  /** The device that the kernel takes by itself as soon as the first is gone. */
+  readonly standby?: string;
+  /** Not every tunnel has been seen yet: a way that a server before this one has laid stays. */
+  readonly sought?: true;
+}
+
+/** Over the TUN devices of a connection at once: each flow keeps to one of them. */
+export interface RoutedSpread {
+  /** The connection, whose routes have their tunnels in common. */
+  readonly connection: string;
+  /** By tunnel, always in the same order; null for one that is down, whose flows the others take. At least one is up. */
+  readonly devices: readonly (string | null)[];
+  /** Not every tunnel has been seen yet: what a server before this one has laid for those stays. */
+  readonly sought?: true;
+}
 
 /** A gateway as it is to be. Keys are in it as `SecretKey`, which no deep comparison looks into. */
 export interface DesiredGateway {
@@ -168,8 +203,12 @@ export interface GatewayObservation {
   readonly reason?: string;
   /** In member order: why a member gives no status; undefined for one that does. */
   readonly faults?: readonly (GatewayFault | undefined)[];
+  /** In member order: whether its process has not given a sign of life for some hundred milliseconds. */
+  readonly stalled?: readonly boolean[];
   /** Routes to its connections that this host refuses: a sentence for each. */
   readonly routeFaults?: readonly string[];
+  /** Settings of this host that keep such traffic from being distributed, or its answers from passing, likewise. */
+  readonly routeNotes?: readonly string[];
 }
 
 /**

@@ -137,6 +137,28 @@ t.test('what a running server takes over of its file, and what not', async (t) =
   ]);
 });
 
+t.test('a VPC with routes or tables stays', async (t) => {
+  const vpcs = [...SITE.vpcs, { name: 'w', namespace: 'green' }];
+  const now = fileOf({ ...SITE, vpcs });
+  const vpc = now.site.vpcs.find(({ name }) => name === 'w')!.id;
+  const store = openMemoryStore();
+  t.teardown(() => store.close());
+  const changes = async () => serveChanges(now, fileOf(SITE), await store.snapshot());
+  const put = (kind: string, value: object) => store.commit([{ type: 'put', kind, id: kind, value }]);
+  t.same(await changes(), [{ field: 'vpcs' }]);
+  await put(KIND.routingTable, { name: 'inner', vpc: now.site.vpcs[0]!.id });
+  t.same(await changes(), [{ field: 'vpcs' }], 'those of another VPC are not lost');
+  await put(KIND.routingTable, { name: 'inner', vpc });
+  t.match(await changes(), [
+    {
+      field: 'vpcs',
+      refused: /^routing table inner is of VPC w, which the new file does not have: delete the routes and/,
+    },
+  ]);
+  await put(KIND.route, { name: 'out', vpc });
+  t.match(await changes(), [{ field: 'vpcs', refused: /^route out is of VPC w/ }]);
+});
+
 t.test('a reload of the server while it runs', async (t) => {
   const folder = folderOf(t);
   const source = join(folder, 'site.yaml');

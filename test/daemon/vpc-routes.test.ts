@@ -58,6 +58,7 @@ t.test('routes of a table are for packets from its subnets', { skip, timeout: 12
   const table: RoutedTable = {
     key: 'table zone',
     sources: ['10.1.0.0/24', '2001:db8:1::/64'],
+    skipped: [],
     routes: [
       route('hop', '10.3.0.0/24', { routers: ['10.2.0.2'] }),
       route('tunnel', '10.5.0.0/16', { device: 'to-right' }, { gateway: 'g' }),
@@ -134,6 +135,7 @@ t.test('what is in the way is told, and tried again', { skip, timeout: 120_000 }
       {
         key: 'table zone',
         sources: ['10.1.0.0/24'],
+        skipped: [],
         routes: [route('a', destination, way, { gateway: 'g' }), route('b', '10.7.0.0/16', { rule: 'drop' })],
       },
     ]);
@@ -185,6 +187,7 @@ t.test('all but the internet is delegated', { skip, timeout: 120_000 }, async (t
       {
         key: 'table zone',
         sources: ['10.1.0.0/24'],
+        skipped: [],
         routes: [
           route('inside', '0.0.0.0/0', { rule: 'delegate_vpc' }),
           route('out', '203.0.113.0/24', { rule: 'delegate' }),
@@ -197,6 +200,142 @@ t.test('all but the internet is delegated', { skip, timeout: 120_000 }, async (t
   t.match(await way('10.2.0.9'), /dev to-right/, 'the namespace leads to what it has');
   t.match(await way('198.51.100.1', '10.1.9.2'), /via 10\.2\.0\.2/, 'others are as before');
 });
+
+/** The devices that flows from the left host to a network go through, by their source port. */
+async function flowsOf(lab: NetworkLab): Promise<string[]> {
+  const ports = Array.from({ length: 48 }, (_, n) => 40_000 + n);
+  const gets = ports.map(
+    (port) => `route get 10.5.0.7 from 10.1.0.2 iif to-left ipproto tcp sport ${port} dport 5201`,
+  );
+  const asked = `printf '${gets.join('\\n')}\\n' | ip -force -batch - | grep -o 'dev [^ ]*'`;
+  const { stdout } = await lab.run('router', ['sh', '-c', asked]);
+  return stdout.trim().split('\n');
+}
+
+t.test(
+  'flows keep to their tunnel while another one goes and comes',
+  { skip, timeout: 120_000 },
+  async (t) => {
+    const { lab, ip, vpc, routes, log } = await open();
+    t.teardown(() => lab.dispose());
+    const set = (...settings: string[]) => lab.check('router', ['sysctl', '-w', ...settings]);
+    await set('net.ipv4.fib_multipath_hash_policy=1', 'net.ipv6.fib_multipath_hash_policy=1');
+    await set('net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0');
+    const addLink = (device: string, net: string) =>
+      lab.link(
+        { node: 'router', device, addresses: [`10.${net}.0.1/24`] },
+        { node: 'right', device: `eth-${net}`, addresses: [`10.${net}.0.2/24`] },
+      );
+    await addLink('to-a', '21');
+    await addLink('to-b', '22');
+    const spread = (devices: (string | null)[], more: object = {}) =>
+      vpc([
+        {
+          key: 'table zone',
+          sources: ['10.1.0.0/24', '2001:db8:1::/64'],
+          skipped: [],
+          routes: ['10.5.0.0/16', '10.6.0.0/16', '2001:db8:5::/48'].map((destination, n) =>
+            route(`s${n}`, destination, { spread: { connection: 'c', devices, ...more } }, { gateway: 'g' }),
+          ),
+        },
+      ]);
+    const one = routes();
+    one.arrange(spread(['to-a', 'to-b']));
+    for (const id of ['s0', 's1', 's2']) t.same(one.stateOf(id), { state: 'laid' }, id);
+    const first = await flowsOf(lab);
+    t.same(new Set(first), new Set(['dev to-a', 'dev to-b']), 'both carry');
+    t.equal(
+      (await ip('nexthop')).match(/group/g)?.length,
+      2,
+      'one for each family, whatever the number of routes',
+    );
+    t.match(one.trailOf('s0'), { devices: ['to-a', 'to-b'], moves: 0, movedAt: Number });
+
+    one.arrange(spread(['to-a', null]));
+    t.same(
+      await flowsOf(lab),
+      first.map(() => 'dev to-a'),
+    );
+    t.match(one.trailOf('s0'), { devices: ['to-a'], moves: 1 });
+    one.arrange(spread(['to-a', 'to-b']));
+    t.same(await flowsOf(lab), first, 'and back, each where it was');
+
+    // A device that goes: the kernel moves its flows at once, without anybody.
+    await lab.check('router', ['ip', 'link', 'del', 'to-b']);
+    t.same(
+      await flowsOf(lab),
+      first.map(() => 'dev to-a'),
+    );
+    one.arrange(spread(['to-a', null]));
+    await addLink('to-b', '22');
+    one.arrange(spread(['to-a', 'to-b']));
+    t.same(await flowsOf(lab), first, 'a new device has the flows of the old one');
+
+    // The next server has seen one member so far.
+    one.release();
+    const before = await ip('nexthop');
+    const heir = routes();
+    heir.arrange(spread(['to-a', null], { sought: true }));
+    t.same(await flowsOf(lab), first, 'what it does not know it leaves alone');
+    t.equal(await ip('nexthop'), before);
+    t.match(heir.trailOf('s0'), { devices: ['to-a', 'to-b'], moves: 0, movedAt: undefined });
+    heir.arrange(
+      spread(['to-a', 'to-b']).map((all) => ({
+        ...all,
+        tables: all.tables.map((table) => ({
+          ...table,
+          routes: table.routes.map((one) => ({ ...one, way: { unknown: true } as const })),
+        })),
+      })),
+    );
+    t.same(await flowsOf(lab), first, 'nor when it knows nothing');
+    heir.arrange(spread(['to-a', null]));
+    t.same(
+      await flowsOf(lab),
+      first.map(() => 'dev to-a'),
+    );
+
+    t.same(heir.notesOf('g'), []);
+    t.same(log, []);
+    await set('net.ipv4.fib_multipath_hash_policy=0', 'net.ipv4.conf.to-a.rp_filter=1');
+    heir.arrange(spread(['to-a', 'to-b']));
+    t.match(heir.notesOf('g'), [/fib_multipath_hash_policy = 0/, /strict on to-a/]);
+    t.equal(log.length, 2, 'each is told once');
+    await set('net.ipv4.fib_multipath_hash_policy=1', 'net.ipv4.conf.to-a.rp_filter=0');
+    heir.arrange(spread(['to-a', null]));
+    t.same(heir.notesOf('g'), []);
+    log.length = 0;
+
+    // Not distributed any more, and then nothing.
+    heir.arrange(
+      vpc([
+        {
+          key: 'table zone',
+          sources: ['10.1.0.0/24'],
+          skipped: [],
+          routes: [route('s0', '10.5.0.0/16', { device: 'to-b', standby: 'to-a' }, { gateway: 'g' })],
+        },
+      ]),
+    );
+    t.equal(await ip('nexthop'), '', 'no group is left');
+    t.same(
+      await flowsOf(lab),
+      first.map(() => 'dev to-b'),
+    );
+    await lab.check('router', ['ip', 'link', 'del', 'to-b']);
+    t.same(
+      await flowsOf(lab),
+      first.map(() => 'dev to-a'),
+      'the standby route takes over by itself',
+    );
+    heir.arrange(vpc([{ key: 'table zone', sources: ['10.1.0.0/24'], skipped: ['s0'], routes: [] }]));
+    t.match(heir.trailOf('s0'), { devices: [], moves: 5 });
+    heir.arrange(vpc([]));
+    t.equal(heir.trailOf('s0'), undefined, 'of a route that is gone nothing is kept');
+    t.notMatch(await ip('route', 'show', 'table', 'all'), /proto 223/);
+    t.same(log, []);
+  },
+);
 
 t.test('a thread comes back from another namespace', { skip }, async (t) => {
   const lab = NetworkLab.create();

@@ -8,6 +8,7 @@ import {
   type GatewayRunner,
   type RoutedVpc,
   type RouteState,
+  type RouteTrail,
   type StandbyObservation,
   SwitchRefused,
   type VpcRoutes,
@@ -29,10 +30,14 @@ function checkWireForm({ members }: DesiredGateway): void {
 /** Lays no routes: remembers what was asked for, and refuses what a test says. */
 export class FakeRoutes implements VpcRoutes {
   vpcs: readonly RoutedVpc[] = [];
+  /** How often that was asked for. */
+  arrangements = 0;
   readonly refused = new Map<string, string>();
+  readonly trails = new Map<string, RouteTrail>();
 
   arrange(vpcs: readonly RoutedVpc[]): void {
     this.vpcs = vpcs;
+    this.arrangements++;
   }
 
   stateOf(id: string): RouteState | undefined {
@@ -41,6 +46,10 @@ export class FakeRoutes implements VpcRoutes {
     const routes = this.vpcs.flatMap(({ tables }) => tables.flatMap((table) => table.routes));
     const found = routes.find(({ ids, way }) => ids.includes(id) && !('unknown' in way));
     return found === undefined ? undefined : { state: 'laid' };
+  }
+
+  trailOf(id: string): RouteTrail | undefined {
+    return this.trails.get(id);
   }
 }
 
@@ -61,6 +70,7 @@ export class FakeRunner implements GatewayRunner {
   readonly #states = new Map<string, GatewayObservation['state']>();
   readonly #faults = new Map<string, GatewayFault>();
   readonly #connections = new Map<string, Partial<ConnectionStatusDocument>>();
+  readonly #tunnels = new Map<string, Partial<ConnectionStatusDocument>>();
   readonly #histories = new Map<string, (wish: HistoryWish) => HistoryDocument>();
   readonly #listeners = new Set<(id: string) => void>();
 
@@ -89,7 +99,7 @@ export class FakeRunner implements GatewayRunner {
     const desired = this.desired.get(id);
     if (state === undefined || desired === undefined) return undefined;
     const members = desired.members.map(
-      (file): StatusDocument => ({
+      (file, member): StatusDocument => ({
         gateway: {
           name: file.gateway.name,
           mode: file.gateway.mode,
@@ -113,6 +123,7 @@ export class FakeRunner implements GatewayRunner {
           status_reasons: [],
           advisories: [],
           ...this.#connections.get(one.id),
+          ...this.#tunnels.get(`${one.id} ${member}`),
         })),
       }),
     );
@@ -175,6 +186,12 @@ export class FakeRunner implements GatewayRunner {
 
   setConnection(id: string, status: Partial<ConnectionStatusDocument>): void {
     this.#connections.set(id, status);
+    for (const gateway of this.#states.keys()) for (const listener of this.#listeners) listener(gateway);
+  }
+
+  /** What one member says of a connection that differs from what all say. */
+  setTunnel(connection: string, member: number, status: Partial<ConnectionStatusDocument>): void {
+    this.#tunnels.set(`${connection} ${member}`, status);
     for (const gateway of this.#states.keys()) for (const listener of this.#listeners) listener(gateway);
   }
 

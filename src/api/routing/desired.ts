@@ -1,7 +1,7 @@
 import type { Site } from '../../store/site.js';
 import type { View } from '../context.js';
 import type { GatewayRunner, RoutedRoute, RoutedTable, RoutedVpc, RoutedWay } from '../runner.js';
-import { deviceTo } from './next-hop.js';
+import { wayTo } from './next-hop.js';
 import {
   possibleServiceRoutes,
   type Route,
@@ -41,12 +41,14 @@ function routedTable(
 ): RoutedTable {
   const { id, value } = table;
   const own = userRoutes(view, id).filter((route) => route.value.zone === zone);
+  const laid = ownRoutes(own, value.name, view, runner);
   return {
     key: `${id} ${zone}`,
     sources: subnetsOf(view, table, site)
       .filter((subnet) => subnet.zone === zone)
       .map(({ cidr }) => cidr),
-    routes: [...ownRoutes(own, value.name, view, runner), ...servicePart(table, zone, own, view, site)],
+    routes: [...laid.routes, ...servicePart(table, zone, own, view, site)],
+    skipped: laid.skipped,
   };
 }
 
@@ -55,13 +57,17 @@ function ownRoutes(
   table: string,
   view: View,
   runner: Pick<GatewayRunner, 'observe'>,
-): RoutedRoute[] {
+): Pick<RoutedTable, 'routes' | 'skipped'> {
   const out = new Map<string, RoutedRoute>();
+  const skipped: string[] = [];
   for (const { id, value } of routes) {
     const { destination, priority } = value;
     const metric = metricOf(priority);
     const hop = hopOf(value, view, runner);
-    if (hop === undefined) continue;
+    if (hop === undefined) {
+      skipped.push(id);
+      continue;
+    }
     const place = `${destination} ${metric}`;
     const name = `route ${value.name} of table ${table}`;
     const twin = out.get(place);
@@ -73,7 +79,7 @@ function ownRoutes(
     }
     out.set(place, { ids: [id], name, destination, metric, ...hop });
   }
-  return [...out.values()];
+  return { routes: [...out.values()], skipped };
 }
 
 function metricOf(priority: number): number {
@@ -91,9 +97,8 @@ function hopOf(
   const connection = view.connection(nextHop.connection ?? '');
   const gateway = connection === undefined ? undefined : view.gateway(connection.value.gateway);
   if (connection === undefined || gateway === undefined) return undefined;
-  const device = deviceTo(connection, gateway.value, runner.observe(gateway.id));
-  if (device === undefined) return undefined;
-  return { way: typeof device === 'string' ? { device } : device, gateway: gateway.id };
+  const way = wayTo(connection, gateway.value, runner.observe(gateway.id));
+  return way === undefined ? undefined : { way, gateway: gateway.id };
 }
 
 /**

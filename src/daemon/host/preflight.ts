@@ -23,7 +23,7 @@ export const readSysctl: ReadSysctl = (name) => {
 
 /** A setting of the kernel that keeps traffic from passing although the tunnel is up. */
 export interface SettingFault {
-  readonly code: 'forwarding_off' | 'reverse_path_filter';
+  readonly code: 'forwarding_off' | 'reverse_path_filter' | 'hash_policy';
   /** What is wrong, with the setting and its value, without a full stop. */
   readonly what: string;
   /** What to do, in the imperative. */
@@ -56,11 +56,36 @@ export function reversePathFault(tun: string, read: ReadSysctl = readSysctl): Se
   };
 }
 
+/** Values of `fib_multipath_hash_policy` that look at ports: 1 at those of the packet, 3 at what the operator chose. */
+const BY_FLOW: readonly string[] = ['1', '3'];
+
+/**
+ * Whether the kernel distributes packets over several next hops by addresses alone.
+ * @param family of the packets
+ */
+export function hashPolicyFault(read: ReadSysctl = readSysctl, family: 4 | 6 = 4): SettingFault | undefined {
+  const name = `net.ipv${family}.fib_multipath_hash_policy`;
+  const value = read(name);
+  if (value === undefined || BY_FLOW.includes(value)) return undefined;
+  return {
+    code: 'hash_policy',
+    what: `traffic is distributed by addresses alone (${name} = ${value}): all flows between two hosts use one tunnel`,
+    remedy: `let ports count with \`sysctl -w ${name}=1\``,
+  };
+}
+
 /** What would keep traffic from passing although the tunnel is up, one sentence each. */
 export function hostWarnings(tun: string, read: ReadSysctl = readSysctl): string[] {
-  return [forwardingFault(read), reversePathFault(tun, read)].flatMap((fault) =>
-    fault === undefined ? [] : [`${fault.what}; ${fault.remedy}`],
-  );
+  return sentencesOf(forwardingFault(read), reversePathFault(tun, read));
+}
+
+/** What would keep traffic of a family from being distributed by flow, likewise. */
+export function hashPolicyWarnings(family: 4 | 6, read: ReadSysctl = readSysctl): string[] {
+  return sentencesOf(hashPolicyFault(read, family));
+}
+
+function sentencesOf(...faults: readonly (SettingFault | undefined)[]): string[] {
+  return faults.flatMap((fault) => (fault === undefined ? [] : [`${fault.what}; ${fault.remedy}`]));
 }
 
 /** A finding about one connection that does not prevent the start. */

@@ -1,11 +1,14 @@
-import type { RoutedRoute, RoutedVpc, RouteState, VpcRoutes } from '../../api/runner.js';
+import type { RoutedRoute, RoutedVpc, RouteState, RouteTrail, VpcRoutes } from '../../api/runner.js';
 import { backoffDelay } from '../../connection/backoff.js';
-import { ROUTE_PROTOCOL } from '../../linux/routes.js';
 import type { Logger } from '../../telemetry/log.js';
 import { oneLine } from '../../util/operator-error.js';
+import { hashPolicyFault, type ReadSysctl, reversePathFault } from '../host/preflight.js';
+import { RouteRealm } from '../host/route-realm.js';
 import { systemRandom } from '../system/random.js';
+import { bringNamespace, type Passage } from './namespace-routes.js';
 import { linuxRouteKernel, type RouteKernel } from './route-kernel.js';
-import { type NamespacePlan, planOf, RouteRealm, ruleKey, slotOf, wayKey } from './route-plan.js';
+import { planOf } from './route-plan.js';
+import { type RouteMove, RouteTrails } from './route-trails.js';
 
 /** What the routing of VPCs works with. */
 export interface KernelRoutesOptions {
@@ -14,6 +17,8 @@ export interface KernelRoutesOptions {
   readonly logger: Logger;
   /** Called when the state of a route to a connection of this gateway has changed. */
   readonly changed: (gateway: string) => void;
+  /** Called when packets to a connection go another way than before. */
+  readonly moved?: (move: RouteMove) => void;
   /** The kernel of this host when left out. */
   readonly kernel?: RouteKernel;
 }
@@ -33,9 +38,14 @@ export class KernelRoutes implements VpcRoutes {
   readonly #realm: RouteRealm;
   #vpcs: readonly RoutedVpc[] = [];
   #asked: string | undefined;
+  /** Gateways whose connections are next hops. */
+  #led: ReadonlySet<string> = new Set();
   #states = new Map<string, RouteState>();
+  readonly #trails = new RouteTrails();
   /** Sentences by gateway, of what is refused now. */
   #faults = new Map<string, readonly string[]>();
+  /** Likewise, of settings of the kernel that keep packets from being distributed, or answers from passing. */
+  #notes = new Map<string, readonly string[]>();
   /** Namespaces in which there is something, or may be. */
   readonly #known = new Set<string | undefined>();
   #timer: NodeJS.Timeout | undefined;
@@ -54,6 +64,8 @@ export class KernelRoutes implements VpcRoutes {
     if (asked === this.#asked) return;
     this.#asked = asked;
     this.#vpcs = vpcs;
+    const routes = vpcs.flatMap(({ tables }) => tables).flatMap((table) => table.routes);
+    this.#led = new Set(routes.flatMap(({ gateway }) => gateway ?? []));
     this.#failures = 0;
     this.#bring();
   }
@@ -62,9 +74,33 @@ export class KernelRoutes implements VpcRoutes {
     return this.#states.get(route);
   }
 
+  trailOf(route: string): RouteTrail | undefined {
+    return this.#trails.of(route);
+  }
+
+  /** Whether a route to a connection of this gateway is asked for, and at least one of its tunnels is up. */
+  leadsTo(gateway: string): boolean {
+    return this.#led.has(gateway);
+  }
+
+  /** The gateway is no more. */
+  forget(gateway: string): void {
+    this.#trails.forget(gateway);
+  }
+
+  /** How often routes to connections of this gateway went another way since the server started. */
+  movesOf(gateway: string): number {
+    return this.#trails.movesOf(gateway);
+  }
+
   /** Why routes to connections of this gateway are not in force, a sentence each. */
   faultsOf(gateway: string): readonly string[] {
     return this.#faults.get(gateway) ?? [];
+  }
+
+  /** What keeps traffic of this gateway's connections from being distributed, or answers from passing, likewise. */
+  notesOf(gateway: string): readonly string[] {
+    return this.#notes.get(gateway) ?? [];
   }
 
   /** Leaves everything as it is, for the next server. */
@@ -101,12 +137,19 @@ export class KernelRoutes implements VpcRoutes {
       for (const id of of.ids) states.set(id, { state: 'refused', message });
       if (of.gateway !== undefined) faults.set(of.gateway, [...(faults.get(of.gateway) ?? []), message]);
     };
+    const passages: Passage[] = [];
+    const notes = new Map<string, Set<string>>();
     for (const [namespace, vpcs] of wanted) {
       const plan = planOf(vpcs, this.#realm);
       for (const { of } of plan.routes.values())
         for (const id of of?.ids ?? []) states.set(id, { state: 'laid' });
       try {
-        this.#kernel.within(namespace, () => this.#bringNamespace(plan, refuse));
+        const task = { kernel: this.#kernel, realm: this.#realm, plan, refuse };
+        this.#kernel.within(namespace, () => {
+          const brought = bringNamespace(task);
+          passages.push(...brought);
+          noteSettings(brought, this.#kernel.setting, notes);
+        });
         if (plan.rules.size > 0) this.#known.add(namespace);
         else this.#known.delete(namespace);
       } catch (error) {
@@ -116,40 +159,10 @@ export class KernelRoutes implements VpcRoutes {
       }
     }
     this.#note(states, faults);
+    this.#noteSettings(notes);
+    const moves = this.#trails.note(this.#vpcs, passages, Date.now());
+    for (const move of moves) this.#options.moved?.(move);
     this.#again(refusals);
-  }
-
-  /** Routes before the rules that lead to them, and the other way round when they go. */
-  #bringNamespace(plan: NamespacePlan, refuse: (of: RoutedRoute | undefined, error: unknown) => void): void {
-    const kernel = this.#kernel;
-    const attempt = (of: RoutedRoute | undefined, change: () => void): void => {
-      try {
-        change();
-      } catch (error) {
-        if (of !== undefined || !isGone(error)) refuse(of, error);
-      }
-    };
-    const rules = new Set<string>();
-    for (const rule of kernel.rules().filter((one) => this.#realm.isOwnRule(one))) {
-      const key = ruleKey(rule);
-      if (plan.rules.has(key) && !rules.has(key)) rules.add(key);
-      else attempt(undefined, () => kernel.removeRule(rule));
-    }
-    const there = new Map<string, string>();
-    for (const { route, protocol } of kernel.routes((table) => this.#realm.isOwnTable(table))) {
-      if (protocol !== ROUTE_PROTOCOL) continue;
-      const slot = slotOf(route);
-      if (plan.routes.has(slot)) there.set(slot, wayKey(route.way));
-      else if (!plan.kept.has(slot)) attempt(undefined, () => kernel.removeRoute(route));
-    }
-    for (const [slot, { route, of }] of plan.routes) {
-      const before = there.get(slot);
-      if (before === wayKey(route.way)) continue;
-      attempt(of, () => (before === undefined ? kernel.addRoute(route) : kernel.replaceRoute(route)));
-    }
-    for (const [key, rule] of plan.rules) {
-      if (!rules.has(key)) attempt(undefined, () => kernel.addRule(rule));
-    }
   }
 
   #note(states: Map<string, RouteState>, faults: Map<string, string[]>): void {
@@ -168,6 +181,17 @@ export class KernelRoutes implements VpcRoutes {
     }
   }
 
+  #noteSettings(found: ReadonlyMap<string, ReadonlySet<string>>): void {
+    const before = this.#notes;
+    this.#notes = new Map([...found].map(([gateway, sentences]) => [gateway, [...sentences]]));
+    for (const [gateway, sentences] of this.#notes) {
+      const known = before.get(gateway) ?? [];
+      for (const sentence of sentences.filter((one) => !known.includes(one))) {
+        this.#options.logger.warn({ gateway_id: gateway }, sentence);
+      }
+    }
+  }
+
   #again(refusals: number): void {
     if (this.#ended || (refusals === 0 && this.#known.size === 0)) return;
     this.#failures = refusals === 0 ? 0 : this.#failures + 1;
@@ -178,8 +202,20 @@ export class KernelRoutes implements VpcRoutes {
   }
 }
 
-/** What was to be removed is not there any more. */
-function isGone(error: unknown): boolean {
-  const { code } = error as { readonly code?: string };
-  return code === 'ESRCH' || code === 'ENOENT';
+/** Adds what settings of the kernel do to these routes: a sentence for each, by gateway. */
+function noteSettings(passages: readonly Passage[], read: ReadSysctl, notes: Map<string, Set<string>>): void {
+  for (const { of, devices } of passages) {
+    const gateway = of.gateway!;
+    const family = of.destination.includes(':') ? 6 : 4;
+    const faults = [
+      'spread' in of.way ? hashPolicyFault(read, family) : undefined,
+      // Linux has no such filter for IPv6.
+      ...(family === 4 ? devices.map((device) => reversePathFault(device, read)) : []),
+    ];
+    for (const fault of faults) {
+      if (fault === undefined) continue;
+      const sentences = notes.get(gateway) ?? new Set();
+      notes.set(gateway, sentences.add(`${fault.what}; ${fault.remedy}`));
+    }
+  }
 }

@@ -13,6 +13,7 @@ import {
 import type { Explanation } from '../../connection/explain.js';
 import type { GatewayFile } from '../../store/model.js';
 import type { PublishEvent } from '../../telemetry/events/event-document.js';
+import { describeOperatorEvent } from '../../telemetry/events/operator-events.js';
 import type { HistoryDocument, HistoryWish } from '../../telemetry/history.js';
 import type { Logger } from '../../telemetry/log.js';
 import { absentSnapshot } from '../../telemetry/metrics/absent.js';
@@ -27,8 +28,10 @@ import { GatewaySeats } from './gateway-seats.js';
 import { KernelRoutes } from './kernel-routes.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { type MemberOptions, MemberProcess } from './member-process.js';
+import type { RouteMove } from './route-trails.js';
 import { memberOf, memberSocket } from './run-folder.js';
 import { SpareStarts } from './spare-starts.js';
+import { STALL_PACE, StallWatch } from './stall-watch.js';
 
 /** What all gateway processes of a server have in common. */
 export interface ProcessRunnerOptions {
@@ -54,6 +57,8 @@ interface RunningGateway {
   readonly members: readonly MemberProcess[];
   /** Undefined for one without a standby. */
   readonly seats: GatewaySeats | undefined;
+  /** By member, where another one can take its traffic. */
+  readonly stalls: readonly StallWatch[];
   /** As people call it now. */
   name: string;
   /** By member: its metrics as long as its process gives none. */
@@ -82,13 +87,17 @@ export class ProcessRunner implements GatewayRunner {
   readonly #gateways = new Map<string, RunningGateway>();
   readonly #listeners = new Set<(id: string) => void>();
   readonly #spares = new SpareStarts();
+  readonly #beat: NodeJS.Timeout;
   readonly routes: KernelRoutes;
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options;
     ownFolder(options.folder);
     const { folder: owner, logger } = options;
-    this.routes = new KernelRoutes({ owner, logger, changed: (gateway) => this.#tell(gateway) });
+    const changed = (gateway: string): void => this.#tell(gateway);
+    this.routes = new KernelRoutes({ owner, logger, changed, moved: (move) => this.#report(move) });
+    this.#beat = setInterval(() => this.#beatAll(), STALL_PACE.beat);
+    this.#beat.unref();
   }
 
   async start(desired: DesiredGateway): Promise<void> {
@@ -99,7 +108,7 @@ export class ProcessRunner implements GatewayRunner {
     if (this.#options.standby && first?.gateway.mode === 'policy') {
       const seats = this.#seatsOf(desired, first);
       this.#gateways.set(id, {
-        ...{ seats, name, absent },
+        ...{ seats, stalls: [], name, absent },
         get members() {
           return [seats.speaker];
         },
@@ -114,7 +123,8 @@ export class ProcessRunner implements GatewayRunner {
       (file, index) =>
         new MemberProcess(this.#desiredOf(desired, file, index), this.#memberOptions(desired, index)),
     );
-    this.#gateways.set(id, { members, seats: undefined, name, absent });
+    const stalls = members.length > 1 ? members.map((member) => this.#stallWatchOf(id, member)) : [];
+    this.#gateways.set(id, { members, seats: undefined, stalls, name, absent });
     for (const member of members) member.start();
   }
 
@@ -173,6 +183,7 @@ export class ProcessRunner implements GatewayRunner {
     if (running.seats !== undefined) await running.seats.stop();
     else await Promise.all(running.members.map((member) => member.stop()));
     this.#gateways.delete(id);
+    this.routes.forget(id);
     this.#tell(id);
   }
 
@@ -193,9 +204,11 @@ export class ProcessRunner implements GatewayRunner {
     const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
     const members = running.members.map(({ status }) => status);
     const faults = running.members.map(({ fault }) => fault);
+    const stalled = running.stalls.map(({ isStalled }) => isStalled);
     const routeFaults = this.routes.faultsOf(id);
+    const routeNotes = this.routes.notesOf(id);
     return {
-      ...{ state, members, faults, routeFaults },
+      ...{ state, members, faults, stalled, routeFaults, routeNotes },
       ...(reason === undefined ? {} : { reason }),
       ...(running.seats === undefined ? {} : { standby: standbyOf(running.seats) }),
     };
@@ -289,6 +302,7 @@ export class ProcessRunner implements GatewayRunner {
   /** Lets go of all gateways: they go on, and the next server finds them. */
   async release(): Promise<void> {
     this.routes.release();
+    clearInterval(this.#beat);
     await Promise.all(
       [...this.#gateways.values()].map(({ seats, members }) =>
         seats === undefined ? Promise.all(members.map((member) => member.release())) : seats.release(),
@@ -299,6 +313,7 @@ export class ProcessRunner implements GatewayRunner {
 
   /** Stops all gateways in good order. */
   async close(): Promise<void> {
+    clearInterval(this.#beat);
     this.routes.remove();
     const results = await Promise.allSettled([...this.#gateways.keys()].map((id) => this.stop(id)));
     for (const result of results) {
@@ -341,6 +356,31 @@ export class ProcessRunner implements GatewayRunner {
     );
   }
 
+  #report({ gateway: id, route, name, ...move }: RouteMove): void {
+    const running = this.#gateways.get(id);
+    const membersOf = (devices: readonly string[]): number[] =>
+      (running?.members ?? []).flatMap((_, index) => {
+        const own = deviceName(id, index);
+        return devices.some((device) => device.startsWith(own)) ? index + 1 : [];
+      });
+    const [from, to] = [membersOf(move.from), membersOf(move.to)];
+    const event = describeOperatorEvent({ kind: 'route-moved', route, name, from, to });
+    this.#options.logger[event.level === 'warn' ? 'warn' : 'info']({ gateway_id: id, route }, event.message);
+    this.#options.publish({ ...event, gateway: { id, name: running?.name ?? id } });
+  }
+
+  #stallWatchOf(id: string, member: MemberProcess): StallWatch {
+    return new StallWatch({
+      ask: () => signOfLife(member),
+      isNeeded: () => this.routes.leadsTo(id),
+      changed: () => this.#tell(id),
+    });
+  }
+
+  #beatAll(): void {
+    for (const { stalls } of this.#gateways.values()) for (const watch of stalls) watch.beat();
+  }
+
   #tell(id: string): void {
     for (const listener of this.#listeners) listener(id);
   }
@@ -365,6 +405,12 @@ function ownFolder(path: string): void {
     );
   }
   chmodSync(path, 0o700);
+}
+
+/** Asks a process whether it lives. One that does not run has no tunnels that could stall. @throws when it is silent */
+async function signOfLife(member: MemberProcess): Promise<void> {
+  await member.ask((client) => client.ping());
+  if (member.state === 'silent') throw new Error('it does not answer');
 }
 
 /**

@@ -33,7 +33,8 @@ export interface PulseClock {
   wall(): number;
 }
 
-const systemClock: PulseClock = { now: () => performance.now(), wall: () => Date.now() };
+/** The clocks of this host. */
+export const systemPulseClock: PulseClock = { now: () => performance.now(), wall: () => Date.now() };
 
 /** Watches whether a process still answers. `beat` is called every `pace.beat`. */
 export class Pulse {
@@ -46,7 +47,7 @@ export class Pulse {
   #isAsking = false;
   #isSilent = false;
 
-  constructor(hooks: PulseHooks, pace: PulsePace = PULSE_PACE, clock: PulseClock = systemClock) {
+  constructor(hooks: PulseHooks, pace: PulsePace = PULSE_PACE, clock: PulseClock = systemPulseClock) {
     this.#hooks = hooks;
     this.#pace = pace;
     this.#clock = clock;

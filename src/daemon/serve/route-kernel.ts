@@ -8,9 +8,11 @@ import {
   replaceTableRoute,
   type TableRoute,
 } from '../../linux/table-routes.js';
+import { linuxNextHops, type NextHopTable } from '../host/next-hop-groups.js';
+import { type ReadSysctl, readSysctl } from '../host/preflight.js';
 
 /** What is asked of the kernel for the routing of VPCs. Tests without rights put their own in its place. */
-export interface RouteKernel {
+export interface RouteKernel extends NextHopTable {
   /** Everything that `work` asks is of this network namespace; the server's own when undefined. @throws LinuxError */
   within<T>(namespace: string | undefined, work: () => T): T;
   routes(chosen: (table: number) => boolean): readonly ListedTableRoute[];
@@ -20,6 +22,8 @@ export interface RouteKernel {
   rules(): readonly SourceRule[];
   addRule(rule: SourceRule): void;
   removeRule(rule: SourceRule): void;
+  /** A value under /proc/sys, by its dotted name. */
+  readonly setting: ReadSysctl;
 }
 
 /** The kernel of this host, by rtnetlink. */
@@ -32,4 +36,6 @@ export const linuxRouteKernel: RouteKernel = {
   rules: listRules,
   addRule,
   removeRule,
+  setting: readSysctl,
+  ...linuxNextHops,
 };

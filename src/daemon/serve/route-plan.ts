@@ -1,77 +1,20 @@
-import { createHash } from 'node:crypto';
-import type { RoutedRoute, RoutedTable, RoutedVpc, RoutedWay } from '../../api/runner.js';
+import type { RoutedRoute, RoutedSpread, RoutedTable, RoutedVpc, RoutedWay } from '../../api/runner.js';
 import type { SourceRule } from '../../linux/policy-rules.js';
 import type { TableRoute, TableWay } from '../../linux/table-routes.js';
 import { cidrOf, formatCidr, formatIp, parseIp } from '../../util/ip.js';
+import type { PlannedGroup, PlannedPlace } from '../host/next-hop-groups.js';
+import type { RouteRealm, RuleStep } from '../host/route-realm.js';
 
 const RT_TABLE_MAIN = 254;
 
-/**
- * Which routing tables and rules of a network namespace are those of one server. Numbers and preferences contain a
- * number of the server, so that each recognises its own after a crash, and two servers in one namespace leave each
- * other's alone.
- */
-export class RouteRealm {
-  readonly #first: number;
-  readonly #tables: number;
-
-  /** @param owner what is the server's alone, and the same at every start */
-  constructor(owner: string) {
-    const number = hash16(owner) % SERVERS;
-    this.#first = FIRST_PREFERENCE + number * PREFERENCES;
-    this.#tables = FIRST_TABLE + number * TABLES;
-  }
-
-  /** Preferences of rules, in the order in which the kernel asks them. */
-  preference(step: RuleStep): number {
-    return this.#first + STEPS.indexOf(step);
-  }
-
-  isOwnRule({ preference }: SourceRule): boolean {
-    return preference >= this.#first && preference < this.#first + PREFERENCES;
-  }
-
-  isOwnTable(table: number): boolean {
-    return table >= this.#tables && table < this.#tables + TABLES;
-  }
-
-  /** A table for each key: the same whatever other keys there are, as long as no two hash alike. */
-  tablesFor(keys: readonly string[]): ReadonlyMap<string, number> {
-    const taken = new Set<number>();
-    const numbers = new Map<string, number>();
-    for (const key of [...keys].sort()) {
-      let number = hash16(key);
-      while (taken.has(number)) number = (number + 1) % TABLES;
-      taken.add(number);
-      numbers.set(key, this.#tables + number);
-    }
-    return numbers;
-  }
-}
-
-/**
- * Own addresses of gateways first, which no table is for; then the table; then, for routes that delegate to all but
- * the internet, the namespace without its default route, and the end for what found nothing there.
- */
-const STEPS = ['gateway', 'table', 'inside', 'end'] as const;
-type RuleStep = (typeof STEPS)[number];
-
-const SERVERS = 4096;
-const PREFERENCES = STEPS.length;
-/** Behind 0, the host's own addresses; the last server ends before 32766, the main table. */
-const FIRST_PREFERENCE = 10_000;
-const TABLES = 0x1_0000;
-const FIRST_TABLE = 0x4000_0000;
-
-function hash16(text: string): number {
-  return createHash('sha256').update(text).digest().readUInt16BE(0);
-}
-
 /** A route of the kernel, and the routes of the API that it is. */
 export interface PlannedRoute {
+  /** Where it leads to a group, that is by its first number. */
   readonly route: TableRoute;
   /** Absent for the second part of a route that has two. */
   readonly of?: RoutedRoute;
+  /** A route that is there already stays, wherever it leads. */
+  readonly yields: boolean;
 }
 
 /** What a network namespace is to have, by what distinguishes them in the kernel. */
@@ -80,6 +23,8 @@ export interface NamespacePlan {
   /** Places whose routes stay where there are any. */
   readonly kept: ReadonlySet<string>;
   readonly rules: ReadonlyMap<string, SourceRule>;
+  /** By the first number of each. */
+  readonly groups: ReadonlyMap<number, PlannedGroup>;
 }
 
 /** What makes a route one of its own for the kernel: of two with the same, one can be. */
@@ -90,6 +35,7 @@ export function slotOf({ table, cidr, metric }: Omit<TableRoute, 'way'>): string
 /** All of a way, as text. */
 export function wayKey(way: TableWay): string {
   if (way.kind === 'device') return `device ${way.device}`;
+  if (way.kind === 'group') return `group ${way.id}`;
   return way.kind === 'routers' ? `routers ${way.routers.map(formatIp).sort().join(' ')}` : way.kind;
 }
 
@@ -102,17 +48,21 @@ export function ruleKey({ preference, source, table, withoutDefault }: SourceRul
 export function planOf(vpcs: readonly RoutedVpc[], realm: RouteRealm): NamespacePlan {
   // A table without routes changes nothing.
   const tables = vpcs.flatMap((vpc) => vpc.tables).filter(({ routes }) => routes.length > 0);
-  const numbers = realm.tablesFor(tables.flatMap(({ key }) => [key, endKey(key)]));
+  const numbers = realm.numbersFor(tables.flatMap(({ key }) => [key, endKey(key)]));
   const routes = new Map<string, PlannedRoute>();
   const kept = new Set<string>();
   const rules = new Map<string, SourceRule>();
+  const groups = groupsOf(tables, realm);
   const addRule = (rule: SourceRule): void => void rules.set(ruleKey(rule), rule);
   for (const table of tables) {
     const number = numbers.get(table.key)!;
     const end = numbers.get(endKey(table.key))!;
-    for (const one of plannedRoutes(table, number, end)) routes.set(slotOf(one.route), one);
+    for (const one of plannedRoutes(table, { number, end, groups })) routes.set(slotOf(one.route), one);
     for (const { destination, metric, way } of table.routes) {
-      if ('unknown' in way) kept.add(slotOf({ table: number, cidr: cidrOf(destination), metric }));
+      if (!('unknown' in way) && !('device' in way && way.sought === true)) continue;
+      const cidr = cidrOf(destination);
+      for (const one of [metric, standbyMetric(metric)])
+        kept.add(slotOf({ table: number, cidr, metric: one }));
     }
     const toEnd = table.routes.some(({ way }) => isInside(way));
     for (const source of table.sources.map(cidrOf)) {
@@ -135,7 +85,49 @@ export function planOf(vpcs: readonly RoutedVpc[], realm: RouteRealm): Namespace
       withoutDefault: false,
     });
   }
-  return { routes, kept, rules };
+  return { routes, kept, rules, groups: new Map([...groups.values()].map((group) => [group.ids[0], group])) };
+}
+
+/** Behind the route itself, before the next priority. */
+function standbyMetric(metric: number): number {
+  return metric + 1;
+}
+
+/** What distributes packets to a connection, by connection and family. */
+type Groups = ReadonlyMap<string, PlannedGroup>;
+
+function groupKey(connection: string, family: 4 | 6): string {
+  return `${connection} ${family}`;
+}
+
+function groupsOf(tables: readonly RoutedTable[], realm: RouteRealm): Groups {
+  const spreads = new Map<string, { readonly spread: RoutedSpread; readonly family: 4 | 6 }>();
+  for (const { destination, way } of tables.flatMap(({ routes }) => routes)) {
+    if (!('spread' in way)) continue;
+    const family = familyOf(destination);
+    spreads.set(groupKey(way.spread.connection, family), { spread: way.spread, family });
+  }
+  const placeKeys = (key: string, { devices }: RoutedSpread): string[] =>
+    devices.map((_, place) => `${key} place ${place}`);
+  const groupKeys = (key: string): [string, string] => [`${key} group`, `${key} other group`];
+  const all = [...spreads].flatMap(([key, { spread }]) => [...groupKeys(key), ...placeKeys(key, spread)]);
+  const numbers = realm.numbersFor(all);
+  return new Map(
+    [...spreads].map(([key, { spread, family }]): [string, PlannedGroup] => {
+      const [one, other] = groupKeys(key);
+      const places = placeKeys(key, spread).map((placeKey, place): PlannedPlace => {
+        const own = spread.devices[place] ?? undefined;
+        const device = own ?? spread.devices.find((device) => device !== null)!;
+        const yields = own === undefined && spread.sought === true;
+        return { id: numbers.get(placeKey)!, family, device, yields };
+      });
+      return [key, { ids: [numbers.get(one)!, numbers.get(other)!], places }];
+    }),
+  );
+}
+
+function familyOf(destination: string): 4 | 6 {
+  return cidrOf(destination).address.length === 16 ? 6 : 4;
 }
 
 function endKey(key: string): string {
@@ -146,24 +138,41 @@ function isInside(way: RoutedWay): boolean {
   return 'rule' in way && way.rule === 'delegate_vpc';
 }
 
-function plannedRoutes({ routes }: RoutedTable, table: number, end: number): PlannedRoute[] {
+interface PlanOfTable {
+  readonly number: number;
+  /** Number of the table for packets that found nothing in the namespace. */
+  readonly end: number;
+  readonly groups: Groups;
+}
+
+function plannedRoutes({ routes }: RoutedTable, { number: table, end, groups }: PlanOfTable): PlannedRoute[] {
   const hasEnd = routes.some(({ way }) => isInside(way));
   return routes.flatMap((of): PlannedRoute[] => {
     const cidr = cidrOf(of.destination);
     const { metric } = of;
-    const way = wayOf(of.way);
+    const way = wayOf(of, groups);
     if (way === undefined) return [];
-    const planned = { route: { table, cidr, metric, way }, of };
-    if (!hasEnd) return [planned];
+    const yields = 'device' in of.way && of.way.sought === true;
+    const planned: PlannedRoute[] = [{ route: { table, cidr, metric, way }, of, yields }];
+    const standby = 'device' in of.way ? of.way.standby : undefined;
+    if (standby !== undefined) {
+      const next: TableWay = { kind: 'device', device: standby };
+      planned.push({ route: { table, cidr, metric: standbyMetric(metric), way: next }, yields });
+    }
+    if (!hasEnd) return planned;
     // A longer prefix that is delegated whole must find the way out of the second table, too.
     const there: TableWay = { kind: isInside(of.way) ? 'unreachable' : 'throw' };
-    return [planned, { route: { table: end, cidr, metric, way: there } }];
+    return [...planned, { route: { table: end, cidr, metric, way: there }, yields: false }];
   });
 }
 
-function wayOf(way: RoutedWay): TableWay | undefined {
+function wayOf({ way, destination }: RoutedRoute, groups: Groups): TableWay | undefined {
   if ('unknown' in way) return undefined;
   if ('device' in way) return { kind: 'device', device: way.device };
+  if ('spread' in way) {
+    const group = groups.get(groupKey(way.spread.connection, familyOf(destination)))!;
+    return { kind: 'group', id: group.ids[0] };
+  }
   if ('routers' in way) return { kind: 'routers', routers: way.routers.flatMap((one) => parseIp(one) ?? []) };
   const kinds = {
     drop: 'blackhole',

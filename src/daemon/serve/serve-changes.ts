@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type GatewayRecord, KIND } from '../../store/records.js';
+import { type GatewayRecord, KIND, type RouteRecord, type RoutingTableRecord } from '../../store/records.js';
 import type { Subnet, Vpc } from '../../store/site.js';
 import type { Snapshot } from '../../store/store.js';
 import type { ServeFile } from './serve-file.js';
@@ -42,7 +42,7 @@ const RESTART = 'is fixed while the server runs: restart it, with "on_stop: keep
 
 /**
  * The difference between two files of a server, and what of it cannot be taken over while it runs. Gateways that
- * exist must find their subnet, VPC and addresses in the new file, too.
+ * exist must find their subnet, VPC and addresses in the new file, too, and routing tables their VPC.
  */
 export function serveChanges(now: ServeFile, next: ServeFile, objects: Snapshot): ServeChange[] {
   const changed = (fields: Readonly<Record<string, keyof ServeFile>>): string[] =>
@@ -52,9 +52,10 @@ export function serveChanges(now: ServeFile, next: ServeFile, objects: Snapshot)
     return !isDeepStrictEqual(now.site[key], next.site[key]);
   });
   const tls = (now.tls === undefined) !== (next.tls === undefined);
-  const moved = objects
-    .list<GatewayRecord>(KIND.gateway)
-    .flatMap(({ value }) => lostByGateway(value, now, next));
+  const moved = [
+    ...objects.list<GatewayRecord>(KIND.gateway).flatMap(({ value }) => lostByGateway(value, now, next)),
+    ...lostByRouting(objects, now, next),
+  ];
   return [
     ...changed(FIXED).map((field) => ({ field, refused: RESTART })),
     ...(tls
@@ -69,6 +70,22 @@ export function serveChanges(now: ServeFile, next: ServeFile, objects: Snapshot)
       return refused === undefined ? { field: name } : { field: name, refused };
     }),
   ];
+}
+
+/** Tables and routes of VPCs that the new file does not have: they would be neither shown nor in force. */
+function lostByRouting(objects: Snapshot, now: ServeFile, next: ServeFile): Required<ServeChange>[] {
+  const gone = now.site.vpcs.filter(({ id }) => !next.site.vpcs.some((vpc) => vpc.id === id));
+  return gone.flatMap(({ id, name }) => {
+    const tables = objects
+      .list<RoutingTableRecord>(KIND.routingTable)
+      .filter(({ value }) => value.vpc === id);
+    const routes = objects.list<RouteRecord>(KIND.route).filter(({ value }) => value.vpc === id);
+    const [first] = [...routes, ...tables];
+    if (first === undefined) return [];
+    const kind = routes.length > 0 ? 'route' : 'routing table';
+    const refused = `${kind} ${first.value.name} is of VPC ${name}, which the new file does not have: delete the routes and routing tables of the VPC first, or leave it as it is`;
+    return [{ field: 'vpcs', refused }];
+  });
 }
 
 /** What the new file takes away from a gateway that exists. */

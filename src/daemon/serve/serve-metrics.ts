@@ -16,7 +16,7 @@ import type { TlsMaterial } from './tls-files.js';
 /** What the metrics of a server are read from, and who may read them. */
 export interface ServeMetricsParts {
   readonly store: Store;
-  readonly runner: Pick<ProcessRunner, 'metrics'>;
+  readonly runner: Pick<ProcessRunner, 'metrics' | 'routes' | 'observe'>;
   site(): Site;
   tokens(): readonly Credential[];
   readonly tls?: TlsMaterial;
@@ -58,7 +58,7 @@ export class ServeMetrics {
       ...(tls === undefined ? {} : { tls }),
       collect: async () => {
         const [objects, members] = await Promise.all([store.snapshot(), runner.metrics()]);
-        return await this.#metrics.document({ objects, members, site: site() });
+        return await this.#metrics.document({ objects, members, site: site() }, runner);
       },
     });
     const { where } = this.#listener;
