@@ -19,6 +19,7 @@ import { observedOperations } from './operations/observed.js';
 import { ikePolicyOperations, ipsecPolicyOperations } from './operations/policies.js';
 import { quotaOperations } from './operations/quotas.js';
 import { regionOperations } from './operations/regions.js';
+import { routeStateOperations } from './operations/route-states.js';
 import { routingOperations } from './operations/routing.js';
 import { switchOperations } from './operations/switch.js';
 import { transactionOperations } from './operations/transactions.js';
@@ -50,6 +51,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...switchOperations,
   ...cidrOperations,
   ...routingOperations,
+  ...routeStateOperations,
   ...lookupOperations,
   ...regionOperations,
   ...transactionOperations,

@@ -91,6 +91,59 @@ t.test('a route to a connection is skipped while that is down', async (t) => {
   t.equal((await lab.transact(both)).status, 200, 'together they may go, in either order');
 });
 
+t.test('which tunnels carry the packets of a route, and why none does', async (t) => {
+  const { lab, connection, gateway } = await open(t);
+  const body = { name: 'r', destination: '10.9.0.0/16', zone: ZONE, next_hop: { id: connection } };
+  const { body: route } = await lab.post(`${VPC}/routes`, body);
+  const path = `/vpn_gateways/${gateway}/connections/${connection}`;
+  const state = async () => (await lab.get(`${VPC}/route_states`)).body.route_states[0];
+  t.match(await state(), {
+    id: route.id,
+    name: 'r',
+    destination: '10.9.0.0/16',
+    lifecycle_state: 'waiting',
+    reason: /^no tunnel of connection c is up/,
+    distribute_traffic: false,
+    tunnels: [
+      { member: 1, public_ip: { address: '169.61.162.1' }, status: 'down', carries: false },
+      { member: 2, public_ip: { address: '169.61.162.2' }, status: 'down', carries: false },
+    ],
+    moved_at: null,
+    moves: 0,
+    notes: [],
+  });
+  for (const [member, device] of ['cva', 'cvb'].entries()) {
+    lab.runner.setTunnel(connection, member, { status: 'up', interface: device });
+  }
+  const way = () => lab.runner.routes.vpcs[1]!.tables[0]!.routes[0]?.way;
+  await lab.until(() => way() !== undefined);
+  t.same(way(), { device: 'cva', standby: 'cvb' });
+  t.equal((await lab.patch(path, { distribute_traffic: true })).status, 200);
+  const spread = (...devices: (string | null)[]) => ({ spread: { connection, devices } });
+  await lab.until(() => 'spread' in (way() ?? {}));
+  t.same(way(), spread('cva', 'cvb'));
+
+  lab.runner.routes.trails.set(route.id, { devices: ['cvb'], movedAt: Date.UTC(2026, 0, 2), moves: 3 });
+  t.match(await state(), {
+    lifecycle_state: 'stable',
+    reason: undefined,
+    distribute_traffic: true,
+    tunnels: [
+      { member: 1, interface: 'cva', status: 'up', carries: false },
+      { member: 2, interface: 'cvb', status: 'up', carries: true },
+    ],
+    moved_at: '2026-01-02T00:00:00.000Z',
+    moves: 3,
+  });
+  const { body: diagnosis } = await lab.get(`${path}/diagnosis`);
+  t.match(diagnosis.routes, [{ id: route.id, tunnels: [{ carries: false }, { carries: true }] }]);
+  lab.runner.setTunnel(connection, 0, { status: 'down' });
+  await lab.until(() => JSON.stringify(way()) === JSON.stringify(spread(null, 'cvb')));
+
+  lab.runner.routes.refused.set(route.id, 'route r is not in force: no');
+  t.match(await state(), { lifecycle_state: 'failed', reason: 'route r is not in force: no' });
+});
+
 t.test('by href, by two addresses in turn, and nowhere', async (t) => {
   const { lab, connection, gateway } = await open(t);
   const create = async (more: object) =>

@@ -57,6 +57,11 @@ t.test('routing tables and routes, by the arguments of the reference CLI', async
   t.match(await cli(...add.slice(0, 3), '--destination', '10.5.0.0/24'), { code: 2, err: /needs --zone/ });
   const { out } = await cli('vpc-routing-table-routes', 'vpc-two', usual.id);
   t.match(out, /^r +waiting +us-south-2 +10\.2\.0\.0\/24 +deliver +c +0 +user/m);
+  const states = await cli('vpc-route-states', 'vpc-two');
+  t.match(states.out, /^r .*10\.2\.0\.0\/24 +waiting .*\(member 1 down\) \(member 2 down\)/m);
+  t.match(states.out, /^d .*10\.3\.0\.0\/24 +stable /m);
+  const told: { name: string; reason?: string }[] = await json('vpc-route-states', 'vpc-two');
+  t.match(told.find(({ name }) => name === 'r')?.reason, /^no tunnel of connection c is up/);
   const change = ['vpc-routing-table-route-update', 'vpc-two', usual.name, 'r'];
   t.match(await json(...change, '--next-hop', '192.168.0.9', '--advertise', 'true'), {
     next_hop: { address: '192.168.0.9' },

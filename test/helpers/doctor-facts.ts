@@ -71,6 +71,7 @@ export function hostFacts({ sysctl = {}, routes = ROUTES, ...changed }: HostChan
     capabilities,
     addresses: ok(['192.0.2.1', '10.1.0.1'].map((text) => parseIp(text)!)),
     routes: ok(routes),
+    groups: ok([]),
     wayTo: (address) => wayAmong(routes, address),
     mtuOf: () => 1500,
     firewall: ok({ chains: [] }),

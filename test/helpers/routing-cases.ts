@@ -118,6 +118,7 @@ const attachments = (wrap: (table: object) => object): ContractCase[] => [
 
 /** Routing tables, routes and subnets of the world. */
 export const routingCases: Record<string, OperationCases> = {
+  list_vpc_route_states: { params: { vpc: 'r006-vpc-two' }, cases: [noVpc, ...BAD_PAGES, ok(200)] },
   list_vpc_routing_tables: {
     params: { vpc: TABLE.vpc },
     cases: [noVpc, ...BAD_PAGES, no(400, 'validation_enum', { query: 'is_default=maybe' }), ok(200)],

@@ -25,6 +25,7 @@ const OBJECTS: readonly (readonly [RegExp, string, string])[] = [
 const OWN: Readonly<Record<string, string>> = {
   create_transaction: 'culvert.transaction.create',
   list_quotas: 'culvert.quota.list',
+  list_vpc_route_states: 'culvert.route.list',
   list_audit: 'culvert.audit.list',
   get_backup: 'culvert.backup.read',
   restore_backup: 'culvert.backup.restore',

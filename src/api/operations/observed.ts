@@ -6,6 +6,7 @@ import { ApiError } from '../errors.js';
 import { answered, type Call, type Operation, operation } from '../operation.js';
 import { diagnose } from '../render/diagnosis.js';
 import { faultSentence, memberFault } from '../render/health.js';
+import { routeStatesTo } from '../render/route-states.js';
 import type { GatewayObservation } from '../runner.js';
 import * as Schemas from '../schemas/observed-answers.js';
 import { choice, findConnection } from './shared.js';
@@ -27,7 +28,7 @@ export const observedOperations: readonly Operation[] = [
     summary: 'Explain why a connection is as it is, with evidence, advice and what happened lately',
     success: { 200: Schemas.Diagnosis },
     errors: [404],
-    async handle(call, { store, runner }) {
+    async handle(call, { store, runner, site }) {
       const view = new View(await store.snapshot());
       const { gateway, connection } = findConnection(view, call.params.gateway!, call.params.id!);
       const explanations = await runner.explain(gateway.id, connection.id);
@@ -40,7 +41,8 @@ export const observedOperations: readonly Operation[] = [
         public_ip: { address: gateway.value.members[index]?.publicAddress ?? NO_ADDRESS },
         ...member,
       }));
-      return answered(200, { ...whole, tunnels }, NO_STORE);
+      const routes = routeStatesTo(connection.id, { view, links: call.links, site, runner });
+      return answered(200, { ...whole, tunnels, routes }, NO_STORE);
     },
   }),
   operation({

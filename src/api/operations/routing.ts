@@ -333,7 +333,8 @@ export const routingOperations: readonly Operation[] = [
   ...writingOperations(byDefault),
 ];
 
-function sceneOf(view: View, { links }: Call, { site, runner }: ApiContext): RoutingScene {
+/** What the answers to a call about routes are made of. */
+export function sceneOf(view: View, { links }: Call, { site, runner }: ApiContext): RoutingScene {
   return { view, links, site, runner };
 }
 
@@ -352,7 +353,8 @@ function answer<Status extends 200 | 201>(
   return { status, body: tableAnswer(table, sceneOf(view, call, context)), headers: { etag } };
 }
 
-function routesOf(table: Table, view: View, { site }: ApiContext): readonly AnyRoute[] {
+/** All routes of a table, of clients and of services. */
+export function routesOf(table: Table, view: View, { site }: ApiContext): readonly AnyRoute[] {
   return [...userRoutes(view, table.id).map((route) => ({ route })), ...serviceRoutes(view, table, site)];
 }
 

@@ -1,7 +1,7 @@
 import { INGRESS_FIELDS, type ROUTE_PRIORITY } from '../../store/records.js';
 import type { Site } from '../../store/site.js';
 import type { View } from '../context.js';
-import { deviceTo } from '../routing/next-hop.js';
+import { wayTo } from '../routing/next-hop.js';
 import {
   type Route,
   type ServiceRoute,
@@ -107,14 +107,20 @@ function nextHopOf({ value: { nextHop } }: Route, { view, links }: RoutingScene)
 }
 
 /** `stable` when the kernel has the route, `waiting` while its tunnels are down and it is skipped. */
-function stateOfRoute({ id, value }: Route, { view, runner }: RoutingScene): RouteAnswer['lifecycle_state'] {
+export function stateOfRoute(
+  { id, value }: Route,
+  {
+    view,
+    runner,
+  }: Pick<RoutingScene, 'view'> & { readonly runner: Pick<GatewayRunner, 'routes' | 'observe'> },
+): RouteAnswer['lifecycle_state'] {
   const known = runner.routes.stateOf(id);
   if (known !== undefined) return known.state === 'laid' ? 'stable' : 'failed';
   const connection = view.connection(value.nextHop.connection ?? '');
   const gateway = connection === undefined ? undefined : view.gateway(connection.value.gateway);
   if (connection === undefined || gateway === undefined) return 'pending';
-  const device = deviceTo(connection, gateway.value, runner.observe(gateway.id));
-  return device === undefined ? 'waiting' : 'pending';
+  const way = wayTo(connection, gateway.value, runner.observe(gateway.id));
+  return way === undefined ? 'waiting' : 'pending';
 }
 
 /** Causes of connections by which the gateway's own routes are not there. */

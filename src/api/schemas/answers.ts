@@ -42,6 +42,7 @@ import {
   VpcReference,
 } from './answer-parts.js';
 import { Diagnosis, History } from './observed-answers.js';
+import { RouteState, RouteStates } from './route-state-answers.js';
 import {
   NextHop,
   NextHopAddress,
@@ -293,10 +294,12 @@ export const ANSWERS: readonly NamedSchema[] = [
   AuditEntry,
   Event,
   Token,
+  RouteState,
   Diagnosis,
   History,
   RoutingTables,
   Routes,
+  RouteStates,
   IkePolicies,
   IpsecPolicies,
   Gateways,

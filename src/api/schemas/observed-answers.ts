@@ -1,7 +1,19 @@
 import { ACTIVITIES, ADVISORY_CODES } from '../../connection/status.js';
 import { STEPS } from '../../telemetry/history.js';
 import * as Type from '../../util/json-schema.js';
-import { Address, type AnswerOf, Count, closed, Id, named, optional, Text, Time } from './answer-parts.js';
+import {
+  Address,
+  type AnswerOf,
+  arrayOf,
+  Count,
+  closed,
+  Id,
+  named,
+  optional,
+  Text,
+  Time,
+} from './answer-parts.js';
+import { RouteState } from './route-state-answers.js';
 
 /*
  * What gateways see of their connections, as `culvert explain` and `culvert status` print it. It comes from the gateway's
@@ -121,10 +133,14 @@ const explanation = {
   timeline: Type.Array(Type.Object({ first_at: Time, last_at: Time, count: Count, what: Text, text: Text })),
 };
 
-/** Why a connection is as it is. `tunnels`, in route mode only: the same of each member, in their order. */
+/**
+ * Why a connection is as it is. In route mode only: `tunnels`, the same of each member, in their order, and `routes`, the
+ * routes of VPCs to it and through which of its tunnels they lead.
+ */
 export const Diagnosis = named('VPNGatewayConnectionDiagnosis', {
   ...explanation,
   tunnels: optional(Type.Array(Type.Object({ public_ip: Address, ...explanation }, closed))),
+  routes: optional(arrayOf(RouteState)),
 });
 
 const Amount = nullable(Count);

@@ -9,7 +9,20 @@ import type { VpnCommand } from './spec.js';
 /** The answer of the API: of a connection in route mode with the tunnels of both members. */
 type Answer = Diagnosis & {
   readonly tunnels?: readonly (Diagnosis & { readonly public_ip: { readonly address: string } })[];
+  /** Absent in the answer of an older server. */
+  readonly routes?: readonly RoutedBy[];
 };
+
+/** A route of a VPC to the connection. */
+interface RoutedBy {
+  readonly name: string;
+  readonly routing_table: { readonly name: string };
+  readonly destination: string;
+  readonly reason?: string;
+  readonly tunnels: readonly { readonly member: number; readonly carries: boolean }[];
+  readonly moved_at: string | null;
+  readonly notes: readonly string[];
+}
 
 const name = 'vpn-gateway-connection-explain';
 
@@ -51,6 +64,26 @@ function show(answer: Answer, terminal: Terminal): void {
     terminal.line(terminal.style.bold(`${answer.name}, tunnel ${index + 1} (${tunnel.public_ip.address})`));
     showDiagnosis(tunnel, terminal);
   }
+  showRoutes(answer.routes ?? [], terminal);
+}
+
+function showRoutes(routes: readonly RoutedBy[], terminal: Terminal): void {
+  if (routes.length === 0) return;
+  terminal.line('');
+  terminal.line(terminal.style.bold('Routes'));
+  for (const route of routes) terminal.line(`  ${routeLine(route)}`);
+  for (const note of new Set(routes.flatMap(({ notes }) => notes))) terminal.line(`  ${note}`);
+}
+
+function routeLine({ name, routing_table: table, destination, tunnels, reason, moved_at }: RoutedBy): string {
+  const members = tunnels.filter(({ carries }) => carries).map(({ member }) => member);
+  const tunnel = members.length > 1 ? 'tunnels' : 'tunnel';
+  const how =
+    members.length === 0
+      ? `not in force${reason === undefined ? '' : `: ${reason}`}`
+      : `through ${tunnel} ${members.join(' and ')}`;
+  const since = moved_at === null ? '' : `, since ${moved_at}`;
+  return `${destination} (${name} of ${table.name}) ${how}${since}`;
 }
 
 function isAnswer(body: unknown): body is Answer {

@@ -13,7 +13,7 @@ import type { ApiClient, ApiObject } from './api-client.js';
 import { operand, switchOption, textOption } from './options.js';
 import { resolveConnection, resolveGateway, resolveIn, resolveObject } from './resolve.js';
 import { compact, type DeleteCommand, type Given, type VpnCommand } from './spec.js';
-import { routeView, routingTableView } from './views.js';
+import { routeStateView, routeView, routingTableView } from './views.js';
 
 const vpc = operand('VPC by name or id');
 const table = operand('Routing table by name or id');
@@ -263,6 +263,25 @@ const routeCommands: readonly (VpnCommand | DeleteCommand)[] = [
   },
 ];
 
+/** What the reference CLI does not have: through which tunnels the packets of routes go. */
+const stateCommands: readonly VpnCommand[] = [
+  {
+    name: 'vpc-route-states',
+    operands: '<vpc>',
+    positionals: { vpc },
+    description: 'Show which routes are in force, why others are not, and which tunnels carry their packets',
+    examples: [
+      ['vpc-route-states my-vpc', 'The routes of all its tables'],
+      ['vpc-route-states my-vpc --output json', 'With the TUN devices'],
+    ],
+    run: async (api, given) => {
+      const { id } = await givenVpc(api, given);
+      const items = await api.list(`/vpcs/${id}/route_states`, 'route_states');
+      return { kind: 'list', view: routeStateView, items };
+    },
+  },
+];
+
 const subnet = operand('Subnet by name or id');
 
 const subnetCommands: readonly VpnCommand[] = [
@@ -307,5 +326,6 @@ const subnetCommands: readonly VpnCommand[] = [
 export const routingCommands: readonly (VpnCommand | DeleteCommand)[] = [
   ...tableCommands,
   ...routeCommands,
+  ...stateCommands,
   ...subnetCommands,
 ];

@@ -96,6 +96,30 @@ export const routeView: View = [
   id,
 ];
 
+export const routeStateView: View = [
+  name,
+  { title: 'TABLE', spare: 3, cell: (one) => text(at(one, 'routing_table', 'name')) },
+  { title: 'DESTINATION', whole: true, cell: (one) => text(one.destination) },
+  { title: 'STATE', whole: true, cell: (one) => text(one.lifecycle_state) },
+  {
+    title: 'NEXT HOP',
+    spare: 2,
+    cell: (one) => text(at(one, 'next_hop', 'name') ?? at(one, 'next_hop', 'address')),
+  },
+  { title: 'CARRIED BY', whole: true, cell: carriers },
+  { title: 'MOVED', spare: 1, cell: (one) => text(one.moved_at ?? undefined) },
+  { title: 'MOVES', align: 'right', spare: 2, cell: (one) => text(one.moves) },
+  { title: 'REASON', cell: (one) => [one.reason, ...(one.notes as string[])].filter(Boolean).join('; ') },
+];
+
+/** Tunnels by their members, those in brackets that do not carry packets now. */
+function carriers({ tunnels }: ApiObject): string {
+  const all = tunnels as { member: number; status: string; carries: boolean }[];
+  return all
+    .map(({ member, status, carries }) => (carries ? `member ${member}` : `(member ${member} ${status})`))
+    .join(' ');
+}
+
 export const serviceConnectionView: View = [
   { title: 'STATUS', whole: true, cell: (one) => text(one.status) },
   id,

@@ -24,6 +24,8 @@ export interface HostFacts {
   readonly capabilities: readonly Capability[];
   readonly addresses: Result<readonly IpBytes[], string>;
   readonly routes: Result<readonly HostRoute[], string>;
+  /** Devices over which this program distributes traffic, by group. */
+  readonly groups: Result<readonly (readonly string[])[], string>;
   /** How the kernel sends to an address. @throws LinuxError when nothing leads there */
   readonly wayTo: (address: string) => Way;
   /** Octets of the longest packet on a device; undefined when there is no such device. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { capabilities } from '../../linux/capabilities.js';
 import { clockSynchronised } from '../../linux/clock-state.js';
 import { findLink } from '../../linux/links.js';
+import { listNextHops } from '../../linux/next-hops.js';
 import { hasNftTable } from '../../linux/nftables.js';
 import { oneLine } from '../../util/operator-error.js';
 import { err, ok, type Result } from '../../util/result.js';
@@ -34,6 +35,7 @@ export async function gatherHost(configured?: string): Promise<HostFacts> {
     capabilities: capabilities(),
     addresses: looked(() => linuxNetwork.localAddresses()),
     routes: looked(hostRoutes),
+    groups: looked(distributedDevices),
     wayTo: (address) => linuxNetwork.getRoute(address),
     mtuOf: (device) => findLink(device)?.mtu,
     firewall,
@@ -41,6 +43,16 @@ export async function gatherHost(configured?: string): Promise<HostFacts> {
     portHolders: looked(() => portHolders([STANDARD_PORTS.ike, STANDARD_PORTS.natt])),
     clock: gatherClock(configured),
   };
+}
+
+/** Devices of the groups of next hops in this network namespace. */
+function distributedDevices(): string[][] {
+  const hops = listNextHops(() => true);
+  return hops.flatMap((group) => {
+    if (group.kind !== 'group') return [];
+    const places = hops.filter(({ id }) => group.members.includes(id));
+    return [[...new Set(places.flatMap((hop) => (hop.kind === 'device' ? hop.device : [])))]];
+  });
 }
 
 function looked<T>(look: () => T): Result<T, string> {

@@ -9,6 +9,7 @@ type DoctorCode =
   | 'no_tun'
   | 'forwarding_off'
   | 'reverse_path_filter'
+  | 'hash_policy'
   | 'forward_dropped'
   | 'ike_filtered'
   | 'masqueraded'

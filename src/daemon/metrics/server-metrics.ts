@@ -15,6 +15,7 @@ import {
 import { aliasFamilies, type ServerMoment } from './alias-families.js';
 import type { CommitResult } from './measured-store.js';
 import { ProcessMetrics } from './process-metrics.js';
+import { type RoutingRunner, routeFamilies } from './route-families.js';
 
 /** Counts what happens in the server, and puts together what a scrape of it shows. */
 export class ServerMetrics implements ApiObserver {
@@ -65,12 +66,19 @@ export class ServerMetrics implements ApiObserver {
   }
 
   /** Everything that a scrape shows. */
-  async document(moment: ServerMoment): Promise<MetricsDocument> {
+  async document(moment: ServerMoment, runner: RoutingRunner): Promise<MetricsDocument> {
     const counted = (await this.#registry.getMetricsAsJSON()) as unknown as MetricFamily[];
     const own = await this.#process.families();
     const gateways = membersOf(moment);
+    const routed = routeFamilies(moment, runner, (id) => nameOf(moment, id) ?? id);
     return {
-      families: [...own, ...counted, ...storedFamilies(moment, gateways), ...aliasFamilies(moment)],
+      families: [
+        ...own,
+        ...counted,
+        ...storedFamilies(moment, gateways),
+        ...routed,
+        ...aliasFamilies(moment),
+      ],
       gateways,
     };
   }
@@ -140,13 +148,17 @@ function standbyFamilies(members: ServerMoment['members'], shown: readonly Membe
 }
 
 /** The processes as a scrape names them, with what only the server knows of them. */
-function membersOf({ objects, site, members }: ServerMoment): MemberSnapshot[] {
-  const records = objects.list<GatewayRecord>(KIND.gateway);
-  return members.map(({ id, member, snapshot }) => {
-    const record = objects.get<GatewayRecord>(KIND.gateway, id)?.value;
-    const name = record === undefined ? snapshot.name : labelOf(record, records, site);
+function membersOf(moment: ServerMoment): MemberSnapshot[] {
+  return moment.members.map(({ id, member, snapshot }) => {
+    const name = nameOf(moment, id) ?? snapshot.name;
     return { member, snapshot: { ...snapshot, name, samples: withId(snapshot.samples, id) } };
   });
+}
+
+/** As metrics call a gateway; undefined for one that is not stored any more. */
+function nameOf({ objects, site }: ServerMoment, id: string): string | undefined {
+  const record = objects.get<GatewayRecord>(KIND.gateway, id)?.value;
+  return record && labelOf(record, objects.list<GatewayRecord>(KIND.gateway), site);
 }
 
 /** Names are unique within a VPC: where gateways of two VPCs share one, the VPC's name is put before it. */

@@ -40,6 +40,16 @@ export type OperatorEvent =
       readonly before: string;
       readonly reasons: readonly { readonly code: string; readonly message: string }[];
     }
+  | {
+      readonly kind: 'route-moved';
+      /** Its id. */
+      readonly route: string;
+      /** `route a of table b`. */
+      readonly name: string;
+      /** Members whose tunnels carried its packets before and carry them now, from 1. */
+      readonly from: readonly number[];
+      readonly to: readonly number[];
+    }
   | ({ readonly kind: 'object-created' } & ChangedObject)
   | ({ readonly kind: 'object-changed' } & ChangedObject)
   | ({ readonly kind: 'object-deleted' } & ChangedObject)
@@ -95,6 +105,11 @@ const objectFields: NonNullable<OperatorEntry<ChangedObject>['fields']> = {
 
 const thing = ({ resourceType, name }: ChangedObject): string =>
   `${resourceType.replaceAll('_', ' ')} ${name}`;
+
+const membersText = (members: readonly number[]): string => {
+  if (members.length === 0) return 'no tunnel';
+  return `the tunnel${members.length > 1 ? 's' : ''} of member ${members.join(' and ')}`;
+};
 
 /** The events around the engine: the one place that gives them words. */
 export const OPERATOR_EVENTS: {
@@ -168,6 +183,16 @@ export const OPERATOR_EVENTS: {
       before: ({ before }) => before,
       health_reasons: ({ reasons }) => reasons,
     },
+  },
+  'route-moved': {
+    meaning:
+      'Packets by a route to a connection go through other tunnels than before. A warning when they go through none.',
+    level: { among: ['info', 'warn'], of: ({ to }) => (to.length > 0 ? 'info' : 'warn') },
+    text: ({ name, from, to }) =>
+      to.length > 0
+        ? `${name} leads through ${membersText(to)} now, it led through ${membersText(from)}`
+        : `${name} is not in force any more, it led through ${membersText(from)}`,
+    fields: { route: ({ route }) => route, from: ({ from }) => from, to: ({ to }) => to },
   },
   'object-created': {
     meaning: 'An object was made by the API.',

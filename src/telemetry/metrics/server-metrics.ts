@@ -1,4 +1,4 @@
-import { GATEWAY_LABELS, type MetricDefinition } from './definition.js';
+import { CONNECTION_LABELS, GATEWAY_LABELS, type MetricDefinition } from './definition.js';
 
 const source = 'server';
 
@@ -47,6 +47,19 @@ export const SERVER_METRICS = {
     ...{ type: 'counter', source, labels: ['gateway', 'reason'] },
     ...{ values: { reason: ['switch', 'ended', 'silent'] } },
     help: 'Takeovers by the standby: it was asked to, the active member ended, or it did not answer.',
+  },
+  culvert_vpc_routes: {
+    ...{ type: 'gauge', source, labels: ['vpc', 'state'] },
+    values: { state: ['stable', 'pending', 'waiting', 'failed'] },
+    help: 'Routes that clients made, by lifecycle_state. waiting: no tunnel of the connection is up; failed: the kernel refuses it.',
+  },
+  culvert_connection_routes: {
+    ...{ type: 'gauge', source, labels: CONNECTION_LABELS },
+    help: 'Routes of VPCs whose packets go through this tunnel now; those of a distributed connection count at each of its tunnels.',
+  },
+  culvert_gateway_route_moves_total: {
+    ...{ type: 'counter', source, labels: ['gateway'] },
+    help: 'Changes of the tunnels that carry the packets of a route, for each route to a connection of the gateway.',
   },
   culvert_api_requests_total: {
     ...{ type: 'counter', source, labels: ['method', 'route', 'code'] },

@@ -369,3 +369,26 @@ t.test('a connection that is meant to be down is no fault', async (t) => {
   });
   t.same(findings(siteFacts({ running, file: siteFile(['psk:', 'admin_state_up: false\n    psk:']) })), []);
 });
+
+t.test('traffic that is distributed over tunnels', async (t) => {
+  const distribution = (sysctl: Record<string, string>, devices = ['culvert0', 'culvert9']) =>
+    judge(siteFacts({ host: { sysctl, groups: ok([devices]) } })).entries.filter(
+      ({ check }) => check === 'distribution',
+    );
+  const policy = 'net.ipv4.fib_multipath_hash_policy';
+  t.match(distribution({ [policy]: '1' }), [
+    { result: 'ok', message: 'traffic is distributed over culvert0 and culvert9 by flow' },
+  ]);
+  t.match(distribution({ [policy]: '0' }), [
+    {
+      code: 'hash_policy',
+      message:
+        /by addresses alone \(net\.ipv4\.fib_multipath_hash_policy = 0\): all flows between two hosts use/,
+      remedy: /sysctl -w net\.ipv4\.fib_multipath_hash_policy=1/,
+    },
+  ]);
+  t.match(distribution({ [policy]: '1', 'net.ipv4.conf.culvert9.rp_filter': '1' }), [
+    { code: 'reverse_path_filter', message: /strict on culvert9/ },
+  ]);
+  t.same(distribution({ [policy]: '0' }, ['eth1', 'eth2']), [], 'of others it is no matter of ours');
+});

@@ -1,5 +1,10 @@
 import { parseIp } from '../../../util/ip.js';
-import { forwardingFault, reversePathFault, type SettingFault } from '../../host/preflight.js';
+import {
+  forwardingFault,
+  hashPolicyFault,
+  reversePathFault,
+  type SettingFault,
+} from '../../host/preflight.js';
 import type { Facts } from '../facts.js';
 import { Check, type DoctorEntry } from '../report.js';
 import { connectionsOf, devicesOf, isForwarded, NO_GATEWAY, sameAddress } from './subject.js';
@@ -17,6 +22,7 @@ export function hostChecks(facts: Facts): DoctorEntry[] {
     ...rights(facts),
     ...forwarding(facts),
     ...reversePath(facts),
+    ...distribution(facts),
     address(facts),
     ports(facts),
     clearPackets(facts),
@@ -64,6 +70,24 @@ function reversePath(facts: Facts): DoctorEntry[] {
   const faults = devices.flatMap((device) => reversePathFault(device, facts.host.sysctl) ?? []);
   if (faults.length > 0) return faults.map((fault) => ofSetting(check, fault));
   return [check.ok(`reverse path filtering is not strict on ${devices.join(', ')}`)];
+}
+
+/** Where this gateway's tunnels are in a group with others: what the kernel distributes packets by. */
+function distribution(facts: Facts): DoctorEntry[] {
+  const { groups, sysctl } = facts.host;
+  const check = new Check({ area: 'host', check: 'distribution' });
+  if (!groups.ok) return [check.notChecked(groups.error)];
+  const own = devicesOf(facts);
+  const shared = groups.value.filter((devices) => devices.some((device) => own.includes(device)));
+  const devices = [...new Set(shared.flat())].sort();
+  if (devices.length === 0) return [];
+  const faults = [
+    ...([4, 6] as const).flatMap((family) => hashPolicyFault(sysctl, family) ?? []),
+    // Answers come by any of them, whichever the question went through. Own devices have a check of their own.
+    ...devices.filter((one) => !own.includes(one)).flatMap((one) => reversePathFault(one, sysctl) ?? []),
+  ];
+  if (faults.length > 0) return faults.map((fault) => ofSetting(check, fault));
+  return [check.ok(`traffic is distributed over ${devices.join(' and ')} by flow`)];
 }
 
 function ofSetting(check: Check, { code, what, remedy }: SettingFault): DoctorEntry {
