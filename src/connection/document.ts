@@ -35,6 +35,17 @@ export interface ConnectionNote {
   readonly problems?: readonly ConnectionProblem[];
   /** The TUN device its packets go through. */
   readonly interface?: string;
+  /** How the networks in its `routes` are carried. */
+  readonly routes?: readonly CarriedRoute[];
+}
+
+/** A network that the configuration routes into the device of a connection. */
+export interface CarriedRoute {
+  readonly destination: string;
+  /** Whether this connection carries its packets now. */
+  readonly carries: boolean;
+  /** When other connections began to carry it than before. */
+  readonly movedAt?: Millis;
 }
 
 /** What is known of a connection from its configuration and its events. */
@@ -90,10 +101,24 @@ export function connectionDocument(one: Documented, at: Circumstances): Connecti
     advisories: advisoriesIn(one, at, coverage),
     quirks: quirks.all,
     ...(note?.interface === undefined ? {} : { interface: note.interface }),
+    ...routesOf(note, toUtc),
     coverage,
     ...activityOf(note?.view, toUtc),
     flaps: { total: flaps.total, last_10_minutes: flaps.recent(now) },
     drops: sumOfDrops(children.map(({ counts }) => counts?.drops ?? {})),
+  };
+}
+
+function routesOf(
+  { routes = [] }: Pick<ConnectionNote, 'routes'> = {},
+  toUtc: Circumstances['toUtc'],
+): Pick<ConnectionStatusDocument, 'routes'> {
+  if (routes.length === 0) return {};
+  return {
+    routes: routes.map(({ destination, carries, movedAt }) => ({
+      ...{ destination, carries },
+      ...(movedAt === undefined ? {} : { moved_at: toUtc(movedAt) }),
+    })),
   };
 }
 

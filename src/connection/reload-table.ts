@@ -40,6 +40,8 @@ export interface PlannedConnection {
   readonly peer: string;
   /** Networks that the operator routes into it, in route mode. */
   readonly routes?: readonly string[];
+  /** Whether others that are up carry them, too. */
+  readonly distributeTraffic?: boolean;
   /** The TUN device of its own, in route mode. */
   readonly interface?: string;
 }
@@ -166,6 +168,11 @@ export const RELOAD_TABLE = {
     action: 'live',
     effect: 'routes are added and removed at once',
     differs: (before, after) => differ(before.routes, after.routes),
+  },
+  distribute_traffic: {
+    action: 'live',
+    effect: 'flows take the tunnels that they have by it at once',
+    differs: (before, after) => before.distributeTraffic !== after.distributeTraffic,
   },
   interface: {
     action: 'restart',

@@ -130,6 +130,15 @@ export interface CoverageStatus {
   readonly matrix: readonly CoverageCell[];
 }
 
+/** A network that is routed into the device of a connection. */
+export interface RouteStatus {
+  readonly destination: string;
+  /** Whether this connection carries its packets now, alone or with others: another one that names it may do that. */
+  readonly carries: boolean;
+  /** When other connections began to carry it than before; absent when they have not since the start. */
+  readonly moved_at?: string;
+}
+
 /** What the daemon is doing about a connection. */
 export const ACTIVITIES = ['disabled', 'stopped', 'passive', 'trapped', 'due', 'connecting', 'up'] as const;
 
@@ -152,6 +161,8 @@ export interface ConnectionStatusDocument {
   readonly quirks?: readonly Quirk[];
   /** The TUN device its packets go through. */
   readonly interface?: string;
+  /** The networks that the configuration routes into it, in route mode. */
+  readonly routes?: readonly RouteStatus[];
   readonly coverage?: CoverageStatus;
   /** What is being done; `due` comes with `next_attempt_at`. */
   readonly activity?: ActivityState;

@@ -140,9 +140,10 @@ export const CONNECTION_FIELDS = {
   },
   distribute_traffic: {
     schema: Type.Optional(Type.Boolean()),
-    only: 'api',
     default: false,
-    changes: [],
+    changes: ['distribute_traffic'],
+    means:
+      'in route mode: networks in `routes` that other connections name, too, go over all of them that are up and have this',
     help: 'In route mode: over both tunnels',
   },
   routing_protocol: {

@@ -188,7 +188,7 @@ function checkCidrs(
   }
 }
 
-/** A device of its own and routes into it are for route mode only. */
+/** A device of its own, routes into it and their distribution are for route mode only. */
 function checkRoutes(
   path: ConfigPath,
   settings: ConnectionSettings,
@@ -199,6 +199,10 @@ function checkRoutes(
     if (mode === 'route' || isLeftOut(settings[field])) continue;
     const message = 'is for route mode only; in policy mode the networks of peer.cidrs are routed';
     issues.push({ path: under(path, field), atName: true, message });
+  }
+  if (settings.distributeTraffic && mode === 'policy') {
+    const message = 'is for route mode only; in policy mode one tunnel carries everything';
+    issues.push({ path: under(path, 'distribute_traffic'), atName: true, message });
   }
   const seen = new Set<string>();
   for (const [index, text] of (settings.routes ?? []).entries()) {

@@ -12,11 +12,10 @@ import {
 } from './connection-fields.js';
 import type { ConnectionSettings, GatewayConnection, GatewaySettings, IkeIdentity } from './model.js';
 
-/** What the API knows of the settings of a connection: it routes by itself, and has one more that only route mode needs. */
+/** What the API knows of the settings of a connection: it has its routes in routing tables. */
 export interface ApiSettings extends Omit<ConnectionSettings, 'peer' | 'interface' | 'routes'> {
   /** As it was given; absent in a connection that was restored without its key. */
   readonly psk?: string;
-  readonly distributeTraffic: boolean;
   readonly peer: Omit<ConnectionSettings['peer'], 'port'>;
 }
 

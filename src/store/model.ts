@@ -122,6 +122,8 @@ export interface ConnectionSettings {
     /** Absent means the address or the name. */
     readonly ikeIdentity?: IkeIdentity;
   };
+  /** In route mode: several tunnels carry its networks at once where they can. */
+  readonly distributeTraffic: boolean;
   /** Name of the connection's own TUN device in route mode; chosen by the daemon when it is absent. */
   readonly interface?: string;
   readonly routes?: readonly string[];

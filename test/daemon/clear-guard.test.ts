@@ -111,7 +111,8 @@ t.test(
       });
       const logger = createLogger({ destination: { write: () => true } });
       const devices = { open: () => new Map(), nameOf: () => 'culvert0' } as unknown as ConnectionDevices;
-      const side = new HostSide({ host, gateway: file.gateway, ports: STANDARD_PORTS, devices, logger });
+      const parts = { host, gateway: file.gateway, ports: STANDARD_PORTS, devices, logger };
+      const side = new HostSide({ ...parts, now: () => 0 });
       side.start(file);
       const peers = () => host.filter.tables.get(TABLE)?.peers.map(formatIp);
       const before = peers();

@@ -5,6 +5,7 @@ import { linuxError } from '../../src/linux/errors.js';
 import type { GuardPlan } from '../../src/linux/nft-guard.js';
 import type { DeviceRoute } from '../../src/linux/routes.js';
 import { type Cidr, formatCidr, formatIp, parseIp } from '../../src/util/ip.js';
+import { FakeNextHops } from './fake-next-hops.js';
 
 const EEXIST = 17;
 const ESRCH = 3;
@@ -17,6 +18,7 @@ export class FakeNetwork implements HostNetwork {
   /** A route whose text holds this is refused with `errno`. */
   refuse: string | undefined;
   errno = 1;
+  readonly hops = new FakeNextHops(this.log);
   default: Way | undefined = { device: 'eth0', gateway: parseIp('192.0.2.254')! };
   addresses = ['10.1.0.1'];
 
@@ -34,6 +36,17 @@ export class FakeNetwork implements HostNetwork {
   }
   removeRoute({ cidr, device, metric }: DeviceRoute): void {
     this.#remove((one) => one.device === device && (metric ?? one.metric) === one.metric, cidr);
+  }
+  replaceRoute(route: DeviceRoute): void {
+    const { source: _, ...rest } = route;
+    const before = [...this.held];
+    try {
+      this.#remove(({ kind, metric }) => kind === 'unicast' && metric === (route.metric ?? 0), route.cidr);
+      this.#add({ metric: 0, ...rest, kind: 'unicast', by: 'culvert' }, route.source);
+    } catch (error) {
+      this.held.splice(0, this.held.length, ...before);
+      throw error;
+    }
   }
   addUnreachable(cidr: Cidr, metric: number): void {
     this.#add({ cidr, metric, kind: 'unreachable', device: '', by: 'culvert' });
@@ -80,7 +93,8 @@ export class FakeNetwork implements HostNetwork {
 
 function textOf(route: HostRoute): string {
   const { cidr, kind, device, gateway } = route;
-  const { source } = route as { source?: Uint8Array };
+  const { source, group } = route as { source?: Uint8Array; group?: number };
+  if (group !== undefined) return `${formatCidr(cidr)} nhid ${group}`;
   if (kind === 'unreachable') return `unreachable ${formatCidr(cidr)}`;
   const via = gateway === undefined ? '' : ` via ${formatIp(gateway)}`;
   return `${formatCidr(cidr)}${via} dev ${device}${source === undefined ? '' : ` src ${formatIp(source)}`}`;

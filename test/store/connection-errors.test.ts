@@ -14,14 +14,14 @@ const BAD: readonly BadFile[] = [
     'equals sign for a colon',
     `${GATEWAY}connections:\n  - { name: b, psk=correct-horse, peer: { address: 192.0.2.2 } }\n`,
     [
-      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes',
+      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, distribute_traffic, local, peer, interface, routes',
     ],
   ],
   [
     'connection as text',
     `${GATEWAY}connections:\n  - psk:correct-horse\n`,
     [
-      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, local, peer, interface, routes), not a text',
+      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, distribute_traffic, local, peer, interface, routes), not a text',
     ],
   ],
   [
@@ -450,6 +450,13 @@ const BAD: readonly BadFile[] = [
       ),
     [
       '6:5: connections[1]: has the peer and the IKE identities of connection b, and IKEv1 learns the networks only after it has settled on one of the two: put all networks into one connection, use ike_version 2, or give one of them other IKE identities',
+    ],
+  ],
+  [
+    'distribution in policy mode',
+    GATEWAY + connections(connection({ distribute_traffic: 'true' })),
+    [
+      '3:121: connections[0].distribute_traffic: is for route mode only; in policy mode one tunnel carries everything',
     ],
   ],
   [

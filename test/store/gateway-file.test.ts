@@ -140,6 +140,7 @@ connections:
     adminStateUp: true,
     establishMode: 'bidirectional',
     deadPeerDetection: { action: 'restart', interval: 2, timeout: 10 },
+    distributeTraffic: false,
     local: { cidrs: ['10.1.0.0/24'], ikeIdentities: [{ type: 'ipv4_address', value: '192.0.2.1' }] },
     peer: {
       address: '192.0.2.2',

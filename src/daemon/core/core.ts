@@ -1,5 +1,5 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
-import type { ConnectionProblem } from '../../connection/document.js';
+import type { CarriedRoute, ConnectionProblem } from '../../connection/document.js';
 import { SaLedger, type SaView } from '../../connection/ledger.js';
 import type { ConnectionPlan } from '../../connection/plan.js';
 import { ConnectionTracker } from '../../connection/tracker.js';
@@ -62,6 +62,10 @@ export interface CoreDeps extends CoreConfig {
   readonly random: Random;
   readonly logger: Logger;
   readonly resolve: Resolve;
+  /** How the networks in the `routes` of a connection are carried. */
+  readonly routesOf?: (connection: ConnectionId) => readonly CarriedRoute[];
+  /** Called at the end of a step in which the status of a connection became another one. */
+  readonly statusChanged?: (connection: ConnectionId) => void;
 }
 
 /**
@@ -110,7 +114,7 @@ export class GatewayCore {
     });
     this.statuses = new Statuses({
       ...{ tracker: this.tracker, config: this.#config, reconciler: this.#reconciler, clock, logger },
-      ...{ devices: deps.devices, names },
+      ...{ devices: deps.devices, names, routesOf: deps.routesOf },
       counters: () => deps.counters(),
       countersOf: (child) => deps.countersOf(child),
     });
@@ -123,7 +127,8 @@ export class GatewayCore {
       ...{ totals: deps.totals, clock },
       standing: (connection) => this.statuses.standing(connection),
     });
-    this.#statusEvents = new StatusEvents({ statuses: this.statuses, names, publish: this.publish });
+    const { statuses, publish } = this;
+    this.#statusEvents = new StatusEvents({ statuses, names, publish, changed: deps.statusChanged });
     const keepalives = new Keepalives(this.#ledger);
     const reports = new TrafficReports(this.#ledger);
     this.#bus = new EventBus({
@@ -143,8 +148,7 @@ export class GatewayCore {
     });
     this.#upkeep = new Upkeep({
       ...{ clock, logger, tracker: this.tracker, reports, keepalives, peerNames, lines: this.#lines },
-      totals: deps.totals,
-      sampler: this.#sampler,
+      ...{ totals: deps.totals, sampler: this.#sampler },
       counters: () => deps.counters(),
       input: (input) => this.input(input),
       sendKeepalive: (remote) => effects.sendKeepalive(remote),

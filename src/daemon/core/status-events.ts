@@ -12,6 +12,8 @@ export interface StatusEventsDeps {
   readonly statuses: Pick<Statuses, 'standing' | 'outage'>;
   readonly names: { nameOf(connection: ConnectionId): string };
   readonly publish: PublishEvent;
+  /** Called after each change. */
+  readonly changed?: ((connection: ConnectionId) => void) | undefined;
 }
 
 const IS_UP: Outage = { isWanted: true, reasons: [] };
@@ -66,5 +68,6 @@ export class StatusEvents implements EventConsumer {
       }),
       connection: { id: connection, name },
     });
+    this.#deps.changed?.(connection);
   }
 }

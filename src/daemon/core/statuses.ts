@@ -1,5 +1,10 @@
 import type { ConnectionNames } from '../../connection/connection-names.js';
-import { type ConnectionNote, type ConnectionProblem, effectiveStatus } from '../../connection/document.js';
+import {
+  type CarriedRoute,
+  type ConnectionNote,
+  type ConnectionProblem,
+  effectiveStatus,
+} from '../../connection/document.js';
 import { type Explanation, explain } from '../../connection/explain.js';
 import type { ConnectionView } from '../../connection/reconcile-types.js';
 import type { ConnectionStatus, ConnectionStatusDocument, StatusReason } from '../../connection/status.js';
@@ -19,6 +24,8 @@ export interface StatusesDeps {
   /** What the reconciler is doing. */
   readonly reconciler: { view(connection: ConnectionId): ConnectionView | undefined };
   readonly devices: { nameOf(connection: ConnectionId): string | undefined };
+  /** How the networks in the `routes` of a connection are carried. */
+  readonly routesOf?: ((connection: ConnectionId) => readonly CarriedRoute[]) | undefined;
   counters(): readonly ChildCounters[];
   countersOf(child: ChildId): ChildCounters | undefined;
   readonly clock: Clock;
@@ -98,11 +105,13 @@ export class Statuses {
     const view = reconciler.view(id);
     const problems = this.#problems.get(id);
     const device = devices.nameOf(id);
+    const routes = this.#deps.routesOf?.(id) ?? [];
     return {
       stopped: config.isStopped(id),
       ...(view === undefined ? {} : { view }),
       ...(problems === undefined ? {} : { problems }),
       ...(device === undefined ? {} : { interface: device }),
+      ...(routes.length === 0 ? {} : { routes }),
     };
   }
 }

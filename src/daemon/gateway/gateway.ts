@@ -12,7 +12,7 @@ import { Captures } from '../capture/captures.js';
 import { IkeTap } from '../capture/ike-tap.js';
 import { ControlCommands } from '../control/commands.js';
 import { ActiveSide } from '../core/active-side.js';
-import { GatewayCore } from '../core/core.js';
+import { type CoreDeps, GatewayCore } from '../core/core.js';
 import type { EngineLike } from '../core/engine-driver.js';
 import { GatewayEffects } from '../core/gateway-effects.js';
 import type { DoctorReport } from '../doctor/report.js';
@@ -87,6 +87,8 @@ export class Gateway {
   readonly #counts: GatewayCounts;
   #stopping: Promise<void> | undefined;
   #handingOver: Promise<void> | undefined;
+  /** Routes are about to follow the status of connections. */
+  #isArranging = false;
 
   /** @param undo takes note of what `stop` has to undo, on top of the host's parts */
   constructor(setup: GatewaySetup, host: HostParts, undo: UndoStack) {
@@ -102,8 +104,10 @@ export class Gateway {
     const parts = { totals: new TrafficTotals(), counts: new GatewayCounts(), engine, tap };
     const active = activeOf(setup, host, engine, (outputs) => this.core.release(outputs));
     this.active = active;
-    const core = coreOf(setup, host, this.names, parts, active ?? engine);
+    const statusChanged = (connection: ConnectionId): void => this.#routesMayMove(connection);
+    const core = coreOf(setup, host, this.names, { ...parts, statusChanged }, active ?? engine);
     this.core = core;
+    host.side?.follow((connection) => (core.statuses.standing(connection) ?? 'down') !== 'down');
     if (active !== undefined) {
       const looks = setInterval(() => active.look(), BETWEEN_LOOKS).unref();
       undo.push('the copies of SAs', () => {
@@ -207,6 +211,17 @@ export class Gateway {
     return diagnoseRunning({ file, gateway: this.gatewayStatus(), explain }, wish);
   }
 
+  /** Of connections that share a route the first one that is up carries it. */
+  #routesMayMove(connection: ConnectionId): void {
+    if (this.#host.side?.sharesRoutes(connection) !== true || this.#isArranging) return;
+    this.#isArranging = true;
+    // When the step is over: what the host refuses changes the status in its turn.
+    setImmediate(() => {
+      this.#isArranging = false;
+      if (this.#stopping === undefined) this.#repair.arrange(this.#configured.file);
+    });
+  }
+
   /** A client of the control socket asks for the end. */
   requestStop(): void {
     this.#setup.onStopRequest();
@@ -297,7 +312,7 @@ function coreOf(
   setup: GatewaySetup,
   host: HostParts,
   names: ConnectionNames,
-  parts: CountedParts,
+  parts: CountedParts & Pick<CoreDeps, 'statusChanged'>,
   engine: EngineLike,
 ): GatewayCore {
   const { file, psks, random, clock, logger, resolve } = setup;
@@ -313,6 +328,7 @@ function coreOf(
     }),
     counters: () => plane.counters(),
     countersOf: (child) => plane.countersOf(child),
+    routesOf: (connection) => side?.routesOf(connection) ?? [],
     ...{ file, psks, names, devices, clock, random, logger, resolve },
   });
 }

@@ -4,8 +4,9 @@ import type { GatewayCore } from '../core/core.js';
 import { ConnectionDevices } from '../host/devices.js';
 import { HostSide, hostProblems } from '../host/host-side.js';
 import { openPacketPath, type PacketPath, type PacketPathOptions } from '../host/packet-path.js';
-import { hostWarnings } from '../host/preflight.js';
+import { hashPolicyWarnings, hostWarnings } from '../host/preflight.js';
 import type { HostProblems } from '../host/repair.js';
+import { distributedFamilies } from '../host/shared-routes.js';
 import { WorkerShares } from '../host/worker-shares.js';
 import type { UndoStack } from '../undo.js';
 import type { AfterStop, GatewaySetup } from './gateway-options.js';
@@ -61,7 +62,7 @@ export class HostParts {
    * @throws StartError or LinuxError
    */
   static async open(setup: GatewaySetup, undo: UndoStack): Promise<HostParts> {
-    const { file, host, ports, logger } = setup;
+    const { file, host, ports, clock, logger } = setup;
     const { gateway, connections } = file;
     const ending = new HostEnding();
     // First, since it is undone last: while anything of the gateway is left nothing leaves in the clear.
@@ -73,13 +74,23 @@ export class HostParts {
     const shares = new WorkerShares(setup.workers);
     shares.configure(connections.map(({ id }) => id));
     const devices = new ConnectionDevices(path.plane, gateway, (connection) => shares.of(connection));
-    const side = host === undefined ? undefined : new HostSide({ host, gateway, ports, devices, logger });
+    const side =
+      host === undefined
+        ? undefined
+        : new HostSide({
+            ...{ host, gateway, ports, devices, logger },
+            now: () => clock.now(),
+          });
     ending.side = side;
     undo.push('the routes', () => ending.removeRoutes());
     const parts = new HostParts({ control, path, reports, shares, devices, side, ending }, setup);
     if (side !== undefined) {
       const tuns = new Set(connections.map(({ id }) => devices.nameOf(id) ?? gateway.interface));
-      for (const warning of new Set([...tuns].flatMap((tun) => hostWarnings(tun)))) logger.warn(warning);
+      const warnings = [
+        ...[...tuns].flatMap((tun) => hostWarnings(tun)),
+        ...distributedFamilies(connections).flatMap((family) => hashPolicyWarnings(family)),
+      ];
+      for (const warning of new Set(warnings)) logger.warn(warning);
     }
     return parts;
   }

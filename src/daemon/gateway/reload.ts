@@ -78,11 +78,11 @@ export function withKnownIds(
 
 function planned(config: CoreConfig, toConfig: (config: CoreConfig) => EngineConfig): PlannedConnection[] {
   return toConfig(config).connections.map((one, i) => {
-    const { peer, routes, interface: device } = config.file.connections[i]!;
+    const { peer, routes, distributeTraffic, interface: device } = config.file.connections[i]!;
     return {
       config: one,
       peer: peer.address ?? peer.fqdn ?? '',
-      routes,
+      ...{ routes, distributeTraffic },
       ...(device === undefined ? {} : { interface: device }),
     };
   });

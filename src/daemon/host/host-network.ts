@@ -11,8 +11,10 @@ import {
   ROUTE_PROTOCOL,
   removeRoute,
   removeUnreachable,
+  replaceRoute,
 } from '../../linux/routes.js';
 import { type Cidr, cidrRange, formatCidr, type IpBytes, parseIp, rangeContains } from '../../util/ip.js';
+import { linuxNextHops, type NextHopTable } from './next-hop-groups.js';
 
 /** Where packets to an address go. */
 export interface Way {
@@ -33,6 +35,8 @@ export interface HostRoute extends Way {
 export interface HostNetwork {
   addRoute(route: DeviceRoute): void;
   removeRoute(route: DeviceRoute): void;
+  /** Puts a route in the place of the one to its network, at once. */
+  replaceRoute(route: DeviceRoute): void;
   /** Refuses packets to a network, with an ICMP error, where there is no route with a lower metric. */
   addUnreachable(cidr: Cidr, metric: number): void;
   removeUnreachable(cidr: Cidr, metric: number): void;
@@ -48,6 +52,8 @@ export interface HostNetwork {
   routesTo(cidr: Cidr): readonly HostRoute[];
   /** The addresses of this host. */
   localAddresses(): readonly IpBytes[];
+  /** Next hops as objects of the kernel. */
+  readonly hops: NextHopTable;
 }
 
 /** rtnetlink(7): RTPROT_KERNEL. */
@@ -57,6 +63,7 @@ const BY_KERNEL = 2;
 export const linuxNetwork: HostNetwork = {
   addRoute,
   removeRoute,
+  replaceRoute,
   addUnreachable,
   removeUnreachable,
   getRoute,
@@ -74,6 +81,7 @@ export const linuxNetwork: HostNetwork = {
     return hostRoutes().filter((route) => formatCidr(route.cidr) === text);
   },
   localAddresses: () => listAddresses().map((one) => one.address),
+  hops: linuxNextHops,
 };
 
 /** The routes of the main table, both families. @throws LinuxError */

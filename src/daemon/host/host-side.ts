@@ -1,10 +1,11 @@
-import type { ConnectionProblem } from '../../connection/document.js';
+import type { CarriedRoute, ConnectionProblem } from '../../connection/document.js';
 import type { ClearPacketStatus } from '../../connection/status.js';
 import type { GatewayConnection, GatewayFile, GatewaySettings } from '../../store/model.js';
 import type { Logger } from '../../telemetry/log.js';
 import type { ConnectionId } from '../../util/ids.js';
 import { type IpBytes, parseIp } from '../../util/ip.js';
 import { oneLine } from '../../util/operator-error.js';
+import type { Millis } from '../../util/units.js';
 import type { Ports } from '../system/ports.js';
 import { ClearGuard, guardTable, type PacketFilter } from './clear-guard.js';
 import type { ConnectionDevices } from './devices.js';
@@ -13,6 +14,7 @@ import type { HostNetwork } from './host-network.js';
 import { GatewayRoutes, type RouteProblem } from './network.js';
 import { protectedPairs } from './protected-pairs.js';
 import type { HostProblems } from './repair.js';
+import { SharedRoutes, sharedNetworks } from './shared-routes.js';
 
 /** What the gateway may change of this host. */
 export interface Host {
@@ -27,6 +29,8 @@ export interface HostSideOptions {
   readonly ports: Ports;
   readonly devices: ConnectionDevices;
   readonly logger: Logger;
+  /** Milliseconds on the clock of the process. */
+  readonly now: () => Millis;
 }
 
 /**
@@ -37,10 +41,14 @@ export class HostSide {
   readonly #options: HostSideOptions;
   readonly #routes: GatewayRoutes;
   readonly #guard: ClearGuard;
+  readonly #shared: SharedRoutes;
   #failClosed: boolean;
   /** Addresses that the host names of peers were resolved to. */
   readonly #resolved = new Set<string>();
   #connections: readonly GatewayConnection[] = [];
+  /** Those that name a network in `routes` which another one names, too. */
+  #sharing: ReadonlySet<ConnectionId> = new Set();
+  #isUp: (connection: ConnectionId) => boolean = () => false;
 
   /** @throws LinuxError when the host's routes cannot be read */
   constructor(options: HostSideOptions) {
@@ -50,6 +58,14 @@ export class HostSide {
     this.#failClosed = gateway.failClosed;
     this.#routes = new GatewayRoutes(host.network, device);
     this.#guard = new ClearGuard(host.filter, device, logger);
+    this.#shared = new SharedRoutes({
+      ...{ hops: host.network.hops, device, now: options.now },
+      refused: (error) => logger.error(`traffic is not distributed: ${oneLine(error)}`),
+      moved: (network, carriers) => {
+        const names = this.#connections.filter(({ id }) => carriers.includes(id)).map(({ name }) => name);
+        logger.info({ network }, `${network} is carried by ${names.join(' and ')} from now on`);
+      },
+    });
   }
 
   /**
@@ -74,6 +90,22 @@ export class HostSide {
     return hostProblems(missing, refused);
   }
 
+  /** From now on routes that several connections name follow those that are up. */
+  follow(isUp: (connection: ConnectionId) => boolean): void {
+    this.#isUp = isUp;
+  }
+
+  /** Whether routes may have to move when the status of this connection is another one. */
+  sharesRoutes(connection: ConnectionId): boolean {
+    return this.#sharing.has(connection);
+  }
+
+  /** How the networks in the `routes` of a connection are carried. */
+  routesOf(connection: ConnectionId): CarriedRoute[] {
+    const { routes = [] } = this.#connections.find(({ id }) => id === connection) ?? {};
+    return routes.map((destination) => ({ destination, ...this.#shared.stateOf(connection, destination) }));
+  }
+
   /** Pins a route to these addresses of a peer outside of its own tunnel. */
   pinBypass(addresses: readonly string[]): void {
     for (const address of addresses) this.#resolved.add(address);
@@ -95,6 +127,12 @@ export class HostSide {
   removeRoutes(): void {
     this.#guard.stop();
     this.#routes.remove();
+    this.#shared.arrange(
+      [],
+      () => false,
+      () => undefined,
+    );
+    this.#shared.settle();
   }
 
   /** Leaves all as it is to the process that takes over. */
@@ -120,14 +158,18 @@ export class HostSide {
     this.#failClosed = gateway.failClosed;
     this.#protect(connections);
     const routes = this.#routes;
+    const shared = this.#shared;
+    const carried = shared.arrange(connections, this.#isUp, (id) => devices.nameOf(id));
     const wanted = routes.wanted(
-      connections.filter(({ id }) => devices.nameOf(id) !== undefined),
+      carried.filter(({ id }) => devices.nameOf(id) !== undefined),
       ({ id }) => devices.nameOf(id)!,
+      (network) => shared.groupOf(network),
     );
     const peers = connections.flatMap(({ id, peer: { address } }) =>
       address === undefined ? [] : [{ connection: id, address }],
     );
     const refused = routes.update(wanted, peers, gateway.failClosed);
+    shared.settle();
     for (const { connection, error } of refused) if (connection === undefined) logger.error(oneLine(error));
     return { missing, refused };
   }
@@ -139,6 +181,7 @@ export class HostSide {
 
   #protect(connections: readonly GatewayConnection[]): void {
     this.#connections = connections;
+    this.#sharing = new Set([...sharedNetworks(connections).values()].flat().map(({ id }) => id));
     const { gateway, ports, devices } = this.#options;
     const names = connections.flatMap(({ id }) => devices.nameOf(id) ?? []);
     this.#guard.update({

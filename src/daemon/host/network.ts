@@ -19,6 +19,14 @@ import type { HostNetwork, HostRoute, Way } from './host-network.js';
 export interface WantedRoute {
   readonly connection: ConnectionId;
   readonly route: DeviceRoute;
+  /** Devices of the group that it leads to. */
+  readonly members?: readonly string[];
+}
+
+/** A group of next hops, and the devices in it. */
+export interface DeviceGroup {
+  readonly id: number;
+  readonly devices: readonly string[];
 }
 
 /** A peer's outer address, which is reached outside of every tunnel, and the connection to it. */
@@ -48,8 +56,10 @@ export class GatewayRoutes {
   readonly #network: HostNetwork;
   readonly #metric: number;
   readonly #fence: Fence;
-  /** By what they are: network, device and source. */
+  /** By what they are: network, device or group, and source. */
   readonly #laid = new Map<string, WantedRoute>();
+  /** Keys of those that are wanted another way, by their network. */
+  readonly #leaving = new Map<string, string>();
   /** Routes to peers around the tunnel, by the peer's canonical text. */
   readonly #around = new Map<string, DeviceRoute>();
   /** Such routes of a process before this one that were not wanted yet. */
@@ -77,10 +87,14 @@ export class GatewayRoutes {
     return this.#tunnelled.map(formatCidr);
   }
 
-  /** What `update` wants for these connections. Those that are administratively down have no routes. */
+  /**
+   * What `update` wants for these connections. Those that are administratively down have no routes.
+   * @param groupOf the group that a network of `routes` is distributed over
+   */
   wanted(
     connections: readonly GatewayConnection[],
     deviceOf: (connection: GatewayConnection) => string,
+    groupOf: (network: string) => DeviceGroup | undefined = () => undefined,
   ): WantedRoute[] {
     const own = this.#network.localAddresses();
     const sources = new Map<string, IpBytes | undefined>();
@@ -89,18 +103,19 @@ export class GatewayRoutes {
       .flatMap((one) => {
         const source = sourceIn(own, one.local.cidrs.map(cidrOf));
         const device = deviceOf(one);
-        return [...one.peer.cidrs, ...one.routes]
-          .map(cidrOf)
-          .flatMap(halves)
-          .map((cidr) => {
+        return [...one.peer.cidrs, ...one.routes].flatMap((network) => {
+          const group = groupOf(network);
+          return halves(cidrOf(network)).map((cidr): WantedRoute => {
             const fits = source !== undefined && source.length === cidr.address.length;
             // Connections that share a network of the peer share its route.
             const place = `${formatCidr(cidr)} ${device}`;
             if (!sources.has(place)) sources.set(place, fits ? source : undefined);
             const shared = sources.get(place);
             const route = { cidr, device, ...(shared === undefined ? {} : { source: shared }) };
-            return { connection: one.id, route };
+            if (group === undefined) return { connection: one.id, route };
+            return { connection: one.id, route: { ...route, group: group.id }, members: group.devices };
           });
+        });
       });
   }
 
@@ -129,7 +144,7 @@ export class GatewayRoutes {
     for (const { connection, route } of fenced) attempt(connection, () => this.#fence.add(route.cidr));
     this.#takeUnwanted(possible, attempt);
     this.#tunnelled = possible.map(({ route }) => route.cidr);
-    this.#devices = new Set(possible.map(({ route }) => route.device));
+    this.#devices = new Set(possible.flatMap(({ route, members = [] }) => [route.device, ...members]));
     // First around, while the routing table still shows the way without the tunnel.
     for (const { address, connection } of peers) attempt(connection, () => this.pinBypass(address));
     for (const one of possible) attempt(one.connection, () => this.#lay(one));
@@ -190,8 +205,15 @@ export class GatewayRoutes {
 
   #takeUnwanted(wanted: readonly WantedRoute[], attempt: Attempt): void {
     const keys = new Set(wanted.map(({ route }) => keyOf(route)));
+    const networks = new Set(wanted.map(({ route }) => formatCidr(route.cidr)));
+    this.#leaving.clear();
     for (const [key, { route, connection }] of this.#laid) {
       if (keys.has(key)) continue;
+      const network = formatCidr(route.cidr);
+      if (networks.has(network)) {
+        this.#leaving.set(network, key);
+        continue;
+      }
       this.#laid.delete(key);
       attempt(connection, () => this.#take(route));
     }
@@ -207,8 +229,13 @@ export class GatewayRoutes {
 
   #lay(one: WantedRoute): void {
     const key = keyOf(one.route);
-    if (!this.#laid.has(key)) {
-      const { cidr } = one.route;
+    const { cidr } = one.route;
+    const leaving = this.#leaving.get(formatCidr(cidr));
+    if (leaving !== undefined) {
+      this.#network.replaceRoute(one.route);
+      this.#leaving.delete(formatCidr(cidr));
+      this.#laid.delete(leaving);
+    } else if (!this.#laid.has(key)) {
       this.#replaceStanding(cidr);
       const others = cidr.address.length === 16 ? this.#network.routesTo(cidr) : [];
       // The kernel does not refuse a second IPv6 route to a network, and takes the one with the lower metric.
@@ -312,8 +339,9 @@ function conflictError(cidr: Cidr, others: readonly HostRoute[]): StartError | u
   );
 }
 
-function keyOf({ cidr, device, source }: DeviceRoute): string {
-  return `${formatCidr(cidr)} ${device} ${source === undefined ? '' : formatIp(source)}`;
+function keyOf({ cidr, device, source, group }: DeviceRoute): string {
+  const from = source === undefined ? '' : formatIp(source);
+  return `${formatCidr(cidr)} ${group === undefined ? device : `group ${group}`} ${from}`;
 }
 
 /** A default route is laid as two halves: they win against the host's own and leave it untouched. */

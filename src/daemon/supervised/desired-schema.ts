@@ -120,6 +120,7 @@ const connection = modelOf<GatewayConnection>({
     cidrs,
     ikeIdentity: IdentityModel,
   }),
+  distributeTraffic: Type.Boolean(),
   interface: Type.Optional(DeviceName),
   routes: cidrs,
 });
