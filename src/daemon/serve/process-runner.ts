@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import {
   CaptureRefused,
@@ -21,7 +21,6 @@ import type { GatewaySnapshot } from '../../telemetry/metrics/samples.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { Millis } from '../../util/units.js';
 import type { ControlClient } from '../control/client.js';
-import { StartError } from '../start-error.js';
 import { type DesiredState, encodeDesired } from '../supervised/desired-state.js';
 import { captureStream } from './capture-stream.js';
 import { GatewaySeats } from './gateway-seats.js';
@@ -29,9 +28,9 @@ import { KernelRoutes } from './kernel-routes.js';
 import { cleanUp, endLeftover, type LaunchOptions } from './launch.js';
 import { type MemberOptions, MemberProcess } from './member-process.js';
 import type { RouteMove } from './route-trails.js';
-import { memberOf, memberSocket } from './run-folder.js';
+import { memberOf, memberSocket, ownFolder } from './run-folder.js';
 import { SpareStarts } from './spare-starts.js';
-import { STALL_PACE, StallWatch } from './stall-watch.js';
+import { StallWatches } from './stall-watch.js';
 
 /** What all gateway processes of a server have in common. */
 export interface ProcessRunnerOptions {
@@ -57,8 +56,6 @@ interface RunningGateway {
   readonly members: readonly MemberProcess[];
   /** Undefined for one without a standby. */
   readonly seats: GatewaySeats | undefined;
-  /** By member, where another one can take its traffic. */
-  readonly stalls: readonly StallWatch[];
   /** As people call it now. */
   name: string;
   /** By member: its metrics as long as its process gives none. */
@@ -87,7 +84,7 @@ export class ProcessRunner implements GatewayRunner {
   readonly #gateways = new Map<string, RunningGateway>();
   readonly #listeners = new Set<(id: string) => void>();
   readonly #spares = new SpareStarts();
-  readonly #beat: NodeJS.Timeout;
+  readonly #stalls: StallWatches;
   readonly routes: KernelRoutes;
 
   constructor(options: ProcessRunnerOptions) {
@@ -96,8 +93,7 @@ export class ProcessRunner implements GatewayRunner {
     const { folder: owner, logger } = options;
     const changed = (gateway: string): void => this.#tell(gateway);
     this.routes = new KernelRoutes({ owner, logger, changed, moved: (move) => this.#report(move) });
-    this.#beat = setInterval(() => this.#beatAll(), STALL_PACE.beat);
-    this.#beat.unref();
+    this.#stalls = new StallWatches({ isNeeded: (gateway) => this.routes.leadsTo(gateway), changed });
   }
 
   async start(desired: DesiredGateway): Promise<void> {
@@ -108,7 +104,7 @@ export class ProcessRunner implements GatewayRunner {
     if (this.#options.standby && first?.gateway.mode === 'policy') {
       const seats = this.#seatsOf(desired, first);
       this.#gateways.set(id, {
-        ...{ seats, stalls: [], name, absent },
+        ...{ seats, name, absent },
         get members() {
           return [seats.speaker];
         },
@@ -123,8 +119,8 @@ export class ProcessRunner implements GatewayRunner {
       (file, index) =>
         new MemberProcess(this.#desiredOf(desired, file, index), this.#memberOptions(desired, index)),
     );
-    const stalls = members.length > 1 ? members.map((member) => this.#stallWatchOf(id, member)) : [];
-    this.#gateways.set(id, { members, seats: undefined, stalls, name, absent });
+    this.#gateways.set(id, { members, seats: undefined, name, absent });
+    if (members.length > 1) this.#stalls.watch(id, members);
     for (const member of members) member.start();
   }
 
@@ -184,6 +180,7 @@ export class ProcessRunner implements GatewayRunner {
     else await Promise.all(running.members.map((member) => member.stop()));
     this.#gateways.delete(id);
     this.routes.forget(id);
+    this.#stalls.forget(id);
     this.#tell(id);
   }
 
@@ -204,7 +201,7 @@ export class ProcessRunner implements GatewayRunner {
     const reason = running.members.map((member) => member.reason).find((one) => one !== undefined);
     const members = running.members.map(({ status }) => status);
     const faults = running.members.map(({ fault }) => fault);
-    const stalled = running.stalls.map(({ isStalled }) => isStalled);
+    const stalled = this.#stalls.of(id);
     const routeFaults = this.routes.faultsOf(id);
     const routeNotes = this.routes.notesOf(id);
     return {
@@ -302,7 +299,7 @@ export class ProcessRunner implements GatewayRunner {
   /** Lets go of all gateways: they go on, and the next server finds them. */
   async release(): Promise<void> {
     this.routes.release();
-    clearInterval(this.#beat);
+    this.#stalls.end();
     await Promise.all(
       [...this.#gateways.values()].map(({ seats, members }) =>
         seats === undefined ? Promise.all(members.map((member) => member.release())) : seats.release(),
@@ -313,7 +310,7 @@ export class ProcessRunner implements GatewayRunner {
 
   /** Stops all gateways in good order. */
   async close(): Promise<void> {
-    clearInterval(this.#beat);
+    this.#stalls.end();
     this.routes.remove();
     const results = await Promise.allSettled([...this.#gateways.keys()].map((id) => this.stop(id)));
     for (const result of results) {
@@ -369,18 +366,6 @@ export class ProcessRunner implements GatewayRunner {
     this.#options.publish({ ...event, gateway: { id, name: running?.name ?? id } });
   }
 
-  #stallWatchOf(id: string, member: MemberProcess): StallWatch {
-    return new StallWatch({
-      ask: () => signOfLife(member),
-      isNeeded: () => this.routes.leadsTo(id),
-      changed: () => this.#tell(id),
-    });
-  }
-
-  #beatAll(): void {
-    for (const { stalls } of this.#gateways.values()) for (const watch of stalls) watch.beat();
-  }
-
   #tell(id: string): void {
     for (const listener of this.#listeners) listener(id);
   }
@@ -389,28 +374,6 @@ export class ProcessRunner implements GatewayRunner {
 function standbyOf({ active = 0, standby: { state, fault } }: GatewaySeats): StandbyObservation {
   const isReady = state === 'standby';
   return { active, isReady, ...(isReady || fault === undefined ? {} : { fault }) };
-}
-
-/**
- * Makes the folder, or makes sure that it is ours alone: keys are sent to what answers in it.
- * @throws StartError when it is another user's, or no folder
- */
-function ownFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const { uid } = lstatSync(path);
-  if (!lstatSync(path).isDirectory() || uid !== process.geteuid?.()) {
-    throw new StartError(
-      `the folder ${path} belongs to another user, or is a link`,
-      'name another one as "run_folder", in a place that only root may write to',
-    );
-  }
-  chmodSync(path, 0o700);
-}
-
-/** Asks a process whether it lives. One that does not run has no tunnels that could stall. @throws when it is silent */
-async function signOfLife(member: MemberProcess): Promise<void> {
-  await member.ask((client) => client.ping());
-  if (member.state === 'silent') throw new Error('it does not answer');
 }
 
 /**
