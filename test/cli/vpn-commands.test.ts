@@ -438,7 +438,7 @@ t.test('every command has help with an example, and completion knows them', asyn
       ...family('vpn-gateway-connection-local-cidr', '-add -delete'),
       ...family('vpn-gateway-connection-peer-cidr', '-add -delete'),
       ...['vpc-routing-tables', 'vpc-routing-table-routes', 'vpc-default-routing-table'],
-      ...['subnet-routing-table', 'subnet-update'],
+      ...['subnet-routing-table', 'subnet-update', 'vpc-route-states'],
       ...family('vpc-routing-table', ' -create -update -delete'),
       ...family('vpc-routing-table-route', ' -create -update -delete'),
     ].sort(),
