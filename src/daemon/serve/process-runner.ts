@@ -30,7 +30,7 @@ import { type MemberOptions, MemberProcess } from './member-process.js';
 import type { RouteMove } from './route-trails.js';
 import { memberOf, memberSocket, ownFolder } from './run-folder.js';
 import { SpareStarts } from './spare-starts.js';
-import { StallWatches } from './stall-watch.js';
+import { StallWatches } from './stall-watches.js';
 
 /** What all gateway processes of a server have in common. */
 export interface ProcessRunnerOptions {

@@ -1,4 +1,3 @@
-import type { MemberProcess } from './member-process.js';
 import { Pulse, type PulseClock, type PulsePace, systemPulseClock } from './pulse.js';
 
 /** How closely a member is watched, in milliseconds. */
@@ -98,51 +97,4 @@ export class StallWatch {
     this.#isStalled = isStalled;
     this.#hooks.changed();
   }
-}
-
-/** The watches over the members of gateways that can take each other's traffic. */
-export class StallWatches {
-  readonly #hooks: { isNeeded(gateway: string): boolean; changed(gateway: string): void };
-  readonly #watches = new Map<string, readonly StallWatch[]>();
-  readonly #timer: NodeJS.Timeout;
-
-  /** @param hooks those of a watch, of all members of a gateway */
-  constructor(hooks: { isNeeded(gateway: string): boolean; changed(gateway: string): void }) {
-    this.#hooks = hooks;
-    this.#timer = setInterval(() => {
-      for (const watches of this.#watches.values()) for (const watch of watches) watch.beat();
-    }, STALL_PACE.beat);
-    this.#timer.unref();
-  }
-
-  watch(gateway: string, members: readonly Pick<MemberProcess, 'ask' | 'state'>[]): void {
-    const watches = members.map(
-      (member) =>
-        new StallWatch({
-          ask: () => signOfLife(member),
-          isNeeded: () => this.#hooks.isNeeded(gateway),
-          changed: () => this.#hooks.changed(gateway),
-        }),
-    );
-    this.#watches.set(gateway, watches);
-  }
-
-  /** In member order; none for a gateway that is not watched. */
-  of(gateway: string): readonly boolean[] {
-    return this.#watches.get(gateway)?.map(({ isStalled }) => isStalled) ?? [];
-  }
-
-  forget(gateway: string): void {
-    this.#watches.delete(gateway);
-  }
-
-  end(): void {
-    clearInterval(this.#timer);
-  }
-}
-
-/** Asks a process whether it lives. One that does not run has no tunnels that could stall. @throws when it is silent */
-async function signOfLife(member: Pick<MemberProcess, 'ask' | 'state'>): Promise<void> {
-  await member.ask((client) => client.ping());
-  if (member.state === 'silent') throw new Error('it does not answer');
 }
