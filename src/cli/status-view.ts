@@ -7,6 +7,7 @@ import type {
   StatusReason,
 } from '../connection/status.js';
 import { countOf, formatBytes, formatDuration } from './amounts.js';
+import { routeFacts } from './route-facts.js';
 import { summaryOf } from './status-filter.js';
 import type { Style } from './style.js';
 import { type Column, renderPairs, renderTable, wrapText } from './table.js';
@@ -125,7 +126,7 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
     ['establish mode', connection.establish_mode],
     ['peer', connection.peer],
     ...(connection.interface === undefined ? [] : [['interface', connection.interface] as [string, string]]),
-    ...routeFacts(connection.routes, options.now),
+    ...routeFacts(connection.routes ?? [], options.now),
   ];
   if (connection.next_attempt_at !== undefined) {
     facts.push(['next attempt', `in ${remaining(connection.next_attempt_at, options.now)}`]);
@@ -150,18 +151,6 @@ export function renderConnection(connection: ConnectionStatusDocument, options: 
   const explained = explain(connection, options);
   if (explained.length > 0) lines.push('', ...explained);
   return lines;
-}
-
-/** The networks that are routed into its device, those apart that another connection carries now. */
-function routeFacts(routes: ConnectionStatusDocument['routes'] = [], now: number): [string, string][] {
-  const textOf = ({ destination, moved_at }: (typeof routes)[number]): string =>
-    moved_at === undefined ? destination : `${destination} for ${age(moved_at, now)}`;
-  const carried = routes.filter(({ carries }) => carries).map(textOf);
-  const others = routes.filter(({ carries }) => !carries).map(textOf);
-  return [
-    ...(carried.length === 0 ? [] : [['carries', carried.join(', ')] as [string, string]]),
-    ...(others.length === 0 ? [] : [['left to others', others.join(', ')] as [string, string]]),
-  ];
 }
 
 /** `IKEv2 aes256/sha256/modp_2048`: cipher, integrity (the PRF with an AEAD cipher) and group. */

@@ -225,3 +225,15 @@ t.test('the overview tells of several packet workers', async (t) => {
   t.match(renderStatus(of(1), view)[0], /culvert0, ffi data plane, running/);
   t.match(renderStatus(of(2), view)[0], /ffi data plane with 2 workers \(2\/0 child SAs\), running/);
 });
+
+t.test('networks that several connections name', async (t) => {
+  const routes = [
+    { destination: '10.2.0.0/24', carries: true },
+    { destination: '10.3.0.0/24', carries: true, moved_at: '2026-01-01T11:59:18Z' },
+    { destination: '10.4.0.0/24', carries: false, moved_at: '2026-01-01T09:53:00Z' },
+  ];
+  const text = renderConnection({ ...up, routes }, view).join('\n');
+  t.match(text, /^ {2}carries +10\.2\.0\.0\/24, 10\.3\.0\.0\/24 for 42s$/m);
+  t.match(text, /^ {2}left to others +10\.4\.0\.0\/24 for 2h07m$/m);
+  t.notMatch(renderConnection({ ...up, routes: routes.slice(0, 1) }, view).join('\n'), /left to others/);
+});
