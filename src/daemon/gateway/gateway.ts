@@ -218,7 +218,8 @@ export class Gateway {
     // When the step is over: what the host refuses changes the status in its turn.
     setImmediate(() => {
       this.#isArranging = false;
-      if (this.#stopping === undefined) this.#repair.arrange(this.#configured.file);
+      const isEnding = this.#stopping !== undefined || this.#handingOver !== undefined;
+      if (!isEnding) this.#repair.arrange(this.#configured.file);
     });
   }
 
