@@ -169,6 +169,8 @@ export class HaNode {
       this.#limited = update.n;
       this.#send(update);
     }
+    const late = this.#ahead.catchUp(4);
+    if (late !== undefined) this.#send(late);
     const marks = [...this.#senders.byId.keys()].map((id) => ({ id, highest: 0, at: this.#sim.now }));
     const more = marks.length === 0 ? undefined : this.#ahead.note([{ kind: 'marks', marks }]);
     if (more !== undefined) this.#send(more);

@@ -46,6 +46,10 @@ export class WriteAhead {
   readonly #export: (connection: ConnectionId) => SaRecord[];
   readonly #image = new GatewayImage();
   readonly #held: Held[] = [];
+  /** Connections that were touched by steps that made nothing visible. */
+  readonly #later = new Set<ConnectionId>();
+  /** Messages that have come through here: the engine repeats the same octets, in the same object. */
+  readonly #passed = new WeakSet<Uint8Array>();
   readonly #reserved: { readonly n: number; readonly reservations: readonly Reservation[] }[] = [];
   #hasStandby = false;
   #n = 0;
@@ -77,16 +81,18 @@ export class WriteAhead {
     this.#image.apply(expected.map((spi) => ({ kind: 'expected', spi })));
   }
 
-  /** One step of the engine: its outputs, and the connections that it has touched. */
+  /**
+   * One step of the engine: its outputs, and the connections that it has touched. A step that makes nothing new visible
+   * outside changes the image later: a takeover from an older one is then as if the step had not been. So what anyone can
+   * send again and again, and what all traffic brings about, costs no export.
+   */
   step(outputs: readonly Output[], touched: readonly ConnectionId[]): Ahead {
     const ready = outputs.map((output) => this.#placed(output));
     const changes: ImageChange[] = [];
-    for (const connection of touched) {
-      const records = this.#export(connection);
-      if (sameRecords(records, this.#image.recordsOf(connection))) wipeSecrets(records);
-      else changes.push({ kind: 'connection', connection, records });
-    }
+    if (ready.some((output) => this.#isNews(output))) changes.push(...this.#exported(touched));
+    else for (const connection of touched) this.#later.add(connection);
     for (const output of ready) {
+      if (output.kind === 'send') this.#passed.add(output.bytes);
       const change = changeOf(output);
       if (change !== undefined) changes.push(change);
     }
@@ -110,8 +116,15 @@ export class WriteAhead {
     return update;
   }
 
+  /** Brings some of the connections into the image whose changes could wait. Returns the update, if there is one. */
+  catchUp(connections: number): ImageUpdate | undefined {
+    const some = [...this.#later].slice(0, connections);
+    return this.note(this.#exported(some));
+  }
+
   /** A standby that has nothing yet is there. Returns what it gets first: all there is. */
   begin(): ImageUpdate {
+    this.catchUp(this.#later.size);
     this.#hasStandby = true;
     return { n: ++this.#n, changes: this.#image.snapshot() };
   }
@@ -140,6 +153,23 @@ export class WriteAhead {
     for (const { output } of this.#held) if (output.kind === 'install-child') wipeSecrets(output.child);
     this.#held.length = 0;
     this.#image.clear();
+  }
+
+  /** Whether an output makes something visible to others that was not before: no event is, nor a repeated message. */
+  #isNews(output: ReadyOutput): boolean {
+    return output.kind === 'send' ? !this.#passed.has(output.bytes) : output.kind !== 'event';
+  }
+
+  /** What is other than in the image, of these connections. */
+  #exported(connections: readonly ConnectionId[]): ImageChange[] {
+    return connections.flatMap((connection) => {
+      this.#later.delete(connection);
+      const records = this.#export(connection);
+      if (!sameRecords(records, this.#image.recordsOf(connection)))
+        return [{ kind: 'connection', connection, records } as const];
+      wipeSecrets(records);
+      return [];
+    });
   }
 
   #placed(output: Output): ReadyOutput {

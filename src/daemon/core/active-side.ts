@@ -29,6 +29,9 @@ export interface ActiveSideDeps {
 /** Outputs that may wait for the standby: it answers within a millisecond, or is lost. */
 const MAX_WAITING = 10_000;
 
+/** Connections at each look whose changes could wait: an export takes some 50 microseconds. */
+const CATCH_UP = 4;
+
 /**
  * The engine of a gateway whose state another host has, too: as the engine itself for who drives it, but what a step makes
  * visible outside waits until the standby has acknowledged it. Without a standby nothing waits.
@@ -114,6 +117,7 @@ export class ActiveSide implements EngineLike {
       if (update !== undefined) this.#complete.limits = update.n;
       this.#send(update);
     }
+    this.#send(this.#ahead.catchUp(CATCH_UP));
     const marks = counters.flatMap(markOf);
     if (marks.length > 0) this.#send(this.#ahead.note([{ kind: 'marks', marks }]));
   }
