@@ -47,6 +47,8 @@ export interface ApiContext {
   readonly program: string;
   /** Reads the server's file again; absent where there is none. */
   readonly reload?: ReloadServer;
+  /** Where the TCP listener answers, by the address that was bound; absent before and without one. */
+  url?: string;
 }
 
 /** What a reload of the server's file did, or would do. */

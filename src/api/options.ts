@@ -31,4 +31,6 @@ export interface ApiOptions {
   readonly trustProxy?: readonly string[];
   /** Where events come together; one of the server's own when left out. */
   readonly events?: EventHub;
+  /** Folder of the built console, which is served below `/console/`; no console when left out. */
+  readonly console?: string;
 }

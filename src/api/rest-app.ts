@@ -8,22 +8,21 @@ import {
   fastify,
 } from 'fastify';
 import { StoreError } from '../store/store.js';
+import { addAccess } from './access.js';
+import { registerRoutes } from './all-routes.js';
 import { Authenticator } from './auth/authenticator.js';
-import { ANYBODY, SOCKET } from './auth/principal.js';
+import { Sessions } from './auth/sessions.js';
 import { BODY_LIMIT, tooLarge } from './bodies.js';
+import { ConsoleAssets } from './console/assets.js';
 import type { ApiContext } from './context.js';
-import { registerDocsRoute } from './docs-route.js';
 import { ApiError } from './errors.js';
 import { EventStreams } from './event-streams.js';
-import { registerEventsRoute } from './events-route.js';
-import { registerHealthRoutes, ServerHealth } from './health.js';
-import { answerGarbage, isLoopbackHost, REQUEST_TIMEOUT_MS } from './listeners.js';
+import { ServerHealth } from './health.js';
+import { answerGarbage, REQUEST_TIMEOUT_MS } from './listeners.js';
 import { type ApiObserver, authFailureOf, observe } from './observer.js';
 import { registerDocument } from './openapi.js';
 import type { ApiOptions } from './options.js';
-import { registerReloadRoute } from './reload-route.js';
-import { noteRequest, originOf, registerOperations } from './routes.js';
-import { registerTokenRoute } from './token-route.js';
+import { noteRequest } from './routes.js';
 
 /** What answers requests, before anything listens. */
 export interface RestApp {
@@ -52,19 +51,12 @@ export async function restApp(
     options.auth.mode === 'none'
       ? undefined
       : new Authenticator({ ...options.auth, account: context.site.account }, refusals, audit);
-  addAccess(app, authenticator, rootSockets, now);
-  app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async (request) => ({
-    ...app.swagger(),
-    servers: [{ url: originOf(request, context) }],
-  }));
-  registerDocsRoute(app);
+  const sessions = authenticator && new Sessions(authenticator);
+  addAccess(app, { authenticator, sessions, rootSockets, now });
   const health = await ServerHealth.of(context);
-  registerHealthRoutes(app, health);
-  if (authenticator !== undefined) registerTokenRoute(app, authenticator, context);
-  registerReloadRoute(app, context);
   const streams = new EventStreams(events);
-  registerEventsRoute(app, context, streams);
-  registerOperations(app, context);
+  const assets = options.console === undefined ? undefined : new ConsoleAssets(options.console);
+  registerRoutes(app, { context, health, streams, authenticator, sessions, assets });
   await app.ready();
   return { app, authenticator, health, streams };
 }
@@ -99,6 +91,7 @@ function makeApp({ tls, trustProxy = [] }: ApiOptions): FastifyInstance {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.decorateRequest('principal', null);
   app.decorateRequest('headSeconds', null);
+  app.decorateRequest('sessionEnd', null);
   return app;
 }
 
@@ -128,42 +121,6 @@ function markAnswer(request: FastifyRequest, reply: FastifyReply): void {
     'x-content-type-options': 'nosniff',
     vary: 'Accept-Encoding',
   });
-}
-
-function addAccess(
-  app: FastifyInstance,
-  authenticator: Authenticator | undefined,
-  rootSockets: WeakSet<Socket>,
-  now: () => Date,
-): void {
-  app.addHook('onRequest', async (request) => {
-    const open = request.routeOptions.config?.public === true;
-    if (rootSockets.has(request.raw.socket)) {
-      request.principal = SOCKET;
-    } else if (authenticator === undefined) {
-      refuseStrangers(request);
-      request.principal = ANYBODY;
-    } else if (!open && !request.is404) {
-      const address = request.ip;
-      request.principal = authenticator.authenticate(request.headers.authorization, address, now());
-    }
-  });
-}
-
-/**
- * Without authentication a web page in the operator's browser could send requests to the loopback address: refuses
- * those that come from a page, and those whose host is a name made to lead here.
- */
-function refuseStrangers(request: FastifyRequest): void {
-  const { origin } = request.headers;
-  const site = request.headers['sec-fetch-site'];
-  const foreign =
-    (origin !== undefined && origin !== `${request.protocol}://${request.host}`) ||
-    site === 'cross-site' ||
-    site === 'same-site';
-  if (!foreign && isLoopbackHost(request.hostname)) return;
-  const message = 'without authentication only programs on this machine are served, by its loopback address';
-  throw new ApiError(403, 'not_authorized', message);
 }
 
 function toApiError(error: unknown, bodyLimit = BODY_LIMIT): ApiError {

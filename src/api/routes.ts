@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as Type from '../util/json-schema.js';
 import { type AuditedOperation, auditedAs, targetOf } from './audit/actions.js';
+import type { AuditEntry } from './audit/trail.js';
 import type { Principal } from './auth/principal.js';
 import { decodeBody, parseJson } from './bodies.js';
+import { CONSOLE_HEADER } from './console/cookie.js';
 import type { ApiContext } from './context.js';
 import { readDialect } from './dialect.js';
 import { ApiError } from './errors.js';
@@ -30,10 +32,14 @@ declare module 'fastify' {
     principal: Principal | null;
     /** After how many seconds the answer began, of one that goes on: that it goes on is no slowness. */
     headSeconds: number | null;
+    /** When the login ends that the principal comes from; null where it comes from elsewhere. */
+    sessionEnd: Date | null;
   }
   interface FastifyContextConfig {
     /** Answers without a token. */
     public?: boolean;
+    /** A page for browsers, which has nothing of the site. */
+    page?: boolean;
     /** How the audit trail names the operation. */
     audit?: AuditedOperation;
   }
@@ -130,7 +136,7 @@ export function noteRequest(
   if (audited === undefined || principal === null) return;
   const { action } = audited;
   const { name, role, by } = principal;
-  audit.requested({
+  const entry: AuditEntry = {
     at: now().toISOString(),
     action,
     outcome: reason === undefined ? 'success' : 'failure',
@@ -138,7 +144,10 @@ export function noteRequest(
     ...targetOf(audited, request.params as Readonly<Record<string, string>>),
     ...(reason === undefined ? {} : { reason }),
     requestId: request.id,
-  });
+  };
+  const isPage = reason === undefined && request.method === 'GET' && CONSOLE_HEADER in request.headers;
+  if (isPage) audit.pageRead(entry);
+  else audit.requested(entry);
   logger.debug({ audit: true, action, who: name, request_id: request.id, ...reason }, action);
 }
 

@@ -133,7 +133,9 @@ export class ApiServer {
       await this.app.listen({ host: tcp.host, port: tcp.port });
       // Fastify's own answer names 127.0.0.1 for a listener on every address.
       const { address, family, port } = this.app.server.address() as AddressInfo;
-      return `http${tls === undefined ? '' : 's'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+      const url = `http${tls === undefined ? '' : 's'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+      this.#parts.context.url = url;
+      return url;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
       const where = `${tcp.host} port ${tcp.port}`;

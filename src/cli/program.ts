@@ -7,6 +7,7 @@ import { benchCommand } from './commands/bench.js';
 import { captureCommand } from './commands/capture.js';
 import { checkCommand } from './commands/check.js';
 import { completionCommand } from './commands/completion.js';
+import { consoleCommand } from './commands/console.js';
 import { doctorCommand } from './commands/doctor.js';
 import { downCommand } from './commands/down.js';
 import { eventsCommand } from './commands/events.js';
@@ -46,6 +47,7 @@ const COMMANDS: readonly CliCommand[] = [
   reloadCommand,
   serveCommand,
   serveReloadCommand,
+  consoleCommand,
   gatewayProcessCommand,
   tokenCommand,
   pskCommand,

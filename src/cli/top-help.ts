@@ -10,7 +10,7 @@ const GROUPS: readonly (readonly [title: string, names: readonly string[]])[] = 
   ['Try and measure it', ['pair', 'bench']],
   [
     'The API server and its gateways',
-    ['serve', 'serve-reload', 'apply', 'export', 'backup', 'restore', 'store', 'token'],
+    ['serve', 'serve-reload', 'apply', 'export', 'backup', 'restore', 'store', 'token', 'console'],
   ],
 ];
 

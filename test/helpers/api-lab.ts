@@ -38,6 +38,8 @@ export interface LabOptions {
   readonly store?: Store;
   readonly runner?: FakeRunner;
   readonly trustProxy?: readonly string[];
+  /** Folder of a built console. */
+  readonly console?: string;
 }
 
 export const PSK = 'lkj14b1oi0alcniejkso';
@@ -137,6 +139,7 @@ export class ApiLab {
       logger: pino({ level: 'info' }, { write: (line: string) => void log.push(line) }),
       auth: options.auth ?? { mode: 'none' },
       ...(options.trustProxy === undefined ? {} : { trustProxy: options.trustProxy }),
+      ...(options.console === undefined ? {} : { console: options.console }),
       now: () => clock.now,
     });
     t.teardown(async () => {

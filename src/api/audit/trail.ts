@@ -51,6 +51,11 @@ export interface NumberedEntry {
   readonly entry: AuditEntry;
 }
 
+/** Reads of one page that is open are one entry for so long, in milliseconds, with their number. */
+const PAGE_FOLD_MS = 600_000;
+/** Reads that are distinguished for that; the oldest go first. */
+const MAX_PAGE_READS = 1000;
+
 /** Entries that are kept of each class, so that many of one kind push out none of another. */
 const KEPT = { change: 5000, request: 5000, login: 1000 } as const;
 type Class = keyof typeof KEPT;
@@ -67,6 +72,7 @@ export class AuditTrail {
   readonly #store: Store;
   readonly #kept: Readonly<Record<Class, NumberedEntry[]>> = { change: [], request: [], login: [] };
   #last = 0;
+  readonly #pageReads = new Map<string, { readonly number: number; entry: AuditEntry }>();
   /** Changes up to this revision are among the entries. */
   #known: Revision = 0;
   #reading: Promise<void> | undefined;
@@ -114,6 +120,24 @@ export class AuditTrail {
     this.#add('request', entry);
   }
 
+  /**
+   * A page of the console read something, which it does every few seconds as long as it is open: summed up, so that it
+   * pushes out nothing else.
+   */
+  pageRead(entry: AuditEntry): void {
+    const { action, initiator, target } = entry;
+    const key = [action, target?.id, initiator.by, initiator.name, initiator.address].join(' ');
+    const last = this.#pageReads.get(key);
+    if (last !== undefined && Date.parse(entry.at) - Date.parse(last.entry.at) < PAGE_FOLD_MS) {
+      last.entry = { ...last.entry, repeats: (last.entry.repeats ?? 1) + 1 };
+      return;
+    }
+    this.#pageReads.delete(key);
+    const [oldest] = this.#pageReads.keys();
+    if (oldest !== undefined && this.#pageReads.size >= MAX_PAGE_READS) this.#pageReads.delete(oldest);
+    this.#pageReads.set(key, this.#add('request', entry));
+  }
+
   login(entry: AuditEntry): void {
     this.#add('login', entry);
   }
@@ -147,11 +171,13 @@ export class AuditTrail {
     for (const entry of entriesOf(note)) this.#add('change', entry);
   }
 
-  #add(kind: Class, entry: AuditEntry): void {
+  #add(kind: Class, entry: AuditEntry): { readonly number: number; entry: AuditEntry } {
     const kept = this.#kept[kind];
-    kept.push({ number: ++this.#last, entry });
+    const numbered = { number: ++this.#last, entry };
+    kept.push(numbered);
     // A tenth at a time: moving all of them for each new one would be costly.
     if (kept.length > KEPT[kind] * 1.1) kept.splice(0, kept.length - KEPT[kind]);
+    return numbered;
   }
 }
 

@@ -4,7 +4,7 @@ import type { AuditTrail } from '../audit/trail.js';
 import { ApiError } from '../errors.js';
 import { type Credential, findCredential } from './credentials.js';
 import { type Claims, signToken, verifyToken } from './jwt.js';
-import { holderOf, LoginLimit } from './login-limit.js';
+import { LoginLimit, networkOf } from './login-limit.js';
 import type { Principal } from './principal.js';
 import type { RefusalLog } from './refusal-log.js';
 
@@ -30,6 +30,11 @@ export interface IssuedToken {
   /** Seconds since 1970. */
   readonly expiration: number;
   readonly scope: string;
+}
+
+/** Who has a credential; `key` distinguishes it from an earlier one of the same name. */
+export interface Holder extends Principal {
+  readonly key: string;
 }
 
 const ACCESS_SECONDS = 3600;
@@ -71,7 +76,7 @@ export class Authenticator {
     const token = /^bearer +(\S+)$/i.exec(header.trim())?.[1];
     const principal = token === undefined ? undefined : this.#principalOf(token, now);
     if (principal !== undefined) return principal;
-    this.#refuse(address, now, 'its token is not valid here, or has expired');
+    this.refuse(address, now, 'its token is not valid here, or has expired');
     throw new ApiError(401, 'token_invalid', 'the token is not valid here, or has expired: get a new one', {
       name: 'Authorization',
       type: 'header',
@@ -82,7 +87,7 @@ export class Authenticator {
   exchange(apiKey: string, address: string, issuer: string, now: Date): IssuedToken {
     const credential = findCredential(this.#options.apiKeys, apiKey);
     if (credential !== undefined) return this.#issue(credential, address, issuer, now);
-    this.#refuse(address, now, 'its API key is not known');
+    this.refuse(address, now, 'its API key is not known');
     throw new ApiError(400, 'token_invalid', 'the API key is not known');
   }
 
@@ -92,15 +97,79 @@ export class Authenticator {
     const credential =
       typeof claims === 'object' && claims.typ === 'refresh' ? this.#holder(claims) : undefined;
     if (credential !== undefined) return this.#issue(credential, address, issuer, now);
-    this.#refuse(address, now, 'its refresh token is not valid');
+    this.refuse(address, now, 'its refresh token is not valid');
     throw new ApiError(400, 'token_invalid', 'the refresh token is not valid');
+  }
+
+  /**
+   * The holder of a token or API key, as a person enters it at a login.
+   * @throws ApiError 401 token_invalid; 429 for a wrong one after too many of this address
+   */
+  identify(secret: string, address: string, now: Date): Holder {
+    const { tokens, apiKeys } = this.#options;
+    for (const [by, credentials] of [['token', tokens] as const, ['iam', apiKeys] as const]) {
+      const found = findCredential(credentials, secret);
+      if (found !== undefined) return holderOf(found, by);
+    }
+    this.refuse(address, now, 'its token or API key is not known');
+    const message = 'this is no token or API key of the server: "culvert token" makes one for its file';
+    throw new ApiError(401, 'token_invalid', message, { name: 'secret', type: 'field' });
+  }
+
+  /** The same holder as the configuration has it now; undefined when the credential is gone, or another one. */
+  holder({ name, by, key, role }: Holder): Holder | undefined {
+    if (by === 'console') return { name, by, key, role };
+    if (by !== 'token' && by !== 'iam') return undefined;
+    const { tokens, apiKeys } = this.#options;
+    const found = (by === 'token' ? tokens : apiKeys).find(
+      (one) => one.name === name && fingerprint(one.hash) === key,
+    );
+    return found && holderOf(found, by);
+  }
+
+  /** The holder that a principal is; one who may open the Unix socket needs no credential. */
+  holderOf({ name, by, role }: Principal): Holder | undefined {
+    if (by === 'socket' || by === 'console') return { name, by: 'console', role, key: '' };
+    const { tokens, apiKeys } = this.#options;
+    if (by !== 'token' && by !== 'iam') return undefined;
+    const found = (by === 'token' ? tokens : apiKeys).find((one) => one.name === name);
+    return found && { ...holderOf(found, by), role };
+  }
+
+  /** Names and roles of all that may log in. */
+  credentials(): readonly Pick<Holder, 'name' | 'role' | 'by'>[] {
+    const { tokens, apiKeys } = this.#options;
+    return [
+      ...tokens.map(({ name, role }) => ({ name, role, by: 'token' as const })),
+      ...apiKeys.map(({ name, role }) => ({ name, role, by: 'iam' as const })),
+    ];
+  }
+
+  /** Signs claims as those of tokens are. */
+  sign(claims: Claims): string {
+    return signToken(claims, this.#key);
+  }
+
+  /** The claims that `sign` signed; else why not. */
+  verify(token: string, now: Date): ReturnType<typeof verifyToken> {
+    return verifyToken(token, this.#key, seconds(now));
+  }
+
+  /** Notes in the audit trail that a login began or was ended. */
+  noteLogin(verb: 'create' | 'delete', { name, role, by }: Principal, address: string, now: Date): void {
+    const action = `culvert.login.${verb}`;
+    this.#audit.login({
+      ...{ at: now.toISOString(), action, outcome: 'success' },
+      initiator: { name, role, by, address },
+    });
   }
 
   #principalOf(token: string, now: Date): Principal | undefined {
     const fixed = findCredential(this.#options.tokens, token);
     if (fixed !== undefined) return { name: fixed.name, role: fixed.role, by: 'token' };
     const claims = verifyToken(token, this.#key, seconds(now));
-    if (typeof claims !== 'object' || claims.typ === 'refresh') return undefined;
+    // Refresh tokens and sessions have a type, and are for other doors.
+    if (typeof claims !== 'object' || claims.typ !== undefined) return undefined;
     // The role is that of the key today: a key that was withdrawn takes its tokens with it.
     const holder = this.#holder(claims);
     return holder && { name: holder.name, role: holder.role, by: 'iam' };
@@ -114,9 +183,7 @@ export class Authenticator {
 
   #issue(credential: Credential, address: string, issuer: string, now: Date): IssuedToken {
     const { name, role } = credential;
-    const initiator = { name, role, by: 'iam', address } as const;
-    const action = 'culvert.login.create';
-    this.#audit.login({ at: now.toISOString(), action, outcome: 'success', initiator });
+    this.noteLogin('create', { name, role, by: 'iam' }, address, now);
     const iat = seconds(now);
     const exp = iat + ACCESS_SECONDS;
     // `id`, `account.bss`, `iss` and the times are what SDKs and Terraform read.
@@ -148,13 +215,17 @@ export class Authenticator {
   }
 
   /** Counts and logs a failed login. @throws ApiError 429 after too many of this address */
-  #refuse(address: string, now: Date, why: string): void {
-    this.#log.login(holderOf(address), why, now.getTime());
+  refuse(address: string, now: Date, why: string): void {
+    this.#log.login(networkOf(address), why, now.getTime());
     const wait = this.#limit.failed(address, now.getTime());
     if (wait === 0) return;
     const message = `too many failed logins from this address: try again in ${wait} s`;
     throw new ApiError(429, 'too_many_requests', message, undefined, { 'retry-after': String(wait) });
   }
+}
+
+function holderOf({ name, role, hash }: Credential, by: 'token' | 'iam'): Holder {
+  return { name, role, by, key: fingerprint(hash) };
 }
 
 function seconds(now: Date): number {

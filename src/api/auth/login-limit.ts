@@ -17,13 +17,13 @@ export class LoginLimit {
 
   /** Counts a failed login. Gives the seconds until the next one is answered; 0 while this one is. */
   failed(address: string, now: number): number {
-    const bucket = this.#buckets.of(holderOf(address));
+    const bucket = this.#buckets.of(networkOf(address));
     return bucket.take(now) ? 0 : Math.ceil(bucket.wait / 1000);
   }
 }
 
 /** What is counted together: an IPv4 address, or the network of an IPv6 address. */
-export function holderOf(address: string): string {
+export function networkOf(address: string): string {
   const ip = parseIp(address);
   if (ip?.length !== 16) return address;
   return `${formatIp(ip.map((octet, index) => (index < V6_PREFIX_OCTETS ? octet : 0)))}/64`;

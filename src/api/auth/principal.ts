@@ -5,8 +5,8 @@ export type Role = 'viewer' | 'editor';
 export interface Principal {
   readonly name: string;
   readonly role: Role;
-  /** How it was found out. */
-  readonly by: 'token' | 'iam' | 'socket' | 'none' | 'server';
+  /** How it was found out; `console`: by a login link that was made on the Unix socket. */
+  readonly by: 'token' | 'iam' | 'socket' | 'console' | 'none' | 'server';
 }
 
 /** The server itself, when it changes objects on its own account. */

@@ -198,6 +198,7 @@ export function patchConnection(transaction: Transaction, call: Call, context: A
 export function changeConnection(transaction: Transaction, call: Call, context: ApiContext): string {
   const { view } = transaction;
   const { gateway, connection } = findConnection(view, call.params.gateway!, call.params.id!);
+  checkTag(call, connection);
   refuseDeleting(gateway);
   const raw = call.body();
   const body = settingsReader.read(raw);

@@ -154,7 +154,8 @@ function workOutStep(
         ...(table === undefined ? {} : { table }),
         ...(step.id === undefined ? {} : { id: step.id }),
       };
-      return { ...call, headers: {}, params, body: () => body };
+      const headers = step.if_match === undefined ? {} : { 'if-match': step.if_match };
+      return { ...call, headers, params, body: () => body };
     },
   );
   return transaction.within(

@@ -41,6 +41,7 @@ import {
   UpDown,
   VpcReference,
 } from './answer-parts.js';
+import { ConsoleSession, Credentials, LoginLink } from './console-answers.js';
 import { Diagnosis, History } from './observed-answers.js';
 import { RouteState, RouteStates } from './route-state-answers.js';
 import {
@@ -320,6 +321,9 @@ export const ANSWERS: readonly NamedSchema[] = [
   Backup,
   RestoreOutcome,
   AdvertisedCidrs,
+  ConsoleSession,
+  LoginLink,
+  Credentials,
 ];
 
 /** An IKE policy. */

@@ -203,6 +203,11 @@ export function transactionBody<const Name extends string>(operations: readonly 
       vpc: Type.Optional(Type.Object({ id: text }, closed)),
       table: Type.Optional(TableReference),
       id: text,
+      if_match: Type.Optional(
+        Type.String({
+          description: 'the ETag of what is changed or deleted: it must not have changed since',
+        }),
+      ),
       body: Type.Optional(
         Type.Unsafe<object>({
           type: 'object',

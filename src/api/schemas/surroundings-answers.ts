@@ -124,7 +124,7 @@ export const AuditEntry = named('AuditEntry', {
     {
       name: optional(Text),
       role: optional(Type.Enum(['viewer', 'editor'])),
-      by: optional(Type.Enum(['token', 'iam', 'socket', 'none', 'server'])),
+      by: optional(Type.Enum(['token', 'iam', 'socket', 'console', 'none', 'server'])),
       address: optional(Text),
     },
     closed,

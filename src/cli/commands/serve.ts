@@ -2,7 +2,7 @@ import { LOG_LEVELS } from '../../telemetry/log-levels.js';
 import { defineCommand } from '../command.js';
 import { ExitCode } from '../errors.js';
 import { refuseInspector } from '../inspector.js';
-import { programPath } from '../program-path.js';
+import { consoleFolder, programPath } from '../program-path.js';
 import { readInput, refuseInput } from '../read-input.js';
 
 export const serveCommand = defineCommand({
@@ -72,6 +72,7 @@ export const serveCommand = defineCommand({
           ...(logLevel === undefined ? {} : { logLevel }),
           logFormat: format,
           logger,
+          console: consoleFolder,
           manager: ServiceManager.of(process.env, { logger }),
         },
         ({ url, socket }) => {

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { ServerReload } from '../../api/context.js';
+import type { LoginLinkAnswer } from '../../api/schemas/console-answers.js';
 import type { Backup } from '../../store/backup.js';
 import { CliError, messageOf } from '../errors.js';
 import { readCertificates, tlsTrouble } from './tls-trouble.js';
@@ -126,6 +127,13 @@ export class ApiClient {
     const type = { 'content-type': 'application/json' };
     return (await this.#request('POST', '/culvert/v1/reload', { dry_run: dryRun }, type))
       .body as ServerReload;
+  }
+
+  /** A link by which a browser logs in, once. @throws RefusedError, or CliError when the server cannot be reached */
+  async loginLink(role: 'viewer' | 'editor'): Promise<LoginLinkAnswer> {
+    const type = { 'content-type': 'application/json' };
+    return (await this.#request('POST', '/culvert/v1/console/login_links', { role }, type))
+      .body as LoginLinkAnswer;
   }
 
   /** Every object there is. @throws RefusedError, or CliError when the server cannot be reached */

@@ -24,6 +24,7 @@ const FIXED: Readonly<Record<string, keyof ServeFile>> = {
   run_folder: 'runFolder',
   standby: 'standby',
   metrics: 'metrics',
+  console: 'console',
 };
 
 /** Fields that a running server takes over. */

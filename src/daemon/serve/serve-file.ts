@@ -50,6 +50,8 @@ export interface ServeFile {
   /** What server and gateways log at least, unless the command line says so. */
   readonly logLevel?: LogLevel;
   readonly webhooks: readonly WebhookConfig[];
+  /** Whether the web console is served. */
+  readonly console: boolean;
 }
 
 /** Where metrics are served, and whether that takes a token. */
@@ -127,6 +129,7 @@ const ServeFileSchema = Type.Object(
     log_level: Type.Optional(Type.Enum(LOG_LEVELS)),
     metrics: Type.Optional(MetricsSchema),
     webhooks: Type.Optional(WebhooksSchema),
+    console: Type.Optional(Type.Boolean()),
     ...around,
     vpcs,
     subnets,
@@ -170,19 +173,9 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
   const { signing_key_file: signing, sealing_key_file: sealing, ...others } = rest;
   const { run_folder: runFolder, orphan_seconds: seconds, ...listening } = others;
   const { plain_http: plainHttp = false, trust_proxy: trustProxy = [], ...running } = listening;
-  const {
-    standby = true,
-    on_stop: onStop = 'stop',
-    log_level: logLevel,
-    metrics,
-    webhooks = [],
-    ...siteInput
-  } = running;
-  for (const [index, proxy] of trustProxy.entries()) {
-    if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
-    const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
-    issues.push({ path: ['trust_proxy', index], message });
-  }
+  const { standby = true, on_stop: onStop = 'stop', log_level: logLevel, metrics, ...further } = running;
+  const { webhooks = [], console = true, ...siteInput } = further;
+  checkProxies(trustProxy, issues);
   const site = readSite(siteInput);
   if (!site.ok) {
     issues.push(...site.error);
@@ -214,10 +207,19 @@ function readValid(input: ServeInput, source: string, issues: ConfigIssue[]): Se
     standby,
     onStop,
     webhooks: readWebhooks(webhooks, { issues, absolute: path, readSecret }),
+    console,
     ...(logLevel === undefined ? {} : { logLevel }),
     ...(scraped === undefined ? {} : { metrics: scraped }),
     metricsTokens: credentials(['metrics', 'tokens'], readers),
   };
+}
+
+function checkProxies(proxies: readonly string[], issues: ConfigIssue[]): void {
+  for (const [index, proxy] of proxies.entries()) {
+    if (parseIp(proxy) !== undefined || parseCidr(proxy).ok) continue;
+    const message = `"${proxy.slice(0, 60)}" is neither an IP address nor a network`;
+    issues.push({ path: ['trust_proxy', index], message });
+  }
 }
 
 /**

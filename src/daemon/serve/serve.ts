@@ -39,6 +39,8 @@ export interface ServeOptions {
   readonly logLevel?: string;
   readonly logFormat: 'auto' | 'text' | 'json';
   readonly logger: Logger;
+  /** Folder of the built console. */
+  readonly console?: string;
   /** Is informed of the state of the server; none when left out. */
   readonly manager?: ServiceManager;
 }
@@ -111,6 +113,7 @@ export class ControlPlane {
       ...{ store, runner, site, logger, events, auth: authOf(file), trustProxy: file.trustProxy },
       ...tls,
       ...(metrics === undefined ? {} : { observer: metrics.observer }),
+      ...(file.console && options.console !== undefined ? { console: options.console } : {}),
       reload: async (dryRun) => {
         if (plane === undefined) throw new Error('the server is still starting');
         return plane.reload(dryRun);
