@@ -56,6 +56,25 @@ t.test('two hosts', { skip }, async (t) => {
     );
   });
 
+  t.test('a commit of many megabytes, as restoring a backup makes it', async (t) => {
+    const a = await openStore(t, lab.place('large', 0));
+    const b = await openStore(t, lab.place('large', 1));
+    const text = 'x'.repeat(6000);
+    const many = Array.from({ length: 3000 }, (_, n) => put(`d${n}`, { n, text }));
+    t.equal(await a.store.commit(many, { note: { text: text.repeat(1000) } }), 1);
+    t.equal((await b.store.snapshot()).list('door').length, 3000);
+    t.equal(await b.store.commit([put('d0', { n: 'new' })]), 2, 'which folds it');
+    const c = await openStore(t, lab.place('large', 2));
+    const doors = (await c.store.snapshot()).list<{ n: unknown }>('door');
+    t.equal(doors.length, 3000);
+    t.match(
+      doors.find(({ id }) => id === 'd0'),
+      { created: 1, revision: 2, value: { n: 'new' } },
+    );
+    t.match(await c.store.notes(0, 1), [{ revision: 1, note: { text: text.repeat(1000) } }]);
+    t.same([...a.reports, ...b.reports, ...c.reports], []);
+  });
+
   t.test('a host that was away while etcd was compacted', async (t) => {
     const a = await openStore(t, lab.place('compacted', 0));
     const b = await openStore(t, lab.place('compacted', 1));

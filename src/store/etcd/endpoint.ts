@@ -29,7 +29,8 @@ const CHANNEL = {
   'grpc.service_config_disable_resolution': 1,
   'grpc.enable_http_proxy': 0,
   'grpc.use_local_subchannel_pool': 1,
-  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+  // A watch that was away gets up to a thousand transactions in one message.
+  'grpc.max_receive_message_length': 64 * 1024 * 1024,
 } as const;
 
 /** One member of etcd, with a connection that is made when it is needed. */

@@ -16,7 +16,8 @@ import {
 import { foldedHead, planCommit, planFolding } from './commit-plan.js';
 import { EtcdFormat, MAX_NOTES, type NoteRecord, parse } from './format.js';
 import type { Kv, KvChange, KvEntry } from './kv.js';
-import { Replica, type ReplicaOptions, type ReplicaState, type ResyncCause, readAll } from './replica.js';
+import { type ReplicaState, readAll } from './load.js';
+import { Replica, type ReplicaOptions, type ResyncCause } from './replica.js';
 import { SYSTEM_TIMERS, type Timers } from './timers.js';
 
 /** Where the store is and how it keeps secrets. */
@@ -298,7 +299,7 @@ class EtcdStore implements Store {
     const state = this.#replica.state;
     const { head } = state;
     if (head?.staged === undefined) return;
-    const parts = await readAll(this.#kv, this.#format.stagedOf(head.staged.commit));
+    const parts = await readAll(this.#kv, this.#format.stagedOf(head.staged.commit), 'parts');
     // Another host has done it, or the read is stale.
     if (parts.length !== head.staged.parts) return this.#ask();
     const changes = this.#format.readStaged(parts);
@@ -320,7 +321,7 @@ class EtcdStore implements Store {
     const { commit, note, parts } = parse<NoteRecord>(entry);
     const revision = this.#format.revisionOf(entry.key);
     if (parts === undefined) return note === undefined ? undefined : { revision, note };
-    const pieces = await readAll(this.#kv, this.#format.longNoteOf(revision, commit));
+    const pieces = await readAll(this.#kv, this.#format.longNoteOf(revision, commit), 'parts');
     // Removed in the meantime, as the oldest ones are.
     if (pieces.length !== parts) return undefined;
     const [first] = pieces;

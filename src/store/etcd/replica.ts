@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Millis } from '../../util/units.js';
-import { deepFreeze, inOrderOfAge, ObjectImage } from '../object-image.js';
-import { type Commit, type Revision, type StoredObject, StoreError } from '../store.js';
+import { type Commit, type Revision, StoreError } from '../store.js';
 import { Watchers } from '../watchers.js';
 import { type EtcdFormat, type Head, imageAfter, type ObjectChange, parse } from './format.js';
-import type { Kv, KvBatch, KvCondition, KvEntry, KvRange, KvRevision } from './kv.js';
+import type { Kv, KvBatch, KvCondition, KvEntry, KvRevision } from './kv.js';
+import { filling, type LoadedStore, loadStore, type ReplicaState } from './load.js';
 import type { Timers } from './timers.js';
 
 /** Why everything was read again: what the watch brought did not fit, or it brought nothing. */
@@ -18,21 +18,10 @@ export interface ReplicaOptions {
   resynced(cause: ResyncCause): void;
 }
 
-/** The store after one commit, as this host knows it. */
-export interface ReplicaState {
-  readonly image: ObjectImage;
-  /** Absent before the first commit. */
-  readonly head: Head | undefined;
-  /** The transaction that put the head; 0 when there is none. */
-  readonly changed: KvRevision;
-}
-
 /** A watch that has not brought a commit for so long after it was made is treated as broken. */
 const LAG_MS: Millis = 1000;
 /** Before a watch that has ended, or a reading that failed, is tried again. */
 const RETRY_MS: Millis = 200;
-/** Entries of one read: some thousand characters each. */
-const PAGE = 200;
 /** Times that a state of the past is looked at again before it is left to the next check. */
 const MAX_LOOKS = 3;
 
@@ -58,7 +47,7 @@ export class Replica {
   #stopTimer: () => void = () => undefined;
   #closed = false;
 
-  private constructor(options: ReplicaOptions, { state, meta, revision }: Loaded) {
+  private constructor(options: ReplicaOptions, { state, meta, revision }: LoadedStore) {
     this.#options = options;
     this.#state = state;
     this.#metaChanged = meta;
@@ -69,13 +58,13 @@ export class Replica {
   /** Reads everything and follows from there; makes the store when it is not there. @throws StoreError */
   static async open(options: ReplicaOptions): Promise<Replica> {
     const { kv, format } = options;
-    const loaded = await load(options);
+    const loaded = await loadStore(options);
     if (loaded.meta !== 0) return new Replica(options, loaded);
     await kv.transact({
       conditions: [{ key: format.metaKey, changed: 0 }],
       changes: [{ type: 'put', key: format.metaKey, value: format.makeMeta() }],
     });
-    return new Replica(options, await load(options));
+    return new Replica(options, await loadStore(options));
   }
 
   get state(): ReplicaState {
@@ -212,7 +201,7 @@ export class Replica {
     this.#stopWatch();
     this.#stopTimer();
     try {
-      const { state, meta, revision } = await load(this.#options);
+      const { state, meta, revision } = await loadStore(this.#options);
       if (this.#closed) return;
       this.#metaChanged = meta;
       // A commit of this host may be newer than what was read.
@@ -318,83 +307,11 @@ export class Replica {
   }
 }
 
-interface Loaded {
-  readonly state: ReplicaState;
-  /** The transaction that put the meta; 0 when there is none. */
-  readonly meta: KvRevision;
-  /** Of etcd: everything up to it is in the state. */
-  readonly revision: KvRevision;
-}
-
-/** The whole store as it was at one revision of etcd. @throws StoreError */
-async function load(options: Pick<ReplicaOptions, 'kv' | 'format'>): Promise<Loaded> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await loadOnce(options);
-    } catch (error) {
-      // Compacted while it was read, page by page.
-      const again = error instanceof StoreError && error.code === 'compacted' && tries < MAX_LOOKS;
-      if (!again) throw error;
-    }
-  }
-}
-
-async function loadOnce({ kv, format }: Pick<ReplicaOptions, 'kv' | 'format'>): Promise<Loaded> {
-  const top = await kv.read({ from: format.headKey });
-  const { revision: at } = top;
-  const meta = (await kv.read({ from: format.metaKey, at })).entries[0];
-  if (meta !== undefined) format.checkMeta(meta);
-  const [entry] = top.entries;
-  const loaded = { meta: meta?.changed ?? 0, revision: at };
-  if (entry === undefined) {
-    return { ...loaded, state: { image: ObjectImage.of(0, []), head: undefined, changed: 0 } };
-  }
-  const head = parse<Head>(entry);
-  if (head.filling) throw filling();
-  const objects = new Map<string, StoredObject>();
-  for (const one of await readAll(kv, format.objects, at)) objects.set(one.key, format.readObject(one));
-  if (head.staged !== undefined) {
-    const parts = await readAll(kv, format.stagedOf(head.staged.commit), at);
-    for (const change of format.readStaged(parts)) {
-      const { key, object } = format.keyed(change);
-      if (object === undefined) objects.delete(key);
-      else objects.set(key, object);
-    }
-  }
-  const image = ObjectImage.of(head.n, inOrderOfAge([...objects.values()].map(deepFreeze)));
-  return { ...loaded, state: { image, head, changed: entry.changed } };
-}
-
-/** All entries of a range, page by page, as they were at one revision. */
-export async function readAll(kv: Kv, range: Required<KvRange>, at?: KvRevision): Promise<KvEntry[]> {
-  const all: KvEntry[] = [];
-  let { from } = range;
-  let revision = at;
-  for (;;) {
-    const page = await kv.read({
-      ...{ from, to: range.to, limit: PAGE },
-      ...(revision === undefined ? {} : { at: revision }),
-    });
-    all.push(...page.entries);
-    if (!page.more) return all;
-    revision ??= page.revision;
-    from = `${page.entries.at(-1)!.key}\0`;
-  }
-}
-
 /** The head of a store that was there is gone: an empty state would end every gateway. */
 function lostStore(): StoreError {
   return new StoreError(
     'unavailable',
     'etcd no longer has the store, and this server goes on with what it knows',
     'restore etcd from a snapshot, or start again on an empty one and run "culvert restore" with a backup',
-  );
-}
-
-function filling(): StoreError {
-  return new StoreError(
-    'locked',
-    'a copy into this store was begun and has not ended',
-    'wait for "culvert store copy" to end, or run it again',
   );
 }
