@@ -101,7 +101,7 @@ function answerAuth(
     { kind: 'auth', method: AuthMethod.SHARED_KEY_MIC, data: auth },
   ];
   if (isChildless(payloads)) {
-    respond(world, sa, message, answer);
+    respond(world, sa, message, [...answer, ...clusterAnswer(payloads)]);
     return;
   }
   const granted = grantFirstChild(world, connection, payloads);

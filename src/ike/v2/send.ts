@@ -85,10 +85,8 @@ export function respond(
   request: Inbound,
   payloads: readonly Payload[],
 ): readonly Uint8Array[] {
-  const header = headerOf(sa, request.header.exchangeType, request.header.messageId, true);
-  const datagrams = encode(world, sa, header, payloads);
+  const datagrams = answerBeside(world, sa, request, payloads);
   sa.inbound.answered(request.datagram.bytes, datagrams);
-  sendAnswer(world, sa, request, { header, payloads, datagrams });
   return datagrams;
 }
 
