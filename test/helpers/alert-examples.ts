@@ -164,6 +164,21 @@ export const ALERT_EXAMPLES: Readonly<
     fires: { series: { [`culvert_gateway_restarts_total{${G}}`]: '0+0.5x10' }, at: '10m', labels: GATEWAY },
     quiet: [{ series: { [`culvert_gateway_restarts_total{${G}}`]: '5 6x10' }, at: '10m', labels: {} }],
   },
+  CulvertStandbyNotReady: {
+    fires: {
+      series: { [`culvert_ha_standby_ready{${TARGET},gateway="west"}`]: '1 0x9' },
+      at: '8m',
+      labels: { gateway: 'west' },
+    },
+    quiet: [
+      {
+        // A takeover.
+        series: { [`culvert_ha_standby_ready{${TARGET},gateway="west"}`]: '1 0 0 1x9' },
+        at: '8m',
+        labels: {},
+      },
+    ],
+  },
   CulvertDataPathOverload: {
     fires: {
       series: { [`culvert_worker_cpu_seconds_total{${G},worker="1"}`]: '0+57x20' },

@@ -157,6 +157,15 @@ function gatewayAlerts({ wait, window }: Pace): readonly Alert[] {
       description: 'See its log for why it ends.',
     },
     {
+      name: 'CulvertStandbyNotReady',
+      severity: 'warning',
+      expression: `${series('culvert_ha_standby_ready')} == 0`,
+      for: wait(300),
+      summary: 'The standby of VPN gateway {{ $labels.gateway }} is not ready',
+      description:
+        'If the active member ended now, the tunnels would be away for longer. health_reasons of the members in the API say why.',
+    },
+    {
       name: 'CulvertDataPathOverload',
       severity: 'warning',
       expression:
