@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import { STALL_PACE, StallWatch } from '../../src/daemon/serve/stall-watch.js';
+import { StallWatches } from '../../src/daemon/serve/stall-watches.js';
 
 /** A watch over a process that answers when the test says so. */
 function watched() {
@@ -95,4 +96,31 @@ t.test('a process is asked only while a route depends on it', async (t) => {
   need(true);
   await pass(5000);
   t.same(changes, [true, false]);
+});
+
+t.test('many members take turns', async (t) => {
+  const asked = new Map<number, number>();
+  const watches = new StallWatches({ isNeeded: (gateway) => gateway !== 'idle', changed: () => undefined });
+  t.teardown(() => watches.end());
+  const memberOf = (n: number) => ({
+    state: 'running' as const,
+    ask: async () => {
+      asked.set(n, (asked.get(n) ?? 0) + 1);
+      return undefined;
+    },
+  });
+  const members = (from: number, count: number) =>
+    Array.from({ length: count }, (_, n) => memberOf(from + n));
+  watches.watch('idle', members(1000, 2));
+  for (let n = 0; n < 250; n++) watches.watch(`g${n}`, members(2 * n, 2));
+  const total = () => [...asked.values()].reduce((sum, one) => sum + one, 0);
+  for (const wanted of [200, 400, 600]) {
+    watches.beat();
+    await turn();
+    t.equal(total(), wanted);
+  }
+  t.equal(asked.size, 500, 'all of those that are needed, after three beats');
+  t.same(watches.of('g0'), [false, false]);
+  watches.forget('g0');
+  t.same(watches.of('g0'), []);
 });
