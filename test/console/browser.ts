@@ -15,6 +15,8 @@ const PROGRAM = 'chromium';
 const SHOTS = fileURLToPath(new URL('../../docs/console/', import.meta.url));
 const WRITES = process.env.CULVERT_WRITE === '1';
 const WIDTHS = [1280, 390] as const;
+/** Lists go on below. */
+const MAX_HEIGHT = 2400;
 
 /** For tap's `skip`: why there is no browser, or nothing to show in it. */
 export function skipWithoutBrowser(): string | false {
@@ -98,7 +100,11 @@ export class Visitor {
 
   async #shoot(name: string, width: number): Promise<void> {
     mkdirSync(SHOTS, { recursive: true });
-    await this.page.screenshot({ path: join(SHOTS, `${name}-${width}.png`), fullPage: true });
+    // What is drawn follows the width a moment later.
+    await this.page.waitForTimeout(500);
+    const whole = await this.page.evaluate(() => document.documentElement.scrollHeight);
+    const clip = { x: 0, y: 0, width, height: Math.min(whole, MAX_HEIGHT) };
+    await this.page.screenshot({ path: join(SHOTS, `${name}-${width}.png`), fullPage: true, clip });
   }
 
   async leave(t: Test): Promise<void> {

@@ -1,7 +1,6 @@
 import {
   Content,
   Header,
-  HeaderContainer,
   HeaderGlobalAction,
   HeaderGlobalBar,
   HeaderMenuButton,
@@ -21,7 +20,7 @@ import {
   Policy,
   Router as RouteIcon,
 } from '@carbon/react/icons';
-import type { ComponentType, ReactNode } from 'react';
+import { type ComponentType, type ReactNode, useState } from 'react';
 import { useLocation } from 'wouter';
 import { useLiveness } from '../api/live.ts';
 import { logOut } from '../api/login.ts';
@@ -39,40 +38,40 @@ const PLACES: readonly (readonly [path: string, title: string, icon: ComponentTy
 
 /** What is around every page: header, navigation, and the word that the page is out of date. */
 export function Shell({ children }: { readonly children: ReactNode }): ReactNode {
+  const [isExpanded, setExpanded] = useState(false);
+  const toggle = (): void => setExpanded(!isExpanded);
   return (
-    <HeaderContainer
-      render={({ isSideNavExpanded, onClickSideNavExpand }) => (
-        <>
-          <Header aria-label="Culvert">
-            <SkipToContent />
-            <HeaderMenuButton
-              aria-label={isSideNavExpanded ? 'Close the navigation' : 'Open the navigation'}
-              isActive={isSideNavExpanded}
-              onClick={onClickSideNavExpand}
-              aria-expanded={isSideNavExpanded}
-            />
-            <HeaderName href="/console/gateways" prefix="">
-              Culvert
-            </HeaderName>
-            <Tools />
-            <Navigation expanded={isSideNavExpanded} toggle={onClickSideNavExpand} />
-          </Header>
-          <Content id="main-content">
-            <StaleBanner />
-            {children}
-          </Content>
-        </>
-      )}
-    />
+    <>
+      <Header aria-label="Culvert">
+        <SkipToContent />
+        <HeaderMenuButton
+          aria-label={isExpanded ? 'Close the navigation' : 'Open the navigation'}
+          isActive={isExpanded}
+          onClick={toggle}
+          aria-expanded={isExpanded}
+        />
+        <HeaderName href="/console/gateways" prefix="">
+          Culvert
+        </HeaderName>
+        <Tools />
+        <Navigation expanded={isExpanded} toggle={toggle} close={() => setExpanded(false)} />
+      </Header>
+      <Content id="main-content">
+        <StaleBanner />
+        {children}
+      </Content>
+    </>
   );
 }
 
 function Navigation({
   expanded,
   toggle,
+  close,
 }: {
   readonly expanded: boolean;
   readonly toggle: () => void;
+  readonly close: () => void;
 }): ReactNode {
   const [place, navigate] = useLocation();
   return (
@@ -87,6 +86,7 @@ function Navigation({
             onClick={(event: { preventDefault(): void }) => {
               event.preventDefault();
               navigate(path);
+              close();
             }}
           >
             {title}

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'react';
+import { type Dispatch, type SetStateAction, useEffect, useMemo, useState } from 'react';
 import { ApiFailure, type Step, transact } from '../api/client.ts';
 import type { Gateway } from '../api/types.ts';
 import { BODY_PATHS, bodyOf, type ConnectionEntry, type EntryField } from './connection-model.ts';
@@ -34,7 +34,7 @@ const NONE: Issues = new Map();
 /** The state of the page of a connection: what was entered, and what is wrong with it. */
 export function useConnectionForm(
   entry: ConnectionEntry,
-  setEntry: (entry: ConnectionEntry) => void,
+  setEntry: Dispatch<SetStateAction<ConnectionEntry>>,
   mode: Gateway['mode'],
   plan: FormPlan,
 ): ConnectionForm & { readonly showAll: () => void } {
@@ -45,9 +45,9 @@ export function useConnectionForm(
   return {
     entry,
     mode,
-    set: (field, value) => setEntry({ ...entry, [field]: value }),
+    set: (field, value) => setEntry((before) => ({ ...before, [field]: value })),
     touch: (field) => {
-      if (!touched.has(field)) setTouched(new Set([...touched, field]));
+      if (!touched.has(field)) setTouched((before) => new Set([...before, field]));
     },
     issue: (field) => {
       if (!all && !touched.has(field)) return undefined;

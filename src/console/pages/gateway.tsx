@@ -148,6 +148,13 @@ function connectionColumns(gateway: Gateway, mayChange: boolean): readonly Colum
       cell: (connection) => <ConnectionState connection={connection} />,
     },
     {
+      key: 'state',
+      title: 'State',
+      cell: (connection) => (
+        <StateSwitch gateway={gateway.id} connection={connection} mayChange={mayChange} />
+      ),
+    },
+    {
       key: 'why',
       title: 'Why',
       text: ({ status_reasons: [first] }) => first?.message ?? '',
@@ -172,13 +179,6 @@ function connectionColumns(gateway: Gateway, mayChange: boolean): readonly Colum
         <span className="clipped mono" title={networks(one)}>
           {networks(one)}
         </span>
-      ),
-    },
-    {
-      key: 'state',
-      title: 'State',
-      cell: (connection) => (
-        <StateSwitch gateway={gateway.id} connection={connection} mayChange={mayChange} />
       ),
     },
   ];

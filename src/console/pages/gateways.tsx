@@ -3,7 +3,7 @@ import { Add } from '@carbon/react/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { Link, useLocation } from 'wouter';
-import { ask, vpc } from '../api/client.ts';
+import { ask, own, vpc } from '../api/client.ts';
 import { useConnectionsOf, useGateways } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Connection, Gateway } from '../api/types.ts';
@@ -19,7 +19,7 @@ interface Row {
   readonly connections: readonly Connection[] | undefined;
 }
 
-type Asked = { readonly what: 'rename' | 'delete'; readonly gateway: Gateway };
+type Asked = { readonly what: 'rename' | 'switch' | 'delete'; readonly gateway: Gateway };
 
 /** The gateways, and how their connections are. */
 export function GatewaysPage(): ReactNode {
@@ -74,6 +74,7 @@ function columns(
     {
       key: 'status',
       title: 'Status',
+      wide: true,
       text: ({ gateway }) => gateway.lifecycle_state,
       cell: ({ gateway }) => <LifecycleState state={gateway.lifecycle_state} />,
     },
@@ -141,6 +142,9 @@ function Actions({
         onClick={() => navigate(`/gateways/${gateway.id}/create`)}
       />
       <OverflowMenuItem itemText="Rename" onClick={() => ask({ what: 'rename', gateway })} />
+      {gateway.mode === 'policy' ? (
+        <OverflowMenuItem itemText="Switch over" onClick={() => ask({ what: 'switch', gateway })} />
+      ) : null}
       <OverflowMenuItem
         itemText="Delete"
         hasDivider
@@ -167,6 +171,22 @@ function Asking({ asked, close }: { readonly asked: Asked; readonly close: () =>
           await reread();
         }}
       />
+    );
+  }
+  if (what === 'switch') {
+    return (
+      <Confirm
+        title={`Switch ${gateway.name} over?`}
+        verb="Switch over"
+        isDanger={false}
+        close={close}
+        act={async () => {
+          await ask('POST', own(`/vpn_gateways/${gateway.id}/switch`));
+          await reread();
+        }}
+      >
+        <p>The standby member takes the tunnels over, and the active one becomes the standby.</p>
+      </Confirm>
     );
   }
   const count = gateway.connections?.length ?? 0;

@@ -19,12 +19,15 @@ export function Chart({
   times,
   series,
   format,
+  isSparse = false,
 }: {
   readonly title: string;
   /** Seconds since 1970. */
   readonly times: readonly number[];
   readonly series: readonly Line[];
   readonly format: (value: number) => string;
+  /** Values are far apart: they are joined over the steps without one. */
+  readonly isSparse?: boolean;
 }): ReactNode {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<UPlot>(undefined);
@@ -36,7 +39,11 @@ export function Chart({
   useEffect(() => {
     const element = place.current!;
     const made = new UPlot(
-      optionsOf(element, names.split('|'), (value) => latest.current.format(value)),
+      optionsOf(element, {
+        names: names.split('|'),
+        isSparse,
+        format: (value) => latest.current.format(value),
+      }),
       dataOf(latest.current),
       element,
     );
@@ -48,11 +55,13 @@ export function Chart({
       made.destroy();
       plot.current = undefined;
     };
-  }, [names, theme]);
+  }, [names, isSparse, theme]);
   useEffect(() => {
     plot.current?.setData(dataOf({ times, series }));
   }, [times, series]);
-  const words = series.map(([name, values]) => `${name} ${lastOf(values, format)}`).join(', ');
+  const words = series
+    .map(([name, values]) => `${name === title ? '' : `${name} `}${lastOf(values, format)}`)
+    .join(', ');
   return (
     <figure className="chart">
       <figcaption>
@@ -75,8 +84,15 @@ function dataOf({
 
 function optionsOf(
   element: HTMLElement,
-  names: readonly string[],
-  format: (value: number) => string,
+  {
+    names,
+    isSparse,
+    format,
+  }: {
+    readonly names: readonly string[];
+    readonly isSparse: boolean;
+    readonly format: (value: number) => string;
+  },
 ): UPlot.Options {
   const style = getComputedStyle(element);
   const colour = (name: string): string => style.getPropertyValue(name).trim();
@@ -102,8 +118,7 @@ function optionsOf(
         label,
         stroke: colour(COLOURS[index % COLOURS.length]!),
         width: 2,
-        spanGaps: false,
-        points: { show: false },
+        spanGaps: isSparse,
       })),
     ],
   };

@@ -78,7 +78,7 @@ export function ObjectTable<T>(props: ObjectTableProps<T>): ReactNode {
             {shown.slice(first, last).map((row, index) => (
               <TableRow key={idOf(row)} aria-rowindex={isPart ? first + index + 2 : undefined}>
                 {columns.map(({ key, cell, wide }) => (
-                  <TableCell key={key} className={wide ? 'wide' : undefined}>
+                  <TableCell key={key} className={classOf(key, wide)}>
                     {cell(row)}
                   </TableCell>
                 ))}
@@ -139,7 +139,7 @@ function Head<T>({
             <TableHeader
               key={key}
               id={`column-${key}`}
-              className={wide ? 'wide' : ''}
+              className={classOf(key, wide)}
               isSortable={text !== undefined}
               isSortHeader={isOrdered}
               sortDirection={isOrdered ? (order.descending ? 'DESC' : 'ASC') : 'NONE'}
@@ -152,6 +152,11 @@ function Head<T>({
       </TableRow>
     </TableHead>
   );
+}
+
+/** What can be done with a row stays in sight when the table is wider than the screen. */
+function classOf(key: string, wide = false): string {
+  return key === 'actions' ? 'row-actions' : wide ? 'wide' : '';
 }
 
 /** The room that rows out of sight would take. */

@@ -18,7 +18,7 @@ type Point = History['members'][number]['points'][number];
 
 /** How the connection has fared: state, throughput, round trip. */
 export function Charts({ gatewayId, id }: { readonly gatewayId: string; readonly id: string }): ReactNode {
-  const [step, setStep] = useState<number>(60);
+  const [step, setStep] = useState<number>(1);
   const history = useHistory(gatewayId, id, step);
   return (
     <Section
@@ -26,8 +26,8 @@ export function Charts({ gatewayId, id }: { readonly gatewayId: string; readonly
       actions={
         <ContentSwitcher
           size="sm"
-          selectedIndex={1}
-          onChange={({ index }) => setStep(STEPS[index ?? 0]?.[0] ?? 60)}
+          selectedIndex={0}
+          onChange={({ index }) => setStep(STEPS[index ?? 0]?.[0] ?? 1)}
           aria-label="How far back"
         >
           {STEPS.map(([seconds, title]) => (
@@ -71,6 +71,7 @@ function MemberCharts({ points }: { readonly points: readonly Point[] }): ReactN
       ) : (
         <Chart
           title="Round trip"
+          isSparse
           times={times}
           format={(trip) => `${trip.toFixed(1)} ms`}
           series={[['Round trip', trips]]}

@@ -36,6 +36,7 @@ export function remediesFor(
       return connection.admin_state_up ? [] : [change('Switch it on', { admin_state_up: true })];
     case 'psk_mismatch':
     case 'psk_mismatch_likely':
+    case 'authentication_refused':
     case 'no_key':
       return [{ label: 'Set another key', needsKey: true, steps: () => [] }];
     case 'waiting_for_peer':
