@@ -140,6 +140,9 @@ t.test('which tunnels carry the packets of a route, and why none does', async (t
   lab.runner.setTunnel(connection, 0, { status: 'down' });
   await lab.until(() => JSON.stringify(way()) === JSON.stringify(spread(null, 'cvb')));
 
+  t.equal((await lab.patch(path, { admin_state_up: false })).status, 200);
+  await lab.until(async () => (await state()).lifecycle_state === 'waiting');
+  t.match(await state(), { reason: /^connection c is administratively down: packets take the next route/ });
   lab.runner.routes.refused.set(route.id, 'route r is not in force: no');
   t.match(await state(), { lifecycle_state: 'failed', reason: 'route r is not in force: no' });
 });

@@ -80,6 +80,9 @@ function reasonOf(
   if (connection === undefined) {
     return 'the connections of its gateway to this network are down, or their own routes are refused: see their status_reasons';
   }
-  const { name } = connection.value;
+  const { name, adminStateUp } = connection.value;
+  if (!adminStateUp) {
+    return `connection ${name} is administratively down: packets take the next route that matches`;
+  }
   return `no tunnel of connection ${name} is up: packets take the next route that matches; see the diagnosis of the connection`;
 }

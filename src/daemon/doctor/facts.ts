@@ -18,6 +18,12 @@ import type { TunnelProbe } from './tunnel-probe.js';
  * thing could not be looked at, as the rest of "not checked, because".
  */
 
+/** Devices over which packets of one IP version are distributed. */
+export interface DistributionGroup {
+  readonly family: 4 | 6;
+  readonly devices: readonly string[];
+}
+
 /** What can be seen of this host. */
 export interface HostFacts {
   readonly sysctl: ReadSysctl;
@@ -25,7 +31,7 @@ export interface HostFacts {
   readonly addresses: Result<readonly IpBytes[], string>;
   readonly routes: Result<readonly HostRoute[], string>;
   /** Devices over which this program distributes traffic, by group. */
-  readonly groups: Result<readonly (readonly string[])[], string>;
+  readonly groups: Result<readonly DistributionGroup[], string>;
   /** How the kernel sends to an address. @throws LinuxError when nothing leads there */
   readonly wayTo: (address: string) => Way;
   /** Octets of the longest packet on a device; undefined when there is no such device. */

@@ -12,7 +12,7 @@ import { guardTable } from '../host/clear-guard.js';
 import { hostRoutes, linuxNetwork } from '../host/host-network.js';
 import { readSysctl } from '../host/preflight.js';
 import { STANDARD_PORTS } from '../system/ports.js';
-import type { ClockFacts, HostFacts } from './facts.js';
+import type { ClockFacts, DistributionGroup, HostFacts } from './facts.js';
 import { readIptablesSave } from './firewall/iptables-save.js';
 import type { Firewall, FirewallChain } from './firewall/model.js';
 import { readNftRuleset } from './firewall/nft-json.js';
@@ -35,7 +35,7 @@ export async function gatherHost(configured?: string): Promise<HostFacts> {
     capabilities: capabilities(),
     addresses: looked(() => linuxNetwork.localAddresses()),
     routes: looked(hostRoutes),
-    groups: looked(distributedDevices),
+    groups: looked(distributionGroups),
     wayTo: (address) => linuxNetwork.getRoute(address),
     mtuOf: (device) => findLink(device)?.mtu,
     firewall,
@@ -45,13 +45,16 @@ export async function gatherHost(configured?: string): Promise<HostFacts> {
   };
 }
 
-/** Devices of the groups of next hops in this network namespace. */
-function distributedDevices(): string[][] {
+/** The groups of next hops in this network namespace. */
+function distributionGroups(): DistributionGroup[] {
   const hops = listNextHops(() => true);
   return hops.flatMap((group) => {
     if (group.kind !== 'group') return [];
-    const places = hops.filter(({ id }) => group.members.includes(id));
-    return [[...new Set(places.flatMap((hop) => (hop.kind === 'device' ? hop.device : [])))]];
+    const places = hops.flatMap((hop) =>
+      hop.kind === 'device' && group.members.includes(hop.id) ? hop : [],
+    );
+    const devices = [...new Set(places.map(({ device }) => device))];
+    return places.slice(0, 1).map(({ family }) => ({ family, devices }));
   });
 }
 

@@ -371,8 +371,12 @@ t.test('a connection that is meant to be down is no fault', async (t) => {
 });
 
 t.test('traffic that is distributed over tunnels', async (t) => {
-  const distribution = (sysctl: Record<string, string>, devices = ['culvert0', 'culvert9']) =>
-    judge(siteFacts({ host: { sysctl, groups: ok([devices]) } })).entries.filter(
+  const distribution = (
+    sysctl: Record<string, string>,
+    devices = ['culvert0', 'culvert9'],
+    family: 4 | 6 = 4,
+  ) =>
+    judge(siteFacts({ host: { sysctl, groups: ok([{ family, devices }]) } })).entries.filter(
       ({ check }) => check === 'distribution',
     );
   const policy = 'net.ipv4.fib_multipath_hash_policy';
@@ -391,4 +395,7 @@ t.test('traffic that is distributed over tunnels', async (t) => {
     { code: 'reverse_path_filter', message: /strict on culvert9/ },
   ]);
   t.same(distribution({ [policy]: '0' }, ['eth1', 'eth2']), [], 'of others it is no matter of ours');
+  const six = distribution({ [policy]: '0', 'net.ipv6.fib_multipath_hash_policy': '0' }, undefined, 6);
+  t.match(six, [{ code: 'hash_policy', remedy: /net\.ipv6/ }]);
+  t.equal(six.length, 1, 'of the family that is distributed');
 });

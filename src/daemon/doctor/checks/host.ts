@@ -78,11 +78,12 @@ function distribution(facts: Facts): DoctorEntry[] {
   const check = new Check({ area: 'host', check: 'distribution' });
   if (!groups.ok) return [check.notChecked(groups.error)];
   const own = devicesOf(facts);
-  const shared = groups.value.filter((devices) => devices.some((device) => own.includes(device)));
-  const devices = [...new Set(shared.flat())].sort();
+  const shared = groups.value.filter((group) => group.devices.some((device) => own.includes(device)));
+  const devices = [...new Set(shared.flatMap((group) => group.devices))].sort();
+  const families = [...new Set(shared.map(({ family }) => family))].sort();
   if (devices.length === 0) return [];
   const faults = [
-    ...([4, 6] as const).flatMap((family) => hashPolicyFault(sysctl, family) ?? []),
+    ...families.flatMap((family) => hashPolicyFault(sysctl, family) ?? []),
     // Answers come by any of them, whichever the question went through. Own devices have a check of their own.
     ...devices.filter((one) => !own.includes(one)).flatMap((one) => reversePathFault(one, sysctl) ?? []),
   ];
