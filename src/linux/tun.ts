@@ -99,6 +99,8 @@ export function openTun(name: string, options: TunOptions = {}): TunDevice {
   try {
     const several = queues > 1 || shared;
     const flags = IFF_TUN | IFF_NO_PI | (virtioHeader ? IFF_VNET_HDR : 0) | (several ? IFF_MULTI_QUEUE : 0);
+    const { ioctl } = libc();
+    const detach = queueRequest(IFF_DETACH_QUEUE);
     let offload = { tso: false, uso: false };
     for (let i = 0; i < queues; i++) {
       const fd = libc().open('/dev/net/tun', O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -108,14 +110,18 @@ export function openTun(name: string, options: TunOptions = {}): TunDevice {
       new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
       const exclusive = i === 0 && !shared ? IFF_TUN_EXCL : 0;
       new DataView(request.buffer).setUint16(IFNAMSIZ, flags | exclusive, true);
-      if (libc().ioctl(fd, TUNSETIFF, addressOf(request)) < 0) throw tunError(lastErrno(), name);
-      // The kernel takes it from a queue that takes part only.
+      const [made, detached] = [addressOf(request), addressOf(detach)];
+      if (ioctl(fd, TUNSETIFF, made) < 0) throw tunError(lastErrno(), name);
+      // At once: until then a part of the packets for the process that moves them comes here, and is lost.
+      if (shared && ioctl(fd, TUNSETQUEUE, detached) < 0) throw tunError(lastErrno(), name);
       if (i === 0 && virtioHeader) offload = agreeOnOffload(fd, options);
-      if (shared) setQueue(fd, IFF_DETACH_QUEUE, name);
     }
     setLink(name, { txQueueLength: TX_QUEUE_LENGTH });
     const attach = (): void => {
-      for (const fd of fds) setQueue(fd, IFF_ATTACH_QUEUE, name);
+      const request = queueRequest(IFF_ATTACH_QUEUE);
+      for (const fd of fds) {
+        if (ioctl(fd, TUNSETQUEUE, addressOf(request)) < 0) throw tunError(lastErrno(), name);
+      }
     };
     const [fd] = fds as [number];
     return { fd, fds: [...fds], name, index: linkIndex(name), virtioHeader, ...offload, attach, close };
@@ -125,10 +131,10 @@ export function openTun(name: string, options: TunOptions = {}): TunDevice {
   }
 }
 
-function setQueue(fd: number, flag: number, name: string): void {
+function queueRequest(flag: number): Uint8Array<ArrayBuffer> {
   const request = hostBuffer(IFREQ_SIZE);
   new DataView(request.buffer).setUint16(IFNAMSIZ, flag, true);
-  if (libc().ioctl(fd, TUNSETQUEUE, addressOf(request)) < 0) throw tunError(lastErrno(), name);
+  return request;
 }
 
 /**

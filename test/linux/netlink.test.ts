@@ -56,7 +56,7 @@ t.test('a shared TUN device outlives whoever leaves it, with its routes', { skip
   const second = openTun('culvert5', shared);
   t.teardown(() => second.close());
   t.equal(second.index, first.index);
-  t.equal(second.tso, first.tso, 'both can do the same');
+  t.ok(first.tso && second.tso, 'what is agreed on with a queue that takes no part holds, too');
   const read = (fd: number): unknown => {
     try {
       return readSync(fd, new Uint8Array(2000));
