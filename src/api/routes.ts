@@ -145,10 +145,14 @@ export function noteRequest(
     ...(reason === undefined ? {} : { reason }),
     requestId: request.id,
   };
-  const isPage = reason === undefined && request.method === 'GET' && CONSOLE_HEADER in request.headers;
-  if (isPage) audit.pageRead(entry);
+  if (isOfPage(request, reason?.status)) audit.askedByPage(entry);
   else audit.requested(entry);
   logger.debug({ audit: true, action, who: name, request_id: request.id, ...reason }, action);
+}
+
+/** Whether a page of the console has asked, as it does again and again: what it reads, and what is wrong with a form. */
+function isOfPage({ headers, method }: FastifyRequest, failed: number | undefined): boolean {
+  return CONSOLE_HEADER in headers && (failed === undefined ? method === 'GET' : failed === 400);
 }
 
 function addressOf(request: FastifyRequest): { readonly address?: string } {

@@ -51,6 +51,30 @@ t.test('every page, in both themes and at every width', { skip }, async (t) => {
     await page.getByText(sign).first().waitFor();
     await visitor.inspect(t, name);
   }
+
+  await t.test('of a thousand connections those in sight are on the page', async (t) => {
+    const [one] = (
+      (await call(lab, 'GET', `/vpn_gateways/${first}/connections`)) as { connections: object[] }
+    ).connections;
+    const connections = Array.from({ length: 1000 }, (_, n) => ({
+      ...one,
+      id: `0717-${n}`,
+      name: `connection-${n}`,
+    }));
+    await page.route('**/connections?**', (route) =>
+      route.fulfill({ json: { connections, total_count: 1000 } }),
+    );
+    await visitor.open(`/gateways/${first}`);
+    await page.getByRole('link', { name: 'connection-0', exact: true }).waitFor();
+    const rows = page.getByRole('table', { name: 'VPN connections' }).getByRole('row');
+    t.ok((await rows.count()) < 150, 'few rows');
+    await page.getByRole('region', { name: 'Events' }).scrollIntoViewIfNeeded();
+    await page.getByRole('link', { name: 'connection-999' }).waitFor();
+    t.ok((await rows.count()) < 150, 'and others further down');
+    await page.getByPlaceholder('Search').fill('connection-77 ');
+    await page.getByRole('link', { name: 'connection-777' }).waitFor();
+    t.equal(await rows.count(), 12, 'the head, 77 and 770 to 779');
+  });
   await visitor.leave(t);
 
   async function vpcOf(name: string): Promise<string> {

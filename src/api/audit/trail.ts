@@ -121,12 +121,12 @@ export class AuditTrail {
   }
 
   /**
-   * A page of the console read something, which it does every few seconds as long as it is open: summed up, so that it
-   * pushes out nothing else.
+   * A page of the console read something, which it does every few seconds as long as it is open, or asked whether what
+   * is being typed would be taken: summed up, so that it pushes out nothing else.
    */
-  pageRead(entry: AuditEntry): void {
-    const { action, initiator, target } = entry;
-    const key = [action, target?.id, initiator.by, initiator.name, initiator.address].join(' ');
+  askedByPage(entry: AuditEntry): void {
+    const { action, initiator, target, reason } = entry;
+    const key = [action, reason?.code, target?.id, initiator.by, initiator.name, initiator.address].join(' ');
     const last = this.#pageReads.get(key);
     if (last !== undefined && Date.parse(entry.at) - Date.parse(last.entry.at) < PAGE_FOLD_MS) {
       last.entry = { ...last.entry, repeats: (last.entry.repeats ?? 1) + 1 };
