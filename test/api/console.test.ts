@@ -283,6 +283,22 @@ t.test('what an open page reads again and again is one entry of the audit trail'
   lab.now = new Date(lab.now.getTime() + 600_000);
   await lab.get('/ike_policies', withCookie(cookie));
   t.same(await reads(), [undefined, 5]);
+  const steps = [{ operation: 'create_ike_policy', body: {} }];
+  for (let n = 0; n < 3; n++) {
+    const asked = await lab.post(
+      '/transactions',
+      { dry_run: true, steps },
+      { ...OWN, ...withCookie(cookie) },
+    );
+    t.equal(asked.status, 400);
+  }
+  const { body } = await lab.get('/audit', { ...OWN, headers: { authorization: `Bearer ${EDITOR}` } });
+  const refused = body.entries.filter(({ outcome }: { outcome: string }) => outcome === 'failure');
+  t.match(
+    refused,
+    [{ action: 'culvert.transaction.create', repeats: 3 }],
+    'so is a form that is being typed',
+  );
   for (let n = 0; n < 2; n++)
     await lab.get('/ike_policies', { headers: { authorization: `Bearer ${EDITOR}` } });
   t.same(await reads(), [undefined, undefined, undefined, 5], 'other clients have an entry each');

@@ -85,3 +85,45 @@ t.test(
     await visitor.leave(t);
   },
 );
+
+t.test('a gateway and its first connection, with a policy made in place', { skip }, async (t) => {
+  t.comment(
+    seed(
+      'In the IBM Cloud console, you can create the gateway and a connection at the same time.',
+      'seed-001-vpn-service',
+    ),
+  );
+  const lab = await openSite(t);
+  const visitor = await Visitor.come(await startBrowser(t), lab.url);
+  const { page } = visitor;
+  await visitor.logIn(EDITOR);
+  await page.getByRole('button', { name: 'Create gateway' }).first().click();
+  await page.getByLabel('Name', { exact: true }).fill('my-gateway');
+  await page.getByLabel('Subnet').selectOption({ label: 'subnet-1 (10.1.0.0/24, us-south-1)' });
+  await page.getByText('Later').click();
+  await page.getByLabel('VPN connection name').fill('my-connection');
+  await page.getByLabel('Peer gateway address').fill('vpn.example.com');
+  await page.getByLabel('Preshared key').fill(PSK);
+  await page.getByLabel('Local IBM CIDRs').fill('10.1.0.0/24');
+  await page.getByLabel('Peer CIDRs').fill('10.2.0.0/24, 10.3.0.0/24');
+  t.comment(seed('Select or create custom policies if:'));
+  await page.getByRole('button', { name: 'Create IKE policy' }).click();
+  const modal = page.getByRole('dialog', { name: 'Create IKE policy' });
+  await modal.getByLabel('Name').fill('my-policy');
+  await modal.getByRole('button', { name: 'Create IKE policy' }).click();
+  await page
+    .getByLabel('IKE policy')
+    .locator('option:checked', { hasText: 'my-policy' })
+    .waitFor({ state: 'attached' });
+  t.comment(seed('Select a type for the local IKE identity, then enter its value.'));
+  await page.getByRole('button', { name: 'Advanced options' }).click();
+  await page.getByLabel('Local IKE identity: type').selectOption('fqdn');
+  await page.getByLabel('Local IKE identity: value').fill('my-vpn.example.com');
+  await page.getByRole('button', { name: 'Create VPN gateway' }).click();
+  await page.getByRole('heading', { name: 'my-gateway' }).waitFor();
+  await page.getByRole('link', { name: 'my-connection' }).click();
+  await page.getByText('my-vpn.example.com (fqdn)').waitFor();
+  await page.getByText('10.2.0.0/24, 10.3.0.0/24').first().waitFor();
+  t.equal(await page.getByText('my-policy').count(), 1);
+  await visitor.leave(t);
+});

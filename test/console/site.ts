@@ -7,12 +7,13 @@ import { PSK, ServeLab, until, VPCS } from '../helpers/serve-lab.js';
 export const EDITOR = newSecret();
 export const VIEWER = newSecret();
 
-const DOCUMENT = new URL('../../../shared/reference/seeds/seed-000-adding-connections.txt', import.meta.url);
+const DOCUMENTS = new URL('../../../shared/reference/seeds/', import.meta.url);
 
-/** A sentence of the document on connections. Throws when the document, where it is there, does not say so. */
-export function seed(sentence: string): string {
-  if (!existsSync(DOCUMENT)) return sentence;
-  const text = readFileSync(DOCUMENT, 'utf8').replaceAll(/\s+/g, ' ');
+/** A sentence of a document, of that on connections unless named. Throws when it is there and does not say so. */
+export function seed(sentence: string, document = 'seed-000-adding-connections'): string {
+  const file = new URL(`${document}.txt`, DOCUMENTS);
+  if (!existsSync(file)) return sentence;
+  const text = readFileSync(file, 'utf8').replaceAll(/\s+/g, ' ');
   if (!text.includes(sentence)) throw new Error(`the document does not say: ${sentence}`);
   return sentence;
 }
