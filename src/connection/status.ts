@@ -34,6 +34,7 @@ export const ADVISORY_CODES = [
   'pfs_unverified',
   'pfs_mismatch',
   'rekey_refused',
+  'plain_proposals',
   'clock_or_lifetime',
   'ts_narrowed',
   'one_family',

@@ -305,7 +305,8 @@ export type AdvisoryCode =
   | 'identity_of_private_address'
   | 'pfs_unverified'
   | 'pfs_mismatch'
-  | 'rekey_refused';
+  | 'rekey_refused'
+  | 'plain_proposals';
 
 /** Why a datagram was discarded. */
 export type DatagramDropReason =

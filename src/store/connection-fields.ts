@@ -1,4 +1,5 @@
 import type { ReloadField } from '../connection/reload-table.js';
+import { PROFILES } from '../ike/policy/matrix.js';
 import { canonicalCidr, canonicalIp } from '../util/ip.js';
 import * as Type from '../util/json-schema.js';
 import { PSK_ENCODINGS } from './psk-encoding.js';
@@ -137,6 +138,14 @@ export const CONNECTION_FIELDS = {
     means: 'name of an IPsec policy',
     usual: 'auto-negotiation',
     help: 'IPsec policy by name or id; auto-negotiation without one',
+  },
+  profile: {
+    schema: Type.Optional(Type.Enum(PROFILES)),
+    clears: true,
+    changes: ['ike_policy', 'ipsec_policy', 'ike_policy accepted versions'],
+    means: 'what auto-negotiation offers and accepts here, see [Auto-negotiation](#auto-negotiation)',
+    usual: 'that of the gateway',
+    help: 'What auto-negotiation offers and accepts; that of the server without one',
   },
   distribute_traffic: {
     schema: Type.Optional(Type.Boolean()),

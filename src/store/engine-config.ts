@@ -8,7 +8,7 @@ import type {
   IkeProposalSpec,
 } from '../ike/config.js';
 import { makeIdentity } from '../ike/policy/identity.js';
-import { autoEspProposals, autoIkeProposals } from '../ike/policy/matrix.js';
+import { autoEspProposals, autoIkeProposals, autoVersions } from '../ike/policy/matrix.js';
 import { cidrSelector, type Networks } from '../ike/policy/selectors.js';
 import type { ConnectionId } from '../util/ids.js';
 import { cidrOf } from '../util/ip.js';
@@ -41,7 +41,7 @@ function toConnection(
   addresses: ReadonlyMap<ConnectionId, readonly string[]>,
 ): ConnectionConfig {
   const { gateway } = file;
-  const { local, peer, id, name } = connection;
+  const { local, peer, id, name, profile = gateway.profile } = connection;
   const networks = networksOf(connection);
   const psk = psks.get(id);
   if (psk === undefined) throw new Error(`connection ${name} has no pre-shared key: readPsks comes first`);
@@ -52,9 +52,9 @@ function toConnection(
     id,
     name,
     psk,
-    // Auto-negotiation begins with IKEv2 and answers both; a policy means one version.
+    // Auto-negotiation begins with IKEv2 and may answer both; a policy means one version.
     initiateVersion: ike?.ikeVersion ?? 2,
-    acceptVersions: ike === undefined ? [1, 2] : [ike.ikeVersion],
+    acceptVersions: ike === undefined ? autoVersions(profile) : [ike.ikeVersion],
     establishMode: connection.establishMode,
     adminUp: connection.adminStateUp,
     local: {
@@ -69,8 +69,8 @@ function toConnection(
       identity: toIdentity(peer.ikeIdentity),
       selectors: networks.peer.selectors,
     },
-    ikeProposals: ike === undefined ? autoIkeProposals(gateway.profile) : [toIkeProposal(ike)],
-    espProposals: ipsec === undefined ? autoEspProposals(gateway.profile) : [toEspProposal(ipsec)],
+    ikeProposals: ike === undefined ? autoIkeProposals(profile) : [toIkeProposal(ike)],
+    espProposals: ipsec === undefined ? autoEspProposals(profile) : [toEspProposal(ipsec)],
     ikeLifetime: ike?.keyLifetime ?? DEFAULTS.ikeKeyLifetime,
     childLifetime: ipsec?.keyLifetime ?? DEFAULTS.ipsecKeyLifetime,
     dpd: connection.deadPeerDetection,

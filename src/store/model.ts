@@ -106,6 +106,8 @@ export interface ConnectionSettings {
   /** By which its policies are known: names in a file, ids in the API; absent for auto-negotiation. */
   readonly ikePolicy?: string;
   readonly ipsecPolicy?: string;
+  /** What auto-negotiation offers and accepts; absent for that of the gateway. */
+  readonly profile?: Profile;
   readonly local: {
     /** Empty in route mode. */
     readonly cidrs: readonly string[];

@@ -111,6 +111,7 @@ function checkAgreement(first: PlacedConnection, second: PlacedConnection, issue
     ...(samePsk(a.psk, b.psk) ? [] : ['psk']),
     ...(a.ikePolicy === b.ikePolicy ? [] : ['ike_policy']),
     ...(a.ipsecPolicy === b.ipsecPolicy ? [] : ['ipsec_policy']),
+    ...(a.profile === b.profile ? [] : ['profile']),
   ];
   if (differs.length === 0) {
     if (first.versionOneOnly || second.versionOneOnly) {

@@ -119,7 +119,15 @@ export function checkIkePolicy(
       issues.push({ path: additionalPath(place), message });
     }
   }
-  if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
+  checkProfile(policy, { encryption, authentication, dh }, profile, issues);
+  if (profile === 'cnsa2' && authentication.values.length === 0) {
+    const message = `is ${AEAD_PRF} when it is left out, which the profile "cnsa2" refuses: choose sha384 or sha512`;
+    issues.push({ path: authentication.path, rule: 'weak', message });
+  }
+  if (policy.ikeVersion === 1 && (profile === 'modern' || profile === 'cnsa2')) {
+    const message = `is refused by the profile "${profile}", which is without IKEv1 (RFC 9395): choose 2`;
+    issues.push({ path: beside(place, 'ike_version'), rule: 'weak', message });
+  }
 }
 
 /** As `checkIkePolicy`. */
@@ -139,12 +147,16 @@ export function checkIpsecPolicy(
       'follow an exchange in a PFS group, which this policy does without: name pfs_groups, and no disabled';
     issues.push({ path: additionalPath(place), message });
   }
-  if (profile === 'modern') refuseWeak([encryption, authentication, dh], issues);
+  checkProfile(policy, { encryption, authentication, dh }, profile, issues);
 }
 
-/** Beside the other algorithms of the policy. */
 function additionalPath(place: CategoryPlace): ConfigPath {
-  return [...place('groups').slice(0, -1), 'additional_key_exchanges'];
+  return beside(place, 'additional_key_exchanges');
+}
+
+/** A field beside the algorithms of the policy. */
+function beside(place: CategoryPlace, field: string): ConfigPath {
+  return [...place('groups').slice(0, -1), field];
 }
 
 /** The policy with what follows from its fields. */
@@ -296,6 +308,36 @@ function refuseWeak(categories: readonly Category[], issues: ConfigIssue[]): voi
     }
   }
 }
+
+/** What a profile asks of policies that are named. */
+function checkProfile(
+  { additionalKeyExchanges = [] }: Pick<IkePolicy, 'additionalKeyExchanges'>,
+  categories: Readonly<Record<'encryption' | 'authentication' | 'dh', Category>>,
+  profile: Profile,
+  issues: ConfigIssue[],
+): void {
+  if (profile === 'modern') refuseWeak(Object.values(categories), issues);
+  if (profile !== 'cnsa2') return;
+  for (const { kind, path, values } of Object.values(categories)) {
+    for (const name of values) {
+      if (CNSA_2[kind].includes(name)) continue;
+      const message = `"${name}" is refused by the profile "cnsa2": choose ${CNSA_2[kind].filter((one) => one !== 'disabled').join(' or ')}`;
+      issues.push({ path, rule: 'weak', message });
+    }
+  }
+  const exchanges = categories.dh.values.some((group) => group !== 'disabled');
+  if (!exchanges || additionalKeyExchanges.includes('ml_kem_1024')) return;
+  const message = 'lacks "ml_kem_1024", which the profile "cnsa2" asks for beside a group: add it';
+  const path = [...categories.dh.path.slice(0, -1), 'additional_key_exchanges'];
+  issues.push({ path, rule: 'weak', message });
+}
+
+/** Names of what CNSA 2.0 allows. A policy in an IKE file has the hash of its PRF as authentication. */
+const CNSA_2: Readonly<Record<Category['kind'], readonly string[]>> = {
+  encryption: ['aes256gcm16'],
+  integrity: ['sha384', 'sha512', 'disabled'],
+  dh: ['20', 'group_20', 'disabled'],
+};
 
 function isWeakName(kind: Category['kind'], name: string): boolean {
   if (name === 'disabled') return false;

@@ -1,3 +1,4 @@
+import { PROFILES } from '../ike/policy/matrix.js';
 import * as Type from '../util/json-schema.js';
 import { DpdModel, IdentityModel, modelOf } from './model-schema.js';
 import {
@@ -84,6 +85,7 @@ const connection = modelOf<ConnectionRecord>({
   deadPeerDetection: DpdModel,
   ikePolicy: Type.Optional(ObjectId),
   ipsecPolicy: Type.Optional(ObjectId),
+  profile: Type.Optional(Type.Enum(PROFILES)),
   distributeTraffic: Type.Boolean(),
   local: modelOf<ConnectionRecord['local']>({
     cidrs: Cidrs,

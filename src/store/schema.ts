@@ -1,4 +1,5 @@
 import { IDENTITY_TYPE_NAMES } from '../ike/policy/identity.js';
+import { PROFILES } from '../ike/policy/matrix.js';
 import * as Type from '../util/json-schema.js';
 import { IKE_PORT, NAT_TRAVERSAL_PORT } from '../wire/ike/constants.js';
 import { PSK_PATTERN } from './psk-rule.js';
@@ -143,7 +144,7 @@ export const GatewaySchema = Type.Object(
     address: Type.String({ description: 'the IP address on which IKE and ESP listen' }),
     interface: Type.Optional(DeviceName),
     encapsulation: Type.Optional(Type.Enum(['always', 'auto'])),
-    profile: Type.Optional(Type.Enum(['compatible', 'modern'])),
+    profile: Type.Optional(Type.Enum(PROFILES)),
     offload: Type.Optional(Offload),
     mss: Type.Optional(
       Type.Integer({

@@ -1,4 +1,4 @@
-import type { Profile } from '../ike/policy/matrix.js';
+import { PROFILES, type Profile } from '../ike/policy/matrix.js';
 import { canonicalCidr, cidrOf, cidrRange, formatIp, parseCidr, parseIp, rangeContains } from '../util/ip.js';
 import * as Type from '../util/json-schema.js';
 import { nearestWord } from '../util/nearest.js';
@@ -36,7 +36,7 @@ export const SITE_FIELDS = {
       description: 'the URL under which clients see the server, without a path',
     }),
   ),
-  profile: Type.Optional(Type.Enum(['compatible', 'modern'])),
+  profile: Type.Optional(Type.Enum(PROFILES)),
   encapsulation: Type.Optional(Type.Enum(['always', 'auto'])),
   resource_groups: Type.Optional(
     Type.Array(Type.Object({ id: Type.Optional(Id), name: Name }, closed), { minItems: 1 }),

@@ -6,7 +6,7 @@ import type { Input } from '../../src/ike/inputs.js';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../src/ike/limits.js';
 import type { ChildSa, Output } from '../../src/ike/outputs.js';
 import { makeIdentity } from '../../src/ike/policy/identity.js';
-import { autoEspProposals, autoIkeProposals } from '../../src/ike/policy/matrix.js';
+import { autoEspProposals, autoIkeProposals, plainProposals } from '../../src/ike/policy/matrix.js';
 import { cidrSelector, sameSelectors } from '../../src/ike/policy/selectors.js';
 import type { SpiSteering } from '../../src/ike/sa/esp-spi.js';
 import { wipeRecord } from '../../src/ike/sa/record.js';
@@ -339,8 +339,8 @@ export function connection(side: 'east' | 'west', patch: ConnectionPatch = {}): 
     acceptVersions: [2],
     establishMode: 'bidirectional',
     adminUp: true,
-    ikeProposals: autoIkeProposals('compatible'),
-    espProposals: autoEspProposals('compatible'),
+    ikeProposals: plainProposals(autoIkeProposals('compatible'))!,
+    espProposals: autoEspProposals('compatible').slice(-1),
     ikeLifetime: 28_800,
     childLifetime: 3600,
     dpd: { action: 'restart', interval: 10, timeout: 40 },

@@ -50,6 +50,7 @@ export function connectionAnswer(
     id,
     ...policyReferences(value, view, links),
     name: value.name,
+    ...(value.profile === undefined ? {} : { profile: value.profile }),
     ...(withPsk && value.psk !== undefined ? { psk: value.psk } : {}),
     status: status.whole,
     status_reasons: status.reasons.map((reason) => reasonAnswer(reason, links)),

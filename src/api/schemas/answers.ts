@@ -1,4 +1,5 @@
 import { IDENTITY_TYPE_NAMES } from '../../ike/policy/identity.js';
+import { PROFILES } from '../../ike/policy/matrix.js';
 import { BACKUP_FIELDS } from '../../store/backup.js';
 import {
   ADDITIONAL_KEY_EXCHANGES,
@@ -175,6 +176,7 @@ const connectionFields = {
   status_reasons: arrayOf(Reason),
   ike_policy: optional(ref(PolicyReference)),
   ipsec_policy: optional(ref(PolicyReference)),
+  profile: optional(Type.Enum(PROFILES)),
   resource_type: optional(constant('vpn_gateway_connection')),
 };
 const routeFields = {

@@ -103,7 +103,7 @@ function without<T extends Type.TProperties>(older: Type.TProperties, _newer: T)
 
 const { local: Local, peer: Peer, ...fields } = ApiConnectionSchema.properties;
 const { admin_state_up, establish_mode, dead_peer_detection } = fields;
-const { routing_protocol, distribute_traffic, tunnels } = fields;
+const { profile, routing_protocol, distribute_traffic, tunnels } = fields;
 const { address, fqdn, cidrs, ike_identity, asn } = Peer.properties;
 
 function commonFields(dialect: Dialect) {
@@ -113,6 +113,7 @@ function commonFields(dialect: Dialect) {
     dead_peer_detection,
     ike_policy: Type.Optional(ReferenceSchema),
     ipsec_policy: Type.Optional(ReferenceSchema),
+    profile,
     routing_protocol,
     distribute_traffic,
     tunnels,

@@ -1,5 +1,6 @@
 import type { Offload } from '../../dataplane/offload.js';
 import { makeIdentity } from '../../ike/policy/identity.js';
+import { PROFILES } from '../../ike/policy/matrix.js';
 import type { ConfigIssue, ConfigPath } from '../../store/config-error.js';
 import { unicastProblem } from '../../store/connection-rules.js';
 import type {
@@ -53,7 +54,7 @@ const gateway = modelOf<GatewaySettings>({
   address: text,
   interface: DeviceName,
   encapsulation: Type.Enum(['always', 'auto']),
-  profile: Type.Enum(['compatible', 'modern']),
+  profile: Type.Enum(PROFILES),
   offload: Type.Optional(offload),
   mss: written.mss,
   workers: written.workers,
@@ -109,6 +110,7 @@ const connection = modelOf<GatewayConnection>({
   deadPeerDetection: DpdModel,
   ikePolicy: Type.Optional(text),
   ipsecPolicy: Type.Optional(text),
+  profile: Type.Optional(Type.Enum(PROFILES)),
   local: modelOf<GatewayConnection['local']>({
     cidrs,
     ikeIdentities: Type.Array(IdentityModel, { minItems: 1, maxItems: 2 }),

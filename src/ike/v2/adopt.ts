@@ -61,6 +61,7 @@ function expectedSpi({ active }: V2IkeRecord): number | undefined {
 
 function notePeer(world: World, { connection, peer }: V2SaRecord): void {
   if (peer.perPair) world.perPair.add(connection);
+  if (peer.plain !== undefined) world.plain.set(connection, peer.plain);
   if (peer.renewing) world.renewals.add(connection);
   const { startedOver = Number.NEGATIVE_INFINITY } = peer;
   const before = world.startedOver.get(connection) ?? Number.NEGATIVE_INFINITY;

@@ -24,6 +24,7 @@ import { settleDuplicates } from './duplicates.js';
 import { contactKey, establish, isOnlyContact } from './established.js';
 import { authRefused, pskMismatch, wrongMethod } from './failures.js';
 import { type AnsweredSa, type IkeSaIn, isIn, wipeNegotiation } from './ike-sa.js';
+import { advisePlain } from './offer.js';
 import { findError, notify } from './payloads.js';
 import { notePfsUnverified } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
@@ -89,6 +90,7 @@ export function authAnswered(world: World, sa: IkeSaIn<'auth-sent'>, message: In
   sa.branches.settle();
   const { negotiation, init, keyed } = sa.phase;
   const established = establish(world, sa, keyed, idr);
+  advisePlain(world, established);
   noteAuthLifetime(world, established, payloads);
   established.phase.service.cluster = clusterSupport(payloads);
   const nonces = { initiator: negotiation.nonce, responder: init.responderNonce };

@@ -14,6 +14,7 @@ import {
   isServing,
   wipeNegotiation,
 } from './ike-sa.js';
+import { chooseNextOffer } from './offer.js';
 import { dropPending } from './pending.js';
 import { isRedundant, isRedundantTo, makeRedundant, type Service, SOLE } from './service.js';
 import { purposeOf } from './tasks.js';
@@ -24,6 +25,7 @@ type Leave = 'at-once' | 'answer-repetitions';
 
 /** The negotiation of an SA did not succeed. Reported once; the SA is forgotten. */
 export function failSa(world: World, sa: IkeSa, failure: Failure, leave: Leave = 'at-once'): void {
+  if (isInitiating(sa)) chooseNextOffer(world, sa, failure);
   reportIkeFailed(world.ctx, sa, sa.connection?.id, failure);
   retire(world, sa, leave);
 }

@@ -25,6 +25,7 @@ import { IkeSa, type IkeSaIn } from './ike-sa.js';
 import { keysOfFirst } from './keys.js';
 import { findError, findNotify, notify, takesIntermediate, wantedGroup } from './payloads.js';
 import { type FirstRequest, firstLink, type InitiatorNegotiation } from './phases.js';
+import { offerOf } from './offer.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { sendRequest } from './send.js';
 import type { Inbound, World } from './world.js';
@@ -48,7 +49,8 @@ interface InitAnswer {
 export function initiate(world: World, connection: ConnectionConfig): void {
   const { ctx } = world;
   const address = addressInTurn(world, connection);
-  const group = connection.ikeProposals[0]?.dh[0];
+  const proposals = offerOf(world, connection);
+  const group = proposals[0]?.dh[0];
   const path = firstPath(connection, address);
   if (address === undefined || group === undefined) {
     const reason =
@@ -63,6 +65,7 @@ export function initiate(world: World, connection: ConnectionConfig): void {
   const id = ctx.nextId();
   const initiatorSpi = freshIkeSpi(world);
   const negotiation: InitiatorNegotiation = {
+    proposals,
     dh: ctx.crypto.dh(group).generate(ctx.random),
     nonce: ctx.random.bytes(NONCE_LENGTH),
     requests: [],
@@ -108,7 +111,7 @@ export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
   const { negotiation } = sa.phase;
   const payloads: Payload[] = [
     ...(negotiation.cookie === undefined ? [] : [notify(NotifyType.COOKIE, negotiation.cookie)]),
-    { kind: 'sa', proposals: ikeOffer(connection.ikeProposals) },
+    { kind: 'sa', proposals: ikeOffer(negotiation.proposals) },
     { kind: 'ke', group: negotiation.dh.group, data: negotiation.dh.publicValue },
     { kind: 'nonce', data: negotiation.nonce },
     ...natDetectionNotifies(crypto, random, sa, {
@@ -117,7 +120,7 @@ export function sendInit(world: World, sa: IkeSaIn<'init-sent'>): void {
       force: connection.encapsulation === 'always',
     }),
     notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),
-    ...(connection.ikeProposals.some(({ additional }) => additional !== undefined)
+    ...(negotiation.proposals.some(({ additional }) => additional !== undefined)
       ? [notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)]
       : []),
   ];
@@ -209,7 +212,7 @@ function changeGroup(
   const { negotiation } = sa.phase;
   const group = wantedGroup(error);
   if (group === negotiation.dh.group) return;
-  const offered = connection.ikeProposals.some((spec) => spec.dh.includes(group ?? 0));
+  const offered = negotiation.proposals.some((spec) => spec.dh.includes(group ?? 0));
   if (group === undefined || !offered || negotiation.groupsTried.has(group)) {
     refuseInClear(world, sa, initRefused(connection, error));
     return;
@@ -237,7 +240,7 @@ function accept(world: World, sa: IkeSaIn<'init-sent'>, message: Inbound, answer
     drop(world, datagram, 'rate_limited', why);
     return;
   }
-  const suite = acceptIkeAnswer(connection.ikeProposals, answer.sa.proposals);
+  const suite = acceptIkeAnswer(negotiation.proposals, answer.sa.proposals);
   if (!suite.ok) {
     refuseInClear(world, sa, suite.error);
     return;

@@ -1,6 +1,7 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
 import type { DhExchange, IkeSuite } from '../../crypto/types.js';
 import type { ByteCount, Millis } from '../../util/units.js';
+import type { IkeProposalSpec } from '../config.js';
 import type { CloseReason, Failure } from '../events.js';
 import type { IkePath } from '../path/first-path.js';
 import type { Candidates } from '../policy/candidates.js';
@@ -80,6 +81,8 @@ export interface FirstRequest {
 
 /** What an initiator keeps from the first request to the last answer, whichever of the answers is the peer's. */
 export interface InitiatorNegotiation {
+  /** What is offered, the same in every form of the request. */
+  readonly proposals: readonly IkeProposalSpec[];
   /** Of the request sent last. */
   dh: DhExchange;
   readonly nonce: Uint8Array;

@@ -73,7 +73,7 @@ export class IkeV2 implements IkeVersion {
   }
 
   reconfigured(): void {
-    const { ctx, table, perPair, startedOver } = this.world;
+    const { ctx, table, perPair, plain, startedOver } = this.world;
     for (const sa of table.all()) {
       if (sa.connection === undefined) continue;
       const connection = ctx.connection(sa.connection.id);
@@ -84,7 +84,7 @@ export class IkeV2 implements IkeVersion {
       sa.connection = connection;
       recheckCoverage(this.world, sa);
     }
-    for (const names of [perPair, startedOver])
+    for (const names of [perPair, plain, startedOver])
       for (const name of [...names.keys()]) if (ctx.connection(name) === undefined) names.delete(name);
     this.#work();
   }

@@ -3,6 +3,7 @@ import { copyOf } from '../../util/bytes.js';
 import type { IkeId } from '../../util/ids.js';
 import { cloneSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
+import type { FailureCause } from '../events.js';
 import { type DhRecord, exportDh } from '../sa/dh-record.js';
 import { type ChildSaRecord, type IkeRecord, RECORD_VERSION, type SaRecord } from '../sa/record.js';
 import type { RetransmissionRecord } from '../sa/retransmission.js';
@@ -36,6 +37,8 @@ export interface V2SaRecord extends SaRecord {
   readonly peer: {
     /** It takes only one pair of networks per child SA (RFC 7296 §2.9). */
     readonly perPair: boolean;
+    /** It is offered plain proposals only, since it refused others for this cause. */
+    readonly plain: FailureCause | undefined;
     /** The connection is re-established when an IKE SA that the peer has just made is confirmed. */
     readonly renewing: boolean;
     /** When it was last negotiated from the start because its IKE SA could not go on. */
@@ -151,6 +154,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
     children: Array.from(children.values(), exportChild),
     peer: {
       perPair: world.perPair.has(connection.id),
+      plain: world.plain.get(connection.id),
       renewing: world.renewals.has(connection.id),
       startedOver: world.startedOver.get(connection.id),
     },

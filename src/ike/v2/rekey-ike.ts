@@ -21,6 +21,7 @@ import { exchangePolicy } from './liveness.js';
 import { losesTo, lowestOf } from './nonces.js';
 import { findError, findNotify, invalidKe, notify, wantedGroup } from './payloads.js';
 import { dropPending, hold, noncesOf, pendingRival } from './pending.js';
+import { offerOf } from './offer.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { findById, handOver, type ReplacedSa, successor } from './succession.js';
@@ -42,7 +43,7 @@ const GIVE_WAY: Millis = 25_000;
 export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): boolean {
   const { crypto, random } = world.ctx;
   const { service } = sa.phase;
-  const specs = sa.connection.ikeProposals;
+  const specs = offerOf(world, sa.connection);
   const group = task.group ?? specs[0]?.dh[0];
   if (group === undefined) return false;
   if (isContested(world, sa)) {

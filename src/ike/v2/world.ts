@@ -5,6 +5,7 @@ import type { IkeHeader, IkeMessage, Payload } from '../../wire/ike/payloads.js'
 import { CookieJar } from '../admission/cookies.js';
 import { UNAUTHENTICATED_ANSWERS } from '../admission/source-rate.js';
 import type { Context } from '../context.js';
+import type { FailureCause } from '../events.js';
 import type { DatagramInput } from '../inputs.js';
 import { type CommonWorld, createCommon, type SharedTables } from '../sa/world.js';
 import type { IkeSa } from './ike-sa.js';
@@ -23,6 +24,8 @@ export interface World extends CommonWorld<IkeSa> {
   readonly childOwners: Map<number, IkeSa>;
   /** Connections whose peer takes one pair of networks a child SA only (RFC 7296 §2.9). */
   readonly perPair: Set<string>;
+  /** Connections that are offered plain proposals only, and the cause for which the last attempt failed. */
+  readonly plain: Map<string, FailureCause>;
   /** Connections to be re-established when an IKE SA that the peer has just made is confirmed. */
   readonly renewals: Set<string>;
   /** When each connection was last negotiated from the start because its IKE SA could not go on. */
@@ -37,6 +40,7 @@ export function createWorld(ctx: Context, shared: SharedTables): World {
     crowdedCookies: new TokenBucket(CROWDED_COOKIES),
     childOwners: new Map(),
     perPair: new Set(),
+    plain: new Map(),
     renewals: new Set(),
     startedOver: new Map(),
     ...createCommon<IkeSa>(ctx, shared),

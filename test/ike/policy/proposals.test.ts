@@ -4,7 +4,13 @@ import { dhFromName, encryptionFromName, integrityFromName, prfFromName } from '
 import type { CipherId } from '../../../src/crypto/types.js';
 import type { EspProposalSpec, IkeProposalSpec } from '../../../src/ike/config.js';
 import type { Failure } from '../../../src/ike/events.js';
-import { autoEspProposals, autoIkeProposals } from '../../../src/ike/policy/matrix.js';
+import {
+  autoEspProposals,
+  autoIkeProposals,
+  autoVersions,
+  PROFILES,
+  plainProposals,
+} from '../../../src/ike/policy/matrix.js';
 import {
   acceptEspAnswer,
   acceptIkeAnswer,
@@ -127,25 +133,80 @@ t.test('every ESP combination of the matrix between auto and an exact policy, bo
   t.equal(combinations, 9);
 });
 
-t.test('the matrix in the order of strength, and its modern part', async (t) => {
+const GCM_256 = { id: Encr.AES_GCM_16, keyBits: 256 };
+
+t.test('the profiles, the best first', async (t) => {
+  const aead = 'AES_GCM_16-256/AES_GCM_16-128/CHACHA20_POLY1305';
+  const prfs = 'PRF_HMAC_SHA2_256/PRF_HMAC_SHA2_384/PRF_HMAC_SHA2_512';
+  const best = `${aead} ${prfs} CURVE25519/ECP_256/ECP_384`;
   t.same(describeIkeSpecs(autoIkeProposals('compatible')), [
+    `${best}/MODP_2048/MODP_3072/MODP_4096/ECP_521 ML_KEM_768/ML_KEM_1024`,
+    `${best}/MODP_2048/MODP_3072/MODP_4096/ECP_521`,
     'AES_CBC-256/AES_CBC-128/TRIPLE_DES HMAC_SHA2_256_128/HMAC_SHA1_96/HMAC_MD5_96 ' +
       'PRF_HMAC_SHA2_256/PRF_HMAC_SHA1/PRF_HMAC_MD5 MODP_2048/MODP_1536/MODP_1024',
   ]);
   t.same(describeEspSpecs(autoEspProposals('compatible')), [
+    `${aead} NO_ESN`,
     'AES_CBC-256/AES_CBC-128/TRIPLE_DES HMAC_SHA2_256_128/HMAC_SHA1_96/HMAC_MD5_96 NO_ESN',
   ]);
-  t.same(describeIkeSpecs(autoIkeProposals('modern')), [
-    'AES_CBC-256/AES_CBC-128 HMAC_SHA2_256_128 PRF_HMAC_SHA2_256 MODP_2048',
+  t.same(describeIkeSpecs(autoIkeProposals('current')), [
+    `AES_CBC-256/AES_CBC-192/AES_CBC-128 HMAC_SHA2_256_128/HMAC_SHA2_384_192/HMAC_SHA2_512_256 ${prfs} ` +
+      'CURVE25519/ECP_256/ECP_384/ECP_521/MODP_2048/MODP_3072/MODP_4096/MODP_6144/MODP_8192/MODP_2048_256/MODP_2048_224/MODP_1024_160',
   ]);
-  t.same(describeEspSpecs(autoEspProposals('modern')), ['AES_CBC-256/AES_CBC-128 HMAC_SHA2_256_128 NO_ESN']);
-  const both = must(selectIke(autoIkeProposals('compatible'), ikeOffer(autoIkeProposals('compatible'))));
-  t.same(both.suite, {
-    encryption: { id: Encr.AES_CBC, keyBits: 256 },
-    integrity: Integ.HMAC_SHA2_256_128,
-    prf: Prf.HMAC_SHA2_256,
-    dh: Dh.MODP_2048,
-  });
+  t.same(describeEspSpecs(autoEspProposals('current')), [
+    'AES_GCM_16-256/AES_GCM_16-192/AES_GCM_16-128 NO_ESN',
+    'AES_CBC-256/AES_CBC-192/AES_CBC-128 HMAC_SHA2_256_128/HMAC_SHA2_384_192/HMAC_SHA2_512_256 NO_ESN',
+  ]);
+  t.same(describeIkeSpecs(autoIkeProposals('modern')), [
+    `${best}/MODP_3072/MODP_4096 ML_KEM_768/ML_KEM_1024`,
+    `${best}/MODP_3072/MODP_4096`,
+  ]);
+  t.same(describeEspSpecs(autoEspProposals('modern')), [`${aead} NO_ESN`]);
+  t.same(describeIkeSpecs(autoIkeProposals('cnsa2')), [
+    'AES_GCM_16-256 PRF_HMAC_SHA2_384/PRF_HMAC_SHA2_512 ECP_384 ML_KEM_1024',
+  ]);
+  t.same(describeEspSpecs(autoEspProposals('cnsa2')), ['AES_GCM_16-256 NO_ESN']);
+  t.same(PROFILES.filter((profile) => autoVersions(profile).includes(1)), ['compatible']);
+});
+
+/** Of the matrix that every old peer has something of. */
+const OLD = {
+  encryption: { id: Encr.AES_CBC, keyBits: 256 },
+  integrity: Integ.HMAC_SHA2_256_128,
+  prf: Prf.HMAC_SHA2_256,
+  dh: Dh.MODP_2048,
+};
+
+t.test('what two profiles have in common', async (t) => {
+  const hybrid = { encryption: GCM_256, integrity: 0, prf: Prf.HMAC_SHA2_256, dh: Dh.CURVE25519 };
+  const best = { ...hybrid, additional: [Dh.ML_KEM_768] };
+  for (const [a, b, suite] of [
+    ['compatible', 'compatible', best],
+    ['compatible', 'modern', best],
+    ['modern', 'modern', best],
+    ['cnsa2', 'cnsa2', { ...hybrid, prf: Prf.HMAC_SHA2_384, dh: Dh.ECP_384, additional: [Dh.ML_KEM_1024] }],
+    ['compatible', 'current', OLD],
+  ] as const) {
+    for (const [one, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const chosen = must(selectIke(autoIkeProposals(other), ikeOffer(autoIkeProposals(one))));
+      t.same(chosen.suite, suite, `${one} to ${other}`);
+      t.same(must(acceptIkeAnswer(autoIkeProposals(one), [chosen.answer])), suite);
+    }
+  }
+  mustFail(selectIke(autoIkeProposals('current'), ikeOffer(autoIkeProposals('modern'))));
+});
+
+t.test('a list that any peer can read', async (t) => {
+  const auto = autoIkeProposals('compatible');
+  t.same(plainProposals(auto), auto.slice(-1));
+  for (const profile of ['current', 'modern', 'cnsa2'] as const)
+    t.equal(plainProposals(autoIkeProposals(profile)), undefined, `${profile} has no other`);
+  // A peer that knows no additional key exchanges takes no proposal with a transform type that it does not know.
+  const known = ikeOffer(auto).filter(({ transforms }) => transforms.every(({ type }) => type <= TransformType.ESN));
+  t.same(known.map(({ number }) => number), [2, 3]);
 });
 
 t.test('the responder follows its own order, encryption first', async (t) => {
@@ -160,9 +221,8 @@ t.test('the responder follows its own order, encryption first', async (t) => {
 });
 
 t.test('what a responder answers', async (t) => {
-  const { answer } = must(
-    selectIke(autoIkeProposals('compatible'), ikeOffer(autoIkeProposals('compatible'))),
-  );
+  const plain = plainProposals(autoIkeProposals('compatible'))!;
+  const { answer } = must(selectIke(plain, ikeOffer(plain)));
   t.same(answer, {
     number: 1,
     protocol: ProtocolId.IKE,
@@ -438,7 +498,7 @@ t.test('specifications that no wire proposal can carry are a bug', async (t) => 
 
 t.test('what a backend lacks is not offered', async (t) => {
   const without3des = (need: { kind: string; id: number }) => !(need.kind === 'encryption' && need.id === 3);
-  t.same(describeEspSpecs(supportedEspSpecs(autoEspProposals('compatible'), without3des)), [
+  t.same(describeEspSpecs(supportedEspSpecs(autoEspProposals('compatible').slice(-1), without3des)), [
     'AES_CBC-256/AES_CBC-128 HMAC_SHA2_256_128/HMAC_SHA1_96/HMAC_MD5_96 NO_ESN',
   ]);
   t.same(
