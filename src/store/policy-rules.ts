@@ -321,7 +321,7 @@ function checkProfile(
   for (const { kind, path, values } of Object.values(categories)) {
     for (const name of values) {
       if (CNSA_2[kind].includes(name)) continue;
-      const message = `"${name}" is refused by the profile "cnsa2": choose ${CNSA_2[kind].filter((one) => one !== 'disabled').join(' or ')}`;
+      const message = `"${name}" is refused by the profile "cnsa2": choose ${CNSA_2_WORDS[kind]}`;
       issues.push({ path, rule: 'weak', message });
     }
   }
@@ -337,6 +337,12 @@ const CNSA_2: Readonly<Record<Category['kind'], readonly string[]>> = {
   encryption: ['aes256gcm16'],
   integrity: ['sha384', 'sha512', 'disabled'],
   dh: ['20', 'group_20', 'disabled'],
+};
+
+const CNSA_2_WORDS: Readonly<Record<Category['kind'], string>> = {
+  encryption: 'aes256gcm16',
+  integrity: 'sha384 or sha512',
+  dh: 'group 20',
 };
 
 function isWeakName(kind: Category['kind'], name: string): boolean {

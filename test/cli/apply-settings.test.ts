@@ -13,6 +13,7 @@ const OTHERS: Readonly<Record<Setting, unknown>> = {
   dead_peer_detection: { action: 'clear', interval: 5 },
   ike_policy: 'ike',
   ipsec_policy: 'esp',
+  profile: 'modern',
   distribute_traffic: true,
   'local.cidrs': ['192.168.9.0/24', '192.168.8.0/24'],
   'local.ike_identities': [{ type: 'fqdn', value: 'a.example' }],

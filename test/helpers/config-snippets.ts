@@ -35,5 +35,6 @@ export const one = (fields: Readonly<Record<string, string | undefined>>) =>
 export const peer = (fields: string) => one({ peer: `{ cidrs: [10.2.0.0/24], ${fields} }` });
 export const ike = (fields: string) => `${GATEWAY}ike_policies:\n  - { name: p, ${fields} }\n`;
 export const ipsec = (fields: string) => `${GATEWAY}ipsec_policies:\n  - { name: p, ${fields} }\n`;
+export const cnsa2 = (rest: string) => modern(rest).replace('modern', 'cnsa2');
 export const modern = (rest: string) => `gateway: { name: a, address: 192.0.2.1, profile: modern }\n${rest}`;
 export const gateway = (fields: string) => `gateway: { ${fields} }\n`;

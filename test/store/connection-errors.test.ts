@@ -14,14 +14,14 @@ const BAD: readonly BadFile[] = [
     'equals sign for a colon',
     `${GATEWAY}connections:\n  - { name: b, psk=correct-horse, peer: { address: 192.0.2.2 } }\n`,
     [
-      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, distribute_traffic, local, peer, interface, routes',
+      '3:5: connections[0]: holds a field whose name is not one; known here are name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, profile, distribute_traffic, local, peer, interface, routes',
     ],
   ],
   [
     'connection as text',
     `${GATEWAY}connections:\n  - psk:correct-horse\n`,
     [
-      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, distribute_traffic, local, peer, interface, routes), not a text',
+      '3:5: connections[0]: needs a map of fields (name, psk, psk_file, psk_encoding, admin_state_up, establish_mode, dead_peer_detection, ike_policy, ipsec_policy, profile, distribute_traffic, local, peer, interface, routes), not a text',
     ],
   ],
   [

@@ -1,6 +1,7 @@
 import t from 'tap';
 import {
   type BadFile,
+  cnsa2,
   GATEWAY,
   gateway,
   ike,
@@ -187,7 +188,9 @@ const BAD: readonly BadFile[] = [
   [
     'gateway profile',
     gateway('name: a, address: 192.0.2.1, profile: Modern'),
-    ['1:50: gateway.profile: "Modern" is not one of compatible, modern; did you mean "modern"?'],
+    [
+      '1:50: gateway.profile: "Modern" is not one of compatible, current, modern, cnsa2; did you mean "modern"?',
+    ],
   ],
   [
     'gateway control',
@@ -348,6 +351,62 @@ const BAD: readonly BadFile[] = [
       '3:38: ipsec_policies[0].encryption_algorithm: "triple_des" is refused by the profile "modern": choose aes256 or aes256gcm16',
       '3:76: ipsec_policies[0].authentication_algorithm: "md5" is refused by the profile "modern": choose sha256, sha384 or sha512',
       '3:86: ipsec_policies[0].pfs: "group_2" is refused by the profile "modern": choose group 14 to 21 or 31',
+    ],
+  ],
+  [
+    'modern IKEv1',
+    modern(
+      'ike_policies:\n  - { name: p, ike_version: 1, encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: 14 }\n',
+    ),
+    [
+      '3:29: ike_policies[0].ike_version: is refused by the profile "modern", which is without IKEv1 (RFC 9395): choose 2',
+    ],
+  ],
+  [
+    'cnsa2 ike',
+    cnsa2('ike_policies:\n  - { name: p, encryption_algorithm: aes128gcm16, dh_groups: [20, 31] }\n'),
+    [
+      '3:5: ike_policies[0].additional_key_exchanges: lacks "ml_kem_1024", which the profile "cnsa2" asks for beside a group: add it',
+      '3:5: ike_policies[0].authentication_algorithm: is sha256 when it is left out, which the profile "cnsa2" refuses: choose sha384 or sha512',
+      '3:38: ike_policies[0].encryption_algorithm: "aes128gcm16" is refused by the profile "cnsa2": choose aes256gcm16',
+      '3:62: ike_policies[0].dh_groups: "31" is refused by the profile "cnsa2": choose group 20',
+    ],
+  ],
+  [
+    'cnsa2 ipsec',
+    cnsa2(
+      'ipsec_policies:\n  - { name: p, encryption_algorithm: aes256, authentication_algorithm: sha256, pfs: group_20 }\n',
+    ),
+    [
+      '3:5: ipsec_policies[0].additional_key_exchanges: lacks "ml_kem_1024", which the profile "cnsa2" asks for beside a group: add it',
+      '3:38: ipsec_policies[0].encryption_algorithm: "aes256" is refused by the profile "cnsa2": choose aes256gcm16',
+      '3:72: ipsec_policies[0].authentication_algorithm: "sha256" is refused by the profile "cnsa2": choose sha384 or sha512',
+    ],
+  ],
+  [
+    'additional key exchanges of IKEv1',
+    ike(
+      'ike_version: 1, encryption_algorithm: aes256, authentication_algorithm: sha256, dh_group: 14, additional_key_exchanges: [ml_kem_768]',
+    ),
+    [
+      '3:136: ike_policies[0].additional_key_exchanges: IKEv1 has no additional key exchanges (RFC 9370): choose ike_version 2, or leave them out',
+    ],
+  ],
+  [
+    'additional key exchanges without PFS',
+    ipsec('encryption_algorithm: aes256gcm16, additional_key_exchanges: [ml_kem_768]'),
+    [
+      '3:77: ipsec_policies[0].additional_key_exchanges: follow an exchange in a PFS group, which this policy does without: name pfs_groups, and no disabled',
+    ],
+  ],
+  [
+    'an unknown additional key exchange, and one twice',
+    ike(
+      'encryption_algorithm: aes256gcm16, dh_group: 31, additional_key_exchanges: [mlkem768, ml_kem_512, ml_kem_512]',
+    ),
+    [
+      '3:92: ike_policies[0].additional_key_exchanges[0]: "mlkem768" is not one of ml_kem_512, ml_kem_768, ml_kem_1024; did you mean "ml_kem_768"?',
+      '3:114: ike_policies[0].additional_key_exchanges[2]: "ml_kem_512" is in the list twice: keep one',
     ],
   ],
   [

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { formatIdentity } from '../../src/ike/policy/identity.js';
-import { autoEspProposals, autoIkeProposals } from '../../src/ike/policy/matrix.js';
+import { autoEspProposals, autoIkeProposals, PROFILES } from '../../src/ike/policy/matrix.js';
 import { describeEspSpecs, describeIkeSpecs } from '../../src/ike/policy/proposals.js';
 import { formatConfigErrors } from '../../src/store/config-error.js';
 import { toEngineConfig } from '../../src/store/engine-config.js';
@@ -206,13 +206,19 @@ gateway: { name: a, address: 192.0.2.1, profile: ${profile} }
 connections:
   - { name: b, psk: correct-horse, local: { cidrs: [10.1.0.0/24] }, peer: { address: 192.0.2.2, cidrs: [10.2.0.0/24] } }
 `;
-  for (const profile of ['compatible', 'modern'] as const) {
+  for (const profile of PROFILES) {
     const [b] = engineOf(text(profile));
-    t.same([b!.initiateVersion, b!.acceptVersions], [2, [1, 2]]);
+    t.same([b!.initiateVersion, b!.acceptVersions], [2, profile === 'compatible' ? [1, 2] : [2]]);
     t.same(b!.ikeProposals, autoIkeProposals(profile));
     t.same(b!.espProposals, autoEspProposals(profile));
     t.same([b!.ikeLifetime, b!.childLifetime], [28800, 3600]);
   }
+  const [own] = engineOf(text('modern').replace('psk:', 'profile: cnsa2, psk:'));
+  t.same(
+    own!.ikeProposals,
+    autoIkeProposals('cnsa2'),
+    'that of the connection goes before that of the gateway',
+  );
 });
 
 t.test('route mode leaves the choice to routes', async (t) => {

@@ -19,9 +19,9 @@ import { type IkeSaIn, isAnsweredSa, isServing, type ServingSa } from './ike-sa.
 import { freshIkeSpi } from './init-initiator.js';
 import { exchangePolicy } from './liveness.js';
 import { losesTo, lowestOf } from './nonces.js';
+import { offerOf } from './offer.js';
 import { findError, findNotify, invalidKe, notify, wantedGroup } from './payloads.js';
 import { dropPending, hold, noncesOf, pendingRival } from './pending.js';
-import { offerOf } from './offer.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { findById, handOver, type ReplacedSa, successor } from './succession.js';
