@@ -17,7 +17,7 @@ t.test('two engines over an array', async (t) => {
   ]);
   t.equal(code, 0, err);
   t.match(out, /192\.0\.2\.1: IKE SA established\n/);
-  t.match(out, /20 octets became 72 octets of ESP and 20 again\n$/);
+  t.match(out, /20 octets became 56 octets of ESP and 20 again\n$/);
 });
 
 t.test('an initiator over UDP, beside the daemon', { skip: skipWithoutTun() }, async (t) => {

@@ -8,6 +8,7 @@ import type { EspProposalSpec, IkeProposalSpec } from '../config.js';
  * groups of RFC 8247 that are not weak, with ML-KEM where the peer has it. `cnsa2`: the suite of CNSA 2.0.
  */
 export const PROFILES = ['compatible', 'current', 'modern', 'cnsa2'] as const;
+/** One of them, by its name in the configuration. */
 export type Profile = (typeof PROFILES)[number];
 
 const aes = (id: number, ...bits: readonly number[]): CipherId[] => bits.map((keyBits) => ({ id, keyBits }));
