@@ -81,7 +81,8 @@ t.test('two gateways come up by themselves and carry packets both ways', async (
   const a = await pair.start('a');
   await a.until(isUp);
   const seen = await b.until(isUp);
-  t.match(seen.ike, { role: 'responder', version: 2, encryption: 'aes256', dh_group: 'group_14' });
+  t.match(seen.ike, { role: 'responder', version: 2, encryption: 'aes256gcm16', dh_group: 'group_31' });
+  t.strictSame(seen.ike?.additional_key_exchanges, ['ml_kem_768'], 'what two of them agree on');
   t.ok(await passes(a.device, b.device, TO_B));
   t.ok(await passes(b.device, a.device, TO_A));
   const [child] = a.connection().children;
