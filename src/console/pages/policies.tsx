@@ -109,7 +109,11 @@ function PolicyTable({
 
 function columnsOf(kind: PolicyKind, act: ((asked: Asked) => void) | undefined): readonly Column<Policy>[] {
   const groups = (policy: Policy): readonly (string | number)[] =>
-    'dh_groups' in policy ? policy.dh_groups : policy.pfs_groups;
+    // Key exchanges that come on top of the group, such as ML-KEM.
+    [
+      ...('dh_groups' in policy ? policy.dh_groups : policy.pfs_groups),
+      ...(policy.additional_key_exchanges ?? []),
+    ];
   const names = (list: readonly (string | number)[]): string => list.map(algorithmName).join(', ');
   const column = (
     key: string,
