@@ -77,7 +77,7 @@ t.test(
     b.signal('SIGHUP');
     await a.reload(second.a);
     await a.until('d', up);
-    await a.until('c', (one) => one.children.some((child) => child.encryption === 'aes256gcm16'));
+    await a.until('c', (one) => one.children.some((child) => child.dh_group === 'group_19'));
     const routes = await site.lab.check('a', ['ip', 'route']);
     t.match(routes, new RegExp(`${network(SITE_B, 'd')} dev culvert0`), 'the new network has its route');
     const d = { ...SITE_A, inside: inside(SITE_A, 'd') };
