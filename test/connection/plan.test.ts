@@ -116,6 +116,7 @@ const CASES: readonly Case[] = [
     peerOnly: [{ kind: 'renegotiate' }, retry],
   },
   { field: 'routes', more: { routes: ['10.8.0.0/16'] }, steps: [] },
+  { field: 'distribute_traffic', more: { distributeTraffic: true }, steps: [] },
   { field: 'interface', more: { interface: 'vpn7' }, steps: [] },
 ];
 
