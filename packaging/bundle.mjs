@@ -1,6 +1,6 @@
 // Puts the modules of dist/ into few files under dist/bundled/, which dist/main.js runs: Node takes as long to find and
 // link five hundred modules as a gateway takes for everything else at its start. The modules stay beside them, for
-// threads, for programs that import the libraries, and for whoever compiles without this step.
+// programs that import the libraries, and for whoever compiles without this step.
 
 import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -45,7 +45,9 @@ async function bundle() {
     logLevel: 'warning',
   });
   writeFileSync(stamp, '');
-  utimesSync(stamp, compiled.atime, compiled.mtime);
+  // Times are set in whole milliseconds, and not exactly: a little later than the compilation, lest it seem older.
+  const later = new Date(Math.ceil(compiled.mtimeMs) + 1);
+  utimesSync(stamp, later, later);
 }
 
 /**
