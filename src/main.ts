@@ -11,7 +11,7 @@ if (!('WebAssembly' in globalThis)) {
   process.exit(1);
 }
 
-/** A module of the program: out of the bundle of `npm run build`, unless what was compiled since is newer. */
+/** Where the program is: in the bundle of `npm run build`, unless something was compiled after it was made. */
 const folder = (await isBundled()) ? './bundled/cli' : './cli';
 const { processTerminal, surviveClosedPipes }: typeof import('./cli/terminal.js') = await import(
   `${folder}/terminal.js`

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { sourceFiles } from '../helpers/source-files.js';
 
 /** Rooms in order: a file may import its own room and those before it. */
 const LAYERS = [
@@ -38,14 +39,6 @@ interface Import {
   /** Nothing is left of it in the program. */
   readonly isType: boolean;
   readonly line: number;
-}
-
-function sourceFiles(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
-    .map((entry) => relative(src, join(entry.parentPath, entry.name)).split(sep).join('/'))
-    .filter((file) => !/^console\/(?:node_modules|generated)\//.test(file))
-    .sort();
 }
 
 function importsOf(text: string): Import[] {

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { sourceFiles } from '../helpers/source-files.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -40,10 +41,7 @@ const COMMENT = /^\s*(\/?\*|\/\/).*|\/\*\* .*|\s\/\/ .*/;
 
 t.test('names and comments use the usual words', async (t) => {
   const files = ['src', 'bench'].flatMap((folder) =>
-    readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
-      .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
-      .map((entry) => join(entry.parentPath, entry.name))
-      .filter((file) => !/\/console\/(?:node_modules|generated)\//.test(file)),
+    sourceFiles(join(root, folder)).map((file) => join(root, folder, file)),
   );
   t.ok(files.length > 400);
   const found = files.flatMap((file) =>

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { sourceFiles } from './source-files.js';
 
 /** A function, method or arrow function with a name, as `FILE:NAME`. */
 export interface SurveyedFunction {
@@ -37,12 +38,8 @@ export function surveySource(): Survey {
   const functions: SurveyedFunction[] = [];
   const exports: SurveyedExport[] = [];
   const passedOn: (readonly [door: string, file: string])[] = [];
-  for (const entry of readdirSync(src, { withFileTypes: true, recursive: true })) {
-    if (!entry.isFile() || !/\.tsx?$/.test(entry.name)) continue;
-    const path = join(entry.parentPath, entry.name);
-    const file = relative(src, path).split(sep).join('/');
-    // What others wrote, and what was made of the API.
-    if (/^console\/(?:node_modules|generated)\//.test(file)) continue;
+  for (const file of sourceFiles(src)) {
+    const path = join(src, file);
     const text = readFileSync(path, 'utf8');
     lines.set(file, text.split('\n').length - 1);
     words.set(file, new Set(text.match(/[A-Za-z_$][\w$]*/g)));
