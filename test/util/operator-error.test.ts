@@ -31,13 +31,16 @@ t.test('every error that an operator reads is of one family', async (t) => {
   t.notOk(Object.hasOwn(start, 'cause'), 'nothing underneath');
 });
 
-t.test('what is thrown and not of the family is for clients of the API, in one of them, or a bug', async (t) => {
-  const bare = [...surveySource().lines.keys()].filter((file) =>
-    / extends Error\b/.test(readFileSync(new URL(`../../src/${file}`, import.meta.url), 'utf8')),
-  );
-  // The console runs in a browser, and imports nothing of the program but types.
-  t.same(bare.sort(), ['api/errors.ts', 'console/api/client.ts', 'util/operator-error.ts']);
-});
+t.test(
+  'what is thrown and not of the family is for clients of the API, in one of them, or a bug',
+  async (t) => {
+    const bare = [...surveySource().lines.keys()].filter((file) =>
+      / extends Error\b/.test(readFileSync(new URL(`../../src/${file}`, import.meta.url), 'utf8')),
+    );
+    // The console runs in a browser, and imports nothing of the program but types.
+    t.same(bare.sort(), ['api/errors.ts', 'console/api/client.ts', 'util/operator-error.ts']);
+  },
+);
 
 t.test('a command that fails says the remedy; only a bug shows its stack', async (t) => {
   const notes: string[] = [];
