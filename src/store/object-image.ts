@@ -120,6 +120,13 @@ function conflict(message: string): StoreError {
   return new StoreError('conflict', message, 'read again and repeat the change');
 }
 
+/** Changes that their caller cannot change any more, with values as an engine that writes them down gives them back. */
+export function copiesOf(changes: readonly Change[]): Change[] {
+  return changes.map((change) =>
+    change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
+  );
+}
+
 /** Objects are shared by snapshots: a caller that changed one in place would change the past. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;

@@ -1,5 +1,5 @@
 import { AtRest } from './at-rest.js';
-import { ObjectImage } from './object-image.js';
+import { copiesOf, ObjectImage } from './object-image.js';
 import { isSealedBy, plainSealer, type Sealer } from './sealing.js';
 import {
   type OpenDatabase,
@@ -137,10 +137,7 @@ class SqliteStore implements Store {
   async commit(changes: readonly Change[], options: CommitOptions = {}): Promise<Revision> {
     this.#check();
     this.#settle();
-    const copies = changes.map((change) =>
-      change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
-    );
-    const { image, commit } = this.#image.after(copies, options);
+    const { image, commit } = this.#image.after(copiesOf(changes), options);
     try {
       this.#write(commit, options.note);
     } catch (error) {

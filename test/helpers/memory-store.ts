@@ -1,4 +1,4 @@
-import { deepFreeze, ObjectImage } from '../../src/store/object-image.js';
+import { copiesOf, deepFreeze, ObjectImage } from '../../src/store/object-image.js';
 import {
   type Change,
   type Commit,
@@ -29,11 +29,7 @@ class MemoryStore implements Store {
 
   async commit(changes: readonly Change[], options: CommitOptions = {}): Promise<Revision> {
     this.#check();
-    // As an engine that writes it down would: a copy, of what JSON can say.
-    const copies = changes.map((change) =>
-      change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
-    );
-    const { image, commit } = this.#image.after(copies, options);
+    const { image, commit } = this.#image.after(copiesOf(changes), options);
     if (options.note !== undefined) {
       this.#notes.push(
         deepFreeze({ revision: image.revision, note: JSON.parse(JSON.stringify(options.note)) }),

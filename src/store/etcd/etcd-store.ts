@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Millis } from '../../util/units.js';
 import { AtRest } from '../at-rest.js';
-import type { ObjectImage } from '../object-image.js';
+import { copiesOf, type ObjectImage } from '../object-image.js';
 import { plainSealer, type Sealer } from '../sealing.js';
 import {
   type Change,
@@ -139,9 +139,7 @@ class EtcdStore implements Store {
   }
 
   commit(changes: readonly Change[], options: CommitOptions = {}): Promise<Revision> {
-    const copies = changes.map((change) =>
-      change.type === 'put' ? { ...change, value: JSON.parse(JSON.stringify(change.value)) } : change,
-    );
+    const copies = copiesOf(changes);
     const done = this.#last.then(() => this.#commit(copies, options));
     this.#last = done.catch(() => undefined);
     return done;
