@@ -87,10 +87,7 @@ export function fillSqliteStore(
     }
     const atRest = new AtRest(sealer, secretFields);
     database.exec('BEGIN IMMEDIATE');
-    for (const { kind, id, created, revision: changed, value } of objects) {
-      const divided = atRest.divide(kind, id, value);
-      statements.put.run(kind, id, created, changed, JSON.stringify(divided.open), divided.secrets);
-    }
+    for (const object of objects) putObject(statements, atRest, object);
     for (const one of notes) statements.addNote.run(one.revision, JSON.stringify(one.note));
     statements.setRevision.run(revision);
     database.exec('COMMIT');
@@ -208,16 +205,11 @@ class SqliteStore implements Store {
   }
 
   #write({ revision, events }: Commit, note: unknown): void {
-    const { put, remove, setRevision, addNote, trimNotes } = this.#statements;
+    const { remove, setRevision, addNote, trimNotes } = this.#statements;
     this.#database.exec('BEGIN IMMEDIATE');
     for (const event of events) {
-      if (event.type === 'delete') {
-        remove.run(event.before.kind, event.before.id);
-      } else {
-        const { kind, id, created, value } = event.object;
-        const { open, secrets } = this.#atRest.divide(kind, id, value);
-        put.run(kind, id, created, revision, JSON.stringify(open), secrets);
-      }
+      if (event.type === 'delete') remove.run(event.before.kind, event.before.id);
+      else putObject(this.#statements, this.#atRest, event.object);
     }
     if (note !== undefined) {
       addNote.run(revision, JSON.stringify(note));
@@ -288,10 +280,7 @@ class SqliteStore implements Store {
   /** Secrets from before there was a key: sealed, and no copy of them left in file or log. */
   #reseal(objects: readonly StoredObject[]): void {
     this.#database.exec('BEGIN IMMEDIATE');
-    for (const { kind, id, created, revision, value } of objects) {
-      const { open, secrets } = this.#atRest.divide(kind, id, value);
-      this.#statements.put.run(kind, id, created, revision, JSON.stringify(open), secrets);
-    }
+    for (const object of objects) putObject(this.#statements, this.#atRest, object);
     this.#database.exec('COMMIT');
     this.#database.exec('VACUUM');
     this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all();
@@ -312,6 +301,15 @@ function prepareAll(database: SqlDatabase) {
     trimNotes: database.prepare('DELETE FROM notes WHERE revision <= ?'),
     notes: database.prepare('SELECT revision, note FROM notes WHERE revision > ? ORDER BY revision LIMIT ?'),
   };
+}
+
+function putObject(
+  { put }: Pick<ReturnType<typeof prepareAll>, 'put'>,
+  atRest: AtRest,
+  { kind, id, created, revision, value }: StoredObject,
+): void {
+  const { open, secrets } = atRest.divide(kind, id, value);
+  put.run(kind, id, created, revision, JSON.stringify(open), secrets);
 }
 
 function octetsOf(blob: Row['secrets']): Buffer | null {
