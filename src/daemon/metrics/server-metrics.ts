@@ -2,7 +2,6 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ApiObserver, AuthFailure } from '../../api/observer.js';
 import type { EtcdReport } from '../../store/etcd/etcd-store.js';
 import { type GatewayRecord, KIND } from '../../store/records.js';
-import type { Site } from '../../store/site.js';
 import { type MetricName, metricOf } from '../../telemetry/metrics/catalogue.js';
 import {
   type FamilyValue,
@@ -69,8 +68,9 @@ export class ServerMetrics implements ApiObserver {
   async document(moment: ServerMoment, runner: RoutingRunner): Promise<MetricsDocument> {
     const counted = (await this.#registry.getMetricsAsJSON()) as unknown as MetricFamily[];
     const own = await this.#process.families();
-    const gateways = membersOf(moment);
-    const routed = routeFamilies(moment, runner, (id) => nameOf(moment, id) ?? id);
+    const names = gatewayNames(moment);
+    const gateways = membersOf(moment, names);
+    const routed = routeFamilies(moment, runner, (id) => names.get(id) ?? id);
     return {
       families: [
         ...own,
@@ -148,27 +148,28 @@ function standbyFamilies(members: ServerMoment['members'], shown: readonly Membe
 }
 
 /** The processes as a scrape names them, with what only the server knows of them. */
-function membersOf(moment: ServerMoment): MemberSnapshot[] {
-  return moment.members.map(({ id, member, snapshot }) => {
-    const name = nameOf(moment, id) ?? snapshot.name;
+function membersOf({ members }: ServerMoment, names: ReadonlyMap<string, string>): MemberSnapshot[] {
+  return members.map(({ id, member, snapshot }) => {
+    const name = names.get(id) ?? snapshot.name;
     return { member, snapshot: { ...snapshot, name, samples: withId(snapshot.samples, id) } };
   });
 }
 
-/** As metrics call a gateway; undefined for one that is not stored any more. */
-function nameOf({ objects, site }: ServerMoment, id: string): string | undefined {
-  const record = objects.get<GatewayRecord>(KIND.gateway, id)?.value;
-  return record && labelOf(record, objects.list<GatewayRecord>(KIND.gateway), site);
-}
-
-/** Names are unique within a VPC: where gateways of two VPCs share one, the VPC's name is put before it. */
-function labelOf(
-  { name, vpc }: GatewayRecord,
-  all: readonly { readonly value: GatewayRecord }[],
-  site: Site,
-): string {
-  const namesakes = all.filter(({ value }) => value.name === name);
-  return namesakes.length < 2 ? name : `${site.vpcs.find(({ id }) => id === vpc)?.name ?? vpc}/${name}`;
+/**
+ * What metrics call the gateways that are stored, by id. Names are unique within a VPC: where gateways of two VPCs share
+ * one, the VPC's name is put before it.
+ */
+function gatewayNames({ objects, site }: ServerMoment): ReadonlyMap<string, string> {
+  const gateways = objects.list<GatewayRecord>(KIND.gateway);
+  const known = new Set<string>();
+  const shared = new Set<string>();
+  for (const { value } of gateways) (known.has(value.name) ? shared : known).add(value.name);
+  return new Map(
+    gateways.map(({ id, value: { name, vpc } }) => {
+      const place = site.vpcs.find((one) => one.id === vpc)?.name ?? vpc;
+      return [id, shared.has(name) ? `${place}/${name}` : name];
+    }),
+  );
 }
 
 /** A process does not know the id that the API has for its gateway, the first label of its own. */
