@@ -111,9 +111,8 @@ class EtcdStore implements Store {
   readonly #patience: Millis;
   /** Commits of this host are made one after the other. */
   #last: Promise<unknown> = Promise.resolve();
-  /** The question for the newest revision that is under way, and one that begins after it. */
+  /** The question for the newest revision that is under way. */
   #asking: Promise<void> | undefined;
-  #askingNext: Promise<void> | undefined;
   /** Why etcd could not be asked the last time. */
   #lost: StoreError | undefined;
   #probes = 0;
@@ -327,20 +326,12 @@ class EtcdStore implements Store {
   }
 
   /** Resolves when the image is as new as the store was at the call. Callers share a question that has not begun. */
-  #newest(): Promise<void> {
-    if (this.#asking === undefined) {
-      this.#asking = this.#ask().finally(() => {
-        this.#asking = undefined;
-      });
-      return this.#asking;
-    }
-    this.#askingNext ??= this.#asking
-      .catch(() => undefined)
-      .then(() => {
-        this.#askingNext = undefined;
-        return this.#newest();
-      });
-    return this.#askingNext;
+  async #newest(): Promise<void> {
+    await this.#asking?.catch(() => undefined);
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    await this.#asking;
   }
 
   async #ask(): Promise<void> {
