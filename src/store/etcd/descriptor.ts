@@ -17,9 +17,7 @@ const repeated = (type: string, id: number) => ({ rule: 'repeated', type, id });
 
 const kv: Descriptor = {
   nested: {
-    KeyValue: {
-      fields: { key: bytes(1), createRevision: int64(2), modRevision: int64(3), value: bytes(5) },
-    },
+    KeyValue: { fields: { key: bytes(1), modRevision: int64(3), value: bytes(5) } },
     Event: { fields: { type: { type: 'int32', id: 1 }, kv: message('KeyValue', 2) } },
   },
 };
@@ -28,10 +26,7 @@ const rpc: Descriptor = {
   nested: {
     ResponseHeader: { fields: { revision: int64(3) } },
     RangeRequest: {
-      fields: {
-        ...{ key: bytes(1), rangeEnd: bytes(2), limit: int64(3), revision: int64(4) },
-        serializable: bool(7),
-      },
+      fields: { key: bytes(1), rangeEnd: bytes(2), limit: int64(3), revision: int64(4) },
     },
     RangeResponse: {
       fields: {
@@ -80,8 +75,8 @@ const rpc: Descriptor = {
     },
     WatchResponse: {
       fields: {
-        ...{ header: message('ResponseHeader', 1), created: bool(3), canceled: bool(4) },
-        ...{ compactRevision: int64(5), cancelReason: string(6), events: repeated('mvccpb.Event', 11) },
+        ...{ canceled: bool(4), compactRevision: int64(5), cancelReason: string(6) },
+        events: repeated('mvccpb.Event', 11),
       },
     },
     AuthenticateRequest: { fields: { name: string(1), password: string(2) } },

@@ -13,7 +13,7 @@ interface Header {
   readonly header: { readonly revision: string };
 }
 
-/** `serializable` is never set: every read asks the majority. */
+/** Without etcd's `serializable`: every read asks the majority. */
 export interface RpcRangeRequest {
   readonly key: Buffer;
   readonly rangeEnd?: Buffer;
@@ -64,7 +64,6 @@ export type RpcWatchRequest =
 
 /** Events of whole transactions, or the end of the watch. */
 export interface RpcWatchResponse {
-  readonly created: boolean;
   readonly canceled: boolean;
   /** Above 0: the revision to start from is no longer known. */
   readonly compactRevision: string;
