@@ -3,7 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { EtcdClient } from '../../src/store/etcd/client.js';
 import { type EtcdReport, openEtcdStore } from '../../src/store/etcd/etcd-store.js';
-import type { Commit, Note, Store } from '../../src/store/store.js';
+import type { Commit, Store } from '../../src/store/store.js';
+import { contentOf } from '../../src/store/store-content.js';
 import { EtcdLab, type EtcdMember, skipWithoutEtcd } from '../helpers/etcd-lab.js';
 import { enterOwnNamespace } from '../helpers/own-namespace.js';
 import { skipWithoutProgram, skipWithoutRoot } from '../helpers/prerequisites.js';
@@ -152,12 +153,7 @@ t.test('etcd members that are killed, paused and cut off', { skip, timeout: 3_60
   const fresh = await open(0);
   t.teardown(() => fresh.close());
   const state = await fresh.snapshot();
-  const notes: Note[] = [];
-  for (;;) {
-    const page = await fresh.notes(notes.at(-1)?.revision ?? 0, 1000);
-    notes.push(...page);
-    if (page.length < 1000) break;
-  }
+  const { notes } = await contentOf(fresh);
   const made = notes.map(({ note }) => note as string);
   t.comment(
     `seed ${SEED}: ${made.length} commits, ${fates.uncertain.size} uncertain, ${fates.refused.size} refused`,
