@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { countOf } from '../amounts.js';
 import { defineCommand } from '../command.js';
 import { CliError, ExitCode, UsageError } from '../errors.js';
 import { describeErrors } from '../gateway-config.js';
@@ -60,16 +61,12 @@ export const storeCommand = defineCommand({
     const counts = { revision, objects: objects.length, notes: notes.length };
     if (args.output === 'json') terminal.json(counts);
     else {
-      const many = [counted(counts.objects, 'object'), counted(counts.notes, 'audit record')].join(' and ');
+      const many = [countOf(counts.objects, 'object'), countOf(counts.notes, 'audit record')].join(' and ');
       terminal.line(`done: ${many}, at revision ${revision}`);
     }
     return ExitCode.done;
   },
 });
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
-}
 
 /** @throws UsageError unless one end is a file and the other one etcd */
 function endsOf(from: string, to: string): { readonly file: string; readonly to: 'etcd' | 'sqlite' } {
