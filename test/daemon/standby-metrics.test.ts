@@ -1,5 +1,7 @@
 import t from 'tap';
 import { ServerMetrics } from '../../src/daemon/metrics/server-metrics.js';
+import { ObjectImage } from '../../src/store/object-image.js';
+import { KIND } from '../../src/store/records.js';
 import { absentSnapshot } from '../../src/telemetry/metrics/absent.js';
 import { exampleGateway } from '../helpers/example-gateway.js';
 
@@ -31,4 +33,27 @@ t.test('who of two members is active, whether the other is ready, and how often 
     { labels: { gateway, reason: 'ended' }, value: 1 },
     { labels: { gateway, reason: 'silent' }, value: 0 },
   ]);
+});
+
+t.test('gateways of two VPCs that share a name have that of their VPC before it', async (t) => {
+  const stored = ([id, name, vpc]: readonly [string, string, string]) => ({
+    ...{ kind: KIND.gateway, id, created: 1, revision: 1 },
+    value: { name, vpc, mode: 'policy', resourceGroup: 'rg', members: [{}] },
+  });
+  const gateways = [
+    ['one', 'west', 'vpc-a'],
+    ['two', 'east', 'vpc-a'],
+    ['three', 'west', 'vpc-b'],
+  ] as const;
+  const objects = ObjectImage.of(1, gateways.map(stored));
+  const site = { vpcs: [{ id: 'vpc-a', name: 'blue' }], resourceGroups: [] } as never;
+  const snapshot = absentSnapshot(exampleGateway());
+  const members = ['one', 'two', 'three', 'gone'].map((id) => {
+    return { id, member: 0, running: true, restarts: 0, snapshot };
+  });
+  const shown = await new ServerMetrics().document({ objects, site, members }, {} as never);
+  t.same(
+    shown.gateways.map((one) => one.snapshot.name),
+    ['blue/west', 'east', 'vpc-b/west', snapshot.name],
+  );
 });
