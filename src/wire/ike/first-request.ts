@@ -1,11 +1,10 @@
 import { readU16 } from '../../util/bytes.js';
-import { IKE_HEADER_LENGTH } from './header.js';
+import { IKE_HEADER_LENGTH, NEXT_PAYLOAD_OFFSET } from './header.js';
 import { LIMITS } from './limits.js';
 import { NotifyType, PayloadType } from './registry.js';
 
 /** Generic payload header: next payload, critical bit, length (RFC 7296 §3.2). */
 const PAYLOAD_HEADER_LENGTH = 4;
-const NEXT_PAYLOAD_OFFSET = 16;
 /** Protocol id, SPI size and type of a notification (RFC 7296 §3.10). */
 const NOTIFY_HEADER_LENGTH = 4;
 

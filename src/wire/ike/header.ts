@@ -9,6 +9,9 @@ import type { IkeHeader } from './payloads.js';
 /** Octets of the IKE header, the same in both versions (RFC 7296 §3.1, RFC 2408 §3.1). */
 export const IKE_HEADER_LENGTH = 28;
 
+/** Where the next-payload field is in the header. */
+export const NEXT_PAYLOAD_OFFSET = 16;
+
 /** Where the length field is in the header. */
 export const LENGTH_OFFSET = 24;
 

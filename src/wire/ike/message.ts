@@ -7,7 +7,14 @@ import { err, ok } from '../../util/result.js';
 import type { WireError } from '../error.js';
 import { Reader, WireFault } from '../reader.js';
 import { Writer } from '../writer.js';
-import { IKE_HEADER_LENGTH, LENGTH_OFFSET, readHeader, withoutTrailingZeros, writeHeader } from './header.js';
+import {
+  IKE_HEADER_LENGTH,
+  LENGTH_OFFSET,
+  NEXT_PAYLOAD_OFFSET,
+  readHeader,
+  withoutTrailingZeros,
+  writeHeader,
+} from './header.js';
 import type { IkeHeader, IkeMessage, Payload } from './payloads.js';
 import { readChain, writeChain } from './v2/chain.js';
 
@@ -16,9 +23,6 @@ export { decodeHeader, IKE_HEADER_LENGTH, trailingZeros, withoutTrailingZeros } 
 export { LIMITS } from './limits.js';
 export type { FragmentNumber } from './v2/sealed.js';
 export { sealedMessagePrefix } from './v2/sealed.js';
-
-/** Where the next-payload field is in the header. */
-const NEXT_PAYLOAD_OFFSET = 16;
 
 /**
  * Reads an IKEv2 datagram, without non-ESP marker. Encrypted payloads stay sealed; the octets in front of

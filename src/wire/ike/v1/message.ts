@@ -10,6 +10,7 @@ import { Writer } from '../../writer.js';
 import {
   IKE_HEADER_LENGTH,
   LENGTH_OFFSET,
+  NEXT_PAYLOAD_OFFSET,
   readHeader,
   withoutTrailingZeros,
   writeSpi,
@@ -18,7 +19,6 @@ import {
 import { readV1Chain, writeV1Body, writeV1Chain } from './chain.js';
 import type { V1Header, V1Message, V1Payload } from './payloads.js';
 
-const NEXT_PAYLOAD_OFFSET = 16;
 const FLAGS_OFFSET = 19;
 /** Octets to the next multiple of four. */
 const MAX_PADDING = 3;

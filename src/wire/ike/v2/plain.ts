@@ -1,9 +1,7 @@
 import { writeU32 } from '../../../util/bytes.js';
-import { IKE_HEADER_LENGTH, LENGTH_OFFSET } from '../header.js';
+import { IKE_HEADER_LENGTH, LENGTH_OFFSET, NEXT_PAYLOAD_OFFSET } from '../header.js';
 import { PayloadType } from '../registry.js';
 
-/** Where the next-payload field is in the header. */
-const NEXT_PAYLOAD_OFFSET = 16;
 /** Of the header of an encrypted payload: next payload, reserved octet, length. */
 const SK_HEADER_LENGTH = 4;
 
