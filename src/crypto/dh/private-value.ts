@@ -45,7 +45,8 @@ function draw(random: Random, length: number, accepts: (value: Uint8Array) => bo
   throw new Error('the source of randomness gives no usable private value: it repeats itself');
 }
 
-function take(random: Random, length: number): Uint8Array {
+/** Octets of the source of randomness. @throws RangeError when it gives another number of them */
+export function take(random: Random, length: number): Uint8Array {
   const value = random.bytes(length);
   if (value.length !== length) {
     throw new RangeError(

@@ -4,6 +4,7 @@ import { SecretKey } from '../../util/secret.js';
 import { nameOf } from '../../wire/ike/registry.js';
 import { refusedByLibrary } from '../dh/checks.js';
 import { type DhArithmetic, startExchange } from '../dh/exchange.js';
+import { take } from '../dh/private-value.js';
 import type { DhError, KeyExchangeAnswer, KeyExchangeMethod } from '../types.js';
 import { MESSAGE_LENGTH, type MlKemSet, SEED_LENGTH, SHARED_LENGTH } from './ml-kem-sets.js';
 
@@ -109,12 +110,4 @@ function checkLength(id: number, what: string, value: Uint8Array, length: number
     code: 'bad_length',
     message: `the peer's ${what} for ${nameOf('dh', id)} has ${value.length} octets, not ${length}`,
   };
-}
-
-function take(random: Random, length: number): Uint8Array {
-  const octets = random.bytes(length);
-  if (octets.length === length) return octets;
-  throw new RangeError(
-    `the source of randomness gave ${octets.length} octets where ${length} were asked for`,
-  );
 }
