@@ -92,6 +92,11 @@ export function sameSelectors(a: readonly TrafficSelector[], b: readonly Traffic
   return one !== undefined && other !== undefined && sameForm(one, other);
 }
 
+/** Whether both match the same packets, at either end. */
+export function sameLists(a: SelectorLists, b: SelectorLists): boolean {
+  return sameSelectors(a.localTs, b.localTs) && sameSelectors(a.peerTs, b.peerTs);
+}
+
 /** Whether the two are the same, field by field. */
 export function equalSelector(a: TrafficSelector, b: TrafficSelector): boolean {
   return (

@@ -4,7 +4,7 @@ import type { ConnectionId } from '../../util/ids.js';
 import type { CloseReason } from '../events.js';
 import { espEnds, espForm } from '../path/carriage.js';
 import { withinFamilies } from '../policy/carried-pairs.js';
-import { sameSelectors } from '../policy/selectors.js';
+import { sameLists } from '../policy/selectors.js';
 import { enterChild, leaveChild } from '../sa/books.js';
 import { lifetime } from '../sa/lifetime.js';
 import { emitInstall, emitRemove, reportChild, reportChildClosed } from '../sa/report.js';
@@ -84,9 +84,7 @@ function report(world: World, sa: ServingSa, child: ChildRecord): void {
   const { connection } = sa;
   // One that carries what was left is no sign of a peer that wants less: then all is carried.
   const all = withinFamilies({ localTs: connection.local.selectors, peerTs: connection.peer.selectors });
-  const narrowed =
-    !isComplete(sa) &&
-    !(sameSelectors(all.localTs, child.localTs) && sameSelectors(all.peerTs, child.peerTs));
+  const narrowed = !isComplete(sa) && !sameLists(all, child);
   child.reported = { ...child.reported, narrowed };
   reportChild(ctx, sa.id, child, { narrowed, replaces: child.replaces });
 }

@@ -7,8 +7,7 @@ import { NONCE_LENGTH } from '../../wire/ike/constants.js';
 import type { KePayload, NotifyPayload, Payload } from '../../wire/ike/payloads.js';
 import { NotifyType, ProtocolId } from '../../wire/ike/registry.js';
 import { exactlyOne, find } from '../payloads.js';
-import type { SelectorLists } from '../policy/selectors.js';
-import { sameSelectors } from '../policy/selectors.js';
+import { sameLists } from '../policy/selectors.js';
 import { tooManyChildren } from '../sa/child-limit.js';
 import { reserveSpi, spiBytes } from '../sa/esp-spi.js';
 import { failure } from '../sa/failures.js';
@@ -214,7 +213,7 @@ function refuse(
  */
 function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void {
   const task = purposeOf(sa.active?.task);
-  if (task?.kind === 'create-child' && task.rekeys === undefined && isSame(task.proposed, child)) {
+  if (task?.kind === 'create-child' && task.rekeys === undefined && sameLists(task.proposed, child)) {
     task.rival = child.id;
     return;
   }
@@ -224,15 +223,11 @@ function noteCrossing(world: World, sa: EstablishedSa, child: ChildRecord): void
       other.initiated &&
       world.ctx.now - other.establishedAt <= CROSSING &&
       other.state === 'installed' &&
-      isSame(other, child);
+      sameLists(other, child);
     if (!rival || compareBytes(lowest(other.nonces), lowest(child.nonces)) > 0) continue;
     sa.phase.service.children.beginDelete(other);
     sa.tasks.push({ kind: 'delete-children', spis: [other.spiIn] });
   }
-}
-
-function isSame(a: SelectorLists, b: SelectorLists): boolean {
-  return sameSelectors(a.localTs, b.localTs) && sameSelectors(a.peerTs, b.peerTs);
 }
 
 /** The old SA is the peer's to delete now; a rekey of ours that is under way has found a rival. */

@@ -3,7 +3,7 @@ import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { Payload } from '../../wire/ike/payloads.js';
 import { NotifyType } from '../../wire/ike/registry.js';
-import { sameSelectors } from '../policy/selectors.js';
+import { sameLists } from '../policy/selectors.js';
 import { type EspSpiPool, releaseSpi } from '../sa/esp-spi.js';
 import type { IkeSaIn, ServingSa } from './ike-sa.js';
 import { notify } from './payloads.js';
@@ -77,7 +77,7 @@ function forget(world: EspSpiPool, pending: Pending): void {
 
 function isSamePurpose(a: Pending['of'], b: Pending['of']): boolean {
   if (a.kind === 'ike' || b.kind === 'ike') return a.kind === b.kind;
-  return a.rekeys === b.rekeys && (a.rekeys !== undefined || isSame(a.child, b.child));
+  return a.rekeys === b.rekeys && (a.rekeys !== undefined || sameLists(a.child, b.child));
 }
 
 /** What the peer was granted for the same purpose as our exchange has: both ends began it at the same time. */
@@ -90,14 +90,8 @@ export function pendingRival(
   const { of } = pending;
   if (task.kind === 'rekey-ike' || of.kind === 'ike')
     return task.kind === 'rekey-ike' && of.kind === 'ike' ? pending : undefined;
-  const same = of.rekeys === task.rekeys && (of.rekeys !== undefined || isSame(task.proposed, of.child));
+  const same = of.rekeys === task.rekeys && (of.rekeys !== undefined || sameLists(task.proposed, of.child));
   return same ? pending : undefined;
-}
-
-type Selectors = Pick<AgreedCreate['child'], 'localTs' | 'peerTs'>;
-
-function isSame(a: Selectors, b: Selectors): boolean {
-  return sameSelectors(a.localTs, b.localTs) && sameSelectors(a.peerTs, b.peerTs);
 }
 
 /** The nonces of the exchange that it began with. */
