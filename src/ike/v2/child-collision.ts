@@ -2,7 +2,7 @@ import { compareBytes } from '../../util/bytes.js';
 import { removeChild } from './child.js';
 import type { ChildRecord } from './child-record.js';
 import type { ServingSa } from './ike-sa.js';
-import { lowest } from './nonces.js';
+import { losesTo, lowest } from './nonces.js';
 import type { World } from './world.js';
 
 /**
@@ -18,7 +18,7 @@ export function settleChildRekey(
   rivalId: number | undefined,
 ): void {
   const rival = rivalId === undefined ? undefined : sa.phase.service.children.get(rivalId);
-  if (rival !== undefined && compareBytes(lowest(made.nonces), lowest(rival.nonces)) < 0) {
+  if (rival !== undefined && losesTo(made.nonces, rival.nonces)) {
     if (old !== undefined) old.state = 'rekeyed';
     removeChild(world, sa, made, 'replaced');
     sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });

@@ -14,6 +14,7 @@ import type { AgreedChild } from './agreed.js';
 import type { ChildRecord } from './child-record.js';
 import { isComplete, noteCoverage, PEER_FILLS_FIRST } from './coverage.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
+import { listOf } from './nonces.js';
 import { isRedundant } from './service.js';
 import type { World } from './world.js';
 
@@ -57,7 +58,7 @@ export function installChild(world: World, sa: ServingSa, agreed: AgreedChild): 
     volume: volumeLimit(ctx.random, agreed.suite),
     spent: false,
     verifyPfsAt: undefined,
-    nonces: [agreed.nonces.initiator, agreed.nonces.responder],
+    nonces: listOf(agreed.nonces),
     initiated: agreed.initiated,
     final: agreed.final === true,
     state: outbound ? 'installed' : 'pending-outbound',

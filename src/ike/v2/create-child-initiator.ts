@@ -1,4 +1,4 @@
-import { compareBytes, copyOf } from '../../util/bytes.js';
+import { copyOf } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
@@ -23,9 +23,9 @@ import { isComplete, isUncovered, nextPair, pairRetryAt, putOffPair, redundantTo
 import { pfsRefused, selectorMismatch } from './failures.js';
 import type { ServingSa } from './ike-sa.js';
 import { exchangePolicy } from './liveness.js';
-import { losesTo, lowest, lowestOf } from './nonces.js';
+import { listOf, losesTo } from './nonces.js';
 import { findError, findNotify, wantedGroup } from './payloads.js';
-import { dropPending, noncesOf, pendingRival } from './pending.js';
+import { dropPending, GIVE_WAY, noncesOf, pendingRival } from './pending.js';
 import { notePfsAgreed, notePfsRefused } from './pfs.js';
 import { noteProposalQuirks } from './proposal-quirks.js';
 import { noteBusy, noteRefusal } from './revival.js';
@@ -41,8 +41,6 @@ import type { Inbound, World } from './world.js';
 
 /** Wait before a child SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
 const CHILD_PUT_OFF: Millis = 2_000;
-/** Wait for the peer's child SA in place of ours, whose additional key exchanges are still to be made. */
-const GIVE_WAY: Millis = 25_000;
 
 /** HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}, RFC 7296 §1.3.1 and §1.3.3. */
 export function sendCreateChild(world: World, sa: ServingSa, task: CreateChildTask): boolean {
@@ -171,8 +169,9 @@ export function createGivesWay(world: World, sa: ServingSa, { task, child }: Agr
   const { service } = sa.phase;
   const pending = pendingRival(sa, task);
   const made = task.rival === undefined ? undefined : service.children.get(task.rival);
-  const lostToPending = pending !== undefined && losesTo(child.nonces, noncesOf(pending));
-  const lostToMade = made !== undefined && compareBytes(lowestOf(child.nonces), lowest(made.nonces)) < 0;
+  const ours = listOf(child.nonces);
+  const lostToPending = pending !== undefined && losesTo(ours, noncesOf(pending));
+  const lostToMade = made !== undefined && losesTo(ours, made.nonces);
   if (pending !== undefined && !lostToPending) dropPending(world, service);
   if (!lostToPending && !lostToMade) return false;
   const old = childRekeyed(sa, task);
@@ -198,7 +197,7 @@ export function finishCreate(
   });
   service.refusal = undefined;
   notePfsAgreed(world, sa);
-  if (pending !== undefined && losesTo(child.nonces, noncesOf(pending))) {
+  if (pending !== undefined && losesTo(made.nonces, noncesOf(pending))) {
     if (old?.state === 'rekeying') old.state = 'installed';
     removeChild(world, sa, made, 'replaced');
     sa.tasks.push({ kind: 'delete-children', spis: [made.spiIn] });

@@ -1,10 +1,9 @@
-import { compareBytes } from '../../util/bytes.js';
 import type { Millis } from '../../util/units.js';
 import { failure } from '../sa/failures.js';
 import { sasOf } from '../sa/world.js';
 import { failSa } from './close.js';
 import { type IkeSa, type IkeSaIn, isEstablished, type ServingSa } from './ike-sa.js';
-import { lowest } from './nonces.js';
+import { losesTo } from './nonces.js';
 import { isRedundant, makeRedundant } from './service.js';
 import type { World } from './world.js';
 
@@ -50,7 +49,7 @@ function settlePair(world: World, older: EstablishedSa, newer: ServingSa): void 
     newer.tasks.push({ kind: 'probe' });
     return;
   }
-  const redundant = compareBytes(lowestNonce(older), lowestNonce(newer)) < 0 ? older : newer;
+  const redundant = losesTo(older.phase.keyed.nonces, newer.phase.keyed.nonces) ? older : newer;
   const survivor = redundant === older ? newer : older;
   if (redundant.role === 'initiator') {
     makeRedundant(redundant.phase.service, survivor.id);
@@ -83,11 +82,6 @@ export function takeOver(
 /** Whether the peer is to delete it in favour of an IKE SA that is not of its own rekeying. */
 export function isSuperseded({ phase }: IkeSa): boolean {
   return phase.at === 'rekeyed' && phase.superseded;
-}
-
-/** The lowest nonce of the exchange that made the SA: of two redundant ones, the SA with the lower one goes. */
-export function lowestNonce(sa: ServingSa): Uint8Array {
-  return lowest(sa.phase.keyed.nonces);
 }
 
 /**

@@ -2,6 +2,7 @@ import { deriveIkeKeys, deriveNextSkeyseed, deriveSkeyseed, type NoncePair } fro
 import type { IkeSuite } from '../../crypto/types.js';
 import { type SecretKey, wipeSecrets } from '../../util/secret.js';
 import type { Role } from '../events.js';
+import { listOf } from './nonces.js';
 import type { Keyed } from './phases.js';
 import { createProtection } from './protect.js';
 import type { World } from './world.js';
@@ -54,5 +55,5 @@ export function keysFrom(
   const keys = deriveIkeKeys(ctx.crypto.prf(suite.prf), suite, skeyseed, nonces, spis);
   skeyseed.wipe();
   const protection = createProtection(ctx, suite, keys, owner.role);
-  return { suite, keys, protection, nonces: [nonces.initiator, nonces.responder] };
+  return { suite, keys, protection, nonces: listOf(nonces) };
 }

@@ -6,12 +6,12 @@ export function lowest(nonces: readonly Uint8Array[]): Uint8Array {
   return nonces.reduce((least, nonce) => (compareBytes(nonce, least) < 0 ? nonce : least));
 }
 
-/** The lower one of the nonces of an exchange. */
-export function lowestOf({ initiator, responder }: NoncePair): Uint8Array {
-  return lowest([initiator, responder]);
+/** The nonces of an exchange as an SA keeps them. */
+export function listOf({ initiator, responder }: NoncePair): readonly Uint8Array[] {
+  return [initiator, responder];
 }
 
-/** Of two exchanges for the same, the one with the lowest of the four nonces is not gone on with (RFC 7296 §2.8.1). */
-export function losesTo(ours: NoncePair, theirs: NoncePair): boolean {
-  return compareBytes(lowestOf(ours), lowestOf(theirs)) < 0;
+/** Of two SAs for the same, the one whose exchange had the lowest of the four nonces is not kept (RFC 7296 §2.8.1). */
+export function losesTo(ours: readonly Uint8Array[], theirs: readonly Uint8Array[]): boolean {
+  return compareBytes(lowest(ours), lowest(theirs)) < 0;
 }

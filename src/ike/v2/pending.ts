@@ -1,4 +1,3 @@
-import type { NoncePair } from '../../crypto/keymat.js';
 import { wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { Payload } from '../../wire/ike/payloads.js';
@@ -6,6 +5,7 @@ import { NotifyType } from '../../wire/ike/registry.js';
 import { sameLists } from '../policy/selectors.js';
 import { type EspSpiPool, releaseSpi } from '../sa/esp-spi.js';
 import type { IkeSaIn, ServingSa } from './ike-sa.js';
+import { listOf } from './nonces.js';
 import { notify } from './payloads.js';
 import { respond } from './send.js';
 import type { Pending, Service } from './service.js';
@@ -14,6 +14,8 @@ import type { Inbound, World } from './world.js';
 
 /** How long the next IKE_FOLLOWUP_KE is waited for (RFC 9370 §2.2.4: 5 to 20 seconds). */
 const PENDING_LIFE: Millis = 20_000;
+/** Wait for what the peer was granted in place of ours, whose additional key exchanges are still to be made. */
+export const GIVE_WAY: Millis = 25_000;
 /** Octets by which a request names what it continues with: the peer's requests come one by one, so a guess is no risk. */
 const LINK_LENGTH = 8;
 
@@ -95,6 +97,6 @@ export function pendingRival(
 }
 
 /** The nonces of the exchange that it began with. */
-export function noncesOf({ of }: Pending): NoncePair {
-  return of.kind === 'ike' ? of.ike.nonces : of.child.nonces;
+export function noncesOf({ of }: Pending): readonly Uint8Array[] {
+  return listOf(of.kind === 'ike' ? of.ike.nonces : of.child.nonces);
 }

@@ -1,4 +1,4 @@
-import { compareBytes, copyOf } from '../../util/bytes.js';
+import { copyOf } from '../../util/bytes.js';
 import { err, ok, type Result } from '../../util/result.js';
 import type { SecretKey } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
@@ -13,15 +13,15 @@ import { retryAt } from '../sa/lifetime.js';
 import { sasOf } from '../sa/world.js';
 import type { AgreedIke } from './agreed.js';
 import { beginDelete } from './close.js';
-import { lowestNonce, supersede } from './duplicates.js';
+import { supersede } from './duplicates.js';
 import { rekeyRefused } from './failures.js';
 import { type IkeSaIn, isAnsweredSa, isServing, type ServingSa } from './ike-sa.js';
 import { freshIkeSpi } from './init-initiator.js';
 import { exchangePolicy } from './liveness.js';
-import { losesTo, lowestOf } from './nonces.js';
+import { listOf, losesTo } from './nonces.js';
 import { offerOf } from './offer.js';
 import { findError, findNotify, invalidKe, notify, wantedGroup } from './payloads.js';
-import { dropPending, hold, noncesOf, pendingRival } from './pending.js';
+import { dropPending, GIVE_WAY, hold, noncesOf, pendingRival } from './pending.js';
 import { noteBusy } from './revival.js';
 import { respond, sendRequest } from './send.js';
 import { findById, handOver, type ReplacedSa, successor } from './succession.js';
@@ -36,8 +36,6 @@ import type { Inbound, World } from './world.js';
 
 /** Wait before a rekey of the IKE SA that the peer put off is asked for again at first (RFC 7296 §2.25). */
 const IKE_PUT_OFF: Millis = 5_000;
-/** Wait for the peer's rekey in place of ours, whose additional key exchanges are still to be made. */
-const GIVE_WAY: Millis = 25_000;
 
 /** HDR, SK {SA, Ni, KEi} with the SPI of the new IKE SA (RFC 7296 §1.3.2). */
 export function sendRekeyIke(world: World, sa: ServingSa, task: RekeyIkeTask): boolean {
@@ -132,13 +130,14 @@ function goOn(
  */
 export function giveWay(world: World, sa: ServingSa, { task, ike }: AgreedRekey): boolean {
   const pending = pendingRival(sa, task);
-  if (pending !== undefined && !losesTo(ike.nonces, noncesOf(pending))) dropPending(world, sa.phase.service);
+  const ours = listOf(ike.nonces);
+  if (pending !== undefined && !losesTo(ours, noncesOf(pending))) dropPending(world, sa.phase.service);
   else if (pending !== undefined) {
     sa.phase.service.rekeyAt = world.ctx.now + GIVE_WAY;
     return true;
   }
   const rival = task.rival === undefined ? undefined : findById(world, task.rival);
-  if (rival === undefined || compareBytes(lowestOf(ike.nonces), lowestNonce(rival)) >= 0) return false;
+  if (rival === undefined || !losesTo(ours, rival.phase.keyed.nonces)) return false;
   handOver(world, sa, rival, 'responder');
   return true;
 }
@@ -154,9 +153,10 @@ export function finishRekeyIke(
   const rival = task.rival === undefined ? undefined : findById(world, task.rival);
   const mine = successor(world, sa, ike, additional);
   const pending = isServing(sa) ? pendingRival(sa, task) : undefined;
+  const ours = mine.phase.keyed.nonces;
   const lost =
-    (rival !== undefined && compareBytes(lowestNonce(mine), lowestNonce(rival)) < 0) ||
-    (pending !== undefined && losesTo(ike.nonces, noncesOf(pending)));
+    (rival !== undefined && losesTo(ours, rival.phase.keyed.nonces)) ||
+    (pending !== undefined && losesTo(ours, noncesOf(pending)));
   if (lost) {
     // RFC 7296 §2.8.2: ours is redundant, so we delete it; the peer deletes the old one.
     if (rival !== undefined) handOver(world, sa, rival, 'responder');
