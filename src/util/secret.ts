@@ -61,10 +61,20 @@ export function secretsIn(value: unknown): SecretKey[] {
   return inside.flatMap(secretsIn);
 }
 
-/** The same record of keys with keys of its own: they live on when those are wiped. */
-export function cloneSecrets<T extends { readonly [K in keyof T]: SecretKey | undefined }>(keys: T): T {
-  const entries = Object.entries<SecretKey | undefined>(keys);
-  return Object.fromEntries(entries.map(([name, key]) => [name, key?.clone()])) as T;
+/**
+ * A plain value once more, with keys and octets of its own, which live on when those are wiped: objects, lists, numbers,
+ * texts, octets and keys, however deep.
+ */
+export function copyOfPlain<T>(value: T): T {
+  return copied(value) as T;
+}
+
+function copied(value: unknown): unknown {
+  if (value instanceof SecretKey) return value.clone();
+  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(copied);
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copied(one)]));
 }
 
 /** Wipes every key in a plain value. Safe to call twice. */

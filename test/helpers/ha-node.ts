@@ -1,5 +1,4 @@
 import type { ImageUpdate, PlacedChild } from '../../src/connection/image/changes.js';
-import { copyOfPlain } from '../../src/connection/image/copy-of-plain.js';
 import { GatewayImage } from '../../src/connection/image/gateway-image.js';
 import { Reservations } from '../../src/connection/image/reservations.js';
 import { sameRecords } from '../../src/connection/image/same-record.js';
@@ -7,7 +6,7 @@ import { type ReadyOutput, WriteAhead } from '../../src/connection/image/write-a
 import { LAST_SEQUENCE } from '../../src/esp/start.js';
 import type { Output } from '../../src/ike/outputs.js';
 import { wipeRecord } from '../../src/ike/sa/record.js';
-import { wipeSecrets } from '../../src/util/secret.js';
+import { copyOfPlain, wipeSecrets } from '../../src/util/secret.js';
 import type { SimNode, Simulation } from './engine-pair.js';
 import type { SeededRandom } from './seeded-random.js';
 

@@ -7,7 +7,7 @@ import { findNotify, notify } from '../../src/ike/v2/payloads.js';
 import { createProtection, type Protection } from '../../src/ike/v2/protect.js';
 import { isV2Record, type V2SaRecord } from '../../src/ike/v2/record.js';
 import { headerOf } from '../../src/ike/v2/send.js';
-import { cloneSecrets } from '../../src/util/secret.js';
+import { copyOfPlain } from '../../src/util/secret.js';
 import { decodeMessageIdSync, encodeMessageIdSync, type MessageIdSync } from '../../src/wire/ike/cluster.js';
 import { decodeMessage } from '../../src/wire/ike/message.js';
 import { ExchangeType, NotifyType } from '../../src/wire/ike/registry.js';
@@ -46,7 +46,7 @@ class Member {
     const { ike } = record;
     this.#record = record;
     const deps = { crypto, random: new SeededRandom(5), term };
-    this.#protection = createProtection(deps, ike.suite, cloneSecrets(ike.keys), ike.role);
+    this.#protection = createProtection(deps, ike.suite, copyOfPlain(ike.keys), ike.role);
     const sync = { nonce, nextSent: ike.nextMessageId + MARGIN, nextReceived: ike.inbound.next };
     const payloads = [notify(NotifyType.IKEV2_MESSAGE_ID_SYNC, encodeMessageIdSync(sync))];
     const bytes = this.#protection.seal(headerOf(ike, ExchangeType.INFORMATIONAL, 0, false), payloads);

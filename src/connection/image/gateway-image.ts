@@ -3,11 +3,10 @@ import type { SaRecord } from '../../ike/sa/record.js';
 import { shiftRecord } from '../../ike/sa/record-clock.js';
 import type { ChildId, ConnectionId, Spi } from '../../util/ids.js';
 import { err, ok, type Result } from '../../util/result.js';
-import { wipeSecrets } from '../../util/secret.js';
+import { copyOfPlain, wipeSecrets } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { ImageChange, Mark, PlacedChild } from './changes.js';
 import { decodeUpdate } from './codec.js';
-import { copyOfPlain } from './copy-of-plain.js';
 
 /** What a host needs to carry on the SAs of another one. The keys belong to the receiver. */
 export interface Takeover {

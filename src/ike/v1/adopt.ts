@@ -1,6 +1,6 @@
 import type { TransformNeed } from '../../crypto/types.js';
 import { copyOf, toHex } from '../../util/bytes.js';
-import { cloneSecrets } from '../../util/secret.js';
+import { copyOfPlain } from '../../util/secret.js';
 import type { ConnectionConfig } from '../config.js';
 import { enterChild, enterTables } from '../sa/books.js';
 import { restoreDh } from '../sa/dh-record.js';
@@ -129,7 +129,7 @@ function authenticatedOf(
     natTraversal,
     nat,
     last: copyLast(ike.last),
-    protection: new V1Protection(crypto, suite, cloneSecrets(ike.keys), { iv: copyOf(ike.iv) }),
+    protection: new V1Protection(crypto, suite, copyOfPlain(ike.keys), { iv: copyOf(ike.iv) }),
     session: sessionOf(ike, new Map(quicks)),
   };
 }

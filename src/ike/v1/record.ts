@@ -1,7 +1,7 @@
 import type { V1Keys } from '../../crypto/keymat-v1.js';
 import { copyOf } from '../../util/bytes.js';
 import type { ConnectionId, IkeId } from '../../util/ids.js';
-import { cloneSecrets } from '../../util/secret.js';
+import { copyOfPlain } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import { type DhRecord, exportDh } from '../sa/dh-record.js';
 import { type ChildSaRecord, type IkeRecord, RECORD_VERSION, type SaRecord } from '../sa/record.js';
@@ -156,7 +156,7 @@ function exportIke(sa: Exportable): V1IkeRecord {
     ...{ lifetimes, dialect, dpd, fragmentation },
     ...{ rekeyRefused, lastMessage, completeAt, unsupported },
     wanted: [...wanted],
-    keys: cloneSecrets(protection.keys),
+    keys: copyOfPlain(protection.keys),
     iv: copyOf(protection.phase1.iv),
     last: copyLast(last),
     firstRequestKey: sa.firstRequestKey,

@@ -1,7 +1,7 @@
 import type { CryptoBackend, TransformNeed } from '../../crypto/types.js';
 import { copyOf, toHex } from '../../util/bytes.js';
 import type { ConnectionId } from '../../util/ids.js';
-import { cloneSecrets } from '../../util/secret.js';
+import { copyOfPlain } from '../../util/secret.js';
 import type { ConnectionConfig } from '../config.js';
 import { enterChild, enterTables } from '../sa/books.js';
 import { restoreDh } from '../sa/dh-record.js';
@@ -14,7 +14,7 @@ import { IkeSa } from './ike-sa.js';
 import type { IkePhase, Link } from './phases.js';
 import { createProtection } from './protect.js';
 import type { ExchangeRecord, SentRecord, V2ChildSaRecord, V2IkeRecord, V2SaRecord } from './record.js';
-import { copyOfFollowup, type Exchange } from './tasks.js';
+import type { Exchange } from './tasks.js';
 import { RequestWindow, type SentRequest } from './window.js';
 import type { World } from './world.js';
 
@@ -94,7 +94,7 @@ function needsOf({ suite, active }: V2IkeRecord): TransformNeed[] {
 
 function phaseOf(world: World, { ike, children, term }: V2SaRecord, { id }: ConnectionConfig): IkePhase {
   const { ctx } = world;
-  const keys = cloneSecrets(ike.keys);
+  const keys = copyOfPlain(ike.keys);
   // Another term has all its numbers left.
   const sealed = term === ctx.term ? ike.sealed : 0;
   const protection = createProtection(ctx, ike.suite, keys, ike.role, sealed);
@@ -142,8 +142,10 @@ function exchangeOf(crypto: CryptoBackend, exchange: ExchangeRecord): Exchange {
   if (exchange.kind === 'rekey-ike') return { ...exchange, dh: restoreDh(crypto, exchange.dh) };
   if (exchange.kind === 'create-child')
     return { ...exchange, dh: exchange.dh && restoreDh(crypto, exchange.dh) };
-  if (exchange.kind === 'followup-ke')
-    return { ...copyOfFollowup(exchange), dh: restoreDh(crypto, exchange.dh) };
+  if (exchange.kind === 'followup-ke') {
+    const { dh, ...rest } = exchange;
+    return { ...copyOfPlain(rest), dh: restoreDh(crypto, dh) };
+  }
   return exchange;
 }
 

@@ -1,7 +1,7 @@
 import type { IkeKeys } from '../../crypto/keymat.js';
 import { copyOf } from '../../util/bytes.js';
 import type { IkeId } from '../../util/ids.js';
-import { cloneSecrets } from '../../util/secret.js';
+import { copyOfPlain } from '../../util/secret.js';
 import type { Millis } from '../../util/units.js';
 import type { FailureCause } from '../events.js';
 import { type DhRecord, exportDh } from '../sa/dh-record.js';
@@ -11,14 +11,13 @@ import type { ChildRecord } from './child-record.js';
 import type { IkeSa } from './ike-sa.js';
 import type { Closing, Established, Rekeyed } from './phases.js';
 import type { Gap, Service } from './service.js';
-import {
-  type CreateChildExchange,
-  copyOfFollowup,
-  type Exchange,
-  type FollowupExchange,
-  type IntermediateExchange,
-  type RekeyIkeExchange,
-  type Task,
+import type {
+  CreateChildExchange,
+  Exchange,
+  FollowupExchange,
+  IntermediateExchange,
+  RekeyIkeExchange,
+  Task,
 } from './tasks.js';
 import type { SentRequest, WindowRecord } from './window.js';
 import type { World } from './world.js';
@@ -135,7 +134,7 @@ export function exportSa(world: World, sa: IkeSa): V2SaRecord | undefined {
       rekeyAt: reportedRekeyAt,
       expiresAt,
       lastInbound: sa.lastInbound,
-      keys: cloneSecrets(keyed.keys),
+      keys: copyOfPlain(keyed.keys),
       sealed: keyed.protection.sealed,
       nonces: keyed.nonces.map(copyOf),
       phase: own,
@@ -173,7 +172,10 @@ function exportRequest({ task, retransmission, datagrams, ...sent }: SentRequest
 function exportExchange(exchange: Exchange): ExchangeRecord {
   if (exchange.kind === 'rekey-ike') return { ...exchange, dh: exportDh(exchange.dh) };
   if (exchange.kind === 'create-child') return { ...exchange, dh: exchange.dh && exportDh(exchange.dh) };
-  if (exchange.kind === 'followup-ke') return { ...copyOfFollowup(exchange), dh: exportDh(exchange.dh) };
+  if (exchange.kind === 'followup-ke') {
+    const { dh, ...rest } = exchange;
+    return { ...copyOfPlain(rest), dh: exportDh(dh) };
+  }
   if (exchange.kind === 'intermediate') throw new Error('an SA that is being negotiated has no record');
   return exchange;
 }

@@ -128,19 +128,6 @@ export function rekeyIkeTask(group?: number, groupsTried: readonly number[] = []
   return { kind: 'rekey-ike', group, groupsTried };
 }
 
-/** The same exchange with secrets of its own, all but its own half of the key exchange. */
-export function copyOfFollowup<E extends FollowupTask>({ of, secrets, ...rest }: E) {
-  const own =
-    'child' in of
-      ? { task: { ...of.task }, child: withOwnSecret(of.child) }
-      : { task: { ...of.task }, ike: withOwnSecret(of.ike) };
-  return { ...rest, of: own, secrets: secrets.map((secret) => secret.clone()) };
-}
-
-function withOwnSecret<T extends { readonly shared?: SecretKey }>(agreed: T): T {
-  return agreed.shared === undefined ? agreed : { ...agreed, shared: agreed.shared.clone() };
-}
-
 /** What an exchange is for: IKE_FOLLOWUP_KE is part of what CREATE_CHILD_SA has begun. */
 export function purposeOf(
   exchange: Exchange | undefined,

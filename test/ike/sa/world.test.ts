@@ -3,7 +3,7 @@ import type { IkeEvent } from '../../../src/ike/events.js';
 import { exactlyOne, find, notification, only } from '../../../src/ike/payloads.js';
 import { failure, nobodyKnown } from '../../../src/ike/sa/failures.js';
 import { addressInTurn, drop, firstRequestKey, mayRekey, nextInTurn } from '../../../src/ike/sa/world.js';
-import { cloneSecrets, SecretKey } from '../../../src/util/secret.js';
+import { copyOfPlain, SecretKey } from '../../../src/util/secret.js';
 
 type Payload =
   | { readonly kind: 'nonce'; readonly data: number }
@@ -61,7 +61,7 @@ t.test('what both versions say alike', async (t) => {
 
 t.test('cloned keys outlive those they were made of', async (t) => {
   const keys = { a: new SecretKey(Uint8Array.of(1, 2)), b: undefined };
-  const copy = cloneSecrets(keys);
+  const copy = copyOfPlain(keys);
   keys.a.wipe();
   t.strictSame(copy.a.expose(), Uint8Array.of(1, 2));
   t.strictSame(Object.keys(copy), ['a', 'b']);
