@@ -116,7 +116,7 @@ export function checkIkePolicy(
     if (policy.additionalKeyExchanges !== undefined) {
       const message =
         'IKEv1 has no additional key exchanges (RFC 9370): choose ike_version 2, or leave them out';
-      issues.push({ path: additionalPath(place), message });
+      issues.push({ path: beside(dh, 'additional_key_exchanges'), message });
     }
   }
   checkProfile(policy, { encryption, authentication, dh }, profile, issues);
@@ -126,7 +126,7 @@ export function checkIkePolicy(
   }
   if (policy.ikeVersion === 1 && (profile === 'modern' || profile === 'cnsa2')) {
     const message = `is refused by the profile "${profile}", which is without IKEv1 (RFC 9395): choose 2`;
-    issues.push({ path: beside(place, 'ike_version'), rule: 'weak', message });
+    issues.push({ path: beside(dh, 'ike_version'), rule: 'weak', message });
   }
 }
 
@@ -145,18 +145,14 @@ export function checkIpsecPolicy(
   if (policy.additionalKeyExchanges !== undefined && withoutPfs) {
     const message =
       'follow an exchange in a PFS group, which this policy does without: name pfs_groups, and no disabled';
-    issues.push({ path: additionalPath(place), message });
+    issues.push({ path: beside(dh, 'additional_key_exchanges'), message });
   }
   checkProfile(policy, { encryption, authentication, dh }, profile, issues);
 }
 
-function additionalPath(place: CategoryPlace): ConfigPath {
-  return beside(place, 'additional_key_exchanges');
-}
-
-/** A field beside the algorithms of the policy. */
-function beside(place: CategoryPlace, field: string): ConfigPath {
-  return [...place('groups').slice(0, -1), field];
+/** A field of the same policy. */
+function beside({ path }: Category, field: string): ConfigPath {
+  return [...path.slice(0, -1), field];
 }
 
 /** The policy with what follows from its fields. */
@@ -293,22 +289,6 @@ function checkVersion1(categories: readonly Category[], aead: boolean, issues: C
   }
 }
 
-const STRONGER: Readonly<Record<Category['kind'], string>> = {
-  encryption: 'aes256 or aes256gcm16',
-  integrity: 'sha256, sha384 or sha512',
-  dh: 'group 14 to 21 or 31',
-};
-
-function refuseWeak(categories: readonly Category[], issues: ConfigIssue[]): void {
-  for (const { kind, path, values } of categories) {
-    for (const name of values) {
-      if (!isWeakName(kind, name)) continue;
-      const message = `"${name}" is refused by the profile "modern": choose ${STRONGER[kind]}`;
-      issues.push({ path, rule: 'weak', message });
-    }
-  }
-}
-
 /** What a profile asks of policies that are named. */
 function checkProfile(
   { additionalKeyExchanges = [] }: Pick<IkePolicy, 'additionalKeyExchanges'>,
@@ -316,20 +296,20 @@ function checkProfile(
   profile: Profile,
   issues: ConfigIssue[],
 ): void {
-  if (profile === 'modern') refuseWeak(Object.values(categories), issues);
-  if (profile !== 'cnsa2') return;
+  const strict = STRICT[profile];
+  if (strict === undefined) return;
   for (const { kind, path, values } of Object.values(categories)) {
     for (const name of values) {
-      if (CNSA_2[kind].includes(name)) continue;
-      const message = `"${name}" is refused by the profile "cnsa2": choose ${CNSA_2_WORDS[kind]}`;
+      if (!strict.refuses(kind, name)) continue;
+      const message = `"${name}" is refused by the profile "${profile}": choose ${strict.choose[kind]}`;
       issues.push({ path, rule: 'weak', message });
     }
   }
+  if (profile !== 'cnsa2') return;
   const exchanges = categories.dh.values.some((group) => group !== 'disabled');
   if (!exchanges || additionalKeyExchanges.includes('ml_kem_1024')) return;
   const message = 'lacks "ml_kem_1024", which the profile "cnsa2" asks for beside a group: add it';
-  const path = [...categories.dh.path.slice(0, -1), 'additional_key_exchanges'];
-  issues.push({ path, rule: 'weak', message });
+  issues.push({ path: beside(categories.dh, 'additional_key_exchanges'), rule: 'weak', message });
 }
 
 /** Names of what CNSA 2.0 allows. A policy in an IKE file has the hash of its PRF as authentication. */
@@ -339,11 +319,26 @@ const CNSA_2: Readonly<Record<Category['kind'], readonly string[]>> = {
   dh: ['20', 'group_20', 'disabled'],
 };
 
-const CNSA_2_WORDS: Readonly<Record<Category['kind'], string>> = {
-  encryption: 'aes256gcm16',
-  integrity: 'sha384 or sha512',
-  dh: 'group 20',
+/** Profiles that refuse algorithms in policies that are named, and what is to be chosen instead. */
+const STRICT: { readonly [P in Profile]?: StrictProfile } = {
+  modern: {
+    refuses: isWeakName,
+    choose: {
+      encryption: 'aes256 or aes256gcm16',
+      integrity: 'sha256, sha384 or sha512',
+      dh: 'group 14 to 21 or 31',
+    },
+  },
+  cnsa2: {
+    refuses: (kind, name) => !CNSA_2[kind].includes(name),
+    choose: { encryption: 'aes256gcm16', integrity: 'sha384 or sha512', dh: 'group 20' },
+  },
 };
+
+interface StrictProfile {
+  refuses(kind: Category['kind'], name: string): boolean;
+  readonly choose: Readonly<Record<Category['kind'], string>>;
+}
 
 function isWeakName(kind: Category['kind'], name: string): boolean {
   if (name === 'disabled') return false;
