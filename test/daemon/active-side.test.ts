@@ -74,6 +74,8 @@ t.test('outputs wait for the standby, and for none where there is none', async (
   active.look();
   active.look();
   t.notOk(active.inSync);
+  active.acknowledged(standby.received + 5);
+  t.notOk(active.inSync, 'nor does a number that was not given say so');
   active.acknowledged(standby.received);
   t.ok(active.inSync);
 

@@ -46,10 +46,8 @@ export class HaNode {
   #term = 1;
   #life = 0;
   #lastArrival = 0;
-  #acknowledged = 0;
-  /** The update that has the snapshot, and the last one that had limits where there were none. */
-  #synced = 0;
-  #limited = 0;
+  /** The last update with the snapshot or with limits. */
+  #complete: number | undefined;
   #ahead: WriteAhead;
   #standby = new GatewayImage();
   #reservations = new Reservations();
@@ -84,14 +82,14 @@ export class HaNode {
   /** Lets a standby in that has nothing yet. */
   pair(): void {
     const update = this.#ahead.begin();
-    this.#synced = update.n;
+    this.#complete = update.n;
     this.#send(update);
   }
 
   /** Whether the standby has all it needs to take over: the snapshot, and limits where there were none. */
   get inSync(): boolean {
-    if (this.#synced === 0 || !this.#reservations.covers(this.#ahead.childIds)) return false;
-    return this.#acknowledged >= Math.max(this.#synced, this.#limited);
+    if (this.#complete === undefined || !this.#reservations.covers(this.#ahead.childIds)) return false;
+    return this.#ahead.isAcknowledged(this.#complete);
   }
 
   #step(outputs: Output[]): readonly ReadyOutput[] {
@@ -127,7 +125,6 @@ export class HaNode {
   }
 
   #acknowledge(n: number): void {
-    this.#acknowledged = Math.max(this.#acknowledged, n);
     const { ready, reserved } = this.#ahead.acknowledged(n);
     for (const { id, limit } of this.#reservations.acknowledged(reserved)) {
       const sender = this.#senders.byId.get(id);
@@ -165,7 +162,7 @@ export class HaNode {
     const update =
       reserve.length === 0 ? undefined : this.#ahead.note([{ kind: 'reserved', reservations: reserve }]);
     if (update !== undefined) {
-      this.#limited = update.n;
+      this.#complete = update.n;
       this.#send(update);
     }
     const late = this.#ahead.catchUp(4);
@@ -220,9 +217,7 @@ export class HaNode {
     this.#reservations = new Reservations();
     this.#standby = new GatewayImage();
     this.#lastArrival = 0;
-    this.#acknowledged = 0;
-    this.#synced = 0;
-    this.#limited = 0;
+    this.#complete = undefined;
     node.engine = this.#sim.makeEngine(node.config, this.#term);
     for (const part of [node.ikes, node.childInfo, node.children, node.activated, node.expected])
       part.clear();

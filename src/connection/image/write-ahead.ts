@@ -64,6 +64,11 @@ export class WriteAhead {
     return { outputs: this.#held.length, updates: this.#n - this.#acknowledged };
   }
 
+  /** Whether the standby has acknowledged the update `n`. */
+  isAcknowledged(n: number): boolean {
+    return n <= this.#acknowledged;
+  }
+
   /** Ids of the child SAs that a standby has to have numbers of. */
   get childIds(): readonly number[] {
     return this.#image.childIds;

@@ -40,9 +40,8 @@ export class ActiveSide implements EngineLike {
   readonly #deps: ActiveSideDeps;
   readonly #ahead: WriteAhead;
   readonly #reservations = new Reservations();
-  /** The update with the snapshot, and the last one with limits where there were none. */
-  #complete: { snapshot: number; limits: number } | undefined;
-  #acknowledged = 0;
+  /** The last update with the snapshot or with limits; undefined without a standby. */
+  #complete: number | undefined;
 
   constructor(deps: ActiveSideDeps) {
     this.#deps = deps;
@@ -69,15 +68,13 @@ export class ActiveSide implements EngineLike {
   /** A standby that has nothing yet is there. */
   begin(): void {
     const update = this.#ahead.begin();
-    this.#acknowledged = 0;
-    this.#complete = { snapshot: update.n, limits: 0 };
+    this.#complete = update.n;
     this.#send(update);
     this.look();
   }
 
   /** The standby has all updates up to `n`. */
   acknowledged(n: number): void {
-    this.#acknowledged = Math.max(this.#acknowledged, n);
     const { ready, reserved } = this.#ahead.acknowledged(n);
     this.#limit(this.#reservations.acknowledged(reserved));
     this.#note(ready);
@@ -86,9 +83,8 @@ export class ActiveSide implements EngineLike {
 
   /** Whether the standby could take over now without losing an SA. */
   get inSync(): boolean {
-    const complete = this.#complete;
-    if (complete === undefined || !this.#reservations.covers(this.#ahead.childIds)) return false;
-    return this.#acknowledged >= Math.max(complete.snapshot, complete.limits);
+    if (this.#complete === undefined || !this.#reservations.covers(this.#ahead.childIds)) return false;
+    return this.#ahead.isAcknowledged(this.#complete);
   }
 
   /** Whether so much waits that the standby is to be given up: see `lost`. */
@@ -114,7 +110,7 @@ export class ActiveSide implements EngineLike {
     this.#limit(limit);
     if (reserve.length > 0) {
       const update = this.#ahead.note([{ kind: 'reserved', reservations: reserve }]);
-      if (update !== undefined) this.#complete.limits = update.n;
+      if (update !== undefined) this.#complete = update.n;
       this.#send(update);
     }
     this.#send(this.#ahead.catchUp(CATCH_UP));
