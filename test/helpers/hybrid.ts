@@ -21,3 +21,9 @@ export function hybridEsp(...methods: readonly number[]): EspProposalSpec {
     ...(methods.length === 0 ? {} : { additional: methods.map((method) => [method]) }),
   };
 }
+
+/** Additional key exchanges in all SAs of a connection, two of them in those of child SAs. */
+export const ALL_HYBRID = {
+  ikeProposals: [hybridIke(Dh.ML_KEM_768)],
+  espProposals: [hybridEsp(Dh.ML_KEM_768, Dh.ML_KEM_512)],
+};

@@ -1,9 +1,8 @@
 import t from 'tap';
 import type { RenewScope } from '../../src/ike/inputs.js';
 import { describeSelector } from '../../src/wire/ike/describe.js';
-import { Dh } from '../../src/wire/ike/registry.js';
 import { connection, type Pair, pair, type SimNode } from '../helpers/engine-pair.js';
-import { hybridEsp, hybridIke } from '../helpers/hybrid.js';
+import { ALL_HYBRID } from '../helpers/hybrid.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { v1, v1Faults } from '../helpers/v1-pair.js';
 import type { NetConditions } from '../helpers/virtual-net.js';
@@ -25,10 +24,6 @@ const SCOPES: readonly RenewScope[] = ['children', 'ike', 'connection', 'lifetim
 /** IKEv1 negotiates every pair of networks by itself, IKEv2 all of them together. */
 const CIDRS = { east: ['10.1.0.0/24', '10.1.1.0/24'], west: ['10.2.0.0/24'] };
 const CHILDREN = { 1: 2, 2: 1 } as const;
-const HYBRID = {
-  ikeProposals: [hybridIke(Dh.ML_KEM_768)],
-  espProposals: [hybridEsp(Dh.ML_KEM_768, Dh.ML_KEM_512)],
-};
 
 /** A life that may be interrupted after any step: `at` counts them. */
 class Life {
@@ -66,7 +61,7 @@ class Life {
       ikeLifetime: 900,
       childLifetime: 300,
       ...more,
-      ...(this.#hybrid ? HYBRID : {}),
+      ...(this.#hybrid ? ALL_HYBRID : {}),
       local: { cidrs: CIDRS[side] },
       peer: { cidrs: CIDRS[other] },
     };

@@ -1,8 +1,7 @@
 import t from 'tap';
 import type { RenewScope } from '../../src/ike/inputs.js';
-import { Dh } from '../../src/wire/ike/registry.js';
 import { faults, type Pair, pair, type SimNode } from '../helpers/engine-pair.js';
-import { hybridEsp, hybridIke } from '../helpers/hybrid.js';
+import { ALL_HYBRID } from '../helpers/hybrid.js';
 import { SeededRandom } from '../helpers/seeded-random.js';
 import { v1Faults, v1Pair } from '../helpers/v1-pair.js';
 import type { NetConditions } from '../helpers/virtual-net.js';
@@ -23,10 +22,6 @@ const PATIENCE = 6_000_000;
 /** After that it must stay as it is, or come back. */
 const REST = 30_000;
 const SCOPES: readonly RenewScope[] = ['children', 'ike', 'connection', 'lifetimes', 'networks'];
-const HYBRID = {
-  ikeProposals: [hybridIke(Dh.ML_KEM_768)],
-  espProposals: [hybridEsp(Dh.ML_KEM_768, Dh.ML_KEM_512)],
-};
 /** SAs that a pair may hold when it has settled, those that only wait for repetitions included. */
 const MAX_SAS = 12;
 
@@ -34,7 +29,7 @@ function live(version: 1 | 2, seed: number): string | undefined {
   const random = new SeededRandom(seed);
   const lives = { childLifetime: 120 + random.below(600), ikeLifetime: 300 + random.below(1200) };
   // Every third life of version 2 has additional key exchanges in all its SAs.
-  const both = version === 2 && seed % 3 === 0 ? { ...lives, ...HYBRID } : lives;
+  const both = version === 2 && seed % 3 === 0 ? { ...lives, ...ALL_HYBRID } : lives;
   const options = { seed, conditions: ROUGH, east: both, west: both };
   const made = version === 2 ? pair(options) : v1Pair(options);
   const { sim, east, west } = made;

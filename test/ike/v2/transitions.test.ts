@@ -6,24 +6,15 @@ import { rekeyIkeTask } from '../../../src/ike/v2/tasks.js';
 import { MESSAGE_KINDS, type MessageKind, TRANSITIONS } from '../../../src/ike/v2/transitions.js';
 import { decodeMessage, encodeMessage } from '../../../src/wire/ike/message.js';
 import type { IkeHeader, Payload } from '../../../src/wire/ike/payloads.js';
-import { Dh, Encr, ExchangeType, NotifyType, Prf } from '../../../src/wire/ike/registry.js';
+import { Dh, ExchangeType, NotifyType } from '../../../src/wire/ike/registry.js';
 import { EAST, WEST } from '../../helpers/engine-pair.js';
+import { hybridIke } from '../../helpers/hybrid.js';
 import { FIRST_HEADER } from '../../helpers/ike-headers.js';
 import { SeededRandom } from '../../helpers/seeded-random.js';
 import { End } from '../../helpers/v2-end.js';
 
 /** An additional key exchange in IKE SAs. */
-const HYBRID = {
-  ikeProposals: [
-    {
-      encryption: [{ id: Encr.AES_GCM_16, keyBits: 256 }],
-      integrity: [],
-      prf: [Prf.HMAC_SHA2_256],
-      dh: [Dh.CURVE25519],
-      additional: [[Dh.ML_KEM_768]],
-    },
-  ],
-};
+const HYBRID = { ikeProposals: [hybridIke(Dh.ML_KEM_768)] };
 
 /** An SA in the wanted state at `end`, and the SA of the other end, which can seal messages for it. */
 interface Scene {
