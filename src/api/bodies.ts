@@ -1,4 +1,5 @@
 import { gunzipSync } from 'node:zlib';
+import type { FastifyRequest } from 'fastify';
 import { SchemaCheck } from '../store/schema-check.js';
 import type { Static, TSchema } from '../util/json-schema.js';
 import { ApiError, type IssueNames, refuseIssues } from './errors.js';
@@ -35,7 +36,7 @@ export function decodeBody(body: Buffer, encoding: string | undefined, limit = B
  * A body as JSON, whatever its media type says: curl calls it a form. Undefined for an empty body.
  * @throws ApiError 400
  */
-export function parseJson(body: Buffer): unknown {
+function parseJson(body: Buffer): unknown {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(body);
@@ -55,6 +56,12 @@ export function parseJson(body: Buffer): unknown {
   }
   refuseInherited(value);
   return value;
+}
+
+/** The body of a request as JSON, within the limit of its route. Undefined for none. @throws ApiError 400, 413, 415 */
+export function jsonBody({ body, headers, routeOptions }: FastifyRequest): unknown {
+  if (!Buffer.isBuffer(body)) return undefined;
+  return parseJson(decodeBody(body, headers['content-encoding'], routeOptions.bodyLimit));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import * as Type from '../util/json-schema.js';
-import { BodyReader, decodeBody, parseJson } from './bodies.js';
+import { BodyReader, jsonBody } from './bodies.js';
 import type { ApiContext } from './context.js';
 import { ApiError } from './errors.js';
 import { noteRequest } from './routes.js';
@@ -47,10 +47,7 @@ export function registerReloadRoute(app: FastifyInstance, context: ApiContext): 
       }
       if (reload === undefined)
         throw new ApiError(404, 'not_found', 'this server was not started from a file');
-      const raw = Buffer.isBuffer(request.body)
-        ? parseJson(decodeBody(request.body, request.headers['content-encoding']))
-        : undefined;
-      const dryRun = reader.read(raw ?? {}).dry_run ?? false;
+      const dryRun = reader.read(jsonBody(request) ?? {}).dry_run ?? false;
       const report = await reload(dryRun);
       const reason = report.applied ? undefined : ({ status: 200, code: 'validation_failure' } as const);
       if (!dryRun) noteRequest(request, context, reason);

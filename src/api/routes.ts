@@ -3,7 +3,7 @@ import * as Type from '../util/json-schema.js';
 import { type AuditedOperation, auditedAs, targetOf } from './audit/actions.js';
 import type { AuditEntry } from './audit/trail.js';
 import type { Principal } from './auth/principal.js';
-import { decodeBody, parseJson } from './bodies.js';
+import { jsonBody } from './bodies.js';
 import { CONSOLE_HEADER } from './console/cookie.js';
 import type { ApiContext } from './context.js';
 import { readDialect } from './dialect.js';
@@ -112,12 +112,7 @@ function callOf(request: FastifyRequest, prefix: string, context: ApiContext) {
     params: request.params as Readonly<Record<string, string>>,
     query,
     headers: request.headers,
-    body: (): unknown => {
-      if (!Buffer.isBuffer(request.body)) return undefined;
-      return parseJson(
-        decodeBody(request.body, request.headers['content-encoding'], request.routeOptions.bodyLimit),
-      );
-    },
+    body: () => jsonBody(request),
     dialect,
     links,
     actor: { principal, requestId: request.id, ...addressOf(request) },

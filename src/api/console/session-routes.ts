@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptio
 import * as Type from '../../util/json-schema.js';
 import type { Authenticator } from '../auth/authenticator.js';
 import type { OpenedSession, Sessions } from '../auth/sessions.js';
-import { BodyReader, decodeBody, parseJson } from '../bodies.js';
+import { BodyReader, jsonBody } from '../bodies.js';
 import type { ApiContext } from '../context.js';
 import { ApiError } from '../errors.js';
 import { originOf } from '../routes.js';
@@ -60,7 +60,7 @@ export function registerSessionRoutes(
     ),
     async (request, reply): Promise<Schemas.LoginLinkAnswer> => {
       reply.header('cache-control', 'no-store');
-      const { role = 'editor' } = linkReader.read(bodyOf(request) ?? {});
+      const { role = 'editor' } = linkReader.read(jsonBody(request) ?? {});
       refuseWithoutPages(access.assets);
       const page = `${pageOrigin(request, context)}${CONSOLE_PATH}`;
       const holder = request.principal === null ? undefined : authenticator?.holderOf(request.principal);
@@ -92,7 +92,7 @@ function registerLogins(app: FastifyInstance, context: ApiContext, sessions: Ses
   );
   app.post('/culvert/v1/console/session', { ...open, config: { public: true } }, async (request, reply) => {
     reply.header('cache-control', 'no-store');
-    const { secret, code } = loginReader.read(bodyOf(request));
+    const { secret, code } = loginReader.read(jsonBody(request));
     if (request.headers[CONSOLE_HEADER] === undefined) {
       const target = { name: CONSOLE_HEADER, type: 'header' } as const;
       throw new ApiError(403, 'not_authorized', `a login needs the header ${CONSOLE_HEADER}`, target);
@@ -162,11 +162,6 @@ function refuseWithoutPages(assets: ConsoleAssets | undefined): void {
 
 function isSecure(request: FastifyRequest, context: ApiContext): boolean {
   return originOf(request, context).startsWith('https:');
-}
-
-function bodyOf(request: FastifyRequest): unknown {
-  if (!Buffer.isBuffer(request.body)) return undefined;
-  return parseJson(decodeBody(request.body, request.headers['content-encoding']));
 }
 
 function described(
