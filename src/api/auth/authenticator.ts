@@ -37,6 +37,9 @@ export interface Holder extends Principal {
   readonly key: string;
 }
 
+/** Kinds of credentials, in the order in which a secret is looked for. */
+const KINDS = ['token', 'iam'] as const;
+
 const ACCESS_SECONDS = 3600;
 const REFRESH_SECONDS = 30 * 86_400;
 
@@ -93,9 +96,11 @@ export class Authenticator {
 
   /** A new token for a refresh token. @throws ApiError as `exchange` */
   refresh(token: string, address: string, issuer: string, now: Date): IssuedToken {
-    const claims = verifyToken(token, this.#key, seconds(now));
+    const claims = this.verify(token, now);
     const credential =
-      typeof claims === 'object' && claims.typ === 'refresh' ? this.#holder(claims) : undefined;
+      typeof claims === 'object' && claims.typ === 'refresh'
+        ? this.#withKey('iam', claims.id, claims.key)
+        : undefined;
     if (credential !== undefined) return this.#issue(credential, address, issuer, now);
     this.refuse(address, now, 'its refresh token is not valid');
     throw new ApiError(400, 'token_invalid', 'the refresh token is not valid');
@@ -106,9 +111,8 @@ export class Authenticator {
    * @throws ApiError 401 token_invalid; 429 for a wrong one after too many of this address
    */
   identify(secret: string, address: string, now: Date): Holder {
-    const { tokens, apiKeys } = this.#options;
-    for (const [by, credentials] of [['token', tokens] as const, ['iam', apiKeys] as const]) {
-      const found = findCredential(credentials, secret);
+    for (const by of KINDS) {
+      const found = findCredential(this.#credentialsOf(by), secret);
       if (found !== undefined) return holderOf(found, by);
     }
     this.refuse(address, now, 'its token or API key is not known');
@@ -119,30 +123,20 @@ export class Authenticator {
   /** The same holder as the configuration has it now; undefined when the credential is gone, or another one. */
   holder({ name, by, key, role }: Holder): Holder | undefined {
     if (by === 'console') return { name, by, key, role };
-    if (by !== 'token' && by !== 'iam') return undefined;
-    const { tokens, apiKeys } = this.#options;
-    const found = (by === 'token' ? tokens : apiKeys).find(
-      (one) => one.name === name && fingerprint(one.hash) === key,
-    );
+    const found = this.#withKey(by, name, key);
     return found && holderOf(found, by);
   }
 
   /** The holder that a principal is; one who may open the Unix socket needs no credential. */
   holderOf({ name, by, role }: Principal): Holder | undefined {
     if (by === 'socket' || by === 'console') return { name, by: 'console', role, key: '' };
-    const { tokens, apiKeys } = this.#options;
-    if (by !== 'token' && by !== 'iam') return undefined;
-    const found = (by === 'token' ? tokens : apiKeys).find((one) => one.name === name);
+    const found = this.#credentialsOf(by).find((one) => one.name === name);
     return found && { ...holderOf(found, by), role };
   }
 
   /** Names and roles of all that may log in. */
   credentials(): readonly Pick<Holder, 'name' | 'role' | 'by'>[] {
-    const { tokens, apiKeys } = this.#options;
-    return [
-      ...tokens.map(({ name, role }) => ({ name, role, by: 'token' as const })),
-      ...apiKeys.map(({ name, role }) => ({ name, role, by: 'iam' as const })),
-    ];
+    return KINDS.flatMap((by) => this.#credentialsOf(by).map(({ name, role }) => ({ name, role, by })));
   }
 
   /** Signs claims as those of tokens are. */
@@ -164,21 +158,26 @@ export class Authenticator {
     });
   }
 
+  /** The credentials of a kind; none for those who are known without one. */
+  #credentialsOf(by: Principal['by']): readonly Credential[] {
+    const { tokens, apiKeys } = this.#options;
+    return by === 'token' ? tokens : by === 'iam' ? apiKeys : [];
+  }
+
   #principalOf(token: string, now: Date): Principal | undefined {
     const fixed = findCredential(this.#options.tokens, token);
     if (fixed !== undefined) return { name: fixed.name, role: fixed.role, by: 'token' };
-    const claims = verifyToken(token, this.#key, seconds(now));
+    const claims = this.verify(token, now);
     // Refresh tokens and sessions have a type, and are for other doors.
     if (typeof claims !== 'object' || claims.typ !== undefined) return undefined;
     // The role is that of the key today: a key that was withdrawn takes its tokens with it.
-    const holder = this.#holder(claims);
+    const holder = this.#withKey('iam', claims.id, claims.key);
     return holder && { name: holder.name, role: holder.role, by: 'iam' };
   }
 
-  #holder(claims: Claims): Credential | undefined {
-    return this.#options.apiKeys.find(
-      ({ name, hash }) => name === claims.id && fingerprint(hash) === claims.key,
-    );
+  /** That of a name, as long as it is the very one that `key` is the fingerprint of. */
+  #withKey(by: Principal['by'], name: unknown, key: unknown): Credential | undefined {
+    return this.#credentialsOf(by).find((one) => one.name === name && fingerprint(one.hash) === key);
   }
 
   #issue(credential: Credential, address: string, issuer: string, now: Date): IssuedToken {
@@ -205,8 +204,8 @@ export class Authenticator {
     const access = { ...common, exp, grant_type: grant, scope, client_id: 'default' };
     const refresh = { ...common, exp: iat + REFRESH_SECONDS, typ: 'refresh' };
     return {
-      access_token: signToken(access, this.#key),
-      refresh_token: signToken(refresh, this.#key),
+      access_token: this.sign(access),
+      refresh_token: this.sign(refresh),
       token_type: 'Bearer',
       expires_in: ACCESS_SECONDS,
       expiration: exp,
@@ -224,7 +223,7 @@ export class Authenticator {
   }
 }
 
-function holderOf({ name, role, hash }: Credential, by: 'token' | 'iam'): Holder {
+function holderOf({ name, role, hash }: Credential, by: Principal['by']): Holder {
   return { name, role, by, key: fingerprint(hash) };
 }
 
