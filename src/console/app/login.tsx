@@ -1,6 +1,7 @@
 import { Button, Form, InlineNotification, Modal, PasswordInput } from '@carbon/react';
 import { type FormEvent, type ReactNode, useState } from 'react';
 import { logIn } from '../api/login.ts';
+import { fieldProps } from '../parts/field.ts';
 
 /** What a login needs of its form, wherever it is shown. */
 function useLogin() {
@@ -22,13 +23,9 @@ function useLogin() {
   };
   const field = (
     <PasswordInput
-      id="secret"
+      {...fieldProps('secret', secret, setSecret, fault)}
       labelText="Token or API key"
       helperText="As “culvert token” has printed it. It is sent to this server only, and not kept in the browser."
-      value={secret}
-      onChange={({ target }) => setSecret(target.value)}
-      invalid={fault !== undefined}
-      invalidText={fault}
       autoComplete="current-password"
       showPasswordLabel="Show it"
       hidePasswordLabel="Hide it"

@@ -1,6 +1,7 @@
 import { Accordion, AccordionItem, FormGroup, Select, SelectItem, TextInput } from '@carbon/react';
 import type { ReactNode } from 'react';
 import type { Identity } from '../api/types.ts';
+import { fieldProps } from '../parts/field.ts';
 import type { EntryField, IdentityEntry } from './connection-model.ts';
 import type { ConnectionForm } from './use-connection-form.ts';
 
@@ -77,7 +78,6 @@ function IdentityField({
   readonly identity: IdentityEntry;
   readonly put: (identity: IdentityEntry) => void;
 }): ReactNode {
-  const issue = form.issue(field);
   const example = TYPES.find(([type]) => type === identity.type)?.[2];
   return (
     <div className="columns">
@@ -92,14 +92,10 @@ function IdentityField({
         ))}
       </Select>
       <TextInput
-        id={id}
+        {...fieldProps(id, identity.value, (value) => put({ ...identity, value }), form.issue(field))}
         labelText={`${label}: value (optional)`}
         placeholder={example}
-        value={identity.value}
-        onChange={({ target }) => put({ ...identity, value: target.value })}
         onBlur={() => form.touch(field)}
-        invalid={issue !== undefined}
-        invalidText={issue}
         autoComplete="off"
       />
     </div>

@@ -1,6 +1,7 @@
 import { Button, Select, SelectItem } from '@carbon/react';
 import { ArrowUp, TrashCan } from '@carbon/react/icons';
 import type { ReactNode } from 'react';
+import { fieldProps } from '../parts/field.ts';
 import { algorithmName, isWeak } from './policy-model.ts';
 
 /** Algorithms of one category, the most preferred first. */
@@ -24,14 +25,10 @@ export function AlgorithmChoice({
       <legend>{title}</legend>
       <Chosen chosen={chosen} choose={choose} />
       <Select
-        id={id}
+        {...fieldProps(id, '', (name) => choose([...chosen, name]), issue)}
         labelText={chosen.length === 0 ? `Choose: ${title}` : `Add: ${title}`}
         hideLabel
         size="sm"
-        value=""
-        onChange={({ target }) => choose([...chosen, target.value])}
-        invalid={issue !== undefined}
-        invalidText={issue}
       >
         <SelectItem value="" text={chosen.length === 0 ? 'Choose one' : 'Add another one, less preferred'} />
         {left.map((name) => (

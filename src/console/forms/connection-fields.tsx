@@ -10,6 +10,7 @@ import {
   Toggle,
 } from '@carbon/react';
 import type { ReactNode } from 'react';
+import { fieldProps } from '../parts/field.ts';
 import { AdvancedFields } from './advanced-fields.tsx';
 import type { ConnectionEntry, EntryField } from './connection-model.ts';
 import { PolicyChoices } from './policy-choices.tsx';
@@ -23,15 +24,10 @@ interface Props {
 
 /** What a text field of the form has. */
 function textField(form: ConnectionForm, field: EntryField & keyof TextEntries) {
-  const issue = form.issue(field);
+  const put = (text: string): void => form.set(field, text as never);
   return {
-    id: field,
-    value: form.entry[field],
-    onChange: ({ target }: { readonly target: { readonly value: string } }) =>
-      form.set(field, target.value as never),
+    ...fieldProps(field, form.entry[field], put, form.issue(field)),
     onBlur: () => form.touch(field),
-    invalid: issue !== undefined,
-    invalidText: issue,
   };
 }
 

@@ -1,6 +1,7 @@
 import { Button, FormGroup, Select, SelectItem } from '@carbon/react';
 import { type ReactNode, useState } from 'react';
 import { useIkePolicies, useIpsecPolicies } from '../api/queries.ts';
+import { fieldProps } from '../parts/field.ts';
 import { PolicyModal } from './policy-modal.tsx';
 import type { PolicyKind } from './policy-model.ts';
 import type { ConnectionForm } from './use-connection-form.ts';
@@ -45,17 +46,12 @@ function Choice({
 }): ReactNode {
   const field = kind === 'ike' ? 'ikePolicy' : 'ipsecPolicy';
   const title = kind === 'ike' ? 'IKE policy' : 'IPsec policy';
-  const issue = form.issue(field);
   const chosen = form.entry[field];
   return (
     <div className="with-button">
       <Select
-        id={field}
+        {...fieldProps(field, chosen, (id) => form.set(field, id), form.issue(field))}
         labelText={title}
-        value={chosen}
-        onChange={({ target }) => form.set(field, target.value)}
-        invalid={issue !== undefined}
-        invalidText={issue}
       >
         <SelectItem value="" text="Auto" />
         {policies.map(({ id, name }) => (

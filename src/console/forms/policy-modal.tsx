@@ -3,6 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { type ApiFailure, ask, vpc } from '../api/client.ts';
 import type { IkePolicy, IpsecPolicy } from '../api/types.ts';
+import { fieldProps } from '../parts/field.ts';
 import { Failure } from '../parts/notices.tsx';
 import { AlgorithmChoice } from './algorithm-choice.tsx';
 import {
@@ -79,13 +80,8 @@ interface FieldsProps {
 }
 
 function PolicyFields({ kind, entry, set, issue }: FieldsProps): ReactNode {
-  const field = (id: keyof PolicyEntry & ('name' | 'lifetime'), ...paths: string[]) => ({
-    id: `policy-${id}`,
-    value: entry[id],
-    onChange: ({ target }: { readonly target: { readonly value: string } }) => set({ [id]: target.value }),
-    invalid: issue(...paths) !== undefined,
-    invalidText: issue(...paths),
-  });
+  const field = (id: 'name' | 'lifetime', path: string) =>
+    fieldProps(`policy-${id}`, entry[id], (text) => set({ [id]: text }), issue(path));
   return (
     <div className="policy-fields">
       <TextInput {...field('name', 'name')} labelText="Name" autoComplete="off" />

@@ -4,6 +4,7 @@ import { type ReactNode, useState } from 'react';
 import { type ApiFailure, ask, vpc } from '../api/client.ts';
 import { useConnectionsOf, useGateways, useZones } from '../api/queries.ts';
 import type { Route } from '../api/types.ts';
+import { fieldProps } from '../parts/field.ts';
 import { Failure } from '../parts/notices.tsx';
 import { checkBody, faultsByField, issueOf } from './schema-check.ts';
 
@@ -87,11 +88,7 @@ function RouteFields({
   readonly issue: (field: string) => string | undefined;
 }): ReactNode {
   const text = (field: 'name' | 'destination' | 'priority' | 'address', path: string) => ({
-    id: `route-${field}`,
-    value: entry[field],
-    onChange: ({ target }: { readonly target: { readonly value: string } }) => set({ [field]: target.value }),
-    invalid: issue(path) !== undefined,
-    invalidText: issue(path),
+    ...fieldProps(`route-${field}`, entry[field], (value) => set({ [field]: value }), issue(path)),
     autoComplete: 'off',
   });
   return (

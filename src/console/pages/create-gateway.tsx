@@ -21,6 +21,7 @@ import { ConnectionSummary } from '../forms/connection-summary.tsx';
 import { useLeaveWarning } from '../forms/keep-entry.ts';
 import { checkBody, issueOf } from '../forms/schema-check.ts';
 import { type FormPlan, useConnectionForm } from '../forms/use-connection-form.ts';
+import { fieldProps } from '../parts/field.ts';
 import { Failure } from '../parts/notices.tsx';
 import { PageHead } from '../parts/page.tsx';
 
@@ -155,13 +156,9 @@ function GatewayFields({ entry, set, issue }: FieldsProps): ReactNode {
   return (
     <FormGroup legendText="Gateway">
       <TextInput
-        id="gateway-name"
+        {...fieldProps('gateway-name', entry.name, (name) => set({ name }), issue('name'))}
         labelText="Name"
         placeholder="my-vpn-gateway"
-        value={entry.name}
-        onChange={({ target }) => set({ name: target.value })}
-        invalid={issue('name') !== undefined}
-        invalidText={issue('name')}
         autoComplete="off"
       />
       <Place entry={entry} set={set} issue={issue} />
@@ -204,12 +201,8 @@ function Place({ entry, set, issue }: FieldsProps): ReactNode {
         ))}
       </Select>
       <Select
-        id="gateway-subnet"
+        {...fieldProps('gateway-subnet', entry.subnet, (subnet) => set({ subnet }), issue('subnet'))}
         labelText="Subnet"
-        value={entry.subnet}
-        onChange={({ target }) => set({ subnet: target.value })}
-        invalid={issue('subnet') !== undefined}
-        invalidText={issue('subnet')}
       >
         <SelectItem value="" text="Choose a subnet" />
         {subnets.map((subnet) => (

@@ -2,6 +2,7 @@ import { Modal, TextInput } from '@carbon/react';
 import { useMutation } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import type { ApiFailure } from '../api/client.ts';
+import { fieldProps } from './field.ts';
 import { Failure } from './notices.tsx';
 
 /** Asks before something is done that cannot be undone. */
@@ -68,13 +69,9 @@ export function Rename({
       selectorPrimaryFocus="#new-name"
     >
       <TextInput
-        id="new-name"
+        {...fieldProps('new-name', text, setText, work.error?.message)}
         labelText="New name"
         helperText="Lower-case letters, digits and hyphens; begins with a letter"
-        value={text}
-        onChange={({ target }) => setText(target.value)}
-        invalid={work.error !== null}
-        invalidText={work.error?.message}
       />
     </Modal>
   );

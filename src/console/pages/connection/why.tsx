@@ -4,6 +4,7 @@ import { type FormEvent, type ReactNode, useState } from 'react';
 import { type ApiFailure, transact } from '../../api/client.ts';
 import { useMayChange } from '../../api/session.ts';
 import type { Connection, Diagnosis, Gateway } from '../../api/types.ts';
+import { fieldProps } from '../../parts/field.ts';
 import { Failure } from '../../parts/notices.tsx';
 import { Section, Words } from '../../parts/page.tsx';
 import { TunnelState } from '../../parts/status.tsx';
@@ -120,12 +121,8 @@ function NewKey({ gateway, connection }: Omit<Props, 'diagnosis'>): ReactNode {
   return (
     <form className="with-button" onSubmit={submit}>
       <PasswordInput
-        id="new-key"
+        {...fieldProps('new-key', psk, setPsk, change.error?.message)}
         labelText="The key that the peer has"
-        value={psk}
-        onChange={({ target }) => setPsk(target.value)}
-        invalid={change.error !== null}
-        invalidText={change.error?.message}
         autoComplete="new-password"
         showPasswordLabel="Show the key"
         hidePasswordLabel="Hide the key"
