@@ -7,7 +7,7 @@ import { type ApiFailure, ask } from '../api/client.ts';
 import { connectionPath, useConnections, useEvents, useGateways } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Connection, CulvertEvent, Gateway, Member } from '../api/types.ts';
-import { EventList } from '../parts/event-list.tsx';
+import { type EventLine, EventList } from '../parts/event-list.tsx';
 import { Empty, Failure, Unread } from '../parts/notices.tsx';
 import { type Column, ObjectTable } from '../parts/object-table.tsx';
 import { Facts, PageHead, Section } from '../parts/page.tsx';
@@ -223,10 +223,26 @@ function Events({ id }: { readonly id: string }): ReactNode {
   return (
     <Section title="Events">
       {events.error === null ? (
-        <EventList events={(events.data ?? []) satisfies readonly CulvertEvent[]} />
+        <EventList
+          none="Nothing has happened since the server was started."
+          lines={(events.data ?? []).map(lineOf)}
+        />
       ) : (
         <Failure title="Events cannot be shown." error={events.error} />
       )}
     </Section>
   );
+}
+
+function lineOf({ id, time, level, kind, message, connection }: CulvertEvent): EventLine {
+  const text =
+    connection === undefined ? (
+      message
+    ) : (
+      <>
+        <strong>{connection.name}: </strong>
+        {message}
+      </>
+    );
+  return { key: id, at: time, kind, text, isWarning: level === 'warn' };
 }
