@@ -1,4 +1,4 @@
-import { Button, OverflowMenu, OverflowMenuItem, SkeletonText } from '@carbon/react';
+import { Button, OverflowMenuItem, SkeletonText } from '@carbon/react';
 import { Edit } from '@carbon/react/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
@@ -7,6 +7,7 @@ import { ask } from '../api/client.ts';
 import { connectionPath, useConnection, useDiagnosis, useGateways } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Connection, Gateway } from '../api/types.ts';
+import { ActionsMenu } from '../parts/actions-menu.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Empty, Unread } from '../parts/notices.tsx';
 import { Facts, PageHead, Section } from '../parts/page.tsx';
@@ -106,13 +107,13 @@ function Actions({ gateway, connection }: ActionProps): ReactNode {
       >
         Change
       </Button>
-      <OverflowMenu aria-label={`Actions of ${name}`} iconDescription={`Actions of ${name}`} flipped>
+      <ActionsMenu of={name}>
         <OverflowMenuItem
           itemText={isOn ? 'Switch off' : 'Switch on'}
           onClick={() => setAsked(isOn ? 'off' : 'on')}
         />
         <OverflowMenuItem itemText="Delete" isDelete hasDivider onClick={() => setAsked('delete')} />
-      </OverflowMenu>
+      </ActionsMenu>
       {asked === undefined ? null : (
         <Asking asked={asked} gateway={gateway} connection={connection} close={() => setAsked(undefined)} />
       )}

@@ -1,4 +1,4 @@
-import { Button, OverflowMenu, OverflowMenuItem } from '@carbon/react';
+import { Button, OverflowMenuItem } from '@carbon/react';
 import { Add } from '@carbon/react/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
@@ -7,6 +7,7 @@ import { ask, own, vpc } from '../api/client.ts';
 import { useConnectionsOf, useGateways } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Connection, Gateway } from '../api/types.ts';
+import { ActionsMenu } from '../parts/actions-menu.tsx';
 import { Confirm, Rename } from '../parts/confirm.tsx';
 import { Empty, Unread } from '../parts/notices.tsx';
 import { type Column, ObjectTable } from '../parts/object-table.tsx';
@@ -131,12 +132,7 @@ function Actions({
   readonly navigate: (path: string) => void;
 }): ReactNode {
   return (
-    <OverflowMenu
-      aria-label={`Actions of ${gateway.name}`}
-      iconDescription={`Actions of ${gateway.name}`}
-      flipped
-      size="sm"
-    >
+    <ActionsMenu of={gateway.name} size="sm">
       <OverflowMenuItem
         itemText="Create connection"
         onClick={() => navigate(`/gateways/${gateway.id}/create`)}
@@ -151,7 +147,7 @@ function Actions({
         isDelete
         onClick={() => ask({ what: 'delete', gateway })}
       />
-    </OverflowMenu>
+    </ActionsMenu>
   );
 }
 

@@ -1,13 +1,4 @@
-import {
-  Button,
-  OverflowMenu,
-  OverflowMenuItem,
-  Tab,
-  TabList,
-  TabPanel,
-  TabPanels,
-  Tabs,
-} from '@carbon/react';
+import { Button, OverflowMenuItem, Tab, TabList, TabPanel, TabPanels, Tabs } from '@carbon/react';
 import { Add } from '@carbon/react/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
@@ -18,6 +9,7 @@ import { useMayChange } from '../api/session.ts';
 import type { IkePolicy, IpsecPolicy } from '../api/types.ts';
 import { PolicyModal } from '../forms/policy-modal.tsx';
 import { algorithmName, type PolicyKind, weakOf } from '../forms/policy-model.ts';
+import { ActionsMenu } from '../parts/actions-menu.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Empty, Unread } from '../parts/notices.tsx';
 import { type Column, ObjectTable } from '../parts/object-table.tsx';
@@ -187,12 +179,7 @@ function Actions({
   readonly act: (asked: Asked) => void;
 }): ReactNode {
   return (
-    <OverflowMenu
-      aria-label={`Actions of ${policy.name}`}
-      iconDescription={`Actions of ${policy.name}`}
-      flipped
-      size="sm"
-    >
+    <ActionsMenu of={policy.name} size="sm">
       <OverflowMenuItem itemText="Edit" onClick={() => act({ what: 'change', policy })} />
       <OverflowMenuItem
         itemText="Delete"
@@ -201,7 +188,7 @@ function Actions({
         disabled={policy.connections.length > 0}
         onClick={() => act({ what: 'delete', policy })}
       />
-    </OverflowMenu>
+    </ActionsMenu>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Button, OverflowMenu, OverflowMenuItem, Tag } from '@carbon/react';
+import { Button, OverflowMenuItem, Tag } from '@carbon/react';
 import { Add } from '@carbon/react/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
@@ -7,6 +7,7 @@ import { type TableWithRoutes, useRouting } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Route } from '../api/types.ts';
 import { RouteModal } from '../forms/route-modal.tsx';
+import { ActionsMenu } from '../parts/actions-menu.tsx';
 import { Confirm } from '../parts/confirm.tsx';
 import { Empty, Unread } from '../parts/notices.tsx';
 import { type Column, ObjectTable } from '../parts/object-table.tsx';
@@ -118,14 +119,9 @@ function columnsOf(act: ((asked: Asked) => void) | undefined): readonly Column<R
       title: '',
       cell: (route) =>
         act === undefined || route.origin !== 'user' ? null : (
-          <OverflowMenu
-            aria-label={`Actions of ${route.name}`}
-            iconDescription={`Actions of ${route.name}`}
-            flipped
-            size="sm"
-          >
+          <ActionsMenu of={route.name} size="sm">
             <OverflowMenuItem itemText="Delete" isDelete onClick={() => act({ what: 'delete', route })} />
-          </OverflowMenu>
+          </ActionsMenu>
         ),
     },
   ];
