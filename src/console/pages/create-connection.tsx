@@ -1,4 +1,4 @@
-import { Button, Form, SkeletonText } from '@carbon/react';
+import { Form, SkeletonText } from '@carbon/react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useLocation } from 'wouter';
@@ -8,9 +8,10 @@ import type { Gateway } from '../api/types.ts';
 import { ConnectionFields } from '../forms/connection-fields.tsx';
 import { bodyOf, EMPTY_ENTRY, ownAddresses } from '../forms/connection-model.ts';
 import { ConnectionSummary } from '../forms/connection-summary.tsx';
+import { FormButtons } from '../forms/form-buttons.tsx';
 import { useLeaveWarning } from '../forms/keep-entry.ts';
 import { type FormPlan, useConnectionForm } from '../forms/use-connection-form.ts';
-import { Failure, Unread } from '../parts/notices.tsx';
+import { Unread } from '../parts/notices.tsx';
 import { PageHead } from '../parts/page.tsx';
 
 /** Adds a connection to a gateway. */
@@ -55,7 +56,6 @@ function useCreation(gateway: Gateway) {
 }
 
 function CreateConnection({ gateway }: { readonly gateway: Gateway }): ReactNode {
-  const [, navigate] = useLocation();
   const { form, create } = useCreation(gateway);
   const place = `/gateways/${gateway.id}`;
   const submit = (event: FormEvent): void => {
@@ -77,15 +77,13 @@ function CreateConnection({ gateway }: { readonly gateway: Gateway }): ReactNode
           <ConnectionFields form={form} isThere={false} />
         </div>
         <ConnectionSummary form={form} gateway={gateway.name} addresses={ownAddresses(gateway)}>
-          {create.error === null ? null : (
-            <Failure title="The connection was not created." error={create.error} />
-          )}
-          <Button type="submit" disabled={create.isPending}>
-            Create VPN connection
-          </Button>
-          <Button kind="secondary" onClick={() => navigate(place)}>
-            Cancel
-          </Button>
+          <FormButtons
+            verb="Create VPN connection"
+            isDisabled={create.isPending}
+            back={place}
+            failed="The connection was not created."
+            error={create.error}
+          />
         </ConnectionSummary>
       </Form>
     </>

@@ -1,5 +1,4 @@
 import {
-  Button,
   Form,
   FormGroup,
   RadioButton,
@@ -18,11 +17,11 @@ import type { Subnet } from '../api/types.ts';
 import { ConnectionFields } from '../forms/connection-fields.tsx';
 import { bodyOf, EMPTY_ENTRY } from '../forms/connection-model.ts';
 import { ConnectionSummary } from '../forms/connection-summary.tsx';
+import { FormButtons } from '../forms/form-buttons.tsx';
 import { useLeaveWarning } from '../forms/keep-entry.ts';
 import { checkBody, issueOf } from '../forms/schema-check.ts';
 import { type FormPlan, useConnectionForm } from '../forms/use-connection-form.ts';
 import { fieldProps } from '../parts/field.ts';
-import { Failure } from '../parts/notices.tsx';
 import { PageHead } from '../parts/page.tsx';
 
 interface GatewayEntry {
@@ -72,7 +71,15 @@ export function CreateGatewayPage(): ReactNode {
     form.showAll();
     if (issues.size === 0 && (!withConnection || form.isComplete)) create.mutate();
   };
-  const buttons = <Buttons isBusy={create.isPending} error={create.error} />;
+  const buttons = (
+    <FormButtons
+      verb="Create VPN gateway"
+      isDisabled={create.isPending}
+      back="/gateways"
+      failed="The gateway was not created."
+      error={create.error}
+    />
+  );
   return (
     <>
       <PageHead title="Create VPN gateway" trail={[['/gateways', 'VPN gateways']]} />
@@ -101,27 +108,6 @@ export function CreateGatewayPage(): ReactNode {
           <GatewaySummary mode={gateway.mode}>{buttons}</GatewaySummary>
         )}
       </Form>
-    </>
-  );
-}
-
-function Buttons({
-  isBusy,
-  error,
-}: {
-  readonly isBusy: boolean;
-  readonly error: ApiFailure | null;
-}): ReactNode {
-  const [, navigate] = useLocation();
-  return (
-    <>
-      {error === null ? null : <Failure title="The gateway was not created." error={error} />}
-      <Button type="submit" disabled={isBusy}>
-        Create VPN gateway
-      </Button>
-      <Button kind="secondary" onClick={() => navigate('/gateways')}>
-        Cancel
-      </Button>
     </>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Form, InlineNotification, SkeletonText } from '@carbon/react';
+import { Form, InlineNotification, SkeletonText } from '@carbon/react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useLocation } from 'wouter';
@@ -16,9 +16,10 @@ import {
   ownAddresses,
 } from '../forms/connection-model.ts';
 import { ConnectionSummary } from '../forms/connection-summary.tsx';
+import { FormButtons } from '../forms/form-buttons.tsx';
 import { useLeaveWarning } from '../forms/keep-entry.ts';
 import { type FormPlan, useConnectionForm } from '../forms/use-connection-form.ts';
-import { Failure, Unread } from '../parts/notices.tsx';
+import { Unread } from '../parts/notices.tsx';
 import { PageHead } from '../parts/page.tsx';
 
 /** Changes a connection in any of its fields. */
@@ -105,7 +106,6 @@ function EditConnection({
   readonly gateway: Gateway;
   readonly found: Reply<Connection>;
 }): ReactNode {
-  const [, navigate] = useLocation();
   const { base, form, save, merged, isChanged, kindIssue } = useEditing(gateway, found);
   const { id, name } = base.reply.body;
   const place = `/gateways/${gateway.id}/${id}`;
@@ -135,15 +135,13 @@ function EditConnection({
               {kindIssue}
             </p>
           )}
-          {save.error === null ? null : (
-            <Failure title="The connection was not changed." error={save.error} />
-          )}
-          <Button type="submit" disabled={save.isPending || !isChanged}>
-            Save
-          </Button>
-          <Button kind="secondary" onClick={() => navigate(place)}>
-            Cancel
-          </Button>
+          <FormButtons
+            verb="Save"
+            isDisabled={save.isPending || !isChanged}
+            back={place}
+            failed="The connection was not changed."
+            error={save.error}
+          />
         </ConnectionSummary>
       </Form>
     </>
