@@ -1,4 +1,5 @@
 import type { Connection, Gateway, Identity } from '../api/types.ts';
+import { numberOf } from './schema-check.ts';
 
 /** An identity as it is entered; an empty value leaves it to the gateway. */
 export interface IdentityEntry {
@@ -195,9 +196,4 @@ function identitiesOf(
 
 function trimmed({ type, value }: IdentityEntry): IdentityEntry {
   return { type, value: value.trim() };
-}
-
-/** What is no number is sent as it is, so that the schema refuses it with its own words. */
-function numberOf(text: string): number | string {
-  return /^\d+$/.test(text.trim()) ? Number(text) : text;
 }

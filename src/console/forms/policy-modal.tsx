@@ -15,7 +15,7 @@ import {
   type PolicyKind,
   policyBody,
 } from './policy-model.ts';
-import { checkBody, faultsByField, issueOf } from './schema-check.ts';
+import { checkBody, issueTeller } from './schema-check.ts';
 
 /** Makes a policy, or changes one. */
 export function PolicyModal({
@@ -48,10 +48,8 @@ export function PolicyModal({
     },
     onSuccess: made,
   });
-  const refused = save.error === null ? new Map<string, string>() : faultsByField(save.error.faults, 0);
   const title = kind === 'ike' ? 'IKE policy' : 'IPsec policy';
-  const issue = (...fields: string[]): string | undefined =>
-    (isShown ? issueOf(issues, ...fields) : undefined) ?? issueOf(refused, ...fields);
+  const issue = issueTeller(issues, isShown, save.error);
   return (
     <Modal
       open

@@ -1,5 +1,6 @@
 import type { IkePolicy, IpsecPolicy } from '../api/types.ts';
 import facts from '../generated/facts.json' with { type: 'json' };
+import { numberOf } from './schema-check.ts';
 
 /** Which of the two negotiations a policy is for. */
 export type PolicyKind = 'ike' | 'ipsec';
@@ -82,7 +83,7 @@ export function policyBody(kind: PolicyKind, entry: PolicyEntry): Record<string,
   const common = {
     name: name.trim(),
     ...oneOrMany('encryption_algorithm', encryption),
-    key_lifetime: /^\d+$/.test(lifetime.trim()) ? Number(lifetime) : lifetime,
+    key_lifetime: numberOf(lifetime),
   };
   if (kind === 'ike') {
     const numbers = groups.map(Number);
@@ -93,8 +94,7 @@ export function policyBody(kind: PolicyKind, entry: PolicyEntry): Record<string,
       ike_version: version,
     };
   }
-  const hashes =
-    encryption.length > 0 && encryption.every((one) => AEAD.test(one)) ? ['disabled'] : authentication;
+  const hashes = authenticatesItself(kind, encryption) ? ['disabled'] : authentication;
   return {
     ...common,
     ...oneOrMany('authentication_algorithm', hashes),

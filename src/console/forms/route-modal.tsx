@@ -6,7 +6,7 @@ import { useConnectionsOf, useGateways, useZones } from '../api/queries.ts';
 import type { Route } from '../api/types.ts';
 import { fieldProps } from '../parts/field.ts';
 import { Failure } from '../parts/notices.tsx';
-import { checkBody, faultsByField, issueOf } from './schema-check.ts';
+import { checkBody, issueTeller, numberOf } from './schema-check.ts';
 
 interface Entry {
   readonly zone: string;
@@ -48,7 +48,6 @@ export function RouteModal({
       return client.invalidateQueries({ queryKey: ['routing'] });
     },
   });
-  const refused = save.error === null ? new Map<string, string>() : faultsByField(save.error.faults, 0);
   return (
     <Modal
       open
@@ -67,7 +66,7 @@ export function RouteModal({
         entry={entry}
         zones={zones.map(({ name }) => name)}
         set={(part) => setEntry({ ...given, ...part })}
-        issue={(field) => (isShown ? issueOf(issues, field) : undefined) ?? issueOf(refused, field)}
+        issue={issueTeller(issues, isShown, save.error)}
       />
       {save.error === null ? null : <Failure title="The route was not created." error={save.error} />}
     </Modal>
@@ -188,7 +187,7 @@ function bodyOf({ zone, name, destination, priority, action, address, connection
     zone: { name: zone },
     destination: destination.trim(),
     action,
-    priority: /^\d+$/.test(priority.trim()) ? Number(priority) : priority,
+    priority: numberOf(priority),
     ...(name.trim() === '' ? {} : { name: name.trim() }),
     ...(action === 'deliver' ? { next_hop: hop } : {}),
   };

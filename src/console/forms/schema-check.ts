@@ -1,5 +1,5 @@
 import { type Schema, Validator } from '@cfworker/json-schema';
-import { type Fault, sentence } from '../api/client.ts';
+import { type ApiFailure, type Fault, sentence } from '../api/client.ts';
 import bodies from '../generated/bodies.json' with { type: 'json' };
 
 /** Bodies of the API, by the operation that takes them. */
@@ -51,6 +51,11 @@ function remedy(schema: Node, path: readonly string[]): string | undefined {
   return undefined;
 }
 
+/** A number that was entered. What is none is sent as it is, so that the schema refuses it with its own words. */
+export function numberOf(text: string): number | string {
+  return /^\d+$/.test(text.trim()) ? Number(text) : text;
+}
+
 /** The server's faults by field. `step`: the place of the body among the steps of a transaction. */
 export function faultsByField(faults: readonly Fault[], step: number): Issues {
   const issues = new Map<string, string>();
@@ -73,4 +78,14 @@ export function issueOf(issues: Issues, ...fields: readonly string[]): string | 
     }
   }
   return undefined;
+}
+
+/** What is said of the fields of a body: by the schema once its issues are shown, else by the server's refusal. */
+export function issueTeller(
+  bySchema: Issues,
+  isShown: boolean,
+  refusal: ApiFailure | null,
+): (...fields: readonly string[]) => string | undefined {
+  const byServer: Issues = refusal === null ? new Map() : faultsByField(refusal.faults, 0);
+  return (...fields) => (isShown ? issueOf(bySchema, ...fields) : undefined) ?? issueOf(byServer, ...fields);
 }
