@@ -100,10 +100,14 @@ export async function list<T>(path: string, key: string, signal?: AbortSignal): 
       ...(signal ? { signal } : {}),
     });
     items.push(...((body[key] ?? []) as readonly T[]));
-    const href = (body.next as { readonly href?: string } | undefined)?.href;
-    start = href === undefined ? undefined : (new URL(href).searchParams.get('start') ?? undefined);
+    start = startOf(body.next as { readonly href: string } | undefined);
   } while (start !== undefined);
   return items;
+}
+
+/** Where the next page of a list begins, by the link to it; undefined after the last page. */
+export function startOf(next: { readonly href: string } | undefined): string | undefined {
+  return next === undefined ? undefined : (new URL(next.href).searchParams.get('start') ?? undefined);
 }
 
 /** One change of several that are made together. */

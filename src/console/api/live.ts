@@ -19,7 +19,7 @@ const CHANNEL = 'culvert-events';
 /** Changes that come together are read together. */
 const GATHER_MS = 500;
 /** Events that a list of them shows. */
-const MAX_EVENTS = 200;
+export const MAX_EVENTS = 200;
 /** A pause that is not worth a word: the server ends every stream now and then. */
 const PATIENCE_MS = 3000;
 

@@ -1,6 +1,6 @@
 import { type UseQueryResult, useQueries, useQuery } from '@tanstack/react-query';
-import { type ApiFailure, ask, get, list, own, type Reply, vpc } from './client.ts';
-import { useLiveness } from './live.ts';
+import { type ApiFailure, ask, get, list, own, type Reply, startOf, vpc } from './client.ts';
+import { MAX_EVENTS, useLiveness } from './live.ts';
 import { keptEvents } from './stream.ts';
 import type {
   AuditEntry,
@@ -31,14 +31,12 @@ function useFollowed<T>(
   queryKey: readonly unknown[],
   read: (signal: AbortSignal) => Promise<T>,
   everyMs: number | false = false,
-  enabled = true,
 ): Result<T> {
   const lost = useLiveness().state === 'lost';
   return useQuery<T, ApiFailure>({
     queryKey,
     queryFn: ({ signal }) => read(signal),
     refetchInterval: lost && everyMs === false ? FALLBACK_MS : everyMs,
-    enabled,
   });
 }
 
@@ -70,12 +68,9 @@ function readConnections(gateway: string, signal: AbortSignal): Promise<readonly
 }
 
 /** One connection with its ETag. */
-export function useConnection(gateway: string, id: string, enabled = true): Result<Reply<Connection>> {
-  return useFollowed(
-    ['connections', gateway, id],
-    (signal) => ask<Connection>('GET', connectionPath(gateway, id), { signal }),
-    false,
-    enabled,
+export function useConnection(gateway: string, id: string): Result<Reply<Connection>> {
+  return useFollowed(['connections', gateway, id], (signal) =>
+    ask<Connection>('GET', connectionPath(gateway, id), { signal }),
   );
 }
 
@@ -172,8 +167,7 @@ export function useAudit(query: Readonly<Record<string, string>>): Result<AuditP
       readonly total_count: number;
       readonly next?: { readonly href: string };
     }>('GET', own('/audit'), { query: { ...query, limit: '50' }, signal });
-    const next = body.next === undefined ? undefined : new URL(body.next.href).searchParams.get('start');
-    return { entries: body.entries, total: body.total_count, next: next ?? undefined };
+    return { entries: body.entries, total: body.total_count, next: startOf(body.next) };
   });
 }
 
@@ -186,7 +180,7 @@ export function useCredentials(): Result<Credentials> {
 export function useEvents(gateway: string): Result<readonly CulvertEvent[]> {
   return useQuery<readonly CulvertEvent[], ApiFailure>({
     queryKey: ['events', { gateway }],
-    queryFn: async ({ signal }) => (await keptEvents({ gateway }, signal)).slice(-200).reverse(),
+    queryFn: async ({ signal }) => (await keptEvents({ gateway }, signal)).slice(-MAX_EVENTS).reverse(),
     staleTime: Number.POSITIVE_INFINITY,
   });
 }

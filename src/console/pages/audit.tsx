@@ -39,9 +39,7 @@ export function AuditPage(): ReactNode {
       ) : (
         <ObjectTable<AuditEntry>
           title="Entries"
-          description={
-            page.data === undefined ? '' : plural(page.data.total, 'entry').replace('entrys', 'entries')
-          }
+          description={page.data === undefined ? '' : plural(page.data.total, 'entry', 'entries')}
           columns={COLUMNS}
           rows={page.data?.entries}
           idOf={({ at, action, request_id: id, target }) => `${at} ${action} ${id ?? ''} ${target?.id ?? ''}`}

@@ -1,6 +1,6 @@
 import { Button, InlineNotification } from '@carbon/react';
 import type { ReactNode } from 'react';
-import { type ApiFailure, sentence } from '../api/client.ts';
+import type { ApiFailure } from '../api/client.ts';
 
 /** What went wrong with a request, near what it is about. */
 export function Failure({ title, error }: { readonly title: string; readonly error: ApiFailure }): ReactNode {
@@ -9,7 +9,7 @@ export function Failure({ title, error }: { readonly title: string; readonly err
       kind="error"
       role="alert"
       title={title}
-      subtitle={error.faults.map(({ message }) => sentence(message)).join(' ')}
+      subtitle={error.message}
       lowContrast
       hideCloseButton
     />

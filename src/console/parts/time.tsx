@@ -28,7 +28,7 @@ export function duration(milliseconds: number): string {
 }
 
 /** How long ago, or in how long; the exact time is in its title. It moves by itself. */
-export function Ago({ at, prefix = '' }: { readonly at: string; readonly prefix?: string }): ReactNode {
+export function Ago({ at }: { readonly at: string }): ReactNode {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 1000);
@@ -37,7 +37,6 @@ export function Ago({ at, prefix = '' }: { readonly at: string; readonly prefix?
   const length = now - Date.parse(at);
   return (
     <time dateTime={at} title={utc(at)}>
-      {prefix}
       {length >= 0 ? `${duration(length)} ago` : `in ${duration(-length)}`}
     </time>
   );

@@ -17,8 +17,8 @@ export function count(value: number): string {
 }
 
 /** `1 connection`, `2 connections`. */
-export function plural(number: number, what: string): string {
-  return `${count(number)} ${what}${number === 1 ? '' : 's'}`;
+export function plural(number: number, one: string, many = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : many}`;
 }
 
 function scaled(value: number, units: readonly string[]): string {

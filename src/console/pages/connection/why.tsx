@@ -6,7 +6,7 @@ import { useMayChange } from '../../api/session.ts';
 import type { Connection, Diagnosis, Gateway } from '../../api/types.ts';
 import { fieldProps } from '../../parts/field.ts';
 import { Failure } from '../../parts/notices.tsx';
-import { Section, Words } from '../../parts/page.tsx';
+import { Facts, Section, Words } from '../../parts/page.tsx';
 import { TunnelState } from '../../parts/status.tsx';
 import { utc } from '../../parts/time.tsx';
 import { type Remedy, remediesFor } from './remedies.ts';
@@ -21,7 +21,7 @@ type Details = NonNullable<NonNullable<Diagnosis['connection']>['status_reasons'
 
 /** Why the connection is as it is: in words, with evidence, advice, and buttons for what can be done here. */
 export function Why({ gateway, connection, diagnosis }: Props): ReactNode {
-  const { verdict, cause, advice, next, connection: status, timeline: _timeline } = diagnosis;
+  const { verdict, cause, advice, next, connection: status } = diagnosis;
   const mayChange = useMayChange();
   const reasons = status?.status_reasons ?? [];
   const remedies = mayChange ? remediesFor(connection, diagnosis) : [];
@@ -151,7 +151,9 @@ function Evidence({ details }: { readonly details: Details }): ReactNode {
     readonly advice?: string;
     readonly [field: string]: unknown;
   };
-  const facts = Object.entries(rest);
+  const facts = Object.entries(rest).map(
+    ([name, value]) => [name.replaceAll('_', ' '), shown(value)] as const,
+  );
   return (
     <div className="evidence">
       {ours === undefined && theirs === undefined ? null : (
@@ -164,16 +166,7 @@ function Evidence({ details }: { readonly details: Details }): ReactNode {
           />
         </div>
       )}
-      {facts.length === 0 ? null : (
-        <dl className="facts">
-          {facts.map(([name, value]) => (
-            <div key={name}>
-              <dt>{name.replaceAll('_', ' ')}</dt>
-              <dd>{shown(value)}</dd>
-            </div>
-          ))}
-        </dl>
-      )}
+      {facts.length === 0 ? null : <Facts facts={facts} />}
     </div>
   );
 }
