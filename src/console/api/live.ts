@@ -1,5 +1,5 @@
 import type { QueryClient } from '@tanstack/react-query';
-import { useSyncExternalStore } from 'react';
+import { Observed, useObserved } from './observed.ts';
 import { followEvents, type StreamListener } from './stream.ts';
 import type { CulvertEvent } from './types.ts';
 
@@ -23,23 +23,11 @@ export const MAX_EVENTS = 200;
 /** A pause that is not worth a word: the server ends every stream now and then. */
 const PATIENCE_MS = 3000;
 
-let current: Liveness = { state: 'connecting' };
-const listeners = new Set<() => void>();
+const current = new Observed<Liveness>({ state: 'connecting' });
 
 /** Whether what is shown follows the server. */
 export function useLiveness(): Liveness {
-  return useSyncExternalStore(
-    (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    () => current,
-  );
-}
-
-function setLiveness(next: Liveness): void {
-  current = next;
-  for (const listener of listeners) listener();
+  return useObserved(current);
 }
 
 /**
@@ -52,7 +40,7 @@ export function liveUpdates(client: QueryClient, signal: AbortSignal): void {
   let reads = false;
   const take = (message: Message): void => {
     if ('hello' in message) {
-      if (reads) channel.postMessage(current.state === 'live' ? { opened: true } : { lost: true });
+      if (reads) channel.postMessage(current.value.state === 'live' ? { opened: true } : { lost: true });
       return;
     }
     if ('event' in message) {
@@ -61,11 +49,13 @@ export function liveUpdates(client: QueryClient, signal: AbortSignal): void {
     }
     clearTimeout(lostTimer);
     if ('opened' in message) {
-      setLiveness({ state: 'live' });
+      current.value = { state: 'live' };
       if (!message.opened) void client.invalidateQueries();
-    } else if (current.state !== 'lost') {
+    } else if (current.value.state !== 'lost') {
       const since = new Date();
-      lostTimer = setTimeout(() => setLiveness({ state: 'lost', since }), PATIENCE_MS);
+      lostTimer = setTimeout(() => {
+        current.value = { state: 'lost', since };
+      }, PATIENCE_MS);
     }
   };
   const channel = new BroadcastChannel(CHANNEL);

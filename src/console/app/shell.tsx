@@ -24,7 +24,7 @@ import { type ComponentType, type ReactNode, useState } from 'react';
 import { useLocation } from 'wouter';
 import { useLiveness } from '../api/live.ts';
 import { logOut } from '../api/login.ts';
-import { useSession } from '../api/session.ts';
+import { useWho } from '../api/session.ts';
 import { clockTime } from '../parts/time.tsx';
 import { chooseTheme, useTheme } from './theme.ts';
 
@@ -99,8 +99,7 @@ function Navigation({
 
 function Tools(): ReactNode {
   const theme = useTheme();
-  const session = useSession();
-  const who = 'session' in session ? session.session : undefined;
+  const who = useWho();
   const other = theme === 'dark' ? 'light' : 'dark';
   return (
     <HeaderGlobalBar>

@@ -1,11 +1,11 @@
-import { useSyncExternalStore } from 'react';
+import { Observed, useObserved } from '../api/observed.ts';
 
 /** Dark or light, as the system has it unless the person has chosen. */
 export type Theme = 'light' | 'dark';
 
 const KEY = 'culvert-theme';
 const dark = matchMedia('(prefers-color-scheme: dark)');
-const listeners = new Set<() => void>();
+const current = new Observed(themeNow());
 
 function themeNow(): Theme {
   const chosen = localStorage.getItem(KEY);
@@ -14,8 +14,10 @@ function themeNow(): Theme {
 }
 
 function apply(): void {
-  document.documentElement.dataset.theme = themeNow();
-  for (const listener of listeners) listener();
+  const theme = themeNow();
+  // Before those who follow it: charts read their colours from the page.
+  document.documentElement.dataset.theme = theme;
+  current.value = theme;
 }
 
 /** Puts the theme into effect, and keeps it in step with the system and with other tabs. */
@@ -35,8 +37,5 @@ export function chooseTheme(theme: Theme): void {
 
 /** The theme, for components. */
 export function useTheme(): Theme {
-  return useSyncExternalStore((listener) => {
-    listeners.add(listener);
-    return () => listeners.delete(listener);
-  }, themeNow);
+  return useObserved(current);
 }

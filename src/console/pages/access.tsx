@@ -1,7 +1,7 @@
 import { InlineNotification } from '@carbon/react';
 import type { ReactNode } from 'react';
 import { useCredentials } from '../api/queries.ts';
-import { useSession } from '../api/session.ts';
+import { useWho } from '../api/session.ts';
 import type { Credentials } from '../api/types.ts';
 import { Empty, Unread } from '../parts/notices.tsx';
 import { type Column, ObjectTable } from '../parts/object-table.tsx';
@@ -20,8 +20,7 @@ const HOW: Readonly<Record<string, string>> = {
 /** Who may do what. */
 export function AccessPage(): ReactNode {
   const credentials = useCredentials();
-  const session = useSession();
-  const me = 'session' in session ? session.session : undefined;
+  const me = useWho();
   return (
     <>
       <PageHead title="Access" />
