@@ -1,5 +1,5 @@
 import { type UseQueryResult, useQueries, useQuery } from '@tanstack/react-query';
-import { type ApiFailure, ask, get, list, own, type Reply, startOf, vpc } from './client.ts';
+import { type ApiFailure, ask, get, list, own, startOf, vpc } from './client.ts';
 import { MAX_EVENTS, useLiveness } from './live.ts';
 import { keptEvents } from './stream.ts';
 import type {
@@ -67,11 +67,18 @@ function readConnections(gateway: string, signal: AbortSignal): Promise<readonly
   return list<Connection>(vpc(`/vpn_gateways/${gateway}/connections`), 'connections', signal);
 }
 
-/** One connection with its ETag. */
-export function useConnection(gateway: string, id: string): Result<Reply<Connection>> {
-  return useFollowed(['connections', gateway, id], (signal) =>
-    ask<Connection>('GET', connectionPath(gateway, id), { signal }),
+/** A connection with its ETag, and its gateway; `error` is why one of them is not known. */
+export function useConnectionOfGateway(gatewayId: string, id: string) {
+  const gateways = useGateways();
+  const connection = useFollowed(['connections', gatewayId, id], (signal) =>
+    ask<Connection>('GET', connectionPath(gatewayId, id), { signal }),
   );
+  return {
+    gateway: gateways.data?.find((one) => one.id === gatewayId),
+    connection: connection.data,
+    error: connection.error ?? gateways.error,
+    retry: () => void connection.refetch(),
+  };
 }
 
 /** Path of a connection. */

@@ -4,7 +4,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { ask } from '../api/client.ts';
-import { connectionPath, useConnection, useDiagnosis, useGateways } from '../api/queries.ts';
+import { connectionPath, useConnectionOfGateway, useDiagnosis } from '../api/queries.ts';
 import { useMayChange } from '../api/session.ts';
 import type { Connection, Gateway } from '../api/types.ts';
 import { ActionsMenu } from '../parts/actions-menu.tsx';
@@ -26,17 +26,12 @@ export function ConnectionPage({
   readonly gatewayId: string;
   readonly id: string;
 }): ReactNode {
-  const gateways = useGateways();
-  const connection = useConnection(gatewayId, id);
-  const gateway = gateways.data?.find((one) => one.id === gatewayId);
-  if (connection.data === undefined || gateway === undefined) {
-    const error = connection.error ?? gateways.error;
-    if (error?.status === 404) return <NoConnection gatewayId={gatewayId} />;
-    if (error !== null)
-      return <Unread what="The connection" error={error} retry={() => void connection.refetch()} />;
-    return <SkeletonText heading paragraph lineCount={8} />;
-  }
-  return <Details gateway={gateway} connection={connection.data.body} />;
+  const { gateway, connection, error, retry } = useConnectionOfGateway(gatewayId, id);
+  if (gateway !== undefined && connection !== undefined)
+    return <Details gateway={gateway} connection={connection.body} />;
+  if (error?.status === 404) return <NoConnection gatewayId={gatewayId} />;
+  if (error !== null) return <Unread what="The connection" error={error} retry={retry} />;
+  return <SkeletonText heading paragraph lineCount={8} />;
 }
 
 function NoConnection({ gatewayId }: { readonly gatewayId: string }): ReactNode {

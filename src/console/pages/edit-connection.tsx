@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useLocation } from 'wouter';
 import { type ApiFailure, ask, type Reply, type Step, transact } from '../api/client.ts';
-import { connectionPath, useConnection, useGateways } from '../api/queries.ts';
+import { connectionPath, useConnectionOfGateway } from '../api/queries.ts';
 import type { Connection, Gateway } from '../api/types.ts';
 import { ConnectionFields } from '../forms/connection-fields.tsx';
 import {
@@ -30,14 +30,10 @@ export function EditConnectionPage({
   readonly gatewayId: string;
   readonly id: string;
 }): ReactNode {
-  const gateways = useGateways();
-  const connection = useConnection(gatewayId, id);
-  const gateway = gateways.data?.find((one) => one.id === gatewayId);
-  const error = connection.error ?? gateways.error;
-  if (gateway !== undefined && connection.data !== undefined)
-    return <EditConnection gateway={gateway} found={connection.data} />;
-  if (error !== null)
-    return <Unread what="The connection" error={error} retry={() => void connection.refetch()} />;
+  const { gateway, connection, error, retry } = useConnectionOfGateway(gatewayId, id);
+  if (gateway !== undefined && connection !== undefined)
+    return <EditConnection gateway={gateway} found={connection} />;
+  if (error !== null) return <Unread what="The connection" error={error} retry={retry} />;
   return <SkeletonText heading paragraph lineCount={8} />;
 }
 
