@@ -121,6 +121,11 @@ export interface Step {
   readonly body?: object;
 }
 
+/** The step that changes a connection. */
+export function connectionChange(gateway: string, id: string, body: object): Step {
+  return { operation: 'update_vpn_gateway_connection', gateway: { id: gateway }, id, body };
+}
+
 /** What became of the steps: the ids of their objects. */
 export interface Transacted {
   readonly steps: readonly { readonly operation: string; readonly id?: string }[];

@@ -2,7 +2,7 @@ import { Form, InlineNotification, SkeletonText } from '@carbon/react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useLocation } from 'wouter';
-import { type ApiFailure, ask, type Reply, type Step, transact } from '../api/client.ts';
+import { type ApiFailure, ask, connectionChange, type Reply, type Step, transact } from '../api/client.ts';
 import { connectionPath, useConnectionOfGateway } from '../api/queries.ts';
 import type { Connection, Gateway } from '../api/types.ts';
 import { ConnectionFields } from '../forms/connection-fields.tsx';
@@ -146,15 +146,8 @@ function EditConnection({
 
 function stepsOf(gateway: Gateway, { reply, entry: before }: Base, entry: ConnectionEntry): readonly Step[] {
   const { id, mode = 'policy' } = reply.body;
-  return [
-    {
-      operation: 'update_vpn_gateway_connection',
-      gateway: { id: gateway.id },
-      id,
-      ...(reply.etag === undefined ? {} : { if_match: reply.etag }),
-      body: changeOf(entry, changedFields(before, entry), mode),
-    },
-  ];
+  const change = connectionChange(gateway.id, id, changeOf(entry, changedFields(before, entry), mode));
+  return [reply.etag === undefined ? change : { ...change, if_match: reply.etag }];
 }
 
 /** Theirs where only they changed something, ours where we did; `clashes` are the fields that both changed. */

@@ -1,4 +1,4 @@
-import type { Step } from '../../api/client.ts';
+import { connectionChange, type Step } from '../../api/client.ts';
 import type { Connection, Diagnosis, Identity } from '../../api/types.ts';
 import facts from '../../generated/facts.json' with { type: 'json' };
 
@@ -24,9 +24,7 @@ export function remediesFor(
 ): readonly Remedy[] {
   const change = (label: string, body: object): Remedy => ({
     label,
-    steps: (gateway) => [
-      { operation: 'update_vpn_gateway_connection', gateway: { id: gateway }, id: connection.id, body },
-    ],
+    steps: (gateway) => [connectionChange(gateway, connection.id, body)],
   });
   const details = status?.status_reasons.find((reason) => reason.details?.cause === cause)?.details as
     | Readonly<Record<string, unknown>>
@@ -101,12 +99,7 @@ function proposalRemedies(
             ...(kind === 'ike' ? { ike_version: details?.exchange === 'MAIN_MODE' ? 1 : 2 } : {}),
           },
         },
-        {
-          operation: 'update_vpn_gateway_connection',
-          gateway: { id: gateway },
-          id: connection.id,
-          body: { [`${kind}_policy`]: { name } },
-        },
+        connectionChange(gateway, connection.id, { [`${kind}_policy`]: { name } }),
       ],
     });
   }

@@ -1,7 +1,7 @@
 import { Button, PasswordInput } from '@carbon/react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, type ReactNode, useState } from 'react';
-import { type ApiFailure, transact } from '../../api/client.ts';
+import { type ApiFailure, connectionChange, transact } from '../../api/client.ts';
 import { useMayChange } from '../../api/session.ts';
 import type { Connection, Diagnosis, Gateway } from '../../api/types.ts';
 import { fieldProps } from '../../parts/field.ts';
@@ -102,15 +102,7 @@ function NewKey({ gateway, connection }: Omit<Props, 'diagnosis'>): ReactNode {
   const client = useQueryClient();
   const [psk, setPsk] = useState('');
   const change = useMutation<unknown, ApiFailure>({
-    mutationFn: () =>
-      transact([
-        {
-          operation: 'update_vpn_gateway_connection',
-          gateway: { id: gateway.id },
-          id: connection.id,
-          body: { psk, admin_state_up: true },
-        },
-      ]),
+    mutationFn: () => transact([connectionChange(gateway.id, connection.id, { psk, admin_state_up: true })]),
     onSuccess: () => setPsk(''),
     onSettled: () => client.invalidateQueries({ queryKey: ['connections', gateway.id] }),
   });
