@@ -10,6 +10,7 @@ import type { AttachAnswer } from '../control/methods.js';
 import type { AfterStop } from '../gateway/gateway-options.js';
 import { StartError } from '../start-error.js';
 import { addressMark, deviceMark } from '../supervised/marks.js';
+import { within } from './silence.js';
 
 /** The command line, namespace and log settings of a gateway's process. */
 export interface LaunchOptions {
@@ -294,16 +295,12 @@ async function attach(
       'stop it, and let only root write to "run_folder"',
     );
   }
-  const patience = new AbortController();
-  const silent = pause(ATTACH_MS, undefined, { signal: patience.signal }).catch(() => undefined);
   try {
-    const answer = await Promise.race([client.attach(), silent]);
+    const answer = await within(ATTACH_MS, client.attach());
     if (answer !== undefined) return { client, answer };
   } catch {
     client.close();
     return undefined;
-  } finally {
-    patience.abort();
   }
   const pid = client.peerPid;
   client.close();
