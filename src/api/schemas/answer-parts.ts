@@ -7,6 +7,10 @@ export const closed = { additionalProperties: false } as const;
 /** A property that may be left out. */
 export const optional = Type.Optional;
 
+/** A value that may be absent, as null. */
+export const nullable = <S extends Type.TSchema>(schema: S) =>
+  Type.Unsafe<Type.Static<S> | null>({ anyOf: [schema, { type: 'null' }] });
+
 /** Any text. */
 export const Text = Type.String();
 /** The id of an object. */

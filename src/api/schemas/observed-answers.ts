@@ -9,6 +9,7 @@ import {
   closed,
   Id,
   named,
+  nullable,
   optional,
   Text,
   Time,
@@ -20,8 +21,6 @@ import { RouteState } from './route-state-answers.js';
  * process and may get further fields there, so that these objects are not closed.
  */
 
-const nullable = <S extends Type.TSchema>(schema: S) =>
-  Type.Unsafe<Type.Static<S> | null>({ anyOf: [schema, { type: 'null' }] });
 const Words = Type.Array(Text);
 const Counts = Type.Record(Text, Count);
 

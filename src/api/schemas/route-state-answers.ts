@@ -9,6 +9,7 @@ import {
   Lifecycle,
   Name,
   named,
+  nullable,
   optional,
   page,
   ref,
@@ -16,9 +17,6 @@ import {
   Time,
 } from './answer-parts.js';
 import { NextHop } from './routing-answers.js';
-
-const nullable = <S extends Type.TSchema>(schema: S) =>
-  Type.Unsafe<Type.Static<S> | null>({ anyOf: [schema, { type: 'null' }] });
 
 /** A tunnel that a route may lead through. */
 const Tunnel = Type.Object(

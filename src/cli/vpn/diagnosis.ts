@@ -1,3 +1,4 @@
+import type { RouteStateAnswer } from '../../api/schemas/route-state-answers.js';
 import type { Diagnosis } from '../../connection/explain.js';
 import { showDiagnosis } from '../diagnosis-view.js';
 import { CliError, ExitCode } from '../errors.js';
@@ -10,19 +11,8 @@ import type { VpnCommand } from './spec.js';
 type Answer = Diagnosis & {
   readonly tunnels?: readonly (Diagnosis & { readonly public_ip: { readonly address: string } })[];
   /** Absent in the answer of an older server. */
-  readonly routes?: readonly RoutedBy[];
+  readonly routes?: readonly RouteStateAnswer[];
 };
-
-/** A route of a VPC to the connection. */
-interface RoutedBy {
-  readonly name: string;
-  readonly routing_table: { readonly name: string };
-  readonly destination: string;
-  readonly reason?: string;
-  readonly tunnels: readonly { readonly member: number; readonly carries: boolean }[];
-  readonly moved_at: string | null;
-  readonly notes: readonly string[];
-}
 
 const name = 'vpn-gateway-connection-explain';
 
@@ -67,7 +57,7 @@ function show(answer: Answer, terminal: Terminal): void {
   showRoutes(answer.routes ?? [], terminal);
 }
 
-function showRoutes(routes: readonly RoutedBy[], terminal: Terminal): void {
+function showRoutes(routes: readonly RouteStateAnswer[], terminal: Terminal): void {
   if (routes.length === 0) return;
   terminal.line('');
   terminal.line(terminal.style.bold('Routes'));
@@ -75,7 +65,14 @@ function showRoutes(routes: readonly RoutedBy[], terminal: Terminal): void {
   for (const note of new Set(routes.flatMap(({ notes }) => notes))) terminal.line(`  ${note}`);
 }
 
-function routeLine({ name, routing_table: table, destination, tunnels, reason, moved_at }: RoutedBy): string {
+function routeLine({
+  name,
+  routing_table: table,
+  destination,
+  tunnels,
+  reason,
+  moved_at,
+}: RouteStateAnswer): string {
   const members = tunnels.filter(({ carries }) => carries).map(({ member }) => member);
   const tunnel = members.length > 1 ? 'tunnels' : 'tunnel';
   const how =

@@ -1,3 +1,4 @@
+import type { RouteStateAnswer } from '../../api/schemas/route-state-answers.js';
 import type { Style } from '../style.js';
 import { type Column, keptColumns, renderPairs, renderTable, wrapText } from '../table.js';
 import type { ApiObject } from './api-client.js';
@@ -114,7 +115,7 @@ export const routeStateView: View = [
 
 /** Tunnels by their members, those in brackets that do not carry packets now. */
 function carriers({ tunnels }: ApiObject): string {
-  const all = tunnels as { member: number; status: string; carries: boolean }[];
+  const all = tunnels as RouteStateAnswer['tunnels'];
   return all
     .map(({ member, status, carries }) => (carries ? `member ${member}` : `(member ${member} ${status})`))
     .join(' ');
