@@ -64,6 +64,19 @@ export function findLink(wanted: string | number): Link | undefined {
   }
 }
 
+/**
+ * The names of devices by their numbers, for a list of what has only these: each is asked for once. Empty for a device
+ * that is gone, and for 0, which is none. @throws LinuxError when called
+ */
+export function linkNames(): (index: number) => string {
+  const names = new Map([[0, '']]);
+  return (index) => {
+    const name = names.get(index) ?? findLink(index)?.name ?? '';
+    names.set(index, name);
+    return name;
+  };
+}
+
 /** Number of the device. @throws LinuxError ENODEV when there is none of this name */
 export function linkIndex(name: string): number {
   const link = findLink(name);

@@ -1,5 +1,5 @@
 import { Errno, linuxError } from './errors.js';
-import { findLink, linkIndex } from './links.js';
+import { linkIndex, linkNames } from './links.js';
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, netlinkRequest } from './netlink.js';
 import { decodeNextHop, encodeNextHop, encodeNextHopId, type NextHop, NHMSG_SIZE } from './next-hop-codec.js';
 
@@ -68,8 +68,9 @@ export function listNextHops(chosen: (id: number) => boolean): NextHop[] {
     const answers = netlinkRequest(RTM_GETNEXTHOP, NLM_F_DUMP, fixed, attributes, NHMSG_SIZE, (errno) =>
       linuxError(errno, 'listing next hops'),
     );
+    const nameOf = linkNames();
     return answers.flatMap((answer) => {
-      const hop = decodeNextHop(answer, (index) => findLink(index)?.name ?? '');
+      const hop = decodeNextHop(answer, nameOf);
       return hop !== undefined && chosen(hop.id) ? hop : [];
     });
   } catch (error) {

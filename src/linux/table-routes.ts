@@ -1,6 +1,6 @@
 import { type Cidr, formatCidr, formatIp, type IpBytes } from '../util/ip.js';
 import { Errno, linuxError } from './errors.js';
-import { findLink, linkIndex } from './links.js';
+import { linkIndex, linkNames } from './links.js';
 import {
   type Attribute,
   decodeAttributes,
@@ -168,22 +168,30 @@ export function removeTableRoute(route: TableRoute): void {
 
 /** The routes of those tables that `chosen` takes, of both families, by whatever program they were laid. */
 export function listTableRoutes(chosen: (table: number) => boolean): ListedTableRoute[] {
-  return dumpBoth(Rtm.GETROUTE, RTMSG_SIZE, 'listing routes').flatMap((answer) => listed(answer, chosen));
+  const nameOf = linkNames();
+  return dumpBoth(Rtm.GETROUTE, RTMSG_SIZE, 'listing routes').flatMap((answer) =>
+    listed(answer, chosen, nameOf),
+  );
 }
 
 function listed(
   { attributes, fixed, anywhere }: FamilyAnswer,
   chosen: (table: number) => boolean,
+  nameOf: (index: number) => string,
 ): ListedTableRoute[] {
   const table = readHostU32(attributes.get(Rta.TABLE) ?? u32(fixed.getUint8(4)));
-  const way = chosen(table) ? wayOf(attributes, fixed.getUint8(7)) : undefined;
+  const way = chosen(table) ? wayOf(attributes, fixed.getUint8(7), nameOf) : undefined;
   if (way === undefined) return [];
   const cidr = { address: attributes.get(Rta.DST) ?? anywhere, prefix: fixed.getUint8(1) };
   const metric = readHostU32(attributes.get(Rta.PRIORITY) ?? u32(0));
   return [{ route: { table, cidr, metric, way }, protocol: fixed.getUint8(5) }];
 }
 
-function wayOf(attributes: ReadonlyMap<number, Uint8Array>, type: number): TableWay | undefined {
+function wayOf(
+  attributes: ReadonlyMap<number, Uint8Array>,
+  type: number,
+  nameOf: (index: number) => string,
+): TableWay | undefined {
   if (type !== Rtn.UNICAST) {
     const kinds = Object.keys(TYPES) as (keyof typeof TYPES)[];
     const kind = kinds.find((one) => TYPES[one] === type);
@@ -196,8 +204,7 @@ function wayOf(attributes: ReadonlyMap<number, Uint8Array>, type: number): Table
   if (paths !== undefined) return { kind: 'routers', routers: decodeRouters(paths) };
   const router = attributes.get(Rta.GATEWAY);
   if (router !== undefined) return { kind: 'routers', routers: [router] };
-  const index = readHostU32(attributes.get(Rta.OIF) ?? u32(0));
-  return { kind: 'device', device: findLink(index)?.name ?? '' };
+  return { kind: 'device', device: nameOf(readHostU32(attributes.get(Rta.OIF) ?? u32(0))) };
 }
 
 function decodeRouters(bytes: Uint8Array): IpBytes[] {

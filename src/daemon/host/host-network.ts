@@ -1,5 +1,5 @@
 import { listAddresses } from '../../linux/addresses.js';
-import { findLink } from '../../linux/links.js';
+import { linkNames } from '../../linux/links.js';
 import {
   addRoute,
   addUnreachable,
@@ -68,17 +68,11 @@ export const linuxNetwork: HostNetwork = {
   removeUnreachable,
   getRoute,
   wayBeside,
-  routesOf: (metric) =>
-    listRoutes()
-      .filter((route) => route.metric === metric)
-      .map(hostRoute),
-  routesThrough: (device) =>
-    listRoutes()
-      .map(hostRoute)
-      .filter((route) => route.device === device),
+  routesOf: (metric) => withNames(listRoutes().filter((route) => route.metric === metric)),
+  routesThrough: (device) => withNames(listRoutes()).filter((route) => route.device === device),
   routesTo: (cidr) => {
     const text = formatCidr(cidr);
-    return hostRoutes().filter((route) => formatCidr(route.cidr) === text);
+    return withNames(allRoutes().filter((route) => formatCidr(route.cidr) === text));
   },
   localAddresses: () => listAddresses().map((one) => one.address),
   hops: linuxNextHops,
@@ -86,18 +80,20 @@ export const linuxNetwork: HostNetwork = {
 
 /** The routes of the main table, both families. @throws LinuxError */
 export function hostRoutes(): HostRoute[] {
-  return allRoutes().map(hostRoute);
+  return withNames(allRoutes());
 }
 
-function hostRoute({ cidr, kind, index, gateway, metric, protocol }: ListedRoute): HostRoute {
-  return {
+/** With the names of their devices. */
+function withNames(routes: readonly ListedRoute[]): HostRoute[] {
+  const nameOf = linkNames();
+  return routes.map(({ cidr, kind, index, gateway, metric, protocol }) => ({
     cidr,
     kind,
-    device: index === 0 ? '' : (findLink(index)?.name ?? ''),
+    device: nameOf(index),
     ...(gateway === undefined ? {} : { gateway }),
     metric,
     by: protocol === ROUTE_PROTOCOL ? 'culvert' : protocol === BY_KERNEL ? 'kernel' : 'other',
-  };
+  }));
 }
 
 /** The longest prefix wins, then the lowest metric, as in the kernel's lookup of the main table. */
@@ -112,5 +108,5 @@ function wayBeside(destination: string): Way | undefined {
     const longer = best === undefined || route.cidr.prefix > best.cidr.prefix;
     if (longer || (route.cidr.prefix === best?.cidr.prefix && route.metric < best.metric)) best = route;
   }
-  return best === undefined ? undefined : hostRoute(best);
+  return best === undefined ? undefined : withNames([best])[0];
 }
