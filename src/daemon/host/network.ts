@@ -64,8 +64,8 @@ export class GatewayRoutes {
   readonly #around = new Map<string, DeviceRoute>();
   /** Such routes of a process before this one that were not wanted yet. */
   readonly #left: DeviceRoute[];
-  /** Routes through the device that a process before this one has laid, when the device outlived it. */
-  readonly #standing: HostRoute[];
+  /** Routes through the device that a process before this one has laid, when the device outlived it, by their network. */
+  readonly #standing = new Map<string, HostRoute[]>();
   #devices = new Set<string>();
   #tunnelled: readonly Cidr[] = [];
 
@@ -79,7 +79,10 @@ export class GatewayRoutes {
     this.#metric = ownerMetric(device);
     this.#fence = new Fence(network, this.#metric);
     this.#left = network.routesOf(this.#metric).filter(({ kind }) => kind !== 'unreachable');
-    this.#standing = [...network.routesThrough(device)];
+    for (const route of network.routesThrough(device)) {
+      const network = formatCidr(route.cidr);
+      this.#standing.set(network, [...(this.#standing.get(network) ?? []), route]);
+    }
   }
 
   /** Networks that go through a TUN device, in canonical text. */
@@ -148,7 +151,7 @@ export class GatewayRoutes {
     // First around, while the routing table still shows the way without the tunnel.
     for (const { address, connection } of peers) attempt(connection, () => this.pinBypass(address));
     for (const one of possible) attempt(one.connection, () => this.#lay(one));
-    for (const route of this.#standing.splice(0)) attempt(undefined, () => this.#take(route));
+    for (const network of this.#standing.keys()) attempt(undefined, () => this.#takeStanding(network));
     const closed = new Set(fenced.map(({ route }) => formatCidr(route.cidr)));
     attempt(undefined, () => this.#fence.keepOnly(closed));
     this.#forgetAround(attempt);
@@ -230,13 +233,15 @@ export class GatewayRoutes {
   #lay(one: WantedRoute): void {
     const key = keyOf(one.route);
     const { cidr } = one.route;
-    const leaving = this.#leaving.get(formatCidr(cidr));
+    const network = formatCidr(cidr);
+    const leaving = this.#leaving.get(network);
     if (leaving !== undefined) {
       this.#network.replaceRoute(one.route);
-      this.#leaving.delete(formatCidr(cidr));
+      this.#leaving.delete(network);
       this.#laid.delete(leaving);
     } else if (!this.#laid.has(key)) {
-      this.#replaceStanding(cidr);
+      // Its source may have been another one. What comes for it meanwhile is refused by the fence.
+      this.#takeStanding(network);
       const others = cidr.address.length === 16 ? this.#network.routesTo(cidr) : [];
       // The kernel does not refuse a second IPv6 route to a network, and takes the one with the lower metric.
       const shadowed = others.find(({ kind, metric }) => kind === 'unicast' && metric <= METRIC_V6);
@@ -251,12 +256,10 @@ export class GatewayRoutes {
     this.#laid.set(key, one);
   }
 
-  /** Its source may have been another one. What comes for it meanwhile is refused by the fence. */
-  #replaceStanding(cidr: Cidr): void {
-    const text = formatCidr(cidr);
-    const at = this.#standing.findIndex((one) => formatCidr(one.cidr) === text);
-    const [found] = at < 0 ? [] : this.#standing.splice(at, 1);
-    if (found !== undefined) this.#take(found);
+  #takeStanding(network: string): void {
+    const routes = this.#standing.get(network) ?? [];
+    this.#standing.delete(network);
+    for (const route of routes) this.#take(route);
   }
 
   #isInside(address: IpBytes): boolean {
