@@ -21,6 +21,15 @@ export const readSysctl: ReadSysctl = (name) => {
   }
 };
 
+/** Reads each value once, for many questions about one moment. */
+export function readingOnce(read: ReadSysctl): ReadSysctl {
+  const values = new Map<string, string | undefined>();
+  return (name) => {
+    if (!values.has(name)) values.set(name, read(name));
+    return values.get(name);
+  };
+}
+
 /** A setting of the kernel that keeps traffic from passing although the tunnel is up. */
 export interface SettingFault {
   readonly code: 'forwarding_off' | 'reverse_path_filter' | 'hash_policy';
@@ -84,7 +93,8 @@ export function hashPolicyWarnings(family: 4 | 6, read: ReadSysctl = readSysctl)
   return sentencesOf(hashPolicyFault(read, family));
 }
 
-function sentencesOf(...faults: readonly (SettingFault | undefined)[]): string[] {
+/** A sentence for each fault. */
+export function sentencesOf(...faults: readonly (SettingFault | undefined)[]): string[] {
   return faults.flatMap((fault) => (fault === undefined ? [] : [`${fault.what}; ${fault.remedy}`]));
 }
 

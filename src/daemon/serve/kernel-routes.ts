@@ -2,7 +2,13 @@ import type { RoutedRoute, RoutedVpc, RouteState, RouteTrail, VpcRoutes } from '
 import { backoffDelay } from '../../connection/backoff.js';
 import type { Logger } from '../../telemetry/log.js';
 import { oneLine } from '../../util/operator-error.js';
-import { hashPolicyFault, type ReadSysctl, reversePathFault } from '../host/preflight.js';
+import {
+  hashPolicyFault,
+  type ReadSysctl,
+  readingOnce,
+  reversePathFault,
+  sentencesOf,
+} from '../host/preflight.js';
 import { RouteRealm } from '../host/route-realm.js';
 import { systemRandom } from '../system/random.js';
 import { bringNamespace, type Passage } from './namespace-routes.js';
@@ -148,7 +154,7 @@ export class KernelRoutes implements VpcRoutes {
         this.#kernel.within(namespace, () => {
           const brought = bringNamespace(task);
           passages.push(...brought);
-          noteSettings(brought, this.#kernel.setting, notes);
+          noteSettings(brought, readingOnce(this.#kernel.setting), notes);
         });
         if (plan.rules.size > 0) this.#known.add(namespace);
         else this.#known.delete(namespace);
@@ -207,15 +213,14 @@ function noteSettings(passages: readonly Passage[], read: ReadSysctl, notes: Map
   for (const { of, devices } of passages) {
     const gateway = of.gateway!;
     const family = of.destination.includes(':') ? 6 : 4;
-    const faults = [
+    const faults = sentencesOf(
       'spread' in of.way ? hashPolicyFault(read, family) : undefined,
       // Linux has no such filter for IPv6.
       ...(family === 4 ? devices.map((device) => reversePathFault(device, read)) : []),
-    ];
-    for (const fault of faults) {
-      if (fault === undefined) continue;
+    );
+    for (const sentence of faults) {
       const sentences = notes.get(gateway) ?? new Set();
-      notes.set(gateway, sentences.add(`${fault.what}; ${fault.remedy}`));
+      notes.set(gateway, sentences.add(sentence));
     }
   }
 }
