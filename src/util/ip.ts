@@ -125,6 +125,11 @@ export function cidrOf(text: string): Cidr {
   return cidr.value;
 }
 
+/** The IP version of an address or a network, in any text of it. */
+export function familyOf(text: string): 4 | 6 {
+  return text.includes(':') ? 6 : 4;
+}
+
 /** A network in canonical text; a text that is none stays as it is, for the rules to refuse. */
 export function canonicalCidr(text: string): string {
   const cidr = parseCidr(text);

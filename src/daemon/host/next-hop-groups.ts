@@ -1,5 +1,6 @@
 import type { NextHop } from '../../linux/next-hop-codec.js';
 import { addNextHop, listNextHops, removeNextHop, replaceNextHop } from '../../linux/next-hops.js';
+import type { RouteRealm } from './route-realm.js';
 
 /** What is asked of the kernel about next hops. Tests without rights put their own in its place. */
 export interface NextHopTable {
@@ -35,6 +36,33 @@ export interface PlannedPlace {
   readonly device: string;
   /** A device that is there already stays. */
   readonly yields: boolean;
+}
+
+/** A place that has no number yet. `name` distinguishes it in its group. */
+export interface WantedPlace extends Omit<PlannedPlace, 'id'> {
+  readonly name: string | number;
+}
+
+/** Numbers groups and their places: by the key of a group, and so the same at every start. */
+export function numberGroups(
+  realm: RouteRealm,
+  wanted: ReadonlyMap<string, readonly WantedPlace[]>,
+): ReadonlyMap<string, PlannedGroup> {
+  const placeKey = (key: string, { name }: WantedPlace): string => `${key} place ${name}`;
+  const groupKeys = (key: string): [string, string] => [`${key} group`, `${key} other group`];
+  const numbers = realm.numbersFor(
+    [...wanted].flatMap(([key, places]) => [...groupKeys(key), ...places.map((one) => placeKey(key, one))]),
+  );
+  return new Map(
+    [...wanted].map(([key, all]): [string, PlannedGroup] => {
+      const [one, other] = groupKeys(key);
+      const places = all.map((place): PlannedPlace => {
+        const { family, device, yields } = place;
+        return { id: numbers.get(placeKey(key, place))!, family, device, yields };
+      });
+      return [key, { ids: [numbers.get(one)!, numbers.get(other)!], places }];
+    }),
+  );
 }
 
 /** What became of a group of the plan. */

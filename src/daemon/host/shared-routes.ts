@@ -1,10 +1,16 @@
 import type { GatewayConnection } from '../../store/model.js';
 import type { ConnectionId } from '../../util/ids.js';
-import { cidrOf } from '../../util/ip.js';
+import { familyOf } from '../../util/ip.js';
 import { oneLine } from '../../util/operator-error.js';
 import type { Millis } from '../../util/units.js';
 import type { DeviceGroup } from './network.js';
-import { NextHopGroups, type NextHopTable, type PlannedGroup } from './next-hop-groups.js';
+import {
+  NextHopGroups,
+  type NextHopTable,
+  numberGroups,
+  type PlannedGroup,
+  type WantedPlace,
+} from './next-hop-groups.js';
 import { RouteRealm } from './route-realm.js';
 
 /** Networks that several connections name in `routes`, with those connections in their order. */
@@ -205,28 +211,16 @@ function plannedGroups(
     const key = `${one[1].places.join(' ')} ${familyOf(one[0])}`;
     sets.set(key, [...(sets.get(key) ?? []), one]);
   }
-  const placeKey = (key: string, id: ConnectionId): string => `${key} place ${id}`;
-  const groupKeys = (key: string): [string, string] => [`${key} group`, `${key} other group`];
-  const numbers = realm.numbersFor(
-    [...sets].flatMap(([key, [first]]) => [
-      ...groupKeys(key),
-      ...first![1].places.map((id) => placeKey(key, id)),
-    ]),
-  );
-  return [...sets].map(([key, all]) => {
-    const [network, { carriers, places }] = all[0]!;
-    const [one, other] = groupKeys(key);
-    const planned = places.map((id) => ({
-      id: numbers.get(placeKey(key, id))!,
-      family: familyOf(network),
-      device: deviceOf(carriers.includes(id) ? id : carriers[0]!),
-      yields: false,
-    }));
-    const ids = [numbers.get(one)!, numbers.get(other)!] as const;
-    return { group: { ids, places: planned }, networks: all.map(([text]) => text) };
+  const wanted = [...sets].map(([key, [first]]): [string, WantedPlace[]] => {
+    const [network, { carriers, places }] = first!;
+    const family = familyOf(network);
+    const placeOf = (name: ConnectionId): WantedPlace => {
+      return { name, family, device: deviceOf(carriers.includes(name) ? name : carriers[0]!), yields: false };
+    };
+    return [key, places.map(placeOf)];
   });
-}
-
-function familyOf(network: string): 4 | 6 {
-  return cidrOf(network).address.length === 16 ? 6 : 4;
+  const groups = numberGroups(realm, new Map(wanted));
+  return [...sets].map(([key, all]) => {
+    return { group: groups.get(key)!, networks: all.map(([network]) => network) };
+  });
 }

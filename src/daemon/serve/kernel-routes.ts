@@ -1,6 +1,7 @@
 import type { RoutedRoute, RoutedVpc, RouteState, RouteTrail, VpcRoutes } from '../../api/runner.js';
 import { backoffDelay } from '../../connection/backoff.js';
 import type { Logger } from '../../telemetry/log.js';
+import { familyOf } from '../../util/ip.js';
 import { oneLine } from '../../util/operator-error.js';
 import {
   hashPolicyFault,
@@ -212,7 +213,7 @@ export class KernelRoutes implements VpcRoutes {
 function noteSettings(passages: readonly Passage[], read: ReadSysctl, notes: Map<string, Set<string>>): void {
   for (const { of, devices } of passages) {
     const gateway = of.gateway!;
-    const family = of.destination.includes(':') ? 6 : 4;
+    const family = familyOf(of.destination);
     const faults = sentencesOf(
       'spread' in of.way ? hashPolicyFault(read, family) : undefined,
       // Linux has no such filter for IPv6.

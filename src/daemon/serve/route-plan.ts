@@ -1,8 +1,8 @@
 import type { RoutedRoute, RoutedSpread, RoutedTable, RoutedVpc, RoutedWay } from '../../api/runner.js';
 import type { SourceRule } from '../../linux/policy-rules.js';
 import type { TableRoute, TableWay } from '../../linux/table-routes.js';
-import { cidrOf, formatCidr, formatIp, parseIp } from '../../util/ip.js';
-import type { PlannedGroup, PlannedPlace } from '../host/next-hop-groups.js';
+import { cidrOf, familyOf, formatCidr, formatIp, parseIp } from '../../util/ip.js';
+import { numberGroups, type PlannedGroup, type WantedPlace } from '../host/next-hop-groups.js';
 import type { RouteRealm, RuleStep } from '../host/route-realm.js';
 
 const RT_TABLE_MAIN = 254;
@@ -101,33 +101,20 @@ function groupKey(connection: string, family: 4 | 6): string {
 }
 
 function groupsOf(tables: readonly RoutedTable[], realm: RouteRealm): Groups {
-  const spreads = new Map<string, { readonly spread: RoutedSpread; readonly family: 4 | 6 }>();
+  const wanted = new Map<string, readonly WantedPlace[]>();
   for (const { destination, way } of tables.flatMap(({ routes }) => routes)) {
     if (!('spread' in way)) continue;
     const family = familyOf(destination);
-    spreads.set(groupKey(way.spread.connection, family), { spread: way.spread, family });
+    wanted.set(groupKey(way.spread.connection, family), placesOf(way.spread, family));
   }
-  const placeKeys = (key: string, { devices }: RoutedSpread): string[] =>
-    devices.map((_, place) => `${key} place ${place}`);
-  const groupKeys = (key: string): [string, string] => [`${key} group`, `${key} other group`];
-  const all = [...spreads].flatMap(([key, { spread }]) => [...groupKeys(key), ...placeKeys(key, spread)]);
-  const numbers = realm.numbersFor(all);
-  return new Map(
-    [...spreads].map(([key, { spread, family }]): [string, PlannedGroup] => {
-      const [one, other] = groupKeys(key);
-      const places = placeKeys(key, spread).map((placeKey, place): PlannedPlace => {
-        const own = spread.devices[place] ?? undefined;
-        const device = own ?? spread.devices.find((device) => device !== null)!;
-        const yields = own === undefined && spread.sought === true;
-        return { id: numbers.get(placeKey)!, family, device, yields };
-      });
-      return [key, { ids: [numbers.get(one)!, numbers.get(other)!], places }];
-    }),
-  );
+  return numberGroups(realm, wanted);
 }
 
-function familyOf(destination: string): 4 | 6 {
-  return cidrOf(destination).address.length === 16 ? 6 : 4;
+function placesOf({ devices, sought }: RoutedSpread, family: 4 | 6): WantedPlace[] {
+  const other = devices.find((device) => device !== null)!;
+  return devices.map((own, name) => {
+    return { name, family, device: own ?? other, yields: own === null && sought === true };
+  });
 }
 
 function endKey(key: string): string {
