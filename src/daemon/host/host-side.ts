@@ -45,7 +45,7 @@ export class HostSide {
   #failClosed: boolean;
   /** Addresses that the host names of peers were resolved to. */
   readonly #resolved = new Set<string>();
-  #connections: readonly GatewayConnection[] = [];
+  #connections: ReadonlyMap<ConnectionId, GatewayConnection> = new Map();
   /** Those that name a network in `routes` which another one names, too. */
   #sharing: ReadonlySet<ConnectionId> = new Set();
   #isUp: (connection: ConnectionId) => boolean = () => false;
@@ -62,7 +62,9 @@ export class HostSide {
       ...{ hops: host.network.hops, device, now: options.now },
       refused: (error) => logger.error(`traffic is not distributed: ${oneLine(error)}`),
       moved: (network, carriers) => {
-        const names = this.#connections.filter(({ id }) => carriers.includes(id)).map(({ name }) => name);
+        const names = [...this.#connections.values()]
+          .filter(({ id }) => carriers.includes(id))
+          .map(({ name }) => name);
         logger.info({ network }, `${network} is carried by ${names.join(' and ')} from now on`);
       },
     });
@@ -102,14 +104,14 @@ export class HostSide {
 
   /** How the networks in the `routes` of a connection are carried. */
   routesOf(connection: ConnectionId): CarriedRoute[] {
-    const { routes = [] } = this.#connections.find(({ id }) => id === connection) ?? {};
+    const { routes = [] } = this.#connections.get(connection) ?? {};
     return routes.map((destination) => ({ destination, ...this.#shared.stateOf(connection, destination) }));
   }
 
   /** Pins a route to these addresses of a peer outside of its own tunnel. */
   pinBypass(addresses: readonly string[]): void {
     for (const address of addresses) this.#resolved.add(address);
-    this.#protect(this.#connections);
+    this.#protect([...this.#connections.values()]);
     for (const address of addresses) {
       try {
         this.#routes.pinBypass(address);
@@ -175,12 +177,12 @@ export class HostSide {
   }
 
   #peerAddresses(): IpBytes[] {
-    const written = this.#connections.flatMap(({ peer: { address } }) => address ?? []);
+    const written = [...this.#connections.values()].flatMap(({ peer: { address } }) => address ?? []);
     return [...new Set([...written, ...this.#resolved])].flatMap((text) => parseIp(text) ?? []);
   }
 
   #protect(connections: readonly GatewayConnection[]): void {
-    this.#connections = connections;
+    this.#connections = new Map(connections.map((one) => [one.id, one]));
     this.#sharing = new Set([...sharedNetworks(connections).values()].flat().map(({ id }) => id));
     const { gateway, ports, devices } = this.#options;
     const names = connections.flatMap(({ id }) => devices.nameOf(id) ?? []);
